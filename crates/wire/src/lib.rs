@@ -1,0 +1,11 @@
+//! SMTP, LMTP, POP3, IMAP and SASL as deterministic values: one grammar each, a server and a client on top of it.
+//!
+//! Invariant: no sockets, no clock, no randomness of its own: time and nonces are arguments.
+
+pub mod imap;
+pub mod pop3;
+pub mod sasl;
+pub mod session;
+pub mod smtp;
+
+pub use session::{Session, Step, Time};
