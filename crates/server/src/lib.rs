@@ -1,1 +1,11 @@
-//! placeholder
+//! The faces: events of a `wire` session in, calls of the store and the mta out.
+//!
+//! One folder a protocol. Invariant: a positive reply is sent only after the act is durable.
+//! Must not know: grammar, engines, configuration files.
+
+pub mod auth;
+pub mod context;
+pub mod imap;
+pub mod outbound;
+pub mod pop;
+pub mod smtp;
