@@ -16,6 +16,25 @@ pub enum Plaintext {
     Always,
 }
 
+/// What one peer or one account may do; every number is a configuration option under `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages a signed-in account may submit in an hour; 0 is unlimited.
+    pub messages_per_hour: u32,
+    /// Recipients of those messages in an hour; 0 is unlimited.
+    pub recipients_per_hour: u32,
+    /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 wants at least 100).
+    pub recipients_max: u32,
+    /// Open connections from one address (all protocols together); never applies to unproxied loopback.
+    pub connections_per_ip: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { messages_per_hour: 300, recipients_per_hour: 3_000, recipients_max: 1_000, connections_per_ip: 50 }
+    }
+}
+
 /// Shared by all connections of one server.
 pub struct Context {
     /// The store.
@@ -30,8 +49,24 @@ pub struct Context {
     pub message_bytes_max: u64,
     /// See [`Plaintext`].
     pub plaintext: Plaintext,
+    /// See [`Limits`].
+    pub limits: Limits,
+    /// The only domains mail may leave for (lower-case); `None` is everywhere. Set by `packetboat try`, where nothing leaves the
+    /// laptop: RCPT for any other domain is refused with [`UNREACHABLE`].
+    pub reachable: Option<Vec<String>>,
     /// Becomes true when the server drains: sessions say goodbye at their next quiet moment.
     pub shutdown: tokio::sync::watch::Receiver<bool>,
+}
+
+/// Why a recipient outside [`Context::reachable`] is refused (`550 5.7.1`).
+pub const UNREACHABLE: &str = "This is a trial post office on one computer: mail goes only to the domains it serves, nothing leaves this machine";
+
+impl Context {
+    /// May mail be sent to this domain (lower-case)?
+    pub fn may_reach(&self, domain: &str) -> bool {
+        let here = |list: &[String]| list.iter().any(|known| known.eq_ignore_ascii_case(domain));
+        self.reachable.as_deref().is_none_or(|list| here(list) || here(&self.domains))
+    }
 }
 
 /// Handle to the shared context.
