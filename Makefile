@@ -1,0 +1,38 @@
+# Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
+.PHONY: run build test unit lint clients crash soak lab fuzz bench deny packages
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+run:            ## build the release binary and open two post offices on this machine
+	cargo build --release --locked -p packetboat
+	$(TARGET)/release/packetboat try
+
+build:          ## the release binary alone
+	cargo build --release --locked -p packetboat
+
+packages:       ## Debian packages that the tests use
+	tests/packages.sh
+
+test: packages  ## every test: lints, unit, transcripts, tidy, corpus replay, real clients, crash slice
+	tests/all.sh
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+unit:
+	tests/unit.sh
+
+clients:        ## real clients and neighbours against the real binary
+	cargo build --locked -p packetboat
+	python3 tests/clients/run.py
+
+crash:          ## kill -9 under load, again and again (ROUNDS=n SEED=n)
+	cargo build --locked -p packetboat
+	python3 tests/crash/crash.py --rounds $(or $(ROUNDS),100) --seed $(or $(SEED),1)
+
+fuzz:           ## SECS=n seconds per target; needs cargo-fuzz
+	tests/fuzz.sh $(or $(SECS),60)
+
+deny:           ## licences and duplicate versions; needs cargo-deny
+	cargo deny check bans licenses sources

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Every test. Stops at the first part that fails; each part says how long it took.
+set -eu
+cd "$(dirname "$0")/.."
+part() {
+    local name=$1 begun=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    "$@"
+    printf '== %s: %d s\n' "$name" "$((SECONDS - begun))"
+}
+part 'unit tests' tests/unit.sh
+part 'lints' make --no-print-directory lint
+part 'binary' cargo build --locked -p packetboat
+part 'real clients' python3 tests/clients/run.py
+part 'crash slice' python3 tests/crash/crash.py --rounds 6 --seed 1
+printf '\nall parts passed in %d s\n' "$SECONDS"

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the tests use. Does nothing when all are there.
+set -eu
+packages="ca-certificates curl swaks msmtp mpop fetchmail isync neomutt python3 openssl expect postfix procps"
+missing=""
+for package in $packages; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+[ -z "$missing" ] && exit 0
+sudo=""
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "make test needs these Debian packages:$missing (not root, and no sudo)" >&2; exit 1; }
+    sudo="sudo"
+fi
+echo "installing:$missing"
+# Postfix must not start a service of its own: the tests run private instances on high ports.
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# shellcheck disable=SC2086 # the list is meant to be split
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing </dev/null
