@@ -130,15 +130,16 @@ class Server:
             self.account(account)
 
     def write_config(self, extra, top, auth):
+        cert, key = certificate()
         listeners = "".join(
             f'{name} = ["127.0.0.1:0"]\n'
             for name in ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s")
         )
-        cert, key = certificate()
         with open(self.config, "w") as f:
             f.write(
                 f'hostname = "mail.{self.domain}"\ndata_dir = "{self.dir}/data"\ndomains = ["{self.domain}"]\n{top}\n'
-                f"[listen]\n{listeners}\n[tls]\ncertificate = "{cert}"\nprivate_key = "{key}"\n[auth]\nplaintext = \"{auth}\"\n{extra}\n"
+                f'[listen]\n{listeners}\n[tls]\ncertificate = "{cert}"\nprivate_key = "{key}"\n'
+                f'[auth]\nplaintext = "{auth}"\n{extra}\n'
             )
 
     def run(self, *arguments, stdin=None, ok=True):

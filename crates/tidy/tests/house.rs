@@ -1,0 +1,236 @@
+//! Walls (what may import what), sizes, words, licences, and the RFC table against the tree.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
+}
+
+/// All files that git tracks (or would track), relative to the root.
+fn tracked() -> Vec<PathBuf> {
+    let out = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "the tidy tests need a git checkout");
+    let names = String::from_utf8(out.stdout).unwrap();
+    names.split('\0').filter(|n| !n.is_empty()).map(PathBuf::from).filter(|p| root().join(p).is_file()).collect()
+}
+
+fn text(path: &Path) -> Option<String> {
+    fs::read(root().join(path)).ok().and_then(|b| String::from_utf8(b).ok())
+}
+
+fn rust_sources(under: &str) -> Vec<(PathBuf, String)> {
+    tracked()
+        .into_iter()
+        .filter(|p| p.starts_with(under) && p.extension().is_some_and(|e| e == "rs"))
+        .filter_map(|p| text(&p).map(|t| (p, t)))
+        .collect()
+}
+
+fn report(found: &[String]) {
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+/// Crate -> what of ours it may import.
+const WALLS: &[(&str, &[&str])] = &[
+    ("message", &[]),
+    ("wire", &["message"]),
+    ("store", &["message"]),
+    ("net", &["wire"]),
+    ("mta", &["message", "wire", "store"]),
+    ("server", &["message", "wire", "store", "mta", "net"]),
+    ("web", &[]),
+    ("packetboat", &["message", "wire", "store", "mta", "net", "server", "web"]),
+    ("tidy", &[]),
+];
+
+#[test]
+fn no_crate_imports_through_a_wall() {
+    let ours: BTreeSet<&str> = WALLS.iter().map(|(name, _)| *name).collect();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let dir = entry.unwrap().path();
+        let name = dir.file_name().unwrap().to_str().unwrap().to_owned();
+        let Some((_, allowed)) = WALLS.iter().find(|(n, _)| *n == name) else {
+            found.push(format!("crates/{name}: no wall is written for it in this test"));
+            continue;
+        };
+        let manifest = fs::read_to_string(dir.join("Cargo.toml")).unwrap();
+        let dependencies = manifest.split("[dev-dependencies]").next().unwrap();
+        for line in dependencies.lines() {
+            let dependency = line.split(['.', '=', ' ']).next().unwrap();
+            if ours.contains(dependency) && !allowed.contains(&dependency) {
+                found.push(format!("crates/{name}/Cargo.toml: imports {dependency}"));
+            }
+        }
+    }
+    report(&found);
+}
+
+/// (words, where they may stand, what the rule is)
+const WORDS: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener"],
+        &["crates/net/", "crates/web/", "crates/packetboat/", "crates/tidy/"],
+        "only `net` opens mail sockets",
+    ),
+    (
+        &["tokio::", "Instant::now", "SystemTime", "std::fs", "std::net::Tcp"],
+        &["crates/net/", "crates/store/", "crates/mta/tests/", "crates/server/", "crates/web/", "crates/packetboat/", "crates/tidy/"],
+        "message, wire and mta are functions of their arguments",
+    ),
+    (&["rusqlite"], &["crates/store/src/engine", "crates/tidy/"], "only `store::engine` knows its engine"),
+];
+
+#[test]
+fn words_stand_only_where_they_may() {
+    let mut found = Vec::new();
+    for (path, source) in rust_sources("crates") {
+        // Tests at a file's bottom may use what the code may not.
+        let code = source.split("#[cfg(test)]").next().unwrap_or("");
+        for (words, places, rule) in WORDS {
+            if places.iter().any(|p| path.to_str().unwrap().starts_with(p)) || path.to_str().unwrap().contains("/tests/") {
+                continue;
+            }
+            for (i, line) in code.lines().enumerate() {
+                let line = line.trim_start();
+                if !line.starts_with("//") && words.iter().any(|w| line.contains(w)) {
+                    found.push(format!("{}:{}: {rule}", path.display(), i + 1));
+                }
+            }
+        }
+    }
+    report(&found);
+}
+
+#[test]
+fn files_are_short_and_well_named() {
+    let mut found = Vec::new();
+    for (path, source) in rust_sources("") {
+        let lines = source.lines().count();
+        if lines > 1000 && !source.contains("long file:") {
+            found.push(format!("{}: {lines} lines and no `long file:` reason", path.display()));
+        }
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        if ["mod", "utils", "util", "common", "helpers", "helper", "manager"].contains(&stem) {
+            found.push(format!("{}: not a name of a subject", path.display()));
+        }
+        if stem != "tests" && path.components().any(|c| c.as_os_str() == "src") && !source.trim_start().starts_with("//!") {
+            found.push(format!("{}: no module head", path.display()));
+        }
+    }
+    report(&found);
+}
+
+#[test]
+fn no_machine_and_no_unfinished_work() {
+    let machine = ["/wo", "rk/"].concat();
+    let root_home = ["/ro", "ot/"].concat();
+    let unfinished = [["todo", "!("].concat(), ["unimplemented", "!("].concat(), ["FIX", "ME"].concat(), ["#[ign", "ore"].concat()];
+    let mut found = Vec::new();
+    for path in tracked() {
+        let Some(source) = text(&path) else { continue };
+        for (i, line) in source.lines().enumerate() {
+            let rust = path.extension().is_some_and(|e| e == "rs");
+            if line.contains(&machine) || line.contains(&root_home) {
+                found.push(format!("{}:{}: a path of one machine", path.display(), i + 1));
+            }
+            if rust && unfinished.iter().any(|u| line.contains(u.as_str())) {
+                found.push(format!("{}:{}: unfinished", path.display(), i + 1));
+            }
+        }
+    }
+    report(&found);
+}
+
+/// docs/rfc.tsv: number, title, yes|partial|no, where, test.
+#[test]
+fn the_rfc_table_says_only_what_a_test_shows() {
+    let table = fs::read_to_string(root().join("docs/rfc.tsv")).unwrap();
+    let tests: String = tracked()
+        .iter()
+        .filter(|p| {
+            let p = p.to_str().unwrap();
+            p.ends_with(".rs") || p.starts_with("tests/")
+        })
+        .filter_map(|p| text(p))
+        .collect();
+    let mut found = Vec::new();
+    let mut known = BTreeMap::new();
+    for (i, line) in table.lines().enumerate().skip(1) {
+        let place = format!("docs/rfc.tsv:{}", i + 1);
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [number, _title, state, source, test] = columns[..] else {
+            found.push(format!("{place}: {} columns, not 5", columns.len()));
+            continue;
+        };
+        known.insert(number.to_owned(), state.to_owned());
+        match state {
+            "no" => {}
+            "yes" | "partial" => {
+                if !source.split_whitespace().all(|s| root().join(s).exists()) || source.is_empty() {
+                    found.push(format!("{place}: `{source}` is not in the tree"));
+                }
+                for name in test.split_whitespace() {
+                    if !root().join(name).exists() && !tests.contains(name) {
+                        found.push(format!("{place}: no test `{name}`"));
+                    }
+                }
+                if test.is_empty() {
+                    found.push(format!("{place}: {state}, but no test"));
+                }
+            }
+            other => found.push(format!("{place}: `{other}` is not yes, partial or no")),
+        }
+    }
+    for (path, source) in rust_sources("crates") {
+        for piece in source.split("RFC ").skip(1) {
+            let number: String = piece.chars().take_while(char::is_ascii_digit).collect();
+            if !number.is_empty() && !known.contains_key(&number) {
+                found.push(format!("{}: cites RFC {number}, which docs/rfc.tsv does not have", path.display()));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    report(&found);
+}
+
+/// The same list as `deny.toml`, checked without another tool.
+#[test]
+fn every_dependency_has_a_permissive_licence() {
+    let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
+    let list = deny.split("allow = [").nth(1).unwrap().split(']').next().unwrap();
+    let allowed: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
+    let out = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let mut found = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let licence = package["license"].as_str().unwrap_or("").replace('/', " OR ");
+        let any = licence.split(" OR ").any(|side| {
+            side.split(" AND ").all(|one| allowed.contains(one.trim_matches(|c| c == '(' || c == ')' || c == ' ')))
+        });
+        if !any {
+            found.push(format!("{name}: licence `{licence}`"));
+        }
+        let source = package["source"].as_str().unwrap_or("registry+");
+        if !source.starts_with("registry+") {
+            found.push(format!("{name}: comes from {source}"));
+        }
+    }
+    report(&found);
+}
