@@ -9,10 +9,10 @@ use super::command::Command;
 use super::response::Response;
 use super::response_code::Code;
 use super::tag::Tag;
+use crate::sasl::{Answer, Question};
 use crate::session::{Session, Step, Time};
 use bytes::Bytes;
 use smol_str::SmolStr;
-use zeroize::Zeroizing;
 
 /// What the session must know before its first word.
 #[derive(Debug, Clone)]
@@ -44,13 +44,8 @@ pub enum Event {
         /// What to do.
         command: Command,
     },
-    /// LOGIN: answer with `authenticated` or `no` (AUTHENTICATE comes as SASL events; see [`crate::sasl`]).
-    Login {
-        /// As spelled.
-        user: String,
-        /// Any octets.
-        password: Zeroizing<Vec<u8>>,
-    },
+    /// LOGIN or AUTHENTICATE: the same questions as in SMTP and POP3; answer with [`Server::answer`].
+    Sasl(Question),
     /// APPEND up to its literal: answer with `append_go` (then chunks follow) or `no`/`bad` (the octets are thrown away).
     Append {
         /// Of the command.
@@ -112,8 +107,8 @@ impl Server {
     pub fn bad(&mut self, code: Option<Code>, text: &str) { todo!() }
     /// Go on with an APPEND: sends the continuation if the literal is synchronising.
     pub fn append_go(&mut self) { todo!() }
-    /// Sign-in succeeded: state Authenticated, `tag OK [CAPABILITY ...] text`; ends the command.
-    pub fn authenticated(&mut self, text: &str) { todo!() }
+    /// To [`Event::Sasl`]. Accept: state Authenticated and `tag OK [CAPABILITY ...]`; Refuse: NO with the right code.
+    pub fn answer(&mut self, answer: Answer) { todo!() }
     /// Call before the tagged answer of SELECT, EXAMINE, CLOSE, UNSELECT (a failed SELECT: `false`).
     pub fn selected(&mut self, selected: bool) { todo!() }
 
