@@ -3,6 +3,9 @@
 //! Invariant: no sockets, no clock, no randomness of its own: time and nonces are arguments.
 
 pub mod imap;
+#[doc(hidden)]
+pub mod laws;
+pub mod limits;
 pub mod pop3;
 pub mod sasl;
 pub mod session;

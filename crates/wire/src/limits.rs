@@ -1,0 +1,62 @@
+//! Every limit of the protocols, by name and with its unit last; one section a protocol.
+//!
+//! Invariant: nothing a peer sends is held without one of these above it.
+
+/// SASL (RFC 4422).
+pub mod sasl {
+    /// Base64 line of an exchange, octets without CRLF (RFC 4954 §4.3 asks for 12,288).
+    pub const LINE_BYTES_MAX: usize = 12_288;
+    /// Login name or password, octets.
+    pub const WORD_BYTES_MAX: usize = 1_024;
+    /// A client nonce, octets.
+    pub const NONCE_BYTES_MAX: usize = 256;
+    /// PBKDF2 rounds a client is willing to compute.
+    pub const ITERATIONS_MAX: u32 = 2_000_000;
+    /// PBKDF2 rounds a client accepts at least (RFC 7677 §4).
+    pub const ITERATIONS_MIN: u32 = 4_096;
+}
+
+/// SMTP and LMTP (RFC 5321 §4.5.3).
+pub mod smtp {
+    /// Command line, octets with CRLF: 512 and room for the parameters of DSN, AUTH and SMTPUTF8.
+    pub const COMMAND_BYTES_MAX: usize = 2_048;
+    /// Input a server buffers while an event waits for its answer.
+    pub const INPUT_BYTES_MAX: usize = 64 * 1024;
+    /// Octets of a message handed to the owner in one piece.
+    pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
+    /// Recipients of one transaction, unless the owner says otherwise (RFC 5321 §4.5.3.1.8: at least 100).
+    pub const RECIPIENTS_MAX: usize = 1_000;
+    /// Commands a server answers with an error of syntax or order before it closes.
+    pub const ERRORS_MAX: u32 = 20;
+    /// Failed sign-ins before a server closes.
+    pub const AUTH_FAILURES_MAX: u32 = 5;
+    /// Octets of a message already refused that are read and thrown away before the server closes.
+    pub const DRAIN_BYTES_MAX: u64 = 256 * 1024 * 1024;
+    /// A server waits this long for a command or a piece of a message (RFC 5321 §4.5.3.2.7).
+    pub const COMMAND_SECS_MAX: u64 = 300;
+    /// Local part, octets (RFC 5321 §4.5.3.1.1 says 64; real ones are longer).
+    pub const LOCAL_BYTES_MAX: usize = 128;
+    /// Domain, octets (RFC 5321 §4.5.3.1.2).
+    pub const DOMAIN_BYTES_MAX: usize = 255;
+    /// Decoded ENVID, octets (RFC 3461 §5.4 says 100 encoded).
+    pub const ENVID_BYTES_MAX: usize = 100;
+    /// Decoded ORCPT with its type, octets (RFC 3461 §5.4 says 500 encoded).
+    pub const ORCPT_BYTES_MAX: usize = 500;
+    /// Reply line a client accepts, octets (RFC 5321 §4.5.3.1.5 says 512).
+    pub const REPLY_LINE_BYTES_MAX: usize = 4_096;
+    /// Lines of one reply a client accepts.
+    pub const REPLY_LINES_MAX: usize = 128;
+    /// Input a client buffers.
+    pub const REPLY_BYTES_MAX: usize = 256 * 1024;
+
+    /// Client: greeting, MAIL, RCPT, EHLO and the rest (RFC 5321 §4.5.3.2.1 to .3).
+    pub const CLIENT_COMMAND_SECS_MAX: u64 = 300;
+    /// Client: the reply to DATA (§4.5.3.2.4).
+    pub const CLIENT_DATA_SECS_MAX: u64 = 120;
+    /// Client: a piece of the message to leave (§4.5.3.2.5).
+    pub const CLIENT_BLOCK_SECS_MAX: u64 = 180;
+    /// Client: the reply to the end of the message (§4.5.3.2.6).
+    pub const CLIENT_END_SECS_MAX: u64 = 600;
+    /// Client: the reply to QUIT; nothing depends on it.
+    pub const CLIENT_QUIT_SECS_MAX: u64 = 10;
+}
