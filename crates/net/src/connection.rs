@@ -1,7 +1,39 @@
-//! One connection, plain or TLS, and the pump.
+//! One connection, plain or TLS, and the pump that drives a [`Session`] over it.
+//!
+//! Invariant: whatever was read is in the session and whatever was not written is in `unsent` before any wait, so a
+//! dropped `next` or `flush` loses nothing. An idle connection owns no buffer. Knows no protocol.
 
-use std::net::IpAddr;
-use wire::Session;
+use crate::limits;
+use crate::listener::Incoming;
+use crate::stream::{Plain, Stream};
+use crate::tls::{TlsClient, TlsServer, server_name};
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::ReadBuf;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use wire::{Session, Step, Time};
+
+fn start() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
+}
+
+/// The clock of every session: milliseconds since this process first asked.
+pub fn now() -> Time {
+    Time(u64::try_from(start().elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A century at most, so that adding to an instant cannot overflow.
+fn instant(time: Time) -> Instant {
+    start() + Duration::from_millis(time.0.min(100 * 366 * 86_400_000))
+}
 
 /// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,23 +66,444 @@ impl Peer {
 pub enum Next<E> {
     /// Act on this, answer through the session, call `next` again.
     Event(E),
-    /// Over: closed by either side, or broken.
+    /// Over: closed by either side, or broken (see [`Connection::error`]).
+    Closed,
+}
+
+/// What a Received field tells of the TLS of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsInfo {
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub version: String,
+    /// The cipher suite by its IANA name.
+    pub cipher: String,
+}
+
+/// Where the connection stands beside its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The session said StartTls: write out, then the handshake.
+    StartingTls,
+    /// The session said Close: write out, then shut down.
+    Closing,
     Closed,
 }
 
 /// A stream with its unsent bytes.
 pub struct Connection {
-    _private: (),
+    stream: Stream,
+    phase: Phase,
+    peer: Peer,
+    local: Option<SocketAddr>,
+    unsent: Vec<u8>,
+    /// Octets of `unsent` that are already written.
+    sent: usize,
+    /// TLS may still hold written octets.
+    unflushed: bool,
+    /// The peer sends no more.
+    read_end: bool,
+    /// When output last moved, or began to wait.
+    moved: Instant,
+    handshake_until: Instant,
+    tls_server: Option<Arc<TlsServer>>,
+    tls_client: Option<(TlsClient, String)>,
+    error: Option<io::Error>,
 }
 
-#[allow(unused_variables, clippy::todo)]
+fn timed_out(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} timed out"))
+}
+
+// ---- making ----
+
+impl Connection {
+    fn new(stream: Stream, peer: Peer, local: Option<SocketAddr>) -> Connection {
+        Connection {
+            stream,
+            phase: Phase::Open,
+            peer,
+            local,
+            unsent: Vec::new(),
+            sent: 0,
+            unflushed: false,
+            read_end: false,
+            moved: Instant::now(),
+            handshake_until: Instant::now(),
+            tls_server: None,
+            tls_client: None,
+            error: None,
+        }
+    }
+
+    /// Plain, from a listener; `tls` is used when the session says StartTls.
+    pub fn server(incoming: Incoming, tls: Option<Arc<TlsServer>>) -> Connection {
+        let mut connection = Connection::new(Stream::Plain(incoming.stream), incoming.peer, incoming.local);
+        connection.tls_server = tls;
+        connection
+    }
+
+    /// Implicit TLS (RFC 8314): the handshake comes first and takes at most `limit`.
+    pub async fn server_tls(incoming: Incoming, tls: &TlsServer, limit: Duration) -> io::Result<Connection> {
+        let accept = TlsAcceptor::from(tls.config()).accept(incoming.stream);
+        let mut stream = Stream::ServerHandshake(Box::new(accept));
+        timeout(limit, stream.handshake()).await.map_err(|_| timed_out("TLS handshake"))??;
+        Ok(Connection::new(stream, incoming.peer, incoming.local))
+    }
+
+    /// Connects, plain. `bind`: the local address to come from.
+    pub async fn dial(to: SocketAddr, bind: Option<IpAddr>, limit: Duration) -> io::Result<Connection> {
+        let stream = timeout(limit, connect(to, bind)).await.map_err(|_| timed_out("connecting"))??;
+        let _ = stream.set_nodelay(true);
+        let local = stream.local_addr().ok();
+        let peer = Peer::Ip { ip: to.ip(), port: to.port() };
+        Ok(Connection::new(Stream::Plain(Plain::Tcp(stream)), peer, local))
+    }
+
+    /// Connects with implicit TLS to a server that is to be `name`. `limit` is for both together.
+    pub async fn dial_tls(
+        to: SocketAddr,
+        bind: Option<IpAddr>,
+        limit: Duration,
+        tls: &TlsClient,
+        name: &str,
+    ) -> io::Result<Connection> {
+        let until = Instant::now() + limit;
+        let mut connection = Connection::dial(to, bind, limit).await?;
+        connection.set_tls_client(tls.clone(), name);
+        connection.begin_handshake()?;
+        timeout_at(until, connection.stream.handshake()).await.map_err(|_| timed_out("TLS handshake"))??;
+        Ok(connection)
+    }
+
+    /// What to do when a client session says StartTls: the policy, and the name the server is to have.
+    pub fn set_tls_client(&mut self, tls: TlsClient, name: &str) {
+        self.tls_client = Some((tls, name.to_owned()));
+    }
+}
+
+async fn connect(to: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(ip) = bind {
+        socket.bind(SocketAddr::new(ip, 0))?;
+    }
+    socket.connect(to).await
+}
+
+// ---- looking ----
+
 impl Connection {
     /// The other end.
-    pub fn peer(&self) -> &Peer { todo!() }
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+    /// Our own address of this connection.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
     /// Under TLS.
-    pub fn is_tls(&self) -> bool { todo!() }
+    pub fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+    /// What kind of TLS, once the handshake is done.
+    pub fn tls_info(&self) -> Option<TlsInfo> {
+        let Stream::Tls(stream) = &self.stream else { return None };
+        let (_, session) = stream.get_ref();
+        let version = match session.protocol_version()? {
+            rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3".to_owned(),
+            rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2".to_owned(),
+            other => format!("{other:?}"),
+        };
+        let cipher = session.negotiated_cipher_suite()?.suite();
+        // rustls writes TLS13_AES_...; IANA writes TLS_AES_... (RFC 8446 §B.4).
+        let cipher = format!("{cipher:?}").replacen("TLS13_", "TLS_", 1);
+        Some(TlsInfo { version, cipher })
+    }
+    /// Why the connection broke, when it did not simply end.
+    pub fn error(&self) -> Option<&io::Error> {
+        self.error.as_ref()
+    }
+}
+
+// ---- the pump ----
+
+impl Connection {
     /// Drives `session` until it has an event: writes, reads, does STARTTLS, keeps its deadline. Cancel-safe.
-    pub async fn next<S: Session>(&mut self, session: &mut S) -> Next<S::Event> { todo!() }
+    pub async fn next<S: Session>(&mut self, session: &mut S) -> Next<S::Event> {
+        loop {
+            match self.turn(session).await {
+                Ok(None) => {}
+                Ok(Some(event)) => return Next::Event(event),
+                Err(error) => self.fail(error),
+            }
+            if self.phase == Phase::Closed {
+                return Next::Closed;
+            }
+        }
+    }
+
     /// Writes out what the session has (for answers larger than one wants to buffer). `false`: the peer is gone. Cancel-safe.
-    pub async fn flush<S: Session>(&mut self, session: &mut S) -> bool { todo!() }
+    pub async fn flush<S: Session>(&mut self, session: &mut S) -> bool {
+        if matches!(self.phase, Phase::Closed | Phase::Closing) || self.stream.is_handshaking() {
+            return false;
+        }
+        self.take(session);
+        match self.drain().await {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(error);
+                false
+            }
+        }
+    }
+
+    /// Writes `bytes` by hand: for a refusal before any session exists. `false`: the peer is gone.
+    pub async fn say_and_close(mut self, bytes: &[u8]) -> bool {
+        self.unsent.extend_from_slice(bytes);
+        self.moved = Instant::now();
+        self.shut().await.is_ok()
+    }
+
+    async fn turn<S: Session>(&mut self, session: &mut S) -> io::Result<Option<S::Event>> {
+        if self.stream.is_handshaking() {
+            let done = timeout_at(self.handshake_until, self.stream.handshake()).await;
+            done.map_err(|_| timed_out("TLS handshake"))??;
+            session.tls_started();
+        }
+        match self.phase {
+            Phase::Closed => return Ok(None),
+            Phase::Closing => {
+                self.shut().await?;
+                return Ok(None);
+            }
+            Phase::StartingTls => {
+                self.drain().await?;
+                self.begin_handshake()?;
+                self.phase = Phase::Open;
+                return Ok(None);
+            }
+            Phase::Open => {}
+        }
+        if self.waiting() > limits::UNSENT_BYTES_MAX {
+            self.drain().await?;
+        }
+        let step = session.poll(now());
+        self.take(session);
+        match step {
+            Step::Event(event) => return Ok(Some(event)),
+            Step::StartTls => self.phase = Phase::StartingTls,
+            Step::Close => self.phase = Phase::Closing,
+            Step::Wait => self.wait(session).await?,
+        }
+        Ok(None)
+    }
+
+    fn take<S: Session>(&mut self, session: &mut S) {
+        if self.waiting() == 0 {
+            self.unsent.clear();
+            self.sent = 0;
+            self.moved = Instant::now();
+        }
+        session.transmit(&mut self.unsent);
+    }
+
+    fn waiting(&self) -> usize {
+        self.unsent.len().saturating_sub(self.sent)
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        tracing::debug!(peer = ?self.peer, %error, "connection broken");
+        self.phase = Phase::Closed;
+        self.stream = Stream::Gone;
+        self.error = Some(error);
+    }
+
+    fn begin_handshake(&mut self) -> io::Result<()> {
+        let plain = match std::mem::replace(&mut self.stream, Stream::Gone) {
+            Stream::Plain(plain) => plain,
+            _ => return Err(io::Error::other("TLS is already there")),
+        };
+        self.handshake_until = Instant::now() + limits::HANDSHAKE_MAX;
+        self.stream = if let Some((tls, name)) = &self.tls_client {
+            let name = server_name(name, self.peer.ip())?;
+            Stream::ClientHandshake(Box::new(TlsConnector::from(Arc::clone(&tls.config)).connect(name, plain)))
+        } else if let Some(tls) = &self.tls_server {
+            Stream::ServerHandshake(Box::new(TlsAcceptor::from(tls.config()).accept(plain)))
+        } else {
+            return Err(io::Error::other("STARTTLS without a certificate or a policy"));
+        };
+        Ok(())
+    }
+
+    /// Until something moved: input, output, or the session's deadline.
+    async fn wait<S: Session>(&mut self, session: &mut S) -> io::Result<()> {
+        let wants = session.wants_input();
+        if wants && self.read_end && self.waiting() == 0 && !self.unflushed {
+            // Nothing will ever come again and nothing is left to say.
+            return self.shut().await;
+        }
+        let at = Instant::now();
+        let mut until = session.deadline().map(|time| {
+            let due = instant(time);
+            // Polled a moment ago and still due: it waits for its owner, not for the clock.
+            if due <= at { at + Duration::from_secs(1) } else { due }
+        });
+        let write_until = self.moved + limits::WRITE_IDLE_MAX;
+        let writing = self.waiting() > 0 || self.unflushed;
+        if writing {
+            until = Some(until.map_or(write_until, |until| until.min(write_until)));
+        }
+        let io = poll_fn(|cx| self.poll_io(cx, Some((&mut *session, wants))));
+        match until {
+            None => io.await?,
+            Some(until) => match timeout_at(until, io).await {
+                Ok(moved) => moved?,
+                Err(_) if writing && Instant::now() >= write_until => return Err(timed_out("writing")),
+                Err(_) => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Until everything is written.
+    async fn drain(&mut self) -> io::Result<()> {
+        while self.waiting() > 0 || self.unflushed {
+            let until = self.moved + limits::WRITE_IDLE_MAX;
+            let io = poll_fn(|cx| self.poll_io(cx, None::<(&mut NoSession, bool)>));
+            timeout_at(until, io).await.map_err(|_| timed_out("writing"))??;
+        }
+        Ok(())
+    }
+
+    /// Last words, close_notify and FIN; then a moment of reading, so that input we never read does not turn them into a reset.
+    async fn shut(&mut self) -> io::Result<()> {
+        self.phase = Phase::Closing;
+        timeout(limits::CLOSE_WRITE_MAX, self.drain()).await.map_err(|_| timed_out("writing"))??;
+        let shutdown = poll_fn(|cx| self.stream.poll_shutdown(cx));
+        timeout(limits::CLOSE_WRITE_MAX, shutdown).await.map_err(|_| timed_out("closing"))??;
+        if !self.read_end {
+            let _ = timeout(limits::LINGER_MAX, poll_fn(|cx| self.poll_discard(cx))).await;
+        }
+        self.phase = Phase::Closed;
+        self.stream = Stream::Gone;
+        Ok(())
+    }
+}
+
+/// Stands in where nobody reads.
+enum NoSession {}
+
+impl Session for NoSession {
+    type Event = NoSession;
+    fn receive(&mut self, _: &[u8]) {}
+    fn receive_end(&mut self) {}
+    fn poll(&mut self, _: Time) -> Step<NoSession> {
+        Step::Wait
+    }
+    fn transmit(&mut self, _: &mut Vec<u8>) {}
+    fn deadline(&self) -> Option<Time> {
+        None
+    }
+    fn wants_input(&self) -> bool {
+        false
+    }
+    fn tls_started(&mut self) {}
+}
+
+// ---- octets ----
+
+impl Connection {
+    /// Writes what waits and, if asked, reads once. Ready when something moved; never loses an octet when dropped.
+    fn poll_io<S: Session>(&mut self, cx: &mut Context<'_>, reader: Option<(&mut S, bool)>) -> Poll<io::Result<()>> {
+        let mut moved = self.poll_send(cx)?;
+        if let Some((session, true)) = reader
+            && !self.read_end
+        {
+            moved |= self.poll_receive(cx, session)?;
+        }
+        if moved {
+            return Poll::Ready(Ok(()));
+        }
+        if self.waiting() == 0 {
+            // About to sleep: an idle connection owns no buffer.
+            self.unsent = Vec::new();
+            self.sent = 0;
+        }
+        Poll::Pending
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut moved = false;
+        while self.waiting() > 0 {
+            let rest = self.unsent.get(self.sent..).unwrap_or_default();
+            let piece = if self.is_tls() { record(rest) } else { rest };
+            match self.stream.poll_write(cx, piece) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => {
+                    self.sent += written;
+                    self.unflushed = true;
+                    self.moved = Instant::now();
+                    moved = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(moved),
+            }
+        }
+        if self.unflushed {
+            match self.stream.poll_flush(cx) {
+                Poll::Ready(done) => {
+                    done?;
+                    self.unflushed = false;
+                    moved = true;
+                }
+                Poll::Pending => return Ok(moved),
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The buffer lives on the stack of one poll, so a connection that waits holds none.
+    fn poll_receive<S: Session>(&mut self, cx: &mut Context<'_>, session: &mut S) -> io::Result<bool> {
+        let mut space = [MaybeUninit::<u8>::uninit(); limits::READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        match self.stream.poll_read(cx, &mut buffer) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                session.receive(buffer.filled());
+                Ok(true)
+            }
+            Poll::Ready(end) => {
+                match end {
+                    Ok(()) => {}
+                    // A TLS peer that forgets close_notify; whether that cut something off is the session's to judge.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                    Err(error) => return Err(error),
+                }
+                self.read_end = true;
+                session.receive_end();
+                Ok(true)
+            }
+        }
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut seen = 0;
+        while seen < limits::LINGER_BYTES_MAX {
+            let mut space = [MaybeUninit::<u8>::uninit(); limits::READ_BYTES];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            match self.stream.poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => seen += buffer.filled().len(),
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// The next TLS record's plaintext, cut so that the one after it is no crumb.
+fn record(rest: &[u8]) -> &[u8] {
+    let crumb = rest.len() > limits::TLS_RECORD_BYTES && rest.len() < limits::TLS_RECORD_BYTES + limits::TAIL_BYTES_MIN;
+    let take = if crumb { limits::TLS_RECORD_BYTES - limits::TAIL_BYTES_MIN } else { limits::TLS_RECORD_BYTES };
+    rest.get(..take).unwrap_or(rest)
 }

@@ -4,5 +4,13 @@
 
 pub mod connection;
 pub mod dns;
+pub mod dns_server;
+pub mod limits;
 pub mod listener;
+mod stream;
 pub mod tls;
+
+pub use connection::{Connection, Next, Peer, TlsInfo, now};
+pub use dns::{DnsError, MxAnswer, Resolver};
+pub use listener::{Incoming, ListenAddr, Listener};
+pub use tls::{TlsClient, TlsError, TlsServer};

@@ -1,1 +1,288 @@
-//! placeholder
+//! TLS 1.2 and 1.3 by rustls with ring: certificates for our side, policies for the other (RFC 8446, RFC 9325).
+//!
+//! Invariant: a reload never touches a connection that is open; a failed reload changes nothing.
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use std::fmt;
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Why a certificate, key or policy is of no use: for people, with the file's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsError(pub String);
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+fn trouble(path: &Path, why: impl fmt::Display) -> TlsError {
+    TlsError(format!("{}: {why}", path.display()))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
+}
+
+struct Loaded {
+    config: Arc<ServerConfig>,
+    fingerprint: String,
+}
+
+/// Our certificate and key.
+pub struct TlsServer {
+    certificate: PathBuf,
+    private_key: PathBuf,
+    loaded: RwLock<Loaded>,
+}
+
+impl TlsServer {
+    /// From PEM files: the chain, leaf first, and its key.
+    pub fn from_pem(certificate: &Path, private_key: &Path) -> Result<TlsServer, TlsError> {
+        let loaded = RwLock::new(load(certificate, private_key)?);
+        Ok(TlsServer { certificate: certificate.to_path_buf(), private_key: private_key.to_path_buf(), loaded })
+    }
+
+    /// A certificate for `names` (host names or addresses) that nobody vouches for: made once, kept in `dir` as
+    /// `self-signed.pem` and `self-signed.key`, the same ever after.
+    pub fn self_signed(dir: &Path, names: &[String]) -> Result<TlsServer, TlsError> {
+        let certificate = dir.join("self-signed.pem");
+        let private_key = dir.join("self-signed.key");
+        if !(certificate.exists() && private_key.exists()) {
+            make(dir, &certificate, &private_key, names)?;
+        }
+        TlsServer::from_pem(&certificate, &private_key)
+    }
+
+    /// Reads the files again: new connections get the new certificate, open ones keep theirs. On an error the old one stays.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let fresh = load(&self.certificate, &self.private_key)?;
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// SHA-256 of the leaf certificate, lower-case hex.
+    pub fn fingerprint(&self) -> String {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).fingerprint.clone()
+    }
+
+    /// Where the certificate chain is.
+    pub fn certificate_path(&self) -> &Path {
+        &self.certificate
+    }
+
+    /// For HTTPS and for handshakes here.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner).config)
+    }
+}
+
+fn load(certificate: &Path, private_key: &Path) -> Result<Loaded, TlsError> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| trouble(certificate, error))?;
+    let Some(leaf) = chain.first() else {
+        return Err(trouble(certificate, "no certificate in this file"));
+    };
+    let fingerprint = data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, leaf).as_ref());
+    let key = PrivateKeyDer::from_pem_file(private_key).map_err(|error| trouble(private_key, error))?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError(error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| trouble(private_key, error))?;
+    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| TlsError(error.to_string()))?;
+    // One ticket is enough for a mail client, which resumes one session at a time.
+    config.send_tls13_tickets = 1;
+    Ok(Loaded { config: Arc::new(config), fingerprint })
+}
+
+fn make(dir: &Path, certificate: &Path, private_key: &Path, names: &[String]) -> Result<(), TlsError> {
+    let made = |error: rcgen::Error| TlsError(format!("making a self-signed certificate: {error}"));
+    let key = rcgen::KeyPair::generate().map_err(made)?;
+    let mut params = rcgen::CertificateParams::new(names.to_vec()).map_err(made)?;
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2050, 1, 1);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let common_name = names.first().map_or("packetboat", String::as_str);
+    params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    let signed = params.self_signed(&key).map_err(made)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| trouble(dir, error))?;
+    // The key first: a crash in between leaves no certificate, and both are made anew.
+    keep(private_key, key.serialize_pem().as_bytes(), 0o600)?;
+    keep(certificate, signed.pem().as_bytes(), 0o644)
+}
+
+fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TlsError> {
+    let temporary = path.with_extension("new");
+    let _ = std::fs::remove_file(&temporary);
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|error| trouble(path, error))
+}
+
+/// How we look at the other side's certificate.
+#[derive(Clone)]
+pub struct TlsClient {
+    pub(crate) config: Arc<ClientConfig>,
+    verified: bool,
+}
+
+impl fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClient").field("verified", &self.verified).finish()
+    }
+}
+
+impl TlsClient {
+    /// Any certificate will do: better than none at all against somebody who only listens (RFC 7435, RFC 3207).
+    pub fn opportunistic() -> Result<TlsClient, TlsError> {
+        let config = builder()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+            .with_no_client_auth();
+        Ok(TlsClient { config: Arc::new(config), verified: false })
+    }
+
+    /// The certificate must be the server name's and lead to a public root, or to one in the PEM file `extra_ca`.
+    pub fn verified(extra_ca: Option<&Path>) -> Result<TlsClient, TlsError> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(path) = extra_ca {
+            let extra: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
+                .and_then(Iterator::collect)
+                .map_err(|error| trouble(path, error))?;
+            for certificate in extra {
+                roots.add(certificate).map_err(|error| trouble(path, error))?;
+            }
+        }
+        let config = builder()?.with_root_certificates(roots).with_no_client_auth();
+        Ok(TlsClient { config: Arc::new(config), verified: true })
+    }
+
+    /// Does this policy look at certificates at all?
+    pub fn is_verified(&self) -> bool {
+        self.verified
+    }
+}
+
+fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError> {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError(error.to_string()))
+}
+
+/// `name` for the handshake; a name that is none (it came from DNS) becomes the address.
+pub(crate) fn server_name(name: &str, address: Option<IpAddr>) -> std::io::Result<ServerName<'static>> {
+    let bare = name.trim_end_matches('.');
+    let bare = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(bare);
+    match (ServerName::try_from(bare.to_owned()), address) {
+        (Ok(name), _) => Ok(name),
+        (Err(_), Some(ip)) => Ok(ServerName::IpAddress(ip.into())),
+        (Err(error), None) => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, error)),
+    }
+}
+
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn self_signed_is_made_once_and_reload_takes_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = vec!["mail.here.test".to_owned(), "127.0.0.1".to_owned()];
+        let first = TlsServer::self_signed(dir.path(), &names).unwrap();
+        assert_eq!(first.fingerprint().len(), 64);
+        let again = TlsServer::self_signed(dir.path(), &names).unwrap();
+        assert_eq!(first.fingerprint(), again.fingerprint());
+        let mode = std::fs::metadata(dir.path().join("self-signed.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let other = tempfile::tempdir().unwrap();
+        let fresh = TlsServer::self_signed(other.path(), &names).unwrap();
+        assert_ne!(first.fingerprint(), fresh.fingerprint());
+        for file in ["self-signed.pem", "self-signed.key"] {
+            std::fs::copy(other.path().join(file), dir.path().join(file)).unwrap();
+        }
+        first.reload().unwrap();
+        assert_eq!(first.fingerprint(), fresh.fingerprint());
+
+        std::fs::write(dir.path().join("self-signed.key"), "nonsense").unwrap();
+        let error = first.reload().unwrap_err();
+        assert!(error.to_string().contains("self-signed.key"), "{error}");
+        assert_eq!(first.fingerprint(), fresh.fingerprint());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let names = vec!["a.test".to_owned()];
+        TlsServer::self_signed(one.path(), &names).unwrap();
+        TlsServer::self_signed(two.path(), &names).unwrap();
+        let mixed = TlsServer::from_pem(&one.path().join("self-signed.pem"), &two.path().join("self-signed.key"));
+        assert!(mixed.is_err());
+        assert!(TlsServer::from_pem(Path::new("/nonexistent.pem"), Path::new("/k")).err().unwrap().0.contains("/nonexistent.pem"));
+    }
+
+    #[test]
+    fn names_for_the_handshake() {
+        assert_eq!(server_name("mx.here.test.", None).unwrap().to_str(), "mx.here.test");
+        assert_eq!(server_name("[127.0.0.1]", None).unwrap().to_str(), "127.0.0.1");
+        assert_eq!(server_name("not a name", Some([127, 0, 0, 2].into())).unwrap().to_str(), "127.0.0.2");
+        assert!(server_name("not a name", None).is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! Byte streams under a [`crate::Connection`]: TCP or Unix, plain or TLS, or in between.
+//!
+//! Invariant: a handshake lives in the value, not in a future, so that dropping a wait loses nothing.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{Accept, Connect, TlsStream};
+
+/// A stream without TLS.
+#[derive(Debug)]
+pub(crate) enum Plain {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Plain::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Plain::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Plain::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Plain::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Plain::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Plain::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Plain::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Plain::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// What a connection stands on at the moment.
+pub(crate) enum Stream {
+    Plain(Plain),
+    Tls(Box<TlsStream<Plain>>),
+    ServerHandshake(Box<Accept<Plain>>),
+    ClientHandshake(Box<Connect<Plain>>),
+    /// Broken or closed.
+    Gone,
+}
+
+fn not_ready() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the connection is not open")
+}
+
+impl Stream {
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self, Stream::ServerHandshake(_) | Stream::ClientHandshake(_))
+    }
+
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+            _ => Poll::Ready(Err(not_ready())),
+        }
+    }
+
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+            _ => Poll::Ready(Err(not_ready())),
+        }
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Drives the handshake; on success the stream is [`Stream::Tls`]. Cancel-safe.
+    pub(crate) async fn handshake(&mut self) -> io::Result<()> {
+        let done: TlsStream<Plain> = match self {
+            Stream::ServerHandshake(accept) => (&mut **accept).await?.into(),
+            Stream::ClientHandshake(connect) => (&mut **connect).await?.into(),
+            _ => return Err(not_ready()),
+        };
+        *self = Stream::Tls(Box::new(done));
+        Ok(())
+    }
+}
