@@ -3,6 +3,10 @@
 //! argon2id, at most two at once; a verified password is remembered for minutes as a keyed hash in memory.
 //! Invariant: an unknown login and a wrong password cannot be told apart, by text or by time.
 
+pub mod sign_in;
+
+pub use sign_in::SignIn;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use store::{Account, AccountId, ScramVerifier, Secrets, Store};
