@@ -3,5 +3,24 @@
 //! Invariant: nothing here fails on bad input, reads a clock, or touches a file.
 
 pub mod address;
+pub mod address_list;
+pub mod body_structure;
+pub mod charset;
+pub mod content;
 pub mod date;
+pub mod domain;
+pub mod encoded_word;
+pub mod envelope_item;
 pub mod facts;
+pub mod header;
+pub mod imap_string;
+pub mod limits;
+pub mod parameter;
+pub mod parse;
+pub mod section;
+#[cfg(test)]
+mod test_messages;
+pub mod transfer;
+
+pub use facts::Facts;
+pub use parse::{Message, parse};

@@ -1,0 +1,409 @@
+//! Address lists of header fields (RFC 5322 §3.4, with the obsolete syntax of §4.4), read as they are found.
+//!
+//! A flat list, groups as marks around their members, which is the order ENVELOPE wants (RFC 9051 §7.5.2).
+//! One pass, no recursion. Text stays raw; [`HeaderAddress::display`] is for people.
+
+use crate::encoded_word;
+use crate::limits::{ADDRESSES_MAX, ENCODED_WORD_BYTES_MAX};
+use crate::parameter::{comment_end, quoted_string};
+
+/// One entry of an address list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderAddress {
+    /// An address.
+    Mailbox {
+        /// Display name without quotes, encoded-words raw; else what a comment behind the address says.
+        name: Option<Vec<u8>>,
+        /// Source route `@a,@b` (RFC 5322 §4.4 obs-route).
+        route: Option<Vec<u8>>,
+        /// Without quotes.
+        local: Vec<u8>,
+        /// Empty when there was no at sign.
+        domain: Vec<u8>,
+    },
+    /// `name:`
+    Group(Vec<u8>),
+    /// `;`
+    GroupEnd,
+}
+
+impl HeaderAddress {
+    /// `Ann <ann@here.test>`, decoded; `None` for a group's marks.
+    pub fn display(&self) -> Option<String> {
+        let HeaderAddress::Mailbox { name, .. } = self else { return None };
+        let address = self.address()?;
+        match name.as_deref().map(encoded_word::decode) {
+            Some(name) if !name.trim().is_empty() => Some(format!("{} <{address}>", name.trim())),
+            _ => Some(address),
+        }
+    }
+
+    /// `local@domain` as text, the local part unquoted; `None` for a group's marks.
+    pub fn address(&self) -> Option<String> {
+        let HeaderAddress::Mailbox { local, domain, .. } = self else { return None };
+        let local = String::from_utf8_lossy(local);
+        Some(if domain.is_empty() { local.into_owned() } else { format!("{local}@{}", String::from_utf8_lossy(domain)) })
+    }
+
+    /// The display name, decoded.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            HeaderAddress::Mailbox { name, .. } => name.as_deref().map(encoded_word::decode),
+            HeaderAddress::Group(name) => Some(encoded_word::decode(name)),
+            HeaderAddress::GroupEnd => None,
+        }
+    }
+}
+
+/// Parses the unfolded body of an address field.
+///
+/// ```
+/// let list = message::address_list::parse(b"Ann B. <ann@here.test>, \"Doe, J\" <j@x.test>");
+/// assert_eq!(list.len(), 2);
+/// assert_eq!(list[0].display().as_deref(), Some("Ann B. <ann@here.test>"));
+/// ```
+pub fn parse(value: &[u8]) -> Vec<HeaderAddress> {
+    let mut parser = Parser { value, at: 0, out: Vec::new(), item: Item::default(), in_group: false };
+    parser.run();
+    parser.out
+}
+
+/// A word, and whether a blank stands before it.
+#[derive(Debug)]
+struct Word {
+    text: Vec<u8>,
+    spaced: bool,
+}
+
+/// Where an address stands apart from its name.
+#[derive(Debug, Default)]
+struct AddrSpec {
+    route: Option<Vec<u8>>,
+    local: Vec<u8>,
+    domain: Vec<u8>,
+}
+
+/// What has been read since the last comma.
+#[derive(Debug, Default)]
+struct Item {
+    words: Vec<Word>,
+    /// Number of words before the last at sign.
+    at_sign: Option<usize>,
+    comment: Option<Vec<u8>>,
+    /// What stood in `<...>`.
+    angle: Option<AddrSpec>,
+    /// A blank has been seen since the last word.
+    spaced: bool,
+}
+
+impl Item {
+    fn push(&mut self, text: Vec<u8>) {
+        let spaced = std::mem::take(&mut self.spaced);
+        self.words.push(Word { text, spaced });
+    }
+
+    fn phrase(&self, words: &[Word]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for word in words {
+            if word.spaced && !out.is_empty() {
+                out.push(b' ');
+            }
+            out.extend_from_slice(&word.text);
+        }
+        (!out.is_empty()).then_some(out)
+    }
+
+    /// `name local@domain` without brackets: the local part is the words that stand together before the at sign.
+    fn bare(&self) -> Option<(Option<Vec<u8>>, AddrSpec)> {
+        let Some(at_sign) = self.at_sign else {
+            let local = self.phrase(&self.words)?;
+            return Some((None, AddrSpec { local, ..AddrSpec::default() }));
+        };
+        let (before, after) = self.words.split_at_checked(at_sign)?;
+        let mut start = before.len();
+        while start > 0 {
+            start -= 1;
+            let joins_dot = |w: Option<&Word>, end: bool| {
+                w.is_some_and(|w| if end { w.text.ends_with(b".") } else { w.text.starts_with(b".") })
+            };
+            let joined = before.get(start).is_some_and(|w| !w.spaced)
+                || joins_dot(before.get(start), false)
+                || joins_dot(start.checked_sub(1).and_then(|i| before.get(i)), true);
+            if !joined {
+                break;
+            }
+        }
+        let (name, local) = before.split_at_checked(start)?;
+        let local = local.iter().flat_map(|w| w.text.iter().copied()).collect();
+        let domain = after.iter().flat_map(|w| w.text.iter().copied()).collect();
+        Some((self.phrase(name), AddrSpec { route: None, local, domain }))
+    }
+}
+
+struct Parser<'a> {
+    value: &'a [u8],
+    at: usize,
+    out: Vec<HeaderAddress>,
+    item: Item,
+    in_group: bool,
+}
+
+impl Parser<'_> {
+    fn run(&mut self) {
+        while let Some(byte) = self.value.get(self.at).copied() {
+            if self.out.len() >= ADDRESSES_MAX {
+                // An open group still needs its end.
+                self.item = Item::default();
+                break;
+            }
+            match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    self.item.spaced = true;
+                    self.at += 1;
+                }
+                b'(' => self.comment(),
+                b'"' => {
+                    let (text, next) = quoted_string(self.value, self.at);
+                    self.at = next;
+                    self.item.push(text);
+                }
+                b'<' => self.angle(),
+                b',' => {
+                    self.at += 1;
+                    self.end_item();
+                }
+                b';' => {
+                    self.at += 1;
+                    self.end_item();
+                    self.end_group();
+                }
+                b':' if !self.in_group => self.begin_group(),
+                b'@' => {
+                    self.at += 1;
+                    // The first at sign parts; others stay where they are.
+                    if self.item.at_sign.is_some() {
+                        self.item.push(b"@".to_vec());
+                    } else {
+                        self.item.at_sign = Some(self.item.words.len());
+                    }
+                    self.item.spaced = false;
+                }
+                b'[' => self.until(b']'),
+                _ => self.atom(),
+            }
+        }
+        self.end_item();
+        self.end_group();
+    }
+
+    fn comment(&mut self) {
+        let end = comment_end(self.value, self.at);
+        let inner = self.value.get(self.at + 1..end).unwrap_or_default();
+        let inner = inner.strip_suffix(b")").unwrap_or(inner).trim_ascii();
+        if !inner.is_empty() {
+            let mut text = Vec::with_capacity(inner.len());
+            let mut escaped = false;
+            for byte in inner {
+                if *byte == b'\\' && !escaped {
+                    escaped = true;
+                    continue;
+                }
+                escaped = false;
+                text.push(*byte);
+            }
+            self.item.comment = Some(text);
+        }
+        self.item.spaced = true;
+        self.at = end;
+    }
+
+    fn begin_group(&mut self) {
+        self.at += 1;
+        let name = self.item.phrase(&self.item.words).unwrap_or_default();
+        self.item = Item::default();
+        self.out.push(HeaderAddress::Group(name));
+        self.in_group = true;
+    }
+
+    fn end_group(&mut self) {
+        if std::mem::take(&mut self.in_group) {
+            self.out.push(HeaderAddress::GroupEnd);
+        }
+    }
+
+    fn end_item(&mut self) {
+        let mut item = std::mem::take(&mut self.item);
+        let found = match item.angle.take() {
+            Some(spec) => Some((item.phrase(&item.words), spec)),
+            None => item.bare(),
+        };
+        let Some((name, AddrSpec { route, local, domain })) = found else { return };
+        let name = name.or(item.comment);
+        if name.is_none() && local.is_empty() && domain.is_empty() {
+            return;
+        }
+        self.out.push(HeaderAddress::Mailbox { name, route, local, domain });
+    }
+
+    /// Everything up to and with `close` as one word.
+    fn until(&mut self, close: u8) {
+        let rest = self.value.get(self.at..).unwrap_or_default();
+        let len = memchr::memchr(close, rest).map_or(rest.len(), |i| i + 1);
+        self.item.push(rest.get(..len).unwrap_or_default().to_vec());
+        self.at += len;
+    }
+
+    fn atom(&mut self) {
+        let rest = self.value.get(self.at..).unwrap_or_default();
+        let len = encoded_word_len(rest).unwrap_or_else(|| {
+            let special = |b: &u8| b" \t\r\n()<>[]:;@,\"".contains(b);
+            rest.iter().position(special).unwrap_or(rest.len()).max(1)
+        });
+        let text = rest.get(..len).unwrap_or_default();
+        // A special that is not one here (`)`, `>`, `]`, `:` in a group) is dropped.
+        if !(len == 1 && b")>]:".contains(text.first().unwrap_or(&b' '))) {
+            self.item.push(text.to_vec());
+        }
+        self.at += len;
+    }
+
+    /// `<@route:local@domain>`; a missing `>` ends with the field or at a comma behind an at sign.
+    fn angle(&mut self) {
+        let rest = self.value.get(self.at + 1..).unwrap_or_default();
+        let mut inner = Vec::new();
+        let mut route = None;
+        let mut at_sign: Option<usize> = None;
+        let mut i = 0;
+        while let Some(byte) = rest.get(i).copied() {
+            match byte {
+                b'>' => break,
+                b'"' => {
+                    let (text, next) = quoted_string(rest, i);
+                    inner.extend_from_slice(&text);
+                    i = next;
+                    continue;
+                }
+                b'(' => {
+                    i = comment_end(rest, i);
+                    continue;
+                }
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                b':' if inner.first() == Some(&b'@') && route.is_none() => {
+                    route = Some(std::mem::take(&mut inner));
+                    at_sign = None;
+                }
+                b',' | b';' if at_sign.is_some_and(|a| a > 0) => break,
+                other => {
+                    if other == b'@' {
+                        at_sign = Some(inner.len());
+                    }
+                    inner.push(other);
+                }
+            }
+            i += 1;
+        }
+        if rest.get(i) == Some(&b'>') {
+            i += 1;
+        }
+        self.at += 1 + i;
+        let (local, domain) = match at_sign.and_then(|a| inner.split_at_checked(a)) {
+            Some((local, domain)) => (local.to_vec(), domain.get(1..).unwrap_or_default().to_vec()),
+            None => (inner, Vec::new()),
+        };
+        if self.item.angle.is_none() {
+            if self.item.at_sign.is_some() {
+                // `ann@here.test <ann@here.test>`: the name has an unquoted at sign.
+                let at = self.item.at_sign.take().unwrap_or(0).min(self.item.words.len());
+                self.item.words.insert(at, Word { text: b"@".to_vec(), spaced: false });
+            }
+            self.item.angle = Some(AddrSpec { route, local, domain });
+        }
+    }
+}
+
+/// Length of an encoded-word at the start: it may hold specials that broken writers left in it.
+fn encoded_word_len(rest: &[u8]) -> Option<usize> {
+    if !rest.starts_with(b"=?") {
+        return None;
+    }
+    let window = rest.get(..ENCODED_WORD_BYTES_MAX).unwrap_or(rest);
+    let blank = window.iter().position(|b| b" \t\r\n".contains(b)).unwrap_or(window.len());
+    let window = window.get(..blank)?;
+    // Past `=?charset?q?`.
+    let mut marks = memchr::memchr_iter(b'?', window).skip(2);
+    let text = marks.next()? + 1;
+    memchr::memmem::find(window.get(text..)?, b"?=").map(|i| text + i + 2)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(text: &str) -> Vec<String> {
+        parse(text.as_bytes())
+            .into_iter()
+            .map(|a| match a {
+                HeaderAddress::Mailbox { name, route, local, domain } => format!(
+                    "{}|{}|{}|{}",
+                    name.map_or("-".into(), |n| String::from_utf8(n).unwrap()),
+                    route.map_or("-".into(), |n| String::from_utf8(n).unwrap()),
+                    String::from_utf8(local).unwrap(),
+                    String::from_utf8(domain).unwrap()
+                ),
+                HeaderAddress::Group(name) => format!("{{{}", String::from_utf8(name).unwrap()),
+                HeaderAddress::GroupEnd => "}".into(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn rfc_5322_appendix_a() {
+        assert_eq!(shown("\"Joe Q. Public\" <john.q.public@example.com>"), ["Joe Q. Public|-|john.q.public|example.com"]);
+        assert_eq!(shown("Mary Smith <mary@x.test>, jdoe@example.org, Who? <one@y.test>"), ["Mary Smith|-|mary|x.test", "-|-|jdoe|example.org", "Who?|-|one|y.test"]);
+        assert_eq!(shown("<boss@nil.test>, \"Giant; \\\"Big\\\" Box\" <sysservices@example.net>"), ["-|-|boss|nil.test", "Giant; \"Big\" Box|-|sysservices|example.net"]);
+        assert_eq!(shown("A Group:Ed Jones <c@a.test>,joe@where.test,John <jdoe@one.test>;"), ["{A Group", "Ed Jones|-|c|a.test", "-|-|joe|where.test", "John|-|jdoe|one.test", "}"]);
+        assert_eq!(shown("Undisclosed recipients:;"), ["{Undisclosed recipients", "}"]);
+        assert_eq!(shown("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>"), ["Pete|-|pete|silly.test"]);
+        assert_eq!(shown("A Group(Some people)\n     :Chris Jones <c@(Chris's host.)public.example>,\n joe@example.org,\n  John <jdoe@one.test> (my dear friend); (the end of the group)"),
+            ["{A Group", "Chris Jones|-|c|public.example", "-|-|joe|example.org", "John|-|jdoe|one.test", "}"]);
+        assert_eq!(shown("Mary Smith <@node.test:mary@example.net>, , jdoe@test   . example"), ["Mary Smith|@node.test|mary|example.net", "-|-|jdoe|test.example"]);
+        assert_eq!(shown("Joe Q. Public <john . q . public@example.com>"), ["Joe Q. Public|-|john.q.public|example.com"]);
+    }
+
+    #[test]
+    fn in_the_wild() {
+        assert_eq!(shown("ann@here.test (Ann Bee)"), ["Ann Bee|-|ann|here.test"]);
+        assert_eq!(shown("ann@here.test <ann@here.test>"), ["ann@here.test|-|ann|here.test"]);
+        assert_eq!(shown("Ann ann@here.test"), ["Ann|-|ann|here.test"]);
+        assert_eq!(shown("=?utf-8?Q?Doe,_John?= <j@x.test>"), ["=?utf-8?Q?Doe,_John?=|-|j|x.test"]);
+        assert_eq!(shown("postmaster"), ["-|-|postmaster|"]);
+        assert_eq!(shown("<ann@here.test, bob@here.test"), ["-|-|ann|here.test", "-|-|bob|here.test"]);
+        assert_eq!(shown("\"john doe\"@x.test, a@[127.0.0.1]"), ["-|-|john doe|x.test", "-|-|a|[127.0.0.1]"]);
+        assert_eq!(shown("<>"), Vec::<String>::new());
+        assert_eq!(shown("a@b;c@d"), ["-|-|a|b", "-|-|c|d"]);
+    }
+
+    #[test]
+    fn display_is_decoded() {
+        let list = parse("=?utf-8?Q?=C3=84nn?= <a@b.test>, g: x@y.test;".as_bytes());
+        assert_eq!(list[0].display().unwrap(), "Änn <a@b.test>");
+        assert_eq!(list[1].display(), None);
+        assert_eq!(list[2].display().unwrap(), "x@y.test");
+    }
+
+    #[test]
+    fn the_list_is_bounded() {
+        assert!(parse(&b"a@b,".repeat(20_000)).len() <= ADDRESSES_MAX + 1);
+        assert!(parse(&b"g:;".repeat(20_000)).len() <= ADDRESSES_MAX + 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), proptest::sample::select(b"<>()@,;:\"\\[] =?.a".to_vec())], 0..120)) {
+            for address in parse(&bytes) { let _ = (address.display(), address.name()); }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Encoded-words (RFC 2047, RFC 2231 §5): `=?utf-8?Q?=C3=A4?=` to text and back.
+//!
+//! Adjacent words of one charset are joined as octets before they become text, so a character that was
+//! cut in two comes back whole. One pass; what is no encoded-word stays.
+
+use memchr::{memchr_iter, memmem};
+
+use crate::charset;
+use crate::limits::CHARSET_NAME_BYTES_MAX;
+use crate::transfer::base64_decode;
+
+/// Decodes an unfolded field body for people. Octets that are in no encoded-word are UTF-8, or guessed.
+///
+/// ```
+/// let subject = b"=?utf-8?B?4pg=?= =?utf-8?B?ug==?= and more";
+/// assert_eq!(message::encoded_word::decode(subject), "☺ and more");
+/// ```
+pub fn decode(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    // Octets of adjacent words with one charset, not yet text.
+    let mut held: Option<(&[u8], Vec<u8>)> = None;
+    let mut plain_start = 0;
+    let mut at = 0;
+    while let Some(i) = bytes.get(at..).and_then(|rest| memmem::find(rest, b"=?")) {
+        let start = at + i;
+        let Some((word, end)) = word_at(bytes, start) else {
+            at = start + 2;
+            continue;
+        };
+        let between = bytes.get(plain_start..start).unwrap_or_default();
+        let adjacent = held.is_some() && between.trim_ascii().is_empty();
+        if !adjacent {
+            flush(&mut held, &mut out);
+            out.push_str(&charset::guess(between));
+        }
+        match &mut held {
+            Some((label, octets)) if label.eq_ignore_ascii_case(word.charset) => word.octets(octets),
+            _ => {
+                flush(&mut held, &mut out);
+                let mut octets = Vec::new();
+                word.octets(&mut octets);
+                held = Some((word.charset, octets));
+            }
+        }
+        (plain_start, at) = (end, end);
+    }
+    flush(&mut held, &mut out);
+    out.push_str(&charset::guess(bytes.get(plain_start..).unwrap_or_default()));
+    out
+}
+
+fn flush(held: &mut Option<(&[u8], Vec<u8>)>, out: &mut String) {
+    if let Some((label, octets)) = held.take() {
+        out.push_str(&charset::decode(label, &octets));
+    }
+}
+
+struct Word<'a> {
+    charset: &'a [u8],
+    base64: bool,
+    text: &'a [u8],
+}
+
+impl Word<'_> {
+    fn octets(&self, out: &mut Vec<u8>) {
+        if self.base64 {
+            out.extend_from_slice(&base64_decode(self.text));
+            return;
+        }
+        let mut rest = self.text;
+        while let Some((byte, after)) = rest.split_first() {
+            rest = after;
+            let pair = match (byte, after) {
+                (b'=', [high, low, ..]) => hex(*high).zip(hex(*low)),
+                _ => None,
+            };
+            match (byte, pair) {
+                (_, Some((high, low))) => {
+                    out.push(high << 4 | low);
+                    rest = after.get(2..).unwrap_or_default();
+                }
+                (b'_', None) => out.push(b' '),
+                (other, None) => out.push(*other),
+            }
+        }
+    }
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|d| d as u8)
+}
+
+/// The encoded-word that starts at `start` (where `=?` stands) and where it ends.
+fn word_at(bytes: &[u8], start: usize) -> Option<(Word<'_>, usize)> {
+    let rest = bytes.get(start + 2..)?;
+    let name_len = rest.iter().take(CHARSET_NAME_BYTES_MAX).position(|b| *b == b'?')?;
+    let label = rest.get(..name_len)?;
+    if label.is_empty() || label.iter().any(|b| *b <= b' ' || *b >= 0x7f) {
+        return None;
+    }
+    // RFC 2231 §5: a language may stand behind the charset.
+    let charset = label.split(|b| *b == b'*').next()?;
+    let base64 = match rest.get(name_len + 1..name_len + 3)? {
+        b"B?" | b"b?" => true,
+        b"Q?" | b"q?" => false,
+        _ => return None,
+    };
+    let text_start = name_len + 3;
+    let text = rest.get(text_start..)?;
+    let len = text_len(text)?;
+    Some((Word { charset, base64, text: text.get(..len)? }, start + 2 + text_start + len + 2))
+}
+
+/// Length of the encoded text: up to `?=`. Another `=?` first means that this one is never closed, and keeps
+/// the search linear.
+fn text_len(text: &[u8]) -> Option<usize> {
+    for mark in memchr_iter(b'?', text) {
+        if text.get(mark + 1) == Some(&b'=') {
+            return Some(mark);
+        }
+        if mark > 0 && text.get(mark - 1) == Some(&b'=') {
+            return None;
+        }
+    }
+    None
+}
+
+/// Encodes a text for a field body. Words without need stay plain; lines are folded so that none is longer than 78,
+/// counting from `column` (where the body begins on its line). Control characters become blanks.
+///
+/// ```
+/// assert_eq!(message::encoded_word::encode("Plain words", 9), "Plain words");
+/// assert_eq!(message::encoded_word::encode("Grüße", 9), "=?utf-8?Q?Gr=C3=BC=C3=9Fe?=");
+/// ```
+pub fn encode(text: &str, column: usize) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let needs = |word: &str| !word.is_ascii() || word.contains("=?") || word.len() > 70;
+    let mut out = String::new();
+    let mut column = column;
+    if !clean.split(' ').any(needs) && !clean.starts_with(' ') && !clean.ends_with(' ') && !clean.contains("  ") {
+        for (i, word) in clean.split(' ').enumerate() {
+            if i > 0 {
+                fold_or_blank(&mut out, &mut column, word.len());
+            }
+            out.push_str(word);
+            column += word.len();
+        }
+        return out;
+    }
+    encode_words(&clean, column)
+}
+
+fn fold_or_blank(out: &mut String, column: &mut usize, next: usize) {
+    if *column + 1 + next > crate::limits::LINE_BYTES_WANTED {
+        out.push_str("\r\n ");
+        *column = 1;
+    } else {
+        out.push(' ');
+        *column += 1;
+    }
+}
+
+/// The whole text as encoded-words of at most 75 bytes each; never cuts a character.
+fn encode_words(text: &str, column: usize) -> String {
+    let ascii = text.bytes().filter(u8::is_ascii).count();
+    // Q keeps mostly-ASCII text readable, B is shorter otherwise.
+    let base64 = ascii * 2 < text.len();
+    let mut out = String::new();
+    let mut column = column;
+    let mut word = String::new();
+    for c in text.chars() {
+        let room = 75usize.min(crate::limits::LINE_BYTES_WANTED.saturating_sub(column));
+        let mut longer = word.clone();
+        longer.push(c);
+        if !word.is_empty() && encoded(&longer, base64).len() > room {
+            out.push_str(&encoded(&word, base64));
+            out.push_str("\r\n ");
+            column = 1;
+            word.clear();
+        } else if word.is_empty() && !out.is_empty() && encoded(&longer, base64).len() > room {
+            column = 1;
+        }
+        word.push(c);
+    }
+    out.push_str(&encoded(&word, base64));
+    out
+}
+
+fn encoded(text: &str, base64: bool) -> String {
+    if base64 {
+        let mut octets = Vec::new();
+        crate::transfer::base64_push(text.as_bytes(), &mut octets);
+        return format!("=?utf-8?B?{}?=", String::from_utf8_lossy(&octets));
+    }
+    let mut out = String::from("=?utf-8?Q?");
+    for byte in text.bytes() {
+        match byte {
+            b' ' => out.push('_'),
+            // What is safe in every place, phrases included (RFC 2047 §5 rule 3).
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'!' | b'*' | b'+' | b'-' | b'/' => out.push(char::from(byte)),
+            other => out.push_str(&format!("={other:02X}")),
+        }
+    }
+    out.push_str("?=");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn rfc_2047_section_8_examples() {
+        let cases: [(&str, &str); 9] = [
+            ("(=?ISO-8859-1?Q?a?=)", "(a)"),
+            ("(=?ISO-8859-1?Q?a?= b)", "(a b)"),
+            ("(=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?=)", "(ab)"),
+            ("(=?ISO-8859-1?Q?a?=  =?ISO-8859-1?Q?b?=)", "(ab)"),
+            ("(=?ISO-8859-1?Q?a_b?=)", "(a b)"),
+            ("(=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?=)", "(a b)"),
+            ("=?US-ASCII*EN?Q?Keith_Moore?= <moore@cs.utk.edu>", "Keith Moore <moore@cs.utk.edu>"),
+            ("=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?=\t=?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?=",
+             "If you can read this you understand the example."),
+            ("=?utf-8?Q?Who_are_you??=", "Who are you?"),
+        ];
+        for (raw, text) in cases {
+            assert_eq!(decode(raw.as_bytes()), text, "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_encoded_word_stays() {
+        for raw in ["=?", "=?utf-8?Q?never closed", "a =? b ?= c", "=??Q?a?=", "=?utf-8?X?a?="] {
+            assert_eq!(decode(raw.as_bytes()), raw);
+        }
+        assert_eq!(decode(b"=?utf-8?Q?open =?utf-8?Q?a?="), "=?utf-8?Q?open a");
+        assert_eq!(decode(b"caf\xe9"), "café");
+    }
+
+    #[test]
+    fn a_character_cut_between_two_words_comes_back() {
+        assert_eq!(decode(b"=?UTF-8?Q?=E2=98?=\r\n =?utf-8?q?=BA?= x"), "☺ x");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn encode_then_decode_gives_the_text(text in "(\\PC| |=\\?){0,120}", column in 0usize..40) {
+            let encoded = encode(&text, column);
+            for line in encoded.split("\r\n") {
+                prop_assert!(line.len() <= 78 && line.is_ascii());
+            }
+            prop_assert_eq!(decode(&crate::header::unfold(encoded.as_bytes())), text);
+        }
+        #[test]
+        fn decode_never_panics(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'='), Just(b'?'), Just(b'q')], 0..200)) {
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Header fields (RFC 5322 §2.2): found, unfolded, never rejected.
+//!
+//! A line ends with LF, a CR before it belongs to the line end. A line that is neither a field nor
+//! a continuation is skipped. Must not know: what any field means.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memchr;
+
+use crate::limits::{FIELD_BYTES_MAX, HEADER_FIELDS_MAX};
+
+/// One field of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Name as spelled, without blanks.
+    pub name: &'a [u8],
+    /// Everything after the colon, folding included, without the last line end.
+    pub body: &'a [u8],
+    /// Where the field starts in the header.
+    pub start: usize,
+    /// Where the next line starts.
+    pub end: usize,
+}
+
+impl<'a> Field<'a> {
+    /// True for this name in any case.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// The body without folding and without blanks around it, at most [`FIELD_BYTES_MAX`].
+    pub fn value(&self) -> Cow<'a, [u8]> {
+        unfold(self.body)
+    }
+}
+
+/// The fields of a header, in order. Ends at the empty line or the end of the bytes.
+#[derive(Debug, Clone)]
+pub struct Fields<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    seen: usize,
+}
+
+/// The fields of `header` (a header alone, or a whole message).
+pub fn fields(header: &[u8]) -> Fields<'_> {
+    Fields { bytes: header, at: 0, seen: 0 }
+}
+
+/// The line that starts at `at`: its content without the line end, and where the next one starts.
+pub(crate) fn line_at(bytes: &[u8], at: usize) -> (Range<usize>, usize) {
+    let rest = bytes.get(at..).unwrap_or_default();
+    match memchr(b'\n', rest) {
+        Some(i) => {
+            let content = if i > 0 && rest.get(i - 1) == Some(&b'\r') { i - 1 } else { i };
+            (at..at + content, at + i + 1)
+        }
+        None => (at..bytes.len().max(at), bytes.len().max(at)),
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        while self.at < self.bytes.len() && self.seen < HEADER_FIELDS_MAX {
+            let start = self.at;
+            let (first, mut next) = line_at(self.bytes, start);
+            if first.is_empty() {
+                break;
+            }
+            let mut end = first.end;
+            while self.bytes.get(next).copied().is_some_and(is_blank) {
+                let (line, after) = line_at(self.bytes, next);
+                end = line.end;
+                next = after;
+            }
+            self.at = next;
+            self.seen += 1;
+            if let Some(field) = split(self.bytes, start, end, next) {
+                return Some(field);
+            }
+        }
+        self.at = self.bytes.len();
+        None
+    }
+}
+
+/// A field out of its lines, if its name is one (RFC 5322 §2.2; blanks before the colon are obsolete syntax).
+fn split(bytes: &[u8], start: usize, end: usize, next: usize) -> Option<Field<'_>> {
+    let text = bytes.get(start..end)?;
+    let colon = memchr(b':', text)?;
+    let mut name = text.get(..colon)?;
+    while let Some((last, rest)) = name.split_last() {
+        if !is_blank(*last) {
+            break;
+        }
+        name = rest;
+    }
+    if name.is_empty() || name.iter().any(|b| *b <= b' ' || *b == 0x7f) {
+        return None;
+    }
+    Some(Field { name, body: text.get(colon + 1..)?, start, end: next })
+}
+
+/// The first field of that name.
+pub fn first<'a>(header: &'a [u8], name: &str) -> Option<Field<'a>> {
+    fields(header).find(|f| f.is(name))
+}
+
+/// Removes folding (RFC 5322 §2.2.3: only the line ends) and blanks at both ends.
+pub fn unfold(body: &[u8]) -> Cow<'_, [u8]> {
+    let body = body.get(..FIELD_BYTES_MAX.min(body.len())).unwrap_or_default();
+    let body = trim(body);
+    if memchr::memchr2(b'\n', b'\r', body).is_none() {
+        return Cow::Borrowed(body);
+    }
+    Cow::Owned(body.iter().copied().filter(|b| *b != b'\r' && *b != b'\n').collect())
+}
+
+/// Without blanks and line ends at both ends.
+pub fn trim(bytes: &[u8]) -> &[u8] {
+    bytes.trim_ascii()
+}
+
+/// Where the header that starts at 0 ends, its empty line included.
+pub fn header_end(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while at < bytes.len() {
+        let (line, next) = line_at(bytes, at);
+        at = next;
+        if line.is_empty() {
+            break;
+        }
+    }
+    at
+}
+
+/// The fields named (or with `not`, those not named), as they stand, and the empty line
+/// (HEADER.FIELDS and HEADER.FIELDS.NOT, RFC 9051 §6.4.5).
+///
+/// ```
+/// let header = b"From: a@b.test\r\nSubject: one\r\n two\r\nTo: c@d.test\r\n\r\n";
+/// assert_eq!(message::header::header_fields(header, &["SUBJECT"], false), b"Subject: one\r\n two\r\n\r\n");
+/// ```
+pub fn header_fields<S: AsRef<[u8]>>(header: &[u8], names: &[S], not: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    for field in fields(header) {
+        let named = names.iter().any(|n| n.as_ref().eq_ignore_ascii_case(field.name));
+        if named != not {
+            let lines = header.get(field.start..field.end).unwrap_or_default();
+            out.extend_from_slice(lines);
+            if !lines.ends_with(b"\n") {
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn fields_are_found_with_any_line_end() {
+        let header = b"From ann Mon Jan 1 00:00:00 2024\nSubject : one\n\ttwo\r\nnonsense\r\nTo:x\r\n\r\nBody: no\r\n";
+        let all: Vec<_> = fields(header).map(|f| (f.name, f.value().into_owned())).collect();
+        assert_eq!(all, [(&b"Subject"[..], b"one\ttwo".to_vec()), (&b"To"[..], b"x".to_vec())]);
+    }
+
+    #[test]
+    fn an_empty_continuation_line_belongs_to_its_field() {
+        let header = b"A: 1\r\n \r\n 2\r\nB: 3";
+        let all: Vec<_> = fields(header).map(|f| f.value().into_owned()).collect();
+        assert_eq!(all, [b"1  2".to_vec(), b"3".to_vec()]);
+    }
+
+    #[test]
+    fn header_fields_not() {
+        let header = b"From: a\r\nSubject: b\r\n c\r\n\r\n";
+        assert_eq!(header_fields(header, &["from"], true), b"Subject: b\r\n c\r\n\r\n");
+        assert_eq!(header_fields(header, &["x"], false), b"\r\n");
+        assert_eq!(header_fields(b"From: a", &["from"], false), b"From: a\r\n\r\n");
+    }
+
+    #[test]
+    fn header_end_includes_the_empty_line() {
+        assert_eq!(header_end(b"A: b\r\n\r\nx"), 8);
+        assert_eq!(header_end(b"A: b\n\nx"), 6);
+        assert_eq!(header_end(b"\r\nx"), 2);
+        assert_eq!(header_end(b"A: b"), 4);
+        assert_eq!(header_end(b""), 0);
+    }
+}

@@ -1,0 +1,39 @@
+//! Every limit of this crate, named. Past a limit the rest is kept as bytes but not looked into:
+//! nothing here fails, and the cost stays linear in the input.
+
+/// Multiparts and messages inside one another; a deeper one is an opaque part.
+pub const DEPTH_MAX: usize = 100;
+/// Entities of one message, the message itself included; later boundaries are not looked for.
+pub const PARTS_MAX: usize = 10_000;
+/// Header fields of one entity that are looked at.
+pub const HEADER_FIELDS_MAX: usize = 10_000;
+/// Bytes of one header field's body that are looked at.
+pub const FIELD_BYTES_MAX: usize = 256 * 1024;
+/// Parameters of one Content-Type or Content-Disposition field.
+pub const PARAMETERS_MAX: usize = 1_000;
+/// Bytes of a multipart boundary (RFC 2046 §5.1.1 allows 70; more is seen).
+pub const BOUNDARY_BYTES_MAX: usize = 512;
+/// Mailboxes and group marks of one address list.
+pub const ADDRESSES_MAX: usize = 10_000;
+/// Bytes of one encoded-word that is looked for inside an address (RFC 2047 §2 allows 75; more is seen).
+pub const ENCODED_WORD_BYTES_MAX: usize = 1_024;
+/// Longest charset name that is looked at.
+pub const CHARSET_NAME_BYTES_MAX: usize = 64;
+/// Longest quoted string of an IMAP answer; a longer one goes as a literal.
+pub const QUOTED_BYTES_MAX: usize = 1_000;
+/// Languages of one Content-Language field.
+pub const LANGUAGES_MAX: usize = 100;
+/// An envelope address: local part, at sign and domain (RFC 5321 §4.5.3.1.3 without the angle brackets).
+pub const ADDRESS_BYTES_MAX: usize = 254;
+/// Local part of an envelope address (RFC 5321 §4.5.3.1.1).
+pub const LOCAL_PART_BYTES_MAX: usize = 64;
+/// Domain of an envelope address (RFC 5321 §4.5.3.1.2).
+pub const DOMAIN_BYTES_MAX: usize = 255;
+/// A generated line aims at this length (RFC 5322 §2.1.1).
+pub const LINE_BYTES_WANTED: usize = 78;
+/// No generated line is longer, without its CRLF (RFC 5322 §2.1.1).
+pub const LINE_BYTES_MAX: usize = 998;
+/// Bytes for people: a decoded Subject or From in the facts is cut after this many.
+pub const DISPLAY_BYTES_MAX: usize = 1_000;
+/// Bytes of decoded text that a search looks at in one message.
+pub const SEARCH_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -1,0 +1,451 @@
+//! Content-Transfer-Encoding (RFC 2045 §6): base64 and quoted-printable, both ways, in pieces or whole.
+//!
+//! Decoding never fails: what is foreign to base64 is skipped, padding may be missing, a broken
+//! quoted-printable escape stays as it is.
+
+/// How a part's octets travel (RFC 2045 §6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum TransferEncoding {
+    #[default]
+    SevenBit = 0,
+    EightBit = 1,
+    Binary = 2,
+    QuotedPrintable = 3,
+    Base64 = 4,
+    /// A word we do not know: the octets cannot be decoded.
+    Other = 5,
+}
+
+impl TransferEncoding {
+    /// From the word of a Content-Transfer-Encoding field.
+    pub fn from_word(word: &[u8]) -> TransferEncoding {
+        const WORDS: [(&str, TransferEncoding); 8] = [
+            ("7bit", TransferEncoding::SevenBit),
+            ("8bit", TransferEncoding::EightBit),
+            ("binary", TransferEncoding::Binary),
+            ("quoted-printable", TransferEncoding::QuotedPrintable),
+            ("base64", TransferEncoding::Base64),
+            // Not words of the standard, but seen.
+            ("7-bit", TransferEncoding::SevenBit),
+            ("8-bit", TransferEncoding::EightBit),
+            ("", TransferEncoding::SevenBit),
+        ];
+        let found = WORDS.iter().find(|(w, _)| word.eq_ignore_ascii_case(w.as_bytes()));
+        found.map_or(TransferEncoding::Other, |(_, e)| *e)
+    }
+
+    /// The word, in upper case as BODYSTRUCTURE shows it.
+    pub fn word(self) -> &'static str {
+        match self {
+            TransferEncoding::SevenBit => "7BIT",
+            TransferEncoding::EightBit => "8BIT",
+            TransferEncoding::Binary => "BINARY",
+            TransferEncoding::QuotedPrintable => "QUOTED-PRINTABLE",
+            TransferEncoding::Base64 => "BASE64",
+            TransferEncoding::Other => "X-UNKNOWN",
+        }
+    }
+
+    /// True when the octets are the content as they stand.
+    pub fn is_identity(self) -> bool {
+        matches!(self, TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary)
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<TransferEncoding> {
+        use TransferEncoding::*;
+        [SevenBit, EightBit, Binary, QuotedPrintable, Base64, Other].into_iter().find(|e| *e as u8 == code)
+    }
+}
+
+/// The content; `None` when the encoding is unknown ([`TransferEncoding::Other`]).
+pub fn decode(encoding: TransferEncoding, octets: &[u8]) -> Option<Vec<u8>> {
+    match encoding {
+        TransferEncoding::Other => None,
+        TransferEncoding::Base64 => Some(base64_decode(octets)),
+        TransferEncoding::QuotedPrintable => Some(quoted_printable_decode(octets)),
+        _ => Some(octets.to_vec()),
+    }
+}
+
+/// The content's length (BINARY.SIZE, RFC 9051 §6.4.5), without keeping the content.
+pub fn decoded_len(encoding: TransferEncoding, octets: &[u8]) -> Option<u64> {
+    if encoding == TransferEncoding::Other {
+        return None;
+    }
+    if encoding.is_identity() {
+        return Some(octets.len() as u64);
+    }
+    let mut decoder = Decoder::new(encoding);
+    let mut out = Vec::with_capacity(64 * 1024);
+    let mut len = 0;
+    for chunk in octets.chunks(48 * 1024) {
+        out.clear();
+        decoder.push(chunk, &mut out);
+        len += out.len() as u64;
+    }
+    out.clear();
+    decoder.finish(&mut out);
+    Some(len + out.len() as u64)
+}
+
+/// Decodes a body that comes in pieces. Unknown encodings pass through.
+#[derive(Debug, Clone)]
+pub enum Decoder {
+    /// Nothing to do.
+    Identity,
+    /// RFC 2045 §6.8.
+    Base64(Base64Decoder),
+    /// RFC 2045 §6.7.
+    QuotedPrintable(QuotedPrintableDecoder),
+}
+
+impl Decoder {
+    /// A decoder at the start of a body.
+    pub fn new(encoding: TransferEncoding) -> Decoder {
+        match encoding {
+            TransferEncoding::Base64 => Decoder::Base64(Base64Decoder::default()),
+            TransferEncoding::QuotedPrintable => Decoder::QuotedPrintable(QuotedPrintableDecoder::default()),
+            _ => Decoder::Identity,
+        }
+    }
+
+    /// More of the body; what is decoded is put behind `out`.
+    pub fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Decoder::Identity => out.extend_from_slice(octets),
+            Decoder::Base64(d) => d.push(octets, out),
+            Decoder::QuotedPrintable(d) => d.push(octets, out),
+        }
+    }
+
+    /// The body is over.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Decoder::Identity => {}
+            Decoder::Base64(d) => d.finish(out),
+            Decoder::QuotedPrintable(d) => d.finish(out),
+        }
+    }
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const FOREIGN: u8 = 0xff;
+const PADDING: u8 = 0xfe;
+
+const fn base64_values() -> [u8; 256] {
+    let mut table = [FOREIGN; 256];
+    let mut i = 0;
+    while i < 64 {
+        table[ALPHABET[i] as usize] = i as u8;
+        i += 1;
+    }
+    table[b'=' as usize] = PADDING;
+    table
+}
+
+static VALUES: [u8; 256] = base64_values();
+
+fn value_of(byte: u8) -> u8 {
+    // Always inside: 256 entries, an octet.
+    VALUES.get(usize::from(byte)).copied().unwrap_or(FOREIGN)
+}
+
+/// Base64 in pieces.
+#[derive(Debug, Clone, Default)]
+pub struct Base64Decoder {
+    bits: u32,
+    count: u8,
+}
+
+impl Base64Decoder {
+    /// Decodes more. Foreign octets are skipped (RFC 2045 §6.8); padding ends a quantum, so several
+    /// encodings behind one another decode as one.
+    pub fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        out.reserve(octets.len() / 4 * 3 + 3);
+        let mut rest = octets;
+        while !rest.is_empty() {
+            if self.count == 0 {
+                rest = quads(rest, out);
+            }
+            let Some((byte, after)) = rest.split_first() else { break };
+            rest = after;
+            match value_of(*byte) {
+                FOREIGN => {}
+                PADDING => self.finish(out),
+                value => {
+                    self.bits = self.bits << 6 | u32::from(value);
+                    self.count += 1;
+                    if self.count == 4 {
+                        out.extend_from_slice(&[(self.bits >> 16) as u8, (self.bits >> 8) as u8, self.bits as u8]);
+                        self.bits = 0;
+                        self.count = 0;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What an unfinished quantum still holds.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        match self.count {
+            2 => out.push((self.bits >> 4) as u8),
+            3 => out.extend_from_slice(&[(self.bits >> 10) as u8, (self.bits >> 2) as u8]),
+            _ => {}
+        }
+        self.bits = 0;
+        self.count = 0;
+    }
+}
+
+/// Decodes whole groups of four as long as all four are good; what is left over is returned.
+fn quads<'a>(octets: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    let mut done = 0;
+    for quad in octets.chunks_exact(4) {
+        let &[a, b, c, d] = quad else { break };
+        let (a, b, c, d) = (value_of(a), value_of(b), value_of(c), value_of(d));
+        if (a | b | c | d) & 0xc0 != 0 {
+            break;
+        }
+        let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
+        out.extend_from_slice(&[(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]);
+        done += 4;
+    }
+    octets.get(done..).unwrap_or_default()
+}
+
+/// Decodes base64 whole.
+///
+/// ```
+/// assert_eq!(message::transfer::base64_decode(b"aGVs!!bG8g\r\nd29ybGQ"), b"hello world");
+/// ```
+pub fn base64_decode(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut decoder = Base64Decoder::default();
+    decoder.push(octets, &mut out);
+    decoder.finish(&mut out);
+    out
+}
+
+/// Encodes in lines of 76 with CRLF behind each (RFC 2045 §6.8).
+pub fn base64_encode(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len() / 57 * 78 + 80);
+    for line in octets.chunks(57) {
+        base64_push(line, &mut out);
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// Base64 without any line end, behind `out`.
+pub(crate) fn base64_push(octets: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    let encoding = &data_encoding::BASE64;
+    out.resize(start + encoding.encode_len(octets.len()), 0);
+    if let Some(room) = out.get_mut(start..) {
+        encoding.encode_mut(octets, room);
+    }
+}
+
+/// Longest unfinished line that [`QuotedPrintableDecoder`] keeps.
+const REST_BYTES_MAX: usize = 8 * 1024;
+
+/// Quoted-printable in pieces.
+#[derive(Debug, Clone, Default)]
+pub struct QuotedPrintableDecoder {
+    rest: Vec<u8>,
+}
+
+impl QuotedPrintableDecoder {
+    /// Decodes more. Lines are decoded when they are whole (blanks at their end do not count, RFC 2045 §6.7 rule 3).
+    pub fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        let mut octets = octets;
+        out.reserve(octets.len());
+        while let Some(end) = memchr::memchr(b'\n', octets) {
+            let (line, after) = octets.split_at(end + 1);
+            octets = after;
+            if self.rest.is_empty() {
+                quoted_printable_line(line, out);
+            } else {
+                self.rest.extend_from_slice(line);
+                quoted_printable_line(&self.rest, out);
+                self.rest.clear();
+            }
+        }
+        self.rest.extend_from_slice(octets);
+        if self.rest.len() > REST_BYTES_MAX {
+            // An endless line: all but a possible broken escape is decoded now.
+            let tail = self.rest.iter().rev().take(3).position(|b| *b == b'=').map_or(0, |i| i + 1);
+            let cut = self.rest.len() - tail;
+            escapes(self.rest.get(..cut).unwrap_or_default(), out);
+            self.rest.drain(..cut);
+        }
+    }
+
+    /// The last line, which has no line end.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        quoted_printable_line(&self.rest, out);
+        self.rest.clear();
+    }
+}
+
+/// One line with its line end, if it has one.
+fn quoted_printable_line(line: &[u8], out: &mut Vec<u8>) {
+    let (content, end) = match line {
+        [content @ .., b'\r', b'\n'] => (content, &b"\r\n"[..]),
+        [content @ .., b'\n'] => (content, &b"\n"[..]),
+        content => (content, &b""[..]),
+    };
+    let content = content.trim_ascii_end();
+    if let [soft @ .., b'='] = content {
+        escapes(soft, out);
+        return;
+    }
+    escapes(content, out);
+    out.extend_from_slice(end);
+}
+
+/// `=XX` to octets; anything else stays.
+fn escapes(content: &[u8], out: &mut Vec<u8>) {
+    let mut rest = content;
+    while let Some(mark) = memchr::memchr(b'=', rest) {
+        let (plain, after) = rest.split_at(mark);
+        out.extend_from_slice(plain);
+        let pair = after.get(1).copied().and_then(hex).zip(after.get(2).copied().and_then(hex));
+        match pair {
+            Some((high, low)) => {
+                out.push(high << 4 | low);
+                rest = after.get(3..).unwrap_or_default();
+            }
+            None => {
+                out.push(b'=');
+                rest = after.get(1..).unwrap_or_default();
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|d| d as u8)
+}
+
+/// Decodes quoted-printable whole.
+pub fn quoted_printable_decode(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut decoder = QuotedPrintableDecoder::default();
+    decoder.push(octets, &mut out);
+    decoder.finish(&mut out);
+    out
+}
+
+/// Encodes as quoted-printable: CRLF and LF stay line ends (as CRLF), every other octet comes back as it was;
+/// lines of at most 76. A line that begins with `From ` or is a lone dot is escaped as well (RFC 2049 §3).
+pub fn quoted_printable_encode(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + text.len() / 8);
+    let mut rest = text;
+    while !rest.is_empty() {
+        match memchr::memchr(b'\n', rest) {
+            Some(end) => {
+                let (line, after) = rest.split_at(end);
+                quoted_printable_push_line(line.strip_suffix(b"\r").unwrap_or(line), &mut out);
+                out.extend_from_slice(b"\r\n");
+                rest = after.get(1..).unwrap_or_default();
+            }
+            None => {
+                quoted_printable_push_line(rest, &mut out);
+                rest = &[];
+            }
+        }
+    }
+    out
+}
+
+fn quoted_printable_push_line(line: &[u8], out: &mut Vec<u8>) {
+    let mut column = 0;
+    let special_start = line.starts_with(b"From ") || line.starts_with(b".");
+    for (i, byte) in line.iter().enumerate() {
+        let last = i + 1 == line.len();
+        let plain = match byte {
+            b' ' | b'\t' => !last,
+            b'=' => false,
+            other => (b'!'..=b'~').contains(other),
+        } && !(i == 0 && special_start);
+        let width = if plain { 1 } else { 3 };
+        // The last octet of a line needs no room for a soft break.
+        if column + width > if last { 76 } else { 75 } {
+            out.extend_from_slice(b"=\r\n");
+            column = 0;
+        }
+        if plain {
+            out.push(*byte);
+        } else {
+            out.extend_from_slice(format!("={byte:02X}").as_bytes());
+        }
+        column += width;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn base64_tolerates_what_is_in_the_wild() {
+        assert_eq!(base64_decode(b"aGVs!!bG8g"), b"hello ");
+        assert_eq!(base64_decode(b"JVBERi0"), b"%PDF-");
+        assert_eq!(base64_decode(b"aGk=aGk="), b"hihi");
+        assert_eq!(base64_decode(b"a"), b"");
+        assert_eq!(base64_decode(b"===="), b"");
+        assert_eq!(base64_encode(b"hello"), b"aGVsbG8=\r\n");
+    }
+
+    #[test]
+    fn quoted_printable_known_answers() {
+        assert_eq!(quoted_printable_decode(b"a=20b=\r\nc  \r\nd=3d=C3=A4 =\t\r\ne=zz="), b"a bc\r\nd=\xc3\xa4 e=zz");
+        assert_eq!(quoted_printable_encode("ä =\r\n.\r\nFrom x\nend ".as_bytes()), b"=C3=A4 =3D\r\n=2E\r\n=46rom x\r\nend=20");
+        assert!(quoted_printable_encode(&[b'x'; 500]).split(|b| *b == b'\n').all(|l| l.len() <= 77));
+    }
+
+    #[test]
+    fn words() {
+        assert_eq!(TransferEncoding::from_word(b"Base64"), TransferEncoding::Base64);
+        assert_eq!(TransferEncoding::from_word(b"x-uuencode"), TransferEncoding::Other);
+        assert_eq!(decode(TransferEncoding::Other, b"x"), None);
+        assert_eq!(TransferEncoding::from_code(4), Some(TransferEncoding::Base64));
+        assert_eq!(TransferEncoding::from_code(6), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn base64_round_trip(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let encoded = base64_encode(&bytes);
+            prop_assert!(encoded.split(|b| *b == b'\n').all(|l| l.len() <= 77));
+            prop_assert_eq!(base64_decode(&encoded), bytes.clone());
+            prop_assert_eq!(decoded_len(TransferEncoding::Base64, &encoded), Some(bytes.len() as u64));
+        }
+        #[test]
+        fn quoted_printable_round_trip(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b' '), Just(b'='), Just(b'.')], 0..400)) {
+            let bytes: Vec<u8> = bytes.into_iter().filter(|b| *b != b'\n').collect();
+            let encoded = quoted_printable_encode(&bytes);
+            prop_assert!(encoded.split(|b| *b == b'\n').all(|l| l.len() <= 77));
+            prop_assert_eq!(quoted_printable_decode(&encoded), bytes);
+        }
+        #[test]
+        fn pieces_give_what_the_whole_gives(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'='), Just(b'\n'), Just(b'A')], 0..300), size in 1usize..40) {
+            for encoding in [TransferEncoding::Base64, TransferEncoding::QuotedPrintable] {
+                let mut decoder = Decoder::new(encoding);
+                let mut out = Vec::new();
+                for chunk in bytes.chunks(size) {
+                    decoder.push(chunk, &mut out);
+                }
+                decoder.finish(&mut out);
+                prop_assert_eq!(decode(encoding, &bytes).unwrap(), out);
+            }
+        }
+    }
+}
