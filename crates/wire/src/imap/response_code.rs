@@ -1,5 +1,10 @@
 //! Response codes in brackets (RFC 9051 §7.1, RFC 5530, RFC 4315, RFC 7162).
+//!
+//!     resp-text      = ["[" resp-text-code "]" SP] text
+//!     resp-text-code = "ALERT" / "BADCHARSET" [SP "(" charset *(SP charset) ")"] / capability-data / ... / atom [SP 1*<any except "]">]
 
+use super::cursor::{Cursor, Parsed};
+use super::encoder::Encoder;
 use super::flag::Flag;
 use super::sequence_set::NumberSet;
 use smol_str::SmolStr;
@@ -52,4 +57,194 @@ pub enum Code {
     UseAttr,
     /// Any other, with its argument text as written.
     Other { name: SmolStr, argument: Option<String> },
+}
+
+/// Codes that are a word alone.
+const WORDS: [(&str, Code); 31] = [
+    ("ALERT", Code::Alert),
+    ("ALREADYEXISTS", Code::AlreadyExists),
+    ("AUTHENTICATIONFAILED", Code::AuthenticationFailed),
+    ("AUTHORIZATIONFAILED", Code::AuthorizationFailed),
+    ("CANNOT", Code::Cannot),
+    ("CLIENTBUG", Code::ClientBug),
+    ("CLOSED", Code::Closed),
+    ("COMPRESSIONACTIVE", Code::CompressionActive),
+    ("CONTACTADMIN", Code::ContactAdmin),
+    ("CORRUPTION", Code::Corruption),
+    ("EXPIRED", Code::Expired),
+    ("EXPUNGEISSUED", Code::ExpungeIssued),
+    ("HASCHILDREN", Code::HasChildren),
+    ("INUSE", Code::InUse),
+    ("LIMIT", Code::Limit),
+    ("NOMODSEQ", Code::NoModSeq),
+    ("NONEXISTENT", Code::NonExistent),
+    ("NOPERM", Code::NoPerm),
+    ("NOTSAVED", Code::NotSaved),
+    ("OVERQUOTA", Code::OverQuota),
+    ("PARSE", Code::Parse),
+    ("PRIVACYREQUIRED", Code::PrivacyRequired),
+    ("READ-ONLY", Code::ReadOnly),
+    ("READ-WRITE", Code::ReadWrite),
+    ("SERVERBUG", Code::ServerBug),
+    ("TOOBIG", Code::TooBig),
+    ("TRYCREATE", Code::TryCreate),
+    ("UIDNOTSTICKY", Code::UidNotSticky),
+    ("UNAVAILABLE", Code::Unavailable),
+    ("UNKNOWN-CTE", Code::UnknownCte),
+    ("USEATTR", Code::UseAttr),
+];
+
+impl Code {
+    /// Between the brackets. What is not understood is kept as `Other`.
+    pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<Code> {
+        let start = c.at;
+        let word = c.atom()?;
+        if c.peek() == Some(b']') {
+            if let Some((_, code)) = WORDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
+                return Ok(code.clone());
+            }
+        }
+        // Servers leave arguments out (Gmail: HIGHESTMODSEQ alone) or write them wrongly: that must not cost the response.
+        match Code::parse_argument(c, &word.to_ascii_uppercase()) {
+            Ok(Some(code)) if c.peek() == Some(b']') => return Ok(code),
+            _ => c.at = start,
+        }
+        let name = SmolStr::new(c.atom()?);
+        let argument = c.take_while(|b| b != b']');
+        let argument = (!argument.is_empty()).then(|| String::from_utf8_lossy(argument).trim().to_owned());
+        Ok(Code::Other { name, argument })
+    }
+
+    fn parse_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<Option<Code>> {
+        if word == "BADCHARSET" && c.peek() == Some(b']') {
+            return Ok(Some(Code::BadCharset(Vec::new())));
+        }
+        c.space()?;
+        Ok(Some(match word {
+            "APPENDUID" => {
+                let uid_validity = c.nz_number()?;
+                c.space()?;
+                Code::AppendUid { uid_validity, uids: NumberSet::parse(c)? }
+            }
+            "COPYUID" => {
+                let uid_validity = c.nz_number()?;
+                c.space()?;
+                let source = NumberSet::parse(c)?;
+                c.space()?;
+                Code::CopyUid { uid_validity, source, destination: NumberSet::parse(c)? }
+            }
+            "BADCHARSET" => Code::BadCharset(c.list(true, |c| c.astring_text().map(SmolStr::from))?),
+            "CAPABILITY" => {
+                let mut words = vec![SmolStr::new(c.atom()?)];
+                while c.eat_space() && c.peek() != Some(b']') {
+                    words.push(SmolStr::new(c.atom()?));
+                }
+                Code::Capability(words)
+            }
+            "HIGHESTMODSEQ" => Code::HighestModSeq(c.mod_seq()?),
+            "MODIFIED" => Code::Modified(NumberSet::parse(c)?),
+            "PERMANENTFLAGS" => Code::PermanentFlags(c.list(true, Flag::parse)?),
+            "UIDNEXT" => Code::UidNext(c.number()?),
+            "UIDVALIDITY" => Code::UidValidity(c.number()?),
+            "UNSEEN" => Code::Unseen(c.number()?),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Between the brackets.
+    pub(crate) fn encode(&self, e: &mut Encoder) {
+        match self {
+            Code::AppendUid { uid_validity, uids } => {
+                e.raw(format!("APPENDUID {uid_validity} "));
+                uids.encode(&mut e.bytes);
+            }
+            Code::CopyUid { uid_validity, source, destination } => {
+                e.raw(format!("COPYUID {uid_validity} "));
+                source.encode(&mut e.bytes);
+                e.raw(" ");
+                destination.encode(&mut e.bytes);
+            }
+            Code::BadCharset(charsets) => {
+                e.raw("BADCHARSET");
+                if !charsets.is_empty() {
+                    e.raw(" ");
+                    e.list(charsets, |e, charset| e.astring(charset.as_bytes()));
+                }
+            }
+            Code::Capability(words) => {
+                e.raw("CAPABILITY ");
+                e.spaced(words, |e, word| e.raw(word));
+            }
+            Code::HighestModSeq(mod_seq) => e.raw(format!("HIGHESTMODSEQ {mod_seq}")),
+            Code::Modified(numbers) => {
+                e.raw("MODIFIED ");
+                numbers.encode(&mut e.bytes);
+            }
+            Code::PermanentFlags(flags) => {
+                e.raw("PERMANENTFLAGS ");
+                e.list(flags, |e, flag| flag.encode(e));
+            }
+            Code::UidNext(n) => e.raw(format!("UIDNEXT {n}")),
+            Code::UidValidity(n) => e.raw(format!("UIDVALIDITY {n}")),
+            Code::Unseen(n) => e.raw(format!("UNSEEN {n}")),
+            Code::Other { name, argument } => {
+                e.raw(name);
+                if let Some(argument) = argument {
+                    e.raw(" ");
+                    e.raw(argument);
+                }
+            }
+            word => e.raw(WORDS.iter().find(|(_, code)| code == word).map_or("", |(name, _)| name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(text: &str) -> (Code, String) {
+        let input = format!("{text}]");
+        let mut c = Cursor::new(input.as_bytes());
+        let code = Code::parse(&mut c).unwrap();
+        assert_eq!(c.rest(), b"]", "{text}");
+        let mut e = Encoder::server(Vec::new(), false);
+        code.encode(&mut e);
+        (code, String::from_utf8(e.bytes).unwrap())
+    }
+
+    #[test]
+    fn both_ways() {
+        for (word, code) in WORDS {
+            assert_eq!(read(word), (code, word.to_owned()));
+        }
+        for text in [
+            "APPENDUID 38505 3955",
+            "APPENDUID 38505 1:3",
+            "COPYUID 38505 304,319:320 3956:3958",
+            "BADCHARSET",
+            "BADCHARSET (US-ASCII UTF-8)",
+            "CAPABILITY IMAP4rev1 AUTH=PLAIN",
+            "HIGHESTMODSEQ 715194045007",
+            "MODIFIED 7,9",
+            "PERMANENTFLAGS (\\Deleted \\Seen \\*)",
+            "UIDNEXT 4392",
+            "UIDVALIDITY 3857529045",
+            "UNSEEN 12",
+        ] {
+            let (code, written) = read(text);
+            assert_eq!(written, text);
+            assert!(!matches!(code, Code::Other { .. }), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_servers_get_wrong_is_kept() {
+        for text in ["HIGHESTMODSEQ", "UIDNEXT abc", "X-FOO a (b) c", "COPYUID 1", "MODIFIED *", "ALERT now"] {
+            let (code, written) = read(text);
+            assert!(matches!(code, Code::Other { .. }), "{text}");
+            assert_eq!(written, text);
+        }
+    }
 }

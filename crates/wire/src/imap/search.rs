@@ -1,7 +1,19 @@
 //! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5).
+//!
+//!     search             = "SEARCH" [search-return-opts] SP search-program
+//!     search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
+//!     search-program     = ["CHARSET" SP charset SP] search-key *(SP search-key)
+//!     search-key         = "ALL" / "BCC" SP astring / ... / sequence-set / "(" search-key *(SP search-key) ")"
+//!     search-modsequence = "MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-valzer
+//!
+//! Invariant: keys nest at most `PAREN_DEPTH_MAX` deep and are at most `SEARCH_TERMS_MAX`.
 
+use super::cursor::{Cursor, Parsed};
 use super::date::Date;
+use super::encoder::Encoder;
+use super::limits::{PAREN_DEPTH_MAX, SEARCH_TERMS_MAX};
 use super::sequence_set::SequenceSet;
+use super::string::is_atom_char;
 use smol_str::SmolStr;
 
 /// SEARCH and UID SEARCH.
@@ -84,5 +96,314 @@ impl Search {
     /// US-ASCII, UTF-8 or not given.
     pub fn charset_supported(&self) -> bool {
         self.charset.as_deref().is_none_or(|name| name.eq_ignore_ascii_case("UTF-8") || name.eq_ignore_ascii_case("US-ASCII"))
+    }
+}
+
+impl SearchReturn {
+    const NAMES: [(&'static str, SearchReturn); 5] = [
+        ("MIN", SearchReturn::Min),
+        ("MAX", SearchReturn::Max),
+        ("ALL", SearchReturn::All),
+        ("COUNT", SearchReturn::Count),
+        ("SAVE", SearchReturn::Save),
+    ];
+    fn parse(c: &mut Cursor<'_>) -> Parsed<SearchReturn> {
+        let word = c.atom()?;
+        match Self::NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
+            Some((_, option)) => Ok(*option),
+            None => c.error("unknown RETURN option"),
+        }
+    }
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, option)| *option == self).map_or("ALL", |(name, _)| name)
+    }
+}
+
+impl Search {
+    /// After `SEARCH` or `UID SEARCH`.
+    pub(crate) fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Search> {
+        c.space()?;
+        let mut returns = None;
+        if c.eat_text("RETURN (") {
+            c.at -= 1;
+            returns = Some(c.list(true, SearchReturn::parse)?);
+            c.space()?;
+        }
+        let mut charset = None;
+        if c.eat_text("CHARSET ") {
+            c.skip_spaces();
+            charset = Some(SmolStr::new(String::from_utf8_lossy(&c.astring()?)));
+            c.space()?;
+        }
+        let mut keys = vec![SearchKey::parse(c)?];
+        while c.eat_space() {
+            keys.push(SearchKey::parse(c)?);
+        }
+        Ok(Search { uid, returns, charset, keys })
+    }
+
+    pub(crate) fn encode(&self, e: &mut Encoder) {
+        e.raw(if self.uid { "UID SEARCH " } else { "SEARCH " });
+        if let Some(returns) = &self.returns {
+            e.raw("RETURN ");
+            e.list(returns, |e, option| e.raw(option.name()));
+            e.raw(" ");
+        }
+        if let Some(charset) = &self.charset {
+            e.raw("CHARSET ");
+            e.astring(charset.as_bytes());
+            e.raw(" ");
+        }
+        e.spaced(&self.keys, |e, key| key.encode(e));
+    }
+}
+
+/// Keys that are a word alone.
+const WORDS: [(&str, SearchKey); 14] = [
+    ("ALL", SearchKey::All),
+    ("ANSWERED", SearchKey::Answered),
+    ("DELETED", SearchKey::Deleted),
+    ("DRAFT", SearchKey::Draft),
+    ("FLAGGED", SearchKey::Flagged),
+    ("NEW", SearchKey::New),
+    ("OLD", SearchKey::Old),
+    ("RECENT", SearchKey::Recent),
+    ("SEEN", SearchKey::Seen),
+    ("UNANSWERED", SearchKey::Unanswered),
+    ("UNDELETED", SearchKey::Undeleted),
+    ("UNDRAFT", SearchKey::Undraft),
+    ("UNFLAGGED", SearchKey::Unflagged),
+    ("UNSEEN", SearchKey::Unseen),
+];
+
+impl SearchKey {
+    fn parse(c: &mut Cursor<'_>) -> Parsed<SearchKey> {
+        c.terms += 1;
+        if c.terms > SEARCH_TERMS_MAX {
+            return c.error("too many search keys");
+        }
+        if SequenceSet::ahead(c) {
+            return SequenceSet::parse(c).map(SearchKey::Sequence);
+        }
+        if c.peek() == Some(b'(') {
+            let mut keys = c.list(false, SearchKey::parse)?;
+            return Ok(if keys.len() == 1 { keys.remove(0) } else { SearchKey::And(keys) });
+        }
+        let word = c.atom()?;
+        if let Some((_, key)) = WORDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
+            return Ok(key.clone());
+        }
+        c.space()?;
+        SearchKey::parse_argument(c, &word.to_ascii_uppercase())
+    }
+
+    fn parse_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<SearchKey> {
+        Ok(match word {
+            "BCC" => SearchKey::Bcc(text(c)?),
+            "BODY" => SearchKey::Body(text(c)?),
+            "CC" => SearchKey::Cc(text(c)?),
+            "FROM" => SearchKey::From(text(c)?),
+            "SUBJECT" => SearchKey::Subject(text(c)?),
+            "TEXT" => SearchKey::Text(text(c)?),
+            "TO" => SearchKey::To(text(c)?),
+            "HEADER" => {
+                let name = text(c)?;
+                c.space()?;
+                SearchKey::Header(name, text(c)?)
+            }
+            "BEFORE" => SearchKey::Before(Date::parse(c)?),
+            "ON" => SearchKey::On(Date::parse(c)?),
+            "SINCE" => SearchKey::Since(Date::parse(c)?),
+            "SENTBEFORE" => SearchKey::SentBefore(Date::parse(c)?),
+            "SENTON" => SearchKey::SentOn(Date::parse(c)?),
+            "SENTSINCE" => SearchKey::SentSince(Date::parse(c)?),
+            "KEYWORD" => SearchKey::Keyword(keyword(c)?),
+            "UNKEYWORD" => SearchKey::Unkeyword(keyword(c)?),
+            "LARGER" => SearchKey::Larger(c.number64()?),
+            "SMALLER" => SearchKey::Smaller(c.number64()?),
+            "OLDER" => SearchKey::Older(c.nz_number()?),
+            "YOUNGER" => SearchKey::Younger(c.nz_number()?),
+            "UID" => SearchKey::Uid(SequenceSet::parse(c)?),
+            "MODSEQ" => SearchKey::ModSeq(mod_seq(c)?),
+            "NOT" => SearchKey::Not(Box::new(SearchKey::parse_deeper(c)?)),
+            "OR" => {
+                let first = SearchKey::parse_deeper(c)?;
+                c.space()?;
+                SearchKey::Or(Box::new(first), Box::new(SearchKey::parse_deeper(c)?))
+            }
+            _ => return c.error("unknown search key"),
+        })
+    }
+
+    /// NOT and OR nest without parentheses; they count all the same.
+    fn parse_deeper(c: &mut Cursor<'_>) -> Parsed<SearchKey> {
+        c.depth += 1;
+        if c.depth > PAREN_DEPTH_MAX {
+            return c.error("search keys stand too deep within each other");
+        }
+        let key = SearchKey::parse(c);
+        c.depth = c.depth.saturating_sub(1);
+        key
+    }
+
+    pub(crate) fn encode(&self, e: &mut Encoder) {
+        use SearchKey as K;
+        match self {
+            K::Bcc(s) => named_text(e, "BCC ", s),
+            K::Body(s) => named_text(e, "BODY ", s),
+            K::Cc(s) => named_text(e, "CC ", s),
+            K::From(s) => named_text(e, "FROM ", s),
+            K::Subject(s) => named_text(e, "SUBJECT ", s),
+            K::Text(s) => named_text(e, "TEXT ", s),
+            K::To(s) => named_text(e, "TO ", s),
+            K::Header(name, s) => {
+                named_text(e, "HEADER ", name);
+                named_text(e, " ", s);
+            }
+            K::Before(d) => named_date(e, "BEFORE ", d),
+            K::On(d) => named_date(e, "ON ", d),
+            K::Since(d) => named_date(e, "SINCE ", d),
+            K::SentBefore(d) => named_date(e, "SENTBEFORE ", d),
+            K::SentOn(d) => named_date(e, "SENTON ", d),
+            K::SentSince(d) => named_date(e, "SENTSINCE ", d),
+            K::Keyword(word) => e.raw(format!("KEYWORD {word}")),
+            K::Unkeyword(word) => e.raw(format!("UNKEYWORD {word}")),
+            K::Larger(n) => e.raw(format!("LARGER {n}")),
+            K::Smaller(n) => e.raw(format!("SMALLER {n}")),
+            K::Older(n) => e.raw(format!("OLDER {n}")),
+            K::Younger(n) => e.raw(format!("YOUNGER {n}")),
+            K::ModSeq(n) => e.raw(format!("MODSEQ {n}")),
+            K::Uid(set) => {
+                e.raw("UID ");
+                set.encode(e);
+            }
+            K::Sequence(set) => set.encode(e),
+            K::Not(key) => {
+                e.raw("NOT ");
+                key.encode(e);
+            }
+            K::Or(first, second) => {
+                e.raw("OR ");
+                first.encode(e);
+                e.raw(" ");
+                second.encode(e);
+            }
+            K::And(keys) => e.list(keys, |e, key| key.encode(e)),
+            word => e.raw(WORDS.iter().find(|(_, key)| key == word).map_or("ALL", |(name, _)| name)),
+        }
+    }
+}
+
+fn named_text(e: &mut Encoder, name: &str, text: &str) {
+    e.raw(name);
+    e.astring(text.as_bytes());
+}
+
+fn named_date(e: &mut Encoder, name: &str, date: &Date) {
+    e.raw(name);
+    date.encode(e);
+}
+
+/// Text in whatever charset: UTF-8 is kept, another is made readable and refused later by its CHARSET.
+fn text(c: &mut Cursor<'_>) -> Parsed<String> {
+    c.astring().map(|octets| String::from_utf8_lossy(&octets).into_owned())
+}
+
+/// `flag-keyword`; old clients ask for system flags here, which no message has as keyword.
+fn keyword(c: &mut Cursor<'_>) -> Parsed<SmolStr> {
+    let word = c.take_while(|b| b == b'\\' || b == b']' || is_atom_char(b));
+    match std::str::from_utf8(word) {
+        Ok(word) if !word.is_empty() => Ok(SmolStr::new(word)),
+        _ => c.error("a keyword is missing"),
+    }
+}
+
+fn mod_seq(c: &mut Cursor<'_>) -> Parsed<u64> {
+    if c.peek() == Some(b'"') {
+        c.string()?;
+        c.space()?;
+        let kind = c.atom()?;
+        if !["all", "priv", "shared"].iter().any(|k| kind.eq_ignore_ascii_case(k)) {
+            return c.error("the entry type is all, priv or shared");
+        }
+        c.space()?;
+    }
+    c.mod_seq()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::encoder::Literals;
+    use super::*;
+
+    fn read(text: &str) -> Option<Search> {
+        let mut c = Cursor::new(text.as_bytes());
+        let uid = c.eat_text("UID ");
+        c.eat_text("SEARCH").then_some(())?;
+        let search = Search::parse(&mut c, uid).ok()?;
+        c.end().ok().map(|()| search)
+    }
+    fn written(search: &Search) -> String {
+        let mut e = Encoder::client(Literals::Plus, false);
+        search.encode(&mut e);
+        String::from_utf8(e.bytes).unwrap()
+    }
+
+    #[test]
+    fn both_ways() {
+        for text in [
+            "SEARCH ALL",
+            "UID SEARCH 1:* UNSEEN",
+            "SEARCH RETURN () ALL",
+            "SEARCH RETURN (MIN MAX ALL COUNT SAVE) $",
+            "SEARCH CHARSET UTF-8 SUBJECT {2+}\r\n\u{e4}",
+            "SEARCH FLAGGED SINCE 1-Feb-1994 NOT FROM Smith",
+            "SEARCH OR (SEEN UNDELETED) OR BODY \"a b\" NOT UID 4,7:*",
+            "SEARCH HEADER Message-ID \"<a@b>\" HEADER X-Y \"\"",
+            "SEARCH KEYWORD $Junk UNKEYWORD $NotJunk LARGER 0 SMALLER 5000000000",
+            "SEARCH OLDER 60 YOUNGER 3600 MODSEQ 620162338",
+            "SEARCH SENTBEFORE 1-Jan-2000 SENTON 2-Jan-2000 SENTSINCE 3-Jan-2000 BEFORE 1-Jan-2000 ON 1-Jan-2000",
+            "SEARCH ANSWERED DELETED DRAFT FLAGGED NEW OLD RECENT SEEN UNANSWERED UNDELETED UNDRAFT UNFLAGGED UNSEEN",
+            "SEARCH BCC a CC b FROM c SUBJECT d TEXT e TO f",
+        ] {
+            assert_eq!(written(&read(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn other_spellings_mean_the_same() {
+        for (text, same) in [
+            ("SEARCH (SEEN)", "SEARCH SEEN"),
+            ("SEARCH  uid  1  (  seen  all ) ", "SEARCH UID 1 (SEEN ALL)"),
+            ("SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338", "SEARCH MODSEQ 620162338"),
+            ("SEARCH SINCE \"01-feb-1994\"", "SEARCH SINCE 1-Feb-1994"),
+            ("SEARCH return (all) charset us-ascii text \"x\"", "SEARCH RETURN (ALL) CHARSET us-ascii TEXT x"),
+        ] {
+            assert_eq!(written(&read(text).unwrap()), same);
+        }
+        for bad in [
+            "SEARCH", "SEARCH ", "SEARCH ()", "SEARCH (SEEN", "SEARCH SEEN)", "SEARCH FOO", "SEARCH NOT", "SEARCH OR SEEN", "SEARCH FROM",
+            "SEARCH RETURN (FOO) ALL", "SEARCH RETURN (ALL)", "SEARCH OLDER 0", "SEARCH UID x", "SEARCH SINCE 2000-01-01", "SEARCHALL",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn charsets() {
+        assert!(read("SEARCH CHARSET utf-8 ALL").unwrap().charset_supported());
+        assert!(read("SEARCH ALL").unwrap().charset_supported());
+        assert!(!read("SEARCH CHARSET KOI8-R ALL").unwrap().charset_supported());
+    }
+
+    #[test]
+    fn limits_of_depth_and_number() {
+        let deep = |n: usize| read(&format!("SEARCH {}ALL{}", "(".repeat(n), ")".repeat(n))).is_some();
+        assert!(deep(PAREN_DEPTH_MAX) && !deep(PAREN_DEPTH_MAX + 1));
+        let not = |n: usize| read(&format!("SEARCH {}ALL", "NOT ".repeat(n))).is_some();
+        assert!(not(PAREN_DEPTH_MAX) && !not(PAREN_DEPTH_MAX + 1));
+        let many = |n: usize| read(&format!("SEARCH{}", " ALL".repeat(n))).is_some();
+        assert!(many(SEARCH_TERMS_MAX) && !many(SEARCH_TERMS_MAX + 1));
     }
 }

@@ -173,6 +173,34 @@ impl<'a> Cursor<'a> {
         alone && self.eat_text("NIL")
     }
 
+    /// A number, or what bad servers send for one: NIL is 0 (lessons C21).
+    pub(crate) fn tolerant_number(&mut self) -> Parsed<u64> {
+        if self.eat_nil() { Ok(0) } else { self.number64() }
+    }
+
+    /// Steps over any value: a word, a string, a parenthesised list of values. Gives it as written.
+    pub(crate) fn skip_value(&mut self) -> Parsed<&'a [u8]> {
+        let start = self.at;
+        let depth = self.depth;
+        loop {
+            match self.peek() {
+                Some(b'(') => self.open()?,
+                Some(b')') if self.depth > depth => self.close()?,
+                Some(b' ') if self.depth > depth => self.skip_spaces(),
+                _ if self.string_ahead() => drop(self.string_text()?),
+                _ => {
+                    let word = self.take_while(|b| !matches!(b, b'(' | b')' | b' ' | b'"' | b'\r' | b'\n'));
+                    if word.is_empty() {
+                        return self.error("a value is missing");
+                    }
+                }
+            }
+            if self.depth == depth {
+                return Ok(self.input.get(start..self.at).unwrap_or_default());
+            }
+        }
+    }
+
     /// An astring that is text in UTF-8 (which ASCII is, too).
     pub(crate) fn astring_text(&mut self) -> Parsed<String> {
         let octets = self.astring()?.into_owned();
