@@ -17,6 +17,7 @@ pub mod imap_string;
 pub mod limits;
 pub mod parameter;
 pub mod parse;
+pub mod search;
 pub mod section;
 #[cfg(test)]
 mod test_messages;

@@ -1,0 +1,166 @@
+//! Text for SEARCH (RFC 9051 §6.4.4): decoded, folded in case, compared as substrings.
+//!
+//! Linear in the message; decoded text is bounded by [`crate::limits::SEARCH_BYTES_MAX`].
+//! Must not know: the grammar of SEARCH.
+
+use memchr::memmem::Finder;
+
+use crate::charset;
+use crate::encoded_word;
+use crate::header::fields;
+use crate::limits::SEARCH_BYTES_MAX;
+use crate::parse::{Message, Part, PartKind, parse};
+use crate::transfer;
+
+/// What is looked for, made ready once for many messages.
+///
+/// ```
+/// use message::search::Needle;
+/// assert!(Needle::new("GRÜẞE").is_in("viele Grüße"));
+/// assert!(Needle::new("").is_in("anything"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Needle {
+    finder: Finder<'static>,
+}
+
+impl Needle {
+    /// From the words of a search.
+    pub fn new(text: &str) -> Needle {
+        Needle { finder: Finder::new(case_fold(text).as_bytes()).into_owned() }
+    }
+
+    /// Nothing is looked for: every text matches.
+    pub fn is_empty(&self) -> bool {
+        self.finder.needle().is_empty()
+    }
+
+    /// True when `text` has it, in any case.
+    pub fn is_in(&self, text: &str) -> bool {
+        self.is_empty() || self.finder.find(case_fold(text).as_bytes()).is_some()
+    }
+}
+
+/// Folds case so that texts that differ only in it become equal.
+pub fn case_fold(text: &str) -> String {
+    let lower = text.to_lowercase();
+    if lower.contains(['ς', 'ß', '\u{307}']) {
+        // Final sigma; sharp s, whose capital is SS; the dot that İ leaves behind.
+        return lower.replace('ς', "σ").replace('ß', "ss").replace("i\u{307}", "i");
+    }
+    lower
+}
+
+/// The decoded bodies of all fields of that name.
+pub fn header_texts(header: &[u8], name: &str) -> Vec<String> {
+    fields(header).filter(|f| f.is(name)).map(|f| decoded(&f.value())).collect()
+}
+
+fn decoded(value: &[u8]) -> String {
+    // What folding left of a line end is a blank.
+    encoded_word::decode(value).replace('\t', " ")
+}
+
+/// HEADER, FROM, SUBJECT and others: some field of that name has the needle; an empty needle asks for the field alone.
+pub fn header_contains(header: &[u8], name: &str, needle: &Needle) -> bool {
+    fields(header).filter(|f| f.is(name)).any(|f| needle.is_empty() || needle.is_in(&decoded(&f.value())))
+}
+
+/// The decoded text of every text part, and the header of every message inside, in order: what BODY looks through.
+pub fn body_texts(message: &Message<'_>) -> Vec<String> {
+    let mut left = SEARCH_BYTES_MAX;
+    message.parts.iter().enumerate().filter_map(|(i, part)| body_text(message, i, part, &mut left)).collect()
+}
+
+/// BODY: the needle is in a text part, or in the header of a message inside.
+pub fn body_contains(message: &[u8], needle: &Needle) -> bool {
+    parsed_contains(&parse(message), needle, false)
+}
+
+/// TEXT: the needle is in the header (of the message or of any part), or in the body.
+pub fn text_contains(message: &[u8], needle: &Needle) -> bool {
+    parsed_contains(&parse(message), needle, true)
+}
+
+fn parsed_contains(message: &Message<'_>, needle: &Needle, headers: bool) -> bool {
+    let mut left = SEARCH_BYTES_MAX;
+    needle.is_empty()
+        || message.parts.iter().enumerate().any(|(i, part)| {
+            (headers && needle.is_in(&header_text(message.header(part))))
+                || body_text(message, i, part, &mut left).is_some_and(|text| needle.is_in(&text))
+        })
+}
+
+fn body_text(message: &Message<'_>, index: usize, part: &Part<'_>, left: &mut usize) -> Option<String> {
+    let mut text = String::new();
+    if part.is_entire_message && index > 0 {
+        text = header_text(message.header(part));
+    }
+    if part.kind == PartKind::Leaf && part.content_type.main == "text" {
+        text.push_str(&text_of(message.body(part), part, *left));
+    }
+    *left = left.saturating_sub(text.len());
+    (!text.is_empty()).then_some(text)
+}
+
+/// A text part's content; an unknown encoding is looked through as it stands.
+fn text_of(body: &[u8], part: &Part<'_>, bytes_max: usize) -> String {
+    let body = body.get(..bytes_max).unwrap_or(body);
+    let label = part.content_type.parameters.get("charset").unwrap_or_default();
+    if part.encoding.is_identity() {
+        return charset::decode(label, body);
+    }
+    match transfer::decode(part.encoding, body) {
+        Some(octets) => charset::decode(label, &octets),
+        None => charset::decode(label, body),
+    }
+}
+
+/// A whole header as text: `name: decoded body` lines.
+fn header_text(header: &[u8]) -> String {
+    let mut out = String::with_capacity(header.len());
+    for field in fields(header) {
+        out.push_str(&String::from_utf8_lossy(field.name));
+        out.push_str(": ");
+        out.push_str(&decoded(&field.value()));
+        out.push_str("\r\n");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    const MESSAGE: &str = "From: =?utf-8?Q?=C3=84nne?= <aenne@here.test>\r\nSubject: two\r\n\tlines\r\nReceived: one\r\nReceived: Two\r\n\
+        Content-Type: multipart/mixed; boundary=a\r\n\r\npreamble\r\n--a\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\
+        Content-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe aus K=\r\n=F6ln\r\n--a\r\nContent-Type: text/html\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\nPGI+Ym9sZDwvYj4=\r\n--a\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ndeep\r\n\
+        --a\r\nContent-Type: image/png; name=pic.png\r\n\r\nhidden\r\n--a--\r\n";
+
+    #[test]
+    fn header_keys() {
+        let has = |name, text| header_contains(MESSAGE.as_bytes(), name, &Needle::new(text));
+        assert!(has("from", "änne") && has("FROM", "HERE.TEST") && has("subject", "TWO LINES") && has("received", "two"));
+        assert!(has("subject", "") && !has("x-none", "") && !has("to", "a") && !has("subject", "inner"));
+        assert_eq!(header_texts(MESSAGE.as_bytes(), "Received"), ["one", "Two"]);
+    }
+
+    #[test]
+    fn body_and_text() {
+        let body = |text| body_contains(MESSAGE.as_bytes(), &Needle::new(text));
+        assert!(body("GRÜSSE AUS KÖLN") && body("<B>bold") && body("deep") && body("inner") && body(""));
+        assert!(!body("hidden") && !body("preamble") && !body("änne") && !body("pic.png"));
+        let text = |text| text_contains(MESSAGE.as_bytes(), &Needle::new(text));
+        assert!(text("änne") && text("pic.png") && text("deep") && !text("hidden"));
+        assert_eq!(body_texts(&parse(MESSAGE.as_bytes())).len(), 3);
+    }
+
+    #[test]
+    fn case_folds() {
+        assert_eq!(case_fold("ΣΑΣ"), case_fold("σας"));
+        assert_eq!(case_fold("STRASSE"), case_fold("Straße"));
+        assert_eq!(case_fold("İ"), "i");
+    }
+}
