@@ -1,0 +1,161 @@
+//! One message and where it goes, as one act: deliveries here, queue rows for elsewhere, and the trace of both.
+//!
+//! Invariant: every recipient of the transaction is in the acceptance exactly once per account and per remote address.
+//! Must not know: sockets, clocks.
+
+use crate::limits::ENTRY_RECIPIENTS_MAX;
+use crate::receive::Destinations;
+use crate::route::destination_of;
+use smol_str::SmolStr;
+use std::collections::HashSet;
+use std::sync::Arc;
+use store::{
+    Acceptance, AccountId, Delivery, Flags, NewQueueEntry, QueueRecipient, RecipientState, Spooled, Target, TraceEvent, UnixSecs,
+};
+
+/// MAIL's half of a transaction (RFC 5321 §2.3.1).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// Empty is the null reverse-path.
+    pub reverse_path: String,
+    /// Who signed in.
+    pub account: Option<AccountId>,
+    /// The octets have the eighth bit.
+    pub eight_bit: bool,
+    /// MAIL had SMTPUTF8 and something in the envelope or header needs it.
+    pub smtputf8: bool,
+    /// RET=HDRS.
+    pub ret_headers: bool,
+    /// ENVID, decoded.
+    pub envelope_id: Option<String>,
+}
+
+/// RCPT's half, once a recipient.
+#[derive(Debug, Clone, Default)]
+pub struct Recipient {
+    /// As spelled.
+    pub forward_path: String,
+    /// Where it leads.
+    pub destinations: Destinations,
+    /// ORCPT, decoded.
+    pub original: Option<String>,
+    /// NOTIFY bits.
+    pub notify: u8,
+}
+
+/// The circumstances of an acceptance.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// Now.
+    pub now_secs: UnixSecs,
+    /// The transaction's id, as in the reply and the Received field.
+    pub id: &'a str,
+    /// Who brought it, for `trace`: an IP address, `socket`, `queue`.
+    pub peer: &'a str,
+    /// How long the queue tries.
+    pub lifetime_secs: i64,
+    /// Accounts without room just now: their share waits in the queue instead of failing everybody's.
+    pub full: &'a [AccountId],
+}
+
+/// Puts it together.
+pub fn acceptance(
+    envelope: &Envelope,
+    recipients: &[&Recipient],
+    body: Spooled,
+    facts: Arc<message::facts::Facts>,
+    around: Circumstances<'_>,
+) -> Acceptance {
+    let mut seen = HashSet::new();
+    let mut deliveries = Vec::new();
+    let mut rows: Vec<(SmolStr, QueueRecipient)> = Vec::new();
+    for recipient in recipients {
+        for account in &recipient.destinations.accounts {
+            if !seen.insert(store::normalise(&account.address)) {
+                continue;
+            }
+            if around.full.contains(&account.id) {
+                rows.push((destination_of(&account.address), row(&account.address, recipient)));
+            } else {
+                deliveries.push(inbox(account.id, around.now_secs));
+            }
+        }
+        for address in &recipient.destinations.remote {
+            if seen.insert(store::normalise(address)) {
+                rows.push((destination_of(address), row(address, recipient)));
+            }
+        }
+    }
+    let trace = vec![accepted(envelope, recipients, facts.message_id.as_deref(), around)];
+    Acceptance { body, facts, deliveries, queue: entries(envelope, rows, around), trace, idempotency: None }
+}
+
+/// A delivery to the INBOX.
+pub fn inbox(account: AccountId, now_secs: UnixSecs) -> Delivery {
+    Delivery { account, target: Target::Inbox, flags: Flags::default(), internal_date_secs: now_secs }
+}
+
+fn row(address: &str, recipient: &Recipient) -> QueueRecipient {
+    QueueRecipient {
+        address: address.to_owned(),
+        original: recipient.original.clone(),
+        notify: recipient.notify,
+        state: RecipientState::Waiting,
+        last_reply: String::new(),
+        delay_told: false,
+    }
+}
+
+/// Rows grouped by destination, at most [`ENTRY_RECIPIENTS_MAX`] an entry.
+fn entries(envelope: &Envelope, rows: Vec<(SmolStr, QueueRecipient)>, around: Circumstances<'_>) -> Vec<NewQueueEntry> {
+    let mut entries: Vec<NewQueueEntry> = Vec::new();
+    for (destination, recipient) in rows {
+        let room = |entry: &&mut NewQueueEntry| entry.destination == destination && entry.recipients.len() < ENTRY_RECIPIENTS_MAX;
+        if let Some(entry) = entries.iter_mut().find(room) {
+            entry.recipients.push(recipient);
+            continue;
+        }
+        entries.push(NewQueueEntry {
+            destination,
+            reverse_path: envelope.reverse_path.clone(),
+            recipients: vec![recipient],
+            account: envelope.account,
+            due_secs: around.now_secs,
+            expires_secs: around.now_secs + around.lifetime_secs,
+            eight_bit: envelope.eight_bit,
+            smtputf8: envelope.smtputf8,
+            ret_headers: envelope.ret_headers,
+            envelope_id: envelope.envelope_id.clone(),
+        });
+    }
+    entries
+}
+
+fn accepted(envelope: &Envelope, recipients: &[&Recipient], message_id: Option<&str>, around: Circumstances<'_>) -> TraceEvent {
+    let mut keys = vec![
+        (SmolStr::new_static("transaction"), around.id.to_owned()),
+        (SmolStr::new_static("ip"), around.peer.to_owned()),
+        (SmolStr::new_static("address"), envelope.reverse_path.clone()),
+    ];
+    keys.extend(recipients.iter().take(ENTRY_RECIPIENTS_MAX).map(|r| (SmolStr::new_static("address"), r.forward_path.clone())));
+    if let Some(id) = message_id {
+        keys.push((SmolStr::new_static("message-id"), id.to_owned()));
+    }
+    keys.retain(|(_, value)| !value.is_empty());
+    let to: Vec<&str> = recipients.iter().take(10).map(|r| r.forward_path.as_str()).collect();
+    let more = if recipients.len() > to.len() { format!(" and {} more", recipients.len() - to.len()) } else { String::new() };
+    let detail = format!("{} from <{}> to <{}>{more}, brought by {}", around.id, envelope.reverse_path, to.join(">, <"), around.peer);
+    TraceEvent { at_secs: around.now_secs, what: SmolStr::new_static("accepted"), keys, detail }
+}
+
+/// A refused recipient or sender, for `trace`.
+pub fn refused(address: &str, reverse_path: &str, peer: &str, refusal: &crate::Refusal, now_secs: UnixSecs) -> TraceEvent {
+    let mut keys = vec![
+        (SmolStr::new_static("address"), address.to_owned()),
+        (SmolStr::new_static("address"), reverse_path.to_owned()),
+        (SmolStr::new_static("ip"), peer.to_owned()),
+    ];
+    keys.retain(|(_, value)| !value.is_empty());
+    let detail = format!("to <{address}> from <{reverse_path}>: {refusal}");
+    TraceEvent { at_secs: now_secs, what: SmolStr::new_static("refused"), keys, detail }
+}
