@@ -1,1 +1,289 @@
-//! placeholder
+//! The IMAP face (RFC 9051, RFC 3501): one task a connection, one file a command.
+//!
+//! Invariant: commands run strictly in order; a tagged OK is sent only after the act is durable; EXPUNGE is never sent
+//! while FETCH, STORE or SEARCH by message number run. Must not know: grammar, engines, configuration files.
+
+mod append;
+mod copy;
+mod expunge;
+mod failure;
+mod fetch;
+mod flags;
+mod limits;
+mod list;
+mod mailbox;
+pub mod memory;
+mod other;
+mod recent;
+mod search;
+mod select;
+mod session;
+mod status;
+mod sync;
+mod view;
+
+pub use memory::Memory;
+
+use crate::auth::SignIn;
+use crate::context::{Plaintext, Shared};
+use append::Appending;
+use failure::{Outcome, Trouble};
+use net::connection::{Connection, Next};
+use session::{Session, SignedIn};
+use std::sync::Arc;
+use store::Account;
+use tokio::sync::broadcast::error::RecvError;
+use wire::imap::response::Kind;
+use wire::imap::server::{Event, Server, ServerConfig};
+use wire::imap::{Code, Command, Tag};
+use wire::sasl::{Answer, Question, Refusal};
+
+/// Serves one connection until it ends.
+pub async fn serve(context: Shared, connection: Connection) {
+    let config = configuration(&context, &connection);
+    let mut session = Session {
+        wire: Server::new(config),
+        context,
+        connection,
+        signed_in: None,
+        view: None,
+        rev2: false,
+        condstore: false,
+    };
+    session.run().await;
+}
+
+/// What the wire session must know before its first word.
+fn configuration(context: &Shared, connection: &Connection) -> ServerConfig {
+    let plaintext_login = match context.plaintext {
+        Plaintext::Never => false,
+        Plaintext::Loopback => connection.peer().is_loopback(),
+        Plaintext::Always => true,
+    };
+    ServerConfig {
+        hostname: context.hostname.as_str().into(),
+        tls: connection.is_tls(),
+        starttls: connection.can_start_tls(),
+        plaintext_login,
+        scram: true,
+        append_bytes_max: context.message_bytes_max,
+        capabilities_off: Vec::new(),
+    }
+}
+
+/// What woke the session.
+enum Woken {
+    Shutdown,
+    /// The sign-in facts of this account (or unknown ones) changed.
+    SignInChanged,
+    /// Something happened in the account while idling.
+    Changed,
+    Next(Next<Event>),
+}
+
+impl Session {
+    async fn run(&mut self) {
+        let mut shutdown = self.context.shutdown.clone();
+        let mut sign_in = SignIn::default();
+        let mut appending: Option<Appending> = None;
+        let mut idling = false;
+        loop {
+            if idling && self.sync(true).await.is_err_and(|trouble| self.is_over(&trouble)) {
+                break;
+            }
+            match self.wait(&mut shutdown, idling).await {
+                Woken::Shutdown => {
+                    self.wire.bye(None, "The server is shutting down");
+                    break;
+                }
+                Woken::SignInChanged => {
+                    if !self.still_signed_in().await {
+                        self.wire.bye(None, "Sign in again");
+                        break;
+                    }
+                }
+                Woken::Changed => {}
+                Woken::Next(Next::Closed) => return,
+                Woken::Next(Next::Event(event)) => {
+                    let goes_on = match event {
+                        Event::Command { tag, command } => self.command(tag, command).await,
+                        Event::Idle { .. } => {
+                            idling = true;
+                            true
+                        }
+                        Event::IdleDone => {
+                            idling = false;
+                            let outcome = failure::done("IDLE ended");
+                            self.finish(outcome, true).await
+                        }
+                        Event::Sasl(question) => self.sasl(&mut sign_in, question).await,
+                        other => Box::pin(self.append_event(&mut appending, other)).await,
+                    };
+                    if !goes_on {
+                        break;
+                    }
+                }
+            }
+        }
+        self.connection.flush(&mut self.wire).await;
+        let _ = self.connection.next(&mut self.wire).await;
+    }
+
+    /// Waits for the next thing to do. Everything waited for is cancel-safe; the account's end goes before the client's words.
+    async fn wait(&mut self, shutdown: &mut tokio::sync::watch::Receiver<bool>, idling: bool) -> Woken {
+        let Session { connection, wire, signed_in, .. } = self;
+        let Some(signed_in) = signed_in else {
+            return tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|down| *down) => Woken::Shutdown,
+                next = connection.next(wire) => Woken::Next(next),
+            };
+        };
+        let account = signed_in.account.id;
+        loop {
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|down| *down) => return Woken::Shutdown,
+                changed = signed_in.epochs.recv() => match changed {
+                    Ok(id) if id != account => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => return Woken::SignInChanged,
+                    Err(RecvError::Closed) => return Woken::Shutdown,
+                },
+                _ = signed_in.watch.changed(), if idling => return Woken::Changed,
+                next = connection.next(wire) => return Woken::Next(next),
+            }
+        }
+    }
+
+    /// Are suspension, removal and passwords as they were at sign-in?
+    pub(crate) async fn still_signed_in(&self) -> bool {
+        match &self.signed_in {
+            Some(signed_in) => self.context.auth.still_good(&signed_in.account).await,
+            None => true,
+        }
+    }
+
+    fn is_over(&self, trouble: &Trouble) -> bool {
+        matches!(trouble, Trouble::Over)
+    }
+
+    async fn sasl(&mut self, sign_in: &mut SignIn, question: Question) -> bool {
+        let peer = self.connection.peer().ip();
+        let (answer, account) = Box::pin(sign_in.answer(&self.context.auth, question, peer)).await;
+        let answer = match account {
+            Some(account) => self.begin(account).await,
+            None => answer,
+        };
+        self.wire.answer(answer);
+        true
+    }
+
+    /// Signed in: watches the account from now on. A full house never looks like a wrong password.
+    async fn begin(&mut self, account: Arc<Account>) -> Answer {
+        let Some(seat) = self.context.imap.seat(account.id, limits::SESSIONS_PER_ACCOUNT_MAX) else {
+            return Answer::Refuse(Refusal::Temporary);
+        };
+        let epochs = self.context.store.epoch_watch();
+        match self.context.store.watch(account.id).await {
+            Ok(watch) if self.context.auth.still_good(&account).await => {
+                self.signed_in = Some(SignedIn { account, watch, epochs, _seat: seat });
+                Answer::Accept
+            }
+            Ok(_) => Answer::Refuse(Refusal::Credentials),
+            Err(_) => Answer::Refuse(Refusal::Temporary),
+        }
+    }
+
+    /// One command from its first untagged line to its tagged one; false when the session is over.
+    async fn command(&mut self, tag: Tag, command: Command) -> bool {
+        let may_expunge = match &command {
+            Command::Fetch(fetch) => fetch.uid,
+            Command::Store(store) => store.uid,
+            Command::Search(search) => search.uid,
+            Command::Copy { uid, .. } => *uid,
+            _ => true,
+        };
+        let outcome = self.perform(tag, command).await;
+        self.finish(outcome, may_expunge).await
+    }
+
+    /// Every arm is boxed: an idle connection must not carry the largest command's state.
+    async fn perform(&mut self, tag: Tag, command: Command) -> Outcome {
+        match command {
+            Command::Noop | Command::Check => failure::done("Done"),
+            Command::Id(_) => self.id(),
+            Command::Namespace => self.namespace(),
+            Command::Enable(extensions) => self.enable(&extensions),
+            Command::Select(select) => Box::pin(self.select(select)).await,
+            Command::Close => Box::pin(self.close()).await,
+            Command::Unselect => self.unselect(),
+            Command::Create { mailbox, uses } => Box::pin(self.create(&mailbox, &uses)).await,
+            Command::Delete { mailbox } => Box::pin(self.delete(&mailbox)).await,
+            Command::Rename { from, to } => Box::pin(self.rename(&from, &to)).await,
+            Command::Subscribe { mailbox } => Box::pin(self.subscribe(&mailbox, true)).await,
+            Command::Unsubscribe { mailbox } => Box::pin(self.subscribe(&mailbox, false)).await,
+            Command::List(list) => Box::pin(self.list(&list)).await,
+            Command::Status(status) => Box::pin(self.status(&status)).await,
+            Command::Expunge { uids } => Box::pin(self.expunge(uids.as_ref())).await,
+            Command::Search(search) => Box::pin(self.search(tag, search)).await,
+            Command::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
+            Command::Store(store) => Box::pin(self.store_flags(store)).await,
+            Command::Copy { uid, set, mailbox } => Box::pin(self.copy(uid, &set, &mailbox)).await,
+            Command::Move { uid, set, mailbox } => Box::pin(self.move_(uid, &set, &mailbox)).await,
+            Command::Capability
+            | Command::Logout
+            | Command::StartTls
+            | Command::Authenticate { .. }
+            | Command::Login { .. }
+            | Command::Append(_)
+            | Command::Idle => Err(Trouble::Bad("Not now")),
+        }
+    }
+
+    /// What happened meanwhile, then the tagged answer; false when the session is over.
+    async fn finish(&mut self, outcome: Outcome, may_expunge: bool) -> bool {
+        if matches!(outcome, Err(Trouble::Over)) {
+            return false;
+        }
+        match Box::pin(self.sync(may_expunge)).await {
+            Err(Trouble::Over) => return false,
+            Err(Trouble::Store(error)) => {
+                failure::from_store(&error);
+            }
+            _ => {}
+        }
+        match outcome {
+            Ok(done) => self.wire.ok(done.code, done.text),
+            Err(Trouble::No(code, text)) => self.wire.no(code, &text),
+            Err(Trouble::Bad(text)) => self.wire.bad(None, text),
+            Err(Trouble::Store(error)) => {
+                let (kind, code, text) = failure::from_store(&error);
+                debug_assert_eq!(kind, Kind::No);
+                self.wire.no(code, text);
+            }
+            Err(Trouble::Over) => return false,
+        }
+        true
+    }
+
+    /// RFC 5530 §3: a mailbox that is not there.
+    fn nonexistent(text: &'static str) -> Trouble {
+        failure::no(Code::NonExistent, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_can_move_between_threads_and_is_small() {
+        fn sendable<T: Send>(future: T) -> usize {
+            std::mem::size_of_val(&future)
+        }
+        fn of(context: Shared, connection: Connection) -> usize {
+            sendable(serve(context, connection))
+        }
+        let _ = of;
+    }
+}

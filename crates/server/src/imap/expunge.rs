@@ -1,0 +1,36 @@
+//! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).
+//!
+//! Invariant: only messages this session knows as \Deleted go, and only after the commit are they told as gone.
+
+use super::failure::{Outcome, Trouble, done};
+use super::session::Session;
+use crate::context::unix_now;
+use store::{Flags, Uid};
+use wire::imap::{NumberSet, SequenceSet};
+
+impl Session {
+    /// EXPUNGE; with a set UID EXPUNGE. The EXPUNGE responses are told by the sync at the end of the command.
+    pub(crate) async fn expunge(&mut self, uids: Option<&SequenceSet>) -> Outcome {
+        self.sync(true).await?;
+        self.writable()?;
+        let named = match uids {
+            Some(set) => Some(self.resolve_uids(set, true)?.iter().map(|uid| uid.0).collect()),
+            None => None,
+        };
+        self.expunge_deleted(named.as_ref()).await?;
+        done("Expunged")
+    }
+
+    /// Expunges what is \Deleted, of all or of those named.
+    pub(crate) async fn expunge_deleted(&mut self, named: Option<&NumberSet>) -> Result<(), Trouble> {
+        let (account, view) = (self.account_id()?, self.view()?);
+        let deleted = view.rows().iter().filter(|row| row.flags.system & Flags::DELETED != 0);
+        let deleted = deleted.map(|row| row.uid).filter(|uid| named.is_none_or(|named| named.contains(uid.0)));
+        let uids: Vec<Uid> = deleted.collect();
+        if !uids.is_empty() {
+            let mailbox = view.mailbox.id;
+            self.store().expunge(account, mailbox, &uids, unix_now()).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! FETCH (RFC 9051 §6.4.5, RFC 7162 §3.1.4, RFC 3516): rows, facts and octets, written straight to the wire.
+//!
+//! Memory stays bounded however much is asked: facts come in chunks, bodies in pieces, and the connection is flushed
+//! between them. Invariant: a message that cannot be read costs its own answer only; the others are sent, then NO.
+
+mod octets;
+
+use super::failure::{Outcome, Trouble, done, no};
+use super::flags::{number_at, write_flags};
+use super::limits;
+use super::session::{Indexes, Session, merge};
+use message::facts::Facts;
+use std::ops::Range;
+use std::sync::Arc;
+use store::{EmailId, FlagOp, Flags, MessageRow, StoreError, Uid};
+use wire::imap::Code;
+use wire::imap::date::DateTime;
+use wire::imap::fetch::{Fetch, FetchItem, FetchWriter, ItemName};
+
+/// What a FETCH asks for, looked through once.
+#[derive(Debug)]
+struct Plan {
+    items: Vec<FetchItem>,
+    /// Some item needs what was computed at delivery.
+    facts: bool,
+    /// Some item is answered with octets of the message.
+    octets: bool,
+    /// Some item sets \Seen (BODY[] and its kin without PEEK).
+    seen: bool,
+    /// \Recent is shown.
+    recent: bool,
+    /// FLAGS is among the items.
+    flags: bool,
+}
+
+impl Plan {
+    fn new(fetch: Fetch, rev2: bool) -> Plan {
+        let mut items = fetch.items;
+        if fetch.uid && !items.contains(&FetchItem::Uid) {
+            items.insert(0, FetchItem::Uid);
+        }
+        if fetch.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
+            items.push(FetchItem::ModSeq);
+        }
+        let octets = items.iter().any(is_octets);
+        let facts = items.iter().any(needs_facts);
+        let seen = items.iter().any(sets_seen);
+        let flags = items.contains(&FetchItem::Flags);
+        Plan { items, facts, octets, seen, recent: !rev2, flags }
+    }
+}
+
+fn is_octets(item: &FetchItem) -> bool {
+    use FetchItem::{Binary, BinarySize, BodySection, Rfc822, Rfc822Header, Rfc822Text};
+    matches!(item, BodySection { .. } | Binary { .. } | BinarySize { .. } | Rfc822 | Rfc822Header | Rfc822Text)
+}
+
+fn needs_facts(item: &FetchItem) -> bool {
+    match item {
+        FetchItem::BodySection { section, .. } => !section.part.is_empty() || section.text.is_some(),
+        FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure => true,
+        FetchItem::Rfc822 => false,
+        other => is_octets(other),
+    }
+}
+
+fn sets_seen(item: &FetchItem) -> bool {
+    match item {
+        FetchItem::BodySection { peek, .. } | FetchItem::Binary { peek, .. } => !peek,
+        FetchItem::Rfc822 | FetchItem::Rfc822Text => true,
+        _ => false,
+    }
+}
+
+/// One message on its way out.
+struct Subject {
+    index: usize,
+    row: MessageRow,
+    facts: Option<Arc<Facts>>,
+    /// \Seen was set just now: FLAGS are told.
+    newly_seen: bool,
+}
+
+impl Session {
+    /// FETCH and UID FETCH.
+    pub(crate) async fn fetch(&mut self, fetch: Fetch) -> Outcome {
+        self.sync(fetch.uid).await?;
+        if fetch.vanished {
+            return Err(Trouble::Bad("VANISHED needs QRESYNC, which is not offered"));
+        }
+        if fetch.changed_since.is_some() || fetch.items.contains(&FetchItem::ModSeq) {
+            self.enable_condstore();
+        }
+        let mut indexes = self.resolve(&fetch.set, fetch.uid)?;
+        if let Some(since) = fetch.changed_since {
+            let rows = self.view()?.rows();
+            let changed = |index: &usize| rows.get(*index).is_some_and(|row| row.mod_seq.0 > since);
+            indexes = merge(indexes.into_iter().flatten().filter(changed));
+        }
+        let plan = Plan::new(fetch, self.rev2);
+        if plan.facts || plan.octets {
+            return self.fetch_messages(&plan, indexes).await;
+        }
+        for range in indexes {
+            for start in range.clone().step_by(limits::FACTS_CHUNK) {
+                self.write_rows(&plan, start..range.end.min(start + limits::FACTS_CHUNK));
+                self.breathe().await?;
+            }
+        }
+        done("Fetched")
+    }
+
+    /// The fast path: everything is in the rows; nothing is waited for.
+    fn write_rows(&mut self, plan: &Plan, range: Range<usize>) {
+        let Some(view) = self.view.as_ref() else { return };
+        let rows = view.rows().get(range.clone()).unwrap_or_default();
+        for (index, row) in range.zip(rows) {
+            let mut writer = FetchWriter::begin(self.wire.out_mut(), number_at(index));
+            for item in &plan.items {
+                let recent = plan.recent && view.is_recent(row.uid);
+                write_row_item(&mut writer, item, row, recent);
+            }
+            writer.end();
+        }
+    }
+
+    /// With facts or octets: in chunks.
+    async fn fetch_messages(&mut self, plan: &Plan, indexes: Indexes) -> Outcome {
+        let chunk_len = if plan.seen { limits::SEEN_CHUNK } else { limits::FACTS_CHUNK };
+        let mut trouble = None;
+        for range in indexes {
+            for start in range.clone().step_by(chunk_len) {
+                let chunk = start..range.end.min(start + chunk_len);
+                if let Some(met) = self.fetch_chunk(plan, chunk).await? {
+                    trouble.get_or_insert(met);
+                }
+            }
+        }
+        match trouble {
+            Some(trouble) => Err(trouble),
+            None => done("Fetched"),
+        }
+    }
+
+    /// One chunk; answers the first trouble a single message met.
+    async fn fetch_chunk(&mut self, plan: &Plan, chunk: Range<usize>) -> Result<Option<Trouble>, Trouble> {
+        let mut trouble = None;
+        for mut subject in self.subjects(plan, chunk).await? {
+            if let Some(row) = self.view()?.rows().get(subject.index) {
+                subject.row = row.clone();
+            }
+            if plan.facts && subject.facts.is_none() {
+                trouble.get_or_insert(no(Code::ExpungeIssued, "Some of the messages are gone"));
+                continue;
+            }
+            let start = self.wire.out_len();
+            let mut flushed = false;
+            match self.write_message(plan, &subject, &mut flushed).await {
+                Ok(()) => {}
+                Err(Trouble::Over) => return Err(Trouble::Over),
+                Err(_) if flushed => {
+                    tracing::error!(uid = subject.row.uid.0, "a message could not be read to its end while it was sent");
+                    self.wire.bye(Some(Code::Unavailable), "A message could not be read to its end");
+                    return Err(Trouble::Over);
+                }
+                Err(met) => {
+                    self.wire.out_mut().truncate(start);
+                    trouble.get_or_insert(gone_or(met));
+                }
+            }
+            self.breathe().await?;
+        }
+        Ok(trouble)
+    }
+
+    /// Facts and \Seen for one chunk, in one read and one commit.
+    async fn subjects(&mut self, plan: &Plan, chunk: Range<usize>) -> Result<Vec<Subject>, Trouble> {
+        let account = self.account_id()?;
+        let rows = self.view()?.rows().get(chunk.clone()).unwrap_or_default();
+        let mut subjects: Vec<Subject> = chunk
+            .zip(rows)
+            .map(|(index, row)| Subject { index, row: row.clone(), facts: None, newly_seen: false })
+            .collect();
+        if plan.facts {
+            let emails: Vec<EmailId> = subjects.iter().map(|subject| subject.row.email).collect();
+            let facts = self.store().facts(account, &emails).await?;
+            for (subject, facts) in subjects.iter_mut().zip(facts) {
+                subject.facts = facts;
+            }
+        }
+        if plan.seen && !self.view()?.read_only {
+            self.mark_seen(&mut subjects).await?;
+        }
+        Ok(subjects)
+    }
+
+    /// Sets \Seen durably. Where that fails (a full disk) reading still goes on.
+    async fn mark_seen(&mut self, subjects: &mut [Subject]) -> Result<(), Trouble> {
+        let (account, view) = (self.account_id()?, self.view()?);
+        let unseen = |subject: &&Subject| {
+            subject.row.flags.system & Flags::SEEN == 0 && !view.is_vanished(subject.row.uid)
+        };
+        let uids: Vec<Uid> = subjects.iter().filter(unseen).map(|subject| subject.row.uid).collect();
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let mailbox = view.mailbox.id;
+        let seen = Flags { system: Flags::SEEN, keywords: None };
+        let changed = match self.store().flags(account, mailbox, &uids, FlagOp::Add, &seen, None).await {
+            Ok(changed) => changed,
+            Err(error) => {
+                super::failure::from_store(&error);
+                return Ok(());
+            }
+        };
+        let view = self.view_mut()?;
+        for row in changed.rows {
+            if let Some(subject) = subjects.iter_mut().find(|subject| subject.row.uid == row.uid) {
+                subject.newly_seen = true;
+                view.note_own(subject.index, row);
+            }
+        }
+        Ok(())
+    }
+
+    /// One `* n FETCH (...)`, items in the order asked. `flushed` tells whether a part of it is already sent.
+    async fn write_message(&mut self, plan: &Plan, subject: &Subject, flushed: &mut bool) -> Result<(), Trouble> {
+        let recent = plan.recent && self.view()?.is_recent(subject.row.uid);
+        let mut begun = false;
+        for item in &plan.items {
+            if is_octets(item) {
+                let source = self.source(item, subject).await?;
+                let out = self.wire.out_mut();
+                let mut writer = match begun {
+                    true => FetchWriter::resume(out),
+                    false => FetchWriter::begin(out, number_at(subject.index)),
+                };
+                begun = true;
+                let name = item_name(item);
+                let Some(source) = source.start(&mut writer, item, &name) else { continue };
+                self.pour(subject.row.email, source, flushed).await?;
+                continue;
+            }
+            let out = self.wire.out_mut();
+            let mut writer = match begun {
+                true => FetchWriter::resume(out),
+                false => FetchWriter::begin(out, number_at(subject.index)),
+            };
+            begun = true;
+            match (item, &subject.facts) {
+                (FetchItem::Envelope, Some(facts)) => writer.rendered("ENVELOPE", &facts.envelope),
+                (FetchItem::Body, Some(facts)) => writer.rendered("BODY", &facts.body),
+                (FetchItem::BodyStructure, Some(facts)) => writer.rendered("BODYSTRUCTURE", &facts.body_structure),
+                _ => write_row_item(&mut writer, item, &subject.row, recent),
+            }
+        }
+        let mut writer = FetchWriter::resume(self.wire.out_mut());
+        if subject.newly_seen && !plan.flags {
+            write_flags(&mut writer, &subject.row, recent);
+        }
+        writer.end();
+        Ok(())
+    }
+}
+
+/// A message that is not there any more was expunged by somebody else (RFC 2180 §4.1).
+fn gone_or(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Store(StoreError::NotFound) => no(Code::ExpungeIssued, "Some of the messages are gone"),
+        other => other,
+    }
+}
+
+/// An item the row itself answers.
+fn write_row_item(writer: &mut FetchWriter<'_>, item: &FetchItem, row: &MessageRow, recent: bool) {
+    match item {
+        FetchItem::Uid => writer.uid(row.uid.0),
+        FetchItem::Flags => write_flags(writer, row, recent),
+        FetchItem::InternalDate => writer.internal_date(DateTime::utc(row.internal_date_secs)),
+        FetchItem::Rfc822Size => writer.rfc822_size(u64::from(row.size_bytes)),
+        FetchItem::ModSeq => writer.mod_seq(row.mod_seq.0),
+        _ => {}
+    }
+}
+
+/// How the answer spells an item with octets.
+fn item_name(item: &FetchItem) -> ItemName<'_> {
+    match item {
+        FetchItem::BodySection { section, partial, .. } => {
+            ItemName::BodySection { section, origin: partial.map(|partial| partial.offset) }
+        }
+        FetchItem::Binary { part, partial, .. } => ItemName::Binary { part, origin: partial.map(|partial| partial.offset) },
+        FetchItem::Rfc822Header => ItemName::Rfc822Header,
+        FetchItem::Rfc822Text => ItemName::Rfc822Text,
+        _ => ItemName::Rfc822,
+    }
+}

@@ -1,0 +1,207 @@
+//! STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3), and flags between the store's bits and the wire's words.
+//!
+//! Invariant: what the client is told of its own STORE is what the store made durable.
+
+use super::failure::{Outcome, Trouble, done, done_with, no};
+use super::limits;
+use super::session::Session;
+use super::view::View;
+use smol_str::SmolStr;
+use std::sync::Arc;
+use store::{FlagOp, Flags, FlagsChanged, MessageRow, ModSeq, Uid};
+use wire::imap::fetch::FetchWriter;
+use wire::imap::store::{Store, StoreOperation};
+use wire::imap::{Code, Flag, NumberSet};
+
+/// The system flags in the order they are written.
+pub(crate) const SYSTEM_FLAGS: [(u8, &str, Flag); 5] = [
+    (Flags::ANSWERED, "\\Answered", Flag::Answered),
+    (Flags::FLAGGED, "\\Flagged", Flag::Flagged),
+    (Flags::DELETED, "\\Deleted", Flag::Deleted),
+    (Flags::SEEN, "\\Seen", Flag::Seen),
+    (Flags::DRAFT, "\\Draft", Flag::Draft),
+];
+
+/// The FLAGS item of a row.
+pub(crate) fn write_flags(writer: &mut FetchWriter<'_>, row: &MessageRow, recent: bool) {
+    let system = row.flags.system;
+    let names = SYSTEM_FLAGS.iter().filter(move |(bit, _, _)| system & bit != 0).map(|(_, name, _)| *name);
+    let keywords = row.flags.keywords.iter().flat_map(|words| words.iter().map(SmolStr::as_str));
+    writer.flags(names.chain(recent.then_some("\\Recent")).chain(keywords));
+}
+
+/// The list of the FLAGS response: system flags and the mailbox's keywords.
+pub(crate) fn known_keywords(view: &View) -> Vec<Flag> {
+    let system = SYSTEM_FLAGS.iter().map(|(_, _, flag)| flag.clone());
+    system.chain(view.keywords().map(|word| Flag::Keyword(word.clone()))).collect()
+}
+
+/// The wire's flags as the store keeps them.
+pub(crate) fn to_store(flags: &[Flag]) -> Result<Flags, Trouble> {
+    let mut system = 0;
+    let mut keywords: Vec<SmolStr> = Vec::new();
+    for flag in flags {
+        match flag {
+            Flag::Keyword(word) if word.len() > limits::KEYWORD_BYTES_MAX => {
+                return Err(no(Code::Limit, "A keyword is too long"));
+            }
+            Flag::Keyword(word) => keywords.push(word.clone()),
+            Flag::Recent | Flag::Any => {}
+            Flag::Extension(_) => return Err(Trouble::Bad("There is no such system flag")),
+            known => system |= SYSTEM_FLAGS.iter().find(|(_, _, flag)| flag == known).map_or(0, |(bit, _, _)| *bit),
+        }
+    }
+    if keywords.len() > limits::KEYWORDS_MAX {
+        return Err(no(Code::Limit, "Too many keywords at once"));
+    }
+    keywords.sort_by_key(|word| word.to_ascii_lowercase());
+    keywords.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
+    let keywords = (!keywords.is_empty()).then(|| Arc::from(keywords));
+    Ok(Flags { system, keywords })
+}
+
+impl Session {
+    /// STORE and UID STORE.
+    pub(crate) async fn store_flags(&mut self, command: Store) -> Outcome {
+        self.sync(command.uid).await?;
+        self.writable()?;
+        if command.unchanged_since.is_some() {
+            self.enable_condstore();
+        }
+        let uids = self.resolve_uids(&command.set, command.uid)?;
+        if uids.is_empty() {
+            return done("There are no such messages");
+        }
+        let flags = to_store(&command.flags)?;
+        let operation = match command.operation {
+            StoreOperation::Replace => FlagOp::Replace,
+            StoreOperation::Add => FlagOp::Add,
+            StoreOperation::Remove => FlagOp::Remove,
+        };
+        let (account, mailbox) = (self.account_id()?, self.view()?.mailbox.id);
+        let since = command.unchanged_since.map(ModSeq);
+        let changed = self.store().flags(account, mailbox, &uids, operation, &flags, since).await?;
+        self.tell_stored(&command, &flags, &changed).await?;
+        if changed.modified.is_empty() {
+            return done("Stored");
+        }
+        let modified = self.numbers_of(&changed.modified, command.uid)?;
+        done_with(Code::Modified(modified), "Some messages were changed by others meanwhile")
+    }
+
+    /// UIDs, or the message numbers of them.
+    fn numbers_of(&self, uids: &[Uid], uid: bool) -> Result<NumberSet, Trouble> {
+        let view = self.view()?;
+        if uid {
+            return Ok(uids.iter().map(|uid| uid.0).collect());
+        }
+        let indexes = uids.iter().filter_map(|uid| view.index_of(*uid));
+        Ok(indexes.filter_map(|index| u32::try_from(index + 1).ok()).collect())
+    }
+
+    /// The FETCH answers of a STORE. `.SILENT` leaves out FLAGS, unless others changed them too; MODSEQ is told all the
+    /// same once CONDSTORE is on (RFC 7162 §3.1.3).
+    async fn tell_stored(&mut self, command: &Store, asked: &Flags, changed: &FlagsChanged) -> Result<(), Trouble> {
+        for row in &changed.rows {
+            let view = self.view_mut()?;
+            let Some(index) = view.index_of(row.uid) else { continue };
+            let before = view.rows().get(index).map(|known| known.flags.clone()).unwrap_or_default();
+            let as_asked = row.flags.system == expected_system(before.system, command.operation, asked.system)
+                && same_keywords(&row.flags, &expected_keywords(&before, command.operation, asked));
+            view.note_own(index, row.clone());
+            let flags = !(command.silent && as_asked);
+            if flags {
+                self.tell_new_keywords(index)?;
+            }
+            if flags || self.condstore {
+                let uid = command.uid || self.condstore || self.rev2;
+                self.write_row(index, Told { uid, flags, mod_seq: self.condstore });
+            }
+            self.breathe().await?;
+        }
+        Ok(())
+    }
+
+    /// `* n FETCH (...)` of what the row itself says.
+    pub(crate) fn write_row(&mut self, index: usize, told: Told) {
+        let Some(view) = self.view.as_ref() else { return };
+        let Some(row) = view.rows().get(index) else { return };
+        let mut writer = FetchWriter::begin(self.wire.out_mut(), number_at(index));
+        if told.uid {
+            writer.uid(row.uid.0);
+        }
+        if told.flags {
+            write_flags(&mut writer, row, !self.rev2 && view.is_recent(row.uid));
+        }
+        if told.mod_seq {
+            writer.mod_seq(row.mod_seq.0);
+        }
+        writer.end();
+    }
+}
+
+/// Which items [`Session::write_row`] writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) uid: bool,
+    pub(crate) flags: bool,
+    pub(crate) mod_seq: bool,
+}
+
+/// The message number of the row at `index`.
+pub(crate) fn number_at(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+fn expected_system(before: u8, operation: StoreOperation, asked: u8) -> u8 {
+    match operation {
+        StoreOperation::Replace => asked,
+        StoreOperation::Add => before | asked,
+        StoreOperation::Remove => before & !asked,
+    }
+}
+
+/// Keywords in lower case, sorted: for comparing only.
+fn folded(flags: &Flags) -> Vec<String> {
+    let mut words: Vec<String> = flags.keywords.iter().flat_map(|words| words.iter().map(|word| word.to_ascii_lowercase())).collect();
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+fn expected_keywords(before: &Flags, operation: StoreOperation, asked: &Flags) -> Vec<String> {
+    let (mut words, asked) = (folded(before), folded(asked));
+    match operation {
+        StoreOperation::Replace => words = asked,
+        StoreOperation::Add => words.extend(asked),
+        StoreOperation::Remove => words.retain(|word| !asked.contains(word)),
+    }
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+fn same_keywords(flags: &Flags, expected: &[String]) -> bool {
+    match &flags.keywords {
+        None => expected.is_empty(),
+        Some(_) => folded(flags) == expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn keywords_are_kept_as_spelled_and_once() {
+        let flags = to_store(&[Flag::Keyword("b".into()), Flag::Keyword("A".into()), Flag::Keyword("B".into()), Flag::Seen]);
+        let flags = flags.unwrap_or_default();
+        assert_eq!(flags.system, Flags::SEEN);
+        assert_eq!(flags.keywords.unwrap().len(), 2);
+        assert!(matches!(to_store(&[Flag::Extension("Foo".into())]), Err(Trouble::Bad(_))));
+        let long = "k".repeat(limits::KEYWORD_BYTES_MAX);
+        assert!(to_store(&[Flag::Keyword(long.as_str().into())]).is_ok());
+        assert!(to_store(&[Flag::Keyword((long + "k").as_str().into())]).is_err());
+    }
+}

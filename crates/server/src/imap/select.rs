@@ -1,0 +1,97 @@
+//! SELECT, EXAMINE, CLOSE, UNSELECT (RFC 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2; RFC 7162 §3.1.8).
+//!
+//! Invariant: a failed SELECT leaves nothing selected.
+
+use super::failure::{Outcome, Trouble, done, done_with};
+use super::flags::known_keywords;
+use super::session::Session;
+use super::view::View;
+use store::Flags;
+use wire::imap::list::{ListKind, ListResponse};
+use wire::imap::response::Response;
+use wire::imap::select::Select;
+use wire::imap::{Code, Flag, MailboxName};
+
+impl Session {
+    /// SELECT and EXAMINE.
+    pub(crate) async fn select(&mut self, select: Select) -> Outcome {
+        self.leave();
+        if select.qresync.is_some() {
+            return Err(Trouble::Bad("QRESYNC is not offered"));
+        }
+        let Some(signed_in) = self.signed_in.as_mut() else { return Err(Trouble::Bad("Sign in first")) };
+        let account = signed_in.account.id;
+        let checked = *signed_in.watch.borrow_and_update();
+        let store = self.store();
+        let Some(mailbox) = store.mailbox(account, select.mailbox.as_str()).await? else {
+            return Err(Session::nonexistent("There is no such mailbox"));
+        };
+        let snapshot = store.snapshot(account, mailbox.id).await?;
+        let (uid_validity, uid_next) = (snapshot.mailbox.uid_validity, snapshot.uid_next.0);
+        self.condstore |= select.condstore;
+        let view = View::new(snapshot, select.examine, checked);
+        self.describe(&view, uid_validity, uid_next);
+        self.view = Some(view);
+        self.claim_recent()?;
+        self.tell_recent();
+        self.wire.selected(true);
+        match select.examine {
+            true => done_with(Code::ReadOnly, "Examined"),
+            false => done_with(Code::ReadWrite, "Selected"),
+        }
+    }
+
+    /// The untagged answers of SELECT, without RECENT.
+    fn describe(&mut self, view: &View, uid_validity: u32, uid_next: u32) {
+        let flags = known_keywords(view);
+        let permanent = match view.read_only {
+            true => Vec::new(),
+            false => flags.iter().cloned().chain([Flag::Any]).collect(),
+        };
+        self.wire.untagged(&Response::Flags(flags));
+        self.wire.untagged(&Response::Exists(view.exists()));
+        if self.rev2 {
+            self.wire.untagged(&Response::List(ListResponse {
+                kind: ListKind::List,
+                attributes: Vec::new(),
+                delimiter: Some('/'),
+                name: MailboxName::new(&view.mailbox.name),
+                child_info: Vec::new(),
+                old_name: None,
+            }));
+        } else {
+            let unseen = view.rows().iter().position(|row| row.flags.system & Flags::SEEN == 0);
+            if let Some(number) = unseen.and_then(|index| u32::try_from(index + 1).ok()) {
+                self.untagged_ok(Code::Unseen(number), "First unseen");
+            }
+        }
+        self.untagged_ok(Code::PermanentFlags(permanent), "Limited");
+        self.untagged_ok(Code::UidValidity(uid_validity), "UIDs are valid");
+        self.untagged_ok(Code::UidNext(uid_next), "Predicted next UID");
+        self.untagged_ok(Code::HighestModSeq(view.mod_seq.0), "Highest");
+    }
+
+    /// What was selected is no more (RFC 9051 §6.3.2, CLOSED).
+    pub(crate) fn leave(&mut self) {
+        self.wire.selected(false);
+        if self.view.take().is_some() && (self.rev2 || self.condstore) {
+            self.untagged_ok(Code::Closed, "The previous mailbox is closed");
+        }
+    }
+
+    /// CLOSE: expunges without a word, unless read-only.
+    pub(crate) async fn close(&mut self) -> Outcome {
+        self.sync(false).await?;
+        if !self.view()?.read_only {
+            self.expunge_deleted(None).await?;
+        }
+        self.unselect()
+    }
+
+    /// UNSELECT.
+    pub(crate) fn unselect(&mut self) -> Outcome {
+        self.view = None;
+        self.wire.selected(false);
+        done("Nothing is selected now")
+    }
+}

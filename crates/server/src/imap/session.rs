@@ -1,0 +1,152 @@
+//! One session: who is signed in, what is selected, what was enabled; and the helpers every command uses.
+//!
+//! Invariant: the view changes only in `sync`, in SELECT and by the session's own STORE.
+
+use super::failure::Trouble;
+use super::limits;
+use super::memory::Seat;
+use super::view::View;
+use crate::context::Shared;
+use net::connection::Connection;
+use std::ops::Range;
+use std::sync::Arc;
+use store::{Account, AccountId, MessageRow, ModSeq, Store, Uid};
+use tokio::sync::{broadcast, watch};
+use wire::imap::response::{Kind, Response, StatusText};
+use wire::imap::server::Server;
+use wire::imap::{Code, SequenceSet};
+
+/// Somebody is signed in.
+pub(crate) struct SignedIn {
+    pub(crate) account: Arc<Account>,
+    /// Wakes on every commit that touches the account.
+    pub(crate) watch: watch::Receiver<ModSeq>,
+    /// Tells of accounts whose sign-in facts changed.
+    pub(crate) epochs: broadcast::Receiver<AccountId>,
+    pub(crate) _seat: Seat,
+}
+
+/// One connection's state; lives in its task.
+pub(crate) struct Session {
+    pub(crate) context: Shared,
+    pub(crate) connection: Connection,
+    pub(crate) wire: Server,
+    pub(crate) signed_in: Option<SignedIn>,
+    pub(crate) view: Option<View>,
+    /// ENABLE IMAP4rev2.
+    pub(crate) rev2: bool,
+    /// A CONDSTORE enabling command was seen (RFC 7162 §3.1).
+    pub(crate) condstore: bool,
+}
+
+/// Indexes of rows, ascending and apart.
+pub(crate) type Indexes = Vec<Range<usize>>;
+
+impl Session {
+    /// The store, by a handle of its own.
+    pub(crate) fn store(&self) -> Store {
+        self.context.store.clone()
+    }
+
+    /// Who is signed in.
+    pub(crate) fn account(&self) -> Result<&Arc<Account>, Trouble> {
+        self.signed_in.as_ref().map(|signed_in| &signed_in.account).ok_or(Trouble::Bad("Sign in first"))
+    }
+
+    /// Its id.
+    pub(crate) fn account_id(&self) -> Result<AccountId, Trouble> {
+        self.account().map(|account| account.id)
+    }
+
+    /// What is selected.
+    pub(crate) fn view(&self) -> Result<&View, Trouble> {
+        self.view.as_ref().ok_or(Trouble::Bad("Select a mailbox first"))
+    }
+
+    /// What is selected, to be changed.
+    pub(crate) fn view_mut(&mut self) -> Result<&mut View, Trouble> {
+        self.view.as_mut().ok_or(Trouble::Bad("Select a mailbox first"))
+    }
+
+    /// What is selected, unless read-only.
+    pub(crate) fn writable(&self) -> Result<&View, Trouble> {
+        let view = self.view()?;
+        if view.read_only {
+            return Err(super::failure::no(Code::ReadOnly, "The mailbox was opened read-only"));
+        }
+        Ok(view)
+    }
+
+    /// `* OK [code] text`
+    pub(crate) fn untagged_ok(&mut self, code: Code, text: &str) {
+        let status = StatusText { kind: Kind::Ok, code: Some(code), text: text.to_owned() };
+        self.wire.untagged(&Response::Condition(status));
+    }
+
+    /// Writes out what waits when it is much; `Over` when the peer is gone or the sign-in is no longer good.
+    pub(crate) async fn breathe(&mut self) -> Result<(), Trouble> {
+        if self.wire.out_len() < limits::PENDING_BYTES_MAX {
+            return Ok(());
+        }
+        if !self.connection.flush(&mut self.wire).await {
+            return Err(Trouble::Over);
+        }
+        Ok(())
+    }
+
+    /// The rows a command names (RFC 9051 §6.4.9): indexes into the view.
+    pub(crate) fn resolve(&self, set: &SequenceSet, uid: bool) -> Result<Indexes, Trouble> {
+        let view = self.view()?;
+        if set.is_saved() {
+            let found = view.saved().iter().filter_map(|uid| view.index_of(*uid));
+            return Ok(merge(found));
+        }
+        if uid {
+            let named = set.resolve(view.last_uid());
+            let ranges = named.ranges().iter().map(|&(first, last)| view.uid_range(first, last));
+            return Ok(ranges.filter(|range| !range.is_empty()).collect());
+        }
+        let exists = view.exists();
+        if exists == 0 || set.largest_number().is_some_and(|largest| largest > exists) {
+            return Err(Trouble::Bad("There is no message with that number"));
+        }
+        let named = set.resolve(exists);
+        let ranges = named.ranges().iter();
+        Ok(ranges.map(|&(first, last)| first.saturating_sub(1) as usize..last as usize).collect())
+    }
+
+    /// UIDs of the rows a command names, without those that others expunged meanwhile.
+    pub(crate) fn resolve_uids(&self, set: &SequenceSet, uid: bool) -> Result<Vec<Uid>, Trouble> {
+        let indexes = self.resolve(set, uid)?;
+        let view = self.view()?;
+        Ok(rows_of(view.rows(), &indexes).map(|row| row.uid).filter(|uid| !view.is_vanished(*uid)).collect())
+    }
+
+    /// RFC 7162 §3.1: from the first enabling command on MODSEQ is told; HIGHESTMODSEQ at once.
+    pub(crate) fn enable_condstore(&mut self) {
+        if self.condstore {
+            return;
+        }
+        self.condstore = true;
+        if let Some(mod_seq) = self.view.as_ref().map(|view| view.mod_seq) {
+            self.untagged_ok(Code::HighestModSeq(mod_seq.0), "Highest");
+        }
+    }
+}
+
+/// The rows at these indexes.
+pub(crate) fn rows_of<'a>(rows: &'a [MessageRow], indexes: &'a [Range<usize>]) -> impl Iterator<Item = &'a MessageRow> {
+    indexes.iter().flat_map(|range| rows.get(range.clone()).unwrap_or_default())
+}
+
+/// Ascending indexes as ranges.
+pub(crate) fn merge(indexes: impl Iterator<Item = usize>) -> Indexes {
+    let mut ranges: Indexes = Vec::new();
+    for index in indexes {
+        match ranges.last_mut() {
+            Some(last) if last.end == index => last.end = index + 1,
+            _ => ranges.push(index..index + 1),
+        }
+    }
+    ranges
+}

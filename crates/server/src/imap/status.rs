@@ -1,0 +1,60 @@
+//! STATUS (RFC 9051 §6.3.11; RFC 7162 §3.1.7, RFC 7889, RFC 8438).
+//!
+//! Invariant: asking never touches the session's view, so it swallows no change of the selected mailbox.
+
+use super::failure::{Outcome, Trouble, done};
+use super::session::Session;
+use store::Mailbox;
+use wire::imap::MailboxName;
+use wire::imap::response::Response;
+use wire::imap::status::{Status, StatusAttribute, StatusResponse};
+
+impl Session {
+    /// The command.
+    pub(crate) async fn status(&mut self, status: &Status) -> Outcome {
+        let account = self.account_id()?;
+        let Some(mailbox) = self.store().mailbox(account, status.mailbox.as_str()).await? else {
+            return Err(Session::nonexistent("There is no such mailbox"));
+        };
+        if status.attributes.contains(&StatusAttribute::HighestModSeq) {
+            self.enable_condstore();
+        }
+        let response = self.status_of(&mailbox, &status.attributes).await?;
+        self.wire.untagged(&Response::Status(response));
+        done("Status told")
+    }
+
+    /// One `* STATUS` answer.
+    pub(crate) async fn status_of(&self, mailbox: &Mailbox, asked: &[StatusAttribute]) -> Result<StatusResponse, Trouble> {
+        let account = self.account_id()?;
+        let counts = self.store().status(account, mailbox.id).await?;
+        let mut values = Vec::with_capacity(asked.len());
+        for attribute in asked {
+            let value = match attribute {
+                StatusAttribute::Messages => u64::from(counts.messages),
+                StatusAttribute::Recent => self.recent_in(mailbox, counts.uid_next).await?,
+                StatusAttribute::UidNext => u64::from(counts.uid_next),
+                StatusAttribute::UidValidity => u64::from(counts.uid_validity),
+                StatusAttribute::Unseen => u64::from(counts.unseen),
+                StatusAttribute::Deleted => u64::from(counts.deleted),
+                StatusAttribute::Size => counts.size_bytes,
+                StatusAttribute::HighestModSeq => counts.highest_mod_seq.0,
+                StatusAttribute::AppendLimit => self.context.message_bytes_max,
+            };
+            values.push((*attribute, Some(value)));
+        }
+        Ok(StatusResponse { mailbox: MailboxName::new(&mailbox.name), values })
+    }
+
+    /// Messages nobody had as recent yet.
+    async fn recent_in(&self, mailbox: &Mailbox, uid_next: u32) -> Result<u64, Trouble> {
+        let account = self.account_id()?;
+        let highest = self.context.imap.recent.highest(account, mailbox.id);
+        if highest.saturating_add(1) >= uid_next {
+            return Ok(0);
+        }
+        let snapshot = self.store().snapshot(account, mailbox.id).await?;
+        let known = snapshot.rows.partition_point(|row| row.uid.0 <= highest);
+        Ok(snapshot.rows.len().saturating_sub(known) as u64)
+    }
+}

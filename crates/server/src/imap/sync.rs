@@ -1,0 +1,109 @@
+//! Where the world reaches the session's view, and the client is told (RFC 9051 §5.2, §7.4.1, §7.5.1).
+//!
+//! Invariant: what changed before the call is told by the call, but for EXPUNGE where it may not be sent; nothing is
+//! told twice. Nothing is read from the store while the account's mod-sequence stands still.
+
+use super::failure::Trouble;
+use super::flags::{Told, known_keywords};
+use super::session::Session;
+use super::view::{Update, View, difference};
+use store::Changes;
+use wire::imap::Code;
+use wire::imap::response::Response;
+
+impl Session {
+    /// Takes in what happened and tells the client; EXPUNGE only with `may_expunge`.
+    pub(crate) async fn sync(&mut self, may_expunge: bool) -> Result<(), Trouble> {
+        let (Some(signed_in), Some(view)) = (self.signed_in.as_mut(), self.view.as_mut()) else { return Ok(()) };
+        let newest = *signed_in.watch.borrow_and_update();
+        let mut changes = Changes { highest_mod_seq: view.mod_seq, complete: true, ..Changes::default() };
+        if newest != view.checked {
+            let (account, mailbox) = (signed_in.account.id, view.mailbox.id);
+            let store = &self.context.store;
+            changes = store.changes_since(account, mailbox, view.mod_seq).await?;
+            if changes.gone {
+                return Err(self.mailbox_gone());
+            }
+            if !changes.complete {
+                changes = difference(view.rows(), &store.snapshot(account, mailbox).await?);
+            }
+            view.checked = newest;
+        } else if !(may_expunge && view.has_vanished()) {
+            return Ok(());
+        }
+        let updates = view.apply(changes, may_expunge);
+        self.tell(&updates)
+    }
+
+    /// Another session deleted the mailbox: this one cannot go on as it is.
+    fn mailbox_gone(&mut self) -> Trouble {
+        self.view = None;
+        self.wire.bye(None, "The selected mailbox was deleted");
+        Trouble::Over
+    }
+
+    fn tell(&mut self, updates: &[Update]) -> Result<(), Trouble> {
+        for update in updates {
+            match *update {
+                Update::Expunge(number) => self.wire.untagged(&Response::Expunge(number)),
+                Update::Exists(count) => {
+                    self.wire.untagged(&Response::Exists(count));
+                    self.claim_recent()?;
+                    self.tell_recent();
+                }
+                Update::Flags(index) => self.tell_flags(index)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 3501 §7.3.2.
+    pub(crate) fn tell_recent(&mut self) {
+        if self.rev2 {
+            return;
+        }
+        if let Some(count) = self.view.as_ref().map(View::recent_count) {
+            self.wire.untagged(&Response::Recent(count));
+        }
+    }
+
+    /// Takes what nobody had as recent yet; EXAMINE only looks (RFC 3501 §6.3.2).
+    pub(crate) fn claim_recent(&mut self) -> Result<(), Trouble> {
+        let account = self.account_id()?;
+        let recent = &self.context.imap.recent;
+        let Some(view) = self.view.as_mut() else { return Ok(()) };
+        let (mailbox, last) = (view.mailbox.id, view.last_uid());
+        if view.read_only {
+            let highest = recent.highest(account, mailbox);
+            if last > highest {
+                view.set_recent((highest.saturating_add(1), last));
+            }
+        } else if let Some(claimed) = recent.claim(account, mailbox, last) {
+            view.add_recent(claimed);
+        }
+        Ok(())
+    }
+
+    /// `* n FETCH (FLAGS ...)` nobody asked for; with FLAGS before it when there is a new keyword.
+    pub(crate) fn tell_flags(&mut self, index: usize) -> Result<(), Trouble> {
+        self.tell_new_keywords(index)?;
+        self.write_row(index, Told { uid: self.rev2 || self.condstore, flags: true, mod_seq: self.condstore });
+        Ok(())
+    }
+
+    /// A keyword the client was not told of: FLAGS again (RFC 9051 §7.3.5).
+    pub(crate) fn tell_new_keywords(&mut self, index: usize) -> Result<(), Trouble> {
+        let view = self.view_mut()?;
+        if !view.learn_keywords(index) {
+            return Ok(());
+        }
+        let flags = known_keywords(view);
+        let read_only = view.read_only;
+        self.wire.untagged(&Response::Flags(flags.clone()));
+        if !read_only {
+            let permanent = flags.into_iter().chain([wire::imap::Flag::Any]).collect();
+            self.untagged_ok(Code::PermanentFlags(permanent), "Limited");
+        }
+        Ok(())
+    }
+}
