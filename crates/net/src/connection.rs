@@ -201,6 +201,10 @@ impl Connection {
     pub fn local(&self) -> Option<SocketAddr> {
         self.local
     }
+    /// Plain now, and TLS is at hand when the session says StartTls.
+    pub fn can_start_tls(&self) -> bool {
+        !self.is_tls() && (self.tls_server.is_some() || self.tls_client.is_some())
+    }
     /// Under TLS.
     pub fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))

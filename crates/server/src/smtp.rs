@@ -1,1 +1,86 @@
-//! placeholder
+//! Mail coming in: from other servers (mx), from people's programs (submission, submissions), from a neighbour (LMTP).
+//!
+//! RFC 5321, 6409, 8314, 2033. Invariant: a positive reply to the end of data is sent only after the commit.
+//! Must not know: grammar (wire), who may send where (mta).
+
+mod face;
+pub mod ids;
+mod intake;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use crate::context::{Plaintext, Shared};
+use face::Face;
+pub(crate) use face::place;
+use mta::queue::Schedule;
+use mta::sending_limits::SendingLimits;
+use net::{Connection, Next};
+use wire::smtp::server::{Config, Mode as Service};
+use wire::smtp::{EnhancedCode, Server};
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Port 25: anybody brings mail for us.
+    Mx,
+    /// Port 587 (STARTTLS) and 465 (TLS from the first octet): our own people send.
+    Submission,
+    /// RFC 2033: a neighbour delivers.
+    Lmtp,
+}
+
+/// What SMTP needs of the context besides.
+#[derive(Default)]
+pub struct Settings {
+    /// When the queue tries and how long (the same as outbound's).
+    pub schedule: Schedule,
+    /// What accounts sent in the last hour.
+    pub sending: SendingLimits,
+    /// Names of transactions.
+    pub ids: ids::Ids,
+}
+
+/// Serves one connection to its end.
+pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
+    let mut session = Server::new(config(&context, &connection, mode));
+    let mut face = Face::new(context.clone(), &connection, mode);
+    let mut shutdown = context.shutdown.clone();
+    let mut epochs = context.store.epoch_watch();
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            next = connection.next(&mut session) => match next {
+                Next::Event(event) => face.event(event, &mut session, &connection).await,
+                Next::Closed => return,
+            },
+            done = shutdown.wait_for(|down| *down), if !draining => {
+                draining = true;
+                drop(done);
+                session.shut_down();
+            }
+            changed = epochs.recv(), if face.is_signed_in() => {
+                if face.is_affected(changed.ok()) && !face.is_still_good().await {
+                    session.close(EnhancedCode(4, 7, 0), "Sign-in is no longer valid");
+                }
+            }
+        }
+    }
+}
+
+fn config(context: &Shared, connection: &Connection, mode: Mode) -> Config {
+    let service = match mode {
+        Mode::Mx => Service::Mx,
+        Mode::Submission => Service::Submission,
+        Mode::Lmtp => Service::Lmtp,
+    };
+    let mut config = Config::new(service, context.hostname.clone(), context.message_bytes_max);
+    config.tls = connection.is_tls();
+    config.starttls = connection.can_start_tls();
+    config.plaintext_auth = match context.plaintext {
+        Plaintext::Never => false,
+        Plaintext::Loopback => connection.peer().is_loopback(),
+        Plaintext::Always => true,
+    };
+    config.recipients_max = usize::try_from(context.limits.recipients_max).unwrap_or(usize::MAX);
+    config
+}

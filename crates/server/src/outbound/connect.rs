@@ -1,0 +1,260 @@
+//! The way to a destination: MX hosts in order, their addresses, connection, STARTTLS as good as it gets (RFC 5321 §5, RFC 7435).
+//!
+//! Invariant: a permanent verdict only when every host gave one or DNS says so with authority; a smarthost's trouble is
+//! never permanent, for it is our own configuration. Must not know: which message wants to go.
+
+use super::{Outbound, Relay, RelayTls};
+use crate::auth::sign_in::nonce;
+use mta::queue::{Outcome, Verdict};
+use mta::route::{self, Destination};
+use net::{Connection, DnsError, MxAnswer, Next, TlsClient};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use wire::sasl::Secret;
+use wire::sasl::client::Credentials;
+use wire::smtp::Client;
+use wire::smtp::client::{Config, Event, Failure, Stage, StartTls};
+
+/// Hosts tried for one destination.
+const HOSTS_MAX: usize = 8;
+/// Addresses tried of one host.
+const ADDRESSES_MAX: usize = 4;
+/// For QUIT: who does not answer it by then is left.
+const QUIT_LIMIT: Duration = Duration::from_secs(2);
+
+/// A connection with a session on it that can take messages.
+pub(super) struct Open {
+    pub(super) connection: Connection,
+    pub(super) client: Client,
+    /// Who is there, for reports.
+    pub(super) host: String,
+    /// Messages sent over it.
+    pub(super) sent: u32,
+    /// The session said Ready and nothing was sent since.
+    pub(super) ready: bool,
+}
+
+impl Open {
+    /// Says goodbye.
+    pub(super) async fn quit(mut self) {
+        self.client.quit();
+        let goodbye = async { while let Next::Event(_) = self.connection.next(&mut self.client).await {} };
+        let _ = tokio::time::timeout(QUIT_LIMIT, goodbye).await;
+    }
+}
+
+/// A connection to whoever takes mail for `destination`, or why there is none.
+pub(super) async fn open(outbound: &Outbound, destination: &str) -> Result<Open, Outcome> {
+    if let Some(relay) = &outbound.settings.relay {
+        return open_relay(outbound, relay).await;
+    }
+    let hosts = match route::read(destination) {
+        Destination::Domain(domain) => mx_hosts(outbound, &domain).await?,
+        Destination::Literal(ip) => vec![ip.to_string()],
+        Destination::BadLiteral => return Err(Outcome::failed((5, 1, 2), format!("{destination} is no address anybody can reach"))),
+    };
+    let mut verdict: Option<Outcome> = None;
+    for host in hosts.iter().take(HOSTS_MAX) {
+        match open_host(outbound, host).await {
+            Ok(open) => return Ok(open),
+            Err(outcome) => {
+                tracing::info!(%destination, %host, said = %outcome.reply_line(), "host passed over");
+                if verdict.as_ref().is_none_or(|so_far| so_far.verdict == Verdict::Failed) {
+                    verdict = Some(outcome);
+                }
+            }
+        }
+    }
+    Err(verdict.unwrap_or_else(|| Outcome::deferred((4, 4, 4), "No host to try")))
+}
+
+async fn mx_hosts(outbound: &Outbound, domain: &str) -> Result<Vec<String>, Outcome> {
+    if outbound.settings.routes.contains_key(domain) {
+        return Ok(vec![domain.to_owned()]);
+    }
+    let records = match outbound.settings.resolver.mx(domain).await {
+        Ok(MxAnswer::Hosts(records)) => records,
+        Ok(MxAnswer::Implicit) => vec![(0, domain.to_owned())],
+        Ok(MxAnswer::Null) => return Err(Outcome::failed((5, 1, 10), format!("The domain {domain} takes no mail (null MX)"))),
+        Err(error) => return Err(no_name(domain, &error)),
+    };
+    route::hosts(&records, &outbound.context.hostname).ok_or_else(|| {
+        let text = format!("Mail for {domain} is to go to {}, which is this server, and it does not serve that domain", outbound.context.hostname);
+        Outcome::failed((5, 4, 6), text)
+    })
+}
+
+fn no_name(name: &str, error: &DnsError) -> Outcome {
+    match error {
+        DnsError::NotFound => Outcome::failed((5, 1, 2), format!("The domain {name} does not exist")),
+        DnsError::NoData => Outcome::failed((5, 4, 4), format!("The domain {name} has no mail server and no address")),
+        DnsError::Temporary(why) => Outcome::deferred((4, 4, 3), format!("DNS gave no answer for {name}: {why}")),
+    }
+}
+
+async fn addresses(outbound: &Outbound, host: &str, port: u16) -> Result<Vec<SocketAddr>, Outcome> {
+    if let Some(known) = outbound.settings.routes.get(host) {
+        return Ok(vec![*known]);
+    }
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    match outbound.settings.resolver.addresses(host).await {
+        Ok(found) => Ok(found.into_iter().take(ADDRESSES_MAX).map(|ip| SocketAddr::new(ip, port)).collect()),
+        // The MX is there but what it names is not: somebody's mistake, that may be mended.
+        Err(error) => Err(Outcome::deferred((4, 4, 4), format!("No address for {host}: {error}"))),
+    }
+}
+
+async fn open_host(outbound: &Outbound, host: &str) -> Result<Open, Outcome> {
+    let mut last = Outcome::deferred((4, 4, 4), format!("{host} has no address"));
+    for address in addresses(outbound, host, outbound.settings.port).await? {
+        match open_opportunistic(outbound, host, address).await {
+            Ok(open) => return Ok(open),
+            Err(outcome) => last = outcome,
+        }
+    }
+    Err(last)
+}
+
+/// STARTTLS when offered; when its handshake fails, once more in the clear on a fresh connection.
+async fn open_opportunistic(outbound: &Outbound, host: &str, address: SocketAddr) -> Result<Open, Outcome> {
+    if let Some(tls) = &outbound.opportunistic {
+        let connection = dial(outbound, host, address).await?;
+        match begin(outbound, connection, host, Some(tls), config(outbound, StartTls::IfOffered)).await {
+            Err(Trouble { tls: true, outcome }) => {
+                tracing::info!(%host, %address, said = %outcome.text, "TLS failed, in the clear then");
+            }
+            other => return other.map_err(|trouble| trouble.outcome),
+        }
+    }
+    let connection = dial(outbound, host, address).await?;
+    begin(outbound, connection, host, None, config(outbound, StartTls::Never)).await.map_err(|trouble| trouble.outcome)
+}
+
+async fn dial(outbound: &Outbound, host: &str, address: SocketAddr) -> Result<Connection, Outcome> {
+    let dialled = Connection::dial(address, None, outbound.settings.connect_limit).await;
+    dialled.map_err(|error| Outcome::deferred((4, 4, 1), format!("No connection to {host} [{}]: {error}", address.ip())))
+}
+
+async fn open_relay(outbound: &Outbound, relay: &Relay) -> Result<Open, Outcome> {
+    let mut last = Outcome::deferred((4, 4, 4), format!("{} has no address", relay.host));
+    for address in addresses(outbound, &relay.host, relay.port).await? {
+        match open_relay_at(outbound, relay, address).await {
+            Ok(open) => return Ok(open),
+            Err(outcome) => last = outcome,
+        }
+    }
+    // A smarthost that refuses us altogether is a matter of settings, not of the message.
+    if last.verdict == Verdict::Failed {
+        last.verdict = Verdict::Deferred;
+        last.status = (4, 7, 0);
+    }
+    tracing::warn!(host = %relay.host, said = %last.reply_line(), "the smarthost cannot be used");
+    Err(last)
+}
+
+async fn open_relay_at(outbound: &Outbound, relay: &Relay, address: SocketAddr) -> Result<Open, Outcome> {
+    let needs_tls = relay.tls != RelayTls::None;
+    let verified = outbound.verified.as_ref().filter(|_| needs_tls);
+    if needs_tls && verified.is_none() {
+        return Err(Outcome::deferred((4, 7, 5), "TLS for the smarthost is not available"));
+    }
+    let starttls = if relay.tls == RelayTls::Starttls { StartTls::Require } else { StartTls::Never };
+    let mut config = config(outbound, starttls);
+    if let (Some(login), Some(password)) = (&relay.username, &relay.password) {
+        config.credentials = Some(Credentials { login: login.clone(), password: Secret::new(password.to_vec()) });
+    }
+    let connection = match (relay.tls, verified) {
+        (RelayTls::Tls, Some(tls)) => {
+            config.tls = true;
+            let limit = outbound.settings.connect_limit;
+            Connection::dial_tls(address, None, limit, tls, &relay.host).await.map_err(|error| {
+                Outcome::deferred((4, 4, 1), format!("No TLS connection to {} [{}]: {error}", relay.host, address.ip()))
+            })?
+        }
+        _ => dial(outbound, &relay.host, address).await?,
+    };
+    begin(outbound, connection, &relay.host, verified, config).await.map_err(|trouble| trouble.outcome)
+}
+
+fn config(outbound: &Outbound, starttls: StartTls) -> Config {
+    Config {
+        hostname: outbound.context.hostname.clone(),
+        lmtp: false,
+        tls: false,
+        starttls,
+        credentials: None,
+        plaintext_auth: false,
+        nonce: nonce().unwrap_or_default(),
+    }
+}
+
+/// Why a conversation did not get to its first message.
+struct Trouble {
+    /// It was TLS.
+    tls: bool,
+    outcome: Outcome,
+}
+
+/// Greeting, EHLO, STARTTLS, AUTH.
+async fn begin(
+    outbound: &Outbound,
+    mut connection: Connection,
+    host: &str,
+    tls: Option<&TlsClient>,
+    config: Config,
+) -> Result<Open, Trouble> {
+    let _ = outbound;
+    if let Some(tls) = tls {
+        connection.set_tls_client(tls.clone(), host);
+    }
+    let mut client = Client::new(config);
+    loop {
+        match connection.next(&mut client).await {
+            Next::Event(Event::Ready) => {
+                return Ok(Open { connection, client, host: host.to_owned(), sent: 0, ready: true });
+            }
+            Next::Event(Event::Failed(failure)) => return Err(Trouble { tls: is_tls(&failure), outcome: outcome(host, &failure) }),
+            Next::Event(_) => {}
+            Next::Closed => {
+                // The handshake is the connection's affair: the session never hears how it failed.
+                let said = connection.error().map_or_else(|| "closed".to_owned(), ToString::to_string);
+                let outcome = Outcome::deferred((4, 4, 2), format!("The connection to {host} broke: {said}"));
+                return Err(Trouble { tls: connection.error().is_some() && tls.is_some(), outcome });
+            }
+        }
+    }
+}
+
+fn is_tls(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::BytesBeforeTls
+            | Failure::Refused(Stage::StartTls, _)
+            | Failure::TimedOut(Stage::StartTls)
+            | Failure::Lost(Stage::StartTls)
+            | Failure::Nonsense(Stage::StartTls)
+    )
+}
+
+fn outcome(host: &str, failure: &Failure) -> Outcome {
+    let deferred = |status, text: &str| Outcome::deferred(status, format!("{host}: {text}"));
+    match failure {
+        // Our sign-in and our wish for TLS are ours to mend; the message waits.
+        Failure::Refused(stage @ (Stage::Auth | Stage::StartTls), reply) => {
+            deferred((4, 7, 0), &format!("refused {} with {reply}", if *stage == Stage::Auth { "our sign-in" } else { "STARTTLS" }))
+        }
+        Failure::Refused(_, reply) => {
+            let enhanced = reply.enhanced.map(|code| (code.0, code.1, code.2));
+            Outcome::of_reply(host, reply.code, enhanced, &reply.to_string(), false)
+        }
+        Failure::TlsNotOffered => deferred((4, 7, 4), "STARTTLS is required and not offered"),
+        Failure::AuthNotOffered => deferred((4, 7, 4), "no way to sign in is offered that may be used"),
+        Failure::Auth(why) => deferred((4, 7, 0), &why.to_string()),
+        Failure::BytesBeforeTls => deferred((4, 7, 0), "something was injected before TLS began"),
+        Failure::TimedOut(_) => deferred((4, 4, 2), "no answer in time"),
+        Failure::Lost(_) => deferred((4, 4, 2), "the connection was lost"),
+        Failure::Nonsense(_) => deferred((4, 5, 0), "what came is no SMTP"),
+    }
+}

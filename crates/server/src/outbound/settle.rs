@@ -1,0 +1,83 @@
+//! Writes down how an attempt ended, with the notices it gave rise to, in one commit.
+//!
+//! Invariant: an outcome is written or the lease is left to end, so that the entry is tried again, never forgotten.
+
+use super::Outbound;
+use crate::context::unix_now;
+use crate::smtp::place;
+use mta::bounce::{About, notice, original_bytes_wanted};
+use mta::queue::{Outcome, Report, Settled, settle as decide};
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+use store::{Acceptance, Claim, RecipientState, Settlement, StoreError};
+
+/// The store is asked this often before the lease is left to end.
+const TRIES: u32 = 5;
+
+/// The same outcome for everybody who waits.
+pub(super) fn same(claim: &Claim, outcome: &Outcome) -> Vec<Option<Outcome>> {
+    let waits = |state: RecipientState| (state == RecipientState::Waiting).then(|| outcome.clone());
+    claim.entry.message.recipients.iter().map(|recipient| waits(recipient.state)).collect()
+}
+
+/// `deliveries` are acceptances that belong to the outcomes (mail that came to a mailbox here after all).
+pub(super) async fn settle(outbound: &Outbound, claim: &Claim, outcomes: &[Option<Outcome>], deliveries: Vec<Acceptance>) {
+    let now_secs = unix_now();
+    let jitter = u32::try_from(RandomState::new().hash_one(claim.token) & 0xffff).unwrap_or(0);
+    let settled = decide(&claim.entry, outcomes, now_secs, &outbound.settings.schedule, jitter);
+    for recipient in &settled.recipients {
+        tracing::info!(id = claim.entry.id.0, to = %recipient.address, state = ?recipient.state, said = %recipient.last_reply, "attempt");
+    }
+    for attempt in 1..=TRIES {
+        match write(outbound, claim, &settled, &deliveries, now_secs).await {
+            Ok(()) => return,
+            Err(StoreError::LeaseLost | StoreError::NotFound) => {
+                tracing::warn!(id = claim.entry.id.0, "a queue entry was taken away during its attempt");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(?error, id = claim.entry.id.0, attempt, "an outcome could not be written");
+                tokio::time::sleep(Duration::from_millis(200) * attempt * attempt).await;
+            }
+        }
+    }
+}
+
+async fn write(outbound: &Outbound, claim: &Claim, settled: &Settled, deliveries: &[Acceptance], now_secs: i64) -> Result<(), StoreError> {
+    let mut notices = deliveries.to_vec();
+    for report in &settled.reports {
+        notices.extend(one_notice(outbound, claim, report, now_secs).await?);
+    }
+    let settlement = Settlement {
+        recipients: settled.recipients.clone(),
+        next_secs: settled.next_secs,
+        attempted: true,
+        notices,
+        trace: settled.trace.clone(),
+    };
+    outbound.context.store.queue_settle(claim, settlement).await
+}
+
+async fn one_notice(outbound: &Outbound, claim: &Claim, report: &Report, now_secs: i64) -> Result<Option<Acceptance>, StoreError> {
+    let (entry, message) = (&claim.entry, &claim.entry.message);
+    let (wanted, whole) = original_bytes_wanted(report.action, u64::from(entry.size_bytes), message.ret_headers);
+    // A damaged original must not keep the sender from hearing of it.
+    let original = outbound.context.store.queue_body(entry.body, 0, wanted).await.unwrap_or_default();
+    let about = About {
+        reverse_path: &message.reverse_path,
+        hostname: &outbound.context.hostname,
+        id: &outbound.context.smtp.ids.next(now_secs),
+        now_secs,
+        arrived_secs: entry.created_secs,
+        expires_secs: message.expires_secs,
+        envelope_id: message.envelope_id.as_deref(),
+        original: &original,
+        whole: whole && original.len() as u64 == wanted,
+        lifetime_secs: outbound.settings.schedule.lifetime_secs,
+    };
+    let made = notice(&place(&outbound.context), report, &about).await?;
+    if made.is_none() {
+        tracing::warn!(id = entry.id.0, sender = %message.reverse_path, "nobody to tell");
+    }
+    Ok(made)
+}

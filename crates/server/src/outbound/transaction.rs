@@ -1,0 +1,237 @@
+//! One message over an open connection: envelope, octets from the store in pieces, a result for each recipient.
+//!
+//! Invariant: a message whose octets cannot all be read is never ended with a dot: the connection is dropped instead.
+
+use super::Outbound;
+use super::connect::Open;
+use super::settle;
+use bytes::Bytes;
+use message::address::Address;
+use mta::queue::{Outcome, Verdict};
+use mta::trace_fields::return_path_len;
+use net::Next;
+use store::{Claim, NewQueueEntry, QueueRecipient, RecipientState, StoreError};
+use wire::smtp::Ret;
+use wire::smtp::client::{self, Envelope, Event, Needed, Recipient, RecipientOutcome, Stage};
+
+/// Octets read from the store at once.
+const PIECE_BYTES: u64 = 64 * 1024;
+
+/// How a transaction ended.
+pub(super) enum Sent {
+    /// The connection had gone before anything was said.
+    Stale,
+    /// An outcome for each recipient of the entry (`None` for those that were final already).
+    Done {
+        /// By recipient.
+        outcomes: Vec<Option<Outcome>>,
+        /// The connection can take another.
+        usable: bool,
+    },
+}
+
+pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) -> Sent {
+    let mut body = match Body::begin(outbound, claim).await {
+        Ok(body) => body,
+        Err(error) => return Sent::Done { outcomes: unreadable(claim, &error), usable: true },
+    };
+    if !open.ready && !become_ready(open).await {
+        return Sent::Stale;
+    }
+    let waiting: Vec<usize> = positions(&claim.entry.message.recipients);
+    let mut envelope = envelope(claim, &waiting, body.size());
+    let result = loop {
+        open.ready = false;
+        match converse(open, envelope.clone(), &mut body).await {
+            Ok(outcome) if envelope.eight_bit && lacks_eight_bit(&outcome) => {
+                // As most of the world does: the octets go as they are, unannounced. See docs/queue.md.
+                envelope.eight_bit = false;
+                if !become_ready(open).await {
+                    return Sent::Stale;
+                }
+            }
+            other => break other,
+        }
+    };
+    match result {
+        Ok(outcome) if open.sent > 0 && is_stale(&outcome) => Sent::Stale,
+        Ok(outcome) => {
+            let usable = !outcome.recipients.iter().any(|r| matches!(r, RecipientOutcome::Lost(_)));
+            Sent::Done { outcomes: read(claim, &waiting, &outcome, &open.host), usable }
+        }
+        Err(Broken::Gone) if open.sent > 0 => Sent::Stale,
+        Err(Broken::Gone) => {
+            let text = format!("{}: the connection was lost", open.host);
+            Sent::Done { outcomes: settle::same(claim, &Outcome::deferred((4, 4, 2), text)), usable: false }
+        }
+        Err(Broken::Body(error)) => Sent::Done { outcomes: unreadable(claim, &error), usable: false },
+    }
+}
+
+fn unreadable(claim: &Claim, error: &StoreError) -> Vec<Option<Outcome>> {
+    tracing::error!(?error, id = claim.entry.id.0, "a queued message could not be read");
+    settle::same(claim, &Outcome::deferred((4, 3, 0), "The message could not be read from our own store"))
+}
+
+async fn become_ready(open: &mut Open) -> bool {
+    loop {
+        match open.connection.next(&mut open.client).await {
+            Next::Event(Event::Ready) => return true,
+            Next::Event(Event::Failed(_)) | Next::Closed => return false,
+            Next::Event(Event::WantsBody | Event::Outcome(_)) => {}
+        }
+    }
+}
+
+enum Broken {
+    /// The connection ended without an outcome.
+    Gone,
+    /// Our store failed in the middle.
+    Body(StoreError),
+}
+
+async fn converse(open: &mut Open, envelope: Envelope, body: &mut Body<'_>) -> Result<client::Outcome, Broken> {
+    open.client.send(envelope);
+    loop {
+        match open.connection.next(&mut open.client).await {
+            Next::Event(Event::WantsBody) => match body.piece().await.map_err(Broken::Body)? {
+                Some(piece) => {
+                    open.client.body(&piece);
+                    open.connection.flush(&mut open.client).await;
+                }
+                None => open.client.body_end(),
+            },
+            Next::Event(Event::Outcome(outcome)) => return Ok(outcome),
+            Next::Event(Event::Ready) => {}
+            Next::Event(Event::Failed(_)) | Next::Closed => return Err(Broken::Gone),
+        }
+    }
+}
+
+/// The connection was lost before the server heard of this message.
+fn is_stale(outcome: &client::Outcome) -> bool {
+    outcome.recipients.iter().all(|r| {
+        matches!(r, RecipientOutcome::Lost(Stage::Idle | Stage::Mail)) || matches!(r, RecipientOutcome::Refused(Stage::Mail, reply) if reply.code == 421)
+    })
+}
+
+fn lacks_eight_bit(outcome: &client::Outcome) -> bool {
+    outcome.recipients.iter().any(|r| *r == RecipientOutcome::NotOffered(Needed::EightBitMime))
+}
+
+fn positions(recipients: &[QueueRecipient]) -> Vec<usize> {
+    let waiting = |(at, r): (usize, &QueueRecipient)| (r.state == RecipientState::Waiting).then_some(at);
+    recipients.iter().enumerate().filter_map(waiting).collect()
+}
+
+/// `local@domain` as the queue keeps it; an address without `@` stays whole and will be refused as unwritable.
+fn address(text: &str) -> Address {
+    let (local, domain) = text.rsplit_once('@').unwrap_or((text, ""));
+    let parsed = Address { local: local.to_owned(), domain: domain.to_owned() };
+    // Only the domain is beyond ASCII: then its A-labels go anywhere (RFC 5890).
+    if local.is_ascii() && !domain.is_ascii() {
+        let normal = store::normalise(text);
+        if let Some((_, ascii)) = normal.rsplit_once('@').filter(|(_, ascii)| ascii.is_ascii()) {
+            return Address { local: parsed.local, domain: ascii.to_owned() };
+        }
+    }
+    parsed
+}
+
+fn envelope(claim: &Claim, waiting: &[usize], size: u64) -> Envelope {
+    let message: &NewQueueEntry = &claim.entry.message;
+    let recipients = waiting.iter().filter_map(|at| message.recipients.get(*at)).map(|recipient| Recipient {
+        address: address(&recipient.address),
+        notify: recipient.notify,
+        original: recipient.original.clone(),
+    });
+    Envelope {
+        reverse_path: (!message.reverse_path.is_empty()).then(|| address(&message.reverse_path)),
+        recipients: recipients.collect(),
+        size: Some(size),
+        eight_bit: message.eight_bit,
+        smtputf8: message.smtputf8,
+        ret: if message.ret_headers { Some(Ret::Headers) } else { None },
+        envelope_id: message.envelope_id.clone(),
+    }
+}
+
+/// The client's results as the mta reads them.
+fn read(claim: &Claim, waiting: &[usize], outcome: &client::Outcome, host: &str) -> Vec<Option<Outcome>> {
+    let mut outcomes = vec![None; claim.entry.message.recipients.len()];
+    for (at, result) in waiting.iter().zip(&outcome.recipients) {
+        if let Some(place) = outcomes.get_mut(*at) {
+            *place = Some(one(result, outcome.dsn_offered, host, waiting.len()));
+        }
+    }
+    outcomes
+}
+
+fn one(result: &RecipientOutcome, dsn_offered: bool, host: &str, recipients: usize) -> Outcome {
+    match result {
+        RecipientOutcome::Accepted(reply) | RecipientOutcome::Refused(_, reply) => {
+            let enhanced = reply.enhanced.map(|code| (code.0, code.1, code.2));
+            let mut outcome = Outcome::of_reply(host, reply.code, enhanced, &reply.to_string(), dsn_offered);
+            // RFC 5321 §4.5.3.1.10: 552 at RCPT is an old way to say 452, too many recipients.
+            let too_many = matches!(result, RecipientOutcome::Refused(Stage::Rcpt, _)) && reply.code == 552 && recipients > 1;
+            // A refusal may not pass for a success whatever its code.
+            let odd = matches!(result, RecipientOutcome::Refused(..)) && matches!(outcome.verdict, Verdict::Delivered { .. });
+            if too_many || odd {
+                outcome.verdict = Verdict::Deferred;
+                outcome.status = if too_many { (4, 5, 3) } else { (4, 5, 0) };
+            }
+            outcome
+        }
+        RecipientOutcome::NotOffered(Needed::SmtpUtf8) => {
+            Outcome::failed((5, 6, 7), format!("{host} cannot take addresses or headers beyond ASCII (SMTPUTF8)"))
+        }
+        RecipientOutcome::NotOffered(Needed::EightBitMime) => Outcome::failed((5, 6, 3), format!("{host} cannot take 8-bit text")),
+        RecipientOutcome::NotOffered(Needed::Size(limit)) => {
+            Outcome::failed((5, 3, 4), format!("The message is larger than the {limit} octets {host} takes"))
+        }
+        RecipientOutcome::Unwritable => Outcome::failed((5, 1, 3), "The address cannot be written in SMTP"),
+        RecipientOutcome::Lost(Stage::End) => {
+            Outcome::deferred((4, 4, 2), format!("{host}: the connection was lost before the answer to the message"))
+        }
+        RecipientOutcome::Lost(_) => Outcome::deferred((4, 4, 2), format!("{host}: the connection was lost")),
+    }
+}
+
+/// The octets that travel: all but our own Return-Path.
+struct Body<'a> {
+    outbound: &'a Outbound,
+    claim: &'a Claim,
+    at: u64,
+    size: u64,
+    skipped: u64,
+    first: Option<Bytes>,
+}
+
+impl<'a> Body<'a> {
+    async fn begin(outbound: &'a Outbound, claim: &'a Claim) -> Result<Body<'a>, StoreError> {
+        let mut first = outbound.context.store.queue_body(claim.entry.body, 0, PIECE_BYTES).await?;
+        let at = first.len() as u64;
+        let skipped = return_path_len(&first);
+        let _ = first.split_to(skipped.min(first.len()));
+        Ok(Body { outbound, claim, at, size: u64::from(claim.entry.size_bytes), skipped: skipped as u64, first: Some(first) })
+    }
+
+    fn size(&self) -> u64 {
+        self.size.saturating_sub(self.skipped)
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, StoreError> {
+        if let Some(first) = self.first.take().filter(|first| !first.is_empty()) {
+            return Ok(Some(first));
+        }
+        if self.at >= self.size {
+            return Ok(None);
+        }
+        let piece = self.outbound.context.store.queue_body(self.claim.entry.body, self.at, PIECE_BYTES).await?;
+        if piece.is_empty() {
+            return Err(StoreError::Damaged(format!("queue entry {}: the message ends early", self.claim.entry.id.0)));
+        }
+        self.at += piece.len() as u64;
+        Ok(Some(piece))
+    }
+}

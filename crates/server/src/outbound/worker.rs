@@ -1,0 +1,139 @@
+//! One connection's worth of work: entries of one lane, one after the other, over one connection as long as it lasts.
+//!
+//! Invariant: each entry claimed is settled or its lease is left to end; a connection that was only stale is not the
+//! message's fault and costs it no attempt. When nothing can be reached, all that waits in the lane is put off together.
+
+use super::connect::{Open, open};
+use super::transaction::{self, Sent};
+use super::{Outbound, local, settle};
+use crate::context::unix_now;
+use mta::queue::Outcome;
+use net::Next;
+use smol_str::SmolStr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Claim, QueueId};
+use wire::smtp::client::Event;
+
+/// Longer than any attempt may take.
+const LEASE_SECS: u32 = 2 * 3600;
+/// The longest attempt.
+const ATTEMPT_MAX: Duration = Duration::from_secs(110 * 60);
+/// An open connection waits this long for more.
+const IDLE: Duration = Duration::from_secs(3);
+/// Messages over one connection.
+const REUSE_MAX: u32 = 100;
+
+pub(super) async fn work(outbound: Arc<Outbound>, key: SmolStr) {
+    let mut connection: Option<Open> = None;
+    // Known for as long as this worker lives, which is only until its lane is empty.
+    let mut unreachable: Option<Outcome> = None;
+    loop {
+        let draining = *outbound.context.shutdown.borrow();
+        let next = if draining { None } else { outbound.lanes.next(&key) };
+        let Some(id) = next else {
+            if !draining && more(&outbound, &key, &mut connection).await {
+                continue;
+            }
+            if let Some(open) = connection.take() {
+                open.quit().await;
+            }
+            if outbound.lanes.leave(&key, draining) {
+                return;
+            }
+            continue;
+        };
+        if let Some(claim) = claim(&outbound, id).await {
+            attempt(&outbound, &claim, &mut connection, &mut unreachable).await;
+        }
+        outbound.lanes.done(id);
+    }
+}
+
+async fn claim(outbound: &Outbound, id: QueueId) -> Option<Claim> {
+    match outbound.context.store.queue_claim(id, unix_now(), LEASE_SECS).await {
+        Ok(claim) => claim,
+        Err(error) => {
+            tracing::error!(?error, id = id.0, "a queue entry could not be claimed");
+            None
+        }
+    }
+}
+
+/// Waits a little for more of the same lane, if there is a connection to use it on.
+async fn more(outbound: &Outbound, key: &SmolStr, connection: &mut Option<Open>) -> bool {
+    let Some(open) = connection else { return false };
+    let wake = outbound.lanes.idle(key);
+    let mut shutdown = outbound.context.shutdown.clone();
+    let came = tokio::select! {
+        () = wake.notified() => true,
+        // Nothing is expected from the server now: whatever comes, it means the end.
+        () = lost(open) => { *connection = None; false }
+        () = tokio::time::sleep(IDLE) => false,
+        down = shutdown.wait_for(|down| *down) => { drop(down); false }
+    };
+    outbound.lanes.busy(key);
+    came
+}
+
+async fn lost(open: &mut Open) {
+    while let Next::Event(event) = open.connection.next(&mut open.client).await {
+        match event {
+            Event::Ready => open.ready = true,
+            Event::Failed(_) => return,
+            Event::WantsBody | Event::Outcome(_) => {}
+        }
+    }
+}
+
+async fn attempt(outbound: &Outbound, claim: &Claim, connection: &mut Option<Open>, unreachable: &mut Option<Outcome>) {
+    if local::is_local(outbound, &claim.entry.message.destination) {
+        return local::deliver(outbound, claim).await;
+    }
+    let outcomes = match tokio::time::timeout(ATTEMPT_MAX, send(outbound, claim, connection, unreachable)).await {
+        Ok(outcomes) => outcomes,
+        Err(_) => {
+            *connection = None;
+            settle::same(claim, &Outcome::deferred((4, 4, 7), "The attempt took too long"))
+        }
+    };
+    settle::settle(outbound, claim, &outcomes, Vec::new()).await;
+}
+
+async fn send(
+    outbound: &Outbound,
+    claim: &Claim,
+    connection: &mut Option<Open>,
+    unreachable: &mut Option<Outcome>,
+) -> Vec<Option<Outcome>> {
+    if let Some(outcome) = unreachable {
+        return settle::same(claim, outcome);
+    }
+    loop {
+        let mut open = match connection.take() {
+            Some(open) => open,
+            None => match open(outbound, &claim.entry.message.destination).await {
+                Ok(open) => open,
+                Err(outcome) => {
+                    let outcomes = settle::same(claim, &outcome);
+                    *unreachable = Some(outcome);
+                    return outcomes;
+                }
+            },
+        };
+        let reused = open.sent > 0;
+        match transaction::send(outbound, claim, &mut open).await {
+            Sent::Stale if reused => {}
+            Sent::Stale => return settle::same(claim, &Outcome::deferred((4, 4, 2), format!("{}: the connection was lost", open.host))),
+            Sent::Done { outcomes, usable } => {
+                open.sent += 1;
+                if usable && open.sent < REUSE_MAX {
+                    *connection = Some(open);
+                } else if usable {
+                    open.quit().await;
+                }
+                return outcomes;
+            }
+        }
+    }
+}

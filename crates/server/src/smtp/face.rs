@@ -1,0 +1,215 @@
+//! One conversation: events of the session in, decisions of the mta and acts of the store out.
+//!
+//! Invariant: every event that wants an answer gets exactly one, also when something of ours fails (451 4.3.0).
+
+use super::Mode;
+use super::intake::{Arrival, Intake};
+use crate::auth::SignIn;
+use crate::context::{Shared, UNREACHABLE, unix_now};
+use mta::Refusal;
+use mta::accept::{Envelope, Recipient, refused};
+use mta::receive::Place;
+use mta::sending_limits::PerHour;
+use net::{Connection, Peer};
+use std::sync::Arc;
+use store::{Account, AccountId};
+use wire::smtp::server::Event;
+use wire::smtp::{EnhancedCode, ForwardPath, MailParameters, RcptParameters, Reply, Ret, ReversePath, Server};
+
+/// See the module.
+pub(super) struct Face {
+    pub(super) context: Shared,
+    pub(super) mode: Mode,
+    pub(super) peer: Peer,
+    /// For traces: the address, or `socket`.
+    pub(super) peer_text: String,
+    pub(super) account: Option<Arc<Account>>,
+    sign_in: SignIn,
+    transaction: Option<Transaction>,
+}
+
+/// Between MAIL and the answer to the message.
+pub(super) struct Transaction {
+    pub(super) envelope: Envelope,
+    size_bytes: u64,
+    pub(super) recipients: Vec<Recipient>,
+    intake: Option<Intake>,
+}
+
+/// What mta needs to know of this server.
+pub(crate) fn place(context: &Shared) -> Place<'_> {
+    Place {
+        store: &context.store,
+        domains: &context.domains,
+        reachable: context.reachable.as_deref(),
+        unreachable_text: UNREACHABLE,
+    }
+}
+
+/// A refusal in SMTP's words.
+pub(super) fn reply(refusal: Refusal) -> Reply {
+    let (class, subject, detail) = refusal.enhanced;
+    Reply::new(refusal.code, EnhancedCode(class, subject, detail), refusal.text)
+}
+
+impl Face {
+    pub(super) fn new(context: Shared, connection: &Connection, mode: Mode) -> Face {
+        let peer = connection.peer().clone();
+        let peer_text = peer.ip().map_or_else(|| "socket".to_owned(), |ip| ip.to_string());
+        Face { context, mode, peer, peer_text, account: None, sign_in: SignIn::default(), transaction: None }
+    }
+
+    pub(super) fn is_signed_in(&self) -> bool {
+        self.account.is_some()
+    }
+
+    /// `None`: some changes were missed, so anybody may be affected.
+    pub(super) fn is_affected(&self, changed: Option<AccountId>) -> bool {
+        changed.is_none_or(|id| self.account.as_ref().is_some_and(|account| account.id == id))
+    }
+
+    pub(super) async fn is_still_good(&self) -> bool {
+        match &self.account {
+            Some(account) => self.context.auth.still_good(account).await,
+            None => true,
+        }
+    }
+
+    pub(super) async fn event(&mut self, event: Event, session: &mut Server, connection: &Connection) {
+        match event {
+            Event::Hello { .. } => {}
+            Event::Auth(question) => {
+                let peer = if self.peer.is_loopback() { None } else { self.peer.ip() };
+                let (answer, account) = self.sign_in.answer(&self.context.auth, question, peer).await;
+                if account.is_some() {
+                    self.account = account;
+                }
+                session.auth(answer);
+            }
+            Event::Mail { reverse_path, parameters } => {
+                let answer = self.mail(reverse_path, parameters).await;
+                session.reply(answer);
+            }
+            Event::Rcpt { forward_path, parameters } => {
+                let answer = self.rcpt(forward_path, parameters).await;
+                session.reply(answer);
+            }
+            Event::Data => match self.data(session, connection).await {
+                Ok(()) => session.data_go(),
+                Err(refusal) => session.reply(reply(refusal)),
+            },
+            Event::Chunk(piece) => {
+                if let Some(intake) = self.transaction.as_mut().and_then(|transaction| transaction.intake.as_mut()) {
+                    intake.chunk(&self.context, self.account.as_deref(), &piece).await;
+                }
+            }
+            Event::MessageEnd => {
+                let replies = self.message_end().await;
+                session.message_done(&replies);
+            }
+            Event::Reset(_) => self.transaction = None,
+        }
+    }
+
+    async fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Reply {
+        let reverse_path = reverse_path.map(|address| format!("{}@{}", address.local, address.domain)).unwrap_or_default();
+        if !self.context.store.has_space() {
+            return reply(Refusal::no_space());
+        }
+        if let Some(account) = &self.account
+            && let Err(refusal) = mta::submit::check_sender(&place(&self.context), account, &reverse_path).await
+        {
+            self.trace_refused("", &reverse_path, &refusal);
+            return reply(refusal);
+        }
+        let envelope = Envelope {
+            reverse_path,
+            account: self.account.as_ref().map(|account| account.id),
+            eight_bit: false,
+            smtputf8: parameters.smtputf8,
+            ret_headers: parameters.ret == Some(Ret::Headers),
+            envelope_id: parameters.envelope_id,
+        };
+        self.transaction =
+            Some(Transaction { envelope, size_bytes: parameters.size.unwrap_or(0), recipients: Vec::new(), intake: None });
+        Reply::new(250, EnhancedCode(2, 1, 0), "Sender accepted")
+    }
+
+    async fn rcpt(&mut self, forward_path: ForwardPath, parameters: RcptParameters) -> Reply {
+        let address = forward_path.to_string();
+        let Some(transaction) = &mut self.transaction else {
+            return reply(Refusal::new(503, (5, 5, 1), "MAIL first"));
+        };
+        let signed_in = self.account.is_some();
+        match place(&self.context).recipient(&address, signed_in, transaction.size_bytes).await {
+            Ok(destinations) => {
+                transaction.recipients.push(Recipient {
+                    forward_path: address,
+                    destinations,
+                    original: parameters.original,
+                    notify: parameters.notify,
+                });
+                Reply::new(250, EnhancedCode(2, 1, 5), "Recipient accepted")
+            }
+            Err(refusal) => {
+                let reverse_path = transaction.envelope.reverse_path.clone();
+                self.trace_refused(&address, &reverse_path, &refusal);
+                reply(refusal)
+            }
+        }
+    }
+
+    fn trace_refused(&self, address: &str, reverse_path: &str, refusal: &Refusal) {
+        tracing::info!(peer = %self.peer_text, %address, %reverse_path, %refusal, "refused");
+        self.context.store.trace(vec![refused(address, reverse_path, &self.peer_text, refusal, unix_now())]);
+    }
+
+    async fn data(&mut self, session: &Server, connection: &Connection) -> Result<(), Refusal> {
+        let Some(transaction) = &mut self.transaction else {
+            return Err(Refusal::new(503, (5, 5, 1), "MAIL first"));
+        };
+        let now_secs = unix_now();
+        if let Some(account) = &self.account {
+            let limits = &self.context.limits;
+            let limit = PerHour { messages: limits.messages_per_hour, recipients: limits.recipients_per_hour };
+            let recipients = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
+            let taken = self.context.smtp.sending.take(account.id, recipients, limit, now_secs);
+            if let Err(refusal) = taken {
+                let reverse_path = transaction.envelope.reverse_path.clone();
+                self.trace_refused("", &reverse_path, &refusal);
+                return Err(refusal);
+            }
+        }
+        let arrival = Arrival {
+            helo: session.hello_name().unwrap_or("unknown").to_owned(),
+            peer: self.peer.ip(),
+            with: session.protocol().to_owned(),
+            tls: connection.tls_info().map(|tls| format!("{} {}", tls.version, tls.cipher)),
+            now_secs,
+        };
+        transaction.intake = Some(Intake::begin(&self.context, arrival, transaction.envelope.clone(), &transaction.recipients).await?);
+        Ok(())
+    }
+
+    async fn message_end(&mut self) -> Vec<Reply> {
+        let parts = self.transaction.take().and_then(|transaction| Some((transaction.intake?, transaction.recipients)));
+        let Some((intake, recipients)) = parts else {
+            return vec![reply(Refusal::temporary())];
+        };
+        let lmtp = self.mode == Mode::Lmtp;
+        let id = intake.id().to_owned();
+        let answers = intake.end(&self.context, self.account.as_deref(), &recipients, lmtp, &self.peer_text).await;
+        let replies = answers.into_iter().zip(&recipients).map(|(answer, recipient)| match answer {
+            Ok(()) => Reply::new(250, EnhancedCode(2, 0, 0), format!("{id} accepted")),
+            Err(refusal) => {
+                tracing::info!(peer = %self.peer_text, address = %recipient.forward_path, %refusal, "refused after data");
+                reply(refusal)
+            }
+        });
+        let mut replies: Vec<Reply> = replies.collect();
+        if !lmtp {
+            replies.truncate(1);
+        }
+        replies
+    }
+}

@@ -1,0 +1,285 @@
+//! One message on its way in: trace fields first, header mended, octets to the spool, and at the end one commit.
+//!
+//! Invariant: after a refusal nothing more is stored, but everything is read to the end, so the reply comes where the
+//! peer expects it. The octets that are committed are exactly those the facts were computed from.
+
+use super::face::place;
+use crate::context::{Shared, unix_now};
+use message::facts::Facts;
+use mta::Refusal;
+use mta::accept::{Circumstances, Envelope, Recipient, acceptance};
+use mta::bounce::{About, notice, original_bytes_wanted};
+use mta::header_gate::{Gate, HeaderGate};
+use mta::queue::{Action, Report, Reported};
+use mta::refusal::of_store_error;
+use mta::submit::{self, Fix};
+use mta::trace_fields::{Received, return_path};
+use std::net::IpAddr;
+use std::sync::Arc;
+use store::{Account, AccountId, QueueRecipient, Spool, Spooled, StoreError};
+
+/// Facts of larger messages are computed off the async threads.
+const FACTS_INLINE_BYTES_MAX: u64 = 128 * 1024;
+
+/// How it arrives, for the Received field.
+pub(super) struct Arrival {
+    pub(super) helo: String,
+    pub(super) peer: Option<IpAddr>,
+    pub(super) with: String,
+    pub(super) tls: Option<String>,
+    pub(super) now_secs: i64,
+}
+
+/// See the module.
+pub(super) struct Intake {
+    id: String,
+    now_secs: i64,
+    envelope: Envelope,
+    gate: Option<HeaderGate>,
+    spool: Option<Spool>,
+    refusal: Option<Refusal>,
+}
+
+impl Intake {
+    /// Opens the spool and writes the trace fields.
+    pub(super) async fn begin(
+        context: &Shared,
+        arrival: Arrival,
+        envelope: Envelope,
+        recipients: &[Recipient],
+    ) -> Result<Intake, Refusal> {
+        let id = context.smtp.ids.next(arrival.now_secs);
+        let mut head = String::new();
+        if recipients.iter().any(|recipient| !recipient.destinations.accounts.is_empty()) {
+            head.push_str(&return_path(&envelope.reverse_path));
+        }
+        let received = Received {
+            helo: &arrival.helo,
+            peer: arrival.peer,
+            by: &context.hostname,
+            with: &arrival.with,
+            tls: arrival.tls.as_deref(),
+            id: &id,
+            recipient: match recipients {
+                [only] => Some(&only.forward_path),
+                _ => None,
+            },
+            at_secs: arrival.now_secs,
+        };
+        head.push_str(&received.field());
+        let mut spool = context.store.spool();
+        spool.write(head.as_bytes()).await.map_err(|error| failure(&error))?;
+        Ok(Intake { id, now_secs: arrival.now_secs, envelope, gate: Some(HeaderGate::default()), spool: Some(spool), refusal: None })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Takes a piece.
+    pub(super) async fn chunk(&mut self, context: &Shared, account: Option<&Account>, piece: &[u8]) {
+        if self.refusal.is_some() {
+            return;
+        }
+        let taken = match self.gate.as_mut().map_or(Ok(Gate::Through), |gate| gate.push(piece)) {
+            Ok(Gate::Wait) => Ok(()),
+            Ok(Gate::Header(head)) => self.header(context, account, head).await,
+            Ok(Gate::Through) => self.write(piece).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = taken {
+            self.refuse(refusal);
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.refusal = Some(refusal);
+        self.spool = None;
+        self.gate = None;
+    }
+
+    async fn header(&mut self, context: &Shared, account: Option<&Account>, head: Vec<u8>) -> Result<(), Refusal> {
+        self.gate = None;
+        let head = match account {
+            Some(account) => {
+                submit::check_author(&place(context), account, &head).await?;
+                let stripped = submit::strip(&head)?;
+                let author = if self.envelope.reverse_path.is_empty() { &account.address } else { &self.envelope.reverse_path };
+                let fix = Fix { now_secs: self.now_secs, id: &self.id, hostname: &context.hostname, author };
+                submit::mend(&stripped, &fix)
+            }
+            None => submit::strip(&head)?,
+        };
+        // What asked for SMTPUTF8 but does not need it goes everywhere (RFC 6531 §3.4 leaves it to us).
+        self.envelope.smtputf8 = self.envelope.smtputf8 && submit::header_needs_utf8(&head);
+        self.write(&head).await
+    }
+
+    async fn write(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+        self.envelope.eight_bit |= !piece.is_ascii();
+        let Some(spool) = &mut self.spool else { return Err(Refusal::temporary()) };
+        spool.write(piece).await.map_err(|error| failure(&error))
+    }
+
+    /// The message is whole: one answer a recipient, in order, all positive ones after the commit.
+    pub(super) async fn end(
+        mut self,
+        context: &Shared,
+        account: Option<&Account>,
+        recipients: &[Recipient],
+        lmtp: bool,
+        peer: &str,
+    ) -> Vec<Result<(), Refusal>> {
+        if self.refusal.is_none()
+            && let Some(head) = self.gate.take().and_then(HeaderGate::finish)
+            && let Err(refusal) = self.header(context, account, head).await
+        {
+            self.refuse(refusal);
+        }
+        let all = |refusal: Refusal| recipients.iter().map(|_| Err(refusal.clone())).collect();
+        if let Some(refusal) = self.refusal {
+            return all(refusal);
+        }
+        let Some(spool) = self.spool.take() else { return all(Refusal::temporary()) };
+        match self.commit(spool, context, recipients, lmtp, peer).await {
+            Ok(answers) => answers,
+            Err(error) => all(failure(&error)),
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        spool: Spool,
+        context: &Shared,
+        recipients: &[Recipient],
+        lmtp: bool,
+        peer: &str,
+    ) -> Result<Vec<Result<(), Refusal>>, StoreError> {
+        let body = spool.finish().await?;
+        let facts = Arc::new(facts(&body).await?);
+        let full = full_accounts(context, recipients, body.len()).await?;
+        let answers = decide(recipients, &full, lmtp);
+        let taken: Vec<&Recipient> =
+            recipients.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(recipient, _)| recipient).collect();
+        if taken.is_empty() {
+            return Ok(answers);
+        }
+        let non_ascii = |address: &String| !address.is_ascii();
+        self.envelope.smtputf8 |= !self.envelope.reverse_path.is_ascii()
+            || taken.iter().any(|recipient| recipient.destinations.remote.iter().any(non_ascii));
+        let around = Circumstances {
+            now_secs: self.now_secs,
+            id: &self.id,
+            peer,
+            lifetime_secs: context.smtp.schedule.lifetime_secs,
+            full: &full,
+        };
+        let acceptance = acceptance(&self.envelope, &taken, body.clone(), facts, around);
+        context.store.accept(acceptance).await?;
+        tracing::info!(id = %self.id, from = %self.envelope.reverse_path, recipients = taken.len(), bytes = body.len(), %peer, "accepted");
+        self.tell_delivered(context, &taken, &full, body);
+        Ok(answers)
+    }
+
+    /// NOTIFY=SUCCESS for what is in a mailbox here (RFC 3461 §5.2.3): a message of its own, after the answer.
+    fn tell_delivered(&self, context: &Shared, taken: &[&Recipient], full: &[AccountId], body: Spooled) {
+        let told: Vec<Reported> = taken.iter().filter(|recipient| is_delivered(recipient, full)).map(|r| reported(r)).collect();
+        if told.is_empty() || self.envelope.reverse_path.is_empty() {
+            return;
+        }
+        let (context, envelope, now_secs) = (context.clone(), self.envelope.clone(), self.now_secs);
+        tokio::spawn(async move {
+            let report = Report { action: Action::Delivered, recipients: told };
+            if let Err(error) = send_report(&context, &envelope, &report, now_secs, body).await {
+                tracing::warn!(?error, "a report of delivery could not be written");
+            }
+        });
+    }
+}
+
+/// What of the store's trouble the peer may know here.
+fn failure(error: &StoreError) -> Refusal {
+    if !matches!(error, StoreError::OverQuota | StoreError::NoSpace) {
+        tracing::error!(?error, "a message could not be taken");
+    }
+    match error {
+        StoreError::OverQuota => Refusal::new(452, (4, 2, 2), "A mailbox is full, try again later"),
+        other => of_store_error(other, ""),
+    }
+}
+
+async fn facts(body: &Spooled) -> Result<Facts, StoreError> {
+    let octets = body.bytes().await?;
+    if body.len() <= FACTS_INLINE_BYTES_MAX {
+        return Ok(Facts::compute(&octets));
+    }
+    tokio::task::spawn_blocking(move || Facts::compute(&octets)).await.map_err(|error| StoreError::Io(error.to_string()))
+}
+
+/// Accounts without room for this many octets (what MAIL's SIZE could not tell).
+async fn full_accounts(context: &Shared, recipients: &[Recipient], size_bytes: u64) -> Result<Vec<AccountId>, StoreError> {
+    let mut full = Vec::new();
+    for account in recipients.iter().flat_map(|recipient| &recipient.destinations.accounts) {
+        if full.contains(&account.id) {
+            continue;
+        }
+        match context.store.room(account.id, size_bytes).await {
+            Ok(()) => {}
+            Err(StoreError::OverQuota) => full.push(account.id),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(full)
+}
+
+/// LMTP answers for each recipient. SMTP has one answer: no only when nobody has room, else the rest waits in the queue.
+fn decide(recipients: &[Recipient], full: &[AccountId], lmtp: bool) -> Vec<Result<(), Refusal>> {
+    let is_full = |recipient: &Recipient| {
+        let found = &recipient.destinations;
+        found.remote.is_empty() && !found.accounts.is_empty() && found.accounts.iter().all(|account| full.contains(&account.id))
+    };
+    let nobody = recipients.iter().all(is_full);
+    let answer = |recipient: &Recipient| {
+        if nobody || (lmtp && is_full(recipient)) { Err(Refusal::over_quota(&recipient.forward_path)) } else { Ok(()) }
+    };
+    recipients.iter().map(answer).collect()
+}
+
+fn is_delivered(recipient: &Recipient, full: &[AccountId]) -> bool {
+    let found = &recipient.destinations;
+    recipient.notify & QueueRecipient::NOTIFY_SUCCESS != 0
+        && found.remote.is_empty()
+        && found.accounts.iter().all(|account| !full.contains(&account.id))
+}
+
+fn reported(recipient: &Recipient) -> Reported {
+    Reported {
+        address: recipient.forward_path.clone(),
+        original: recipient.original.clone(),
+        status: (2, 0, 0),
+        host: None,
+        text: String::new(),
+    }
+}
+
+async fn send_report(context: &Shared, envelope: &Envelope, report: &Report, now_secs: i64, body: Spooled) -> Result<(), StoreError> {
+    let octets = body.bytes().await?;
+    let (wanted, whole) = original_bytes_wanted(report.action, body.len(), true);
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let about = About {
+        reverse_path: &envelope.reverse_path,
+        hostname: &context.hostname,
+        id: &context.smtp.ids.next(unix_now()),
+        now_secs,
+        arrived_secs: now_secs,
+        expires_secs: now_secs,
+        envelope_id: envelope.envelope_id.as_deref(),
+        original: octets.get(..wanted).unwrap_or(&octets),
+        whole,
+        lifetime_secs: context.smtp.schedule.lifetime_secs,
+    };
+    if let Some(acceptance) = notice(&place(context), report, &about).await? {
+        context.store.accept(acceptance).await?;
+    }
+    Ok(())
+}
