@@ -2,12 +2,23 @@
 //!
 //! Greeting, EHLO (or HELO), STARTTLS and AUTH by policy, then [`Event::Ready`]; each [`Client::send`] ends in one
 //! [`Event::Outcome`]. Invariant: a recipient is `Accepted` only after the server said 2xx to the message itself.
+//! A connection that breaks under the owner's hands before the outcome means `Lost` for all.
 //! Must not know: the queue, DNS, certificates.
 
-use super::{Reply, ReversePath, Ret};
+mod opening;
+mod transaction;
+
+use super::ehlo::Offers;
+use super::reply::{self, Reply};
+use super::{Ret, ReversePath};
+use crate::limits::smtp as limits;
+use crate::sasl;
 use crate::sasl::client::Credentials;
 use crate::session::{Session, Step, Time};
+use bytes::BytesMut;
 use message::address::Address;
+use std::collections::VecDeque;
+use transaction::Transaction;
 
 /// STARTTLS (RFC 3207) policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +85,7 @@ pub struct Recipient {
 pub enum Event {
     /// Ready for a message: [`Client::send`] or [`Client::quit`]. Comes again after each outcome.
     Ready,
-    /// Give one piece with [`Client::body`] (then flush), or say [`Client::body_end`].
+    /// Give one piece with [`Client::body`] (then flush), or say [`Client::body_end`]. Comes again until then.
     WantsBody,
     /// The message is done with: one result a recipient, in the envelope's order.
     Outcome(Outcome),
@@ -156,36 +167,293 @@ pub enum Failure {
     Nonsense(Stage),
 }
 
+/// Whose reply is awaited.
+#[derive(Debug)]
+enum State {
+    Greeting,
+    Hello { extended: bool },
+    StartTls,
+    /// `asked` once the owner was told.
+    Tls { asked: bool },
+    Auth(sasl::client::Exchange),
+    /// `told` once the owner was.
+    Ready { told: bool },
+    Transaction(Box<Transaction>),
+    Quit,
+    Closed,
+}
+
 /// The session.
 #[derive(Debug)]
 pub struct Client {
     config: Config,
+    state: State,
+    input: BytesMut,
+    output: Vec<u8>,
+    events: VecDeque<Event>,
+    offers: Offers,
+    /// A transaction was begun and not finished: RSET comes before the next.
+    needs_reset: bool,
+    input_ended: bool,
+    deadline: Option<Time>,
+    /// Something happened since the deadline was set.
+    progress: bool,
 }
 
-#[allow(unused_variables, clippy::todo)]
 impl Client {
     /// A connection just made (with `config.tls`: whose handshake is done).
-    pub fn new(config: Config) -> Client { todo!() }
+    pub fn new(config: Config) -> Client {
+        Client {
+            config,
+            state: State::Greeting,
+            input: BytesMut::new(),
+            output: Vec::new(),
+            events: VecDeque::new(),
+            offers: Offers::default(),
+            needs_reset: false,
+            input_ended: false,
+            deadline: None,
+            progress: true,
+        }
+    }
+
     /// TLS is on.
-    pub fn is_tls(&self) -> bool { self.config.tls }
-    /// Answers [`Event::Ready`]: begins a message.
-    pub fn send(&mut self, envelope: Envelope) { todo!() }
+    pub fn is_tls(&self) -> bool {
+        self.config.tls
+    }
+
+    /// What the server offers (after [`Event::Ready`]).
+    pub fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
+    /// Answers [`Event::Ready`]: begins a message. Without recipients the outcome comes at once and is empty.
+    pub fn send(&mut self, envelope: Envelope) {
+        if matches!(self.state, State::Ready { .. }) {
+            self.begin(envelope);
+        }
+    }
+
     /// Answers [`Event::WantsBody`]: one piece, CRLF line ends, dots as they are.
-    pub fn body(&mut self, piece: &[u8]) { todo!() }
+    pub fn body(&mut self, piece: &[u8]) {
+        if let State::Transaction(transaction) = &mut self.state {
+            transaction.body(piece, &mut self.output);
+            self.progress = true;
+        }
+    }
+
     /// Answers [`Event::WantsBody`]: that was all.
-    pub fn body_end(&mut self) { todo!() }
+    pub fn body_end(&mut self) {
+        if let State::Transaction(transaction) = &mut self.state {
+            transaction.body_end(&mut self.output);
+            self.progress = true;
+        }
+    }
+
     /// Answers [`Event::Ready`] (or comes at any idle moment): QUIT, then the session closes.
-    pub fn quit(&mut self) { todo!() }
+    pub fn quit(&mut self) {
+        match self.state {
+            State::Ready { .. } => {
+                self.line("QUIT");
+                self.state = State::Quit;
+            }
+            State::Quit | State::Closed => {}
+            _ => self.state = State::Closed,
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.output.extend_from_slice(text.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+        self.progress = true;
+    }
+
+    fn stage(&self) -> Stage {
+        match &self.state {
+            State::Greeting => Stage::Greeting,
+            State::Hello { .. } => Stage::Hello,
+            State::StartTls | State::Tls { .. } => Stage::StartTls,
+            State::Auth(_) => Stage::Auth,
+            State::Ready { .. } => Stage::Idle,
+            State::Transaction(transaction) => transaction.stage(),
+            State::Quit | State::Closed => Stage::Quit,
+        }
+    }
+
+    /// The end of the connection: what is undecided gets `outcome`, then the owner hears why.
+    fn fail(&mut self, failure: Failure, outcome: RecipientOutcome) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            // After QUIT nothing is owed to anybody.
+            State::Quit | State::Closed => return,
+            State::Transaction(transaction) => {
+                self.events.push_back(Event::Outcome(transaction.abandon(outcome, self.offers.dsn)));
+            }
+            _ => {}
+        }
+        self.events.push_back(Event::Failed(failure));
+        self.input.clear();
+    }
+
+    fn lose(&mut self, failure: impl FnOnce(Stage) -> Failure) {
+        let stage = self.stage();
+        self.fail(failure(stage), RecipientOutcome::Lost(stage));
+    }
+
+    /// A refusal after which the connection is of no use.
+    fn refused(&mut self, reply: Reply) {
+        let stage = self.stage();
+        // The server need not hear more than this; nothing waits for its answer.
+        if reply.code != 421 {
+            self.line("QUIT");
+        }
+        self.fail(Failure::Refused(stage, reply.clone()), RecipientOutcome::Refused(stage, reply));
+    }
+
+    /// We give up on a server that is itself polite.
+    fn leave(&mut self, failure: Failure) {
+        self.line("QUIT");
+        let stage = self.stage();
+        self.fail(failure, RecipientOutcome::Lost(stage));
+    }
+
+    /// One reply off the input; true while there may be more to do.
+    fn step(&mut self) -> bool {
+        if matches!(self.state, State::Closed | State::Tls { .. }) {
+            return false;
+        }
+        match reply::take(&self.input) {
+            Ok(Some((reply, used))) => {
+                let _ = self.input.split_to(used);
+                self.progress = true;
+                self.replied(reply);
+                true
+            }
+            Ok(None) if self.input.len() > limits::REPLY_BYTES_MAX => {
+                self.lose(Failure::Nonsense);
+                false
+            }
+            Ok(None) => {
+                if self.input_ended {
+                    self.lose(Failure::Lost);
+                }
+                false
+            }
+            Err(_) => {
+                self.lose(Failure::Nonsense);
+                false
+            }
+        }
+    }
+
+    fn replied(&mut self, reply: Reply) {
+        // RFC 5321 §3.8: 421 may answer anything, and the server closes behind it.
+        if reply.code == 421 && !matches!(self.state, State::Quit) {
+            return self.refused(reply);
+        }
+        match &mut self.state {
+            State::Greeting => self.greeted(reply),
+            State::Hello { extended } => {
+                let extended = *extended;
+                self.hello_answered(reply, extended);
+            }
+            State::StartTls => self.start_tls_answered(reply),
+            State::Auth(_) => self.auth_answered(reply),
+            State::Ready { .. } => self.lose(Failure::Nonsense),
+            State::Transaction(_) => self.transaction_answered(reply),
+            State::Quit => self.state = State::Closed,
+            State::Tls { .. } | State::Closed => {}
+        }
+    }
+
+    fn patience_secs(&self) -> Option<u64> {
+        match &self.state {
+            State::Ready { .. } | State::Closed => None,
+            State::Quit => Some(limits::CLIENT_QUIT_SECS_MAX),
+            State::Transaction(transaction) => Some(transaction.patience_secs()),
+            _ => Some(limits::CLIENT_COMMAND_SECS_MAX),
+        }
+    }
 }
 
-#[allow(unused_variables, clippy::todo)]
 impl Session for Client {
     type Event = Event;
-    fn receive(&mut self, bytes: &[u8]) { todo!() }
-    fn receive_end(&mut self) { todo!() }
-    fn poll(&mut self, now: Time) -> Step<Event> { todo!() }
-    fn transmit(&mut self, out: &mut Vec<u8>) { todo!() }
-    fn deadline(&self) -> Option<Time> { todo!() }
-    fn wants_input(&self) -> bool { todo!() }
-    fn tls_started(&mut self) { todo!() }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        match self.state {
+            State::Closed => {}
+            State::Tls { .. } => self.lose(|_| Failure::BytesBeforeTls),
+            _ => self.input.extend_from_slice(bytes),
+        }
+    }
+
+    fn receive_end(&mut self) {
+        self.input_ended = true;
+        if matches!(self.state, State::Tls { .. }) {
+            self.lose(Failure::Lost);
+        }
+    }
+
+    fn poll(&mut self, now: Time) -> Step<Event> {
+        if !self.progress && self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.lose(Failure::TimedOut);
+        }
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Step::Event(event);
+            }
+            if !self.step() && self.events.is_empty() {
+                break;
+            }
+        }
+        if self.progress || self.deadline.is_none() {
+            self.deadline = self.patience_secs().map(|secs| now.plus_secs(secs));
+            self.progress = false;
+        }
+        match &mut self.state {
+            State::Closed => Step::Close,
+            State::Tls { asked } if !*asked => {
+                *asked = true;
+                Step::StartTls
+            }
+            State::Ready { told } if !*told => {
+                *told = true;
+                Step::Event(Event::Ready)
+            }
+            State::Transaction(transaction) if transaction.wants_body() => Step::Event(Event::WantsBody),
+            _ => Step::Wait,
+        }
+    }
+
+    fn transmit(&mut self, out: &mut Vec<u8>) {
+        if out.is_empty() {
+            std::mem::swap(out, &mut self.output);
+        } else {
+            out.append(&mut self.output);
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    fn wants_input(&self) -> bool {
+        let waiting = match &self.state {
+            State::Closed | State::Tls { .. } => false,
+            State::Transaction(transaction) => !transaction.wants_body(),
+            _ => true,
+        };
+        waiting && self.events.is_empty() && !self.input_ended && self.input.len() <= limits::REPLY_BYTES_MAX
+    }
+
+    fn tls_started(&mut self) {
+        self.config.tls = true;
+        self.input.clear();
+        self.say_hello();
+    }
+}
+
+impl crate::laws::Buffered for Client {
+    fn input_buffered(&self) -> usize {
+        self.input.len()
+    }
 }

@@ -1,0 +1,181 @@
+//! A message coming in by DATA (RFC 5321 §4.1.1.4) or BDAT (RFC 3030), with its size and line ends watched.
+//!
+//! Invariant: a message that is refused is still read to its end, so that its octets are never taken for commands.
+
+use super::{Await, Event, Mode, ResetCause, Server, State};
+use crate::limits::smtp as limits;
+use crate::smtp::data::{Decoder, LineEnds};
+use crate::smtp::{EnhancedCode, Reply};
+use bytes::Bytes;
+
+/// The message under way.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    decoder: Decoder,
+    /// Octets handed to the owner.
+    taken: u64,
+    /// Why it will be refused at its end.
+    refusal: Option<Reply>,
+    /// Octets read since then.
+    drained: u64,
+}
+
+impl Incoming {
+    pub(super) fn refusal(&self) -> Option<&Reply> {
+        self.refusal.as_ref()
+    }
+}
+
+impl Server {
+    pub(super) fn begin_message(&mut self, bdat: bool) {
+        let line_ends = if self.config.mode == Mode::Submission { LineEnds::Repair } else { LineEnds::Strict };
+        let decoder = if bdat { Decoder::bdat(line_ends) } else { Decoder::data(line_ends) };
+        if let Some(transaction) = &mut self.transaction {
+            transaction.incoming = Some(Incoming { decoder, taken: 0, refusal: None, drained: 0 });
+        }
+    }
+
+    /// BDAT: its octets follow at once, whatever the answer.
+    pub(super) fn bdat(&mut self, size: u64, last: bool) {
+        let begun = self.transaction.as_ref().is_some_and(|transaction| transaction.incoming.is_some());
+        match self.may_begin(begun) {
+            Err(reply) => self.discard(size, reply),
+            Ok(()) if begun => self.begin_chunk(size, last),
+            Ok(()) => {
+                self.state = State::Await(Await::Bdat { size, last });
+                self.events.push_back(Event::Data);
+            }
+        }
+    }
+
+    /// Throws away a chunk, then says `then`.
+    pub(super) fn discard(&mut self, size: u64, then: Reply) {
+        if size > limits::DRAIN_BYTES_MAX {
+            return self.say_and_close(&then);
+        }
+        self.state = State::Discard { left: size, then };
+    }
+
+    pub(super) fn begin_chunk(&mut self, size: u64, last: bool) {
+        let taken = self.transaction.as_ref().and_then(|t| t.incoming.as_ref()).map_or(0, |incoming| incoming.taken);
+        if taken.saturating_add(size) > self.config.size_max {
+            let reply = self.too_large();
+            self.reset(ResetCause::TooLarge);
+            return self.discard(size, reply);
+        }
+        self.state = State::Chunk { size, left: size, last };
+    }
+
+    /// Some of DATA's text; true while there may be more to do.
+    pub(super) fn step_text(&mut self) -> bool {
+        if self.input.is_empty() {
+            return false;
+        }
+        let wanted = self.input.len().min(limits::CHUNK_BYTES_MAX);
+        let mut out = Vec::with_capacity(wanted);
+        let (used, end) = self.decode(wanted, &mut out);
+        let _ = self.input.split_to(used);
+        self.take(out, used);
+        if end {
+            self.end_message();
+        } else if self.drained_too_much() {
+            self.give_up();
+        }
+        true
+    }
+
+    /// Some of a BDAT chunk; true while there may be more to do.
+    pub(super) fn step_chunk(&mut self) -> bool {
+        let State::Chunk { size, left, last } = self.state else { return false };
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.input.len()).min(limits::CHUNK_BYTES_MAX);
+        if wanted == 0 && left > 0 {
+            return false;
+        }
+        let mut out = Vec::with_capacity(wanted + 2);
+        self.decode(wanted, &mut out);
+        let _ = self.input.split_to(wanted);
+        let left = left - wanted as u64;
+        if left == 0 && last && let Some(incoming) = self.incoming() {
+            incoming.decoder.finish(&mut out);
+        }
+        self.take(out, wanted);
+        self.state = State::Chunk { size, left, last };
+        if left > 0 {
+            return true;
+        }
+        // The first chunk that goes wrong is refused at once, and with it the transaction (RFC 3030 §2).
+        let refused = self.incoming().is_some_and(|incoming| incoming.refusal.is_some());
+        if last || refused {
+            self.end_message();
+        } else {
+            self.state = State::Command;
+            self.say(&Reply::new(250, EnhancedCode(2, 0, 0), format!("{size} octets received")));
+        }
+        true
+    }
+
+    fn incoming(&mut self) -> Option<&mut Incoming> {
+        self.transaction.as_mut()?.incoming.as_mut()
+    }
+
+    fn decode(&mut self, wanted: usize, out: &mut Vec<u8>) -> (usize, bool) {
+        let input = self.input.get(..wanted).unwrap_or_default();
+        match self.transaction.as_mut().and_then(|transaction| transaction.incoming.as_mut()) {
+            Some(incoming) => incoming.decoder.decode(input, out),
+            None => (wanted, false),
+        }
+    }
+
+    /// Decoded octets: to the owner, unless the message is refused by now.
+    fn take(&mut self, out: Vec<u8>, used: usize) {
+        let strict = self.config.mode != Mode::Submission;
+        let (size_max, too_large) = (self.config.size_max, self.too_large());
+        let Some(incoming) = self.incoming() else { return };
+        if incoming.refusal.is_some() {
+            incoming.drained += used as u64;
+            return;
+        }
+        incoming.taken += out.len() as u64;
+        let refused = if incoming.taken > size_max {
+            Some((too_large, ResetCause::TooLarge))
+        } else if strict && incoming.decoder.saw_bare() {
+            let text = "The message has a CR or LF on its own; every line must end in CR LF (RFC 5321 section 2.3.8)";
+            Some((Reply::new(550, EnhancedCode(5, 5, 2), text), ResetCause::LineEnds))
+        } else {
+            None
+        };
+        if let Some((reply, cause)) = refused {
+            incoming.refusal = Some(reply);
+            self.events.push_back(Event::Reset(cause));
+        } else if !out.is_empty() {
+            self.events.push_back(Event::Chunk(Bytes::from(out)));
+        }
+    }
+
+    fn end_message(&mut self) {
+        self.state = State::Command;
+        match self.incoming().and_then(|incoming| incoming.refusal.take()) {
+            None => {
+                self.state = State::Await(Await::MessageEnd);
+                self.events.push_back(Event::MessageEnd);
+            }
+            Some(reply) => {
+                let accepted = self.transaction.take().map_or(1, |transaction| transaction.accepted);
+                let count = if self.config.mode == Mode::Lmtp { accepted } else { 1 };
+                for _ in 0..count {
+                    self.say(&reply);
+                }
+            }
+        }
+    }
+
+    fn drained_too_much(&mut self) -> bool {
+        self.incoming().is_some_and(|incoming| incoming.drained > limits::DRAIN_BYTES_MAX)
+    }
+
+    fn give_up(&mut self) {
+        if let Some(reply) = self.incoming().and_then(|incoming| incoming.refusal.clone()) {
+            self.say_and_close(&reply);
+        }
+    }
+}
