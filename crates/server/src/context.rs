@@ -54,8 +54,12 @@ pub struct Context {
     /// The only domains mail may leave for (lower-case); `None` is everywhere. Set by `packetboat try`, where nothing leaves the
     /// laptop: RCPT for any other domain is refused with [`UNREACHABLE`].
     pub reachable: Option<Vec<String>>,
+    /// What SMTP needs besides.
+    pub smtp: crate::smtp::Settings,
     /// Becomes true when the server drains: sessions say goodbye at their next quiet moment.
     pub shutdown: tokio::sync::watch::Receiver<bool>,
+    /// What IMAP keeps in memory only; `Default::default()` at the start.
+    pub imap: crate::imap::Memory,
 }
 
 /// Why a recipient outside [`Context::reachable`] is refused (`550 5.7.1`).
