@@ -160,8 +160,8 @@ fn fold_or_blank(out: &mut String, column: &mut usize, next: usize) {
     }
 }
 
-/// The whole text as encoded-words of at most 75 bytes each; never cuts a character.
-fn encode_words(text: &str, column: usize) -> String {
+/// The whole text (which has no control characters) as encoded-words of at most 75 bytes each; never cuts a character.
+pub(crate) fn encode_words(text: &str, column: usize) -> String {
     let ascii = text.bytes().filter(u8::is_ascii).count();
     // Q keeps mostly-ASCII text readable, B is shorter otherwise.
     let base64 = ascii * 2 < text.len();

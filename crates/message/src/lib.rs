@@ -5,6 +5,7 @@
 pub mod address;
 pub mod address_list;
 pub mod body_structure;
+pub mod build;
 pub mod charset;
 pub mod content;
 pub mod date;

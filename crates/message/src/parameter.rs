@@ -207,7 +207,8 @@ fn parameter_value(bytes: &[u8], at: usize) -> (Vec<u8>, usize) {
 /// assert_eq!(message::parameter::encode("name", "ä.txt"), ";\r\n name*=utf-8''%C3%A4.txt");
 /// ```
 pub fn encode(name: &str, value: &str) -> String {
-    let printable = value.bytes().all(|b| (b' '..0x7f).contains(&b));
+    // What looks like an encoded-word would be decoded by many readers.
+    let printable = value.bytes().all(|b| (b' '..0x7f).contains(&b)) && !value.contains("=?");
     let room = LINE_BYTES_WANTED - 5;
     if printable && name.len() + value.len() < room {
         if !value.is_empty() && value.bytes().all(is_token_byte) {
