@@ -1,0 +1,155 @@
+//! The laws of sessions (`wire::session`), for both halves.
+
+use super::owner::Owner;
+use super::pairs::{client_config, envelope};
+use wire::laws;
+use wire::session::{Session, Step, Time};
+use wire::smtp::client::{self, Client, Failure};
+use wire::smtp::server::{Config, Event, Mode, ResetCause, Server};
+
+const SERVER_WORDS: &[&[u8]] = &[
+    b"EHLO x\r\n", b"HELO x\r\n", b"LHLO x\r\n", b"MAIL FROM:<a@x.test>\r\n", b"MAIL FROM: <a@x.test> SIZE=5 SMTPUTF8\r\n",
+    b"RCPT TO:<b@y.test>\r\n", b"RCPT TO:<nobody@y.test> NOTIFY=NEVER\r\n", b"DATA\r\n", b".\r\n", b"\r\n.\r\n", b"\n.\n", b"text\r\n",
+    b"BDAT 5\r\n", b"BDAT 3 LAST\r\n", b"BDAT 99999999999999999999\r\n", b"RSET\r\n", b"QUIT\r\n", b"AUTH PLAIN\r\n", b"AUTH LOGIN\r\n",
+    b"AUTH PLAIN AGFubgBwdw==\r\n", b"AUTH SCRAM-SHA-256 biwsbj1hbm4scj1hYmM=\r\n", b"*\r\n", b"YW5u\r\n", b"STARTTLS\r\n", b"NOOP\r\n",
+];
+
+fn config(mode: Mode) -> Config {
+    Config { starttls: true, plaintext_auth: true, auth_required: false, ..Config::new(mode, "mx.test", 100) }
+}
+
+#[test]
+fn a_server_never_panics() {
+    for mode in [Mode::Mx, Mode::Submission, Mode::Lmtp] {
+        let mut owner = Owner::new(mode);
+        laws::never_panics(|| Server::new(config(mode)), SERVER_WORDS, 500, |server, event| owner.act(server, event));
+    }
+}
+
+#[test]
+fn a_server_says_the_same_at_every_chunking_of_anything() {
+    for seed in 1..9u64 {
+        let mut random = laws::Random(seed * 7919);
+        let script: Vec<u8> = (0..30)
+            .filter_map(|_| SERVER_WORDS.get(random.below(SERVER_WORDS.len())))
+            .filter(|word| !word.starts_with(b"STARTTLS"))
+            .flat_map(|word| word.to_vec())
+            .collect();
+        let mut owner = Owner::new(Mode::Mx);
+        laws::same_at_every_chunking(|| Server::new(config(Mode::Submission)), &script, |server, event| owner.act(server, event));
+    }
+}
+
+#[test]
+fn nothing_survives_starttls() {
+    let mut owner = Owner::new(Mode::Mx);
+    for behind in ["NOOP\r\n", "\r\n", "x", "EHLO evil\r\nMAIL FROM:<evil@x.test>\r\n"] {
+        let script = format!("EHLO x\r\nSTARTTLS\r\n{behind}");
+        let out = laws::nothing_survives_starttls(Server::new(config(Mode::Submission)), script.as_bytes(), |server, event| {
+            owner.act(server, event);
+        });
+        assert!(String::from_utf8_lossy(&out).ends_with("421 4.7.0 Nothing may follow STARTTLS before TLS\r\n"));
+    }
+    // Octets that arrive between our 220 and the handshake.
+    let mut server = Server::new(config(Mode::Submission));
+    server.receive(b"STARTTLS\r\n");
+    assert_eq!(server.poll(Time(0)), Step::StartTls);
+    server.receive(b"NOOP\r\n");
+    assert_eq!(server.poll(Time(0)), Step::Close);
+}
+
+#[test]
+fn a_client_takes_nothing_from_before_tls() {
+    let make = || Client::new(client::Config { starttls: client::StartTls::Require, ..client_config() });
+    let mut failures = Vec::new();
+    laws::nothing_survives_starttls(make(), b"220 mx\r\n250-mx\r\n250 STARTTLS\r\n220 go\r\n250 evil\r\n", |_, event| failures.push(event));
+    assert_eq!(failures, [client::Event::Failed(Failure::BytesBeforeTls)]);
+}
+
+#[test]
+fn a_server_holds_little() {
+    for garbage in ["x".repeat(1000), "NOOP\r\n".repeat(200), "\n".repeat(1000), "AUTH ".to_owned() + &"x".repeat(995)] {
+        let mut owner = Owner::new(Mode::Mx);
+        laws::bounded(Server::new(config(Mode::Mx)), garbage.as_bytes(), 16 * 1024, |server, event| owner.act(server, event));
+    }
+    // A message without end: refused at 100 octets, read on, held nowhere.
+    let mut server = Server::new(config(Mode::Mx));
+    let mut owner = Owner::new(Mode::Mx);
+    let script = b"EHLO x\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\n";
+    laws::converse(&mut server, [script.as_slice()], &mut |server: &mut Server, event| owner.act(server, event));
+    laws::bounded(server, &[b'x'; 5000], 64 * 1024, |server, event| owner.act(server, event));
+    // An owner who does not answer stops the reading.
+    let mut server = Server::new(config(Mode::Mx));
+    server.receive(b"EHLO x\r\nMAIL FROM:<a@x.test>\r\nNOOP\r\n");
+    assert!(matches!(server.poll(Time(0)), Step::Event(Event::Hello { .. })));
+    assert!(matches!(server.poll(Time(0)), Step::Event(Event::Mail { .. })));
+    assert_eq!(server.poll(Time(0)), Step::Wait);
+    assert!(!server.wants_input());
+    assert_eq!(server.deadline(), None);
+}
+
+#[test]
+fn a_client_holds_little_and_never_panics() {
+    for garbage in ["x".repeat(1000), "250-x\r\n".repeat(150), "2".repeat(900)] {
+        laws::bounded(Client::new(client_config()), garbage.as_bytes(), 256 * 1024, |_, _| {});
+    }
+    let words: &[&[u8]] = &[
+        b"220 mx\r\n", b"250 ok\r\n", b"250-mx\r\n250-PIPELINING\r\n250-DSN\r\n250-AUTH PLAIN\r\n250 SIZE 10\r\n", b"354 go\r\n", b"550 5.1.1 no\r\n",
+        b"421 bye\r\n", b"334 \r\n", b"334 cj1hYmMscz1BQUFBLGk9NDA5Ng==\r\n", b"235 ok\r\n", b"250-", b"\r\n", b"220 go\r\n", b"503 5.5.1 no\r\n",
+    ];
+    for lmtp in [false, true] {
+        let make = || Client::new(client::Config { lmtp, ..client_config() });
+        laws::never_panics(make, words, 1500, |client, event| match event {
+            client::Event::Ready => client.send(envelope(&["b@y.test", "c@y.test"])),
+            client::Event::WantsBody => {
+                client.body(b".x\r\n");
+                client.body_end();
+            }
+            _ => {}
+        });
+    }
+}
+
+#[test]
+fn a_silent_client_is_shown_out() {
+    let mut server = Server::new(config(Mode::Mx));
+    assert_eq!(server.poll(Time(0)), Step::Wait);
+    let deadline = server.deadline().unwrap();
+    assert_eq!(deadline, Time(300_000));
+    // Half a line is not progress.
+    server.receive(b"NO");
+    assert_eq!(server.poll(Time(299_999)), Step::Wait);
+    assert_eq!(server.poll(deadline), Step::Close);
+    let mut out = Vec::new();
+    server.transmit(&mut out);
+    assert!(String::from_utf8_lossy(&out).ends_with("421 4.4.2 Nothing came for too long\r\n"));
+}
+
+#[test]
+fn a_broken_connection_resets_the_message() {
+    let mut server = Server::new(config(Mode::Mx));
+    let mut events = Vec::new();
+    let mut owner = Owner::new(Mode::Mx);
+    server.receive(b"EHLO x\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\nhalf");
+    server.receive_end();
+    let end = laws::settle(&mut server, Time(0), &mut |server, event| {
+        events.push(event.clone());
+        owner.act(server, event);
+    });
+    assert_eq!(end, laws::End::Closed);
+    assert_eq!(events.last(), Some(&Event::Reset(ResetCause::Closed)));
+}
+
+#[test]
+fn draining_says_421_between_commands() {
+    let mut server = Server::new(config(Mode::Mx));
+    let mut owner = Owner::new(Mode::Mx);
+    let mut act = |server: &mut Server, event| owner.act(server, event);
+    let script = b"EHLO x\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\nhi\r\n";
+    laws::converse(&mut server, [script.as_slice()], &mut act);
+    server.shut_down();
+    assert_eq!(laws::settle(&mut server, Time(0), &mut act), laws::End::Waiting, "the message under way is taken");
+    let (out, end) = laws::converse(&mut server, [b".\r\nNOOP\r\n".as_slice()], &mut act);
+    assert_eq!(end, laws::End::Closed);
+    assert_eq!(String::from_utf8_lossy(&out), "250 2.0.0 Message taken\r\n421 4.3.2 The server is going down; come back soon\r\n");
+}
