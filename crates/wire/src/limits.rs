@@ -60,3 +60,39 @@ pub mod smtp {
     /// Client: the reply to QUIT; nothing depends on it.
     pub const CLIENT_QUIT_SECS_MAX: u64 = 10;
 }
+
+/// POP3 (RFC 1939, 2449).
+pub mod pop3 {
+    /// Command line, octets with CRLF (RFC 2449 §4).
+    pub const COMMAND_BYTES_MAX: usize = 255;
+    /// The same in UTF-8 mode, where names and passwords are longer.
+    pub const COMMAND_UTF8_BYTES_MAX: usize = 512;
+    /// AUTH with an initial response, octets with CRLF: more than the 255 of RFC 5034 §4, since some clients do not count.
+    pub const AUTH_BYTES_MAX: usize = super::sasl::LINE_BYTES_MAX + COMMAND_BYTES_MAX;
+    /// Pipelined input held while an answer is under way.
+    pub const INPUT_BYTES_MAX: usize = 32 * 1024;
+    /// A listing is written in pieces of about this many octets.
+    pub const LISTING_BYTES: usize = 64 * 1024;
+    /// Octets of a message kept back until its end is known, so that the terminator never travels alone (lessons C20).
+    pub const TAIL_BYTES: usize = 64;
+    /// Commands answered with an error of syntax or order before the server closes.
+    pub const ERRORS_MAX: u32 = 20;
+    /// Failed sign-ins before the server closes.
+    pub const AUTH_FAILURES_MAX: u32 = 5;
+    /// Autologout (RFC 1939 §3 wants 600 or more); not round, so that both sides do not close at once.
+    pub const IDLE_SECS_MAX: u64 = 630;
+    /// A unique-id, octets (RFC 1939 §7).
+    pub const UNIQUE_ID_BYTES_MAX: usize = 70;
+    /// Status line a client accepts, octets with CRLF (RFC 2449 §4 says 512; real ones are longer).
+    pub const REPLY_BYTES_MAX: usize = 4_096;
+    /// Capability lines a client keeps.
+    pub const CAPABILITIES_MAX: usize = 128;
+    /// Messages of one maildrop a client is willing to hear of.
+    pub const MESSAGES_MAX: u32 = 10_000_000;
+    /// Commands a client sends ahead of their answers.
+    pub const PIPELINE_MAX: usize = 32;
+    /// Message octets a client hands over in one piece.
+    pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
+    /// A client waits this long for an answer.
+    pub const CLIENT_SECS_MAX: u64 = 300;
+}
