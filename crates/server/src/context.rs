@@ -66,6 +66,12 @@ pub struct Context {
 pub const UNREACHABLE: &str = "This is a trial post office on one computer: mail goes only to the domains it serves, nothing leaves this machine";
 
 impl Context {
+    /// Ready once the server drains. Cancel-safe.
+    pub async fn draining(&self) {
+        let mut shutdown = self.shutdown.clone();
+        let _ = shutdown.wait_for(|down| *down).await;
+    }
+
     /// May mail be sent to this domain (lower-case)?
     pub fn may_reach(&self, domain: &str) -> bool {
         let here = |list: &[String]| list.iter().any(|known| known.eq_ignore_ascii_case(domain));

@@ -44,7 +44,6 @@ pub struct Settings {
 pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
     let mut session = Server::new(config(&context, &connection, mode));
     let mut face = Face::new(context.clone(), &connection, mode);
-    let mut shutdown = context.shutdown.clone();
     let mut epochs = context.store.epoch_watch();
     let mut draining = false;
     loop {
@@ -53,9 +52,8 @@ pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
                 Next::Event(event) => face.event(event, &mut session, &connection).await,
                 Next::Closed => return,
             },
-            done = shutdown.wait_for(|down| *down), if !draining => {
+            () = context.draining(), if !draining => {
                 draining = true;
-                drop(done);
                 session.shut_down();
             }
             changed = epochs.recv(), if face.is_signed_in() => {
