@@ -1,6 +1,13 @@
 //! CAPABILITY lists (RFC 9051 §6.1.1, §7.2.2): what the server says in each state, what a client asks of a list.
+//!
+//!     capability-data = "CAPABILITY" *(SP capability) SP "IMAP4rev1" *(SP capability)
+//!
+//! Invariant: LITERAL+ and LITERAL- are never announced together (RFC 7888 §5); no mechanism that shows the password
+//! is announced where passwords may not cross the wire.
 
-use smol_str::SmolStr;
+use super::server::{ServerConfig, State};
+use crate::sasl::Mechanism;
+use smol_str::{SmolStr, format_smolstr};
 
 /// A list of capabilities as announced.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -10,5 +17,102 @@ impl Capabilities {
     /// Announced, in any case?
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|c| c.eq_ignore_ascii_case(name))
+    }
+}
+
+/// In every state.
+const ALWAYS: [&str; 3] = ["IMAP4rev1", "IMAP4rev2", "ID"];
+
+/// After sign-in; APPENDLIMIT comes with its number.
+const SIGNED_IN: [&str; 19] = [
+    "LITERAL+",
+    "ENABLE",
+    "IDLE",
+    "UIDPLUS",
+    "MOVE",
+    "NAMESPACE",
+    "UNSELECT",
+    "CHILDREN",
+    "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
+    "CONDSTORE",
+    "STATUS=SIZE",
+    "ESEARCH",
+    "SEARCHRES",
+    "WITHIN",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "BINARY",
+    "UTF8=ACCEPT",
+];
+
+/// May a password cross the wire now?
+pub(crate) fn password_allowed(config: &ServerConfig) -> bool {
+    config.tls || config.plaintext_login
+}
+
+/// Mechanisms that may be used now.
+pub(crate) fn mechanisms(config: &ServerConfig) -> impl Iterator<Item = Mechanism> + '_ {
+    Mechanism::ALL.into_iter().filter(|mechanism| match mechanism {
+        Mechanism::ScramSha256 => config.scram,
+        _ => password_allowed(config),
+    })
+}
+
+/// What the server announces in `state`.
+pub(crate) fn of_server(config: &ServerConfig, state: State) -> Vec<SmolStr> {
+    let mut list: Vec<SmolStr> = ALWAYS.iter().map(|name| SmolStr::new_static(name)).collect();
+    if state == State::NotAuthenticated {
+        list.extend(["LITERAL-", "SASL-IR"].map(SmolStr::new_static));
+        if config.starttls && !config.tls {
+            list.push(SmolStr::new_static("STARTTLS"));
+        }
+        if !password_allowed(config) {
+            list.push(SmolStr::new_static("LOGINDISABLED"));
+        }
+        list.extend(mechanisms(config).map(|mechanism| format_smolstr!("AUTH={}", mechanism.name())));
+    } else {
+        list.extend(SIGNED_IN.iter().map(|name| SmolStr::new_static(name)));
+        list.push(format_smolstr!("APPENDLIMIT={}", config.append_bytes_max));
+    }
+    list.retain(|name| !config.capabilities_off.iter().any(|off| off.eq_ignore_ascii_case(name)));
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(tls: bool, plaintext_login: bool) -> ServerConfig {
+        ServerConfig {
+            hostname: "mail.here.test".into(),
+            tls,
+            starttls: true,
+            plaintext_login,
+            scram: true,
+            append_bytes_max: 1000,
+            capabilities_off: vec!["condstore".into()],
+        }
+    }
+
+    #[test]
+    fn before_sign_in() {
+        let list = |tls, plaintext| Capabilities(of_server(&config(tls, plaintext), State::NotAuthenticated));
+        let open = list(false, false);
+        assert!(open.has("STARTTLS") && open.has("LOGINDISABLED") && open.has("AUTH=SCRAM-SHA-256"));
+        assert!(!open.has("AUTH=PLAIN") && !open.has("AUTH=LOGIN") && !open.has("LITERAL+") && !open.has("IDLE"));
+        let loopback = list(false, true);
+        assert!(loopback.has("STARTTLS") && loopback.has("AUTH=PLAIN") && !loopback.has("LOGINDISABLED"));
+        let tls = list(true, false);
+        assert!(!tls.has("STARTTLS") && tls.has("AUTH=PLAIN") && tls.has("AUTH=LOGIN") && !tls.has("LOGINDISABLED"));
+    }
+
+    #[test]
+    fn after_sign_in() {
+        for state in [State::Authenticated, State::Selected] {
+            let list = Capabilities(of_server(&config(true, false), state));
+            assert!(list.has("LITERAL+") && list.has("APPENDLIMIT=1000") && list.has("utf8=accept") && list.has("IMAP4rev1"));
+            assert!(!list.has("LITERAL-") && !list.has("STARTTLS") && !list.has("AUTH=PLAIN") && !list.has("CONDSTORE"));
+        }
     }
 }

@@ -46,7 +46,7 @@ impl EnvelopeItem {
     /// With its parentheses.
     pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<EnvelopeItem> {
         c.open()?;
-        let mut text = |c: &mut Cursor<'_>| -> Parsed<NString> {
+        let text = |c: &mut Cursor<'_>| -> Parsed<NString> {
             let value = nstring(c)?;
             c.skip_spaces();
             Ok(value)

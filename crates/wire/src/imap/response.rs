@@ -1,11 +1,19 @@
 //! Responses (RFC 9051 §7): untagged data, status responses, continuation requests.
+//!
+//!     response      = *(continue-req / response-data) response-done
+//!     continue-req  = "+" SP (resp-text / base64) CRLF
+//!     response-data = "*" SP (resp-cond-state / resp-cond-bye / mailbox-data / message-data / capability-data / ...) CRLF
+//!     response-tagged = tag SP resp-cond-state CRLF
 
+use super::cursor::{Cursor, Parsed};
 use super::enable::Extension;
+use super::encoder::Encoder;
 use super::esearch::ESearch;
 use super::fetch::FetchData;
 use super::flag::Flag;
 use super::id::Id;
-use super::list::ListResponse;
+use super::limits::SEQUENCE_SET_ELEMENTS_MAX;
+use super::list::{ListKind, ListResponse};
 use super::namespace::NamespaceResponse;
 use super::response_code::Code;
 use super::sequence_set::NumberSet;
@@ -69,4 +77,305 @@ pub enum ServerLine {
     Tagged(Tag, StatusText),
     /// `+ text`
     Continuation(Bytes),
+}
+
+impl Kind {
+    const NAMES: [(&'static str, Kind); 5] =
+        [("OK", Kind::Ok), ("NO", Kind::No), ("BAD", Kind::Bad), ("PREAUTH", Kind::PreAuth), ("BYE", Kind::Bye)];
+    fn by_name(word: &str) -> Option<Kind> {
+        Self::NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
+    }
+    /// As on the wire.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("OK", |(name, _)| name)
+    }
+}
+
+impl StatusText {
+    /// After `OK`, `NO` ...
+    fn parse(c: &mut Cursor<'_>, kind: Kind) -> Parsed<StatusText> {
+        c.skip_spaces();
+        let mut code = None;
+        if c.peek() == Some(b'[') {
+            let before = c.clone();
+            c.at += 1;
+            match Code::parse(c) {
+                Ok(parsed) if c.eat(b']') => code = Some(parsed),
+                // A text that merely begins with a bracket.
+                _ => *c = before,
+            }
+            c.skip_spaces();
+        }
+        let text = String::from_utf8_lossy(c.rest()).into_owned();
+        c.at = c.input.len();
+        Ok(StatusText { kind, code, text })
+    }
+
+    pub(crate) fn encode(&self, e: &mut Encoder) {
+        encode_condition(e, self.kind, self.code.as_ref(), &self.text);
+    }
+}
+
+/// `OK [code] text`. A text cannot smuggle in a line; an empty one becomes a full stop (the grammar wants something).
+pub(crate) fn encode_condition(e: &mut Encoder, kind: Kind, code: Option<&Code>, text: &str) {
+    e.raw(kind.name());
+    if let Some(code) = code {
+        e.raw(" [");
+        code.encode(e);
+        e.raw("]");
+    }
+    e.raw(" ");
+    if text.is_empty() {
+        e.raw(".");
+    } else if text.bytes().any(|b| b.is_ascii_control()) {
+        e.raw(text.replace(|ch: char| ch.is_ascii_control(), " "));
+    } else {
+        e.raw(text);
+    }
+}
+
+impl ServerLine {
+    /// One response without its last CRLF.
+    pub fn parse(c: &mut Cursor<'_>) -> Parsed<ServerLine> {
+        if c.eat(b'+') {
+            c.eat(b' ');
+            let text = Bytes::copy_from_slice(c.rest());
+            c.at = c.input.len();
+            return Ok(ServerLine::Continuation(text));
+        }
+        if c.eat(b'*') {
+            c.space()?;
+            return Response::parse(c).map(ServerLine::Untagged);
+        }
+        let tag = Tag::parse(c)?;
+        c.space()?;
+        let kind = Kind::by_name(c.atom()?);
+        match kind {
+            Some(kind @ (Kind::Ok | Kind::No | Kind::Bad)) => Ok(ServerLine::Tagged(tag, StatusText::parse(c, kind)?)),
+            _ => c.error("a tagged response is OK, NO or BAD"),
+        }
+    }
+}
+
+impl Response {
+    /// After `* `. What is not understood is `Other`; only damaged literals fail.
+    pub fn parse(c: &mut Cursor<'_>) -> Parsed<Response> {
+        let start = c.clone();
+        match Response::parse_known(c).and_then(|response| c.end().map(|()| response)) {
+            Ok(response) => Ok(response),
+            Err(_) => {
+                let text = Bytes::copy_from_slice(start.rest());
+                c.at = c.input.len();
+                Ok(Response::Other(text))
+            }
+        }
+    }
+
+    fn parse_known(c: &mut Cursor<'_>) -> Parsed<Response> {
+        if c.peek().is_some_and(|b| b.is_ascii_digit()) {
+            let number = c.number()?;
+            c.space()?;
+            return Response::parse_numbered(c, number);
+        }
+        let word = c.atom()?.to_ascii_uppercase();
+        if let Some(kind) = Kind::by_name(&word) {
+            return StatusText::parse(c, kind).map(Response::Condition);
+        }
+        Ok(match word.as_str() {
+            "CAPABILITY" => Response::Capability(words(c)?),
+            "ENABLED" => Response::Enabled(Extension::parse_words(c, true)?),
+            "LIST" => Response::List(ListResponse::parse(c, ListKind::List)?),
+            "LSUB" => Response::List(ListResponse::parse(c, ListKind::Lsub)?),
+            "XLIST" => Response::List(ListResponse::parse(c, ListKind::Xlist)?),
+            "NAMESPACE" => Response::Namespace(NamespaceResponse::parse(c)?),
+            "STATUS" => Response::Status(StatusResponse::parse(c)?),
+            "FLAGS" => {
+                c.space()?;
+                Response::Flags(c.list(true, Flag::parse)?)
+            }
+            "SEARCH" => Response::parse_search(c)?,
+            "ESEARCH" => Response::ESearch(ESearch::parse(c)?),
+            "VANISHED" => {
+                c.space()?;
+                let earlier = c.eat_text("(EARLIER)");
+                c.skip_spaces();
+                Response::Vanished { earlier, uids: NumberSet::parse(c)? }
+            }
+            "ID" => Response::Id(Id::parse(c)?),
+            _ => return c.error("unknown response"),
+        })
+    }
+
+    fn parse_numbered(c: &mut Cursor<'_>, number: u32) -> Parsed<Response> {
+        let word = c.atom()?.to_ascii_uppercase();
+        Ok(match word.as_str() {
+            "EXISTS" => Response::Exists(number),
+            "RECENT" => Response::Recent(number),
+            "EXPUNGE" => Response::Expunge(number),
+            "FETCH" => {
+                c.space()?;
+                Response::Fetch { number, items: FetchData::parse_list(c)? }
+            }
+            _ => return c.error("unknown response"),
+        })
+    }
+
+    /// `"SEARCH" *(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]`
+    fn parse_search(c: &mut Cursor<'_>) -> Parsed<Response> {
+        let mut numbers = Vec::new();
+        let mut mod_seq = None;
+        while c.eat_space() {
+            if c.eat_text("(MODSEQ ") {
+                mod_seq = Some(c.mod_seq()?);
+                c.expect(b')', ") is missing")?;
+            } else {
+                numbers.push(c.number()?);
+            }
+        }
+        Ok(Response::Search { numbers, mod_seq })
+    }
+
+    /// Without `* ` and CRLF.
+    pub fn encode(&self, e: &mut Encoder) {
+        match self {
+            Response::Condition(status) => status.encode(e),
+            Response::Capability(words) => {
+                e.raw("CAPABILITY ");
+                e.spaced(words, |e, word| e.raw(word));
+            }
+            Response::Enabled(extensions) => Extension::encode_words(e, "ENABLED", extensions),
+            Response::List(list) => list.encode(e),
+            Response::Namespace(namespaces) => namespaces.encode(e),
+            Response::Status(status) => status.encode(e),
+            Response::Flags(flags) => {
+                e.raw("FLAGS ");
+                e.list(flags, |e, flag| flag.encode(e));
+            }
+            Response::Search { numbers, mod_seq } => {
+                e.raw("SEARCH");
+                for number in numbers {
+                    e.raw(" ");
+                    e.number(*number);
+                }
+                if let Some(mod_seq) = mod_seq {
+                    e.raw(format!(" (MODSEQ {mod_seq})"));
+                }
+            }
+            Response::ESearch(found) => found.encode(e),
+            Response::Exists(n) => e.raw(format!("{n} EXISTS")),
+            Response::Recent(n) => e.raw(format!("{n} RECENT")),
+            Response::Expunge(n) => e.raw(format!("{n} EXPUNGE")),
+            Response::Vanished { earlier, uids } => {
+                e.raw(if *earlier { "VANISHED (EARLIER) " } else { "VANISHED " });
+                uids.encode(&mut e.bytes);
+            }
+            Response::Fetch { number, items } => {
+                e.raw(format!("{number} FETCH "));
+                e.list(items, |e, item| item.encode(e));
+            }
+            Response::Id(id) => id.encode(e),
+            Response::Other(text) => e.raw(text),
+        }
+    }
+}
+
+fn words(c: &mut Cursor<'_>) -> Parsed<Vec<SmolStr>> {
+    let mut words = Vec::new();
+    while c.eat_space() && words.len() < SEQUENCE_SET_ELEMENTS_MAX {
+        words.push(SmolStr::new(c.atom()?));
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &[u8]) -> Option<ServerLine> {
+        ServerLine::parse(&mut Cursor::new(text)).ok()
+    }
+    fn untagged(text: &str) -> Response {
+        match read(text.as_bytes()) {
+            Some(ServerLine::Untagged(response)) => response,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn untagged_both_ways() {
+        for text in [
+            "* OK [ALERT] System shutdown in 10 minutes",
+            "* NO Disk is full",
+            "* BAD Command line too long",
+            "* BYE Autologout",
+            "* PREAUTH IMAP4rev1 server logged in as Smith",
+            "* CAPABILITY STARTTLS AUTH=GSSAPI IMAP4rev1",
+            "* ENABLED CONDSTORE",
+            "* ENABLED",
+            "* LIST (\\Noselect) \"/\" ~/Mail/foo",
+            "* NAMESPACE ((\"\" \"/\")) NIL NIL",
+            "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)",
+            "* FLAGS (\\Answered \\Flagged)",
+            "* SEARCH 2 3 6",
+            "* SEARCH",
+            "* SEARCH 2 5 (MODSEQ 917162500)",
+            "* ESEARCH (TAG \"a\") UID ALL 1:3",
+            "* 23 EXISTS",
+            "* 5 RECENT",
+            "* 44 EXPUNGE",
+            "* VANISHED (EARLIER) 41,43:116",
+            "* VANISHED 405",
+            "* 23 FETCH (FLAGS (\\Seen) RFC822.SIZE 44827)",
+            "* ID NIL",
+        ] {
+            let response = untagged(text);
+            assert!(!matches!(response, Response::Other(_)), "{text}");
+            let mut e = Encoder::server(b"* ".to_vec(), false);
+            response.encode(&mut e);
+            assert_eq!(String::from_utf8(e.bytes).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_kept() {
+        for text in ["* XFOO bar", "* 1 FROB", "* QUOTA \"\" (STORAGE 1 2)", "* LIST x", "* 1 FETCH FLAGS", "* SEARCH x"] {
+            assert_eq!(untagged(text), Response::Other(Bytes::copy_from_slice(&text.as_bytes()[2..])));
+        }
+    }
+
+    #[test]
+    fn tagged_and_continuations() {
+        let Some(ServerLine::Tagged(tag, status)) = read(b"A1 OK [READ-WRITE] SELECT completed") else { panic!() };
+        assert_eq!((tag.as_str(), status.kind, status.code, status.text.as_str()), ("A1", Kind::Ok, Some(Code::ReadWrite), "SELECT completed"));
+        let Some(ServerLine::Tagged(_, status)) = read(b"A1 NO [oops text") else { panic!() };
+        assert_eq!((status.code, status.text.as_str()), (None, "[oops text"));
+        assert!(matches!(read(b"A1 OK"), Some(ServerLine::Tagged(_, s)) if s.text.is_empty()));
+        assert_eq!(read(b"+ go on"), Some(ServerLine::Continuation(Bytes::from_static(b"go on"))));
+        assert_eq!(read(b"+"), Some(ServerLine::Continuation(Bytes::new())));
+        assert_eq!(read(b"A1 BYE x"), None);
+        assert_eq!(read(b""), None);
+    }
+
+    #[test]
+    fn a_text_cannot_smuggle_a_line() {
+        let mut e = Encoder::server(Vec::new(), false);
+        encode_condition(&mut e, Kind::No, None, "a\r\nA2 OK b");
+        assert_eq!(e.bytes, b"NO a  A2 OK b");
+    }
+
+    const WORDS_OF_THE_WIRE: &[&[u8]] = &[
+        b"* ", b"1 ", b"FETCH ", b"(", b")", b"\"", b"BODY[", b"]", b"{1}\r\nx", b"{9}\r\n", b" ", b"NIL", b"ENVELOPE ",
+        b"BODYSTRUCTURE ", b"OK [", b"COPYUID ", b"1:2 ", b"LIST ", b"ESEARCH ", b"\xff", b"\0", b"\"TEXT\" ", b"\\", b"MODSEQ ",
+        b"(", b"(",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+        #[test]
+        fn parsing_never_panics(words in proptest::collection::vec(proptest::sample::select(WORDS_OF_THE_WIRE), 0..20)) {
+            let _ = read(&words.concat());
+        }
+    }
 }

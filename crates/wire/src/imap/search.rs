@@ -360,7 +360,7 @@ mod tests {
             "SEARCH CHARSET UTF-8 SUBJECT {2+}\r\n\u{e4}",
             "SEARCH FLAGGED SINCE 1-Feb-1994 NOT FROM Smith",
             "SEARCH OR (SEEN UNDELETED) OR BODY \"a b\" NOT UID 4,7:*",
-            "SEARCH HEADER Message-ID \"<a@b>\" HEADER X-Y \"\"",
+            "SEARCH HEADER Message-ID <a@b> HEADER X-Y \"\"",
             "SEARCH KEYWORD $Junk UNKEYWORD $NotJunk LARGER 0 SMALLER 5000000000",
             "SEARCH OLDER 60 YOUNGER 3600 MODSEQ 620162338",
             "SEARCH SENTBEFORE 1-Jan-2000 SENTON 2-Jan-2000 SENTSINCE 3-Jan-2000 BEFORE 1-Jan-2000 ON 1-Jan-2000",

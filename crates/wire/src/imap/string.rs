@@ -108,7 +108,8 @@ impl<'a> Cursor<'a> {
         let len = self.number64()?;
         self.eat(b'+');
         self.expect(b'}', "} is missing in a literal")?;
-        if !self.eat(b'\r') || !self.eat(b'\n') {
+        self.eat(b'\r');
+        if !self.eat(b'\n') {
             return self.error("a line must end after a literal's }");
         }
         if let Some(&(_, len)) = self.streamed.iter().find(|(at, _)| *at == self.at) {
