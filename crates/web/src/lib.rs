@@ -1,1 +1,146 @@
-//! placeholder
+//! HTTP: where the web program will be; until it exists every request is answered 404.
+//!
+//! Streams come in from whoever listens (this crate opens no socket); one short answer, then the connection closes.
+//! Invariant: a silent or slow peer is gone after [`CONNECTION_MAX`]. Must not know: mail.
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Sleep;
+
+/// A connection lives no longer than this.
+pub const CONNECTION_MAX: Duration = Duration::from_secs(30);
+/// Connections handed over but not yet taken.
+const WAITING_MAX: usize = 64;
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A stream with its end in sight, and what is to be let go with it.
+struct Bounded {
+    stream: Box<dyn Stream>,
+    until: Pin<Box<Sleep>>,
+    _held: Box<dyn Send>,
+}
+
+impl Bounded {
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        self.until.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_over(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_over(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+struct HandedOver(mpsc::Receiver<Bounded>);
+
+impl axum::serve::Listener for HandedOver {
+    type Io = Bounded;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Bounded, ()) {
+        match self.0.recv().await {
+            Some(stream) => (stream, ()),
+            // Nobody can hand anything over any more: the graceful end comes by its own signal.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The running web face.
+#[derive(Clone)]
+pub struct Web {
+    door: mpsc::Sender<Bounded>,
+}
+
+impl Web {
+    /// Starts it; it ends when `shutdown` becomes true.
+    pub fn start(mut shutdown: watch::Receiver<bool>) -> Web {
+        let (door, inside) = mpsc::channel(WAITING_MAX);
+        let end = async move {
+            let _ = shutdown.wait_for(|down| *down).await;
+        };
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(HandedOver(inside), router()).with_graceful_shutdown(end).await {
+                tracing::error!(%error, "the web face ended");
+            }
+        });
+        Web { door }
+    }
+
+    /// Serves one connection; `held` is let go when it ends.
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, held: impl Send + 'static) {
+        let until = Box::pin(tokio::time::sleep(CONNECTION_MAX));
+        let _ = self.door.send(Bounded { stream: Box::new(stream), until, _held: Box::new(held) }).await;
+    }
+}
+
+fn router() -> Router {
+    Router::new().fallback(async || {
+        let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CONNECTION, "close")];
+        (StatusCode::NOT_FOUND, headers, "There is no web program here yet.\n")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn everything_is_404_and_the_connection_closes() {
+        let (stop, shutdown) = watch::channel(false);
+        let web = Web::start(shutdown);
+        let (mut ours, theirs) = tokio::io::duplex(4096);
+        let (held, mut let_go) = tokio::sync::oneshot::channel::<()>();
+        web.serve(theirs, held).await;
+        ours.write_all(b"GET /anything HTTP/1.1\r\nHost: here.test\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        ours.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+        assert!((&mut let_go).await.is_err(), "what was held is let go");
+        stop.send(true).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_is_closed() {
+        let (_stop, shutdown) = watch::channel(false);
+        let web = Web::start(shutdown);
+        let (mut ours, theirs) = tokio::io::duplex(4096);
+        web.serve(theirs, ()).await;
+        let mut answer = Vec::new();
+        ours.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"");
+    }
+}
