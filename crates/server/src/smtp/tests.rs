@@ -1,1 +1,9 @@
+//! Post offices on loopback, and conversations with them as a program has them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod office;
+mod receiving;
+mod submitting;
+
+pub(crate) use office::{Office, Options, PASSWORD, Talk, read_inbox, store_config, wait_for};

@@ -1,0 +1,110 @@
+//! Ports 587 and 465.
+
+use super::{Office, Options, Talk, read_inbox};
+use crate::context::{Limits, Plaintext};
+
+async fn here() -> Office {
+    Office::open(Options::new("mx.here.test", &["here.test"], &["ann", "bob"])).await
+}
+
+#[tokio::test]
+async fn nothing_without_signing_in() {
+    let office = here().await;
+    let mut talk = Talk::to(office.submission, "EHLO laptop.test").await;
+    assert!(talk.say("MAIL FROM:<ann@here.test>").await.starts_with("530 5.7.0"));
+    let wrong = data_encoding::BASE64.encode(b"\0ann@here.test\0wrong");
+    assert!(talk.say(&format!("AUTH PLAIN {wrong}")).await.starts_with("535 5.7.8"));
+    office.close().await;
+}
+
+#[tokio::test]
+async fn no_password_in_the_clear_where_that_is_forbidden() {
+    let office = Office::open(Options { plaintext: Plaintext::Never, ..Options::new("mx.here.test", &["here.test"], &["ann"]) }).await;
+    let mut talk = Talk::to(office.submission, "EHLO laptop.test").await;
+    assert!(!talk.say("EHLO laptop.test").await.contains("AUTH"));
+    assert!(talk.say("AUTH PLAIN AGFubgBwdw==").await.starts_with('5'));
+    office.close().await;
+}
+
+#[tokio::test]
+async fn a_message_is_completed_and_the_blind_stay_blind() {
+    let office = here().await;
+    let mut talk = Talk::signed_in(office.submission, "ann").await;
+    let message = "From: Ann <ann@here.test>\r\nTo: bob@here.test\r\nBcc: carol@there.test\r\nSubject: hi\r\n\r\nbody\r\n";
+    let reply = talk.send("ann@here.test", &["bob@here.test", "carol@there.test", "dave@there.test"], message).await;
+    assert!(reply.starts_with("250 2.0.0"), "{reply}");
+    let inbox = read_inbox(&office.context.store, "bob@here.test").await;
+    let got = &inbox[0];
+    for part in ["Return-Path: <ann@here.test>\r\n", "with ESMTPA id", "\r\nDate: ", "\r\nMessage-ID: <", "@mx.here.test>\r\n", "Subject: hi"] {
+        assert!(got.contains(part), "{part} in {got}");
+    }
+    assert!(!got.contains("carol") && !got.contains("Bcc"), "{got}");
+    let queue = office.context.store.queue_list(None, 10).await.unwrap();
+    assert_eq!(queue.len(), 1, "one entry a destination");
+    assert_eq!(queue[0].message.destination, "there.test");
+    assert_eq!(queue[0].message.recipients.len(), 2);
+    assert_eq!(queue[0].message.reverse_path, "ann@here.test");
+    office.close().await;
+}
+
+#[tokio::test]
+async fn nobody_writes_as_somebody_else() {
+    let office = here().await;
+    office.alias("sales@here.test", &["ann@here.test"]).await;
+    let mut talk = Talk::signed_in(office.submission, "ann@here.test").await;
+    for address in ["bob@here.test", "ann@elsewhere.test", "nobody@here.test"] {
+        let reply = talk.say(&format!("MAIL FROM:<{address}>")).await;
+        assert!(reply.starts_with("550 5.7.1"), "{address}: {reply}");
+    }
+    let reply = talk.send("ann@here.test", &["bob@here.test"], "From: bob@here.test\r\n\r\nbody\r\n").await;
+    assert!(reply.starts_with("550 5.7.1"), "{reply}");
+    assert!(reply.contains("bob@here.test"), "{reply}");
+    let reply = talk.send("ann@here.test", &["bob@here.test"], "From: ann@here.test, bob@here.test\r\n\r\nbody\r\n").await;
+    assert!(reply.starts_with("550 5.7.1"), "{reply}");
+    for address in ["ann+news@here.test", "sales@here.test", "ANN@here.test"] {
+        let reply = talk.send(address, &["bob@here.test"], &format!("From: {address}\r\n\r\nbody\r\n")).await;
+        assert!(reply.starts_with("250"), "{address}: {reply}");
+    }
+    assert!(talk.send("", &["bob@here.test"], "From: ann@here.test\r\n\r\nread\r\n").await.starts_with("250"), "notifications have <>");
+    assert_eq!(read_inbox(&office.context.store, "bob@here.test").await.len(), 4);
+    office.close().await;
+}
+
+#[tokio::test]
+async fn so_many_messages_an_hour() {
+    let limits = Limits { messages_per_hour: 2, ..Limits::default() };
+    let office = Office::open(Options { limits, ..Options::new("mx.here.test", &["here.test"], &["ann", "bob"]) }).await;
+    let mut talk = Talk::signed_in(office.submission, "ann@here.test").await;
+    for _ in 0..2 {
+        assert!(talk.send("ann@here.test", &["bob@here.test"], "From: ann@here.test\r\n\r\nx\r\n").await.starts_with("250"));
+    }
+    assert!(talk.say("MAIL FROM:<ann@here.test>").await.starts_with("250"));
+    assert!(talk.say("RCPT TO:<bob@here.test>").await.starts_with("250"));
+    let reply = talk.say("DATA").await;
+    assert!(reply.starts_with("450 4.7.1"), "{reply}");
+    office.close().await;
+}
+
+#[tokio::test]
+async fn nothing_leaves_a_trial_post_office() {
+    let reachable = Some(vec!["there.test".to_owned()]);
+    let office = Office::open(Options { reachable, ..Options::new("mx.here.test", &["here.test"], &["ann"]) }).await;
+    let mut talk = Talk::signed_in(office.submission, "ann@here.test").await;
+    assert!(talk.say("MAIL FROM:<ann@here.test>").await.starts_with("250"));
+    let reply = talk.say("RCPT TO:<x@example.org>").await;
+    assert!(reply.starts_with("550 5.7.1") && reply.contains("nothing leaves this machine"), "{reply}");
+    assert!(talk.say("RCPT TO:<carol@there.test>").await.starts_with("250"));
+    office.close().await;
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_account_is_suspended() {
+    let office = here().await;
+    let mut talk = Talk::signed_in(office.submission, "ann@here.test").await;
+    let ann = office.context.store.account("ann@here.test").await.unwrap().unwrap();
+    office.context.store.account_suspend(ann.id, true).await.unwrap();
+    let reply = talk.reply().await;
+    assert!(reply.starts_with("421 4.7.0"), "{reply}");
+    assert_eq!(talk.reply().await, "");
+    office.close().await;
+}
