@@ -1,1 +1,69 @@
-fn main() {}
+//! Packetboat: an email server and email program in one binary. Here: configuration, command line, start and stop.
+//!
+//! Puts all crates together. Must not know: grammar, key layout.
+
+mod admin;
+mod certificates;
+mod cli;
+mod commands;
+mod config;
+mod control;
+mod gate;
+mod office;
+mod privileges;
+mod serve;
+mod trial;
+
+use clap::Parser;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// What is logged, in the words of tracing's filters; `info` without it.
+const LOG_VARIABLE: &str = "PACKETBOAT_LOG";
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    ExitCode::from(match cli.command {
+        cli::Command::Serve => {
+            log("info");
+            serve::run(&cli.config)
+        }
+        cli::Command::Try(arguments) => {
+            log("warn");
+            trial::run(&arguments)
+        }
+        cli::Command::Config => {
+            print!("{}", config::reference());
+            0
+        }
+        command => {
+            log("warn");
+            operate(&cli.config, command, cli.json)
+        }
+    })
+}
+
+/// Logs go to standard error; no message or log line ever holds a password.
+fn log(default: &str) {
+    let filter = std::env::var(LOG_VARIABLE).ok().and_then(|text| EnvFilter::try_new(text).ok());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(default)))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+/// An operator's command.
+fn operate(file: &std::path::Path, command: cli::Command, json: bool) -> u8 {
+    let outcome = config::load(file).map_err(|problems| problems.join("\n")).and_then(|config| {
+        privileges::become_owner_of(&config.data_dir)?;
+        office::make_data_dir(&config.data_dir)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+        Ok((config, runtime))
+    });
+    match outcome {
+        Ok((config, runtime)) => runtime.block_on(commands::run(&config, command, json)),
+        Err(why) => commands::fail(&why, json),
+    }
+}

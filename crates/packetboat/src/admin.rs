@@ -1,0 +1,423 @@
+//! What an operator does: one implementation of each act, used through the control socket and by the command line alone.
+//!
+//! A [`Request`] in, a JSON value out; its field names are an interface (`docs/cli.md`). Passwords never come here: the
+//! command line makes the verifiers. Destructive acts only tell what they would do unless `yes` is set.
+//! Must not know: sockets, terminals.
+
+pub(crate) mod views;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use server::context::{Shared, unix_now};
+use std::sync::Arc;
+use store::{Account, AccountId, Alias, EmailId, NewAccount, QueueAct, QueueEntry, QueueId, Store, StoreError};
+use views::{AccountView, AliasView, DefectView, QueueView, SecretsText, SetAsideView, UndoView};
+
+/// Accounts or queue entries read from the store at once.
+const PAGE: usize = 1_000;
+
+/// An account to be made, its password already turned into verifiers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AccountWanted {
+    pub(crate) address: String,
+    pub(crate) secrets: SecretsText,
+    pub(crate) quota_bytes: Option<u64>,
+}
+
+/// Which queue entries or expunged messages are meant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Which {
+    /// Every one.
+    All,
+    /// These.
+    Ids(Vec<u64>),
+}
+
+/// What is done to queue entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum QueueDeed {
+    Retry,
+    Hold,
+    Release,
+    Drop,
+}
+
+/// One act.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "kebab-case")]
+pub(crate) enum Request {
+    AccountAdd { accounts: Vec<AccountWanted> },
+    AccountList,
+    AccountShow { address: String },
+    AccountPassword { address: String, secrets: SecretsText },
+    AccountSuspend { address: String, suspended: bool },
+    AccountRemove { address: String, yes: bool },
+    AliasAdd { address: String, targets: Vec<String> },
+    AliasList,
+    AliasRemove { address: String, yes: bool },
+    QueueList,
+    QueueShow { id: u64 },
+    Queue { deed: QueueDeed, which: Which, yes: bool },
+    UndoList { address: String, limit: usize },
+    UndoRestore { address: String, emails: Which },
+    Check,
+}
+
+/// What the acts need.
+pub(crate) struct Admin {
+    store: Store,
+    domains: Vec<String>,
+    /// The running server, when there is one: remembered logins are in it.
+    server: Option<Shared>,
+}
+
+type Answer = Result<Value, String>;
+
+impl Admin {
+    /// For a store in hand; `server` when it runs in this process.
+    pub(crate) fn new(store: Store, domains: Vec<String>, server: Option<Shared>) -> Admin {
+        Admin { store, domains, server }
+    }
+
+    /// Does one act.
+    ///
+    /// # Errors
+    /// Why not, in plain words.
+    pub(crate) async fn perform(&self, request: Request) -> Answer {
+        match request {
+            Request::AccountAdd { accounts } => self.account_add(accounts).await,
+            Request::AccountList => self.account_list().await,
+            Request::AccountShow { address } => self.account_show(&address).await,
+            Request::AccountPassword { address, secrets } => self.account_password(&address, secrets).await,
+            Request::AccountSuspend { address, suspended } => self.account_suspend(&address, suspended).await,
+            Request::AccountRemove { address, yes } => self.account_remove(&address, yes).await,
+            Request::AliasAdd { address, targets } => self.alias_add(&address, targets).await,
+            Request::AliasList => self.alias_list().await,
+            Request::AliasRemove { address, yes } => self.alias_remove(&address, yes).await,
+            Request::QueueList => self.queue_list().await,
+            Request::QueueShow { id } => self.queue_show(id).await,
+            Request::Queue { deed, which, yes } => self.queue(deed, which, yes).await,
+            Request::UndoList { address, limit } => self.undo_list(&address, limit).await,
+            Request::UndoRestore { address, emails } => self.undo_restore(&address, emails).await,
+            Request::Check => self.check().await,
+        }
+    }
+
+    // ---- accounts ----
+
+    async fn account_add(&self, wanted: Vec<AccountWanted>) -> Answer {
+        let mut new = Vec::new();
+        let mut refused = Vec::new();
+        for account in wanted {
+            match self.may_add(&account.address).await {
+                Ok(()) => match account.secrets.into_secrets() {
+                    Ok(secrets) => new.push(NewAccount { address: account.address, secrets, quota_bytes: account.quota_bytes }),
+                    Err(why) => refused.push(json!({ "address": account.address, "why": why })),
+                },
+                Err(why) => refused.push(json!({ "address": account.address, "why": why })),
+            }
+        }
+        let added: Vec<String> = new.iter().map(|account| store::normalise(&account.address)).collect();
+        if !new.is_empty() {
+            self.store.accounts_add(new, unix_now()).await.map_err(|error| told(&error))?;
+        }
+        Ok(json!({ "added": added, "refused": refused }))
+    }
+
+    async fn may_add(&self, address: &str) -> Result<(), String> {
+        check_account_address(address, &self.domains)?;
+        if self.store.account(address).await.map_err(|error| told(&error))?.is_some() {
+            return Err("there is an account of that address".into());
+        }
+        if self.store.alias(address).await.map_err(|error| told(&error))?.is_some() {
+            return Err("there is an alias of that address".into());
+        }
+        Ok(())
+    }
+
+    async fn find(&self, address: &str) -> Result<Arc<Account>, String> {
+        let found = self.store.account(address).await.map_err(|error| told(&error))?;
+        found.ok_or_else(|| format!("there is no account {address}"))
+    }
+
+    async fn view(&self, account: &Account) -> Result<AccountView, String> {
+        let (used_bytes, messages) = self.store.account_usage(account.id).await.map_err(|error| told(&error))?;
+        Ok(AccountView {
+            id: account.id.0,
+            address: account.address.clone(),
+            suspended: account.suspended,
+            quota_bytes: account.quota_bytes,
+            used_bytes,
+            messages,
+            created_secs: account.created_secs,
+        })
+    }
+
+    async fn account_list(&self) -> Answer {
+        let mut list = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.account_list(after.as_deref(), PAGE).await.map_err(|error| told(&error))?;
+            for account in &page {
+                list.push(self.view(account).await?);
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.address.clone()),
+                _ => break,
+            }
+        }
+        Ok(json!({ "accounts": list }))
+    }
+
+    async fn account_show(&self, address: &str) -> Answer {
+        let account = self.find(address).await?;
+        let mut mailboxes = Vec::new();
+        for mailbox in self.store.mailboxes(account.id).await.map_err(|error| told(&error))?.iter() {
+            let status = self.store.status(account.id, mailbox.id).await.map_err(|error| told(&error))?;
+            mailboxes.push(json!({
+                "name": mailbox.name.as_str(),
+                "messages": status.messages,
+                "unseen": status.unseen,
+                "size_bytes": status.size_bytes,
+            }));
+        }
+        Ok(json!({ "account": self.view(&account).await?, "mailboxes": mailboxes }))
+    }
+
+    async fn account_password(&self, address: &str, secrets: SecretsText) -> Answer {
+        let account = self.find(address).await?;
+        self.store.account_secrets(account.id, secrets.into_secrets()?).await.map_err(|error| told(&error))?;
+        self.forget(account.id);
+        Ok(json!({ "address": account.address, "password": "changed" }))
+    }
+
+    async fn account_suspend(&self, address: &str, suspended: bool) -> Answer {
+        let account = self.find(address).await?;
+        self.store.account_suspend(account.id, suspended).await.map_err(|error| told(&error))?;
+        self.forget(account.id);
+        Ok(json!({ "address": account.address, "suspended": suspended }))
+    }
+
+    async fn account_remove(&self, address: &str, yes: bool) -> Answer {
+        let account = self.find(address).await?;
+        let (used_bytes, messages) = self.store.account_usage(account.id).await.map_err(|error| told(&error))?;
+        if !yes {
+            return Ok(json!({ "would": format!("remove the account {} with its {messages} messages ({used_bytes} octets)", account.address) }));
+        }
+        self.store.account_remove(account.id, unix_now()).await.map_err(|error| told(&error))?;
+        self.forget(account.id);
+        Ok(json!({ "address": account.address, "removed": true, "messages": messages }))
+    }
+
+    fn forget(&self, account: AccountId) {
+        if let Some(server) = &self.server {
+            server.auth.forget(account);
+        }
+    }
+
+    // ---- aliases ----
+
+    async fn alias_add(&self, address: &str, targets: Vec<String>) -> Answer {
+        self.may_add(address).await?;
+        for target in &targets {
+            check_address(target)?;
+            if store::normalise(target) == store::normalise(address) {
+                return Err(format!("{address} would lead to itself"));
+            }
+        }
+        let alias = Alias { address: store::normalise(address), targets };
+        self.store.alias_add(alias.clone()).await.map_err(|error| told(&error))?;
+        Ok(json!({ "alias": AliasView::from(&alias) }))
+    }
+
+    async fn alias_list(&self) -> Answer {
+        let list = self.store.alias_list().await.map_err(|error| told(&error))?;
+        let list: Vec<AliasView> = list.iter().map(|alias| AliasView::from(alias.as_ref())).collect();
+        Ok(json!({ "aliases": list }))
+    }
+
+    async fn alias_remove(&self, address: &str, yes: bool) -> Answer {
+        let found = self.store.alias(address).await.map_err(|error| told(&error))?;
+        let alias = found.ok_or_else(|| format!("there is no alias {address}"))?;
+        if !yes {
+            return Ok(json!({ "would": format!("remove the alias {} -> {}", alias.address, alias.targets.join(", ")) }));
+        }
+        self.store.alias_remove(address).await.map_err(|error| told(&error))?;
+        Ok(json!({ "address": alias.address, "removed": true }))
+    }
+
+    // ---- the queue ----
+
+    async fn queue_entries(&self) -> Result<Vec<QueueEntry>, String> {
+        let mut list = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.store.queue_list(after, PAGE).await.map_err(|error| told(&error))?;
+            let full = page.len() == PAGE;
+            after = page.last().map(|entry| entry.id);
+            list.extend(page);
+            if !full {
+                return Ok(list);
+            }
+        }
+    }
+
+    async fn queue_list(&self) -> Answer {
+        let entries: Vec<QueueView> = self.queue_entries().await?.iter().map(QueueView::from).collect();
+        let bad = self.store.queue_bad().await.map_err(|error| told(&error))?;
+        let bad: Vec<SetAsideView> = bad.into_iter().map(|row| SetAsideView { id: row.id.0, reason: row.reason }).collect();
+        if bad.is_empty() {
+            return Ok(json!({ "entries": entries }));
+        }
+        Ok(json!({ "entries": entries, "set_aside": bad }))
+    }
+
+    async fn queue_show(&self, id: u64) -> Answer {
+        let entry = self.store.queue_entry(QueueId(id)).await.map_err(|error| told(&error))?;
+        let entry = entry.ok_or_else(|| format!("there is no queue entry {id}"))?;
+        Ok(json!({ "entry": QueueView::from(&entry) }))
+    }
+
+    async fn queue(&self, deed: QueueDeed, which: Which, yes: bool) -> Answer {
+        let ids = match which {
+            Which::Ids(ids) => ids,
+            Which::All => self.queue_entries().await?.iter().map(|entry| entry.id.0).collect(),
+        };
+        if deed == QueueDeed::Drop && !yes {
+            return self.would_drop(&ids).await;
+        }
+        let act = match deed {
+            QueueDeed::Retry => QueueAct::Retry { now_secs: unix_now() },
+            QueueDeed::Hold => QueueAct::Hold,
+            QueueDeed::Release => QueueAct::Release { now_secs: unix_now() },
+            QueueDeed::Drop => QueueAct::Drop,
+        };
+        let mut done = Vec::new();
+        let mut refused = Vec::new();
+        for id in ids {
+            match self.store.queue_act(QueueId(id), act).await {
+                Ok(()) => done.push(id),
+                Err(StoreError::NotFound) => refused.push(json!({ "id": id, "why": "there is no such queue entry" })),
+                Err(StoreError::LeaseLost) => refused.push(json!({ "id": id, "why": "it is being sent at this moment; try again" })),
+                Err(error) => refused.push(json!({ "id": id, "why": told(&error) })),
+            }
+        }
+        Ok(json!({ "done": done, "refused": refused }))
+    }
+
+    async fn would_drop(&self, ids: &[u64]) -> Answer {
+        let mut lines = Vec::new();
+        for id in ids {
+            let entry = self.store.queue_entry(QueueId(*id)).await.map_err(|error| told(&error))?;
+            let entry = entry.ok_or_else(|| format!("there is no queue entry {id}"))?;
+            let to: Vec<&str> = entry.message.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
+            lines.push(format!("{id} from <{}> to {}", entry.message.reverse_path, to.join(", ")));
+        }
+        Ok(json!({ "would": format!("drop {} queue entries, without a bounce: {}", lines.len(), lines.join("; ")) }))
+    }
+
+    // ---- undo, check ----
+
+    async fn undo_list(&self, address: &str, limit: usize) -> Answer {
+        let account = self.find(address).await?;
+        let list = self.store.undo_list(account.id, limit).await.map_err(|error| told(&error))?;
+        let list: Vec<UndoView> = list.into_iter().map(UndoView::from).collect();
+        Ok(json!({ "entries": list }))
+    }
+
+    async fn undo_restore(&self, address: &str, which: Which) -> Answer {
+        let account = self.find(address).await?;
+        let emails: Vec<EmailId> = match which {
+            Which::Ids(ids) => ids.into_iter().map(EmailId).collect(),
+            Which::All => {
+                let all = self.store.undo_list(account.id, usize::MAX).await.map_err(|error| told(&error))?;
+                all.into_iter().map(|row| row.email).collect()
+            }
+        };
+        let back = self.store.undo_restore(account.id, &emails, unix_now()).await.map_err(|error| told(&error))?;
+        let mailboxes = self.store.mailboxes(account.id).await.map_err(|error| told(&error))?;
+        let restored: Vec<Value> = back
+            .iter()
+            .map(|(email, mailbox, uid)| {
+                let name = mailboxes.iter().find(|known| known.id == *mailbox).map(|known| known.name.as_str());
+                json!({ "email": email.0, "mailbox": name, "uid": uid.0 })
+            })
+            .collect();
+        Ok(json!({ "restored": restored }))
+    }
+
+    async fn check(&self) -> Answer {
+        let defects = self.store.check().await.map_err(|error| told(&error))?;
+        let defects: Vec<DefectView> = defects.into_iter().map(DefectView::from).collect();
+        Ok(json!({ "sound": defects.is_empty(), "defects": defects }))
+    }
+}
+
+/// `local@domain` with something on both sides and nothing that cannot be there.
+pub(crate) fn check_address(address: &str) -> Result<(), String> {
+    let bad = || Err(format!("\"{address}\" is not an address"));
+    let Some((local, domain)) = address.rsplit_once('@') else { return bad() };
+    let strange = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '@' | '<' | '>' | '"' | '(' | ')' | ',' | ';' | ':' | '\\' | '[' | ']');
+    if local.is_empty() || local.len() > 64 || local.contains(strange) || local.starts_with('.') || local.ends_with('.') || local.contains("..") {
+        return bad();
+    }
+    let label_is_good = |label: &str| {
+        !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+    };
+    if domain.len() > 253 || !domain.split('.').all(label_is_good) { bad() } else { Ok(()) }
+}
+
+/// The same, for an address of ours: in a served domain, and without `+`, which parts the detail.
+pub(crate) fn check_account_address(address: &str, domains: &[String]) -> Result<(), String> {
+    check_address(address)?;
+    let normal = store::normalise(address);
+    let (local, domain) = normal.rsplit_once('@').unwrap_or((normal.as_str(), ""));
+    if local.contains('+') {
+        return Err(format!("{address}: mail for name+detail goes to name, so a + cannot be part of the name"));
+    }
+    if !domains.iter().any(|known| known.eq_ignore_ascii_case(domain)) {
+        return Err(format!("{address}: {domain} is not among the served domains ({})", domains.join(", ")));
+    }
+    Ok(())
+}
+
+/// The store's trouble in plain words.
+pub(crate) fn told(error: &StoreError) -> String {
+    match error {
+        StoreError::NotFound => "there is no such thing".into(),
+        StoreError::Exists => "it exists already".into(),
+        StoreError::OverQuota => "the account's quota is used up".into(),
+        StoreError::NoSpace => "there is too little free space on the disk".into(),
+        StoreError::Invalid(why) => (*why).into(),
+        StoreError::LeaseLost => "it is being sent at this moment; try again".into(),
+        StoreError::Locked(what) => what.clone(),
+        StoreError::Damaged(what) => format!("stored data is damaged: {what}"),
+        StoreError::Io(what) => format!("input or output failed: {what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in ["ann@here.test", "a.b-c_d@x.org", "j\u{fc}rgen@example.org", "o'neil+x@a.b"] {
+            assert_eq!(check_address(good), Ok(()), "{good}");
+        }
+        for bad in ["ann", "@a.org", "ann@", "a b@c.org", "a@b@c.org", "a@-b.org", ".a@b.org", "a..b@c.org", "a@b..c", "<a@b.org>"] {
+            assert!(check_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn requests_keep_their_names() {
+        let text = serde_json::to_string(&Request::AccountSuspend { address: "a@b.c".into(), suspended: true }).unwrap();
+        assert_eq!(text, r#"{"act":"account-suspend","address":"a@b.c","suspended":true}"#);
+        let back: Request = serde_json::from_str(r#"{"act":"queue","deed":"hold","which":{"ids":[3]},"yes":false}"#).unwrap();
+        assert!(matches!(back, Request::Queue { deed: QueueDeed::Hold, which: Which::Ids(ids), yes: false } if ids == [3]));
+    }
+}

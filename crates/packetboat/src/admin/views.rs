@@ -1,0 +1,201 @@
+//! What the acts show, as JSON: the field names are an interface (`docs/cli.md`), so they change only by addition.
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use store::{Alias, Defect, QueueEntry, RecipientState, ScramVerifier, Secrets, Undoable};
+
+/// An account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AccountView {
+    pub(crate) id: u32,
+    pub(crate) address: String,
+    pub(crate) suspended: bool,
+    /// `null` is unlimited.
+    pub(crate) quota_bytes: Option<u64>,
+    pub(crate) used_bytes: u64,
+    pub(crate) messages: u64,
+    pub(crate) created_secs: i64,
+}
+
+/// An alias.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AliasView {
+    pub(crate) address: String,
+    pub(crate) targets: Vec<String>,
+}
+
+impl From<&Alias> for AliasView {
+    fn from(alias: &Alias) -> AliasView {
+        AliasView { address: alias.address.clone(), targets: alias.targets.clone() }
+    }
+}
+
+/// A queued message for one destination.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct QueueView {
+    pub(crate) id: u64,
+    pub(crate) destination: String,
+    pub(crate) from: String,
+    pub(crate) recipients: Vec<RecipientView>,
+    pub(crate) message_id: Option<String>,
+    pub(crate) size_bytes: u32,
+    pub(crate) attempts: u32,
+    pub(crate) held: bool,
+    pub(crate) created_secs: i64,
+    pub(crate) next_secs: i64,
+    pub(crate) expires_secs: i64,
+}
+
+/// Where one of its recipients stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RecipientView {
+    pub(crate) address: String,
+    /// `waiting`, `delivered`, `failed` or `dropped`.
+    pub(crate) state: String,
+    pub(crate) last_reply: String,
+}
+
+impl From<&QueueEntry> for QueueView {
+    fn from(entry: &QueueEntry) -> QueueView {
+        let recipients = entry.message.recipients.iter().map(|recipient| RecipientView {
+            address: recipient.address.clone(),
+            state: match recipient.state {
+                RecipientState::Waiting => "waiting",
+                RecipientState::Delivered => "delivered",
+                RecipientState::Failed => "failed",
+                RecipientState::Dropped => "dropped",
+            }
+            .into(),
+            last_reply: recipient.last_reply.clone(),
+        });
+        QueueView {
+            id: entry.id.0,
+            destination: entry.message.destination.to_string(),
+            from: entry.message.reverse_path.clone(),
+            recipients: recipients.collect(),
+            message_id: entry.message_id.as_ref().map(ToString::to_string),
+            size_bytes: entry.size_bytes,
+            attempts: entry.attempts,
+            held: entry.held,
+            created_secs: entry.created_secs,
+            next_secs: entry.next_secs,
+            expires_secs: entry.message.expires_secs,
+        }
+    }
+}
+
+/// A queue row that could not be read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SetAsideView {
+    pub(crate) id: u64,
+    pub(crate) reason: String,
+}
+
+/// An expunged message that can be brought back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct UndoView {
+    pub(crate) email: u64,
+    pub(crate) mailbox: String,
+    pub(crate) expunged_secs: i64,
+    pub(crate) size_bytes: u32,
+    pub(crate) subject: String,
+    pub(crate) from: String,
+}
+
+impl From<Undoable> for UndoView {
+    fn from(row: Undoable) -> UndoView {
+        UndoView {
+            email: row.email.0,
+            mailbox: row.mailbox_name.to_string(),
+            expunged_secs: row.expunged_secs,
+            size_bytes: row.size_bytes,
+            subject: row.subject,
+            from: row.from,
+        }
+    }
+}
+
+/// A broken invariant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DefectView {
+    pub(crate) place: String,
+    pub(crate) what: String,
+}
+
+impl From<Defect> for DefectView {
+    fn from(defect: Defect) -> DefectView {
+        DefectView { place: defect.place, what: defect.what }
+    }
+}
+
+/// Password verifiers on their way through the control socket.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct SecretsText {
+    argon2: String,
+    scram: Option<ScramText>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct ScramText {
+    salt: String,
+    iterations: u32,
+    stored_key: String,
+    server_key: String,
+}
+
+impl std::fmt::Debug for SecretsText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretsText")
+    }
+}
+
+impl From<Secrets> for SecretsText {
+    fn from(secrets: Secrets) -> SecretsText {
+        let scram = secrets.scram.map(|verifier| ScramText {
+            salt: BASE64.encode(&verifier.salt),
+            iterations: verifier.iterations,
+            stored_key: BASE64.encode(&verifier.stored_key),
+            server_key: BASE64.encode(&verifier.server_key),
+        });
+        SecretsText { argon2: secrets.argon2, scram }
+    }
+}
+
+impl SecretsText {
+    /// Back to the store's form.
+    pub(crate) fn into_secrets(self) -> Result<Secrets, String> {
+        let key = |text: &str| -> Option<[u8; 32]> { BASE64.decode(text.as_bytes()).ok()?.try_into().ok() };
+        let scram = match self.scram {
+            None => None,
+            Some(text) => {
+                let verifier = || {
+                    Some(ScramVerifier {
+                        salt: BASE64.decode(text.salt.as_bytes()).ok()?,
+                        iterations: text.iterations,
+                        stored_key: key(&text.stored_key)?,
+                        server_key: key(&text.server_key)?,
+                    })
+                };
+                Some(verifier().ok_or("the SCRAM verifier is malformed")?)
+            }
+        };
+        Ok(Secrets { argon2: self.argon2, scram })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn verifiers_survive_the_socket_and_are_not_shown() {
+        let scram = ScramVerifier { salt: vec![1, 2, 3], iterations: 100_000, stored_key: [7; 32], server_key: [9; 32] };
+        let secrets = Secrets { argon2: "$argon2id$x".into(), scram: Some(scram) };
+        let text = SecretsText::from(secrets.clone());
+        assert_eq!(format!("{text:?}"), "SecretsText");
+        let wire = serde_json::to_string(&text).unwrap();
+        let back: SecretsText = serde_json::from_str(&wire).unwrap();
+        assert_eq!(back.into_secrets().unwrap(), secrets);
+    }
+}

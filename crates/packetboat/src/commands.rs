@@ -1,0 +1,161 @@
+//! The operator's commands: from the command line to an act and back to words (or JSON) and an exit code.
+//!
+//! While the server runs they go through its control socket, else this process opens the store itself.
+//! Must not know: what the acts do (that is `admin`).
+
+mod bulk;
+mod passwords;
+mod words;
+
+use crate::admin::views::SecretsText;
+use crate::admin::{AccountWanted, Admin, QueueDeed, Request, Which, check_account_address, told};
+use crate::cli::{AccountCommand, AliasCommand, Command, QueueCommand, UndoCommand, WhichArgs};
+use crate::config::Config;
+use crate::control::Client;
+use serde_json::{Value, json};
+use store::Store;
+
+/// Who does the acts.
+pub(crate) enum Doer {
+    /// The running server.
+    Server(Client),
+    /// This process; the store is ours while we hold it.
+    Here(Box<Admin>, Store),
+}
+
+impl Doer {
+    /// The server if it runs, else the store itself.
+    pub(crate) async fn of(config: &Config) -> Result<Doer, String> {
+        let socket = || format!("{}/control.sock", config.data_dir.display());
+        if let Some(client) = Client::connect(&config.data_dir).await.map_err(|error| format!("{}: {error}", socket()))? {
+            return Ok(Doer::Server(client));
+        }
+        let store = Store::open(config.store()).await.map_err(|error| told(&error))?;
+        Ok(Doer::Here(Box::new(Admin::new(store.clone(), config.domains.clone(), None)), store))
+    }
+
+    /// Does one act.
+    pub(crate) async fn perform(&mut self, request: Request) -> Result<Value, String> {
+        match self {
+            Doer::Server(client) => client.ask(&request).await,
+            Doer::Here(admin, _) => admin.perform(request).await,
+        }
+    }
+
+    async fn close(self) -> Result<(), String> {
+        match self {
+            Doer::Server(_) => Ok(()),
+            Doer::Here(admin, store) => {
+                drop(admin);
+                store.close().await.map_err(|error| told(&error))
+            }
+        }
+    }
+}
+
+/// Runs an operator's command; the exit code.
+pub(crate) async fn run(config: &Config, command: Command, json: bool) -> u8 {
+    let outcome = perform(config, &command).await;
+    match outcome {
+        Ok(value) => {
+            if json {
+                println!("{value}");
+            } else {
+                print!("{}", words::of(&command, &value));
+            }
+            words::exit_code(&value)
+        }
+        Err(why) => fail(&why, json),
+    }
+}
+
+/// Tells why a command failed; the exit code.
+pub(crate) fn fail(why: &str, json: bool) -> u8 {
+    if json {
+        println!("{}", json!({ "error": why }));
+    } else {
+        eprintln!("packetboat: {why}");
+    }
+    1
+}
+
+async fn perform(config: &Config, command: &Command) -> Result<Value, String> {
+    if let Command::Rebuild { yes } = command {
+        return rebuild(config, *yes).await;
+    }
+    if let Command::Account(AccountCommand::Add { csv: Some(file), quota, .. }) = command {
+        let rows = bulk::read(file, &config.domains)?;
+        let mut doer = Doer::of(config).await?;
+        let outcome = bulk::add(&mut doer, rows, *quota).await;
+        doer.close().await?;
+        return outcome;
+    }
+    let request = request(config, command)?;
+    let mut doer = Doer::of(config).await?;
+    let outcome = doer.perform(request).await;
+    doer.close().await?;
+    outcome
+}
+
+fn which(args: &WhichArgs) -> Which {
+    if args.all { Which::All } else { Which::Ids(args.ids.clone()) }
+}
+
+fn request(config: &Config, command: &Command) -> Result<Request, String> {
+    Ok(match command {
+        Command::Account(account) => account_request(config, account)?,
+        Command::Alias(AliasCommand::Add { address, targets }) => Request::AliasAdd { address: address.clone(), targets: targets.clone() },
+        Command::Alias(AliasCommand::List) => Request::AliasList,
+        Command::Alias(AliasCommand::Remove { address, yes }) => Request::AliasRemove { address: address.clone(), yes: *yes },
+        Command::Queue(QueueCommand::List) => Request::QueueList,
+        Command::Queue(QueueCommand::Show { id }) => Request::QueueShow { id: *id },
+        Command::Queue(QueueCommand::Retry(args)) => Request::Queue { deed: QueueDeed::Retry, which: which(args), yes: true },
+        Command::Queue(QueueCommand::Hold(args)) => Request::Queue { deed: QueueDeed::Hold, which: which(args), yes: true },
+        Command::Queue(QueueCommand::Release(args)) => Request::Queue { deed: QueueDeed::Release, which: which(args), yes: true },
+        Command::Queue(QueueCommand::Drop { which: args, yes }) => Request::Queue { deed: QueueDeed::Drop, which: which(args), yes: *yes },
+        Command::Undo(UndoCommand::List { address, limit }) => Request::UndoList { address: address.clone(), limit: *limit },
+        Command::Undo(UndoCommand::Restore { address, which: args }) => Request::UndoRestore { address: address.clone(), emails: which(args) },
+        Command::Check => Request::Check,
+        Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config => return Err("not an act".into()),
+    })
+}
+
+fn account_request(config: &Config, command: &AccountCommand) -> Result<Request, String> {
+    Ok(match command {
+        AccountCommand::Add { address, quota, password_stdin, .. } => {
+            let address = address.clone().unwrap_or_default();
+            check_account_address(&address, &config.domains)?;
+            let secrets = new_secrets(&address, *password_stdin)?;
+            Request::AccountAdd { accounts: vec![AccountWanted { address, secrets, quota_bytes: *quota }] }
+        }
+        AccountCommand::List => Request::AccountList,
+        AccountCommand::Show { address } => Request::AccountShow { address: address.clone() },
+        AccountCommand::Password { address, password_stdin } => {
+            Request::AccountPassword { address: address.clone(), secrets: new_secrets(address, *password_stdin)? }
+        }
+        AccountCommand::Suspend { address } => Request::AccountSuspend { address: address.clone(), suspended: true },
+        AccountCommand::Resume { address } => Request::AccountSuspend { address: address.clone(), suspended: false },
+        AccountCommand::Remove { address, yes } => Request::AccountRemove { address: address.clone(), yes: *yes },
+    })
+}
+
+fn new_secrets(address: &str, from_stdin: bool) -> Result<SecretsText, String> {
+    let password = if from_stdin { passwords::from_stdin()? } else { passwords::from_prompt(address)? };
+    server::auth::secrets(password.as_bytes(), None).map(SecretsText::from)
+}
+
+async fn rebuild(config: &Config, yes: bool) -> Result<Value, String> {
+    let place = config.data_dir.display();
+    if !config.data_dir.is_dir() {
+        return Err(format!("{place}: there is no store"));
+    }
+    if Client::connect(&config.data_dir).await.is_ok_and(|client| client.is_some()) {
+        return Err("the server runs on this store; stop it first".into());
+    }
+    if !yes {
+        return Ok(json!({ "would": format!("make the index of {place} anew, from its newest good snapshot and the stored messages") }));
+    }
+    let rebuilt = Store::rebuild(config.store()).await.map_err(|error| told(&error))?;
+    let skipped: Vec<crate::admin::views::DefectView> = rebuilt.skipped.into_iter().map(Into::into).collect();
+    Ok(json!({ "accounts": rebuilt.accounts, "messages": rebuilt.messages, "snapshot_used": rebuilt.snapshot_used, "skipped": skipped }))
+}

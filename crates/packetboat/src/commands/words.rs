@@ -1,0 +1,263 @@
+//! Answers in words: tables and sentences for people, made from the same JSON that `--json` prints.
+
+use crate::admin::views::{AccountView, AliasView, DefectView, QueueView, SetAsideView, UndoView};
+use crate::cli::{AccountCommand, Command};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// 1 when something was refused or a defect was found.
+pub(super) fn exit_code(value: &Value) -> u8 {
+    let unsound = value.get("sound") == Some(&Value::Bool(false));
+    let refused = value.get("refused").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    u8::from(unsound || refused)
+}
+
+fn list<T: DeserializeOwned>(value: &Value, name: &str) -> Vec<T> {
+    value.get(name).cloned().and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default()
+}
+
+/// What to print.
+pub(super) fn of(command: &Command, value: &Value) -> String {
+    if let Some(would) = value.get("would").and_then(Value::as_str) {
+        return format!("would {would}\nNothing is changed. To do it, give --yes.\n");
+    }
+    match command {
+        Command::Account(account) => account_words(account, value),
+        Command::Alias(_) => alias_words(value),
+        Command::Queue(_) => queue_words(value),
+        Command::Undo(_) => undo_words(value),
+        Command::Check => check_words(value),
+        Command::Rebuild { .. } => rebuild_words(value),
+        Command::Try(_) | Command::Serve | Command::Config => String::new(),
+    }
+}
+
+fn account_words(command: &AccountCommand, value: &Value) -> String {
+    let address = value.get("address").and_then(Value::as_str).unwrap_or_default();
+    match command {
+        AccountCommand::Add { csv, .. } => added_words(csv.is_some(), value),
+        AccountCommand::List => {
+            let accounts: Vec<AccountView> = list(value, "accounts");
+            let rows = accounts.iter().map(|account| {
+                let state = if account.suspended { "suspended" } else { "" };
+                vec![account.address.clone(), account.messages.to_string(), octets(account.used_bytes), quota(account.quota_bytes), state.into()]
+            });
+            table(&["ADDRESS", "MESSAGES", "USED", "QUOTA", ""], rows)
+        }
+        AccountCommand::Show { .. } => show_words(value),
+        AccountCommand::Password { .. } => format!("{address}: new password; its sessions are ended\n"),
+        AccountCommand::Suspend { .. } => format!("{address}: suspended; its sessions are ended, mail is still accepted\n"),
+        AccountCommand::Resume { .. } => format!("{address}: may sign in again\n"),
+        AccountCommand::Remove { .. } => format!("{address}: removed\n"),
+    }
+}
+
+fn added_words(many: bool, value: &Value) -> String {
+    let mut out = String::new();
+    let added = value.get("added").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    match added {
+        [one] if !many => {
+            let _ = writeln!(out, "{}: made", one.as_str().unwrap_or_default());
+        }
+        _ if many => {
+            let _ = writeln!(out, "{} accounts made", added.len());
+        }
+        _ => {}
+    }
+    out + &refused_words(value, "address")
+}
+
+fn refused_words(value: &Value, key: &str) -> String {
+    let refused = value.get("refused").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text = |row: &Value, name: &str| match row.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    refused.iter().fold(String::new(), |mut out, row| {
+        let _ = writeln!(out, "{}: refused: {}", text(row, key), text(row, "why"));
+        out
+    })
+}
+
+fn show_words(value: &Value) -> String {
+    let Some(account) = value.get("account").cloned().and_then(|account| serde_json::from_value::<AccountView>(account).ok()) else {
+        return String::new();
+    };
+    let mut out = format!(
+        "{}{}\nmade {}, {} messages, {} of {}\n\n",
+        account.address,
+        if account.suspended { " (suspended)" } else { "" },
+        when(account.created_secs),
+        account.messages,
+        octets(account.used_bytes),
+        quota(account.quota_bytes),
+    );
+    let mailboxes: Vec<Value> = list(value, "mailboxes");
+    let number = |row: &Value, name: &str| row.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let rows = mailboxes.iter().map(|row| {
+        let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
+        vec![name.into(), number(row, "messages").to_string(), number(row, "unseen").to_string(), octets(number(row, "size_bytes"))]
+    });
+    out.push_str(&table(&["MAILBOX", "MESSAGES", "UNSEEN", "SIZE"], rows));
+    out
+}
+
+fn alias_words(value: &Value) -> String {
+    if let Some(alias) = value.get("alias").cloned().and_then(|alias| serde_json::from_value::<AliasView>(alias).ok()) {
+        return format!("{} -> {}\n", alias.address, alias.targets.join(", "));
+    }
+    if let Some(address) = value.get("address").and_then(Value::as_str) {
+        return format!("{address}: removed\n");
+    }
+    let aliases: Vec<AliasView> = list(value, "aliases");
+    table(&["ALIAS", "LEADS TO"], aliases.iter().map(|alias| vec![alias.address.clone(), alias.targets.join(", ")]))
+}
+
+fn queue_words(value: &Value) -> String {
+    if let Some(entry) = value.get("entry").cloned().and_then(|entry| serde_json::from_value::<QueueView>(entry).ok()) {
+        return entry_words(&entry);
+    }
+    if let Some(done) = value.get("done").and_then(Value::as_array) {
+        return format!("{} done\n{}", done.len(), refused_words(value, "id"));
+    }
+    let entries: Vec<QueueView> = list(value, "entries");
+    let aside: Vec<SetAsideView> = list(value, "set_aside");
+    if entries.is_empty() && aside.is_empty() {
+        return "the queue is empty\n".into();
+    }
+    let rows = entries.iter().map(|entry| {
+        let to: Vec<&str> = entry.recipients.iter().filter(|recipient| recipient.state == "waiting").map(|recipient| recipient.address.as_str()).collect();
+        let next = if entry.held { "held".into() } else { when(entry.next_secs) };
+        let reply = entry.recipients.iter().map(|recipient| recipient.last_reply.as_str()).find(|reply| !reply.is_empty()).unwrap_or_default();
+        vec![entry.id.to_string(), format!("<{}>", entry.from), to.join(", "), entry.attempts.to_string(), next, reply.into()]
+    });
+    let mut out = table(&["ID", "FROM", "TO", "TRIED", "NEXT", "LAST REPLY"], rows);
+    for row in aside {
+        let _ = writeln!(out, "{}: set aside: {}", row.id, row.reason);
+    }
+    out
+}
+
+fn entry_words(entry: &QueueView) -> String {
+    let mut out = format!(
+        "queue entry {} for {}\nfrom <{}>, Message-ID {}, {}\naccepted {}, tried {} times, next {}, given up {}\n\n",
+        entry.id,
+        entry.destination,
+        entry.from,
+        entry.message_id.as_deref().unwrap_or("(none)"),
+        octets(u64::from(entry.size_bytes)),
+        when(entry.created_secs),
+        entry.attempts,
+        if entry.held { "not until released (held)".into() } else { when(entry.next_secs) },
+        when(entry.expires_secs),
+    );
+    let rows = entry.recipients.iter().map(|recipient| vec![recipient.address.clone(), recipient.state.clone(), recipient.last_reply.clone()]);
+    out.push_str(&table(&["RECIPIENT", "STATE", "LAST REPLY"], rows));
+    out
+}
+
+fn undo_words(value: &Value) -> String {
+    if let Some(restored) = value.get("restored").and_then(Value::as_array) {
+        return format!("{} messages brought back\n", restored.len());
+    }
+    let rows: Vec<UndoView> = list(value, "entries");
+    if rows.is_empty() {
+        return "nothing to bring back\n".into();
+    }
+    let rows = rows.iter().map(|row| {
+        vec![row.email.to_string(), when(row.expunged_secs), row.mailbox.clone(), octets(u64::from(row.size_bytes)), row.from.clone(), row.subject.clone()]
+    });
+    table(&["ID", "EXPUNGED", "MAILBOX", "SIZE", "FROM", "SUBJECT"], rows)
+}
+
+fn check_words(value: &Value) -> String {
+    let defects: Vec<DefectView> = list(value, "defects");
+    if defects.is_empty() {
+        return "the store is sound\n".into();
+    }
+    let mut out = String::new();
+    for defect in &defects {
+        let _ = writeln!(out, "{}: {}", defect.place, defect.what);
+    }
+    let _ = writeln!(out, "{} defects", defects.len());
+    out
+}
+
+fn rebuild_words(value: &Value) -> String {
+    let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let from = if value.get("snapshot_used") == Some(&Value::Bool(true)) { "from the newest good snapshot" } else { "without a snapshot" };
+    let mut out = format!("the index is made anew {from}: {} accounts, {} messages\n", number("accounts"), number("messages"));
+    for defect in list::<DefectView>(value, "skipped") {
+        let _ = writeln!(out, "skipped: {}: {}", defect.place, defect.what);
+    }
+    out
+}
+
+/// Octets, readable.
+fn octets(count: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut whole = count;
+    let mut unit = "B";
+    let mut tenth = 0;
+    for name in UNITS {
+        if whole < 1000 {
+            break;
+        }
+        tenth = whole % 1000 / 100;
+        whole /= 1000;
+        unit = name;
+    }
+    format!("{whole}.{tenth} {unit}")
+}
+
+fn quota(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "unlimited".into(), octets)
+}
+
+/// `2026-11-23 00:26:45Z`.
+fn when(secs: i64) -> String {
+    message::date::format_rfc_3339(secs).replacen('T', " ", 1)
+}
+
+/// Columns as wide as they need; control characters of foreign text made harmless.
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let harmless = |text: String| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let rows: Vec<Vec<String>> = std::iter::once(head.iter().map(ToString::to_string).collect())
+        .chain(rows.map(|row| row.into_iter().map(harmless).collect()))
+        .collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(octets(999), "999 B");
+        assert_eq!(octets(1_250), "1.2 kB");
+        assert_eq!(octets(52_428_800), "52.4 MB");
+    }
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        let shown = table(&["X"], std::iter::once(vec!["a\u{1b}[31mb".to_owned()]));
+        assert_eq!(shown, "X\na [31mb\n");
+    }
+}

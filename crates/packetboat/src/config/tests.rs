@@ -1,0 +1,101 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use super::*;
+
+const GOOD: &str = r#"
+hostname = "Mail.Example.org"
+data_dir = "data"
+domains = ["example.org"]
+[listen]
+smtp = ["127.0.0.1:0", "127.0.0.1:0"]
+lmtp = ["unix:/run/packetboat/lmtp.sock", "[::1]:24"]
+imaps = ["0.0.0.0:993"]
+[tls]
+self_signed = true
+[outbound.relay]
+host = "smtp.example.net"
+tls = "starttls"
+"#;
+
+fn problems(text: &str) -> Vec<(usize, String)> {
+    match parse(text, Path::new("/nowhere")) {
+        Ok(config) => panic!("was taken: {config:?}"),
+        Err(problems) => problems.into_iter().map(|problem| (line_of(text, problem.span.start), problem.message)).collect(),
+    }
+}
+
+#[test]
+fn a_good_file_is_taken_with_its_defaults() {
+    let config = parse(GOOD, Path::new("/etc/packetboat")).unwrap();
+    assert_eq!(config.hostname, "mail.example.org");
+    assert_eq!(config.data_dir, Path::new("/etc/packetboat/data"));
+    assert_eq!(config.listen.len(), 5);
+    assert_eq!(config.undo_days, 30);
+    assert_eq!(config.outbound_port, 25);
+    assert_eq!(config.plaintext, server::context::Plaintext::Never);
+    let relay = config.relay.unwrap();
+    assert_eq!((relay.port, relay.tls), (587, RelayTls::StartTls));
+    assert!(!config.user_given);
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_line() {
+    let text = "hostnam = \"a.org\"\ndata_dir = 5\ndomains = [\"ok.org\",\n  \"not ok\"]\n[listen]\nsmpt = []\nimap = [\"nowhere\"]\n[lisen]\nx = 1\n[auth]\nplaintext = \"nevr\"\n";
+    let told = problems(text);
+    let lines: Vec<usize> = told.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [1, 1, 2, 4, 6, 7, 8, 11], "{told:#?}");
+    let all = told.iter().map(|(_, message)| message.as_str()).collect::<Vec<_>>().join("\n");
+    for wanted in [
+        "`hostname` is missing",
+        "unknown key `hostnam`; did you mean `hostname`?",
+        "wants text in quotes, not a whole number",
+        "\"not ok\" is not a domain name",
+        "unknown key `listen.smpt`; did you mean `listen.smtp`?",
+        "\"nowhere\" is not an address",
+        "unknown table `lisen`; did you mean `listen`?",
+        "did you mean \"never\"?",
+    ] {
+        assert!(all.contains(wanted), "missing {wanted:?} in\n{all}");
+    }
+}
+
+#[test]
+fn a_username_needs_verified_tls_and_a_password() {
+    let told = problems(&format!("{}username = \"me\"\n", GOOD.replace("starttls", "none")));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().any(|(_, message)| message.contains("verified TLS")));
+    assert!(told.iter().any(|(_, message)| message.contains("password_file")));
+}
+
+#[test]
+fn lmtp_elsewhere_than_loopback_is_refused() {
+    let told = problems(&GOOD.replace("[::1]:24", "192.0.2.1:24"));
+    assert_eq!(told.len(), 1);
+    assert!(told.iter().all(|(line, message)| *line == 7 && message.contains("loopback")), "{told:?}");
+}
+
+#[test]
+fn tls_listeners_need_a_certificate() {
+    let told = problems(&GOOD.replace("self_signed = true", ""));
+    assert!(told.iter().any(|(line, message)| *line == 8 && message.contains("needs a certificate")), "{told:?}");
+}
+
+#[test]
+fn the_same_address_twice_is_refused_but_port_0_is_not() {
+    let told = problems(&GOOD.replace("0.0.0.0:993", "[::1]:24"));
+    assert!(told.iter().any(|(_, message)| message.contains("given twice")), "{told:?}");
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line_beside_the_other_problems() {
+    let told = problems("hostname = \"a.org\"\ndata_dir = \n domians = []\n");
+    assert!(told.iter().any(|(line, _)| *line == 2), "{told:?}");
+    assert!(told.iter().any(|(_, message)| message.contains("did you mean `domains`")), "{told:?}");
+}
+
+#[test]
+fn the_example_in_dist_is_a_good_file() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/packetboat.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    parse(&text, dir.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+}

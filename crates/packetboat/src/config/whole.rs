@@ -1,0 +1,107 @@
+//! What no option can check alone: what is missing, what contradicts, what is unsafe together.
+
+use super::options::OPTIONS;
+use super::{Config, Places, Problem, RelayTls, Service};
+use net::listener::ListenAddr;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+
+/// Checks the whole, and fills in what one option takes from another.
+pub(crate) fn check(config: &mut Config, places: &Places, _base: &Path, problems: &mut Vec<Problem>) {
+    missing(places, problems);
+    listeners(config, places, problems);
+    tls(config, places, problems);
+    relay(config, places, problems);
+    config.user_given = places.contains_key("user");
+    if config.free_bytes_tight < config.free_bytes_min {
+        let at = place(places, &["free_bytes_tight", "free_bytes_min"]);
+        if places.contains_key("free_bytes_tight") {
+            problems.push(Problem { span: at, message: "`free_bytes_tight` must not be less than `free_bytes_min`".into() });
+        } else {
+            config.free_bytes_tight = config.free_bytes_min;
+        }
+    }
+}
+
+fn place(places: &Places, names: &[&str]) -> Range<usize> {
+    names.iter().find_map(|name| places.get(*name)).cloned().unwrap_or(0..0)
+}
+
+fn missing(places: &Places, problems: &mut Vec<Problem>) {
+    for block in OPTIONS.iter().filter(|block| block.is_required() && !places.contains_key(block.name)) {
+        problems.push(Problem { span: 0..0, message: format!("`{}` is missing: {} = {}", block.name, block.name, block.example) });
+    }
+}
+
+fn listeners(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
+    let mut seen: HashMap<&ListenAddr, Service> = HashMap::new();
+    for (service, endpoint) in &config.listen {
+        let name = format!("listen.{}", service.name());
+        let span = place(places, &[&name]);
+        let fixed = !matches!(endpoint, ListenAddr::Tcp(address) if address.port() == 0);
+        if fixed && let Some(other) = seen.insert(endpoint, *service) {
+            problems.push(Problem { span: span.clone(), message: format!("{endpoint} is given twice: for {} and for {}", other.name(), service.name()) });
+        }
+        if *service == Service::Lmtp && !endpoint.is_loopback() {
+            let message = format!("lmtp on {endpoint}: LMTP knows no sign-in (RFC 2033), so it listens only on loopback or on a Unix socket");
+            problems.push(Problem { span: span.clone(), message });
+        }
+        if service.is_implicit_tls() && !config.has_tls() && !places.contains_key("tls.certificate") {
+            let message = format!("{} needs a certificate: give `certificate` and `private_key`, or `self_signed = true`, under [tls]", service.name());
+            problems.push(Problem { span, message });
+        }
+    }
+}
+
+fn tls(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
+    let certificate = places.contains_key("tls.certificate");
+    let key = places.contains_key("tls.private_key");
+    let mut problem = |name: &str, message: &str| problems.push(Problem { span: place(places, &[name]), message: message.into() });
+    if certificate && !key {
+        problem("tls.certificate", "`certificate` needs its `private_key`");
+    }
+    if key && !certificate {
+        problem("tls.private_key", "`private_key` needs its `certificate`");
+    }
+    if config.self_signed && (certificate || key) {
+        problem("tls.self_signed", "`self_signed` and `certificate` exclude each other");
+    }
+    if let (Some(certificate), Some(private_key), false) = (&config.certificate, &config.private_key, config.self_signed)
+        && let Err(message) = crate::certificates::check_pair(certificate, private_key)
+    {
+        problem("tls.certificate", &message);
+    }
+    if let Some(file) = &config.ca_file
+        && let Err(message) = crate::certificates::check_authorities(file)
+    {
+        problem("outbound.ca_file", &message);
+    }
+}
+
+fn relay(config: &mut Config, places: &Places, problems: &mut Vec<Problem>) {
+    let table = places.get("outbound.relay").cloned();
+    if table.is_some() && !places.contains_key("outbound.relay.host") {
+        problems.push(Problem { span: table.unwrap_or(0..0), message: "`outbound.relay.host` is missing: the smarthost's name".into() });
+    }
+    let Some(relay) = &mut config.relay else { return };
+    if relay.port == 0 {
+        relay.port = match relay.tls {
+            RelayTls::Tls => 465,
+            RelayTls::StartTls => 587,
+            RelayTls::None => 25,
+        };
+    }
+    let username = places.contains_key("outbound.relay.username");
+    let password = places.contains_key("outbound.relay.password_file");
+    let mut problem = |name: &str, message: &str| problems.push(Problem { span: place(places, &[name]), message: message.into() });
+    if username && relay.tls == RelayTls::None {
+        problem("outbound.relay.username", "a username needs verified TLS: `tls = \"starttls\"` or `tls = \"tls\"`");
+    }
+    if username && !password {
+        problem("outbound.relay.username", "`username` needs a `password_file`");
+    }
+    if password && !username {
+        problem("outbound.relay.password_file", "`password_file` needs a `username`");
+    }
+}

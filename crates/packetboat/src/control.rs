@@ -1,0 +1,163 @@
+//! The control socket: `data_dir/control.sock`, one JSON request a line, one JSON answer a line; never TCP.
+//!
+//! Only root and the owner of the server get an answer (SO_PEERCRED), and the socket (0600) stands in a folder (0700).
+//! An answer is `{"ok": ...}` or `{"error": "..."}`. Must not know: what the acts do.
+
+use crate::admin::{Admin, Request};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+/// The socket's name in the data directory.
+const NAME: &str = "control.sock";
+/// Longest request, octets.
+const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// A socket's path must be shorter than this (`sun_path`); a longer one is reached through its folder's descriptor.
+const PATH_BYTES_MAX: usize = 100;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Reply {
+    Ok(Value),
+    Error(String),
+}
+
+/// A path short enough for a socket, and what keeps it valid.
+fn short_path(data_dir: &Path) -> io::Result<(PathBuf, Option<std::fs::File>)> {
+    let path = data_dir.join(NAME);
+    if path.as_os_str().len() < PATH_BYTES_MAX {
+        return Ok((path, None));
+    }
+    let folder = std::fs::File::open(data_dir)?;
+    Ok((PathBuf::from(format!("/proc/self/fd/{}/{NAME}", folder.as_raw_fd())), Some(folder)))
+}
+
+/// Binds the socket. The store's lock is held by the caller, so a socket that is there is a dead server's.
+pub(crate) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
+    let (path, _folder) = short_path(data_dir)?;
+    match std::fs::remove_file(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Takes the socket away; the server is gone.
+pub(crate) fn unbind(data_dir: &Path) {
+    let _ = std::fs::remove_file(data_dir.join(NAME));
+}
+
+/// Answers requests until the task is dropped.
+pub(crate) async fn serve(listener: UnixListener, admin: Arc<Admin>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let admin = Arc::clone(&admin);
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, &admin).await {
+                        tracing::debug!(%error, "control connection ended");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "control socket");
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+fn is_allowed(stream: &UnixStream) -> io::Result<bool> {
+    let peer = stream.peer_cred()?.uid();
+    Ok(peer == 0 || peer == rustix::process::geteuid().as_raw())
+}
+
+async fn converse(stream: UnixStream, admin: &Arc<Admin>) -> io::Result<()> {
+    if !is_allowed(&stream)? {
+        tracing::warn!("control: a peer that is neither root nor the owner was turned away");
+        return Ok(());
+    }
+    let (reading, mut writing) = stream.into_split();
+    let mut reading = BufReader::new(reading);
+    loop {
+        let mut line = Vec::new();
+        let count = (&mut reading).take(REQUEST_BYTES_MAX).read_until(b'\n', &mut line).await?;
+        if count == 0 || line.last() != Some(&b'\n') {
+            return Ok(());
+        }
+        let reply = match serde_json::from_slice::<Request>(&line) {
+            Err(error) => Reply::Error(format!("the server does not understand this request: {error}")),
+            Ok(request) => {
+                // A task of its own: an act once begun is finished also when the asker goes away, and a panic stays in it.
+                let admin = Arc::clone(admin);
+                let act = tokio::spawn(async move { admin.perform(request).await });
+                match act.await {
+                    Ok(Ok(value)) => Reply::Ok(value),
+                    Ok(Err(why)) => Reply::Error(why),
+                    Err(_) => Reply::Error("the server failed at this; see its log".into()),
+                }
+            }
+        };
+        let mut text = serde_json::to_vec(&reply).map_err(io::Error::other)?;
+        text.push(b'\n');
+        writing.write_all(&text).await?;
+    }
+}
+
+/// A conversation with the running server.
+pub(crate) struct Client {
+    reading: BufReader<tokio::net::unix::OwnedReadHalf>,
+    writing: tokio::net::unix::OwnedWriteHalf,
+}
+
+impl Client {
+    /// Connects; `None` when no server runs on this data directory.
+    ///
+    /// # Errors
+    /// It runs, but does not let us in.
+    pub(crate) async fn connect(data_dir: &Path) -> io::Result<Option<Client>> {
+        let (path, _folder) = match short_path(data_dir) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match UnixStream::connect(&path).await {
+            Ok(stream) => {
+                let (reading, writing) = stream.into_split();
+                Ok(Some(Client { reading: BufReader::new(reading), writing }))
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the server to do one act.
+    ///
+    /// # Errors
+    /// Why not, in plain words.
+    pub(crate) async fn ask(&mut self, request: &Request) -> Result<Value, String> {
+        let lost = |error: io::Error| format!("the server's control socket: {error}");
+        let mut text = serde_json::to_vec(request).map_err(|error| error.to_string())?;
+        text.push(b'\n');
+        self.writing.write_all(&text).await.map_err(lost)?;
+        let mut line = Vec::new();
+        self.reading.read_until(b'\n', &mut line).await.map_err(lost)?;
+        if line.is_empty() {
+            return Err("the server closed its control socket; only root and the owner of the server may use it".into());
+        }
+        match serde_json::from_slice(&line) {
+            Ok(Reply::Ok(value)) => Ok(value),
+            Ok(Reply::Error(why)) => Err(why),
+            Err(error) => Err(format!("the server's answer is not understood: {error}")),
+        }
+    }
+}

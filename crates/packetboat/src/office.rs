@@ -1,0 +1,209 @@
+//! One post office: a store, its faces, its listeners and its queue's hands, put together and taken apart.
+//!
+//! `serve` runs one, `try` two. Invariant: a connection's task can fail or panic alone; after [`Office::close`] every act
+//! that was answered is in the store, which is closed. Must not know: the command line, root.
+
+mod faces;
+
+use crate::admin::{Admin, told};
+use crate::config::{Config, RelayTls, Service};
+use crate::gate::Gate;
+use crate::{certificates, control};
+use net::listener::{ListenAddr, Listener};
+use net::{Resolver, TlsServer};
+use server::auth::Auth;
+use server::context::{Context, Shared, unix_now};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Sessions get so long to say goodbye.
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// The store's care is called this often; it knows itself what is due.
+const CARE_EVERY: Duration = Duration::from_secs(60);
+
+/// A listener and what it is for.
+pub(crate) struct Bound {
+    pub(crate) service: Service,
+    pub(crate) listener: Listener,
+}
+
+/// Binds every listener of a configuration.
+///
+/// # Errors
+/// Every address that could not be bound.
+pub(crate) fn bind(config: &Config) -> Result<Vec<Bound>, Vec<std::io::Error>> {
+    let mut bound = Vec::new();
+    let mut problems = Vec::new();
+    for (service, address) in &config.listen {
+        match Listener::bind(address) {
+            Ok(listener) => bound.push(Bound { service: *service, listener }),
+            Err(error) => problems.push(error),
+        }
+    }
+    if problems.is_empty() { Ok(bound) } else { Err(problems) }
+}
+
+/// What `try` has and a real server has not.
+#[derive(Default)]
+pub(crate) struct Trial {
+    /// The only domains mail may leave for; `None` is everywhere.
+    pub(crate) reachable: Option<Vec<String>>,
+    /// Where the servers of those domains listen.
+    pub(crate) routes: HashMap<String, SocketAddr>,
+}
+
+/// A running post office.
+pub(crate) struct Office {
+    pub(crate) context: Shared,
+    tls: Option<Arc<TlsServer>>,
+    listening: Vec<(Service, ListenAddr)>,
+    stop: watch::Sender<bool>,
+    /// The accept loops; each ends, with its sessions, when `stop` is sent.
+    loops: JoinSet<()>,
+    outbound: tokio::task::JoinHandle<()>,
+    helpers: JoinSet<()>,
+    data_dir: std::path::PathBuf,
+}
+
+impl Office {
+    /// Opens the store and starts everything. `tls`: read already, or by the configuration.
+    ///
+    /// # Errors
+    /// Why not, in plain words.
+    pub(crate) async fn open(config: &Config, bound: Vec<Bound>, tls: Option<Arc<TlsServer>>, trial: Trial) -> Result<Office, String> {
+        let store = Store::open(config.store()).await.map_err(|error| told(&error))?;
+        let tls = match tls {
+            Some(tls) => Some(tls),
+            None => certificates::of(config)?,
+        };
+        let (stop, shutdown) = watch::channel(false);
+        let outbound_settings = outbound_settings(config, trial.routes)?;
+        let context = Arc::new(context(config, store.clone(), shutdown.clone(), trial.reachable));
+        let socket = control::bind(&config.data_dir).map_err(|error| format!("{}/control.sock: {error}", config.data_dir.display()))?;
+        let mut helpers = JoinSet::new();
+        let admin = Arc::new(Admin::new(store.clone(), config.domains.clone(), Some(Arc::clone(&context))));
+        helpers.spawn(control::serve(socket, admin));
+        helpers.spawn(care(store));
+        let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
+        let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
+        let web = web::Web::start(shutdown);
+        let mut loops = JoinSet::new();
+        let mut listening = Vec::new();
+        for Bound { service, listener } in bound {
+            listening.push((service, listener.local()));
+            let faces = faces::Faces { context: Arc::clone(&context), tls: tls.clone(), gate: Arc::clone(&gate), web: web.clone() };
+            loops.spawn(faces.accept(service, listener));
+        }
+        Ok(Office { context, tls, listening, stop, loops, outbound, helpers, data_dir: config.data_dir.clone() })
+    }
+
+    /// Every bound address, with its real port.
+    pub(crate) fn listening(&self) -> &[(Service, ListenAddr)] {
+        &self.listening
+    }
+
+    /// The certificate in use.
+    pub(crate) fn tls(&self) -> Option<&Arc<TlsServer>> {
+        self.tls.as_ref()
+    }
+
+    /// Reads the certificate again; connections keep what they have.
+    pub(crate) fn reload(&self) {
+        match self.tls.as_ref().map(|tls| tls.reload().map(|()| tls.fingerprint())) {
+            None => tracing::info!("reload: no certificate is configured"),
+            Some(Ok(fingerprint)) => tracing::info!(fingerprint, "reload: the certificate is read again"),
+            Some(Err(error)) => tracing::error!(%error, "reload: the old certificate stays"),
+        }
+    }
+
+    /// Lets sessions and the queue finish (bounded by [`DRAIN_MAX`]), then closes the store.
+    pub(crate) async fn close(mut self) -> Result<(), String> {
+        let _ = self.stop.send(true);
+        let all_gone = async {
+            while self.loops.join_next().await.is_some() {}
+            let _ = (&mut self.outbound).await;
+        };
+        if timeout(DRAIN_MAX, all_gone).await.is_err() {
+            tracing::warn!("some connections did not end in time and are cut");
+        }
+        self.outbound.abort();
+        self.loops.shutdown().await;
+        self.helpers.shutdown().await;
+        control::unbind(&self.data_dir);
+        self.context.store.clone().close().await.map_err(|error| told(&error))
+    }
+}
+
+fn context(config: &Config, store: Store, shutdown: watch::Receiver<bool>, reachable: Option<Vec<String>>) -> Context {
+    let sole_domain = match config.domains.as_slice() {
+        [only] => Some(only.clone()),
+        _ => None,
+    };
+    Context {
+        auth: Auth::new(store.clone(), sole_domain),
+        store,
+        hostname: config.hostname.clone(),
+        domains: config.domains.clone(),
+        message_bytes_max: config.message_bytes_max,
+        plaintext: config.plaintext,
+        limits: config.limits,
+        reachable,
+        smtp: server::smtp::Settings::default(),
+        shutdown,
+        imap: server::imap::Memory::default(),
+        pop: Default::default(),
+    }
+}
+
+fn outbound_settings(config: &Config, routes: HashMap<String, SocketAddr>) -> Result<server::outbound::Settings, String> {
+    let resolver = if config.dns_servers.is_empty() { Resolver::system() } else { Resolver::with_servers(config.dns_servers.clone()) };
+    let mut settings = server::outbound::Settings::new(resolver.map_err(|error| format!("DNS: {error}"))?);
+    settings.port = config.outbound_port;
+    settings.routes = routes;
+    settings.relay = config.relay.as_ref().map(|relay| server::outbound::Relay {
+        host: relay.host.clone(),
+        port: relay.port,
+        tls: match relay.tls {
+            RelayTls::None => server::outbound::RelayTls::None,
+            RelayTls::StartTls => server::outbound::RelayTls::Starttls,
+            RelayTls::Tls => server::outbound::RelayTls::Tls,
+        },
+        username: relay.username.clone(),
+        password: relay.password.as_ref().map(|password| password.as_bytes().to_vec().into()),
+        extra_ca: config.ca_file.clone(),
+    });
+    Ok(settings)
+}
+
+async fn care(store: Store) {
+    let mut tick = tokio::time::interval(CARE_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = store.maintain(unix_now()).await {
+            tracing::error!(error = told(&error), "the store's care");
+        }
+    }
+}
+
+/// Makes the data directory (0700) when it is missing, and closes it to others when it is ours.
+pub(crate) fn make_data_dir(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+    let told = |error: std::io::Error| format!("{}: {error}", path.display());
+    if !path.exists() {
+        return std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told);
+    }
+    let facts = std::fs::metadata(path).map_err(told)?;
+    let ours = facts.uid() == rustix::process::geteuid().as_raw();
+    if ours && facts.mode() & 0o077 != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(told)?;
+    }
+    Ok(())
+}

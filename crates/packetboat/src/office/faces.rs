@@ -1,0 +1,130 @@
+//! From a listener to its face: accept, count, TLS where it comes first, a task for each connection.
+//!
+//! Invariant: nothing a connection does stops its loop. Must not know: what the faces do.
+
+use crate::config::Service;
+use crate::gate::{Full, Gate, Pass};
+use net::listener::{Incoming, Listener};
+use net::{Connection, TlsServer};
+use server::context::Shared;
+use server::smtp::Mode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+/// A TLS handshake that comes first takes at most this.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
+
+/// What every accept loop needs.
+#[derive(Clone)]
+pub(super) struct Faces {
+    pub(super) context: Shared,
+    pub(super) tls: Option<Arc<TlsServer>>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) web: web::Web,
+}
+
+impl Faces {
+    /// Accepts until shutdown, then waits for its sessions; dropped, it takes them along.
+    pub(super) async fn accept(self, service: Service, listener: Listener) {
+        let mut sessions = JoinSet::new();
+        let mut shutdown = self.context.shutdown.clone();
+        loop {
+            let incoming = tokio::select! {
+                incoming = listener.accept() => incoming,
+                _ = shutdown.wait_for(|down| *down) => break,
+                Some(ended) = sessions.join_next() => {
+                    report(service, ended);
+                    continue;
+                }
+            };
+            match incoming {
+                Ok(incoming) => match self.gate.enter(incoming.peer()) {
+                    Ok(pass) => {
+                        sessions.spawn(self.clone().serve(service, incoming, pass));
+                    }
+                    Err(full) => {
+                        tracing::warn!(service = service.name(), peer = ?incoming.peer(), ?full, "too many connections");
+                        sessions.spawn(refuse(service, incoming, full));
+                    }
+                },
+                Err(error) => {
+                    tracing::error!(service = service.name(), %error, "the listener failed; no more connections here");
+                    break;
+                }
+            }
+        }
+        drop(listener);
+        while let Some(ended) = sessions.join_next().await {
+            report(service, ended);
+        }
+    }
+
+    async fn serve(self, service: Service, incoming: Incoming, pass: Pass) {
+        if matches!(service, Service::Http | Service::Https) {
+            return self.serve_web(service, incoming, pass).await;
+        }
+        let peer = incoming.peer().clone();
+        let connection = if service.is_implicit_tls() {
+            let Some(tls) = &self.tls else { return };
+            match Connection::server_tls(incoming, tls, HANDSHAKE_MAX).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    tracing::debug!(service = service.name(), ?peer, %error, "TLS handshake");
+                    return;
+                }
+            }
+        } else {
+            Connection::server(incoming, self.tls.clone())
+        };
+        tracing::debug!(service = service.name(), ?peer, "connection");
+        match service {
+            Service::Smtp => server::smtp::serve(self.context, connection, Mode::Mx).await,
+            Service::Submission | Service::Submissions => server::smtp::serve(self.context, connection, Mode::Submission).await,
+            Service::Lmtp => server::smtp::serve(self.context, connection, Mode::Lmtp).await,
+            Service::Imap | Service::Imaps => server::imap::serve(self.context, connection).await,
+            Service::Pop3 | Service::Pop3s => server::pop::serve(self.context, connection, service.is_implicit_tls()).await,
+            Service::Http | Service::Https => {}
+        }
+        drop(pass);
+    }
+
+    async fn serve_web(self, service: Service, incoming: Incoming, pass: Pass) {
+        let Some(stream) = incoming.into_tcp() else { return };
+        if service == Service::Http {
+            return self.web.serve(stream, pass).await;
+        }
+        let Some(tls) = &self.tls else { return };
+        let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+        match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
+            Ok(Ok(stream)) => self.web.serve(stream, pass).await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
+            Err(_) => tracing::debug!("TLS handshake took too long"),
+        }
+    }
+}
+
+/// Says no in the protocol's own words where no TLS comes first.
+async fn refuse(service: Service, incoming: Incoming, full: Full) {
+    let why = match full {
+        Full::Address => "Too many connections from your address",
+        Full::All => "Too many connections",
+    };
+    let words = match service {
+        Service::Smtp | Service::Submission | Service::Lmtp => format!("421 4.7.0 {why}, try again later\r\n"),
+        Service::Imap => format!("* BYE [UNAVAILABLE] {why}, try again later\r\n"),
+        Service::Pop3 => format!("-ERR [SYS/TEMP] {why}, try again later\r\n"),
+        _ => return,
+    };
+    let connection = Connection::server(incoming, None);
+    let _ = tokio::time::timeout(Duration::from_secs(5), connection.say_and_close(words.as_bytes())).await;
+}
+
+fn report(service: Service, ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(service = service.name(), "a connection's task panicked; the others go on");
+    }
+}

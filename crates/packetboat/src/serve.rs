@@ -1,0 +1,170 @@
+//! `packetboat serve`: read the configuration once, bind, give root away, open the office, wait for signals.
+//!
+//! Everything before the runtime happens on one thread, so that giving root away holds for all that come later.
+
+use crate::config::Config;
+use crate::office::{self, Bound, Office, Trial};
+use crate::privileges::{self, User};
+use crate::{certificates, config};
+use net::TlsServer;
+use net::listener::ListenAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What was got ready before the runtime.
+struct Ready {
+    config: Config,
+    bound: Vec<Bound>,
+    tls: Option<Arc<TlsServer>>,
+}
+
+/// Runs a server until it is told to stop; the exit code.
+pub(crate) fn run(file: &Path) -> u8 {
+    let config = match config::load(file) {
+        Ok(config) => config,
+        Err(problems) => return fail(&problems.join("\n")),
+    };
+    let ready = match prepare(config) {
+        Ok(ready) => ready,
+        Err(why) => return fail(&why),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let code = runtime.block_on(async {
+        match serve(ready).await {
+            Ok(()) => 0,
+            Err(why) => fail(&why),
+        }
+    });
+    // A blocking call that hangs (a lookup, a terminal) must not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    code
+}
+
+fn fail(why: &str) -> u8 {
+    for line in why.lines() {
+        eprintln!("packetboat: {line}");
+    }
+    1
+}
+
+fn prepare(config: Config) -> Result<Ready, String> {
+    if config.listen.is_empty() {
+        tracing::warn!("[listen] names no address: nobody can connect");
+    }
+    let bound = office::bind(&config).map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    // A key that only root may read is read while we are root.
+    let tls = if config.certificate.is_some() { certificates::of(&config)? } else { None };
+    match goes_on_as(&config)? {
+        Some(user) => {
+            give_away(&config, &bound, &user)?;
+            privileges::become_user(&user)?;
+            tracing::info!(user = user.name, "goes on as this user");
+        }
+        None => office::make_data_dir(&config.data_dir)?,
+    }
+    Ok(Ready { config, bound, tls })
+}
+
+/// Whom root goes on as.
+fn goes_on_as(config: &Config) -> Result<Option<User>, String> {
+    if !privileges::is_root() {
+        return Ok(None);
+    }
+    match privileges::find(&config.user) {
+        Some(user) if user.uid == 0 => Ok(None),
+        Some(user) => Ok(Some(user)),
+        None if config.user_given => Err(format!("there is no user {}: make one, or name another with `user`", config.user)),
+        None => {
+            tracing::warn!("runs as root: there is no user {}; make one, or name another with `user`", config.user);
+            Ok(None)
+        }
+    }
+}
+
+/// Gives the data directory (when it is new or empty) and the Unix sockets to the user.
+fn give_away(config: &Config, bound: &[Bound], user: &User) -> Result<(), String> {
+    let path = &config.data_dir;
+    let told = |error: std::io::Error| format!("{}: {error}", path.display());
+    office::make_data_dir(path)?;
+    let owner = std::fs::metadata(path).map_err(told)?.uid();
+    if owner != user.uid {
+        if std::fs::read_dir(path).map_err(told)?.next().is_some() {
+            return Err(format!("{} belongs to another user than {}: chown -R {} it, or name its owner with `user`", path.display(), user.name, user.name));
+        }
+        std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)).map_err(told)?;
+    }
+    for Bound { listener, .. } in bound {
+        if let ListenAddr::Unix(socket) = listener.local() {
+            std::os::unix::fs::chown(&socket, Some(user.uid), Some(user.gid)).map_err(|error| format!("{}: {error}", socket.display()))?;
+        }
+    }
+    Ok(())
+}
+
+async fn serve(ready: Ready) -> Result<(), String> {
+    let mut signals = Signals::new()?;
+    let office = Office::open(&ready.config, ready.bound, ready.tls, Trial::default()).await?;
+    for (service, address) in office.listening() {
+        eprintln!("listening {} {address}", service.name());
+    }
+    eprintln!("packetboat ready");
+    while signals.next().await == Told::Reload {
+        office.reload();
+    }
+    tracing::info!("stops: sessions get {} seconds; a second signal stops at once", office::DRAIN_MAX.as_secs());
+    stop(office.close(), &mut signals).await
+}
+
+/// Waits for the end, or for a second signal.
+pub(crate) async fn stop(closing: impl Future<Output = Result<(), String>>, signals: &mut Signals) -> Result<(), String> {
+    tokio::select! {
+        outcome = closing => outcome,
+        () = signals.stop() => {
+            tracing::warn!("stops at once");
+            Ok(())
+        }
+    }
+}
+
+/// What a signal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM, SIGINT.
+    Stop,
+}
+
+/// The signals we hear.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From here on these signals no longer end the process by themselves.
+    pub(crate) fn new() -> Result<Signals, String> {
+        let hear = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+        Ok(Signals { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())?, hang_up: hear(SignalKind::hangup())? })
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::Reload,
+        }
+    }
+
+    /// The next that says stop.
+    pub(crate) async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
