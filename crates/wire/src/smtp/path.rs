@@ -89,7 +89,7 @@ pub fn mailbox(text: &str, utf8: bool) -> Result<Address, NoPath> {
     if !is_domain(domain, true) && !is_literal(domain) {
         return Err(NoPath::Syntax);
     }
-    if !utf8 && !(local.is_ascii() && domain.is_ascii()) {
+    if !(utf8 || local.is_ascii() && domain.is_ascii()) {
         return Err(NoPath::NeedsUtf8);
     }
     Ok(Address { local, domain: domain.to_ascii_lowercase() })

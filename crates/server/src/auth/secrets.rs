@@ -1,0 +1,159 @@
+//! Passwords to verifiers and back: argon2id (RFC 9106) and SCRAM-SHA-256 (RFC 5803).
+//!
+//! Costs: argon2id m=19456 KiB, t=2, p=1; SCRAM 100,000 rounds. An account made in bulk has the SCRAM verifier alone:
+//! whoever steals the store attacks the cheaper of the two, so leaving the dearer one out gives nothing away, and
+//! thousands of accounts are made in half the time.
+
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+use store::{ScramVerifier, Secrets};
+
+/// SCRAM's PBKDF2 rounds.
+pub(super) const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
+/// Salt of either verifier.
+pub(super) const SALT_BYTES: usize = 16;
+const ARGON2_MEMORY_KIB: u32 = 19_456;
+const ARGON2_PASSES: u32 = 2;
+/// Longest password, octets (as `wire` lets in).
+const PASSWORD_BYTES_MAX: usize = wire::limits::sasl::WORD_BYTES_MAX;
+
+/// The hash of a password nobody knows: what an unknown login is checked against.
+static NOBODY: LazyLock<Option<Secrets>> = LazyLock::new(|| {
+    let mut password = [0u8; 32];
+    SystemRandom::new().fill(&mut password).ok()?;
+    Some(Secrets { argon2: argon2_hash(&password, &salt(None, "nobody").ok()?).ok()?, scram: None })
+});
+
+/// Verifiers for a new password (slow on purpose; call it off the async threads). With `salt_seed` the same password
+/// gives the same verifiers; without it the salts are random, as they should be for real accounts.
+pub fn secrets(password: &[u8], salt_seed: Option<[u8; 32]>) -> Result<Secrets, String> {
+    check(password)?;
+    let argon2 = argon2_hash(password, &salt(salt_seed, "argon2")?)?;
+    Ok(Secrets { argon2, scram: Some(scram(password, &salt(salt_seed, "scram")?)) })
+}
+
+/// Verifiers for one of thousands of passwords: SCRAM's alone (see the module's head). About half as slow; spread the
+/// calls over the cores.
+pub fn secrets_for_many(password: &[u8]) -> Result<Secrets, String> {
+    check(password)?;
+    Ok(Secrets { argon2: String::new(), scram: Some(scram(password, &salt(None, "scram")?)) })
+}
+
+fn check(password: &[u8]) -> Result<(), String> {
+    if password.is_empty() {
+        return Err("the password is empty".to_owned());
+    }
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!("the password is longer than {PASSWORD_BYTES_MAX} octets"));
+    }
+    if password.contains(&0) {
+        return Err("a password cannot hold NUL".to_owned());
+    }
+    Ok(())
+}
+
+fn salt(seed: Option<[u8; 32]>, purpose: &str) -> Result<[u8; SALT_BYTES], String> {
+    let mut salt = [0u8; SALT_BYTES];
+    match seed {
+        Some(seed) => blake3::Hasher::new_keyed(&seed).update(purpose.as_bytes()).finalize_xof().fill(&mut salt),
+        None => SystemRandom::new().fill(&mut salt).map_err(|_| "the system gives no random numbers".to_owned())?,
+    }
+    Ok(salt)
+}
+
+fn hasher() -> Result<Argon2<'static>, String> {
+    let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, 1, None).map_err(|error| error.to_string())?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+fn argon2_hash(password: &[u8], salt: &[u8]) -> Result<String, String> {
+    let salt = SaltString::encode_b64(salt).map_err(|error| error.to_string())?;
+    Ok(hasher()?.hash_password(password, &salt).map_err(|error| error.to_string())?.to_string())
+}
+
+fn scram(password: &[u8], salt: &[u8]) -> ScramVerifier {
+    let verifier = wire::sasl::ScramVerifier::derive(password, salt, SCRAM_ITERATIONS);
+    ScramVerifier {
+        salt: verifier.salt,
+        iterations: verifier.iterations,
+        stored_key: verifier.stored_key,
+        server_key: verifier.server_key,
+    }
+}
+
+/// Is it the password? By argon2 where there is one, else by the SCRAM verifier. Slow.
+pub(super) fn verify(secrets: &Secrets, password: &[u8]) -> bool {
+    if check(password).is_err() {
+        return false;
+    }
+    if !secrets.argon2.is_empty() {
+        // The parameters come from the hash itself, so old ones stay good when ours change.
+        return PasswordHash::new(&secrets.argon2)
+            .and_then(|hash| Argon2::default().verify_password(password, &hash))
+            .is_ok();
+    }
+    match secrets.scram.as_ref().and_then(|known| Some((known, NonZeroU32::new(known.iterations)?))) {
+        Some((known, iterations)) => {
+            let tried = wire::sasl::ScramVerifier::derive(password, &known.salt, iterations);
+            // Comparing two hashes of the password byte by byte tells nothing about the password.
+            tried.stored_key == known.stored_key
+        }
+        None => false,
+    }
+}
+
+/// The work of [`verify`] for a login that does not exist.
+pub(super) fn verify_nobody(password: &[u8]) -> bool {
+    if let Some(nobody) = NOBODY.as_ref() {
+        verify(nobody, password);
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_password_fits_its_verifiers_and_no_other_does() {
+        let one = secrets("pä ss".as_bytes(), None).unwrap();
+        assert!(one.argon2.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", one.argon2);
+        assert!(verify(&one, "pä ss".as_bytes()));
+        assert!(!verify(&one, b"pass"));
+        let scram = one.scram.clone().unwrap();
+        assert_eq!((scram.salt.len(), scram.iterations), (16, 100_000));
+        let other = secrets("pä ss".as_bytes(), None).unwrap();
+        assert_ne!(one, other, "salts are random");
+    }
+
+    #[test]
+    fn one_of_many_is_checked_by_scram() {
+        let many = secrets_for_many(b"pw").unwrap();
+        assert!(many.argon2.is_empty());
+        assert!(verify(&many, b"pw"));
+        assert!(!verify(&many, b"px"));
+        assert!(!verify(&Secrets { argon2: String::new(), scram: None }, b"pw"));
+        assert!(!verify(&Secrets { argon2: "nonsense".into(), scram: None }, b"pw"));
+    }
+
+    #[test]
+    fn a_seed_makes_them_repeatable() {
+        let seeded = secrets(b"pw", Some([7; 32])).unwrap();
+        assert_eq!(seeded, secrets(b"pw", Some([7; 32])).unwrap());
+        assert_ne!(seeded, secrets(b"pw", Some([8; 32])).unwrap());
+        assert_ne!(seeded.scram.unwrap().salt, [0; 16]);
+    }
+
+    #[test]
+    fn what_is_no_password() {
+        assert!(secrets(b"", None).is_err());
+        assert!(secrets(b"a\0b", None).is_err());
+        assert!(secrets(&[b'x'; 1025], None).is_err());
+        assert!(secrets_for_many(b"").is_err());
+        assert!(!verify_nobody(b"pw"));
+    }
+}
