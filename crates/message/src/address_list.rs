@@ -3,6 +3,8 @@
 //! A flat list, groups as marks around their members, which is the order ENVELOPE wants (RFC 9051 §7.5.2).
 //! One pass, no recursion. Text stays raw; [`HeaderAddress::display`] is for people.
 
+use std::borrow::Cow;
+
 use crate::encoded_word;
 use crate::limits::{ADDRESSES_MAX, ENCODED_WORD_BYTES_MAX};
 use crate::parameter::{comment_end, quoted_string};
@@ -70,8 +72,8 @@ pub fn parse(value: &[u8]) -> Vec<HeaderAddress> {
 
 /// A word, and whether a blank stands before it.
 #[derive(Debug)]
-struct Word {
-    text: Vec<u8>,
+struct Word<'a> {
+    text: Cow<'a, [u8]>,
     spaced: bool,
 }
 
@@ -85,8 +87,8 @@ struct AddrSpec {
 
 /// What has been read since the last comma.
 #[derive(Debug, Default)]
-struct Item {
-    words: Vec<Word>,
+struct Item<'a> {
+    words: Vec<Word<'a>>,
     /// Number of words before the last at sign.
     at_sign: Option<usize>,
     comment: Option<Vec<u8>>,
@@ -96,13 +98,13 @@ struct Item {
     spaced: bool,
 }
 
-impl Item {
-    fn push(&mut self, text: Vec<u8>) {
+impl<'a> Item<'a> {
+    fn push(&mut self, text: Cow<'a, [u8]>) {
         let spaced = std::mem::take(&mut self.spaced);
         self.words.push(Word { text, spaced });
     }
 
-    fn phrase(&self, words: &[Word]) -> Option<Vec<u8>> {
+    fn phrase(&self, words: &[Word<'_>]) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         for word in words {
             if word.spaced && !out.is_empty() {
@@ -123,7 +125,7 @@ impl Item {
         let mut start = before.len();
         while start > 0 {
             start -= 1;
-            let joins_dot = |w: Option<&Word>, end: bool| {
+            let joins_dot = |w: Option<&Word<'_>>, end: bool| {
                 w.is_some_and(|w| if end { w.text.ends_with(b".") } else { w.text.starts_with(b".") })
             };
             let joined = before.get(start).is_some_and(|w| !w.spaced)
@@ -144,11 +146,11 @@ struct Parser<'a> {
     value: &'a [u8],
     at: usize,
     out: Vec<HeaderAddress>,
-    item: Item,
+    item: Item<'a>,
     in_group: bool,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     fn run(&mut self) {
         while let Some(byte) = self.value.get(self.at).copied() {
             if self.out.len() >= ADDRESSES_MAX {
@@ -165,7 +167,7 @@ impl Parser<'_> {
                 b'"' => {
                     let (text, next) = quoted_string(self.value, self.at);
                     self.at = next;
-                    self.item.push(text);
+                    self.item.push(text.into());
                 }
                 b'<' => self.angle(),
                 b',' => {
@@ -182,7 +184,7 @@ impl Parser<'_> {
                     self.at += 1;
                     // The first at sign parts; others stay where they are.
                     if self.item.at_sign.is_some() {
-                        self.item.push(b"@".to_vec());
+                        self.item.push(Cow::Borrowed(b"@"));
                     } else {
                         self.item.at_sign = Some(self.item.words.len());
                     }
@@ -247,14 +249,16 @@ impl Parser<'_> {
 
     /// Everything up to and with `close` as one word.
     fn until(&mut self, close: u8) {
-        let rest = self.value.get(self.at..).unwrap_or_default();
+        let value: &'a [u8] = self.value;
+        let rest = value.get(self.at..).unwrap_or_default();
         let len = memchr::memchr(close, rest).map_or(rest.len(), |i| i + 1);
-        self.item.push(rest.get(..len).unwrap_or_default().to_vec());
+        self.item.push(Cow::Borrowed(rest.get(..len).unwrap_or_default()));
         self.at += len;
     }
 
     fn atom(&mut self) {
-        let rest = self.value.get(self.at..).unwrap_or_default();
+        let value: &'a [u8] = self.value;
+        let rest = value.get(self.at..).unwrap_or_default();
         let len = encoded_word_len(rest).unwrap_or_else(|| {
             let special = |b: &u8| b" \t\r\n()<>[]:;@,\"".contains(b);
             rest.iter().position(special).unwrap_or(rest.len()).max(1)
@@ -262,7 +266,7 @@ impl Parser<'_> {
         let text = rest.get(..len).unwrap_or_default();
         // A special that is not one here (`)`, `>`, `]`, `:` in a group) is dropped.
         if !(len == 1 && b")>]:".contains(text.first().unwrap_or(&b' '))) {
-            self.item.push(text.to_vec());
+            self.item.push(Cow::Borrowed(text));
         }
         self.at += len;
     }
@@ -314,7 +318,7 @@ impl Parser<'_> {
             if self.item.at_sign.is_some() {
                 // `ann@here.test <ann@here.test>`: the name has an unquoted at sign.
                 let at = self.item.at_sign.take().unwrap_or(0).min(self.item.words.len());
-                self.item.words.insert(at, Word { text: b"@".to_vec(), spaced: false });
+                self.item.words.insert(at, Word { text: Cow::Borrowed(b"@"), spaced: false });
             }
             self.item.angle = Some(AddrSpec { route, local, domain });
         }

@@ -190,10 +190,15 @@ impl Builder {
 
     /// The octets.
     pub fn build(self) -> Vec<u8> {
-        let mut head = self.header();
-        head.push_str("MIME-Version: 1.0\r\n");
-        let mut out = head.into_bytes();
-        out.extend_from_slice(&self.entity());
+        let entity = self.entity();
+        self.build_with(&entity)
+    }
+
+    /// The header with other content: content fields, empty line and body.
+    pub(crate) fn build_with(&self, entity: &[u8]) -> Vec<u8> {
+        let mut out = self.header().into_bytes();
+        out.extend_from_slice(b"MIME-Version: 1.0\r\n");
+        out.extend_from_slice(entity);
         out
     }
 

@@ -10,6 +10,7 @@ pub mod charset;
 pub mod content;
 pub mod date;
 pub mod domain;
+pub mod dsn;
 pub mod encoded_word;
 pub mod envelope_item;
 pub mod facts;

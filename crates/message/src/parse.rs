@@ -208,11 +208,14 @@ impl<'a> Parser<'a> {
 
     /// Reads a header and adds its entity to the tree, as the child of the innermost open one.
     fn entity(&mut self, is_entire_message: bool) -> Stop {
-        let start = self.at;
-        let mut stop = self.scan(true);
-        let mut end = self.at;
-        if let Stop::Boundary { line_start, line_ends, .. } = &mut stop {
-            end = self.before_line_end(*line_start, *line_ends).0.max(start);
+        let (start, start_line_ends) = (self.at, self.line_ends);
+        let stop = self.scan(true);
+        let (mut end, mut body_line_ends) = (self.at, self.line_ends);
+        if let Stop::Boundary { line_start, line_ends, .. } = &stop {
+            (end, body_line_ends) = self.before_line_end(*line_start, *line_ends);
+            if end < start {
+                (end, body_line_ends) = (start, start_line_ends);
+            }
         }
         let parent = self.open.last().map(|o| o.part);
         let part = self.describe(start..end, parent, is_entire_message);
@@ -222,10 +225,6 @@ impl<'a> Parser<'a> {
         }
         let boundary = (kind == PartKind::Multipart).then(|| boundary_of(&part.content_type)).flatten();
         self.parts.push(part);
-        let body_line_ends = match &stop {
-            Stop::Boundary { line_start, line_ends, .. } => self.before_line_end(*line_start, *line_ends).1,
-            _ => self.line_ends,
-        };
         self.open.push(Open { part: index, body_line_ends });
         if !matches!(stop, Stop::EmptyLine) {
             if kind == PartKind::Message {
@@ -395,6 +394,10 @@ mod tests {
         assert_eq!(bodies(text), ["", "", ""]);
         assert!(message.parts[3].content_type.is("text", "html"));
         assert_eq!(message.parts[0].children, [1, 2, 3]);
+        // A part that another's boundary cuts before it has begun: its line end is its multipart's.
+        let text = "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--a--\r\n";
+        let message = parse(text.as_bytes());
+        assert_eq!((&text[message.parts[1].body.clone()], message.parts[1].lines), ("--b\r\n", 1));
     }
 
     #[test]

@@ -1,0 +1,422 @@
+//! Delivery status notifications (RFC 3464, RFC 3462/6522, RFC 6533): built from plain values, and read back.
+//!
+//! Three parts: plain words for people, the status fields for programs, and what was sent. Whatever is not ASCII makes
+//! the report use the `global` types of RFC 6533. Dates and ids are arguments.
+//! Must not know: the queue, when a report is owed.
+
+use std::fmt::Write as _;
+
+use crate::build::{Boundaries, Builder, Mailbox, multipart, text_entity, travels};
+use crate::date;
+use crate::encoded_word;
+use crate::header::{Field, fields, header_end};
+use crate::limits::{LINE_BYTES_MAX, PARTS_MAX};
+
+/// What became of a recipient (RFC 3464 §2.3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Action {
+    Failed,
+    Delayed,
+    Delivered,
+    Relayed,
+    Expanded,
+}
+
+impl Action {
+    /// The word of the Action field.
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::Failed => "failed",
+            Action::Delayed => "delayed",
+            Action::Delivered => "delivered",
+            Action::Relayed => "relayed",
+            Action::Expanded => "expanded",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Action> {
+        use Action::*;
+        [Failed, Delayed, Delivered, Relayed, Expanded].into_iter().find(|a| a.word().eq_ignore_ascii_case(word))
+    }
+}
+
+/// The fields of one recipient (RFC 3464 §2.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientStatus {
+    /// ORCPT with its type: `rfc822;a@b`.
+    pub original: Option<String>,
+    /// The address the report is about, without its type.
+    pub final_recipient: String,
+    /// What became of it.
+    pub action: Action,
+    /// `5.1.1` (RFC 3463).
+    pub status: String,
+    /// The other server's reply.
+    pub diagnostic: Option<String>,
+    /// Who said it.
+    pub remote_mta: Option<String>,
+    /// When it was last tried.
+    pub last_attempt_secs: Option<i64>,
+    /// When it is given up (delayed only).
+    pub will_retry_until_secs: Option<i64>,
+}
+
+/// The machine-readable part (RFC 3464 §2.1).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryStatus {
+    /// ENVID, decoded.
+    pub envelope_id: Option<String>,
+    /// Who writes.
+    pub reporting_mta: String,
+    /// When the message came there.
+    pub arrival_secs: Option<i64>,
+    /// One or more.
+    pub recipients: Vec<RecipientStatus>,
+}
+
+/// What is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Original<'a> {
+    /// All of it (RET=FULL).
+    Message(&'a [u8]),
+    /// Its header; a body behind it is left out (RET=HDRS).
+    Header(&'a [u8]),
+}
+
+/// Everything a report needs.
+#[derive(Debug, Clone)]
+pub struct Report<'a> {
+    /// Who writes: the postmaster.
+    pub from: Mailbox,
+    /// The reverse-path of the message.
+    pub to: Mailbox,
+    /// Now.
+    pub date_secs: i64,
+    /// Without brackets.
+    pub message_id: &'a str,
+    /// For programs, and what the words for people are made of.
+    pub status: DeliveryStatus,
+    /// Given back.
+    pub original: Original<'a>,
+}
+
+impl DeliveryStatus {
+    /// Needs UTF-8 in its fields (RFC 6533 §3).
+    pub fn is_utf8(&self) -> bool {
+        !self.encode().is_ascii()
+    }
+
+    /// The body of the message/delivery-status part: a group of fields for the message, one for each recipient.
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        push_field(&mut out, "Original-Envelope-Id", self.envelope_id.as_deref());
+        push_field(&mut out, "Reporting-MTA", Some(&format!("dns; {}", self.reporting_mta)));
+        push_field(&mut out, "Arrival-Date", self.arrival_secs.map(date::format_rfc_5322).as_deref());
+        for recipient in &self.recipients {
+            out.push_str("\r\n");
+            recipient.push(&mut out);
+        }
+        out
+    }
+
+    /// Reads the body of such a part; `None` when it reports on nobody.
+    pub fn parse(body: &[u8]) -> Option<DeliveryStatus> {
+        let mut out = DeliveryStatus::default();
+        let mut rest = body;
+        let mut first = true;
+        while !rest.is_empty() && out.recipients.len() < PARTS_MAX {
+            let (group, after) = rest.split_at_checked(header_end(rest))?;
+            rest = after;
+            if group.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            if std::mem::take(&mut first) {
+                for field in fields(group) {
+                    match field {
+                        f if f.is("original-envelope-id") => out.envelope_id = Some(text(&f)),
+                        f if f.is("reporting-mta") => out.reporting_mta = untyped(&text(&f)),
+                        f if f.is("arrival-date") => out.arrival_secs = seconds(&f),
+                        _ => {}
+                    }
+                }
+            } else if let Some(recipient) = RecipientStatus::parse(group) {
+                out.recipients.push(recipient);
+            }
+        }
+        (!out.recipients.is_empty()).then_some(out)
+    }
+}
+
+impl RecipientStatus {
+    fn push(&self, out: &mut String) {
+        push_field(out, "Original-Recipient", self.original.as_deref());
+        let address_type = if self.final_recipient.is_ascii() { "rfc822" } else { "utf-8" };
+        push_field(out, "Final-Recipient", Some(&format!("{address_type}; {}", self.final_recipient)));
+        push_field(out, "Action", Some(self.action.word()));
+        push_field(out, "Status", Some(&self.status));
+        push_field(out, "Remote-MTA", self.remote_mta.as_ref().map(|m| format!("dns; {m}")).as_deref());
+        push_field(out, "Diagnostic-Code", self.diagnostic.as_ref().map(|d| format!("smtp; {d}")).as_deref());
+        push_field(out, "Last-Attempt-Date", self.last_attempt_secs.map(date::format_rfc_5322).as_deref());
+        push_field(out, "Will-Retry-Until", self.will_retry_until_secs.map(date::format_rfc_5322).as_deref());
+    }
+
+    fn parse(group: &[u8]) -> Option<RecipientStatus> {
+        let (mut final_recipient, mut action, mut status) = (None, None, None);
+        let (mut original, mut diagnostic, mut remote_mta) = (None, None, None);
+        let (mut last_attempt_secs, mut will_retry_until_secs) = (None, None);
+        for field in fields(group) {
+            match field {
+                f if f.is("final-recipient") => final_recipient = Some(untyped(&text(&f))),
+                f if f.is("action") => action = text(&f).split_ascii_whitespace().next().and_then(Action::from_word),
+                f if f.is("status") => status = text(&f).split_ascii_whitespace().next().map(str::to_owned),
+                f if f.is("original-recipient") => original = Some(text(&f)),
+                f if f.is("diagnostic-code") => diagnostic = Some(untyped(&text(&f))),
+                f if f.is("remote-mta") => remote_mta = Some(untyped(&text(&f))),
+                f if f.is("last-attempt-date") => last_attempt_secs = seconds(&f),
+                f if f.is("will-retry-until") => will_retry_until_secs = seconds(&f),
+                _ => {}
+            }
+        }
+        Some(RecipientStatus {
+            original,
+            final_recipient: final_recipient?,
+            action: action?,
+            status: status.unwrap_or_default(),
+            diagnostic,
+            remote_mta,
+            last_attempt_secs,
+            will_retry_until_secs,
+        })
+    }
+
+    /// Two or three lines for people.
+    fn push_words(&self, out: &mut String) {
+        let _ = write!(out, "  {}\r\n", line(&self.final_recipient));
+        match (&self.remote_mta, &self.diagnostic) {
+            (Some(host), Some(said)) => {
+                let _ = write!(out, "    {} said: {}\r\n", line(host), line(said));
+            }
+            (None, Some(said)) => {
+                let _ = write!(out, "    {}\r\n", line(said));
+            }
+            _ => {}
+        }
+        if let Some(meaning) = meaning(&self.status) {
+            let _ = write!(out, "    That means: {meaning}.\r\n");
+        }
+        if let Some(until) = self.will_retry_until_secs {
+            let _ = write!(out, "    It will be tried until {}.\r\n", date::format_rfc_5322(until));
+        }
+    }
+}
+
+impl Report<'_> {
+    /// The report as a message. It goes out with the null reverse-path (RFC 3464 §2).
+    pub fn build(&self) -> Vec<u8> {
+        let status = self.status.encode();
+        let original = match self.original {
+            Original::Message(octets) if travels(octets) => Original::Message(octets),
+            Original::Message(octets) | Original::Header(octets) => {
+                Original::Header(octets.get(..header_end(octets)).unwrap_or_default())
+            }
+        };
+        let (Original::Message(given) | Original::Header(given)) = original;
+        let utf8 = !status.is_ascii() || !given.get(..header_end(given)).unwrap_or_default().is_ascii();
+        let original_type = match (original, utf8) {
+            (Original::Message(_), false) => "message/rfc822",
+            (Original::Message(_), true) => "message/global",
+            (Original::Header(_), false) => "text/rfc822-headers",
+            (Original::Header(_), true) => "message/global-headers",
+        };
+        let status_type = if utf8 { "message/global-delivery-status" } else { "message/delivery-status" };
+        let parts = [text_entity("plain", &self.words()), entity(status_type, status.as_bytes()), entity(original_type, given)];
+        let head = Builder::new(self.date_secs, self.message_id).from(self.from.clone()).to(self.to.clone());
+        let head = head.subject(self.subject()).field("Auto-Submitted", "auto-replied");
+        let mut boundaries = Boundaries::new(self.message_id);
+        head.build_with(&multipart("report; report-type=delivery-status", &parts, &mut boundaries))
+    }
+
+    fn has(&self, action: Action) -> bool {
+        self.status.recipients.iter().any(|r| r.action == action)
+    }
+
+    fn subject(&self) -> &'static str {
+        if self.has(Action::Failed) {
+            "Your message could not be delivered"
+        } else if self.has(Action::Delayed) {
+            "Your message is delayed; it is still being tried"
+        } else if self.has(Action::Delivered) {
+            "Your message was delivered"
+        } else {
+            "Your message was passed on"
+        }
+    }
+
+    /// What a person reads.
+    fn words(&self) -> String {
+        let mut out = String::new();
+        let groups = [
+            (Action::Failed, "Your message could not be delivered to:\r\n\r\n", "You need not wait: it is not tried again.\r\n\r\n"),
+            (Action::Delayed, "Your message has not reached these yet:\r\n\r\n", "You need not send it again.\r\n\r\n"),
+            (Action::Delivered, "Your message was delivered to:\r\n\r\n", ""),
+            (Action::Relayed, "Your message was passed on to a server that does not report delivery, for:\r\n\r\n", ""),
+            (Action::Expanded, "Your message was passed on to the members of:\r\n\r\n", ""),
+        ];
+        for (action, before, after) in groups {
+            if !self.has(action) {
+                continue;
+            }
+            out.push_str(before);
+            for recipient in self.status.recipients.iter().filter(|r| r.action == action) {
+                recipient.push_words(&mut out);
+            }
+            out.push_str("\r\n");
+            out.push_str(after);
+        }
+        let _ = write!(out, "This is the mail server {}.\r\n", line(&self.status.reporting_mta));
+        out
+    }
+}
+
+/// What an enhanced status code says (RFC 3463), for people.
+pub fn meaning(status: &str) -> Option<&'static str> {
+    Some(match status.split_once('.')?.1 {
+        "1.1" | "1.6" => "there is no such mailbox",
+        "1.2" => "there is no such domain",
+        "1.3" => "the address is not written as an address",
+        "1.10" => "that domain takes no mail at all",
+        "2.1" => "the mailbox is switched off",
+        "2.2" => "the mailbox is full",
+        "2.3" | "3.4" => "the message is too large",
+        "3.1" => "that server has no room left",
+        "4.1" | "4.2" => "no connection to that server could be made",
+        "4.3" | "4.4" => "the way to that server could not be found",
+        "4.6" => "the message went in a circle",
+        "4.7" => "it took too long",
+        "6.7" => "that server does not take addresses or headers outside ASCII",
+        "7.1" => "that server does not take this message from you",
+        "7.26" | "7.23" | "7.20" => "that server could not make sure that you are the sender",
+        _ => return None,
+    })
+}
+
+/// Content-Type, encoding, empty line and body. Never base64 or quoted-printable, so that every reader finds it.
+fn entity(media_type: &str, body: &[u8]) -> Vec<u8> {
+    let encoding = if body.is_ascii() { "7bit" } else { "8bit" };
+    let mut out = format!("Content-Type: {media_type}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n").into_bytes();
+    out.extend_from_slice(body);
+    out
+}
+
+fn push_field(out: &mut String, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        let _ = write!(out, "{name}: {}\r\n", line(value));
+    }
+}
+
+/// One line, whatever a far server said.
+fn line(text: &str) -> String {
+    let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.truncate(text.floor_char_boundary(LINE_BYTES_MAX - 40));
+    text.trim().to_owned()
+}
+
+fn text(field: &Field<'_>) -> String {
+    encoded_word::decode(&field.value())
+}
+
+/// Without `dns;`, `rfc822;`, `smtp;`.
+fn untyped(text: &str) -> String {
+    text.split_once(';').map_or(text, |(_, value)| value).trim().to_owned()
+}
+
+fn seconds(field: &Field<'_>) -> Option<i64> {
+    date::parse_rfc_5322(&field.value()).map(|d| d.unix_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::address::Address;
+    use crate::parse::parse;
+
+    const SENT: &[u8] = b"From: ann@here.test\r\nSubject: hello\r\n\r\nbody\r\n";
+
+    fn mailbox(text: &str) -> Mailbox {
+        Mailbox::from(Address::parse(text).unwrap())
+    }
+
+    fn status(address: &str, action: Action) -> DeliveryStatus {
+        let recipient = RecipientStatus {
+            original: Some(format!("rfc822;{address}")),
+            final_recipient: address.to_owned(),
+            action,
+            status: "5.1.1".to_owned(),
+            diagnostic: Some("550 5.1.1 No such user\r\nX: y".to_owned()),
+            remote_mta: Some("mx.there.test".to_owned()),
+            last_attempt_secs: Some(837_595_405),
+            will_retry_until_secs: (action == Action::Delayed).then_some(837_695_405),
+        };
+        DeliveryStatus { envelope_id: Some("QQ1".to_owned()), reporting_mta: "here.test".to_owned(), arrival_secs: Some(837_595_000), recipients: vec![recipient] }
+    }
+
+    fn types(report: &[u8]) -> Vec<String> {
+        parse(report).parts.iter().skip(1).map(|p| format!("{}/{}", p.content_type.main, p.content_type.sub)).collect()
+    }
+
+    fn report(status: DeliveryStatus, original: Original<'_>) -> Vec<u8> {
+        Report { from: mailbox("postmaster@here.test"), to: mailbox("ann@here.test"), date_secs: 837_595_500, message_id: "d1@here.test", status, original }.build()
+    }
+
+    #[test]
+    fn a_failure_reads_well_for_people_and_programs() {
+        let built = report(status("bob@there.test", Action::Failed), Original::Message(SENT));
+        assert_eq!(types(&built), ["text/plain", "message/delivery-status", "message/rfc822", "text/plain"]);
+        let message = parse(&built);
+        let root = &message.parts[0];
+        assert!(root.content_type.is("multipart", "report"));
+        assert_eq!(root.content_type.parameters.get("report-type"), Some(&b"delivery-status"[..]));
+        let words = String::from_utf8(message.parts[1].decoded(&built).unwrap()).unwrap();
+        assert!(words.contains("could not be delivered to:\r\n\r\n  bob@there.test\r\n    mx.there.test said: 550 5.1.1 No such user  X: y\r\n    That means: there is no such mailbox.\r\n"), "{words}");
+        let fields = DeliveryStatus::parse(message.body(&message.parts[2])).unwrap();
+        let mut expected = status("bob@there.test", Action::Failed);
+        expected.recipients[0].diagnostic = Some("550 5.1.1 No such user  X: y".to_owned());
+        assert_eq!(fields, expected);
+        assert_eq!(message.body(&message.parts[3]), SENT);
+        assert!(String::from_utf8(built.clone()).unwrap().contains("\r\nAuto-Submitted: auto-replied\r\n"));
+    }
+
+    #[test]
+    fn the_exact_fields() {
+        assert_eq!(
+            status("bob@there.test", Action::Delayed).encode(),
+            "Original-Envelope-Id: QQ1\r\nReporting-MTA: dns; here.test\r\nArrival-Date: Wed, 17 Jul 1996 09:16:40 +0000\r\n\r\n\
+             Original-Recipient: rfc822;bob@there.test\r\nFinal-Recipient: rfc822; bob@there.test\r\nAction: delayed\r\nStatus: 5.1.1\r\n\
+             Remote-MTA: dns; mx.there.test\r\nDiagnostic-Code: smtp; 550 5.1.1 No such user  X: y\r\n\
+             Last-Attempt-Date: Wed, 17 Jul 1996 09:23:25 +0000\r\nWill-Retry-Until: Thu, 18 Jul 1996 13:10:05 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn header_only_and_utf8() {
+        let built = report(status("bob@there.test", Action::Relayed), Original::Header(SENT));
+        assert_eq!(types(&built), ["text/plain", "message/delivery-status", "text/rfc822-headers"]);
+        let message = parse(&built);
+        assert_eq!(message.body(&message.parts[3]), b"From: ann@here.test\r\nSubject: hello\r\n\r\n");
+        let built = report(status("bøb@there.test", Action::Failed), Original::Header(SENT));
+        assert_eq!(types(&built), ["text/plain", "message/global-delivery-status", "message/global-headers"]);
+        let built = report(status("bøb@there.test", Action::Delayed), Original::Message(SENT));
+        assert_eq!(types(&built), ["text/plain", "message/global-delivery-status", "message/global", "text/plain"]);
+        // Bare line feeds may not travel unencoded: only the header goes back.
+        let built = report(status("b@there.test", Action::Failed), Original::Message(b"A: b\r\n\r\nx\ny\r\n"));
+        assert_eq!(types(&built)[2], "text/rfc822-headers");
+    }
+
+    #[test]
+    fn what_is_no_status_is_none() {
+        assert_eq!(DeliveryStatus::parse(b""), None);
+        assert_eq!(DeliveryStatus::parse(b"Reporting-MTA: dns; x\r\n\r\nAction: failed\r\n"), None);
+    }
+}
