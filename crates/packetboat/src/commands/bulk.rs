@@ -107,7 +107,7 @@ fn hash(rows: Vec<Row>, quota_bytes: Option<u64>) -> tokio::task::JoinHandle<Res
 
 fn hash_some(rows: &[Row], quota_bytes: Option<u64>) -> Result<Vec<AccountWanted>, String> {
     let wanted = |row: &Row| {
-        let secrets = server::auth::secrets(row.password.as_bytes(), None)?;
+        let secrets = server::auth::secrets_for_many(row.password.as_bytes())?;
         Ok(AccountWanted { address: row.address.clone(), secrets: SecretsText::from(secrets), quota_bytes })
     };
     rows.iter().map(wanted).collect()
