@@ -60,6 +60,8 @@ pub struct Context {
     pub shutdown: tokio::sync::watch::Receiver<bool>,
     /// What IMAP keeps in memory only; `Default::default()` at the start.
     pub imap: crate::imap::Memory,
+    /// Which maildrops POP3 sessions have open; `Default::default()` at the start.
+    pub pop: crate::pop::Maildrops,
 }
 
 /// Why a recipient outside [`Context::reachable`] is refused (`550 5.7.1`).

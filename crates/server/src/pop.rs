@@ -1,1 +1,158 @@
-//! placeholder
+//! The POP3 face (RFC 1939, 2449, 2595, 5034, 6856): one task a connection.
+//!
+//! The maildrop is INBOX as it was at sign-in; one session has it at a time. Invariants: nothing is deleted without
+//! QUIT; `+OK` to a QUIT comes only after the deletions are durable. Must not know: grammar, engines.
+
+mod content;
+mod inbox;
+mod lock;
+
+pub use lock::Maildrops;
+
+use crate::auth::SignIn;
+use crate::context::{Plaintext, Shared, unix_now};
+use inbox::Inbox;
+use lock::Lock;
+use net::{Connection, Next};
+use std::sync::Arc;
+use store::{Account, AccountId};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use wire::pop3::{Config, Event, Refusal, Server};
+use wire::sasl::{Answer, Question};
+
+/// Who is signed in, and what they have open.
+struct SignedIn {
+    account: Arc<Account>,
+    inbox: Inbox,
+    /// Given free at QUIT or at the end.
+    lock: Lock,
+}
+
+struct Face {
+    context: Shared,
+    connection: Connection,
+    session: Server,
+    sign_in: SignIn,
+    signed_in: Option<SignedIn>,
+    /// Accounts whose sign-in facts changed.
+    epochs: Receiver<AccountId>,
+}
+
+/// Serves one connection to its end. `implicit_tls`: it came in on the TLS port, so its handshake is done.
+pub async fn serve(context: Shared, connection: Connection, implicit_tls: bool) {
+    debug_assert_eq!(implicit_tls, connection.is_tls());
+    let session = Server::new(config(&context, &connection));
+    let epochs = context.store.epoch_watch();
+    Face { context, connection, session, sign_in: SignIn::default(), signed_in: None, epochs }.run().await;
+}
+
+fn config(context: &Shared, connection: &Connection) -> Config {
+    Config {
+        tls: connection.is_tls(),
+        stls: connection.can_start_tls(),
+        plaintext: match context.plaintext {
+            Plaintext::Never => false,
+            Plaintext::Loopback => connection.peer().is_loopback(),
+            Plaintext::Always => true,
+        },
+        ..Config::new(context.hostname.clone())
+    }
+}
+
+impl Face {
+    async fn run(&mut self) {
+        let context = Arc::clone(&self.context);
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                next = self.connection.next(&mut self.session) => match next {
+                    Next::Event(event) => self.event(event).await,
+                    Next::Closed => return,
+                },
+                () = context.draining(), if !draining => {
+                    draining = true;
+                    self.session.shut_down();
+                }
+                changed = self.epochs.recv(), if self.signed_in.is_some() => self.sign_in_changed(changed).await,
+            }
+        }
+    }
+
+    async fn event(&mut self, event: Event) {
+        match event {
+            Event::Auth(question) => self.authenticate(question).await,
+            Event::Retr { message } => self.send_content(message).await,
+            Event::Top { message, .. } => self.send_content(message).await,
+            Event::Quit { marked } => self.quit(&marked).await,
+        }
+    }
+
+    async fn authenticate(&mut self, question: Question) {
+        let peer = self.connection.peer();
+        // Unproxied loopback never waits.
+        let ip = if peer.is_loopback() { None } else { peer.ip() };
+        match self.sign_in.answer(&self.context.auth, question, ip).await {
+            (Answer::Scram { verifier, nonce }, _) => self.session.scram(verifier, &nonce),
+            (Answer::Accept, Some(account)) => match self.open(account).await {
+                Ok(()) => {}
+                Err(refusal) => self.session.refuse(refusal),
+            },
+            (Answer::Refuse(refusal), _) => self.session.refuse(refusal.into()),
+            (Answer::Accept, None) => self.session.refuse(Refusal::Temporary),
+        }
+    }
+
+    /// The lock first, then the listing: no other POP3 session can change what it shows.
+    async fn open(&mut self, account: Arc<Account>) -> Result<(), Refusal> {
+        let lock = self.context.pop.lock(account.id).await.ok_or(Refusal::InUse)?;
+        let inbox = Inbox::open(&self.context.store, account.id).await.map_err(|error| {
+            tracing::warn!(account = %account.address, ?error, "cannot open the maildrop");
+            Refusal::Temporary
+        })?;
+        tracing::debug!(account = %account.address, messages = inbox.len(), "maildrop open");
+        self.session.accept(Box::new(inbox.clone()));
+        self.signed_in = Some(SignedIn { account, inbox, lock });
+        Ok(())
+    }
+
+    async fn quit(&mut self, marked: &[u32]) {
+        let Some(signed_in) = self.signed_in.take() else {
+            self.session.bye(true);
+            return;
+        };
+        let SignedIn { account, inbox, lock } = signed_in;
+        let uids = inbox.uids(marked);
+        let done = if uids.is_empty() {
+            true
+        } else {
+            match self.context.store.expunge(account.id, inbox.mailbox(), &uids, unix_now()).await {
+                Ok(_) => true,
+                Err(error) => {
+                    tracing::warn!(account = %account.address, ?error, "cannot delete at QUIT");
+                    false
+                }
+            }
+        };
+        // Free before the client hears of it: it may come back at once.
+        drop(lock);
+        self.session.bye(done);
+    }
+
+    async fn sign_in_changed(&mut self, changed: Result<AccountId, RecvError>) {
+        let Some(signed_in) = &self.signed_in else { return };
+        let ours = match changed {
+            Ok(id) => id == signed_in.account.id,
+            Err(RecvError::Lagged(_)) => true,
+            // The store is gone.
+            Err(RecvError::Closed) => {
+                self.session.close();
+                return;
+            }
+        };
+        if ours && !self.context.auth.still_good(&signed_in.account).await {
+            tracing::info!(account = %signed_in.account.address, "sign-in is no longer good, session ended");
+            self.session.close();
+        }
+    }
+}
