@@ -40,6 +40,10 @@ pub const IDLE_SECS_MAX_BEFORE_LOGIN: u64 = 2 * 60 + 7;
 pub const APPEND_CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// What one connection may have waiting in its input buffer beyond a command, octets.
 pub const INPUT_BYTES_MAX: usize = 256 * 1024;
+/// The same before sign-in (an AUTHENTICATE line may have 12,288).
+pub const INPUT_BYTES_MAX_BEFORE_LOGIN: usize = 32 * 1024;
+/// Failed sign-ins of one connection, after which it closes.
+pub const LOGIN_FAILURES_MAX: u32 = 5;
 /// Buffers with more capacity than this are given back when empty, octets.
 pub const BUFFER_BYTES_KEPT: usize = 512;
 /// Client: a line of the server (without literals), octets.

@@ -4,14 +4,26 @@
 //! too large. Everything else is an event, and until the owner has answered it (`ok`, `no`, `bad`) the next command
 //! waits in the buffer. Invariant: one tagged answer a command; buffers stay under [`super::limits`].
 
-use super::append::Append;
-use super::command::Command;
-use super::response::Response;
+mod framing;
+
+use super::append::{self, Append, AppendMessage};
+use super::capability;
+use super::command::{self, Allowed, Command};
+use super::cursor::{Cursor, SyntaxError};
+use super::encoder::Encoder;
+use super::limits::{
+    APPEND_CHUNK_BYTES_MAX, BAD_MAX, BAD_MAX_BEFORE_LOGIN, BUFFER_BYTES_KEPT, IDLE_SECS_MAX, IDLE_SECS_MAX_BEFORE_LOGIN, INPUT_BYTES_MAX,
+    INPUT_BYTES_MAX_BEFORE_LOGIN, LOGIN_FAILURES_MAX,
+};
+use super::response::{Kind, Response, encode_condition};
 use super::response_code::Code;
+use super::string::{LiteralHead, literal_head_at_end};
 use super::tag::Tag;
-use crate::sasl::{Answer, Question};
+use crate::sasl::server::{Exchange, Step as SaslStep};
+use crate::sasl::{self, Answer, Mechanism, Question, Refusal, Secret};
 use crate::session::{Session, Step, Time};
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
+use framing::{Framed, Framing};
 use smol_str::SmolStr;
 
 /// What the session must know before its first word.
@@ -79,67 +91,761 @@ pub enum State {
     Logout,
 }
 
+/// What the session is in the middle of.
+#[derive(Debug)]
+enum Phase {
+    /// Between commands or within the lines of one.
+    Command,
+    /// An event waits for its answer.
+    Answer,
+    /// The owner looks at an APPEND; `drain` octets come anyway if it is refused.
+    AppendAsked { size: u64, drain: u64, utf8: bool, synchronising: bool },
+    /// So many octets of a message are still to come.
+    AppendOctets { left: u64, utf8: bool },
+    /// The end of the line after the octets.
+    AppendTail { utf8: bool },
+    /// So many octets nobody wants, then the rest of their line.
+    Drain { left: u64 },
+    /// The rest of a line nobody wants.
+    DiscardLine,
+    /// A challenge waits for the client's line.
+    Sasl(Box<Exchange>),
+    /// A question waits for the owner.
+    SaslAsked(Box<Exchange>),
+    Idle,
+    StartTls,
+    Closed,
+}
+
 /// The server side of one IMAP connection.
 #[derive(Debug)]
 pub struct Server {
-    pub(crate) config: ServerConfig,
-    pub(crate) state: State,
-    pub(crate) out: Vec<u8>,
+    config: ServerConfig,
+    state: State,
+    phase: Phase,
+    utf8: bool,
+    input: BytesMut,
+    framing: Framing,
+    /// Octets thrown away for the command at hand.
+    drained: u64,
+    ended: bool,
+    out: Vec<u8>,
+    /// Of the command at hand.
+    tag: Option<Tag>,
+    /// An event born of an answer.
+    queued: Option<Event>,
+    /// IDLE ended with something other than DONE.
+    idle_broken: bool,
+    bads: u32,
+    login_failures: u32,
+    heard: bool,
+    heard_at: Option<Time>,
 }
 
-#[allow(clippy::todo, unused_variables)]
 impl Server {
     /// Begins with the greeting. PREAUTH is never used (lessons: it confuses clients).
-    pub fn new(config: ServerConfig) -> Server { todo!() }
+    pub fn new(config: ServerConfig) -> Server {
+        let mut server = Server {
+            config,
+            state: State::NotAuthenticated,
+            phase: Phase::Command,
+            utf8: false,
+            input: BytesMut::new(),
+            framing: Framing::default(),
+            drained: 0,
+            ended: false,
+            out: Vec::new(),
+            tag: None,
+            queued: None,
+            idle_broken: false,
+            bads: 0,
+            login_failures: 0,
+            heard: true,
+            heard_at: None,
+        };
+        let code = Code::Capability(server.capabilities());
+        let text = format!("{} is ready", server.config.hostname);
+        server.condition("*", Kind::Ok, Some(&code), &text);
+        server
+    }
     /// Greets with BYE and closes (too many connections, shutting down).
-    pub fn refused(config: ServerConfig, text: &str) -> Server { todo!() }
+    pub fn refused(config: ServerConfig, text: &str) -> Server {
+        let mut server = Server::new(config);
+        server.out.clear();
+        server.bye(Some(Code::Unavailable), text);
+        server
+    }
     /// Where it stands.
-    pub fn state(&self) -> State { self.state }
+    pub fn state(&self) -> State {
+        self.state
+    }
     /// TLS is on.
-    pub fn is_tls(&self) -> bool { self.config.tls }
+    pub fn is_tls(&self) -> bool {
+        self.config.tls
+    }
 
     // ---- answers to the command that waits ----
+
     /// `tag OK [code] text`; ends the command.
-    pub fn ok(&mut self, code: Option<Code>, text: &str) { todo!() }
+    pub fn ok(&mut self, code: Option<Code>, text: &str) {
+        if std::mem::take(&mut self.idle_broken) {
+            return self.bad(None, "IDLE ends with DONE");
+        }
+        self.bads = 0;
+        self.finish(Kind::Ok, code.as_ref(), text);
+    }
     /// `tag NO [code] text`; ends the command.
-    pub fn no(&mut self, code: Option<Code>, text: &str) { todo!() }
+    pub fn no(&mut self, code: Option<Code>, text: &str) {
+        self.finish(Kind::No, code.as_ref(), text);
+    }
     /// `tag BAD [code] text`; ends the command and counts.
-    pub fn bad(&mut self, code: Option<Code>, text: &str) { todo!() }
+    pub fn bad(&mut self, code: Option<Code>, text: &str) {
+        self.finish(Kind::Bad, code.as_ref(), text);
+        self.count_bad();
+    }
     /// Go on with an APPEND: sends the continuation if the literal is synchronising.
-    pub fn append_go(&mut self) { todo!() }
+    pub fn append_go(&mut self) {
+        if let Phase::AppendAsked { size, utf8, synchronising, .. } = self.phase {
+            if synchronising {
+                self.out.extend_from_slice(b"+ Ready for the message\r\n");
+            }
+            self.phase = Phase::AppendOctets { left: size, utf8 };
+        }
+    }
     /// To [`Event::Sasl`]. Accept: state Authenticated and `tag OK [CAPABILITY ...]`; Refuse: NO with the right code.
-    pub fn answer(&mut self, answer: Answer) { todo!() }
+    pub fn answer(&mut self, answer: Answer) {
+        match (answer, std::mem::replace(&mut self.phase, Phase::Answer)) {
+            (Answer::Accept, _) => {
+                self.state = State::Authenticated;
+                let code = Code::Capability(self.capabilities());
+                self.ok(Some(code), "Signed in");
+            }
+            (Answer::Refuse(refusal), _) => self.refuse(refusal),
+            (Answer::Scram { verifier, nonce }, Phase::SaslAsked(mut exchange)) => {
+                let step = exchange.scram(verifier, &nonce);
+                self.queued = self.sasl_step(exchange, step);
+            }
+            (Answer::Scram { .. }, _) => self.refuse(Refusal::Temporary),
+        }
+    }
     /// Call before the tagged answer of SELECT, EXAMINE, CLOSE, UNSELECT (a failed SELECT: `false`).
-    pub fn selected(&mut self, selected: bool) { todo!() }
+    pub fn selected(&mut self, selected: bool) {
+        if matches!(self.state, State::Authenticated | State::Selected) {
+            self.state = if selected { State::Selected } else { State::Authenticated };
+        }
+    }
 
     // ---- untagged ----
+
     /// One untagged response.
-    pub fn untagged(&mut self, response: &Response) { todo!() }
+    pub fn untagged(&mut self, response: &Response) {
+        let mut e = Encoder::server(std::mem::take(&mut self.out), self.utf8);
+        e.raw("* ");
+        response.encode(&mut e);
+        e.raw("\r\n");
+        self.out = e.bytes;
+    }
     /// For rendered responses and the pieces of large literals: append whole CRLF-ended lines (or what a begun literal needs).
-    pub fn out_mut(&mut self) -> &mut Vec<u8> { &mut self.out }
+    pub fn out_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
     /// Octets waiting to be transmitted: flush the connection when it grows past what one wants to hold.
-    pub fn out_len(&self) -> usize { self.out.len() }
+    pub fn out_len(&self) -> usize {
+        self.out.len()
+    }
     /// `* BYE [code] text` and close (shutdown, account suspended); also in IDLE or with a command waiting.
-    pub fn bye(&mut self, code: Option<Code>, text: &str) { todo!() }
+    pub fn bye(&mut self, code: Option<Code>, text: &str) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.condition("*", Kind::Bye, code.as_ref(), text);
+            self.close();
+        }
+    }
 
     // ---- modes ----
+
     /// ENABLE IMAP4rev2 or UTF8=ACCEPT came: names and strings are UTF-8 in both directions from the next command on
     /// (call before `ok`). Also decides how `untagged` writes names.
-    pub fn set_utf8(&mut self, utf8: bool) { todo!() }
+    pub fn set_utf8(&mut self, utf8: bool) {
+        self.utf8 = utf8;
+    }
     /// As set.
-    pub fn utf8(&self) -> bool { todo!() }
+    pub fn utf8(&self) -> bool {
+        self.utf8
+    }
     /// The capability list that is right now (for the answer of a face's own).
-    pub fn capabilities(&self) -> Vec<SmolStr> { todo!() }
+    pub fn capabilities(&self) -> Vec<SmolStr> {
+        capability::of_server(&self.config, self.state)
+    }
+
+    // ---- inside ----
+
+    fn condition(&mut self, tag: &str, kind: Kind, code: Option<&Code>, text: &str) {
+        let mut e = Encoder::server(std::mem::take(&mut self.out), self.utf8);
+        e.raw(tag);
+        e.raw(" ");
+        encode_condition(&mut e, kind, code, text);
+        e.raw("\r\n");
+        self.out = e.bytes;
+    }
+
+    /// The tagged answer; what the client still sends for the command is thrown away.
+    fn finish(&mut self, kind: Kind, code: Option<&Code>, text: &str) {
+        let Some(tag) = self.tag.take() else { return };
+        self.condition(tag.as_str(), kind, code, text);
+        self.heard = true;
+        self.idle_broken = false;
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Command) {
+            Phase::Closed => Phase::Closed,
+            Phase::AppendAsked { drain: 0, .. } => Phase::Command,
+            Phase::AppendAsked { drain: left, .. } | Phase::AppendOctets { left, .. } => Phase::Drain { left },
+            Phase::AppendTail { .. } => Phase::DiscardLine,
+            _ => Phase::Command,
+        };
+        if let Phase::Drain { left } = self.phase {
+            self.drain(left);
+        }
+    }
+
+    /// Throws `left` octets away and the rest of their line, if that is within reason.
+    fn drain(&mut self, left: u64) {
+        self.phase = Phase::Drain { left };
+        self.count_drained(left);
+    }
+
+    fn count_bad(&mut self) {
+        self.bads += 1;
+        let max = if self.state == State::NotAuthenticated { BAD_MAX_BEFORE_LOGIN } else { BAD_MAX };
+        if self.bads >= max {
+            self.bye(None, "Too many errors");
+        }
+    }
+
+    fn close(&mut self) {
+        self.phase = Phase::Closed;
+        self.state = State::Logout;
+        self.tag = None;
+        self.input = BytesMut::new();
+    }
+
+    /// BAD to a command whose tag may not even be readable.
+    fn syntax(&mut self, tag: Option<Tag>, error: SyntaxError) {
+        match tag {
+            Some(tag) => {
+                self.tag = Some(tag);
+                self.bad(None, error.what);
+            }
+            None => {
+                self.condition("*", Kind::Bad, None, error.what);
+                self.count_bad();
+            }
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.login_failures += 1;
+        match refusal {
+            Refusal::Credentials => self.no(Some(Code::AuthenticationFailed), "Wrong login name or password"),
+            Refusal::Suspended => self.no(Some(Code::ContactAdmin), "This account is suspended"),
+            Refusal::Temporary => self.no(Some(Code::Unavailable), "Signing in is not possible now, try again later"),
+        }
+        if self.login_failures >= LOGIN_FAILURES_MAX {
+            self.bye(None, "Too many failed sign-ins");
+        }
+    }
+
+    /// One whole command without its last CRLF.
+    fn command(&mut self, text: &[u8]) -> Option<Event> {
+        let mut c = Cursor::with_utf8(text, self.utf8);
+        let tag = match Tag::parse(&mut c).and_then(|tag| c.space().map(|()| tag)) {
+            Ok(tag) => tag,
+            Err(error) => {
+                self.syntax(None, error);
+                return None;
+            }
+        };
+        let parsed = command::word(&mut c).and_then(|(name, allowed)| match self.state_error(allowed) {
+            Some(what) => c.error(what),
+            None => Command::parse_arguments(&mut c, name),
+        });
+        match parsed {
+            Ok(command) => {
+                self.tag = Some(tag.clone());
+                self.phase = Phase::Answer;
+                self.dispatch(tag, command)
+            }
+            Err(error) => {
+                self.syntax(Some(tag), error);
+                None
+            }
+        }
+    }
+
+    fn state_error(&self, allowed: Allowed) -> Option<&'static str> {
+        match (allowed, self.state) {
+            (Allowed::Always, _) | (Allowed::NotAuthenticated, State::NotAuthenticated) => None,
+            (Allowed::NotAuthenticated, _) => Some("You are signed in already"),
+            (_, State::NotAuthenticated) => Some("Sign in first"),
+            (Allowed::Selected, State::Authenticated) => Some("Select a mailbox first"),
+            _ => None,
+        }
+    }
+
+    /// What the session does by itself; the rest is the owner's.
+    fn dispatch(&mut self, tag: Tag, command: Command) -> Option<Event> {
+        match command {
+            Command::Capability => {
+                self.untagged(&Response::Capability(self.capabilities()));
+                self.ok(None, "CAPABILITY completed");
+                None
+            }
+            Command::Logout => {
+                self.condition("*", Kind::Bye, None, "Goodbye");
+                self.ok(None, "LOGOUT completed");
+                self.close();
+                None
+            }
+            Command::StartTls => {
+                self.start_tls();
+                None
+            }
+            Command::Login { user, password } => self.login(user, Secret::new(password)),
+            Command::Authenticate { mechanism, initial_response } => self.authenticate(&mechanism, initial_response),
+            Command::Idle => {
+                self.out.extend_from_slice(b"+ idling\r\n");
+                self.phase = Phase::Idle;
+                Some(Event::Idle { tag })
+            }
+            command => Some(Event::Command { tag, command }),
+        }
+    }
+
+    /// RFC 9051 §6.2.1. Whatever was sent behind it was not meant for TLS, or not by the client: close.
+    fn start_tls(&mut self) {
+        if self.config.tls || !self.config.starttls {
+            return self.bad(None, "TLS is not to be had now");
+        }
+        if !self.input.is_empty() {
+            return self.bye(None, "Nothing may follow STARTTLS before TLS");
+        }
+        self.ok(None, "Begin TLS now");
+        self.phase = Phase::StartTls;
+    }
+
+    fn login(&mut self, login: String, password: Secret) -> Option<Event> {
+        if !capability::password_allowed(&self.config) {
+            self.no(Some(Code::PrivacyRequired), "Passwords need TLS");
+            return None;
+        }
+        Some(Event::Sasl(Question::Password { login, password }))
+    }
+
+    fn authenticate(&mut self, mechanism: &str, initial: Option<Vec<u8>>) -> Option<Event> {
+        let known = Mechanism::parse(mechanism);
+        let Some(mechanism) = known.filter(|m| capability::mechanisms(&self.config).any(|offered| offered == *m)) else {
+            match known {
+                Some(m) if m.shows_password() => self.no(Some(Code::PrivacyRequired), "Passwords need TLS"),
+                _ => self.no(Some(Code::Cannot), "That mechanism is not offered"),
+            }
+            return None;
+        };
+        let (exchange, step) = Exchange::start(mechanism, initial.as_deref());
+        self.sasl_step(Box::new(exchange), step)
+    }
+
+    fn sasl_step(&mut self, exchange: Box<Exchange>, step: SaslStep) -> Option<Event> {
+        match step {
+            SaslStep::Challenge(octets) => {
+                self.out.extend_from_slice(format!("+ {}\r\n", sasl::encode_line(&octets)).as_bytes());
+                self.phase = Phase::Sasl(exchange);
+                None
+            }
+            SaslStep::Ask(question) => {
+                self.phase = Phase::SaslAsked(exchange);
+                Some(Event::Sasl(question))
+            }
+            SaslStep::Failed(failure) => {
+                self.sasl_failed(failure);
+                None
+            }
+        }
+    }
+
+    /// The exchange is over and its command cleared, whatever was wrong (lessons C10).
+    fn sasl_failed(&mut self, failure: sasl::Failure) {
+        match failure {
+            sasl::Failure::Cancelled => self.bad(None, "AUTHENTICATE cancelled"),
+            sasl::Failure::Base64 | sasl::Failure::Syntax => self.bad(None, "That is not what the mechanism wants"),
+            sasl::Failure::TooLong => self.bad(None, "That is too long"),
+            sasl::Failure::AuthorizationIdentity => {
+                self.no(Some(Code::AuthorizationFailed), "You cannot act for another account");
+            }
+            sasl::Failure::ChannelBinding => self.no(Some(Code::AuthenticationFailed), "Channel binding was not offered"),
+        }
+    }
+
+    /// A line of the client within AUTHENTICATE. `false`: the line is a command and must be read again.
+    fn sasl_line(&mut self, mut exchange: Box<Exchange>, line: &[u8]) -> (Option<Event>, bool) {
+        self.phase = Phase::Answer;
+        // Base64 has no space: this is the next command of a client that gave up without a word (lessons: eM Client).
+        if line.contains(&b' ') {
+            self.sasl_failed(sasl::Failure::Cancelled);
+            return (None, false);
+        }
+        match sasl::decode_line(line) {
+            Ok(octets) => {
+                let step = exchange.respond(&octets);
+                (self.sasl_step(exchange, step), true)
+            }
+            Err(failure) => {
+                self.sasl_failed(failure);
+                (None, true)
+            }
+        }
+    }
+
+    /// A line within IDLE. `false`: it is no DONE, so it is a command and must be read again.
+    fn idle_line(&mut self, line: &[u8]) -> (Option<Event>, bool) {
+        let done = line.trim_ascii().eq_ignore_ascii_case(b"DONE");
+        self.idle_broken = !done;
+        self.phase = Phase::Answer;
+        (Some(Event::IdleDone), done)
+    }
 }
 
-#[allow(clippy::todo, unused_variables)]
+/// How far one look at the input got.
+enum Progress {
+    Event(Event),
+    /// Look again.
+    Again,
+    /// More input, or an answer, is needed.
+    Starved,
+}
+
+impl From<Option<Event>> for Progress {
+    fn from(event: Option<Event>) -> Progress {
+        event.map_or(Progress::Again, Progress::Event)
+    }
+}
+
+/// Reading.
+impl Server {
+    fn advance(&mut self) -> Progress {
+        if let Some(event) = self.queued.take() {
+            return Progress::Event(event);
+        }
+        match std::mem::replace(&mut self.phase, Phase::Command) {
+            Phase::Command => self.read_command(),
+            Phase::AppendOctets { left, utf8 } => self.read_octets(left, utf8),
+            Phase::AppendTail { utf8 } => self.read_tail(utf8),
+            Phase::Drain { left } => self.read_drain(left),
+            Phase::DiscardLine => self.read_discard(),
+            Phase::Sasl(exchange) => self.read_sasl(exchange),
+            Phase::Idle => self.read_idle(),
+            waiting => {
+                self.phase = waiting;
+                Progress::Starved
+            }
+        }
+    }
+
+    fn read_command(&mut self) -> Progress {
+        match self.framing.next(&self.input, framing::line_bytes_max(self.state)) {
+            Framed::More => Progress::Starved,
+            Framed::Line { text, total } => {
+                let mut taken = self.input.split_to(total);
+                taken.truncate(text);
+                self.framing = Framing::default();
+                self.drained = 0;
+                if taken.trim_ascii().is_empty() { Progress::Again } else { self.command(&taken).into() }
+            }
+            Framed::Literal { text, total, head } => self.read_literal(text, total, head),
+            Framed::TooLong => {
+                let tag = Tag::parse(&mut Cursor::new(&self.input)).ok();
+                let line_start = self.framing.line_start();
+                self.consume(line_start);
+                self.phase = Phase::DiscardLine;
+                let was = self.state;
+                self.syntax(tag, SyntaxError { at: 0, what: "The command line is too long" });
+                if was == State::NotAuthenticated {
+                    self.bye(None, "The command line is too long");
+                } else if !matches!(self.phase, Phase::Closed) {
+                    self.phase = Phase::DiscardLine;
+                }
+                Progress::Again
+            }
+        }
+    }
+
+    /// A line that ends in the head of a literal: take the literal, ask about an APPEND, or refuse.
+    fn read_literal(&mut self, text: usize, total: usize, head: LiteralHead) -> Progress {
+        let line = self.input.get(..text).unwrap_or_default();
+        match self.judge_literal(line, head) {
+            Literal::Inline => {
+                if !head.non_synchronising {
+                    self.out.extend_from_slice(b"+ Ready for the literal\r\n");
+                }
+                self.framing.take_literal(total, head.len);
+                Progress::Again
+            }
+            Literal::Append(tag, append) => {
+                self.consume(total);
+                self.tag = Some(tag.clone());
+                let drain = if head.non_synchronising { head.len } else { 0 };
+                let AppendMessage { size, utf8, .. } = append.message;
+                self.phase = Phase::AppendAsked { size, drain, utf8, synchronising: !head.non_synchronising };
+                Progress::Event(Event::Append { tag, append })
+            }
+            Literal::Refused(tag, kind, what) => {
+                self.consume(total);
+                match (tag, kind) {
+                    (Some(tag), Kind::No) => {
+                        self.tag = Some(tag);
+                        self.no(Some(Code::TooBig), what);
+                    }
+                    (tag, _) => self.syntax(tag, SyntaxError { at: 0, what }),
+                }
+                if head.non_synchronising && !matches!(self.phase, Phase::Closed) {
+                    self.drain(head.len);
+                }
+                Progress::Again
+            }
+        }
+    }
+
+    fn judge_literal(&self, line: &[u8], head: LiteralHead) -> Literal {
+        let mut c = Cursor::with_utf8(line, self.utf8);
+        let tag = match Tag::parse(&mut c).and_then(|tag| c.space().map(|()| tag)) {
+            Ok(tag) => tag,
+            Err(error) => return Literal::Refused(None, Kind::Bad, error.what),
+        };
+        let (name, allowed) = match command::word(&mut c) {
+            Ok(known) => known,
+            Err(error) => return Literal::Refused(Some(tag), Kind::Bad, error.what),
+        };
+        if let Some(what) = self.state_error(allowed) {
+            return Literal::Refused(Some(tag), Kind::Bad, what);
+        }
+        if name == "APPEND" {
+            match Append::parse_head(&mut c) {
+                Ok(Some(append)) => return Literal::Append(tag, append),
+                Ok(None) => {}
+                Err(error) => return Literal::Refused(Some(tag), Kind::Bad, error.what),
+            }
+        }
+        if self.framing.has_room(head.len, framing::literal_bytes_max(self.state)) {
+            Literal::Inline
+        } else {
+            Literal::Refused(Some(tag), Kind::No, "That literal is too large")
+        }
+    }
+
+    /// Done with the first `total` octets of the input; a new command begins.
+    fn consume(&mut self, total: usize) {
+        self.input.advance(total.min(self.input.len()));
+        self.framing = Framing::default();
+        self.drained = 0;
+    }
+
+    fn read_octets(&mut self, left: u64, utf8: bool) -> Progress {
+        if left == 0 {
+            self.phase = Phase::AppendTail { utf8 };
+            return Progress::Again;
+        }
+        let len = self.input.len().min(APPEND_CHUNK_BYTES_MAX).min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.phase = Phase::AppendOctets { left: left - len as u64, utf8 };
+        if len == 0 { Progress::Starved } else { Progress::Event(Event::AppendChunk(self.input.split_to(len).freeze())) }
+    }
+
+    fn read_tail(&mut self, utf8: bool) -> Progress {
+        let Some(line) = framing::take_line(&mut self.input) else {
+            if self.input.len() <= framing::line_bytes_max(self.state) {
+                self.phase = Phase::AppendTail { utf8 };
+                return Progress::Starved;
+            }
+            self.bad(None, "The command line is too long");
+            self.discard_on();
+            return Progress::Event(Event::AppendAborted);
+        };
+        match append::tail(&mut Cursor::new(&line), utf8) {
+            Ok(()) => {
+                self.phase = Phase::Answer;
+                Progress::Event(Event::AppendEnd)
+            }
+            Err(error) => {
+                self.bad(None, error.what);
+                self.drain_if_literal(&line);
+                Progress::Event(Event::AppendAborted)
+            }
+        }
+    }
+
+    fn read_drain(&mut self, left: u64) -> Progress {
+        let len = self.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.input.advance(len);
+        let left = left - len as u64;
+        self.phase = if left == 0 { Phase::DiscardLine } else { Phase::Drain { left } };
+        if left == 0 { Progress::Again } else { Progress::Starved }
+    }
+
+    fn read_discard(&mut self) -> Progress {
+        if let Some(line) = framing::take_line(&mut self.input) {
+            self.phase = Phase::Command;
+            self.drain_if_literal(&line);
+            return Progress::Again;
+        }
+        self.phase = Phase::DiscardLine;
+        // What could be the head of a literal at the end of the line is kept.
+        let surplus = self.input.len().saturating_sub(framing::LITERAL_HEAD_BYTES_MAX);
+        self.input.advance(surplus);
+        self.count_drained(surplus as u64);
+        if matches!(self.phase, Phase::Closed) { Progress::Again } else { Progress::Starved }
+    }
+
+    /// An unwanted line may announce octets that come without waiting.
+    fn drain_if_literal(&mut self, line: &[u8]) {
+        if let Some(head) = literal_head_at_end(line).filter(|head| head.non_synchronising) {
+            if !matches!(self.phase, Phase::Closed) {
+                self.drain(head.len);
+            }
+        }
+    }
+
+    fn discard_on(&mut self) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.phase = Phase::DiscardLine;
+        }
+    }
+
+    fn count_drained(&mut self, octets: u64) {
+        self.drained = self.drained.saturating_add(octets);
+        if self.drained > framing::drain_bytes_max(self.state) {
+            self.bye(Some(Code::TooBig), "That is too much");
+        }
+    }
+
+    fn read_sasl(&mut self, exchange: Box<Exchange>) -> Progress {
+        let Some(end) = framing::line_end(&self.input) else {
+            if self.input.len() <= crate::limits::sasl::LINE_BYTES_MAX + 2 {
+                self.phase = Phase::Sasl(exchange);
+                return Progress::Starved;
+            }
+            self.sasl_failed(sasl::Failure::TooLong);
+            self.discard_on();
+            return Progress::Again;
+        };
+        let line = Bytes::copy_from_slice(self.input.get(..end.text).unwrap_or_default());
+        let (event, used) = self.sasl_line(exchange, &line);
+        if used {
+            self.consume(end.total);
+        }
+        event.into()
+    }
+
+    fn read_idle(&mut self) -> Progress {
+        let Some(end) = framing::line_end(&self.input) else {
+            if self.input.len() <= framing::line_bytes_max(self.state) {
+                self.phase = Phase::Idle;
+                return Progress::Starved;
+            }
+            self.idle_broken = true;
+            self.phase = Phase::Answer;
+            return Progress::Event(Event::IdleDone);
+        };
+        let line = Bytes::copy_from_slice(self.input.get(..end.text).unwrap_or_default());
+        let (event, used) = self.idle_line(&line);
+        if used {
+            self.consume(end.total);
+        }
+        event.into()
+    }
+
+    fn idle_secs_max(&self) -> u64 {
+        if self.state == State::NotAuthenticated { IDLE_SECS_MAX_BEFORE_LOGIN } else { IDLE_SECS_MAX }
+    }
+
+    /// Does an answer of the owner, or TLS, come next (and not the client)?
+    fn owner_is_next(&self) -> bool {
+        matches!(self.phase, Phase::Answer | Phase::AppendAsked { .. } | Phase::SaslAsked(_) | Phase::StartTls | Phase::Closed)
+    }
+}
+
+/// What becomes of a literal.
+enum Literal {
+    Inline,
+    Append(Tag, Append),
+    Refused(Option<Tag>, Kind, &'static str),
+}
+
 impl Session for Server {
     type Event = Event;
-    fn receive(&mut self, bytes: &[u8]) { todo!() }
-    fn receive_end(&mut self) { todo!() }
-    fn poll(&mut self, now: Time) -> Step<Event> { todo!() }
-    fn transmit(&mut self, out: &mut Vec<u8>) { todo!() }
-    fn deadline(&self) -> Option<Time> { todo!() }
-    fn wants_input(&self) -> bool { todo!() }
-    fn tls_started(&mut self) { todo!() }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.input.extend_from_slice(bytes);
+            self.heard = true;
+        }
+    }
+
+    fn receive_end(&mut self) {
+        self.ended = true;
+    }
+
+    fn poll(&mut self, now: Time) -> Step<Event> {
+        if std::mem::take(&mut self.heard) || self.heard_at.is_none() {
+            self.heard_at = Some(now);
+        } else if self.deadline().is_some_and(|deadline| now >= deadline) {
+            self.bye(None, "Autologout, you were silent for too long");
+        }
+        loop {
+            match self.phase {
+                Phase::Closed => return Step::Close,
+                Phase::StartTls => return Step::StartTls,
+                _ => {}
+            }
+            match self.advance() {
+                Progress::Event(event) => return Step::Event(event),
+                Progress::Again => {}
+                Progress::Starved if self.ended && !self.owner_is_next() => self.close(),
+                Progress::Starved => {
+                    if self.input.is_empty() && self.input.capacity() > BUFFER_BYTES_KEPT {
+                        self.input = BytesMut::new();
+                    }
+                    return Step::Wait;
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, out: &mut Vec<u8>) {
+        if self.out.capacity() > BUFFER_BYTES_KEPT {
+            let ready = std::mem::take(&mut self.out);
+            if out.is_empty() { *out = ready } else { out.extend_from_slice(&ready) }
+        } else {
+            out.append(&mut self.out);
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        if self.owner_is_next() { None } else { self.heard_at.map(|at| at.plus_secs(self.idle_secs_max())) }
+    }
+
+    fn wants_input(&self) -> bool {
+        let max = if self.state == State::NotAuthenticated { INPUT_BYTES_MAX_BEFORE_LOGIN } else { INPUT_BYTES_MAX };
+        !self.owner_is_next() && !self.ended && self.input.len() < max
+    }
+
+    fn tls_started(&mut self) {
+        self.config.tls = true;
+        self.heard = true;
+        self.phase = Phase::Command;
+        if !self.input.is_empty() {
+            self.close();
+        }
+    }
+}
+
+impl crate::laws::Buffered for Server {
+    fn input_buffered(&self) -> usize {
+        self.input.len()
+    }
 }

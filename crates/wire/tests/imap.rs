@@ -1,0 +1,9 @@
+//! IMAP from outside: transcripts at every chunking, the laws of sessions, and client against server in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "imap/laws.rs"]
+mod laws;
+#[path = "imap/owner.rs"]
+mod owner;
+#[path = "imap/transcripts.rs"]
+mod transcripts;
