@@ -521,6 +521,10 @@ impl Session for Server {
             _ => {}
         }
         self.progress = false;
+        if self.input.is_empty() {
+            // Thousands of idle connections hold no buffer.
+            self.input = BytesMut::new();
+        }
         Step::Wait
     }
 
