@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use smol_str::SmolStr;
 
 use crate::header::{Field, fields};
-use crate::limits::LANGUAGES_MAX;
+use crate::limits::{HEADER_FIELDS_MAX, LANGUAGES_MAX};
 use crate::parameter::{Parameters, is_token_byte, parse_parameters, skip_cfws};
 use crate::transfer::TransferEncoding;
 
@@ -107,7 +107,7 @@ impl<'a> ContentFields<'a> {
     pub fn read(header: &'a [u8]) -> ContentFields<'a> {
         let mut out = ContentFields::default();
         let mut seen = 0u8;
-        for field in fields(header) {
+        for field in fields(header).take(HEADER_FIELDS_MAX) {
             let Some((head, rest)) = field.name.split_at_checked(8) else { continue };
             if head.eq_ignore_ascii_case(b"content-") {
                 out.take(&field, rest, &mut seen);
@@ -124,7 +124,7 @@ impl<'a> ContentFields<'a> {
             return;
         }
         *seen |= 1 << which;
-        let value = field.value();
+        let value = field.value_cut();
         match which {
             0 => self.content_type = Some(ContentType::parse(&value)),
             1 => self.take_encoding(&value),

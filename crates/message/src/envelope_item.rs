@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use crate::address_list::{self, HeaderAddress};
 use crate::header::fields;
 use crate::imap_string::{push_nstring, push_string};
+use crate::limits::HEADER_FIELDS_MAX;
 
 /// The fields ENVELOPE is made of, unfolded; of two with one name the first that is not empty counts.
 #[derive(Debug, Clone, Default)]
@@ -28,10 +29,10 @@ impl<'a> EnvelopeFields<'a> {
     /// Reads them from a header.
     pub fn read(header: &'a [u8]) -> EnvelopeFields<'a> {
         let mut out = EnvelopeFields::default();
-        for field in fields(header) {
+        for field in fields(header).take(HEADER_FIELDS_MAX) {
             let Some(slot) = out.slot(field.name) else { continue };
             if slot.as_ref().is_none_or(|v| v.is_empty()) {
-                *slot = Some(field.value());
+                *slot = Some(field.value_cut());
             }
         }
         out

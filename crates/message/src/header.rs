@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use crate::limits::{FIELD_BYTES_MAX, HEADER_FIELDS_MAX};
+use crate::limits::FIELD_BYTES_MAX;
 
 /// One field of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,23 +29,27 @@ impl<'a> Field<'a> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// The body without folding and without blanks around it, at most [`FIELD_BYTES_MAX`].
+    /// The body without folding and without blanks around it.
     pub fn value(&self) -> Cow<'a, [u8]> {
         unfold(self.body)
     }
+
+    /// The same of the first [`FIELD_BYTES_MAX`] octets only: what facts are made of.
+    pub(crate) fn value_cut(&self) -> Cow<'a, [u8]> {
+        unfold(self.body.get(..FIELD_BYTES_MAX).unwrap_or(self.body))
+    }
 }
 
-/// The fields of a header, in order. Ends at the empty line or the end of the bytes.
+/// The fields of a header, in order, all of them. Ends at the empty line or the end of the bytes.
 #[derive(Debug, Clone)]
 pub struct Fields<'a> {
     bytes: &'a [u8],
     at: usize,
-    seen: usize,
 }
 
 /// The fields of `header` (a header alone, or a whole message).
 pub fn fields(header: &[u8]) -> Fields<'_> {
-    Fields { bytes: header, at: 0, seen: 0 }
+    Fields { bytes: header, at: 0 }
 }
 
 /// The line that starts at `at`: its content without the line end, and where the next one starts.
@@ -68,7 +72,7 @@ impl<'a> Iterator for Fields<'a> {
     type Item = Field<'a>;
 
     fn next(&mut self) -> Option<Field<'a>> {
-        while self.at < self.bytes.len() && self.seen < HEADER_FIELDS_MAX {
+        while self.at < self.bytes.len() {
             let start = self.at;
             let (first, mut next) = line_at(self.bytes, start);
             if first.is_empty() {
@@ -81,7 +85,6 @@ impl<'a> Iterator for Fields<'a> {
                 next = after;
             }
             self.at = next;
-            self.seen += 1;
             if let Some(field) = split(self.bytes, start, end, next) {
                 return Some(field);
             }
@@ -115,7 +118,6 @@ pub fn first<'a>(header: &'a [u8], name: &str) -> Option<Field<'a>> {
 
 /// Removes folding (RFC 5322 §2.2.3: only the line ends) and blanks at both ends.
 pub fn unfold(body: &[u8]) -> Cow<'_, [u8]> {
-    let body = body.get(..FIELD_BYTES_MAX.min(body.len())).unwrap_or_default();
     let body = trim(body);
     if memchr::memchr2(b'\n', b'\r', body).is_none() {
         return Cow::Borrowed(body);

@@ -15,6 +15,8 @@ pub mod encoded_word;
 pub mod envelope_item;
 pub mod facts;
 pub mod header;
+#[cfg(test)]
+mod imap_grammar;
 pub mod imap_string;
 pub mod limits;
 pub mod parameter;

@@ -5,9 +5,9 @@
 pub const DEPTH_MAX: usize = 100;
 /// Entities of one message, the message itself included; later boundaries are not looked for.
 pub const PARTS_MAX: usize = 10_000;
-/// Header fields of one entity that are looked at.
+/// Header fields of one entity that facts are made of.
 pub const HEADER_FIELDS_MAX: usize = 10_000;
-/// Bytes of one header field's body that are looked at.
+/// Bytes of one header field's body that facts are made of.
 pub const FIELD_BYTES_MAX: usize = 256 * 1024;
 /// Parameters of one Content-Type or Content-Disposition field.
 pub const PARAMETERS_MAX: usize = 1_000;
