@@ -27,7 +27,7 @@ impl Town {
             message_bytes_max: 1_000_000,
         };
         let town = Town { store: Store::memory(config).await.unwrap(), domains: vec!["here.test".into(), "also.test".into()], _dir: dir };
-        for (address, quota_bytes) in [("ann@here.test", None), ("bob@here.test", Some(1_000)), ("ann@also.test", None)] {
+        for (address, quota_bytes) in [("ann@here.test", None), ("bob@here.test", Some(400)), ("ann@also.test", None)] {
             let secrets = Secrets { argon2: String::new(), scram: None };
             town.store.accounts_add(vec![NewAccount { address: address.into(), secrets, quota_bytes }], 1).await.unwrap();
         }
