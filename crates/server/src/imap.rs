@@ -149,7 +149,11 @@ impl Session {
                     Ok(_) | Err(RecvError::Lagged(_)) => return Woken::SignInChanged,
                     Err(RecvError::Closed) => return Woken::Shutdown,
                 },
-                _ = signed_in.watch.changed(), if idling => return Woken::Changed,
+                changed = signed_in.watch.changed(), if idling => return match changed {
+                    Ok(()) => Woken::Changed,
+                    // The store is closing.
+                    Err(_) => Woken::Shutdown,
+                },
                 next = connection.next(wire) => return Woken::Next(next),
             }
         }

@@ -128,12 +128,14 @@ impl Session {
     async fn fetch_messages(&mut self, plan: &Plan, indexes: Indexes) -> Outcome {
         let chunk_len = if plan.seen { limits::SEEN_CHUNK } else { limits::FACTS_CHUNK };
         let mut trouble = None;
-        for range in indexes {
-            for start in range.clone().step_by(chunk_len) {
-                let chunk = start..range.end.min(start + chunk_len);
-                if let Some(met) = self.fetch_chunk(plan, chunk).await? {
-                    trouble.get_or_insert(met);
-                }
+        let mut indexes = indexes.into_iter().flatten();
+        loop {
+            let chunk: Vec<usize> = indexes.by_ref().take(chunk_len).collect();
+            if chunk.is_empty() {
+                break;
+            }
+            if let Some(met) = self.fetch_chunk(plan, chunk).await? {
+                trouble.get_or_insert(met);
             }
         }
         match trouble {
@@ -143,9 +145,9 @@ impl Session {
     }
 
     /// One chunk; answers the first trouble a single message met.
-    async fn fetch_chunk(&mut self, plan: &Plan, chunk: Range<usize>) -> Result<Option<Trouble>, Trouble> {
-        let mut trouble = None;
-        for mut subject in self.subjects(plan, chunk).await? {
+    async fn fetch_chunk(&mut self, plan: &Plan, chunk: Vec<usize>) -> Result<Option<Trouble>, Trouble> {
+        let (subjects, mut trouble) = self.subjects(plan, chunk).await?;
+        for mut subject in subjects {
             if let Some(row) = self.view()?.rows().get(subject.index) {
                 subject.row = row.clone();
             }
@@ -174,24 +176,42 @@ impl Session {
     }
 
     /// Facts and \Seen for one chunk, in one read and one commit.
-    async fn subjects(&mut self, plan: &Plan, chunk: Range<usize>) -> Result<Vec<Subject>, Trouble> {
-        let account = self.account_id()?;
-        let rows = self.view()?.rows().get(chunk.clone()).unwrap_or_default();
-        let mut subjects: Vec<Subject> = chunk
-            .zip(rows)
-            .map(|(index, row)| Subject { index, row: row.clone(), facts: None, newly_seen: false })
-            .collect();
+    async fn subjects(&mut self, plan: &Plan, chunk: Vec<usize>) -> Result<(Vec<Subject>, Option<Trouble>), Trouble> {
+        let rows = self.view()?.rows();
+        let subject = |index| Some(Subject { index, row: rows.get(index)?.clone(), facts: None, newly_seen: false });
+        let mut subjects: Vec<Subject> = chunk.into_iter().filter_map(subject).collect();
+        let mut trouble = None;
         if plan.facts {
-            let emails: Vec<EmailId> = subjects.iter().map(|subject| subject.row.email).collect();
-            let facts = self.store().facts(account, &emails).await?;
-            for (subject, facts) in subjects.iter_mut().zip(facts) {
-                subject.facts = facts;
-            }
+            trouble = self.add_facts(&mut subjects).await?;
         }
         if plan.seen && !self.view()?.read_only {
             self.mark_seen(&mut subjects).await?;
         }
-        Ok(subjects)
+        Ok((subjects, trouble))
+    }
+
+    /// One read for all; where one of them is damaged, one by one, so that the others are served.
+    async fn add_facts(&self, subjects: &mut [Subject]) -> Result<Option<Trouble>, Trouble> {
+        let (account, store) = (self.account_id()?, self.store());
+        let emails: Vec<EmailId> = subjects.iter().map(|subject| subject.row.email).collect();
+        match store.facts(account, &emails).await {
+            Ok(all) => {
+                for (subject, facts) in subjects.iter_mut().zip(all) {
+                    subject.facts = facts;
+                }
+                return Ok(None);
+            }
+            Err(StoreError::Damaged(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut trouble = None;
+        for subject in subjects {
+            match store.facts(account, &[subject.row.email]).await {
+                Ok(one) => subject.facts = one.into_iter().next().flatten(),
+                Err(error) => trouble = Some(Trouble::Store(error)),
+            }
+        }
+        Ok(trouble)
     }
 
     /// Sets \Seen durably. Where that fails (a full disk) reading still goes on.

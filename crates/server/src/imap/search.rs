@@ -23,6 +23,9 @@ impl Session {
         self.sync(search.uid).await?;
         self.view()?;
         let saving = search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save));
+        if search.charset.is_some() && self.wire.utf8() && !self.rev2 {
+            return Err(Trouble::Bad("After UTF8=ACCEPT there is no CHARSET (RFC 9755)"));
+        }
         if !search.charset_supported() {
             if saving {
                 self.view_mut()?.save(Vec::new());

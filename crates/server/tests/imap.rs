@@ -1,0 +1,383 @@
+//! The IMAP face over loopback: transcripts (`tests/imap/*.txt`) of what clients say and must be told, each lesson by name.
+//!
+//! Lines: `C:` is sent (several in a row as one packet), `S:` must be the next line, `S*:` skips up to that line; `C2:`,
+//! `S2:` are a second connection. `…` stands for any text in a line. `@` lines act on the store or the connection.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use argon2::password_hash::{PasswordHasher, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use bytes::Bytes;
+use message::facts::Facts;
+use net::connection::Connection;
+use net::listener::Listener;
+use server::auth::Auth;
+use server::context::{Context, Limits, Plaintext, Shared};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Account, Flags, NewAccount, NewEmail, Secrets, Spooled, Store, StoreConfig};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+const PASSWORD: &str = "secret";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The account's password under the smallest costs argon2 allows: what is tested here is not its strength.
+fn cheap_secrets() -> Secrets {
+    let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+    let salt = SaltString::encode_b64(b"salt of the tests").unwrap();
+    let argon2 = cheap.hash_password(PASSWORD.as_bytes(), &salt).unwrap().to_string();
+    Secrets { argon2, scram: None }
+}
+
+/// A server in this process.
+struct Office {
+    context: Shared,
+    account: Arc<Account>,
+    address: SocketAddr,
+    shutdown: watch::Sender<bool>,
+    _dir: tempfile::TempDir,
+}
+
+impl Office {
+    async fn open() -> Office {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            data_dir: dir.path().to_owned(),
+            undo_days: 30,
+            free_bytes_min: 0,
+            free_bytes_tight: 0,
+            message_bytes_max: 1 << 20,
+        };
+        let store = Store::memory(config).await.unwrap();
+        let account = NewAccount { address: "ann@here.test".into(), secrets: cheap_secrets(), quota_bytes: None };
+        store.accounts_add(vec![account], 1).await.unwrap();
+        let account = store.account("ann@here.test").await.unwrap().unwrap();
+        let (shutdown, shutdown_seen) = watch::channel(false);
+        let context = Arc::new(Context {
+            auth: Auth::new(store.clone(), Some("here.test".into())),
+            store,
+            hostname: "mail.here.test".into(),
+            domains: vec!["here.test".into()],
+            message_bytes_max: 1 << 20,
+            plaintext: Plaintext::Loopback,
+            limits: Limits::default(),
+            reachable: None,
+            smtp: server::smtp::Settings::default(),
+            shutdown: shutdown_seen,
+            imap: server::imap::Memory::default(),
+            pop: Default::default(),
+        });
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local().to_string().parse().unwrap();
+        let shared = Arc::clone(&context);
+        tokio::spawn(async move {
+            while let Ok(incoming) = listener.accept().await {
+                tokio::spawn(server::imap::serve(Arc::clone(&shared), Connection::server(incoming, None)));
+            }
+        });
+        Office { context, account, address, shutdown, _dir: dir }
+    }
+
+    async fn deliver(&self, mailbox: &str, text: &[u8]) {
+        let store = &self.context.store;
+        let mailbox = store.mailbox(self.account.id, mailbox).await.unwrap().unwrap();
+        let email = NewEmail {
+            body: Spooled::from_bytes(Bytes::copy_from_slice(text)),
+            facts: Arc::new(Facts::compute(text)),
+            flags: Flags::default(),
+            internal_date_secs: 1_000_000_000,
+        };
+        store.append(self.account.id, mailbox.id, vec![email]).await.unwrap();
+    }
+
+    /// The store is sound at the end of every test.
+    async fn check(&self) {
+        assert_eq!(self.context.store.check().await.unwrap(), vec![]);
+    }
+}
+
+/// One side of the conversation, as the transcript drives it.
+struct Peer {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    unsent: Vec<u8>,
+}
+
+impl Peer {
+    async fn connect(address: SocketAddr) -> Peer {
+        let (reader, writer) = TcpStream::connect(address).await.unwrap().into_split();
+        Peer { reader: BufReader::new(reader), writer, unsent: Vec::new() }
+    }
+
+    async fn login(address: SocketAddr) -> Peer {
+        let mut peer = Peer::connect(address).await;
+        peer.unsent.extend_from_slice(format!("login LOGIN ann@here.test {PASSWORD}\r\n").as_bytes());
+        peer.skip_to("login OK …").await.unwrap();
+        peer
+    }
+
+    async fn flush(&mut self) {
+        let unsent = std::mem::take(&mut self.unsent);
+        self.writer.write_all(&unsent).await.unwrap();
+    }
+
+    /// `None` at the end of the connection.
+    async fn line(&mut self) -> Option<String> {
+        self.flush().await;
+        let mut line = Vec::new();
+        let read = timeout(PATIENCE, self.reader.read_until(b'\n', &mut line)).await.expect("no answer in time");
+        if read.unwrap_or(0) == 0 {
+            return None;
+        }
+        while line.last().is_some_and(|octet| *octet == b'\r' || *octet == b'\n') {
+            line.pop();
+        }
+        Some(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    async fn expect(&mut self, pattern: &str) -> Result<(), String> {
+        match (pattern, self.line().await) {
+            ("<closed>", None) => Ok(()),
+            (_, None) => Err(format!("wanted `{pattern}`, got the end of the connection")),
+            (_, Some(line)) if fits(pattern, &line) => Ok(()),
+            (_, Some(line)) => Err(format!("wanted `{pattern}`\n       got `{line}`")),
+        }
+    }
+
+    async fn skip_to(&mut self, pattern: &str) -> Result<(), String> {
+        let mut seen = String::new();
+        while let Some(line) = self.line().await {
+            if fits(pattern, &line) {
+                return Ok(());
+            }
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+        Err(format!("`{pattern}` never came; only:\n{seen}"))
+    }
+
+    async fn silence(&mut self) -> Result<(), String> {
+        self.flush().await;
+        let mut octet = [0];
+        match timeout(Duration::from_millis(150), self.reader.read(&mut octet)).await {
+            Err(_) => Ok(()),
+            Ok(read) => Err(format!("wanted silence, got {read:?} {:?}", octet[0] as char)),
+        }
+    }
+}
+
+/// Does the line fit the pattern, where `…` is any text?
+fn fits(pattern: &str, line: &str) -> bool {
+    let mut pieces = pattern.split('…');
+    let Some(mut rest) = pieces.next().and_then(|first| line.strip_prefix(first)) else { return false };
+    let pieces: Vec<&str> = pieces.collect();
+    let Some((last, middle)) = pieces.split_last() else { return rest.is_empty() };
+    for piece in middle {
+        match rest.find(piece) {
+            Some(at) => rest = &rest[at + piece.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// Runs one transcript.
+struct Play {
+    office: Office,
+    peers: BTreeMap<u8, Peer>,
+    delivered: u32,
+}
+
+impl Play {
+    async fn run(name: &str, script: &str) {
+        let mut play = Play { office: Office::open().await, peers: BTreeMap::new(), delivered: 0 };
+        for (number, line) in script.lines().enumerate() {
+            if let Err(why) = play.step(line).await {
+                panic!("{name}.txt:{}: {line}\n{why}", number + 1);
+            }
+        }
+        play.peers.clear();
+        play.office.check().await;
+    }
+
+    async fn step(&mut self, line: &str) -> Result<(), String> {
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(());
+        }
+        if let Some(act) = line.strip_prefix('@') {
+            self.act(act).await;
+            return Ok(());
+        }
+        let (who, text) = line.split_once(':').ok_or("neither C: nor S: nor @")?;
+        let text = text.strip_prefix(' ').unwrap_or(text);
+        let side = if who.contains('2') { 2 } else { 1 };
+        let address = self.office.address;
+        if let std::collections::btree_map::Entry::Vacant(slot) = self.peers.entry(side) {
+            slot.insert(Peer::connect(address).await);
+        }
+        let peer = self.peers.get_mut(&side).ok_or("no peer")?;
+        match who.trim_end_matches(['2', '*']) {
+            "C" => {
+                peer.unsent.extend_from_slice(text.as_bytes());
+                peer.unsent.extend_from_slice(b"\r\n");
+                Ok(())
+            }
+            "S" if who.ends_with('*') => peer.skip_to(text).await,
+            "S" if text == "<silence>" => peer.silence().await,
+            "S" => peer.expect(text).await,
+            other => Err(format!("`{other}` is nobody")),
+        }
+    }
+
+    async fn act(&mut self, act: &str) {
+        let (verb, rest) = act.split_once(' ').unwrap_or((act, ""));
+        let store = &self.office.context.store;
+        let account = self.office.account.id;
+        match verb {
+            "login" => drop(self.peers.insert(1, Peer::login(self.office.address).await)),
+            "login2" => drop(self.peers.insert(2, Peer::login(self.office.address).await)),
+            "deliver" => {
+                let (mailbox, count) = rest.split_once(' ').unwrap_or((rest, "1"));
+                for _ in 0..count.parse::<u32>().unwrap() {
+                    self.delivered += 1;
+                    let text = format!(
+                        "From: Bob <bob@there.test>\r\nTo: ann@here.test\r\nSubject: number {0}\r\nDate: Mon, 7 Feb 1994 21:52:25 -0800\r\n\r\nbody {0}\r\n",
+                        self.delivered
+                    );
+                    self.office.deliver(mailbox, text.as_bytes()).await;
+                }
+            }
+            // `\n` stands for CRLF.
+            "message" => self.office.deliver("INBOX", rest.replace("\\n", "\r\n").as_bytes()).await,
+            "quota" => store.account_quota(account, Some(rest.parse().unwrap())).await.unwrap(),
+            "suspend" => store.account_suspend(account, true).await.unwrap(),
+            "shutdown" => drop(self.office.shutdown.send(true)),
+            "pause" => tokio::time::sleep(Duration::from_millis(150)).await,
+            other => panic!("there is no act `{other}`"),
+        }
+    }
+}
+
+macro_rules! transcripts {
+    ($($name:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                Play::run(stringify!($name), include_str!(concat!("imap/", stringify!($name), ".txt"))).await;
+            }
+        )*
+
+        #[test]
+        fn every_transcript_is_run() {
+            let listed = [$(stringify!($name)),*];
+            let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/imap");
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                let stem = name.strip_suffix(".txt").unwrap_or(&name);
+                assert!(listed.contains(&stem), "{name} is not in the list");
+            }
+        }
+    };
+}
+
+transcripts! {
+    binary_parts,
+    body_sections,
+    c01_done_and_more_in_one_packet,
+    c03_special_use_in_plain_list,
+    c05_esearch_tag_is_quoted,
+    c08_rfc822_peek,
+    c09_no_modseq_before_enabling,
+    c10_nonsense_in_idle,
+    c11_xlist,
+    c12_parents_are_real,
+    c13_wildcards,
+    c15_append_continuation,
+    c16_bodystructure_extensions,
+    c18_noop_says_no_status,
+    c19_change_just_before_idle,
+    c23_uids_of_append_and_copy,
+    c24_modified_utf7,
+    c25_strictly_in_order,
+    condstore,
+    connection_ends,
+    delete_and_rename,
+    esearch_and_saved,
+    expunge_is_never_told_in_fetch,
+    fetch_spellings,
+    imap4rev2,
+    list_status,
+    literals,
+    move_of_what_is_gone,
+    quota_and_size,
+    read_only,
+    recent,
+    search_keys,
+    shutdown,
+    sign_in,
+    silent_store,
+    status_swallows_nothing,
+    subscriptions,
+    utf8_accept,
+}
+
+#[tokio::test]
+async fn a_mailbox_of_many_messages_in_one_fetch() {
+    let office = Office::open().await;
+    let store = &office.context.store;
+    let inbox = store.mailbox(office.account.id, "INBOX").await.unwrap().unwrap();
+    let text = b"Subject: x\r\n\r\nx\r\n";
+    let email = NewEmail {
+        body: Spooled::from_bytes(Bytes::from_static(text)),
+        facts: Arc::new(Facts::compute(text)),
+        flags: Flags::default(),
+        internal_date_secs: 0,
+    };
+    for _ in 0..10 {
+        store.append(office.account.id, inbox.id, vec![email.clone(); 1000]).await.unwrap();
+    }
+    let mut peer = Peer::login(office.address).await;
+    peer.unsent.extend_from_slice(b"a SELECT INBOX\r\nb FETCH 1:* (FLAGS UID)\r\n");
+    peer.skip_to("a OK …").await.unwrap();
+    for number in 1..=10_000 {
+        peer.expect(&format!("* {number} FETCH (FLAGS (\\Recent) UID {number})")).await.unwrap();
+    }
+    peer.expect("b OK …").await.unwrap();
+    peer.unsent.extend_from_slice(b"c UID STORE 1:* +FLAGS.SILENT (\\Seen)\r\nd SEARCH UNSEEN\r\ne EXAMINE INBOX\r\n");
+    peer.expect("c OK …").await.unwrap();
+    peer.expect("* SEARCH").await.unwrap();
+    peer.expect("d OK …").await.unwrap();
+    peer.skip_to("e OK …").await.unwrap();
+    peer.unsent.extend_from_slice(b"f FETCH 1:* ENVELOPE\r\n");
+    for number in 1..=10_000 {
+        peer.expect(&format!("* {number} FETCH (ENVELOPE (NIL \"x\" …))")).await.unwrap();
+    }
+    peer.expect("f OK …").await.unwrap();
+    office.check().await;
+}
+
+#[tokio::test]
+async fn a_large_body_comes_back_as_it_went_in() {
+    let office = Office::open().await;
+    let mut text = b"Subject: large\r\n\r\n".to_vec();
+    for line in 0..20_000 {
+        text.extend_from_slice(format!("line {line} of a large body\r\n").as_bytes());
+    }
+    let mut peer = Peer::login(office.address).await;
+    peer.unsent.extend_from_slice(format!("a APPEND INBOX {{{}+}}\r\n", text.len()).as_bytes());
+    peer.unsent.extend_from_slice(&text);
+    peer.unsent.extend_from_slice(b"\r\nb SELECT INBOX\r\nc UID FETCH 1 BODY[]\r\n");
+    peer.skip_to(&format!("* 1 FETCH (UID 1 BODY[] {{{}}}", text.len())).await.unwrap();
+    let mut back = vec![0; text.len()];
+    timeout(PATIENCE, peer.reader.read_exact(&mut back)).await.unwrap().unwrap();
+    assert!(back == text);
+    peer.expect(" FLAGS (\\Seen \\Recent))").await.unwrap();
+    peer.expect("c OK …").await.unwrap();
+    office.check().await;
+}
