@@ -17,6 +17,7 @@ pub mod envelope;
 pub mod esearch;
 pub mod fetch;
 pub mod flag;
+mod framing;
 pub mod id;
 pub mod limits;
 pub mod list;

@@ -5,5 +5,7 @@
 mod laws;
 #[path = "imap/owner.rs"]
 mod owner;
+#[path = "imap/pairs.rs"]
+mod pairs;
 #[path = "imap/transcripts.rs"]
 mod transcripts;

@@ -518,6 +518,16 @@ impl FetchData {
         c.list(true, FetchData::parse)
     }
 
+    /// After `(`: the items that are whole, up to the one whose literal is still coming.
+    pub(crate) fn parse_so_far(c: &mut Cursor<'_>) -> Vec<FetchData> {
+        let mut items = Vec::new();
+        while let Ok(item) = FetchData::parse(c) {
+            items.push(item);
+            c.skip_spaces();
+        }
+        items
+    }
+
     fn parse(c: &mut Cursor<'_>) -> Parsed<FetchData> {
         let word = item_word(c);
         let name = word.to_ascii_uppercase();

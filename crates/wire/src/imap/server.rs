@@ -4,16 +4,16 @@
 //! too large. Everything else is an event, and until the owner has answered it (`ok`, `no`, `bad`) the next command
 //! waits in the buffer. Invariant: one tagged answer a command; buffers stay under [`super::limits`].
 
-mod framing;
-
 use super::append::{self, Append, AppendMessage};
 use super::capability;
 use super::command::{self, Allowed, Command};
 use super::cursor::{Cursor, SyntaxError};
 use super::encoder::Encoder;
+use super::framing::{self, Framed, Framing};
 use super::limits::{
-    APPEND_CHUNK_BYTES_MAX, BAD_MAX, BAD_MAX_BEFORE_LOGIN, BUFFER_BYTES_KEPT, IDLE_SECS_MAX, IDLE_SECS_MAX_BEFORE_LOGIN, INPUT_BYTES_MAX,
-    INPUT_BYTES_MAX_BEFORE_LOGIN, LOGIN_FAILURES_MAX,
+    APPEND_CHUNK_BYTES_MAX, BAD_MAX, BAD_MAX_BEFORE_LOGIN, BUFFER_BYTES_KEPT, DRAIN_BYTES_MAX, DRAIN_BYTES_MAX_BEFORE_LOGIN,
+    IDLE_SECS_MAX, IDLE_SECS_MAX_BEFORE_LOGIN, INPUT_BYTES_MAX, INPUT_BYTES_MAX_BEFORE_LOGIN, LINE_BYTES_MAX,
+    LINE_BYTES_MAX_BEFORE_LOGIN, LITERAL_BYTES_MAX, LITERAL_BYTES_MAX_BEFORE_LOGIN, LOGIN_FAILURES_MAX,
 };
 use super::response::{Kind, Response, encode_condition};
 use super::response_code::Code;
@@ -23,7 +23,6 @@ use crate::sasl::server::{Exchange, Step as SaslStep};
 use crate::sasl::{self, Answer, Mechanism, Question, Refusal, Secret};
 use crate::session::{Session, Step, Time};
 use bytes::{Buf, Bytes, BytesMut};
-use framing::{Framed, Framing};
 use smol_str::SmolStr;
 
 /// What the session must know before its first word.
@@ -549,7 +548,7 @@ impl Server {
     }
 
     fn read_command(&mut self) -> Progress {
-        match self.framing.next(&self.input, framing::line_bytes_max(self.state)) {
+        match self.framing.next(&self.input, line_bytes_max(self.state)) {
             Framed::More => Progress::Starved,
             Framed::Line { text, total } => {
                 let mut taken = self.input.split_to(total);
@@ -632,7 +631,7 @@ impl Server {
                 Err(error) => return Literal::Refused(Some(tag), Kind::Bad, error.what),
             }
         }
-        if self.framing.has_room(head.len, framing::literal_bytes_max(self.state)) {
+        if self.framing.has_room(head.len, literal_bytes_max(self.state)) {
             Literal::Inline
         } else {
             Literal::Refused(Some(tag), Kind::No, "That literal is too large")
@@ -658,7 +657,7 @@ impl Server {
 
     fn read_tail(&mut self, utf8: bool) -> Progress {
         let Some(line) = framing::take_line(&mut self.input) else {
-            if self.input.len() <= framing::line_bytes_max(self.state) {
+            if self.input.len() <= line_bytes_max(self.state) {
                 self.phase = Phase::AppendTail { utf8 };
                 return Progress::Starved;
             }
@@ -718,7 +717,7 @@ impl Server {
 
     fn count_drained(&mut self, octets: u64) {
         self.drained = self.drained.saturating_add(octets);
-        if self.drained > framing::drain_bytes_max(self.state) {
+        if self.drained > drain_bytes_max(self.state) {
             self.bye(Some(Code::TooBig), "That is too much");
         }
     }
@@ -743,7 +742,7 @@ impl Server {
 
     fn read_idle(&mut self) -> Progress {
         let Some(end) = framing::line_end(&self.input) else {
-            if self.input.len() <= framing::line_bytes_max(self.state) {
+            if self.input.len() <= line_bytes_max(self.state) {
                 self.phase = Phase::Idle;
                 return Progress::Starved;
             }
@@ -767,6 +766,18 @@ impl Server {
     fn owner_is_next(&self) -> bool {
         matches!(self.phase, Phase::Answer | Phase::AppendAsked { .. } | Phase::SaslAsked(_) | Phase::StartTls | Phase::Closed)
     }
+}
+
+fn line_bytes_max(state: State) -> usize {
+    if state == State::NotAuthenticated { LINE_BYTES_MAX_BEFORE_LOGIN } else { LINE_BYTES_MAX }
+}
+
+fn literal_bytes_max(state: State) -> usize {
+    if state == State::NotAuthenticated { LITERAL_BYTES_MAX_BEFORE_LOGIN } else { LITERAL_BYTES_MAX }
+}
+
+fn drain_bytes_max(state: State) -> u64 {
+    if state == State::NotAuthenticated { DRAIN_BYTES_MAX_BEFORE_LOGIN } else { DRAIN_BYTES_MAX }
 }
 
 /// What becomes of a literal.

@@ -1,19 +1,17 @@
-//! Where a command ends: lines and the literals between them, without copying.
+//! Where a command or response ends: lines and the literals between them, without copying.
 //!
-//! Invariant: whatever the chunks, the same commands come out; nothing here looks into a command further than the head
-//! of a literal at the end of a line.
+//! Invariant: whatever the chunks, the same pieces come out; nothing here looks into one further than the head of a
+//! literal at the end of a line.
 
-use super::State;
-use crate::imap::limits;
-use crate::imap::string::{LiteralHead, literal_head_at_end};
+use super::string::{LiteralHead, literal_head_at_end};
 use bytes::BytesMut;
 
 /// `~{18446744073709551615+}` and a CRLF.
-pub(super) const LITERAL_HEAD_BYTES_MAX: usize = 32;
+pub(crate) const LITERAL_HEAD_BYTES_MAX: usize = 32;
 
-/// How far the command at the beginning of the input has been looked at.
+/// How far the command or response at the beginning of the input has been looked at.
 #[derive(Debug, Default)]
-pub(super) struct Framing {
+pub(crate) struct Framing {
     /// Where the current line begins (behind the last literal).
     line_start: usize,
     /// No line end before here.
@@ -25,9 +23,9 @@ pub(super) struct Framing {
 }
 
 /// What the input holds.
-pub(super) enum Framed {
+pub(crate) enum Framed {
     More,
-    /// A whole command of `total` octets, `text` without its last line end.
+    /// A whole one of `total` octets, `text` without its last line end.
     Line { text: usize, total: usize },
     /// A line that ends in the head of a literal.
     Literal { text: usize, total: usize, head: LiteralHead },
@@ -35,14 +33,14 @@ pub(super) enum Framed {
 }
 
 /// The end of the first line.
-pub(super) struct LineEnd {
+pub(crate) struct LineEnd {
     /// Octets before CRLF (or a bare LF, which is tolerated).
-    pub(super) text: usize,
-    pub(super) total: usize,
+    pub(crate) text: usize,
+    pub(crate) total: usize,
 }
 
 impl Framing {
-    pub(super) fn next(&mut self, input: &[u8], line_bytes_max: usize) -> Framed {
+    pub(crate) fn next(&mut self, input: &[u8], line_bytes_max: usize) -> Framed {
         let from = self.scanned.max(self.line_start);
         let Some(unseen) = input.get(from..) else { return Framed::More };
         let Some(at) = memchr::memchr(b'\n', unseen) else {
@@ -64,17 +62,17 @@ impl Framing {
     }
 
     /// Where the line begins that is being looked at.
-    pub(super) fn line_start(&self) -> usize {
+    pub(crate) fn line_start(&self) -> usize {
         self.line_start
     }
 
     /// Is there room for a literal among the others?
-    pub(super) fn has_room(&self, len: u64, max: usize) -> bool {
+    pub(crate) fn has_room(&self, len: u64, max: usize) -> bool {
         self.literal_bytes.saturating_add(len) <= max as u64
     }
 
-    /// The literal after the first `total` octets belongs to the command. Its length has been checked.
-    pub(super) fn take_literal(&mut self, total: usize, len: u64) {
+    /// The literal after the first `total` octets belongs to it. Its length has been checked.
+    pub(crate) fn take_literal(&mut self, total: usize, len: u64) {
         self.line_bytes += total.saturating_sub(self.line_start);
         self.literal_bytes = self.literal_bytes.saturating_add(len);
         self.line_start = total.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
@@ -82,28 +80,16 @@ impl Framing {
     }
 }
 
-pub(super) fn line_end(input: &[u8]) -> Option<LineEnd> {
+pub(crate) fn line_end(input: &[u8]) -> Option<LineEnd> {
     let at = memchr::memchr(b'\n', input)?;
     let line = input.get(..at).unwrap_or_default();
     Some(LineEnd { text: line.strip_suffix(b"\r").unwrap_or(line).len(), total: at + 1 })
 }
 
 /// Takes the first line off, without its end.
-pub(super) fn take_line(input: &mut BytesMut) -> Option<BytesMut> {
+pub(crate) fn take_line(input: &mut BytesMut) -> Option<BytesMut> {
     let end = line_end(input)?;
     let mut line = input.split_to(end.total);
     line.truncate(end.text);
     Some(line)
-}
-
-pub(super) fn line_bytes_max(state: State) -> usize {
-    if state == State::NotAuthenticated { limits::LINE_BYTES_MAX_BEFORE_LOGIN } else { limits::LINE_BYTES_MAX }
-}
-
-pub(super) fn literal_bytes_max(state: State) -> usize {
-    if state == State::NotAuthenticated { limits::LITERAL_BYTES_MAX_BEFORE_LOGIN } else { limits::LITERAL_BYTES_MAX }
-}
-
-pub(super) fn drain_bytes_max(state: State) -> u64 {
-    if state == State::NotAuthenticated { limits::DRAIN_BYTES_MAX_BEFORE_LOGIN } else { limits::DRAIN_BYTES_MAX }
 }
