@@ -146,7 +146,7 @@ impl Place<'_> {
         }
         found.remote = self.leaving(found.remote)?;
         for account in &found.accounts {
-            self.store.room(account.id, size_bytes).await.map_err(|error| of_store_error(&error, forward_path))?;
+            self.store.room(account.id, size_bytes.max(1)).await.map_err(|error| of_store_error(&error, forward_path))?;
         }
         Ok(found)
     }

@@ -11,6 +11,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 use store::{Acceptance, Claim, RecipientState, Settlement, StoreError};
 
+/// Without room for reports, the entry comes back after this.
+const NO_SPACE_SECS: i64 = 600;
 /// The store is asked this often before the lease is left to end.
 const TRIES: u32 = 5;
 
@@ -35,11 +37,32 @@ pub(super) async fn settle(outbound: &Outbound, claim: &Claim, outcomes: &[Optio
                 tracing::warn!(id = claim.entry.id.0, "a queue entry was taken away during its attempt");
                 return;
             }
+            // What was taken must not be sent again because the reports about the rest have no room.
+            Err(StoreError::NoSpace) if attempt == 1 => {
+                if outbound.context.store.queue_settle(claim, without_reports(claim, &settled, !deliveries.is_empty(), now_secs)).await.is_ok() {
+                    return;
+                }
+            }
             Err(error) => {
                 tracing::error!(?error, id = claim.entry.id.0, attempt, "an outcome could not be written");
                 tokio::time::sleep(Duration::from_millis(200) * attempt * attempt).await;
             }
         }
+    }
+}
+
+/// Only what the next hop took is final; the others keep their state and are looked at again when there may be room.
+fn without_reports(claim: &Claim, settled: &Settled, local: bool, now_secs: i64) -> Settlement {
+    let pairs = claim.entry.message.recipients.iter().zip(&settled.recipients);
+    let recipients = pairs.map(|(before, after)| {
+        if after.state == RecipientState::Delivered && !local { after.clone() } else { before.clone() }
+    });
+    Settlement {
+        recipients: recipients.collect(),
+        next_secs: now_secs + NO_SPACE_SECS,
+        attempted: true,
+        notices: Vec::new(),
+        trace: Vec::new(),
     }
 }
 

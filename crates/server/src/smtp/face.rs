@@ -16,6 +16,9 @@ use store::{Account, AccountId};
 use wire::smtp::server::Event;
 use wire::smtp::{EnhancedCode, ForwardPath, MailParameters, RcptParameters, Reply, Ret, ReversePath, Server};
 
+/// Refused recipients of one connection from elsewhere before it is closed: whoever tries so many is guessing names.
+const REFUSED_RECIPIENTS_MAX: u32 = 100;
+
 /// See the module.
 pub(super) struct Face {
     pub(super) context: Shared,
@@ -26,6 +29,7 @@ pub(super) struct Face {
     pub(super) account: Option<Arc<Account>>,
     sign_in: SignIn,
     transaction: Option<Transaction>,
+    refused_recipients: u32,
 }
 
 /// Between MAIL and the answer to the message.
@@ -56,7 +60,7 @@ impl Face {
     pub(super) fn new(context: Shared, connection: &Connection, mode: Mode) -> Face {
         let peer = connection.peer().clone();
         let peer_text = peer.ip().map_or_else(|| "socket".to_owned(), |ip| ip.to_string());
-        Face { context, mode, peer, peer_text, account: None, sign_in: SignIn::default(), transaction: None }
+        Face { context, mode, peer, peer_text, account: None, sign_in: SignIn::default(), transaction: None, refused_recipients: 0 }
     }
 
     pub(super) fn is_signed_in(&self) -> bool {
@@ -92,7 +96,12 @@ impl Face {
             }
             Event::Rcpt { forward_path, parameters } => {
                 let answer = self.rcpt(forward_path, parameters).await;
-                session.reply(answer);
+                self.refused_recipients += u32::from(!answer.is_positive());
+                if self.refused_recipients > REFUSED_RECIPIENTS_MAX && !self.peer.is_loopback() {
+                    session.close(EnhancedCode(4, 7, 0), "Too many refused recipients");
+                } else {
+                    session.reply(answer);
+                }
             }
             Event::Data => match self.data(session, connection).await {
                 Ok(()) => session.data_go(),
@@ -198,11 +207,12 @@ impl Face {
         };
         let lmtp = self.mode == Mode::Lmtp;
         let id = intake.id().to_owned();
+        let reverse_path = intake.reverse_path().to_owned();
         let answers = intake.end(&self.context, self.account.as_deref(), &recipients, lmtp, &self.peer_text).await;
         let replies = answers.into_iter().zip(&recipients).map(|(answer, recipient)| match answer {
             Ok(()) => Reply::new(250, EnhancedCode(2, 0, 0), format!("{id} accepted")),
             Err(refusal) => {
-                tracing::info!(peer = %self.peer_text, address = %recipient.forward_path, %refusal, "refused after data");
+                self.trace_refused(&recipient.forward_path, &reverse_path, &refusal);
                 reply(refusal)
             }
         });

@@ -76,6 +76,10 @@ impl Intake {
         &self.id
     }
 
+    pub(super) fn reverse_path(&self) -> &str {
+        &self.envelope.reverse_path
+    }
+
     /// Takes a piece.
     pub(super) async fn chunk(&mut self, context: &Shared, account: Option<&Account>, piece: &[u8]) {
         if self.refusal.is_some() {
