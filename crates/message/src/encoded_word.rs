@@ -164,7 +164,7 @@ fn fold_or_blank(out: &mut String, column: &mut usize, next: usize) {
 pub(crate) fn encode_words(text: &str, column: usize) -> String {
     let ascii = text.bytes().filter(u8::is_ascii).count();
     // Q keeps mostly-ASCII text readable, B is shorter otherwise.
-    let base64 = ascii * 2 < text.len();
+    let base64 = ascii * 3 < text.len();
     let mut out = String::new();
     let mut column = column;
     let mut word = String::new();
