@@ -1,4 +1,4 @@
-//! The texts for people behind `+OK` and `-ERR`, in the languages LANG offers (RFC 6856 §3, RFC 2277).
+//! The texts for people behind `+OK` and `-ERR`, in the languages LANG offers (RFC 6856 §3).
 //!
 //! Invariant: every text is there in every language; `i-default` is plain ASCII.
 
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// A language of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Language {
-    /// `i-default`: English for everybody (RFC 2277 §4.5).
+    /// `i-default`: English for everybody (BCP 18 §4.5).
     #[default]
     Default,
     /// German.
@@ -22,7 +22,7 @@ impl Language {
         ("de", "Deutsch", Language::German),
     ];
 
-    /// The best for a tag: itself, or shortened from the right (RFC 4647 §3.4); `*` is the default.
+    /// The best for a tag: itself, or shortened from the right (BCP 47, "lookup"); `*` is the default.
     pub fn lookup(tag: &str) -> Option<(&'static str, Language)> {
         let mut range = if tag == "*" { "i-default" } else { tag };
         loop {
