@@ -10,11 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{QueueEntry, UnixSecs};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Entries looked at beyond those in hand.
 const WINDOW: usize = 500;
 /// Without any sign the queue is looked at this often.
 const LOOK_SECS: i64 = 60;
+/// Between two looks, at most (see below).
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// What is under way at shutdown gets this long.
 const DRAIN: Duration = Duration::from_secs(20);
 /// After the store failed.
@@ -25,32 +28,49 @@ pub(super) const RELAY_LANE: SmolStr = SmolStr::new_static("smarthost");
 pub(super) async fn run(outbound: Arc<Outbound>) {
     let mut workers = JoinSet::new();
     let mut queue = outbound.context.store.queue_watch();
-    let mut shutdown = outbound.context.shutdown.clone();
+    let mut next_look = Instant::now();
     loop {
-        queue.borrow_and_update();
-        let now_secs = unix_now();
-        let pause = match look(&outbound, now_secs).await {
-            Ok(next) => wait_until(next, now_secs),
-            Err(error) => {
-                tracing::error!(?error, "the queue could not be read");
-                STORE_PAUSE
-            }
-        };
-        for key in outbound.lanes.hire() {
-            workers.spawn(worker::work(Arc::clone(&outbound), key));
-        }
         tokio::select! {
             changed = queue.changed() => if changed.is_err() { break },
-            () = outbound.lanes.left.notified() => {}
-            Some(ended) = workers.join_next() => if let Err(error) = ended { tracing::error!(%error, "a worker broke"); },
-            () = tokio::time::sleep(pause) => {}
-            down = shutdown.wait_for(|down| *down) => { drop(down); break }
+            () = tokio::time::sleep_until(next_look) => {}
+            () = outbound.lanes.missed.notified() => {}
+            () = outbound.lanes.left.notified() => {
+                hire(&outbound, &mut workers);
+                continue;
+            }
+            Some(ended) = workers.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a worker broke");
+                }
+                continue;
+            }
+            () = outbound.context.draining() => break,
         }
+        // The more there is in hand, the less often the queue is read again.
+        let in_hand = u64::try_from(outbound.lanes.active()).unwrap_or(u64::MAX);
+        tokio::time::sleep(Duration::from_millis(in_hand).min(LOOK_PAUSE_MAX)).await;
+        queue.borrow_and_update();
+        let now_secs = unix_now();
+        next_look = Instant::now()
+            + match look(&outbound, now_secs).await {
+                Ok(next) => wait_until(next, now_secs),
+                Err(error) => {
+                    tracing::error!(?error, "the queue could not be read");
+                    STORE_PAUSE
+                }
+            };
+        hire(&outbound, &mut workers);
     }
     let drained = tokio::time::timeout(DRAIN, async { while workers.join_next().await.is_some() {} }).await;
     if drained.is_err() {
         tracing::warn!("outgoing mail still under way is left to the next start");
         workers.shutdown().await;
+    }
+}
+
+fn hire(outbound: &Arc<Outbound>, workers: &mut JoinSet<()>) {
+    for key in outbound.lanes.hire() {
+        workers.spawn(worker::work(Arc::clone(outbound), key));
     }
 }
 

@@ -20,7 +20,12 @@ struct Lane {
 #[derive(Default)]
 struct Board {
     lanes: HashMap<SmolStr, Lane>,
+    /// In a lane, or being worked on.
     active: HashSet<QueueId>,
+    /// Being worked on.
+    working: HashSet<QueueId>,
+    /// Came again while still being worked on.
+    missed: bool,
     workers: usize,
 }
 
@@ -31,6 +36,8 @@ pub(super) struct Lanes {
     workers_per_lane: usize,
     /// Rings when a worker left: there may be room for another lane.
     pub(super) left: Notify,
+    /// Rings when an entry that fell due at the very end of its last attempt can be taken again.
+    pub(super) missed: Notify,
 }
 
 impl Lanes {
@@ -40,6 +47,7 @@ impl Lanes {
             workers_max: workers_max.max(1),
             workers_per_lane: workers_per_lane.max(1),
             left: Notify::new(),
+            missed: Notify::new(),
         }
     }
 
@@ -56,6 +64,7 @@ impl Lanes {
     pub(super) fn add(&self, key: &SmolStr, id: QueueId) {
         let mut board = self.board();
         if !board.active.insert(id) {
+            board.missed |= board.working.contains(&id);
             return;
         }
         let lane = board.lanes.entry(key.clone()).or_default();
@@ -84,12 +93,20 @@ impl Lanes {
 
     /// The next entry of a lane.
     pub(super) fn next(&self, key: &SmolStr) -> Option<QueueId> {
-        self.board().lanes.get_mut(key)?.waiting.pop_front()
+        let mut board = self.board();
+        let id = board.lanes.get_mut(key)?.waiting.pop_front()?;
+        board.working.insert(id);
+        Some(id)
     }
 
     /// Done with an entry: it may come again when it is due again.
     pub(super) fn done(&self, id: QueueId) {
-        self.board().active.remove(&id);
+        let mut board = self.board();
+        board.active.remove(&id);
+        board.working.remove(&id);
+        if std::mem::take(&mut board.missed) {
+            self.missed.notify_one();
+        }
     }
 
     /// A worker waits for more: what to wait on.
