@@ -54,11 +54,23 @@ fn log(default: &str) {
         .init();
 }
 
+/// A command without a server works on the data as the server will: as the same user.
+fn identify(config: &config::Config) -> Result<(), String> {
+    let is_new = std::fs::read_dir(&config.data_dir).map_or(true, |mut entries| entries.next().is_none());
+    office::make_data_dir(&config.data_dir)?;
+    match privileges::unprivileged(&config.user, config.user_given)? {
+        Some(user) if is_new => {
+            privileges::give_folder(&config.data_dir, &user)?;
+            privileges::become_user(&user)
+        }
+        _ => privileges::become_owner_of(&config.data_dir),
+    }
+}
+
 /// An operator's command.
 fn operate(file: &std::path::Path, command: cli::Command, json: bool) -> u8 {
     let outcome = config::load(file).map_err(|problems| problems.join("\n")).and_then(|config| {
-        privileges::become_owner_of(&config.data_dir)?;
-        office::make_data_dir(&config.data_dir)?;
+        identify(&config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
         Ok((config, runtime))
     });

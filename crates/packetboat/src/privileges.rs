@@ -3,7 +3,7 @@
 //! The calls change one thread only, so they are made before any other thread exists: threads inherit.
 //! Safe because group list, group and user are set in this order and then shown to be gone.
 
-use rustix::process::{Gid, Uid, geteuid, getuid};
+use rustix::process::{Gid, Resource, Rlimit, Uid, geteuid, getuid};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -48,6 +48,31 @@ pub(crate) fn become_user(user: &User) -> Result<(), String> {
     if root_is_gone || user.uid == 0 { Ok(()) } else { Err(format!("cannot become the user {}: root's rights came back", user.name)) }
 }
 
+/// The user that root shall go on as: `None` when we are not root, when that user is root, or when a user that the
+/// configuration did not name (`given`) does not exist.
+pub(crate) fn unprivileged(name: &str, given: bool) -> Result<Option<User>, String> {
+    if !is_root() {
+        return Ok(None);
+    }
+    match find(name) {
+        None if given => Err(format!("there is no user {name}: make one, or name another with `user`")),
+        found => Ok(found.filter(|user| user.uid != 0)),
+    }
+}
+
+/// Gives a new or empty folder to a user; one with something in it must be theirs already.
+pub(crate) fn give_folder(folder: &Path, user: &User) -> Result<(), String> {
+    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+    if std::fs::metadata(folder).map_err(told)?.uid() == user.uid {
+        return Ok(());
+    }
+    if std::fs::read_dir(folder).map_err(told)?.next().is_some() {
+        let place = folder.display();
+        return Err(format!("{place} belongs to another user than {0}: chown -R {0} {place}, or name its owner with `user`", user.name));
+    }
+    std::os::unix::fs::chown(folder, Some(user.uid), Some(user.gid)).map_err(told)
+}
+
 /// Root working on somebody's data goes on as its owner, so that no file of another owner is left there.
 pub(crate) fn become_owner_of(folder: &Path) -> Result<(), String> {
     let Ok(facts) = std::fs::metadata(folder) else { return Ok(()) };
@@ -55,6 +80,12 @@ pub(crate) fn become_owner_of(folder: &Path) -> Result<(), String> {
         return Ok(());
     }
     become_user(&User { name: format!("with id {}", facts.uid()), uid: facts.uid(), gid: facts.gid() })
+}
+
+/// As many open files as the system lets us have: a connection is one.
+pub(crate) fn raise_file_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 #[cfg(test)]

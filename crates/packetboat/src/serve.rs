@@ -8,7 +8,6 @@ use crate::privileges::{self, User};
 use crate::{certificates, config};
 use net::TlsServer;
 use net::listener::ListenAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,6 +25,7 @@ pub(crate) fn run(file: &Path) -> u8 {
         Ok(config) => config,
         Err(problems) => return fail(&problems.join("\n")),
     };
+    privileges::raise_file_limit();
     let ready = match prepare(config) {
         Ok(ready) => ready,
         Err(why) => return fail(&why),
@@ -72,32 +72,17 @@ fn prepare(config: Config) -> Result<Ready, String> {
 
 /// Whom root goes on as.
 fn goes_on_as(config: &Config) -> Result<Option<User>, String> {
-    if !privileges::is_root() {
-        return Ok(None);
+    let user = privileges::unprivileged(&config.user, config.user_given)?;
+    if user.is_none() && privileges::is_root() {
+        tracing::warn!("runs as root: make a user {}, or name another with `user`", config.user);
     }
-    match privileges::find(&config.user) {
-        Some(user) if user.uid == 0 => Ok(None),
-        Some(user) => Ok(Some(user)),
-        None if config.user_given => Err(format!("there is no user {}: make one, or name another with `user`", config.user)),
-        None => {
-            tracing::warn!("runs as root: there is no user {}; make one, or name another with `user`", config.user);
-            Ok(None)
-        }
-    }
+    Ok(user)
 }
 
 /// Gives the data directory (when it is new or empty) and the Unix sockets to the user.
 fn give_away(config: &Config, bound: &[Bound], user: &User) -> Result<(), String> {
-    let path = &config.data_dir;
-    let told = |error: std::io::Error| format!("{}: {error}", path.display());
-    office::make_data_dir(path)?;
-    let owner = std::fs::metadata(path).map_err(told)?.uid();
-    if owner != user.uid {
-        if std::fs::read_dir(path).map_err(told)?.next().is_some() {
-            return Err(format!("{} belongs to another user than {}: chown -R {} it, or name its owner with `user`", path.display(), user.name, user.name));
-        }
-        std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)).map_err(told)?;
-    }
+    office::make_data_dir(&config.data_dir)?;
+    privileges::give_folder(&config.data_dir, user)?;
     for Bound { listener, .. } in bound {
         if let ListenAddr::Unix(socket) = listener.local() {
             std::os::unix::fs::chown(&socket, Some(user.uid), Some(user.gid)).map_err(|error| format!("{}: {error}", socket.display()))?;
@@ -108,7 +93,10 @@ fn give_away(config: &Config, bound: &[Bound], user: &User) -> Result<(), String
 
 async fn serve(ready: Ready) -> Result<(), String> {
     let mut signals = Signals::new()?;
-    let office = Office::open(&ready.config, ready.bound, ready.tls, Trial::default()).await?;
+    let office = tokio::select! {
+        office = Office::open(&ready.config, ready.bound, ready.tls, Trial::default()) => office?,
+        () = signals.stop() => return Ok(()),
+    };
     for (service, address) in office.listening() {
         eprintln!("listening {} {address}", service.name());
     }
