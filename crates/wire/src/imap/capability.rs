@@ -20,14 +20,12 @@ impl Capabilities {
     }
 }
 
-/// In every state.
-const ALWAYS: [&str; 3] = ["IMAP4rev1", "IMAP4rev2", "ID"];
+/// In every state. ENABLE and IDLE are of use only after sign-in, but Python's imaplib looks for them in the first list.
+const ALWAYS: [&str; 5] = ["IMAP4rev1", "IMAP4rev2", "ID", "ENABLE", "IDLE"];
 
 /// After sign-in; APPENDLIMIT comes with its number.
-const SIGNED_IN: [&str; 19] = [
+const SIGNED_IN: [&str; 17] = [
     "LITERAL+",
-    "ENABLE",
-    "IDLE",
     "UIDPLUS",
     "MOVE",
     "NAMESPACE",
@@ -100,7 +98,7 @@ mod tests {
         let list = |tls, plaintext| Capabilities(of_server(&config(tls, plaintext), State::NotAuthenticated));
         let open = list(false, false);
         assert!(open.has("STARTTLS") && open.has("LOGINDISABLED") && open.has("AUTH=SCRAM-SHA-256"));
-        assert!(!open.has("AUTH=PLAIN") && !open.has("AUTH=LOGIN") && !open.has("LITERAL+") && !open.has("IDLE"));
+        assert!(!open.has("AUTH=PLAIN") && !open.has("AUTH=LOGIN") && !open.has("LITERAL+") && !open.has("MOVE"));
         let loopback = list(false, true);
         assert!(loopback.has("STARTTLS") && loopback.has("AUTH=PLAIN") && !loopback.has("LOGINDISABLED"));
         let tls = list(true, false);
