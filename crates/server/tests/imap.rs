@@ -71,6 +71,7 @@ impl Office {
             smtp: server::smtp::Settings::default(),
             shutdown: shutdown_seen,
             imap: server::imap::Memory::default(),
+            pop: server::pop::Maildrops::default(),
             pop: Default::default(),
         });
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
