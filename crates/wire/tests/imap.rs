@@ -1,6 +1,8 @@
 //! IMAP from outside: transcripts at every chunking, the laws of sessions, and client against server in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "imap/facts.rs"]
+mod facts;
 #[path = "imap/laws.rs"]
 mod laws;
 #[path = "imap/owner.rs"]

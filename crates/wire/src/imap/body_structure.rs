@@ -41,13 +41,16 @@ pub struct SinglePart {
     pub extension: Option<Extension>,
 }
 
+/// Content-Disposition (RFC 2183): the word and its parameters.
+pub type Disposition = (Bytes, Vec<(Bytes, Bytes)>);
+
 /// Extension data common to both kinds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
 pub struct Extension {
     /// Multiparts only (a single part has them in front).
     pub parameters: Vec<(Bytes, Bytes)>,
-    pub disposition: Option<(Bytes, Vec<(Bytes, Bytes)>)>,
+    pub disposition: Option<Disposition>,
     pub language: Vec<Bytes>,
     pub location: NString,
 }
@@ -242,7 +245,7 @@ fn encode_parameters(e: &mut Encoder, parameters: &[(Bytes, Bytes)]) {
     });
 }
 
-fn disposition(c: &mut Cursor<'_>) -> Parsed<Option<(Bytes, Vec<(Bytes, Bytes)>)>> {
+fn disposition(c: &mut Cursor<'_>) -> Parsed<Option<Disposition>> {
     if c.peek() != Some(b'(') {
         return Ok(nstring(c)?.map(|kind| (kind, Vec::new())));
     }

@@ -394,13 +394,14 @@ impl FetchItem {
     /// ALL, FAST, FULL (RFC 9051 §6.4.5); only when they stand alone.
     fn parse_macro(c: &mut Cursor<'_>) -> Option<Vec<FetchItem>> {
         use FetchItem as F;
-        let items = match c.rest().get(..4) {
-            Some(word) if word.eq_ignore_ascii_case(b"FAST") => vec![F::Flags, F::InternalDate, F::Rfc822Size],
-            Some(word) if word.eq_ignore_ascii_case(b"FULL") => vec![F::Flags, F::InternalDate, F::Rfc822Size, F::Envelope, F::Body],
-            _ if c.rest().get(..3)?.eq_ignore_ascii_case(b"ALL") => vec![F::Flags, F::InternalDate, F::Rfc822Size, F::Envelope],
+        let mut ahead = c.clone();
+        let items = match item_word(&mut ahead).to_ascii_uppercase().as_slice() {
+            b"FAST" => vec![F::Flags, F::InternalDate, F::Rfc822Size],
+            b"ALL" => vec![F::Flags, F::InternalDate, F::Rfc822Size, F::Envelope],
+            b"FULL" => vec![F::Flags, F::InternalDate, F::Rfc822Size, F::Envelope, F::Body],
             _ => return None,
         };
-        item_word(c);
+        c.at = ahead.at;
         Some(items)
     }
 
@@ -671,7 +672,7 @@ mod tests {
             assert_eq!(read(text).unwrap(), same);
         }
         for bad in [
-            "FETCH 1", "FETCH 1 ()", "FETCH FLAGS", "FETCH 1 (ALL)", "FETCH 1 FOO", "FETCH 1 BODY[", "FETCH 1 BODY[0]", "FETCH 1 BODY[MIME]",
+            "FETCH 1", "FETCH 1 ()", "FETCH FLAGS", "FETCH 1 (ALL)", "FETCH 1 ALLX", "FETCH 1 FOO", "FETCH 1 BODY[", "FETCH 1 BODY[0]", "FETCH 1 BODY[MIME]",
             "FETCH 1 BODY[]<1.0>", "FETCH 1 BODY[]<1>", "FETCH 1 BODY[1.FOO]", "FETCH 1 BODY.PEEK", "FETCH 1 BODY[HEADER.FIELDS ()]",
             "FETCH 1 FLAGS (VANISHED)", "UID FETCH 1 FLAGS (VANISHED)", "FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "FETCH 1 (FLAGS",
             "FETCH 1 FLAGSX", "FETCH 1 FLAGS FLAGS", "FETCH 1 BINARY[1.TEXT]",

@@ -99,10 +99,9 @@ impl Code {
     pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<Code> {
         let start = c.at;
         let word = c.atom()?;
-        if c.peek() == Some(b']') {
-            if let Some((_, code)) = WORDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
-                return Ok(code.clone());
-            }
+        let alone = WORDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name));
+        if let (Some((_, code)), Some(b']')) = (alone, c.peek()) {
+            return Ok(code.clone());
         }
         // Servers leave arguments out (Gmail: HIGHESTMODSEQ alone) or write them wrongly: that must not cost the response.
         match Code::parse_argument(c, &word.to_ascii_uppercase()) {

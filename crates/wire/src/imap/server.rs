@@ -4,25 +4,25 @@
 //! too large. Everything else is an event, and until the owner has answered it (`ok`, `no`, `bad`) the next command
 //! waits in the buffer. Invariant: one tagged answer a command; buffers stay under [`super::limits`].
 
-use super::append::{self, Append, AppendMessage};
+mod reading;
+
+use super::append::Append;
 use super::capability;
 use super::command::{self, Allowed, Command};
 use super::cursor::{Cursor, SyntaxError};
 use super::encoder::Encoder;
-use super::framing::{self, Framed, Framing};
+use super::framing::Framing;
 use super::limits::{
-    APPEND_CHUNK_BYTES_MAX, BAD_MAX, BAD_MAX_BEFORE_LOGIN, BUFFER_BYTES_KEPT, DRAIN_BYTES_MAX, DRAIN_BYTES_MAX_BEFORE_LOGIN,
-    IDLE_SECS_MAX, IDLE_SECS_MAX_BEFORE_LOGIN, INPUT_BYTES_MAX, INPUT_BYTES_MAX_BEFORE_LOGIN, LINE_BYTES_MAX,
-    LINE_BYTES_MAX_BEFORE_LOGIN, LITERAL_BYTES_MAX, LITERAL_BYTES_MAX_BEFORE_LOGIN, LOGIN_FAILURES_MAX,
+    BAD_MAX, BAD_MAX_BEFORE_LOGIN, BUFFER_BYTES_KEPT, INPUT_BYTES_MAX, INPUT_BYTES_MAX_BEFORE_LOGIN, LOGIN_FAILURES_MAX,
 };
 use super::response::{Kind, Response, encode_condition};
 use super::response_code::Code;
-use super::string::{LiteralHead, literal_head_at_end};
 use super::tag::Tag;
 use crate::sasl::server::{Exchange, Step as SaslStep};
 use crate::sasl::{self, Answer, Mechanism, Question, Refusal, Secret};
 use crate::session::{Session, Step, Time};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use reading::Progress;
 use smol_str::SmolStr;
 
 /// What the session must know before its first word.
@@ -509,282 +509,6 @@ impl Server {
         self.phase = Phase::Answer;
         (Some(Event::IdleDone), done)
     }
-}
-
-/// How far one look at the input got.
-enum Progress {
-    Event(Event),
-    /// Look again.
-    Again,
-    /// More input, or an answer, is needed.
-    Starved,
-}
-
-impl From<Option<Event>> for Progress {
-    fn from(event: Option<Event>) -> Progress {
-        event.map_or(Progress::Again, Progress::Event)
-    }
-}
-
-/// Reading.
-impl Server {
-    fn advance(&mut self) -> Progress {
-        if let Some(event) = self.queued.take() {
-            return Progress::Event(event);
-        }
-        match std::mem::replace(&mut self.phase, Phase::Command) {
-            Phase::Command => self.read_command(),
-            Phase::AppendOctets { left, utf8 } => self.read_octets(left, utf8),
-            Phase::AppendTail { utf8 } => self.read_tail(utf8),
-            Phase::Drain { left } => self.read_drain(left),
-            Phase::DiscardLine => self.read_discard(),
-            Phase::Sasl(exchange) => self.read_sasl(exchange),
-            Phase::Idle => self.read_idle(),
-            waiting => {
-                self.phase = waiting;
-                Progress::Starved
-            }
-        }
-    }
-
-    fn read_command(&mut self) -> Progress {
-        match self.framing.next(&self.input, line_bytes_max(self.state)) {
-            Framed::More => Progress::Starved,
-            Framed::Line { text, total } => {
-                let mut taken = self.input.split_to(total);
-                taken.truncate(text);
-                self.framing = Framing::default();
-                self.drained = 0;
-                if taken.trim_ascii().is_empty() { Progress::Again } else { self.command(&taken).into() }
-            }
-            Framed::Literal { text, total, head } => self.read_literal(text, total, head),
-            Framed::TooLong => {
-                let tag = Tag::parse(&mut Cursor::new(&self.input)).ok();
-                let line_start = self.framing.line_start();
-                self.consume(line_start);
-                self.phase = Phase::DiscardLine;
-                let was = self.state;
-                self.syntax(tag, SyntaxError { at: 0, what: "The command line is too long" });
-                if was == State::NotAuthenticated {
-                    self.bye(None, "The command line is too long");
-                } else if !matches!(self.phase, Phase::Closed) {
-                    self.phase = Phase::DiscardLine;
-                }
-                Progress::Again
-            }
-        }
-    }
-
-    /// A line that ends in the head of a literal: take the literal, ask about an APPEND, or refuse.
-    fn read_literal(&mut self, text: usize, total: usize, head: LiteralHead) -> Progress {
-        let line = self.input.get(..text).unwrap_or_default();
-        match self.judge_literal(line, head) {
-            Literal::Inline => {
-                if !head.non_synchronising {
-                    self.out.extend_from_slice(b"+ Ready for the literal\r\n");
-                }
-                self.framing.take_literal(total, head.len);
-                Progress::Again
-            }
-            Literal::Append(tag, append) => {
-                self.consume(total);
-                self.tag = Some(tag.clone());
-                let drain = if head.non_synchronising { head.len } else { 0 };
-                let AppendMessage { size, utf8, .. } = append.message;
-                self.phase = Phase::AppendAsked { size, drain, utf8, synchronising: !head.non_synchronising };
-                Progress::Event(Event::Append { tag, append })
-            }
-            Literal::Refused(tag, kind, what) => {
-                self.consume(total);
-                match (tag, kind) {
-                    (Some(tag), Kind::No) => {
-                        self.tag = Some(tag);
-                        self.no(Some(Code::TooBig), what);
-                    }
-                    (tag, _) => self.syntax(tag, SyntaxError { at: 0, what }),
-                }
-                if head.non_synchronising && !matches!(self.phase, Phase::Closed) {
-                    self.drain(head.len);
-                }
-                Progress::Again
-            }
-        }
-    }
-
-    fn judge_literal(&self, line: &[u8], head: LiteralHead) -> Literal {
-        let mut c = Cursor::with_utf8(line, self.utf8);
-        let tag = match Tag::parse(&mut c).and_then(|tag| c.space().map(|()| tag)) {
-            Ok(tag) => tag,
-            Err(error) => return Literal::Refused(None, Kind::Bad, error.what),
-        };
-        let (name, allowed) = match command::word(&mut c) {
-            Ok(known) => known,
-            Err(error) => return Literal::Refused(Some(tag), Kind::Bad, error.what),
-        };
-        if let Some(what) = self.state_error(allowed) {
-            return Literal::Refused(Some(tag), Kind::Bad, what);
-        }
-        if name == "APPEND" {
-            match Append::parse_head(&mut c) {
-                Ok(Some(append)) => return Literal::Append(tag, append),
-                Ok(None) => {}
-                Err(error) => return Literal::Refused(Some(tag), Kind::Bad, error.what),
-            }
-        }
-        if self.framing.has_room(head.len, literal_bytes_max(self.state)) {
-            Literal::Inline
-        } else {
-            Literal::Refused(Some(tag), Kind::No, "That literal is too large")
-        }
-    }
-
-    /// Done with the first `total` octets of the input; a new command begins.
-    fn consume(&mut self, total: usize) {
-        self.input.advance(total.min(self.input.len()));
-        self.framing = Framing::default();
-        self.drained = 0;
-    }
-
-    fn read_octets(&mut self, left: u64, utf8: bool) -> Progress {
-        if left == 0 {
-            self.phase = Phase::AppendTail { utf8 };
-            return Progress::Again;
-        }
-        let len = self.input.len().min(APPEND_CHUNK_BYTES_MAX).min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.phase = Phase::AppendOctets { left: left - len as u64, utf8 };
-        if len == 0 { Progress::Starved } else { Progress::Event(Event::AppendChunk(self.input.split_to(len).freeze())) }
-    }
-
-    fn read_tail(&mut self, utf8: bool) -> Progress {
-        let Some(line) = framing::take_line(&mut self.input) else {
-            if self.input.len() <= line_bytes_max(self.state) {
-                self.phase = Phase::AppendTail { utf8 };
-                return Progress::Starved;
-            }
-            self.bad(None, "The command line is too long");
-            self.discard_on();
-            return Progress::Event(Event::AppendAborted);
-        };
-        match append::tail(&mut Cursor::new(&line), utf8) {
-            Ok(()) => {
-                self.phase = Phase::Answer;
-                Progress::Event(Event::AppendEnd)
-            }
-            Err(error) => {
-                self.bad(None, error.what);
-                self.drain_if_literal(&line);
-                Progress::Event(Event::AppendAborted)
-            }
-        }
-    }
-
-    fn read_drain(&mut self, left: u64) -> Progress {
-        let len = self.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.input.advance(len);
-        let left = left - len as u64;
-        self.phase = if left == 0 { Phase::DiscardLine } else { Phase::Drain { left } };
-        if left == 0 { Progress::Again } else { Progress::Starved }
-    }
-
-    fn read_discard(&mut self) -> Progress {
-        if let Some(line) = framing::take_line(&mut self.input) {
-            self.phase = Phase::Command;
-            self.drain_if_literal(&line);
-            return Progress::Again;
-        }
-        self.phase = Phase::DiscardLine;
-        // What could be the head of a literal at the end of the line is kept.
-        let surplus = self.input.len().saturating_sub(framing::LITERAL_HEAD_BYTES_MAX);
-        self.input.advance(surplus);
-        self.count_drained(surplus as u64);
-        if matches!(self.phase, Phase::Closed) { Progress::Again } else { Progress::Starved }
-    }
-
-    /// An unwanted line may announce octets that come without waiting.
-    fn drain_if_literal(&mut self, line: &[u8]) {
-        if let Some(head) = literal_head_at_end(line).filter(|head| head.non_synchronising) {
-            if !matches!(self.phase, Phase::Closed) {
-                self.drain(head.len);
-            }
-        }
-    }
-
-    fn discard_on(&mut self) {
-        if !matches!(self.phase, Phase::Closed) {
-            self.phase = Phase::DiscardLine;
-        }
-    }
-
-    fn count_drained(&mut self, octets: u64) {
-        self.drained = self.drained.saturating_add(octets);
-        if self.drained > drain_bytes_max(self.state) {
-            self.bye(Some(Code::TooBig), "That is too much");
-        }
-    }
-
-    fn read_sasl(&mut self, exchange: Box<Exchange>) -> Progress {
-        let Some(end) = framing::line_end(&self.input) else {
-            if self.input.len() <= crate::limits::sasl::LINE_BYTES_MAX + 2 {
-                self.phase = Phase::Sasl(exchange);
-                return Progress::Starved;
-            }
-            self.sasl_failed(sasl::Failure::TooLong);
-            self.discard_on();
-            return Progress::Again;
-        };
-        let line = Bytes::copy_from_slice(self.input.get(..end.text).unwrap_or_default());
-        let (event, used) = self.sasl_line(exchange, &line);
-        if used {
-            self.consume(end.total);
-        }
-        event.into()
-    }
-
-    fn read_idle(&mut self) -> Progress {
-        let Some(end) = framing::line_end(&self.input) else {
-            if self.input.len() <= line_bytes_max(self.state) {
-                self.phase = Phase::Idle;
-                return Progress::Starved;
-            }
-            self.idle_broken = true;
-            self.phase = Phase::Answer;
-            return Progress::Event(Event::IdleDone);
-        };
-        let line = Bytes::copy_from_slice(self.input.get(..end.text).unwrap_or_default());
-        let (event, used) = self.idle_line(&line);
-        if used {
-            self.consume(end.total);
-        }
-        event.into()
-    }
-
-    fn idle_secs_max(&self) -> u64 {
-        if self.state == State::NotAuthenticated { IDLE_SECS_MAX_BEFORE_LOGIN } else { IDLE_SECS_MAX }
-    }
-
-    /// Does an answer of the owner, or TLS, come next (and not the client)?
-    fn owner_is_next(&self) -> bool {
-        matches!(self.phase, Phase::Answer | Phase::AppendAsked { .. } | Phase::SaslAsked(_) | Phase::StartTls | Phase::Closed)
-    }
-}
-
-fn line_bytes_max(state: State) -> usize {
-    if state == State::NotAuthenticated { LINE_BYTES_MAX_BEFORE_LOGIN } else { LINE_BYTES_MAX }
-}
-
-fn literal_bytes_max(state: State) -> usize {
-    if state == State::NotAuthenticated { LITERAL_BYTES_MAX_BEFORE_LOGIN } else { LITERAL_BYTES_MAX }
-}
-
-fn drain_bytes_max(state: State) -> u64 {
-    if state == State::NotAuthenticated { DRAIN_BYTES_MAX_BEFORE_LOGIN } else { DRAIN_BYTES_MAX }
-}
-
-/// What becomes of a literal.
-enum Literal {
-    Inline,
-    Append(Tag, Append),
-    Refused(Option<Tag>, Kind, &'static str),
 }
 
 impl Session for Server {
