@@ -497,3 +497,36 @@ pub enum StoreError {
 
 /// What octets come back as.
 pub type Octets = Bytes;
+
+impl StoreError {
+    /// True for an answer to the asker (no such thing, over quota, against a rule); false for trouble of ours.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            StoreError::NotFound
+            | StoreError::Exists
+            | StoreError::OverQuota
+            | StoreError::NoSpace
+            | StoreError::Invalid(_)
+            | StoreError::LeaseLost => true,
+            StoreError::Locked(_) | StoreError::Damaged(_) | StoreError::Io(_) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StoreError::NotFound => f.write_str("there is no such thing"),
+            StoreError::Exists => f.write_str("it exists already"),
+            StoreError::OverQuota => f.write_str("the account is over its quota"),
+            StoreError::NoSpace => f.write_str("the disk is full, or nearly so"),
+            StoreError::Invalid(why) => f.write_str(why),
+            StoreError::LeaseLost => f.write_str("the entry is being sent by somebody else"),
+            StoreError::Locked(who) => f.write_str(who),
+            StoreError::Damaged(what) => write!(f, "damaged: {what}"),
+            StoreError::Io(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}

@@ -1,0 +1,145 @@
+//! Care: free space, erasing what is past its time, trimming logs.
+//!
+//! Invariant: under the watermark new mail is refused and everything else goes on; when space is back, so are we,
+//! without a restart. Must not know: what is mail.
+
+use crate::Store;
+use crate::engine::{Batch, Key, range};
+use crate::key;
+use crate::limits::{CARE_ROWS, CHANGE_LOG_ACTS, IDEMPOTENCY_KEYS};
+use crate::rows::Counters;
+use crate::space::Act;
+use crate::store::{Inner, Result};
+use crate::types::*;
+use crate::undo::done;
+use crate::value::open;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// How much the file system has left, read at most once a second.
+#[derive(Debug)]
+pub(crate) struct FreeSpace {
+    /// `None`: nothing on disk (the memory engine).
+    folder: Option<PathBuf>,
+    min: u64,
+    read: Mutex<Option<(Instant, u64)>>,
+    /// For tests: taken instead of the file system's word unless it is the largest number.
+    pretended: AtomicU64,
+}
+
+impl FreeSpace {
+    pub(crate) fn new(folder: Option<PathBuf>, min: u64) -> FreeSpace {
+        FreeSpace { folder, min, read: Mutex::default(), pretended: AtomicU64::new(u64::MAX) }
+    }
+
+    fn now(&self) -> u64 {
+        let pretended = self.pretended.load(Ordering::Relaxed);
+        if pretended != u64::MAX {
+            return pretended;
+        }
+        let Some(folder) = &self.folder else { return u64::MAX };
+        // A file system that does not answer is not taken for a full one.
+        rustix::fs::statvfs(folder).map_or(u64::MAX, |told| told.f_bavail.saturating_mul(told.f_frsize))
+    }
+
+    pub(crate) fn read_again(&self) -> u64 {
+        let free = self.now();
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), free));
+        free
+    }
+
+    pub(crate) fn has_space(&self) -> bool {
+        let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = read.filter(|(at, _)| at.elapsed() < READ_AGAIN).map(|(_, free)| free);
+        fresh.unwrap_or_else(|| self.read_again()) >= self.min
+    }
+}
+
+impl Inner {
+    /// Keeps the newest acts of every change log.
+    async fn trim_changes(&self) -> Result<()> {
+        for (at, stored) in range(&*self.engine, key::whole(key::SPACE), usize::MAX).await? {
+            let Ok(counters) = Counters::decode(&at, &stored) else { continue };
+            let Some(account) = key::Parts::of(&at).u32().map(AccountId) else { continue };
+            let floor = counters.mod_seq.saturating_sub(CHANGE_LOG_ACTS);
+            // A tenth more is let be, so that this is not an act a day for every account.
+            if !counters.gone && floor > counters.log_floor + CHANGE_LOG_ACTS / 10 {
+                self.trim_changes_of(account, floor).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn trim_changes_of(&self, account: AccountId, floor: u64) -> Result<()> {
+        loop {
+            let (from, _) = key::of_account(key::CHANGE, account);
+            let rows = range(&*self.engine, (from, key::change(account, floor + 1)), CARE_ROWS).await?;
+            let Some(newest) = rows.last().and_then(|(at, _)| logged_at(at)) else { return Ok(()) };
+            exclusively!(self, account, |act, batch| {
+                act.counters.log_floor = act.counters.log_floor.max(newest);
+                rows.iter().for_each(|(at, _)| batch.delete(at.clone()));
+                Ok((true, ()))
+            })?;
+        }
+    }
+
+    /// Keeps the newest idempotency keys.
+    async fn trim_idempotency(&self) -> Result<()> {
+        let newest = self.engine.read(vec![{
+            let (from, to) = key::whole(key::IDEMPOTENCY_ORDER);
+            crate::engine::Query::Range { from, to, limit: 1, reverse: true }
+        }]);
+        let newest = newest.await?.into_iter().flat_map(crate::engine::Found::pairs).next();
+        let Some(newest) = newest.and_then(|(at, _)| key::Parts::of(&at).u64()) else { return Ok(()) };
+        let (from, _) = key::whole(key::IDEMPOTENCY_ORDER);
+        let to = key::idempotency_order(newest.saturating_sub(IDEMPOTENCY_KEYS * 4));
+        loop {
+            let rows = range(&*self.engine, (from.clone(), to.clone()), CARE_ROWS).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::default();
+            for (at, stored) in rows {
+                if let Some(token) = open(&at, &stored).ok().and_then(|reader| reader.rest().try_into().ok()) {
+                    batch.delete(key::idempotency(&token));
+                }
+                batch.delete(at);
+            }
+            done(self.commit(batch).await)?;
+        }
+    }
+}
+
+pub(crate) fn logged_at(at: &Key) -> Option<u64> {
+    let mut parts = key::Parts::of(at);
+    parts.u32()?;
+    parts.u64()
+}
+
+impl Store {
+    /// False under the free-space watermark (re-read at most once a second).
+    pub fn has_space(&self) -> bool {
+        self.inner.free.has_space()
+    }
+
+    /// Pretends this many octets are free on the file system; `None`: what there really is. For tests of full disks.
+    #[doc(hidden)]
+    pub fn pretend_free_bytes(&self, free: Option<u64>) {
+        self.inner.free.pretended.store(free.unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.inner.free.read_again();
+    }
+
+    /// Erases what is past its undo days, rewrites mostly dead segments, trims trace and logs.
+    pub async fn maintain(&self, now_secs: UnixSecs) -> Result<()> {
+        let _one = self.inner.care.lock().await;
+        self.inner.erase_old(now_secs).await?;
+        self.inner.trim_trace(now_secs).await?;
+        self.inner.trim_changes().await?;
+        self.inner.trim_idempotency().await?;
+        self.inner.engine.maintain().await
+    }
+}

@@ -1,0 +1,359 @@
+//! Group commit: one thread takes all waiting batches, appends them to the segment, syncs once, commits the index,
+//! answers all in order.
+//!
+//! Invariant: nothing is answered `Done` before its record is synced and its rows are readable; a group fails as one,
+//! and what it left behind in the segment is cut off before anything else is written.
+//! Must not know: what batches mean.
+
+use super::embedded::Shared;
+use super::index::{self, Position};
+use super::segment::{self, BodyEntry, FILE_HEAD, FileHead, Manifest, record_front};
+use super::stage::{BodyActs, Stage};
+use super::{Batch, OnCommit, Outcome, io_error};
+use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, SEGMENT_BYTES_MAX, WAL_BYTES_FOLD};
+use crate::spool::Content;
+use crate::types::{Spooled, StoreError};
+use rusqlite::Connection;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// A batch on its way.
+pub(crate) struct Job {
+    pub(crate) batch: Batch,
+    pub(crate) on_commit: OnCommit,
+}
+
+/// Work between groups that needs the writing connection.
+pub(crate) type Control = Box<dyn FnOnce(&Connection, Position) + Send>;
+
+pub(crate) enum Message {
+    Job(Box<Job>),
+    Control(Control),
+    Stop,
+}
+
+/// The segment being written.
+struct Tail {
+    head: FileHead,
+    file: File,
+    end: u64,
+}
+
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    connection: Connection,
+    position: Position,
+    tail: Option<Tail>,
+    /// Where the stream ended when its last segment was given up.
+    given_up: Option<(u32, u64)>,
+    /// How many acts at once recent groups have seen.
+    expected: usize,
+}
+
+enum Chunk {
+    Bytes(u64, Vec<u8>),
+    Body(u64, Spooled),
+}
+
+/// A group being laid out.
+struct Layout {
+    stage: Stage,
+    chunks: Vec<Chunk>,
+    at: u64,
+    group: u64,
+    durable: bool,
+}
+
+impl Layout {
+    fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(Chunk::Bytes(_, last)) = self.chunks.last_mut() {
+            last.extend_from_slice(bytes);
+        } else {
+            self.chunks.push(Chunk::Bytes(self.at, bytes.to_vec()));
+        }
+        self.at += bytes.len() as u64;
+    }
+    fn body(&mut self, content: &Spooled) {
+        match &content.inner.content {
+            Content::Memory(bytes) => self.bytes(bytes),
+            Content::File(_, length) => {
+                self.chunks.push(Chunk::Body(self.at, content.clone()));
+                self.at += length;
+            }
+        }
+    }
+}
+
+impl Committer {
+    /// Goes on behind `position`, where replay ended.
+    pub(crate) fn new(shared: Arc<Shared>, connection: Connection, position: Position) -> Result<Committer> {
+        let mut committer = Committer { shared, connection, position, tail: None, given_up: None, expected: 1 };
+        if position.end > 0 {
+            let path = committer.shared.segment_path(position.file);
+            let file = File::options().read(true).write(true).open(&path).map_err(|error| io_error(&error))?;
+            let mut bytes = vec![0; FILE_HEAD as usize];
+            file.read_exact_at(&mut bytes, 0).map_err(|error| io_error(&error))?;
+            let head = FileHead::decode(&bytes).ok_or_else(|| StoreError::Damaged(format!("{}: head", path.display())))?;
+            committer.tail = Some(Tail { head, file, end: position.end });
+        }
+        Ok(committer)
+    }
+
+    /// Until told to stop or nobody can submit any more.
+    pub(crate) fn run(mut self, receiver: &Receiver<Message>) {
+        let mut waiting: Vec<Job> = Vec::new();
+        loop {
+            let mut controls = Vec::new();
+            let mut going_on = self.gather(receiver, &mut waiting, &mut controls);
+            let rest = split_group(&mut waiting);
+            let group = std::mem::replace(&mut waiting, rest);
+            let size = group.len();
+            let answers = self.commit_group(group);
+            // What came while this group was being made durable tells how many write at once.
+            going_on &= drain(receiver, &mut waiting, &mut controls);
+            self.expected = self.expected.max(size + waiting.len()).min(GROUP_EXPECT_MAX);
+            for (on_commit, outcome) in answers {
+                on_commit(&outcome);
+            }
+            for control in controls {
+                control(&self.connection, self.position);
+            }
+            self.fold_wal();
+            if !going_on && waiting.is_empty() {
+                break;
+            }
+        }
+        let _ = index::fold(&self.connection, "TRUNCATE");
+    }
+
+    /// Waits for the first batch, then shortly for those recent groups lead to expect. False: time to stop.
+    fn gather(&mut self, receiver: &Receiver<Message>, waiting: &mut Vec<Job>, controls: &mut Vec<Control>) -> bool {
+        if waiting.is_empty() {
+            match receiver.recv() {
+                Ok(Message::Job(job)) => waiting.push(*job),
+                Ok(Message::Control(control)) => controls.push(control),
+                Ok(Message::Stop) | Err(_) => return false,
+            }
+        }
+        if !drain(receiver, waiting, controls) {
+            return false;
+        }
+        let until = Instant::now() + GROUP_WAIT;
+        let durable = waiting.iter().any(|job| !job.batch.light);
+        while durable && controls.is_empty() && waiting.len() < self.expected {
+            match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Message::Job(job)) => waiting.push(*job),
+                Ok(Message::Control(control)) => controls.push(control),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.expected = (self.expected * 3 / 4).max(waiting.len()).max(1);
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    fn commit_group(&mut self, jobs: Vec<Job>) -> Vec<(OnCommit, Outcome)> {
+        let estimate: u64 = jobs.iter().map(|job| 4096 + job.batch.bodies.iter().map(|body| body.content.len()).sum::<u64>()).sum();
+        let ready = if jobs.iter().any(|job| !job.batch.light) { self.tail_for(estimate) } else { Ok(()) };
+        let at = self.tail.as_ref().map_or(0, |tail| tail.end);
+        let mut layout = Layout { stage: Stage::default(), chunks: Vec::new(), at, group: self.position.group + 1, durable: false };
+        let mut answers = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let outcome = match &ready {
+                Err(error) if !job.batch.light => Outcome::Failed(error.clone()),
+                _ => match self.lay_out(&mut layout, job.batch) {
+                    Ok(true) => Outcome::Done,
+                    Ok(false) => Outcome::Conflict,
+                    Err(error) => Outcome::Failed(error),
+                },
+            };
+            answers.push((job.on_commit, outcome));
+        }
+        if answers.iter().any(|(_, outcome)| *outcome == Outcome::Done)
+            && let Err(error) = self.make_durable(layout)
+        {
+            tracing::error!(?error, "a group of acts failed");
+            for (_, outcome) in answers.iter_mut().filter(|(_, outcome)| *outcome == Outcome::Done) {
+                *outcome = Outcome::Failed(error.clone());
+            }
+        }
+        answers
+    }
+
+    /// Stages one batch and lays out its record.
+    fn lay_out(&self, layout: &mut Layout, batch: Batch) -> Result<bool> {
+        if !layout.stage.expects_hold(&self.connection, &batch.expects)? {
+            return Ok(false);
+        }
+        let tail = self.tail.as_ref();
+        let (salt, place) = tail.map_or((0, (0, 0)), |tail| (tail.head.salt, (tail.head.number, tail.head.order)));
+        let manifest = if batch.light { Manifest::default() } else { Manifest::of(&batch, crate::key::is_logged)? };
+        let front = if batch.light { Vec::new() } else { record_front(&manifest, layout.group, salt)? };
+        let mut at = layout.at + front.len() as u64;
+        let mut new: Vec<(BodyEntry, u64)> = Vec::with_capacity(manifest.bodies.len());
+        for entry in manifest.bodies {
+            let length = entry.len;
+            new.push((entry, at));
+            at += length;
+        }
+        let acts = BodyActs { new: &new, retain: &manifest.retain, release: &manifest.release, place, lenient: false };
+        if !layout.stage.take_in(&self.connection, batch.writes, &acts)? {
+            return Ok(false);
+        }
+        for body in &batch.bodies {
+            if let Some(note) = &body.note {
+                layout.stage.take_note(&self.connection, body.id.0, note.clone())?;
+            }
+        }
+        for (id, note) in batch.notes {
+            layout.stage.take_note(&self.connection, id.0, note)?;
+        }
+        if !batch.light {
+            layout.durable = true;
+            layout.bytes(&front);
+            batch.bodies.iter().for_each(|body| layout.body(&body.content));
+        }
+        self.shared.counts.batches.fetch_add(1, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn make_durable(&mut self, layout: Layout) -> Result<()> {
+        if layout.durable
+            && let Err(error) = self.append(&layout)
+        {
+            // After a failed sync the octets on disk are unknown: nothing may be written behind them.
+            self.give_up_tail();
+            return Err(error);
+        }
+        let position = match &self.tail {
+            Some(tail) if layout.durable => {
+                Position { order: tail.head.order, end: layout.at, group: layout.group, file: tail.head.number }
+            }
+            _ => self.position,
+        };
+        let committed = self.shared.faults.tick().and_then(|()| layout.stage.apply(&self.connection, layout.durable.then_some(position)));
+        if let Err(error) = committed {
+            if layout.durable {
+                self.cut_tail();
+            }
+            return Err(error);
+        }
+        self.position = position;
+        if let Some(tail) = &mut self.tail {
+            tail.end = position.end.max(FILE_HEAD);
+        }
+        self.shared.forget_bodies(layout.stage.gone());
+        Ok(())
+    }
+
+    fn append(&self, layout: &Layout) -> Result<()> {
+        let Some(tail) = &self.tail else {
+            return Err(StoreError::Io("no segment".into()));
+        };
+        self.shared.faults.tick()?;
+        for chunk in &layout.chunks {
+            match chunk {
+                Chunk::Bytes(at, bytes) => tail.file.write_all_at(bytes, *at),
+                Chunk::Body(at, content) => segment::write_body(&tail.file, *at, content),
+            }
+            .map_err(|error| io_error(&error))?;
+        }
+        self.shared.faults.tick()?;
+        tail.file.sync_data().map_err(|error| io_error(&error))?;
+        self.shared.counts.syncs.fetch_add(1, Ordering::Relaxed);
+        self.shared.counts.groups.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The index refused a synced group: the segment forgets it too, or is given up.
+    fn cut_tail(&mut self) {
+        let cut = self.tail.as_ref().map(|tail| {
+            self.shared.faults.tick()?;
+            tail.file.set_len(tail.end).and_then(|()| tail.file.sync_data()).map_err(|error| io_error(&error))
+        });
+        if !matches!(cut, Some(Ok(()))) {
+            self.give_up_tail();
+        }
+    }
+
+    /// No more into this file; the next one says where the stream left it.
+    fn give_up_tail(&mut self) {
+        if let Some(tail) = self.tail.take() {
+            // Best effort: the head of the next file says the same with authority.
+            let _ = tail.file.set_len(tail.end);
+            self.given_up = Some((tail.head.order, tail.end));
+        }
+    }
+
+    /// A segment with room for `more` octets.
+    fn tail_for(&mut self, more: u64) -> Result<()> {
+        if self.tail.as_ref().is_some_and(|tail| tail.end <= FILE_HEAD || tail.end + more <= SEGMENT_BYTES_MAX) {
+            return Ok(());
+        }
+        let previous = self.tail.as_ref().map(|tail| (tail.head.order, tail.end)).or(self.given_up);
+        let number = self.shared.next_file.fetch_add(1, Ordering::Relaxed);
+        let order = previous.map_or(1, |(order, _)| order + 1);
+        let head = FileHead::fresh(number, order, previous);
+        self.shared.faults.tick()?;
+        let path = self.shared.segment_path(number);
+        let make = || {
+            let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all_at(&head.encode(), 0)?;
+            file.sync_all()?;
+            segment::sync_folder(&self.shared.segments)?;
+            Ok(file)
+        };
+        let file = make().map_err(|error: std::io::Error| {
+            let _ = std::fs::remove_file(&path);
+            io_error(&error)
+        })?;
+        self.shared.counts.syncs.fetch_add(2, Ordering::Relaxed);
+        self.tail = Some(Tail { head, file, end: FILE_HEAD });
+        self.given_up = None;
+        Ok(())
+    }
+
+    /// Under constant load the background fold never catches the last frames; past a bound this thread does.
+    fn fold_wal(&self) {
+        let length = std::fs::metadata(&self.shared.wal).map_or(0, |meta| meta.len());
+        if length > WAL_BYTES_FOLD {
+            self.shared.wake_folder();
+        }
+        if length > WAL_BYTES_FOLD * 2
+            && let Err(error) = index::fold(&self.connection, "PASSIVE")
+        {
+            tracing::warn!(?error, "the index's log could not be folded");
+        }
+    }
+}
+
+fn drain(receiver: &Receiver<Message>, waiting: &mut Vec<Job>, controls: &mut Vec<Control>) -> bool {
+    while waiting.len() < GROUP_BATCHES_MAX {
+        match receiver.try_recv() {
+            Ok(Message::Job(job)) => waiting.push(*job),
+            Ok(Message::Control(control)) => controls.push(control),
+            Ok(Message::Stop) => return false,
+            Err(_) => break,
+        }
+    }
+    true
+}
+
+/// Leaves in `waiting` what makes one group; gives back the rest.
+fn split_group(waiting: &mut Vec<Job>) -> Vec<Job> {
+    let mut bytes = 0u64;
+    let fits = |job: &Job| {
+        bytes += job.batch.bodies.iter().map(|body| body.content.len()).sum::<u64>();
+        bytes <= GROUP_BYTES_MAX
+    };
+    let take = waiting.iter().map(fits).take_while(|fit| *fit).count().max(1).min(waiting.len());
+    waiting.split_off(take)
+}

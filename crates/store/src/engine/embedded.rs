@@ -1,0 +1,419 @@
+//! The embedded engine: segment files for the truth, SQLite for finding it, one committer thread.
+//!
+//! Invariant: octets are served only with matching checksums; a read never waits for a write.
+//! Must not know: what keys mean.
+
+use super::committer::{Committer, Job, Message};
+use super::index::{self, BodyRow, Position};
+use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
+use crate::hash::xxh64;
+use crate::limits::{BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READERS, SEGMENT_FILES_OPEN_MAX};
+use crate::types::{BodyId, Defect, StoreError};
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+use rusqlite::Connection;
+use rustix::io::ReadWriteFlags;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Makes the n-th input or output call fail, for tests.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    left: AtomicI64,
+    error: Mutex<StoreError>,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Faults { left: AtomicI64::new(i64::MAX), error: Mutex::new(StoreError::Io("injected".into())) }
+    }
+}
+
+impl Faults {
+    /// The call after `calls` more fails, once.
+    #[cfg(test)]
+    pub(crate) fn fail_after(&self, calls: i64, error: StoreError) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        self.left.store(calls, Ordering::SeqCst);
+    }
+    /// True when a fault that was set has not happened.
+    #[cfg(test)]
+    pub(crate) fn is_set(&self) -> bool {
+        let left = self.left.load(Ordering::SeqCst);
+        (0..i64::MAX / 2).contains(&left)
+    }
+    pub(crate) fn tick(&self) -> Result<()> {
+        if self.left.load(Ordering::Relaxed) == i64::MAX {
+            return Ok(());
+        }
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            self.left.store(i64::MAX, Ordering::SeqCst);
+            return Err(self.error.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) syncs: AtomicU64,
+    pub(crate) groups: AtomicU64,
+    pub(crate) batches: AtomicU64,
+}
+
+/// What the committer, the readers and the caretakers share.
+pub(crate) struct Shared {
+    pub(crate) segments: PathBuf,
+    pub(crate) wal: PathBuf,
+    pub(crate) next_file: AtomicU32,
+    pub(crate) counts: Counts,
+    pub(crate) faults: Arc<Faults>,
+    readers: Vec<Mutex<Connection>>,
+    next_reader: AtomicUsize,
+    places: Cache<u64, Arc<BodyRow>>,
+    files: Mutex<BTreeMap<u32, (u64, Arc<File>)>>,
+    file_uses: AtomicU64,
+    folder: (Mutex<bool>, Condvar),
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn segment_path(&self, number: u32) -> PathBuf {
+        segment::path_of(&self.segments, number)
+    }
+
+    /// Runs on a reading connection that is free now, or on the next in turn.
+    pub(crate) fn with_reader<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        if let Some(reader) = self.readers.iter().find_map(|reader| reader.try_lock().ok()) {
+            return read(&reader);
+        }
+        let turn = self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len().max(1);
+        let Some(reader) = self.readers.get(turn) else {
+            return Err(StoreError::Io("no reader".into()));
+        };
+        read(&reader.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn has_free_reader(&self) -> bool {
+        self.readers.iter().any(|reader| reader.try_lock().is_ok())
+    }
+
+    pub(crate) fn forget_bodies(&self, ids: impl Iterator<Item = u64>) {
+        ids.for_each(|id| drop(self.places.remove(&id)));
+    }
+
+    pub(crate) fn forget_all_bodies(&self) {
+        self.places.clear();
+    }
+
+    /// A segment's file, opened once and kept while it is used.
+    pub(crate) fn file(&self, number: u32) -> Result<Arc<File>> {
+        let now = self.file_uses.fetch_add(1, Ordering::Relaxed);
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((used, file)) = files.get_mut(&number) {
+            *used = now;
+            return Ok(file.clone());
+        }
+        let file = Arc::new(File::open(self.segment_path(number)).map_err(|error| io_error(&error))?);
+        if files.len() >= SEGMENT_FILES_OPEN_MAX
+            && let Some(oldest) = files.iter().min_by_key(|(_, (used, _))| *used).map(|(number, _)| *number)
+        {
+            files.remove(&oldest);
+        }
+        files.insert(number, (now, file.clone()));
+        Ok(file)
+    }
+
+    pub(crate) fn forget_file(&self, number: u32) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
+    fn place(&self, id: u64) -> Result<Arc<BodyRow>> {
+        if let Some(place) = self.places.get(&id) {
+            return Ok(place);
+        }
+        let row = self.with_reader(|connection| index::body(connection, id))?.ok_or(StoreError::NotFound)?;
+        let place = Arc::new(row);
+        self.places.insert(id, place.clone());
+        Ok(place)
+    }
+
+    pub(crate) fn wake_folder(&self) {
+        *self.folder.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.folder.1.notify_one();
+    }
+
+    /// Folds the index's log back whenever woken, until the end.
+    fn fold_loop(&self) {
+        loop {
+            let mut woken = self.folder.0.lock().unwrap_or_else(PoisonError::into_inner);
+            while !*woken && !self.stopping.load(Ordering::SeqCst) {
+                woken = self.folder.1.wait(woken).unwrap_or_else(PoisonError::into_inner);
+            }
+            *woken = false;
+            drop(woken);
+            if self.stopping.load(Ordering::SeqCst) {
+                return;
+            }
+            if let Err(error) = self.with_reader(|connection| index::fold(connection, "PASSIVE")) {
+                tracing::warn!(?error, "the index's log could not be folded");
+            }
+        }
+    }
+}
+
+/// The engine.
+pub(crate) struct Embedded {
+    pub(crate) shared: Arc<Shared>,
+    sender: Mutex<Option<Sender<Message>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Embedded {
+    /// Opens or makes `folder`; also tells what was found damaged in the part of the segments that had to be replayed.
+    pub(crate) fn open(folder: &Path, faults: Arc<Faults>) -> Result<(Embedded, Vec<Defect>)> {
+        let segments = folder.join("segments");
+        let has_segments = segments.exists() && !segment::list(&segments)?.0.is_empty();
+        if has_segments && !folder.join("index.sqlite").exists() {
+            return Err(StoreError::Damaged("the index is missing; `packetboat rebuild` makes it anew from the segments".into()));
+        }
+        Embedded::start(folder, faults)
+    }
+
+    /// The same with an index made from the segments when there is none.
+    pub(crate) fn open_anew(folder: &Path) -> Result<(Embedded, Vec<Defect>)> {
+        Embedded::start(folder, Arc::default())
+    }
+
+    fn start(folder: &Path, faults: Arc<Faults>) -> Result<(Embedded, Vec<Defect>)> {
+        let (segments, index) = (folder.join("segments"), folder.join("index.sqlite"));
+        std::fs::create_dir_all(&segments).map_err(|error| io_error(&error))?;
+        let is_new = !index.exists();
+        let connection = index::open_writer(&index)?;
+        if is_new || index::position(&connection)?.is_none() {
+            index::write_position(&connection, Position::default())?;
+            index::fold(&connection, "TRUNCATE")?;
+            segment::sync_folder(folder).map_err(|error| io_error(&error))?;
+        }
+        let (position, defects) = replay::catch_up(&connection, &segments)?;
+        let wal = folder.join("index.sqlite-wal");
+        let readers = (0..READERS).map(|_| index::open_reader(&index).map(Mutex::new)).collect::<Result<Vec<_>>>()?;
+        let shared = Arc::new(Shared {
+            next_file: AtomicU32::new(replay::next_file(&segments)?.max(position.file + 1)),
+            segments,
+            wal,
+            counts: Counts::default(),
+            faults,
+            readers,
+            next_reader: AtomicUsize::new(0),
+            places: Cache::new(BODY_LOCATIONS_CACHED),
+            files: Mutex::new(BTreeMap::new()),
+            file_uses: AtomicU64::new(0),
+            folder: (Mutex::new(false), Condvar::new()),
+            stopping: AtomicBool::new(false),
+        });
+        let committer = Committer::new(shared.clone(), connection, position)?;
+        let (sender, receiver) = channel();
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(work).map_err(|error| io_error(&error))
+        };
+        let folder_share = shared.clone();
+        let threads = vec![
+            spawn("store-commit", Box::new(move || committer.run(&receiver)))?,
+            spawn("store-fold", Box::new(move || folder_share.fold_loop()))?,
+        ];
+        Ok((Embedded { shared, sender: Mutex::new(Some(sender)), threads: Mutex::new(threads) }, defects))
+    }
+
+    pub(crate) fn send(&self, message: Message) -> std::result::Result<(), Message> {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*sender {
+            Some(sender) => sender.send(message).map_err(|failed| failed.0),
+            None => Err(message),
+        }
+    }
+
+    fn stop(&self) {
+        if let Some(sender) = self.sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = sender.send(Message::Stop);
+        }
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.wake_folder();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn answer(connection: &Connection, queries: &[Query]) -> Result<Vec<Found>> {
+    queries.iter().map(|query| answer_one(connection, query)).collect()
+}
+
+fn answer_one(connection: &Connection, query: &Query) -> Result<Found> {
+    Ok(match query {
+        Query::Get(key) => Found::Values(vec![index::get(connection, key)?]),
+        Query::Many(keys) => Found::Values(index::many(connection, keys)?),
+        Query::Range { from, to, limit, reverse } => Found::Pairs(index::range(connection, from, to, *limit, *reverse)?),
+        Query::Notes(ids) => {
+            let ids: Vec<u64> = ids.iter().map(|id| id.0).collect();
+            Found::Values(index::notes(connection, &ids)?)
+        }
+        Query::Bodies { after, limit } => {
+            let rows = index::bodies(connection, after.0, *limit)?;
+            let seen = |(id, row): (u64, Result<BodyRow>)| row.map_or((BodyId(id), 0, 0), |row| (BodyId(id), row.refs, row.len));
+            Found::Bodies(rows.into_iter().map(seen).collect())
+        }
+    })
+}
+
+fn read_at_once(shared: &Shared, queries: &[Query]) -> Result<Vec<Found>> {
+    shared.with_reader(|connection| {
+        if let [_] = queries {
+            return answer(connection, queries);
+        }
+        connection.execute_batch("BEGIN DEFERRED").map_err(index::sql_error)?;
+        let found = answer(connection, queries);
+        let ended = connection.execute_batch("COMMIT").map_err(index::sql_error);
+        found.and_then(|found| ended.map(|()| found))
+    })
+}
+
+/// A few keys are read where we stand; anything longer goes to a thread that may block.
+fn is_small(queries: &[Query]) -> bool {
+    let weight = |query: &Query| match query {
+        Query::Get(_) => 1,
+        Query::Many(keys) => keys.len(),
+        Query::Notes(ids) => ids.len(),
+        Query::Range { limit, .. } => *limit,
+        Query::Bodies { limit, .. } => *limit,
+    };
+    queries.iter().map(weight).fold(0, usize::saturating_add) <= 32
+}
+
+/// The pieces that cover `offset..offset+len`, whole: (first piece, octets from, octets to).
+fn covering(row: &BodyRow, offset: u64, len: u64) -> (usize, u64, u64) {
+    let piece = BODY_PIECE_BYTES as u64;
+    let from = offset.min(row.len) / piece * piece;
+    let to = offset.saturating_add(len).min(row.len).div_ceil(piece).saturating_mul(piece).min(row.len);
+    (usize::try_from(from / piece).unwrap_or(usize::MAX), from, to.max(from))
+}
+
+fn proven(id: u64, row: &BodyRow, first: usize, octets: &[u8]) -> Result<()> {
+    let sums = row.sums.get(first..).unwrap_or_default();
+    for (number, piece) in octets.chunks(BODY_PIECE_BYTES).enumerate() {
+        if sums.get(number) != Some(&xxh64(piece, 0)) {
+            let at = row.at + ((first + number) * BODY_PIECE_BYTES) as u64;
+            return Err(StoreError::Damaged(format!("body {id}, segment {} offset {at}: checksum", row.file)));
+        }
+    }
+    Ok(())
+}
+
+fn read_body(shared: &Shared, id: u64, offset: u64, len: u64, may_block: bool) -> Result<Option<Bytes>> {
+    let row = shared.place(id)?;
+    let (first, from, to) = covering(&row, offset, len);
+    let file = shared.file(row.file)?;
+    let mut octets = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX)];
+    if may_block {
+        file.read_exact_at(&mut octets, row.at + from).map_err(|error| io_error(&error))?;
+    } else {
+        let length = octets.len();
+        let mut parts = [std::io::IoSliceMut::new(&mut octets)];
+        // What is not in the page cache would block this thread: then the other road.
+        match rustix::io::preadv2(&*file, &mut parts, row.at + from, ReadWriteFlags::NOWAIT) {
+            Ok(read) if read == length => {}
+            _ => return Ok(None),
+        }
+    }
+    proven(id, &row, first, &octets)?;
+    let whole = Bytes::from(octets);
+    let start = usize::try_from(offset.clamp(from, to) - from).unwrap_or(0);
+    let end = usize::try_from(offset.saturating_add(len).clamp(from, to) - from).unwrap_or(0);
+    Ok(Some(whole.slice(start..end.max(start))))
+}
+
+/// Once more with a fresh place: the segment may have been rewritten meanwhile.
+fn read_body_twice(shared: &Shared, id: u64, offset: u64, len: u64) -> Result<Bytes> {
+    let first = read_body(shared, id, offset, len, true);
+    let again = match first {
+        Ok(Some(octets)) => return Ok(octets),
+        Err(StoreError::NotFound) => return Err(StoreError::NotFound),
+        Ok(None) | Err(_) => {
+            shared.forget_bodies(std::iter::once(id));
+            read_body(shared, id, offset, len, true)?
+        }
+    };
+    again.ok_or_else(|| StoreError::Io("body could not be read".into()))
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Io(error.to_string()))?
+}
+
+impl Engine for Embedded {
+    fn read(&self, queries: Vec<Query>) -> Later<'_, Vec<Found>> {
+        Box::pin(async move {
+            if is_small(&queries) && self.shared.has_free_reader() {
+                return read_at_once(&self.shared, &queries);
+            }
+            let shared = self.shared.clone();
+            blocking(move || read_at_once(&shared, &queries)).await
+        })
+    }
+
+    fn submit(&self, batch: Batch, on_commit: OnCommit) {
+        if let Err(Message::Job(job)) = self.send(Message::Job(Box::new(Job { batch, on_commit }))) {
+            (job.on_commit)(&Outcome::Failed(StoreError::Io("the store is closed".into())));
+        }
+    }
+
+    fn body(&self, id: BodyId, offset: u64, len: u64) -> Later<'_, Bytes> {
+        Box::pin(async move {
+            if len <= 256 * 1024
+                && let Ok(Some(octets)) = read_body(&self.shared, id.0, offset, len, false)
+            {
+                return Ok(octets);
+            }
+            let shared = self.shared.clone();
+            blocking(move || read_body_twice(&shared, id.0, offset, len)).await
+        })
+    }
+
+    fn check(&self) -> Later<'_, Vec<Defect>> {
+        let shared = self.shared.clone();
+        Box::pin(blocking(move || rewrite::check(&shared)))
+    }
+
+    fn maintain(&self) -> Later<'_, ()> {
+        Box::pin(rewrite::maintain(self))
+    }
+
+    fn counts(&self) -> (u64, u64, u64) {
+        let counts = &self.shared.counts;
+        (counts.syncs.load(Ordering::Relaxed), counts.groups.load(Ordering::Relaxed), counts.batches.load(Ordering::Relaxed))
+    }
+
+    fn close(&self) -> Later<'_, ()> {
+        Box::pin(async move {
+            // Joining may take as long as the last sync.
+            tokio::task::yield_now().await;
+            self.stop();
+            Ok(())
+        })
+    }
+}

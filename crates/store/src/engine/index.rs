@@ -1,0 +1,401 @@
+//! The SQLite index: ordered keys, ledgers, body places and notes, and how far into the segments it reaches.
+//!
+//! WAL with synchronous=NORMAL: the index is made from the segments, which are synced before it is committed; after
+//! a power cut it is whole as of some commit, and the segments behind its position are replayed (`replay.rs`).
+//! Invariant: options are read back. Must not know: what keys mean, beyond which are ledgers.
+
+use super::Key;
+use crate::key;
+use crate::types::StoreError;
+use crate::value::{Writer, decoded, open};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use std::path::Path;
+
+/// The index's own format.
+pub(crate) const FORMAT: i64 = 1;
+const APPLICATION: i64 = 0x5042_4f58;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+pub(crate) fn sql_error(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::NoSpace,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(format!("index: {error}")),
+        _ => StoreError::Io(format!("index: {error}")),
+    }
+}
+
+/// Where a body lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BodyRow {
+    pub(crate) file: u32,
+    pub(crate) at: u64,
+    pub(crate) len: u64,
+    pub(crate) refs: u32,
+    pub(crate) sums: Vec<u64>,
+}
+
+pub(crate) fn body_key(id: u64) -> Key {
+    let mut bytes = vec![0xf1];
+    bytes.extend_from_slice(&id.to_be_bytes());
+    Key::new(bytes)
+}
+fn note_key(id: u64) -> Key {
+    let mut bytes = vec![0xf2];
+    bytes.extend_from_slice(&id.to_be_bytes());
+    Key::new(bytes)
+}
+fn position_key() -> Key {
+    Key::new(vec![0xf0])
+}
+fn segment_key(file: u32) -> Key {
+    let mut bytes = vec![0xf3];
+    bytes.extend_from_slice(&file.to_be_bytes());
+    Key::new(bytes)
+}
+
+impl BodyRow {
+    fn encode(&self, id: u64) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.number(u64::from(self.file)).number(self.at).number(self.len).number(u64::from(self.refs));
+        for sum in &self.sums {
+            out.fixed64(*sum);
+        }
+        out.seal(&body_key(id))
+    }
+
+    fn decode(id: u64, stored: &[u8]) -> Result<BodyRow> {
+        let key = body_key(id);
+        let mut reader = open(&key, stored)?;
+        decoded(&key, (|| {
+            let (file, at) = (reader.number32()?, reader.number()?);
+            let (len, refs) = (reader.number()?, reader.number32()?);
+            let mut sums = Vec::new();
+            for _ in 0..len.div_ceil(crate::limits::BODY_PIECE_BYTES as u64) {
+                sums.push(reader.fixed64()?);
+            }
+            reader.end()?;
+            Some(BodyRow { file, at, len, refs, sums })
+        })())
+    }
+}
+
+/// How far the index has taken in the segments, and the last group in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Position {
+    pub(crate) order: u32,
+    pub(crate) end: u64,
+    pub(crate) group: u64,
+    /// The newest segment file's number.
+    pub(crate) file: u32,
+}
+
+/// A segment file as the index counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentRow {
+    pub(crate) file: u32,
+    pub(crate) order: u32,
+    /// Octets of bodies that have a holder.
+    pub(crate) alive: u64,
+    /// Octets of all bodies ever written to it.
+    pub(crate) written: u64,
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<String> {
+    let text = |row: &Row<'_>| {
+        let value: rusqlite::types::Value = row.get(0)?;
+        Ok(match value {
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            _ => String::new(),
+        })
+    };
+    Ok(connection.query_row(&format!("PRAGMA {name}"), [], text).optional().map_err(sql_error)?.unwrap_or_default())
+}
+
+fn set(connection: &Connection, name: &str, value: &str, read_back: &str) -> Result<()> {
+    connection.execute_batch(&format!("PRAGMA {name}={value}")).map_err(sql_error)?;
+    let got = pragma(connection, name)?;
+    // mmap_size answers nothing where it is compiled out, which is what we want of it.
+    if got == read_back || (name == "mmap_size" && got.is_empty()) {
+        return Ok(());
+    }
+    Err(StoreError::Io(format!("index: PRAGMA {name} is {got}, wanted {read_back}")))
+}
+
+fn configure(connection: &Connection, cache_kib: u32) -> Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(sql_error)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    set(connection, "mmap_size", "0", "0")?;
+    set(connection, "synchronous", "1", "1")?;
+    set(connection, "wal_autocheckpoint", "0", "0")?;
+    set(connection, "cache_size", &format!("-{cache_kib}"), &format!("-{cache_kib}"))?;
+    set(connection, "temp_store", "2", "2")
+}
+
+/// The writing connection; makes the tables when the file is new.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(sql_error)?;
+    set(&connection, "journal_mode", "WAL", "wal")?;
+    configure(&connection, 8192)?;
+    let format: i64 = pragma(&connection, "user_version")?.parse().unwrap_or(0);
+    match format {
+        0 => make_tables(&connection)?,
+        FORMAT => {}
+        _ => return Err(StoreError::Io(format!("the index is of format {format}, written by a newer release"))),
+    }
+    Ok(connection)
+}
+
+pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(sql_error)?;
+    configure(&connection, 4096)?;
+    Ok(connection)
+}
+
+fn make_tables(connection: &Connection) -> Result<()> {
+    let tables = format!(
+        "BEGIN;
+         CREATE TABLE kv(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+         CREATE TABLE ledger_81(id INTEGER PRIMARY KEY, value BLOB NOT NULL);
+         CREATE TABLE ledger_82(id INTEGER PRIMARY KEY, value BLOB NOT NULL);
+         CREATE TABLE body(id INTEGER PRIMARY KEY, value BLOB NOT NULL);
+         CREATE TABLE note(id INTEGER PRIMARY KEY, value BLOB NOT NULL);
+         PRAGMA user_version={FORMAT};
+         PRAGMA application_id={APPLICATION};
+         COMMIT;"
+    );
+    connection.execute_batch(&tables).map_err(sql_error)
+}
+
+/// The ledger table of a key, with its id.
+fn ledger(key: &Key) -> Option<(&'static str, i64)> {
+    let table = match key.kind() {
+        key::EMAIL => "ledger_81",
+        key::TRACE => "ledger_82",
+        _ => return None,
+    };
+    Some((table, key::ledger_id(key)?))
+}
+
+fn blob(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
+    row.get_ref(0)?.as_blob().map(<[u8]>::to_vec).map_err(rusqlite::Error::from)
+}
+
+pub(crate) fn get(connection: &Connection, key: &Key) -> Result<Option<Vec<u8>>> {
+    match ledger(key) {
+        Some((table, id)) => by_id(connection, table, id),
+        None => {
+            let mut statement = connection.prepare_cached("SELECT value FROM kv WHERE key=?1").map_err(sql_error)?;
+            statement.query_row([key.bytes()], blob).optional().map_err(sql_error)
+        }
+    }
+}
+
+fn by_id(connection: &Connection, table: &str, id: i64) -> Result<Option<Vec<u8>>> {
+    let mut statement = connection.prepare_cached(&format!("SELECT value FROM {table} WHERE id=?1")).map_err(sql_error)?;
+    statement.query_row([id], blob).optional().map_err(sql_error)
+}
+
+/// Values of ids, in the order asked: one walk when they lie close together, else one seek each.
+fn by_ids(connection: &Connection, table: &str, ids: &[i64]) -> Result<Vec<Option<Vec<u8>>>> {
+    let (Some(low), Some(high)) = (ids.iter().min(), ids.iter().max()) else {
+        return Ok(Vec::new());
+    };
+    let close = ids.len() > 16 && (high - low) as u64 <= ids.len() as u64 * 8 && ids.is_sorted();
+    if close {
+        return walk_ids(connection, table, ids, *low, *high);
+    }
+    let mut statement = connection.prepare_cached(&format!("SELECT value FROM {table} WHERE id=?1")).map_err(sql_error)?;
+    ids.iter().map(|id| statement.query_row([id], blob).optional().map_err(sql_error)).collect()
+}
+
+fn walk_ids(connection: &Connection, table: &str, ids: &[i64], low: i64, high: i64) -> Result<Vec<Option<Vec<u8>>>> {
+    let text = format!("SELECT value,id FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY id");
+    let mut statement = connection.prepare_cached(&text).map_err(sql_error)?;
+    let mut rows = statement.query([low, high]).map_err(sql_error)?;
+    let mut found: Vec<Option<Vec<u8>>> = Vec::with_capacity(ids.len());
+    while let Some(row) = rows.next().map_err(sql_error)? {
+        let id: i64 = row.get(1).map_err(sql_error)?;
+        while ids.get(found.len()).is_some_and(|wanted| *wanted < id) {
+            found.push(None);
+        }
+        while ids.get(found.len()) == Some(&id) {
+            found.push(Some(blob(row).map_err(sql_error)?));
+        }
+    }
+    found.resize(ids.len(), None);
+    Ok(found)
+}
+
+pub(crate) fn many(connection: &Connection, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>> {
+    if let Some((table, _)) = keys.first().and_then(ledger)
+        && let Some(ids) = keys.iter().map(|key| ledger(key).filter(|found| found.0 == table).map(|found| found.1)).collect::<Option<Vec<i64>>>()
+    {
+        return by_ids(connection, table, &ids);
+    }
+    keys.iter().map(|key| get(connection, key)).collect()
+}
+
+pub(crate) fn notes(connection: &Connection, ids: &[u64]) -> Result<Vec<Option<Vec<u8>>>> {
+    let wanted: Vec<i64> = ids.iter().map(|id| *id as i64).collect();
+    let found = by_ids(connection, "note", &wanted)?;
+    // A note is derived: one that does not match its checksum is as good as missing.
+    let proven = |(id, stored): (&u64, Option<Vec<u8>>)| stored.and_then(|bytes| open(&note_key(*id), &bytes).ok().map(|reader| reader.rest().to_vec()));
+    Ok(ids.iter().zip(found).map(proven).collect())
+}
+
+/// `from <= key < to`.
+pub(crate) fn range(connection: &Connection, from: &Key, to: &Key, limit: usize, reverse: bool) -> Result<Vec<(Key, Vec<u8>)>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let order = if reverse { "DESC" } else { "ASC" };
+    if from.kind() & 0x80 != 0 && from.kind() < 0xf0 {
+        return range_ledger(connection, from, to, limit, order);
+    }
+    let text = format!("SELECT value,key FROM kv WHERE key>=?1 AND key<?2 ORDER BY key {order} LIMIT ?3");
+    let mut statement = connection.prepare_cached(&text).map_err(sql_error)?;
+    let mut rows = statement.query(params![from.bytes(), to.bytes(), limit]).map_err(sql_error)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(sql_error)? {
+        let key = row.get_ref(1).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?.to_vec();
+        found.push((Key::new(key), blob(row).map_err(sql_error)?));
+    }
+    Ok(found)
+}
+
+fn range_ledger(connection: &Connection, from: &Key, to: &Key, limit: i64, order: &str) -> Result<Vec<(Key, Vec<u8>)>> {
+    let kind = from.kind();
+    let low = key::ledger_id(from).unwrap_or(0);
+    let high = if to.kind() == kind { key::ledger_id(to).unwrap_or(0) } else { i64::MAX };
+    let table = if kind == key::EMAIL { "ledger_81" } else { "ledger_82" };
+    let text = format!("SELECT value,id FROM {table} WHERE id>=?1 AND id<?2 ORDER BY id {order} LIMIT ?3");
+    let mut statement = connection.prepare_cached(&text).map_err(sql_error)?;
+    let mut rows = statement.query([low, high, limit]).map_err(sql_error)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(sql_error)? {
+        let id: i64 = row.get(1).map_err(sql_error)?;
+        let mut bytes = vec![kind];
+        bytes.extend_from_slice(&(id as u64).to_be_bytes());
+        found.push((Key::new(bytes), blob(row).map_err(sql_error)?));
+    }
+    Ok(found)
+}
+
+pub(crate) fn write(connection: &Connection, key: &Key, value: Option<&[u8]>) -> Result<()> {
+    let done = match (ledger(key), value) {
+        (Some((table, id)), Some(value)) => {
+            let text = format!("INSERT OR REPLACE INTO {table}(id,value) VALUES(?1,?2)");
+            connection.prepare_cached(&text).and_then(|mut statement| statement.execute(params![id, value]))
+        }
+        (Some((table, id)), None) => {
+            let text = format!("DELETE FROM {table} WHERE id=?1");
+            connection.prepare_cached(&text).and_then(|mut statement| statement.execute([id]))
+        }
+        (None, Some(value)) => connection
+            .prepare_cached("INSERT OR REPLACE INTO kv(key,value) VALUES(?1,?2)")
+            .and_then(|mut statement| statement.execute(params![key.bytes(), value])),
+        (None, None) => connection
+            .prepare_cached("DELETE FROM kv WHERE key=?1")
+            .and_then(|mut statement| statement.execute([key.bytes()])),
+    };
+    done.map(|_| ()).map_err(sql_error)
+}
+
+pub(crate) fn body(connection: &Connection, id: u64) -> Result<Option<BodyRow>> {
+    by_id(connection, "body", id as i64)?.map(|stored| BodyRow::decode(id, &stored)).transpose()
+}
+
+/// Writes or removes a body's row; with the row goes its note.
+pub(crate) fn write_body(connection: &Connection, id: u64, row: Option<&BodyRow>) -> Result<()> {
+    let done = match row {
+        Some(row) => connection
+            .prepare_cached("INSERT OR REPLACE INTO body(id,value) VALUES(?1,?2)")
+            .and_then(|mut statement| statement.execute(params![id as i64, row.encode(id)])),
+        None => connection
+            .prepare_cached("DELETE FROM body WHERE id=?1")
+            .and_then(|mut statement| statement.execute([id as i64]))
+            .and_then(|_| connection.prepare_cached("DELETE FROM note WHERE id=?1"))
+            .and_then(|mut statement| statement.execute([id as i64])),
+    };
+    done.map(|_| ()).map_err(sql_error)
+}
+
+pub(crate) fn write_note(connection: &Connection, id: u64, note: &[u8]) -> Result<()> {
+    let mut out = Writer::new();
+    out.raw(note);
+    let stored = out.seal(&note_key(id));
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO note(id,value) VALUES(?1,?2)")
+        .and_then(|mut statement| statement.execute(params![id as i64, stored]))
+        .map(|_| ())
+        .map_err(sql_error)
+}
+
+/// Bodies after `after`; a row that does not decode comes as an error beside its id.
+pub(crate) fn bodies(connection: &Connection, after: u64, limit: usize) -> Result<Vec<(u64, Result<BodyRow>)>> {
+    let mut statement = connection.prepare_cached("SELECT value,id FROM body WHERE id>?1 ORDER BY id LIMIT ?2").map_err(sql_error)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query([after as i64, limit]).map_err(sql_error)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(sql_error)? {
+        let id: i64 = row.get(1).map_err(sql_error)?;
+        found.push((id as u64, BodyRow::decode(id as u64, &blob(row).map_err(sql_error)?)));
+    }
+    Ok(found)
+}
+
+pub(crate) fn position(connection: &Connection) -> Result<Option<Position>> {
+    let key = position_key();
+    let Some(stored) = get(connection, &key)? else { return Ok(None) };
+    let mut reader = open(&key, &stored)?;
+    decoded(&key, (|| {
+        let (order, end) = (reader.number32()?, reader.number()?);
+        Some(Some(Position { order, end, group: reader.number()?, file: reader.number32()? }))
+    })())
+}
+
+pub(crate) fn write_position(connection: &Connection, position: Position) -> Result<()> {
+    let mut out = Writer::new();
+    out.number(u64::from(position.order)).number(position.end).number(position.group).number(u64::from(position.file));
+    let key = position_key();
+    write(connection, &key, Some(&out.seal(&key)))
+}
+
+pub(crate) fn segment(connection: &Connection, file: u32) -> Result<Option<SegmentRow>> {
+    let key = segment_key(file);
+    get(connection, &key)?.map(|stored| decode_segment(file, &key, &stored)).transpose()
+}
+
+fn decode_segment(file: u32, key: &Key, stored: &[u8]) -> Result<SegmentRow> {
+    let mut reader = open(key, stored)?;
+    let row = (|| Some(SegmentRow { file, order: reader.number32()?, alive: reader.number()?, written: reader.number()? }))();
+    decoded(key, row)
+}
+
+pub(crate) fn segments(connection: &Connection) -> Result<Vec<SegmentRow>> {
+    let rows = range(connection, &Key::new(vec![0xf3]), &Key::new(vec![0xf4]), usize::MAX, false)?;
+    let mut found = Vec::new();
+    for (key, stored) in rows {
+        let file = key::Parts::of(&key).u32().unwrap_or(0);
+        found.push(decode_segment(file, &key, &stored)?);
+    }
+    Ok(found)
+}
+
+pub(crate) fn write_segment(connection: &Connection, row: SegmentRow) -> Result<()> {
+    let mut out = Writer::new();
+    out.number(u64::from(row.order)).number(row.alive).number(row.written);
+    let key = segment_key(row.file);
+    write(connection, &key, Some(&out.seal(&key)))
+}
+
+pub(crate) fn remove_segment(connection: &Connection, file: u32) -> Result<()> {
+    write(connection, &segment_key(file), None)
+}
+
+/// Folds the write-ahead log back into the file; never blocks writers.
+pub(crate) fn fold(connection: &Connection, mode: &str) -> Result<()> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).map_err(sql_error)
+}

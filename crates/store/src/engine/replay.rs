@@ -1,0 +1,219 @@
+//! The segments read again into the index: the part behind its position at every start, all of it at `rebuild`.
+//!
+//! The end of the stream may be torn: those records were never synced, so nothing in them was acknowledged, and they
+//! are cut off. A bad record with good ones of a later group behind it was synced once: that is damage, it is passed
+//! over and reported. Invariant: the index after replay is what the records say, each taken once.
+
+use super::index::{self, Position};
+use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile};
+use super::stage::{BodyActs, Stage};
+use super::io_error;
+use crate::types::{Defect, StoreError};
+use rusqlite::Connection;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+const RECORDS_AT_ONCE: usize = 2000;
+
+fn defect(head: &FileHead, at: u64, what: &str) -> Defect {
+    Defect { place: format!("segment {} offset {at}", head.number), what: what.into() }
+}
+
+struct Replay<'a> {
+    connection: &'a Connection,
+    position: Position,
+    stage: Stage,
+    staged: usize,
+    defects: Vec<Defect>,
+}
+
+/// What to do about something that is not a good record.
+enum Verdict {
+    /// The stream ends here.
+    Cut,
+    /// It was synced once: go on at this place (`None`: in the next file).
+    Skip(Option<u64>),
+}
+
+impl Replay<'_> {
+    fn take(&mut self, head: &FileHead, record: Record) -> Result<()> {
+        let end = record.end();
+        let mut at = record.bodies_at();
+        let mut new = Vec::new();
+        for body in record.manifest.bodies {
+            let length = if body.dropped { 0 } else { body.len };
+            if !body.dropped {
+                new.push((body, at));
+            }
+            at += length;
+        }
+        let acts = BodyActs {
+            new: &new,
+            retain: &record.manifest.retain,
+            release: &record.manifest.release,
+            place: (head.number, head.order),
+            lenient: true,
+        };
+        self.stage.take_in(self.connection, record.manifest.writes, &acts)?;
+        self.position = Position { order: head.order, end, group: record.head.group.max(self.position.group), file: head.number };
+        self.staged += 1;
+        if self.staged >= RECORDS_AT_ONCE { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let stage = std::mem::take(&mut self.stage);
+        self.staged = 0;
+        stage.apply(self.connection, Some(self.position))
+    }
+
+    /// One file from `at` to `limit`. False: the stream ends in it.
+    fn file(&mut self, segment: &SegmentFile, mut at: u64, limit: u64, later: &[(PathBuf, FileHead)]) -> Result<bool> {
+        while at < limit {
+            let (group, known) = match segment.next(at, true)? {
+                Next::End => break,
+                Next::Record(record) if record.end() <= limit => {
+                    at = record.end();
+                    self.take(&segment.head, record)?;
+                    continue;
+                }
+                Next::Record(_) => break,
+                Next::BadBodies(record, damaged) => {
+                    if matches!(verdict(segment, at, record.head.group, Some(record.end()), later)?, Verdict::Cut) {
+                        return Ok(false);
+                    }
+                    self.defects.push(defect(&segment.head, at, &format!("bodies {damaged:?}: checksum")));
+                    at = record.end();
+                    self.take(&segment.head, record)?;
+                    continue;
+                }
+                Next::Torn(head) => (head.group, Some(at + head.total())),
+                Next::Nonsense => (self.position.group, None),
+            };
+            match verdict(segment, at, group, known, later)? {
+                Verdict::Cut => return Ok(false),
+                Verdict::Skip(next) => {
+                    self.defects.push(defect(&segment.head, at, "record does not match its checksum"));
+                    let Some(next) = next else { return Ok(true) };
+                    at = next;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A bad record of `group` at `at`: torn, or damaged after it was synced?
+fn verdict(segment: &SegmentFile, at: u64, group: u64, known: Option<u64>, later: &[(PathBuf, FileHead)]) -> Result<Verdict> {
+    let mut place = match known {
+        Some(next) if next <= segment.len => Some(next),
+        _ => segment.find(at + 1)?,
+    };
+    let resume = place;
+    while let Some(candidate) = place {
+        match segment.next(candidate, false)? {
+            Next::Record(record) | Next::BadBodies(record, _) if record.head.group > group => return Ok(Verdict::Skip(resume)),
+            Next::Record(record) | Next::BadBodies(record, _) => place = Some(record.end()),
+            Next::Torn(head) if head.group > group => return Ok(Verdict::Skip(resume)),
+            Next::End => break,
+            _ => place = segment.find(candidate + 1)?,
+        }
+    }
+    for (path, _) in later {
+        if let Some(next) = SegmentFile::open(path)?
+            && !matches!(next.next(FILE_HEAD, false)?, Next::End | Next::Nonsense)
+        {
+            return Ok(Verdict::Skip(resume));
+        }
+    }
+    Ok(Verdict::Cut)
+}
+
+/// Where the stream leaves the file at `number` in `files`.
+fn limit_of(files: &[(PathBuf, FileHead)], number: usize, segment: &SegmentFile) -> u64 {
+    let told = files.get(number + 1).and_then(|(_, next)| next.previous);
+    match told {
+        Some((order, end)) if order == segment.head.order && !segment.head.rewritten => end.min(segment.len),
+        _ => segment.len,
+    }
+}
+
+/// Brings the index up to the end of the segments, cuts what is torn, and tells where to go on.
+pub(crate) fn catch_up(connection: &Connection, folder: &Path) -> Result<(Position, Vec<Defect>)> {
+    let position = index::position(connection)?.unwrap_or_default();
+    sweep(connection, folder)?;
+    let (files, _) = segment::list(folder)?;
+    let start = files.iter().position(|(_, head)| head.order >= position.order).unwrap_or(files.len());
+    let mut replay = Replay { connection, position, stage: Stage::default(), staged: 0, defects: Vec::new() };
+    let mut ended_in = files.len().saturating_sub(1);
+    for (number, (path, head)) in files.iter().enumerate().skip(start) {
+        let Some(segment) = SegmentFile::open(path)? else { continue };
+        let at = if head.order == position.order { position.end.max(FILE_HEAD) } else { FILE_HEAD };
+        let limit = limit_of(&files, number, &segment);
+        let later = files.get(number + 1..).unwrap_or_default();
+        if !replay.file(&segment, at, limit, later)? {
+            ended_in = number;
+            break;
+        }
+    }
+    replay.flush()?;
+    let position = close_off(&files, ended_in, replay.position)?;
+    index::write_position(connection, position)?;
+    Ok((position, replay.defects))
+}
+
+/// Cuts the torn end and removes empty files behind it; the stream goes on in the last file that is left.
+fn close_off(files: &[(PathBuf, FileHead)], ended_in: usize, position: Position) -> Result<Position> {
+    let Some((path, head)) = files.get(ended_in) else {
+        return Ok(position);
+    };
+    for (path, _) in files.get(ended_in + 1..).unwrap_or_default() {
+        std::fs::remove_file(path).map_err(|error| io_error(&error))?;
+    }
+    let end = if head.order == position.order { position.end.max(FILE_HEAD) } else { FILE_HEAD };
+    let file = File::options().write(true).open(path).map_err(|error| io_error(&error))?;
+    if file.metadata().map_err(|error| io_error(&error))?.len() > end {
+        file.set_len(end).map_err(|error| io_error(&error))?;
+    }
+    // What is left may have been read from the page cache only: it counts from now on, so it must be on the disk.
+    file.sync_all().map_err(|error| io_error(&error))?;
+    Ok(Position { order: head.order, end, file: head.number, ..position })
+}
+
+/// Removes what a rewriting or a making of a segment left behind when it was cut short.
+fn sweep(connection: &Connection, folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|error| io_error(&error))? {
+        let path = entry.map_err(|error| io_error(&error))?.path();
+        if path.extension().is_some_and(|extension| extension == "new") {
+            std::fs::remove_file(&path).map_err(|error| io_error(&error))?;
+        }
+    }
+    let known = index::segments(connection)?;
+    let mut orders: std::collections::BTreeMap<u32, Vec<(PathBuf, FileHead)>> = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| io_error(&error))? {
+        let path = entry.map_err(|error| io_error(&error))?.path();
+        if path.extension().is_none_or(|extension| extension != "segment") {
+            continue;
+        }
+        if let Some(segment) = SegmentFile::open(&path)? {
+            orders.entry(segment.head.order).or_default().push((path, segment.head));
+        }
+    }
+    for files in orders.into_values().filter(|files| files.len() > 1) {
+        let keeps = |head: &FileHead| known.iter().any(|row| row.file == head.number);
+        if !files.iter().any(|(_, head)| keeps(head)) {
+            continue;
+        }
+        for (path, _) in files.iter().filter(|(_, head)| !keeps(head)) {
+            std::fs::remove_file(path).map_err(|error| io_error(&error))?;
+        }
+    }
+    Ok(())
+}
+
+/// A number no segment file has had.
+pub(crate) fn next_file(folder: &Path) -> Result<u32> {
+    let (files, _) = segment::list(folder)?;
+    Ok(files.iter().map(|(_, head)| head.number).max().unwrap_or(0) + 1)
+}

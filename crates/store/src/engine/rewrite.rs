@@ -1,0 +1,232 @@
+//! Care of the segments: proving every body, and giving back the room of dead ones.
+//!
+//! A closed segment that is mostly dead is written anew without the dead bodies and without puts that later records
+//! have replaced; the new file takes the old one's place in the stream. Invariant: the old file goes only after the
+//! index that names the new one is on the disk. Must not know: what keys mean.
+
+use super::committer::Message;
+use super::embedded::{Embedded, Shared, blocking};
+use super::index::{self, BodyRow, Position, SegmentRow};
+use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile, record_front};
+use super::io_error;
+use crate::hash::xxh64;
+use crate::limits::{BODY_PIECE_BYTES, SEGMENT_ALIVE_PERCENT_MIN};
+use crate::types::{Defect, StoreError};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Every body against its sums, every segment against its counts.
+pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
+    let mut defects = Vec::new();
+    let mut alive: HashMap<u32, u64> = HashMap::new();
+    // Bodies that go away while we look are no defect: rows are proven one page at a time.
+    let rows = shared.with_reader(|connection| Ok((index::bodies(connection, 0, usize::MAX)?, index::segments(connection)?)))?;
+    for (id, row) in &rows.0 {
+        match row {
+            Err(error) => defects.push(Defect { place: format!("body {id}"), what: error.to_string() }),
+            Ok(row) => {
+                *alive.entry(row.file).or_default() += row.len;
+                if row.refs == 0 {
+                    defects.push(Defect { place: format!("body {id}"), what: "has no holder".into() });
+                }
+                if let Err(what) = body_is_good(shared, row)
+                    && shared.with_reader(|connection| index::body(connection, *id))?.as_ref() == Some(row)
+                {
+                    defects.push(Defect { place: format!("body {id}, segment {} offset {}", row.file, row.at), what });
+                }
+            }
+        }
+    }
+    for row in &rows.1 {
+        let counted = alive.get(&row.file).copied().unwrap_or(0);
+        if counted != row.alive {
+            let what = format!("{} octets counted alive, {counted} are", row.alive);
+            defects.push(Defect { place: format!("segment {}", row.file), what });
+        }
+    }
+    let (_, passed) = segment::list(&shared.segments)?;
+    for path in passed {
+        defects.push(Defect { place: path.display().to_string(), what: "is no segment".into() });
+    }
+    Ok(defects)
+}
+
+fn body_is_good(shared: &Shared, row: &BodyRow) -> std::result::Result<(), String> {
+    let file = shared.file(row.file).map_err(|error| error.to_string())?;
+    let mut piece = vec![0; BODY_PIECE_BYTES];
+    let mut done = 0;
+    for sum in &row.sums {
+        let take = usize::try_from(row.len - done).unwrap_or(usize::MAX).min(BODY_PIECE_BYTES);
+        let part = piece.get_mut(..take).unwrap_or_default();
+        file.read_exact_at(part, row.at + done).map_err(|error| error.to_string())?;
+        if xxh64(part, 0) != *sum {
+            return Err("does not match its checksum".into());
+        }
+        done += take as u64;
+    }
+    Ok(())
+}
+
+/// Rewrites what is mostly dead, one segment at a time.
+pub(crate) async fn maintain(engine: &Embedded) -> Result<()> {
+    let Some((position, rows)) = control(engine, |connection, position| {
+        index::fold(connection, "PASSIVE")?;
+        Ok((position, index::segments(connection)?))
+    })
+    .await?
+    else {
+        return Ok(());
+    };
+    for row in rows {
+        let mostly_dead = row.alive.saturating_mul(100) < row.written.saturating_mul(SEGMENT_ALIVE_PERCENT_MIN);
+        // Behind the position nothing is replayed, so only there may records change.
+        if mostly_dead && row.order < position.order {
+            rewrite_one(engine, row).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs something on the committer's connection, between groups.
+async fn control<T: Send + 'static>(
+    engine: &Embedded,
+    work: impl FnOnce(&rusqlite::Connection, Position) -> Result<T> + Send + 'static,
+) -> Result<Option<T>> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let message = Message::Control(Box::new(move |connection, position| {
+        let _ = sender.send(work(connection, position));
+    }));
+    if engine.send(message).is_err() {
+        return Ok(None);
+    }
+    receiver.await.map_or(Ok(None), |found| found.map(Some))
+}
+
+/// A rewritten file, not yet in use: its row and where its bodies lie now.
+struct Rewritten {
+    row: SegmentRow,
+    places: Vec<(u64, u64)>,
+}
+
+async fn rewrite_one(engine: &Embedded, old: SegmentRow) -> Result<()> {
+    let shared = engine.shared.clone();
+    let Some(new) = blocking(move || write_anew(&shared, old)).await? else {
+        return Ok(());
+    };
+    let shared = engine.shared.clone();
+    let swapped = control(engine, move |connection, _| swap(&shared, connection, old, &new)).await?;
+    if swapped == Some(true) {
+        let shared = engine.shared.clone();
+        blocking(move || {
+            shared.forget_file(old.file);
+            std::fs::remove_file(shared.segment_path(old.file)).map_err(|error| io_error(&error))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Points the index at the new file, durably. True when the old one may go.
+fn swap(shared: &Arc<Shared>, connection: &rusqlite::Connection, old: SegmentRow, new: &Rewritten) -> Result<bool> {
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(index::sql_error)?;
+    let moved = (|| {
+        let mut alive = 0;
+        for (id, at) in &new.places {
+            if let Some(row) = index::body(connection, *id)?.filter(|row| row.file == old.file) {
+                alive += row.len;
+                index::write_body(connection, *id, Some(&BodyRow { file: new.row.file, at: *at, ..row }))?;
+            }
+        }
+        index::write_segment(connection, SegmentRow { alive, ..new.row })?;
+        index::remove_segment(connection, old.file)?;
+        connection.execute_batch("COMMIT").map_err(index::sql_error)
+    })();
+    if let Err(error) = moved {
+        if !connection.is_autocommit() {
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        return Err(error);
+    }
+    shared.forget_all_bodies();
+    let folded: (i64, i64, i64) = connection
+        .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .map_err(index::sql_error)?;
+    Ok(folded.0 == 0 && folded.1 == folded.2)
+}
+
+fn write_anew(shared: &Shared, old: SegmentRow) -> Result<Option<Rewritten>> {
+    let Some(source) = SegmentFile::open(&shared.segment_path(old.file))? else {
+        return Ok(None);
+    };
+    let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
+    let head = FileHead { number, rewritten: true, previous: None, ..source.head };
+    let path = shared.segment_path(number);
+    let temporary = path.with_extension("new");
+    let target = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(|error| io_error(&error))?;
+    target.write_all_at(&head.encode(), 0).map_err(|error| io_error(&error))?;
+    let mut written = Rewritten { row: SegmentRow { file: number, order: old.order, alive: 0, written: 0 }, places: Vec::new() };
+    let (mut from, mut to) = (FILE_HEAD, FILE_HEAD);
+    loop {
+        match source.next(from, false)? {
+            Next::Record(record) | Next::BadBodies(record, _) => {
+                from = record.end();
+                to = copy_record(shared, &source, record, &target, to, &mut written)?;
+            }
+            Next::End => break,
+            // Damage is not ours to throw away: leave this segment as it is.
+            Next::Torn(_) | Next::Nonsense => {
+                std::fs::remove_file(&temporary).map_err(|error| io_error(&error))?;
+                return Ok(None);
+            }
+        }
+    }
+    target.sync_all().map_err(|error| io_error(&error))?;
+    std::fs::rename(&temporary, &path).map_err(|error| io_error(&error))?;
+    segment::sync_folder(&shared.segments).map_err(|error| io_error(&error))?;
+    Ok(Some(written))
+}
+
+/// Copies what of a record still matters; tells where the next one goes.
+fn copy_record(shared: &Shared, source: &SegmentFile, record: Record, target: &File, to: u64, written: &mut Rewritten) -> Result<u64> {
+    let mut at = record.bodies_at();
+    let group = record.head.group;
+    let mut manifest = record.manifest;
+    let mut copies = Vec::new();
+    shared.with_reader(|connection| {
+        for body in manifest.bodies.iter_mut().filter(|body| !body.dropped) {
+            let lives = index::body(connection, body.id)?.is_some_and(|row| row.file == source.head.number && row.at == at);
+            if lives {
+                copies.push((body.id, at, body.len));
+            }
+            at += body.len;
+            body.dropped = !lives;
+            if !lives {
+                body.sums.clear();
+            }
+        }
+        let mut kept = Vec::new();
+        for (key, value) in std::mem::take(&mut manifest.writes) {
+            // A put that is not what the index holds was replaced or deleted by a later record.
+            if value.is_none() || index::get(connection, &key)? == value {
+                kept.push((key, value));
+            }
+        }
+        manifest.writes = kept;
+        Ok(())
+    })?;
+    let front = record_front(&manifest, group, source.head.salt)?;
+    target.write_all_at(&front, to).map_err(|error| io_error(&error))?;
+    let mut to = to + front.len() as u64;
+    for (id, from, length) in copies {
+        segment::copy_range(&source.file, from, target, to, length).map_err(|error| io_error(&error))?;
+        written.places.push((id, to));
+        written.row.written += length;
+        to += length;
+    }
+    Ok(to)
+}

@@ -1,0 +1,157 @@
+//! What a group of batches will change in the index, gathered before one transaction writes it.
+//!
+//! Invariant: a batch is staged whole or not at all; later batches of the group see the earlier ones.
+//! Must not know: files, syncs.
+
+use super::index::{self, BodyRow, Position, SegmentRow};
+use super::segment::BodyEntry;
+use super::{Key, Version};
+use crate::types::StoreError;
+use rusqlite::Connection;
+use std::collections::{BTreeMap, HashMap};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Pending changes over the index.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    writes: BTreeMap<Key, Option<Vec<u8>>>,
+    bodies: BTreeMap<u64, Option<BodyRow>>,
+    notes: BTreeMap<u64, Vec<u8>>,
+    /// By segment file: (order, change of living octets, octets written).
+    segments: HashMap<u32, (u32, i64, u64)>,
+}
+
+/// What one batch does to bodies.
+#[derive(Debug, Default)]
+pub(crate) struct BodyActs<'a> {
+    /// New ones and where their octets begin.
+    pub(crate) new: &'a [(BodyEntry, u64)],
+    pub(crate) retain: &'a [(u64, u32)],
+    pub(crate) release: &'a [(u64, u32)],
+    /// Segment file and order of the new ones.
+    pub(crate) place: (u32, u32),
+    /// Replaying: what is not there any more is passed over.
+    pub(crate) lenient: bool,
+}
+
+impl Stage {
+    /// Bodies that lost their last holder.
+    pub(crate) fn gone(&self) -> impl Iterator<Item = u64> + '_ {
+        self.bodies.iter().filter(|(_, row)| row.is_none()).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn expects_hold(&self, connection: &Connection, expects: &[(Key, Version)]) -> Result<bool> {
+        for (key, version) in expects {
+            let now = match self.writes.get(key) {
+                Some(value) => Version::of(value.as_deref()),
+                None => Version::of(index::get(connection, key)?.as_deref()),
+            };
+            if now != *version {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn body(&self, connection: &Connection, id: u64) -> Result<Option<BodyRow>> {
+        match self.bodies.get(&id) {
+            Some(row) => Ok(row.clone()),
+            None => index::body(connection, id),
+        }
+    }
+
+    /// New rows of the bodies a batch holds or lets go; `None` when one is not there.
+    fn recounted(&self, connection: &Connection, acts: &BodyActs<'_>) -> Result<Option<BTreeMap<u64, Option<BodyRow>>>> {
+        let mut rows: BTreeMap<u64, Option<BodyRow>> = BTreeMap::new();
+        for (entry, at) in acts.new {
+            let row = BodyRow { file: acts.place.0, at: *at, len: entry.len, refs: entry.refs, sums: entry.sums.clone() };
+            rows.insert(entry.id, Some(row));
+        }
+        let changes = acts.retain.iter().map(|(id, count)| (*id, i64::from(*count)));
+        for (id, change) in changes.chain(acts.release.iter().map(|(id, count)| (*id, -i64::from(*count)))) {
+            let row = match rows.get(&id) {
+                Some(row) => row.clone(),
+                None => self.body(connection, id)?,
+            };
+            match row {
+                None if acts.lenient => {}
+                None => return Ok(None),
+                Some(mut row) => {
+                    row.refs = u32::try_from(i64::from(row.refs) + change).unwrap_or(0);
+                    rows.insert(id, (row.refs > 0).then_some(row));
+                }
+            }
+        }
+        Ok(Some(rows))
+    }
+
+    /// Takes a batch in; false (and nothing taken) when a body it holds is not there.
+    pub(crate) fn take_in(&mut self, connection: &Connection, writes: Vec<(Key, Option<Vec<u8>>)>, acts: &BodyActs<'_>) -> Result<bool> {
+        let Some(rows) = self.recounted(connection, acts)? else {
+            return Ok(false);
+        };
+        for (id, row) in rows {
+            let before = if acts.new.iter().any(|(entry, _)| entry.id == id) { None } else { self.body(connection, id)? };
+            match (&before, &row) {
+                (None, Some(row)) => self.count(row.file, acts.place.1, row.len as i64, row.len),
+                (Some(before), None) => self.count(before.file, 0, -(before.len as i64), 0),
+                (None, None) => {
+                    let written = acts.new.iter().find(|(entry, _)| entry.id == id).map_or(0, |(entry, _)| entry.len);
+                    self.count(acts.place.0, acts.place.1, 0, written);
+                }
+                _ => {}
+            }
+            self.bodies.insert(id, row);
+        }
+        self.writes.extend(writes);
+        Ok(true)
+    }
+
+    /// A note for a body, if it is (still) there.
+    pub(crate) fn take_note(&mut self, connection: &Connection, id: u64, note: Vec<u8>) -> Result<()> {
+        if self.body(connection, id)?.is_some() {
+            self.notes.insert(id, note);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, file: u32, order: u32, alive: i64, written: u64) {
+        let row = self.segments.entry(file).or_insert((order, 0, 0));
+        row.1 += alive;
+        row.2 += written;
+        row.0 = row.0.max(order);
+    }
+
+    /// Writes everything in one transaction.
+    pub(crate) fn apply(&self, connection: &Connection, position: Option<Position>) -> Result<()> {
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(index::sql_error)?;
+        let written = self.write_all(connection, position);
+        let ended = written.and_then(|()| connection.execute_batch("COMMIT").map_err(index::sql_error));
+        if ended.is_err() && !connection.is_autocommit() {
+            // The transaction may have been rolled back by SQLite itself.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        ended
+    }
+
+    fn write_all(&self, connection: &Connection, position: Option<Position>) -> Result<()> {
+        for (key, value) in &self.writes {
+            index::write(connection, key, value.as_deref())?;
+        }
+        for (id, row) in &self.bodies {
+            index::write_body(connection, *id, row.as_ref())?;
+        }
+        for (id, note) in &self.notes {
+            if !matches!(self.bodies.get(id), Some(None)) {
+                index::write_note(connection, *id, note)?;
+            }
+        }
+        for (file, (order, alive, written)) in &self.segments {
+            let old = index::segment(connection, *file)?.unwrap_or(SegmentRow { file: *file, order: *order, alive: 0, written: 0 });
+            let alive = old.alive.saturating_add_signed(*alive);
+            index::write_segment(connection, SegmentRow { alive, written: old.written + written, ..old })?;
+        }
+        position.map_or(Ok(()), |position| index::write_position(connection, position))
+    }
+}

@@ -1,0 +1,369 @@
+//! Messages: accepting, appending, flags, copying, moving, expunging.
+//!
+//! Accepting and appending are prepared on the head, one after another, and share syncs; the rest waits until nothing
+//! is in flight on its account. Invariant: what an act changes is one batch.
+//! Must not know: how mail came or who reads it.
+
+use crate::Store;
+use crate::engine::{Batch, NewBody, Outcome, Version, get};
+use crate::key;
+use crate::limits::{CONFLICT_RETRIES, KEYWORD_BYTES_MAX, KEYWORDS_MAX};
+use crate::mailbox::resolve;
+use crate::rows::{EmailRecord, decode_accepted, encode_accepted};
+use crate::space::{Act, NewRow};
+use crate::store::{Inner, Result};
+use crate::types::*;
+use message::facts::{FACTS_VERSION, Facts};
+use smol_str::SmolStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Facts as a body's note: their version, then what they say.
+pub(crate) fn note_of(facts: &Facts) -> Vec<u8> {
+    let mut note = vec![FACTS_VERSION];
+    note.extend_from_slice(&facts.encode());
+    note
+}
+
+pub(crate) fn facts_of(note: &[u8]) -> Option<Facts> {
+    let (version, rest) = note.split_first()?;
+    if *version == FACTS_VERSION { Facts::decode(rest) } else { None }
+}
+
+/// Keywords sorted, each once without regard to case, as first spelled; `Invalid` past the limits.
+pub(crate) fn tidy(flags: &Flags) -> Result<Flags> {
+    let Some(words) = flags.keywords.as_deref().filter(|words| !words.is_empty()) else {
+        return Ok(Flags { system: flags.system, keywords: None });
+    };
+    let mut seen: BTreeMap<String, SmolStr> = BTreeMap::new();
+    for word in words {
+        if word.is_empty() || word.len() > KEYWORD_BYTES_MAX {
+            return Err(StoreError::Invalid("a keyword has 1 to 255 octets"));
+        }
+        seen.entry(word.to_ascii_lowercase()).or_insert_with(|| word.clone());
+    }
+    if seen.len() > KEYWORDS_MAX {
+        return Err(StoreError::Invalid("a message has at most 64 keywords"));
+    }
+    let words: Vec<SmolStr> = seen.into_values().collect();
+    Ok(Flags { system: flags.system, keywords: Some(Arc::from(words)) })
+}
+
+fn apply_flags(old: &Flags, op: FlagOp, flags: &Flags) -> Result<Flags> {
+    let old_words = old.keywords.as_deref().unwrap_or_default();
+    let words = flags.keywords.as_deref().unwrap_or_default();
+    let named = |word: &SmolStr| words.iter().any(|other| other.eq_ignore_ascii_case(word));
+    let (system, kept): (u8, Vec<SmolStr>) = match op {
+        FlagOp::Replace => {
+            // A keyword that stays keeps its first spelling.
+            let stay = old_words.iter().filter(|word| named(word)).cloned();
+            (flags.system, stay.chain(words.iter().cloned()).collect())
+        }
+        FlagOp::Add => (old.system | flags.system, old_words.iter().chain(words).cloned().collect()),
+        FlagOp::Remove => (old.system & !flags.system, old_words.iter().filter(|word| !named(word)).cloned().collect()),
+    };
+    tidy(&Flags { system, keywords: (!kept.is_empty()).then(|| Arc::from(kept)) })
+}
+
+/// UIDs ascending, each once.
+fn ascending(uids: &[Uid]) -> Vec<Uid> {
+    let mut uids = uids.to_vec();
+    uids.sort_unstable();
+    uids.dedup();
+    uids
+}
+
+impl Inner {
+    fn size_of(&self, body: &Spooled) -> Result<u32> {
+        if body.len() > self.config.message_bytes_max {
+            return Err(StoreError::Invalid("the message is larger than allowed"));
+        }
+        u32::try_from(body.len()).map_err(|_| StoreError::Invalid("the message is larger than allowed"))
+    }
+
+    fn new_body(&self, batch: &mut Batch, body: &Spooled, facts: &Facts, refs: u32) -> BodyId {
+        let id = BodyId(self.ids.take(1));
+        batch.bodies.push(NewBody { id, refs, content: body.clone(), note: Some(note_of(facts)) });
+        id
+    }
+
+    fn put_email(&self, batch: &mut Batch, record: &EmailRecord) -> EmailId {
+        let email = EmailId(self.ids.take(1));
+        let at = key::email(email);
+        let value = record.encode(&at);
+        batch.put(at, value);
+        email
+    }
+
+    /// One acceptance into acts and batch.
+    fn lay_out(&self, acts: &mut BTreeMap<AccountId, Act>, batch: &mut Batch, acceptance: &Acceptance) -> Result<Accepted> {
+        let size_bytes = self.size_of(&acceptance.body)?;
+        let refs = acceptance.deliveries.len() + acceptance.queue.len();
+        let refs = u32::try_from(refs).map_err(|_| StoreError::Invalid("too many recipients"))?;
+        let mut accepted = Accepted::default();
+        if refs > 0 {
+            let body = self.new_body(batch, &acceptance.body, &acceptance.facts, refs);
+            for delivery in &acceptance.deliveries {
+                let act = acts.get_mut(&delivery.account).ok_or(StoreError::NotFound)?;
+                act.room(u64::from(size_bytes))?;
+                let mailbox = resolve(act, &delivery.target, delivery.internal_date_secs)?;
+                let internal_date_secs = delivery.internal_date_secs;
+                let email = self.put_email(batch, &EmailRecord { account: delivery.account, body, size_bytes, internal_date_secs });
+                let like = NewRow { flags: tidy(&delivery.flags)?, internal_date_secs, size_bytes };
+                let uid = act.add_row(batch, mailbox, email, &like)?;
+                accepted.delivered.push((delivery.account, mailbox, uid, email));
+            }
+            for entry in &acceptance.queue {
+                accepted.queued.push(self.put_queue_entry(batch, entry, body, size_bytes, &acceptance.facts));
+            }
+        }
+        self.put_trace(batch, &acceptance.trace);
+        if let Some(token) = &acceptance.idempotency {
+            let order = self.ids.take(1);
+            let at = key::idempotency(token);
+            batch.expects.push((at.clone(), Version::ABSENT));
+            let value = encode_accepted(&at, order, &accepted);
+            batch.put(at, value);
+            let at = key::idempotency_order(order);
+            let mut out = crate::value::Writer::new();
+            out.raw(token);
+            let value = out.seal(&at);
+            batch.put(at, value);
+        }
+        Ok(accepted)
+    }
+
+    async fn known(&self, token: &[u8; 16]) -> Result<Option<Accepted>> {
+        let at = key::idempotency(token);
+        let stored = get(&*self.engine, at.clone()).await?;
+        stored.map(|stored| decode_accepted(&at, &stored)).transpose()
+    }
+
+    /// Commits acceptances together with what `more` puts into the batch, all in one.
+    pub(crate) async fn accept_all(&self, acceptances: &[&Acceptance], more: impl Fn(&mut Batch)) -> Result<Vec<Accepted>> {
+        for _ in 0..CONFLICT_RETRIES {
+            let mut answers = Vec::with_capacity(acceptances.len());
+            for acceptance in acceptances {
+                answers.push(match &acceptance.idempotency {
+                    Some(token) => self.known(token).await?,
+                    None => None,
+                });
+            }
+            let new: Vec<&Acceptance> = acceptances.iter().zip(&answers).filter(|(_, known)| known.is_none()).map(|(one, _)| *one).collect();
+            let accounts: BTreeSet<AccountId> = new.iter().flat_map(|one| &one.deliveries).map(|delivery| delivery.account).collect();
+            let mut acts = BTreeMap::new();
+            for account in accounts {
+                acts.insert(account, self.act(account, false).await?);
+            }
+            let mut batch = Batch::default();
+            more(&mut batch);
+            let mut queued = false;
+            for (acceptance, answer) in acceptances.iter().zip(&mut answers).filter(|(_, known)| known.is_none()) {
+                let accepted = self.lay_out(&mut acts, &mut batch, acceptance)?;
+                queued |= !accepted.queued.is_empty();
+                *answer = Some(accepted);
+            }
+            if batch.writes.is_empty() {
+                return Ok(answers.into_iter().flatten().collect());
+            }
+            match self.commit_acts(acts.into_values().collect(), batch).await {
+                Outcome::Done => {
+                    if queued {
+                        self.queue.wake();
+                    }
+                    return Ok(answers.into_iter().flatten().collect());
+                }
+                Outcome::Conflict => {}
+                Outcome::Failed(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Io("the accounts kept changing".into()))
+    }
+
+    async fn append(&self, account: AccountId, mailbox: MailboxId, emails: &[NewEmail]) -> Result<Appended> {
+        for _ in 0..CONFLICT_RETRIES {
+            let mut act = self.act(account, false).await?;
+            let mut batch = Batch::default();
+            let state = act.mailbox(mailbox).ok_or(StoreError::NotFound)?;
+            let mut appended = Appended { uid_validity: state.info.uid_validity, uids: Vec::new() };
+            for email in emails {
+                let size_bytes = self.size_of(&email.body)?;
+                act.room(u64::from(size_bytes))?;
+                let body = self.new_body(&mut batch, &email.body, &email.facts, 1);
+                let internal_date_secs = email.internal_date_secs;
+                let id = self.put_email(&mut batch, &EmailRecord { account, body, size_bytes, internal_date_secs });
+                let like = NewRow { flags: tidy(&email.flags)?, internal_date_secs, size_bytes };
+                appended.uids.push(act.add_row(&mut batch, mailbox, id, &like)?);
+            }
+            if emails.is_empty() {
+                return Ok(appended);
+            }
+            match self.commit_acts(vec![act], batch).await {
+                Outcome::Done => return Ok(appended),
+                Outcome::Conflict => {}
+                Outcome::Failed(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Io("the account kept changing".into()))
+    }
+
+    async fn copy_rows(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
+        let uids = ascending(uids);
+        exclusively!(self, account, |act, batch| {
+            let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
+            act.mailbox(from).ok_or(StoreError::NotFound)?;
+            let rows = self.some_rows(act.space(), from, &uids).await?;
+            act.room(rows.iter().map(|row| u64::from(row.size_bytes)).sum())?;
+            let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
+            let records = self.email_records(account, &emails).await?;
+            let mut copied = Copied { uid_validity, pairs: Vec::new() };
+            for (row, record) in rows.iter().zip(records) {
+                let record = record.ok_or_else(|| StoreError::Damaged(format!("email {} has no record", row.email.0)))?;
+                batch.retain.push((record.body, 1));
+                let email = self.put_email(batch, &record);
+                let like = NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
+                copied.pairs.push((row.uid, act.add_row(batch, to, email, &like)?));
+            }
+            Ok((!copied.pairs.is_empty(), copied))
+        })
+    }
+
+    async fn move_rows(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
+        let uids = ascending(uids);
+        exclusively!(self, account, |act, batch| {
+            let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
+            act.mailbox(from).ok_or(StoreError::NotFound)?;
+            let rows = self.some_rows(act.space(), from, &uids).await?;
+            let mut copied = Copied { uid_validity, pairs: Vec::new() };
+            for row in &rows {
+                act.remove_row(batch, from, row)?;
+                let like = NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
+                copied.pairs.push((row.uid, act.add_row(batch, to, row.email, &like)?));
+            }
+            Ok((!copied.pairs.is_empty(), copied))
+        })
+    }
+
+    async fn expunge(&self, account: AccountId, mailbox: MailboxId, uids: &[Uid], now_secs: UnixSecs) -> Result<Vec<Uid>> {
+        let uids = ascending(uids);
+        exclusively!(self, account, |act, batch| {
+            let info = act.mailbox(mailbox).ok_or(StoreError::NotFound)?.info.clone();
+            let rows = self.some_rows(act.space(), mailbox, &uids).await?;
+            for row in &rows {
+                crate::undo::put_aside(act, batch, &info, row, now_secs)?;
+            }
+            Ok((!rows.is_empty(), rows.iter().map(|row| row.uid).collect()))
+        })
+    }
+
+    async fn change_flags(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        change: (FlagOp, &Flags),
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<FlagsChanged> {
+        let uids = ascending(uids);
+        exclusively!(self, account, |act, batch| {
+            act.mailbox(mailbox).ok_or(StoreError::NotFound)?;
+            let rows = self.some_rows(act.space(), mailbox, &uids).await?;
+            let mut answer = FlagsChanged::default();
+            let mut changed = false;
+            for row in rows {
+                if unchanged_since.is_some_and(|limit| row.mod_seq > limit) {
+                    answer.modified.push(row.uid);
+                    continue;
+                }
+                let flags = apply_flags(&row.flags, change.0, change.1)?;
+                if flags == row.flags {
+                    answer.rows.push(row);
+                } else {
+                    changed = true;
+                    answer.rows.push(act.change_row(batch, mailbox, &row, flags)?);
+                }
+            }
+            Ok((changed, answer))
+        })
+    }
+
+    fn needs_room(&self) -> Result<()> {
+        if self.free.has_space() { Ok(()) } else { Err(StoreError::NoSpace) }
+    }
+}
+
+
+impl Store {
+    /// Accepts a message: deliveries, queue rows, trace, in one durable commit.
+    /// A delivery over quota fails the whole with `OverQuota` (callers check [`Store::room`] at RCPT).
+    pub async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
+        self.inner.needs_room()?;
+        let accepted = self.inner.accept_all(&[&acceptance], |_| ()).await?;
+        self.inner.after_growth(accepted.iter().flat_map(|one| &one.delivered).map(|(account, mailbox, _, _)| (*account, *mailbox)));
+        accepted.into_iter().next().ok_or_else(|| StoreError::Io("no answer".into()))
+    }
+
+    /// APPEND: all or none.
+    pub async fn append(&self, account: AccountId, mailbox: MailboxId, emails: Vec<NewEmail>) -> Result<Appended> {
+        self.inner.needs_room()?;
+        let appended = self.inner.append(account, mailbox, &emails).await?;
+        self.inner.after_growth(std::iter::once((account, mailbox)));
+        Ok(appended)
+    }
+
+    /// Changes flags; UIDs that do not exist are passed over.
+    pub async fn flags(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        op: FlagOp,
+        flags: &Flags,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<FlagsChanged> {
+        self.inner.change_flags(account, mailbox, uids, (op, flags), unchanged_since).await
+    }
+
+    /// Copies, flags and INTERNALDATE kept, all or none, bodies shared.
+    pub async fn copy(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
+        self.inner.needs_room()?;
+        self.inner.copy_rows(account, from, uids, to).await
+    }
+
+    /// Moves, all or none: one commit, never visible in both or in neither.
+    pub async fn move_(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId, now_secs: UnixSecs) -> Result<Copied> {
+        let _ = now_secs;
+        self.inner.move_rows(account, from, uids, to).await
+    }
+
+    /// Expunges these UIDs (whatever their flags); they stay restorable. Returns those that were there, ascending.
+    pub async fn expunge(&self, account: AccountId, mailbox: MailboxId, uids: &[Uid], now_secs: UnixSecs) -> Result<Vec<Uid>> {
+        self.inner.expunge(account, mailbox, uids, now_secs).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn flags(system: u8, words: &[&str]) -> Flags {
+        let words: Vec<SmolStr> = words.iter().map(SmolStr::new).collect();
+        Flags { system, keywords: (!words.is_empty()).then(|| Arc::from(words)) }
+    }
+
+    #[test]
+    fn keywords_have_no_case_and_keep_their_first_spelling() {
+        let old = flags(Flags::SEEN, &["$Forwarded", "Work"]);
+        let added = apply_flags(&old, FlagOp::Add, &flags(Flags::DRAFT, &["work", "new"])).unwrap();
+        assert_eq!(added, flags(Flags::SEEN | Flags::DRAFT, &["$Forwarded", "new", "Work"]));
+        let removed = apply_flags(&added, FlagOp::Remove, &flags(Flags::SEEN, &["WORK"])).unwrap();
+        assert_eq!(removed, flags(Flags::DRAFT, &["$Forwarded", "new"]));
+        let replaced = apply_flags(&added, FlagOp::Replace, &flags(0, &["WORK"])).unwrap();
+        assert_eq!(replaced, flags(0, &["Work"]));
+        let many: Vec<String> = (0..65).map(|number| format!("k{number}")).collect();
+        let words: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(tidy(&flags(0, &words)).is_err());
+        assert!(tidy(&flags(0, words.get(..64).unwrap())).is_ok());
+    }
+}

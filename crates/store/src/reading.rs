@@ -1,0 +1,325 @@
+//! Reading: snapshots, changes, facts, bodies.
+//!
+//! Invariant: a reader sees one instant; a read error is an error, never an empty mailbox; a fill that the account has
+//! moved past is brought up by the changes since or thrown away. Must not know: who reads.
+
+use crate::Store;
+use crate::engine::{Batch, Found, Query, commit};
+use crate::key;
+use crate::limits::{BODY_PIECE_BYTES, SNAPSHOT_ROWS_CACHED};
+use crate::message::{facts_of, note_of};
+use crate::rows::{Counters, EmailRecord, decode_changes, decode_uid};
+use crate::snapshot::Cached;
+use crate::space::Space;
+use crate::store::{Inner, Result};
+use crate::types::*;
+use message::facts::Facts;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+const FILL_TRIES: usize = 20;
+
+/// Which cached mailboxes are the longest unused, and how many rows all hold.
+#[derive(Debug, Default)]
+pub(crate) struct SnapshotBudget {
+    uses: Mutex<(u64, HashMap<(AccountId, MailboxId), (u64, usize)>)>,
+}
+
+impl SnapshotBudget {
+    /// Notes a use; tells which to let go so that the rest keeps within bounds (never the one just used).
+    fn used(&self, account: AccountId, mailbox: MailboxId, rows: usize) -> Vec<(AccountId, MailboxId)> {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.0 += 1;
+        let now = uses.0;
+        uses.1.insert((account, mailbox), (now, rows.max(16)));
+        let mut total: usize = uses.1.values().map(|(_, rows)| rows).sum();
+        let mut gone = Vec::new();
+        if total <= SNAPSHOT_ROWS_CACHED {
+            return gone;
+        }
+        let mut oldest: Vec<(u64, usize, (AccountId, MailboxId))> = uses.1.iter().map(|(at, (used, rows))| (*used, *rows, *at)).collect();
+        oldest.sort_unstable();
+        for (used, rows, at) in oldest {
+            if total <= SNAPSHOT_ROWS_CACHED * 3 / 4 || used == now {
+                break;
+            }
+            uses.1.remove(&at);
+            total -= rows;
+            gone.push(at);
+        }
+        gone
+    }
+}
+
+impl Inner {
+    fn let_go(&self, gone: Vec<(AccountId, MailboxId)>) {
+        for (account, mailbox) in gone {
+            let space = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).get(&account).cloned();
+            if let Some(space) = space {
+                space.published().cached.remove(&mailbox);
+            }
+        }
+    }
+
+    /// Mailboxes that grew without being read count against the bounds, too.
+    pub(crate) fn after_growth(&self, grown: impl Iterator<Item = (AccountId, MailboxId)>) {
+        for (account, mailbox) in grown {
+            let space = self.space(account);
+            let rows = space.published().cached.get(&mailbox).map(Cached::len);
+            // Every few messages is often enough.
+            if let Some(rows) = rows.filter(|rows| rows % 64 == 0 || *rows == 1) {
+                self.let_go(self.budget.used(account, mailbox, rows));
+            }
+        }
+    }
+
+    /// Runs on the cached rows of a mailbox, reading them in first if need be.
+    async fn with_rows<T>(&self, space: &Arc<Space>, mailbox: MailboxId, take: impl Fn(&mut Cached) -> T) -> Result<T> {
+        for _ in 0..FILL_TRIES {
+            let taken = {
+                let mut published = space.published();
+                if !published.mailboxes.contains_key(&mailbox) {
+                    return Err(StoreError::NotFound);
+                }
+                published.cached.get_mut(&mailbox).map(|cached| (take(cached), cached.len()))
+            };
+            if let Some((answer, rows)) = taken {
+                self.let_go(self.budget.used(space.id, mailbox, rows));
+                return Ok(answer);
+            }
+            self.fill(space, mailbox).await?;
+        }
+        Err(StoreError::Io("the mailbox kept changing while it was read".into()))
+    }
+
+    async fn fill(&self, space: &Arc<Space>, mailbox: MailboxId) -> Result<()> {
+        let space_key = key::space(space.id);
+        let (from, to) = key::uids_of(space.id, mailbox);
+        let queries = vec![Query::Get(space_key.clone()), Query::Range { from, to, limit: usize::MAX, reverse: false }];
+        let mut found = self.engine.read(queries).await?.into_iter();
+        let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
+        let read_at = Counters::decode(&space_key, &stored)?.mod_seq;
+        let pairs = found.next().map(Found::pairs).unwrap_or_default();
+        let mut rows = Vec::with_capacity(pairs.len());
+        for (at, value) in &pairs {
+            match decode_uid(at, value) {
+                Ok(row) => rows.push(row),
+                // Damage is local: one message is missing, and `check` says which.
+                Err(error) => tracing::error!(?error, account = space.id.0, mailbox = mailbox.0, "a message row cannot be read"),
+            }
+        }
+        // The commit we read may still be on its way to being published.
+        let mut watch = space.watch.subscribe();
+        let published = tokio::time::timeout(std::time::Duration::from_secs(5), watch.wait_for(|now| now.0 >= read_at)).await;
+        if published.is_err() {
+            return Ok(());
+        }
+        let mut published = space.published();
+        if published.counters.mod_seq < read_at || published.tail_from > read_at {
+            return Ok(());
+        }
+        let mut cached = Cached::new(Arc::new(rows));
+        for change in published.tail.iter().filter(|change| change.mod_seq > read_at && change.mailbox == mailbox.0) {
+            cached.take(change);
+        }
+        published.cached.entry(mailbox).or_insert(cached);
+        Ok(())
+    }
+
+    /// All rows of a mailbox as published.
+    pub(crate) async fn rows_of(&self, space: &Arc<Space>, mailbox: MailboxId) -> Result<Arc<Vec<MessageRow>>> {
+        self.with_rows(space, mailbox, Cached::rows).await
+    }
+
+    /// These rows (ascending UIDs) as published; those that do not exist are left out.
+    pub(crate) async fn some_rows(&self, space: &Arc<Space>, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
+        let is_cached = space.published().cached.contains_key(&mailbox);
+        if is_cached || uids.len() > 64 {
+            return self.with_rows(space, mailbox, |cached| cached.some(uids)).await;
+        }
+        // Only ever called with nothing in flight on the account, so what the engine has is what is published.
+        let keys: Vec<_> = uids.iter().map(|uid| key::uid(space.id, mailbox, *uid)).collect();
+        let found = self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values).unwrap_or_default();
+        keys.iter().zip(found).filter_map(|(at, stored)| stored.map(|stored| decode_uid(at, &stored))).collect()
+    }
+
+    /// Records of an account's emails, in the order given; `None` where one is gone or another account's.
+    pub(crate) async fn email_records(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<EmailRecord>>> {
+        let mut records: Vec<Option<EmailRecord>> = emails.iter().map(|email| self.emails.get(email)).collect();
+        let missing: Vec<EmailId> = emails.iter().zip(&records).filter(|(_, record)| record.is_none()).map(|(email, _)| *email).collect();
+        if !missing.is_empty() {
+            let keys = missing.iter().map(|email| key::email(*email)).collect();
+            let found = self.engine.read(vec![Query::Many(keys)]).await?.into_iter().next().map(Found::values).unwrap_or_default();
+            let mut found = missing.iter().zip(found);
+            for slot in records.iter_mut().filter(|record| record.is_none()) {
+                let Some((email, Some(stored))) = found.next() else { continue };
+                let record = EmailRecord::decode(&key::email(*email), &stored)?;
+                self.emails.insert(*email, record);
+                *slot = Some(record);
+            }
+        }
+        Ok(records.into_iter().map(|record| record.filter(|record| record.account == account)).collect())
+    }
+
+    pub(crate) async fn facts(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Arc<Facts>>>> {
+        let records = self.email_records(account, emails).await?;
+        let bodies: Vec<BodyId> = records.iter().flatten().map(|record| record.body).collect();
+        let notes = self.engine.read(vec![Query::Notes(bodies)]).await?.into_iter().next().map(Found::values).unwrap_or_default();
+        let mut notes = notes.into_iter();
+        let mut facts = Vec::with_capacity(emails.len());
+        let mut renewed = Vec::new();
+        for record in records {
+            let Some(record) = record else {
+                facts.push(None);
+                continue;
+            };
+            let kept = notes.next().flatten().and_then(|note| facts_of(&note));
+            facts.push(match kept {
+                Some(kept) => Some(Arc::new(kept)),
+                None => self.recompute(record, &mut renewed).await?.map(Arc::new),
+            });
+        }
+        if !renewed.is_empty() {
+            // Only to spare the next reader the work.
+            let batch = Batch { notes: renewed, light: true, ..Batch::default() };
+            let _ = commit(&*self.engine, batch).await;
+        }
+        Ok(facts)
+    }
+
+    async fn recompute(&self, record: EmailRecord, renewed: &mut Vec<(BodyId, Vec<u8>)>) -> Result<Option<Facts>> {
+        let octets = match self.engine.body(record.body, 0, u64::from(record.size_bytes)).await {
+            Ok(octets) => octets,
+            Err(StoreError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let facts = if octets.len() > BODY_PIECE_BYTES {
+            crate::engine::embedded::blocking(move || Ok(Facts::compute(&octets))).await?
+        } else {
+            Facts::compute(&octets)
+        };
+        renewed.push((record.body, note_of(&facts)));
+        Ok(Some(facts))
+    }
+
+    async fn changes(&self, space: &Arc<Space>, mailbox: MailboxId, since: u64) -> Result<Changes> {
+        if let Some(changes) = from_tail(space, mailbox, since) {
+            return Ok(changes);
+        }
+        for _ in 0..FILL_TRIES {
+            if let Some(changes) = self.from_log(space, mailbox, since).await? {
+                return Ok(changes);
+            }
+        }
+        Err(StoreError::Io("the mailbox kept changing while it was read".into()))
+    }
+
+    /// The log says what is gone, up to some act; the cached rows say what is there, at that act or a later one; the
+    /// newest changes in memory bridge the two. `None`: they no longer do, try again.
+    async fn from_log(&self, space: &Arc<Space>, mailbox: MailboxId, since: u64) -> Result<Option<Changes>> {
+        let space_key = key::space(space.id);
+        let (_, to) = key::of_account(key::CHANGE, space.id);
+        let from = key::change(space.id, since.saturating_add(1));
+        let queries = vec![Query::Get(space_key.clone()), Query::Range { from, to, limit: usize::MAX, reverse: false }];
+        let mut found = self.engine.read(queries).await?.into_iter();
+        let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
+        let read_at = Counters::decode(&space_key, &stored)?.mod_seq;
+        let mut vanished = BTreeSet::new();
+        for (at, stored) in &found.next().map(Found::pairs).unwrap_or_default() {
+            for change in decode_changes(at, stored)?.into_iter().filter(|change| change.mailbox == mailbox.0) {
+                vanished.extend(change.vanished);
+            }
+        }
+        match self.rows_of(space, mailbox).await {
+            Ok(_) => {}
+            Err(StoreError::NotFound) => return Ok(Some(Changes { gone: true, ..Changes::default() })),
+            Err(error) => return Err(error),
+        }
+        let mut published = space.published();
+        if published.counters.mod_seq < read_at || published.tail_from > read_at {
+            return Ok(None);
+        }
+        let newer = published.tail.iter().filter(|change| change.mod_seq > read_at && change.mailbox == mailbox.0);
+        vanished.extend(newer.flat_map(|change| change.vanished.iter().copied()));
+        let complete = since >= published.counters.log_floor;
+        let Some(state) = published.mailboxes.get(&mailbox) else { return Ok(None) };
+        let (highest_mod_seq, uid_next) = (state.highest, Uid(state.uid_next));
+        let Some(rows) = published.cached.get_mut(&mailbox).map(Cached::rows) else { return Ok(None) };
+        let updated = rows.iter().filter(|row| row.mod_seq.0 > since).cloned().collect();
+        Ok(Some(Changes { updated, vanished: vanished.into_iter().collect(), highest_mod_seq, uid_next, complete, gone: false }))
+    }
+}
+
+/// Answered from memory when the newest changes reach back far enough; `None` when not.
+fn from_tail(space: &Space, mailbox: MailboxId, since: u64) -> Option<Changes> {
+    let published = space.published();
+    let Some(state) = published.mailboxes.get(&mailbox) else {
+        return Some(Changes { gone: true, ..Changes::default() });
+    };
+    let mut changes = Changes { highest_mod_seq: state.highest, uid_next: Uid(state.uid_next), complete: true, ..Changes::default() };
+    if state.highest.0 <= since {
+        return Some(changes);
+    }
+    if published.tail_from > since {
+        return None;
+    }
+    let mut updated: BTreeMap<Uid, &MessageRow> = BTreeMap::new();
+    let mut vanished: BTreeSet<Uid> = BTreeSet::new();
+    let newest_first = published.tail.iter().rev().take_while(|change| change.mod_seq > since);
+    let newer: Vec<_> = newest_first.filter(|change| change.mailbox == mailbox.0).collect();
+    for change in newer.into_iter().rev() {
+        updated.extend(change.rows.iter().map(|row| (row.uid, row)));
+        for uid in &change.vanished {
+            updated.remove(uid);
+            vanished.insert(*uid);
+        }
+    }
+    changes.updated = updated.into_values().cloned().collect();
+    changes.vanished = vanished.into_iter().collect();
+    Some(changes)
+}
+
+impl Store {
+    /// A place for octets that arrive in pieces.
+    pub fn spool(&self) -> crate::Spool {
+        self.inner.spool()
+    }
+
+    /// The mailbox as it is now.
+    pub async fn snapshot(&self, account: AccountId, mailbox: MailboxId) -> Result<Snapshot> {
+        let space = self.inner.ready(account).await?;
+        loop {
+            self.inner.rows_of(&space, mailbox).await?;
+            let mut published = space.published();
+            let state = published.mailboxes.get(&mailbox).ok_or(StoreError::NotFound)?;
+            let (mailbox_info, uid_next, highest_mod_seq) = (state.info.clone(), Uid(state.uid_next), state.highest);
+            if let Some(cached) = published.cached.get_mut(&mailbox) {
+                return Ok(Snapshot { mailbox: mailbox_info, uid_next, highest_mod_seq, rows: cached.rows() });
+            }
+        }
+    }
+
+    /// What changed after `mod_seq`.
+    pub async fn changes_since(&self, account: AccountId, mailbox: MailboxId, mod_seq: ModSeq) -> Result<Changes> {
+        let space = self.inner.ready(account).await?;
+        self.inner.changes(&space, mailbox, mod_seq.0).await
+    }
+
+    /// The account's newest published mod-sequence; `changed()` wakes on every commit that touches the account.
+    pub async fn watch(&self, account: AccountId) -> Result<watch::Receiver<ModSeq>> {
+        let space = self.inner.ready(account).await?;
+        Ok(space.watch.subscribe())
+    }
+
+    /// Facts of many emails, in the order given; `None` where one is gone. Recomputed when of an older version.
+    pub async fn facts(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Arc<Facts>>>> {
+        self.inner.facts(account, emails).await
+    }
+
+    /// Octets of an email from `offset`, at most `len` (short at the end). Also just after an expunge. Checksum verified.
+    pub async fn body(&self, account: AccountId, email: EmailId, offset: u64, len: u64) -> Result<Octets> {
+        let record = self.inner.email_records(account, &[email]).await?.into_iter().next().flatten().ok_or(StoreError::NotFound)?;
+        self.inner.engine.body(record.body, offset, len).await
+    }
+}

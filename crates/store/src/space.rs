@@ -1,0 +1,485 @@
+//! An account in memory: the head that acts are prepared on, and the published state that readers see.
+//!
+//! Acts on one account are prepared one after another (the head's lock), submitted in that order, and made durable
+//! together with others; the lock is let go before the sync. Published state moves in commit order, before the caller
+//! is answered. When a commit fails, everything prepared on top of it fails by its expectation of the counters row, the
+//! head is dropped and read again. Invariant: readers never see what is not durable; UIDs appear in order.
+
+use crate::engine::{Batch, Engine, Found, Outcome, Query, Version};
+use crate::key;
+use crate::limits::{TAIL_CHANGES, TAIL_ROWS};
+use crate::rows::{Counters, LoggedChange, MailboxState, encode_changes, encode_uid};
+use crate::snapshot::Cached;
+use crate::types::*;
+use smol_str::SmolStr;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedMutexGuard, watch};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// What one act did to one mailbox.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    pub(crate) mod_seq: u64,
+    pub(crate) mailbox: u32,
+    /// New or changed rows, ascending.
+    pub(crate) rows: Vec<MessageRow>,
+    /// Ascending.
+    pub(crate) vanished: Vec<Uid>,
+}
+
+/// What acts are prepared on: ahead of what is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    loaded: bool,
+    version: Option<Version>,
+    pub(crate) counters: Counters,
+    pub(crate) mailboxes: BTreeMap<MailboxId, MailboxState>,
+    pub(crate) elsewhere: BTreeSet<SmolStr>,
+}
+
+/// What readers see: durable.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    loaded: bool,
+    pub(crate) counters: Counters,
+    pub(crate) mailboxes: BTreeMap<MailboxId, MailboxState>,
+    pub(crate) elsewhere: BTreeSet<SmolStr>,
+    pub(crate) list: Arc<Vec<Mailbox>>,
+    /// The newest changes, oldest first, complete from after `tail_from`.
+    pub(crate) tail: VecDeque<Arc<Change>>,
+    pub(crate) tail_from: u64,
+    tail_rows: usize,
+    pub(crate) cached: HashMap<MailboxId, Cached>,
+}
+
+/// One account.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) id: AccountId,
+    head: Arc<tokio::sync::Mutex<Head>>,
+    published: Mutex<Published>,
+    pub(crate) watch: watch::Sender<ModSeq>,
+    in_flight: watch::Sender<u32>,
+    stale: AtomicBool,
+}
+
+fn sorted_list(mailboxes: &BTreeMap<MailboxId, MailboxState>) -> Arc<Vec<Mailbox>> {
+    let mut list: Vec<Mailbox> = mailboxes.values().map(|state| state.info.clone()).collect();
+    list.sort_by(|a, b| (a.name != "INBOX", &a.name).cmp(&(b.name != "INBOX", &b.name)));
+    Arc::new(list)
+}
+
+impl Space {
+    pub(crate) fn new(id: AccountId) -> Space {
+        Space {
+            id,
+            head: Arc::default(),
+            published: Mutex::default(),
+            watch: watch::Sender::new(ModSeq(0)),
+            in_flight: watch::Sender::new(0),
+            stale: AtomicBool::new(false),
+        }
+    }
+
+    /// Nobody holds it, follows it or waits for it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.watch.receiver_count() == 0 && *self.in_flight.borrow() == 0
+    }
+
+    async fn drained(&self) {
+        // The sender lives in self, so waiting cannot fail.
+        let _ = self.in_flight.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// The head, loaded. `exclusive`: with nothing in flight, so that published is the head.
+    pub(crate) async fn lock(self: &Arc<Self>, engine: &dyn Engine, exclusive: bool) -> Result<OwnedMutexGuard<Head>> {
+        let mut head = self.head.clone().lock_owned().await;
+        if exclusive {
+            self.drained().await;
+        }
+        if !head.loaded || self.stale.load(Ordering::SeqCst) {
+            self.drained().await;
+            self.load(engine, &mut head).await?;
+        }
+        if head.counters.gone {
+            return Err(StoreError::NotFound);
+        }
+        Ok(head)
+    }
+
+    /// Published state, loaded.
+    pub(crate) async fn ready(self: &Arc<Self>, engine: &dyn Engine) -> Result<()> {
+        let (loaded, gone) = {
+            let published = self.published();
+            (published.loaded, published.counters.gone)
+        };
+        if loaded && !self.stale.load(Ordering::SeqCst) {
+            return if gone { Err(StoreError::NotFound) } else { Ok(()) };
+        }
+        self.lock(engine, false).await.map(|_| ())
+    }
+
+    pub(crate) fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn load(&self, engine: &dyn Engine, head: &mut Head) -> Result<()> {
+        self.stale.store(true, Ordering::SeqCst);
+        let space_key = key::space(self.id);
+        let range = |(from, to)| Query::Range { from, to, limit: usize::MAX, reverse: false };
+        let queries =
+            vec![Query::Get(space_key.clone()), range(key::of_account(key::MAILBOX, self.id)), range(key::of_account(key::SUBSCRIPTION, self.id))];
+        let mut found = engine.read(queries).await?.into_iter();
+        let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
+        let counters = Counters::decode(&space_key, &stored)?;
+        let mut mailboxes = BTreeMap::new();
+        for (key, value) in found.next().map(Found::pairs).unwrap_or_default() {
+            match MailboxState::decode(&key, &value) {
+                Ok(state) => drop(mailboxes.insert(state.info.id, state)),
+                // Damage is local: the other mailboxes are served, `check` tells of this one.
+                Err(error) => tracing::error!(?error, account = self.id.0, "a mailbox cannot be read"),
+            }
+        }
+        let name_of = |(key, _): (crate::engine::Key, Vec<u8>)| {
+            let mut parts = key::Parts::of(&key);
+            parts.u32()?;
+            parts.text().map(SmolStr::new)
+        };
+        let elsewhere: BTreeSet<SmolStr> = found.next().map(Found::pairs).unwrap_or_default().into_iter().filter_map(name_of).collect();
+        let mod_seq = counters.mod_seq;
+        *self.published() = Published {
+            loaded: true,
+            list: sorted_list(&mailboxes),
+            counters: counters.clone(),
+            mailboxes: mailboxes.clone(),
+            elsewhere: elsewhere.clone(),
+            tail_from: mod_seq,
+            ..Published::default()
+        };
+        *head = Head { loaded: true, version: Some(Version::of(Some(&stored))), counters, mailboxes, elsewhere };
+        self.stale.store(false, Ordering::SeqCst);
+        self.watch.send_if_modified(|now| std::mem::replace(now, ModSeq(mod_seq)) != ModSeq(mod_seq));
+        Ok(())
+    }
+}
+
+impl Published {
+    /// Takes a durable act in.
+    fn take(&mut self, publication: &mut Publication) {
+        let mut list_changed = false;
+        for (id, state) in std::mem::take(&mut publication.touched) {
+            match state {
+                Some(state) => {
+                    let before = self.mailboxes.insert(id, state);
+                    let now = self.mailboxes.get(&id).map(|state| &state.info);
+                    list_changed |= before.as_ref().map(|state| &state.info) != now;
+                }
+                None => {
+                    self.mailboxes.remove(&id);
+                    self.cached.remove(&id);
+                    list_changed = true;
+                }
+            }
+        }
+        if let Some(elsewhere) = publication.elsewhere.take() {
+            self.elsewhere = elsewhere;
+        }
+        if list_changed {
+            self.list = sorted_list(&self.mailboxes);
+        }
+        for change in publication.changes.drain(..) {
+            self.log(Arc::new(change));
+        }
+        self.counters = publication.counters.clone();
+    }
+
+    fn log(&mut self, change: Arc<Change>) {
+        let mailbox = MailboxId(change.mailbox);
+        match self.cached.get_mut(&mailbox) {
+            Some(cached) => cached.take(&change),
+            // Rows that are all there is need not be read: a mailbox is cached from its first message on.
+            None if self.mailboxes.get(&mailbox).is_some_and(|state| state.messages as usize == change.rows.len()) => {
+                let mut cached = Cached::new(Arc::default());
+                cached.take(&change);
+                self.cached.insert(mailbox, cached);
+            }
+            None => {}
+        }
+        self.tail_rows += change.rows.len() + change.vanished.len();
+        self.tail.push_back(change);
+        while self.tail.len() > TAIL_CHANGES || self.tail_rows > TAIL_ROWS {
+            let Some(old) = self.tail.pop_front() else { break };
+            self.tail_rows -= old.rows.len() + old.vanished.len();
+            self.tail_from = old.mod_seq;
+        }
+    }
+}
+
+/// What becomes visible when a batch is durable; if it is not, the head it came from is dropped.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    space: Arc<Space>,
+    counters: Counters,
+    touched: BTreeMap<MailboxId, Option<MailboxState>>,
+    elsewhere: Option<BTreeSet<SmolStr>>,
+    changes: Vec<Change>,
+    settled: bool,
+}
+
+impl Publication {
+    pub(crate) fn settle(mut self, outcome: &Outcome) {
+        if *outcome == Outcome::Done {
+            self.settled = true;
+            let mod_seq = ModSeq(self.counters.mod_seq);
+            let space = self.space.clone();
+            space.published().take(&mut self);
+            space.watch.send_replace(mod_seq);
+            space.in_flight.send_modify(|count| *count -= 1);
+        }
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.space.stale.store(true, Ordering::SeqCst);
+            self.space.in_flight.send_modify(|count| *count -= 1);
+        }
+    }
+}
+
+/// One act being prepared on one account. Dropped without `seal`, nothing happened.
+pub(crate) struct Act {
+    space: Arc<Space>,
+    head: OwnedMutexGuard<Head>,
+    pub(crate) counters: Counters,
+    touched: BTreeMap<MailboxId, Option<MailboxState>>,
+    elsewhere: Option<BTreeSet<SmolStr>>,
+    changes: BTreeMap<u32, Change>,
+}
+
+impl Act {
+    /// Waits for its turn. `exclusive` acts may rely on published state.
+    pub(crate) async fn begin(space: Arc<Space>, engine: &dyn Engine, exclusive: bool) -> Result<Act> {
+        let head = space.lock(engine, exclusive).await?;
+        let mut counters = head.counters.clone();
+        counters.mod_seq += 1;
+        Ok(Act { space, head, counters, touched: BTreeMap::new(), elsewhere: None, changes: BTreeMap::new() })
+    }
+
+    pub(crate) fn account(&self) -> AccountId {
+        self.space.id
+    }
+
+    pub(crate) fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    pub(crate) fn mod_seq(&self) -> ModSeq {
+        ModSeq(self.counters.mod_seq)
+    }
+
+    pub(crate) fn mailbox(&self, id: MailboxId) -> Option<&MailboxState> {
+        match self.touched.get(&id) {
+            Some(state) => state.as_ref(),
+            None => self.head.mailboxes.get(&id),
+        }
+    }
+
+    pub(crate) fn mailbox_mut(&mut self, id: MailboxId) -> Result<&mut MailboxState> {
+        let head = &self.head;
+        let slot = self.touched.entry(id).or_insert_with(|| head.mailboxes.get(&id).cloned());
+        slot.as_mut().ok_or(StoreError::NotFound)
+    }
+
+    pub(crate) fn mailboxes(&self) -> impl Iterator<Item = &MailboxState> {
+        let untouched = self.head.mailboxes.values().filter(|state| !self.touched.contains_key(&state.info.id));
+        untouched.chain(self.touched.values().flatten())
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<&MailboxState> {
+        self.mailboxes().find(|state| state.info.name == name)
+    }
+
+    /// A new mailbox.
+    pub(crate) fn add_mailbox(&mut self, info: Mailbox) {
+        let state = MailboxState::new(info, self.counters.mod_seq);
+        self.touched.insert(state.info.id, Some(state));
+    }
+
+    pub(crate) fn remove_mailbox(&mut self, id: MailboxId) {
+        self.touched.insert(id, None);
+    }
+
+    pub(crate) fn next_mailbox(&mut self, now_secs: UnixSecs) -> (MailboxId, u32) {
+        let id = MailboxId(self.counters.next_mailbox);
+        self.counters.next_mailbox += 1;
+        // A name made again must get a larger one (RFC 9051 §2.3.1.1), also when the clock went back.
+        let validity = u32::try_from(now_secs).unwrap_or(0).max(self.counters.last_uid_validity.saturating_add(1)).max(1);
+        self.counters.last_uid_validity = validity;
+        (id, validity)
+    }
+
+    pub(crate) fn elsewhere(&self) -> &BTreeSet<SmolStr> {
+        self.elsewhere.as_ref().unwrap_or(&self.head.elsewhere)
+    }
+
+    pub(crate) fn elsewhere_mut(&mut self) -> &mut BTreeSet<SmolStr> {
+        let head = &self.head;
+        self.elsewhere.get_or_insert_with(|| head.elsewhere.clone())
+    }
+
+    fn change(&mut self, mailbox: MailboxId) -> &mut Change {
+        let mod_seq = self.counters.mod_seq;
+        self.changes.entry(mailbox.0).or_insert_with(|| Change { mod_seq, mailbox: mailbox.0, ..Change::default() })
+    }
+
+    /// Puts a message into a mailbox under its next UID.
+    pub(crate) fn add_row(&mut self, batch: &mut Batch, mailbox: MailboxId, email: EmailId, like: &NewRow) -> Result<Uid> {
+        let mod_seq = self.mod_seq();
+        let account = self.account();
+        let state = self.mailbox_mut(mailbox)?;
+        if state.uid_next == u32::MAX {
+            return Err(StoreError::Invalid("the mailbox has used up its UIDs"));
+        }
+        let uid = Uid(state.uid_next);
+        state.uid_next += 1;
+        state.highest = mod_seq;
+        let NewRow { flags, internal_date_secs, size_bytes } = like.clone();
+        let row = MessageRow { uid, email, mod_seq, flags, internal_date_secs, size_bytes };
+        state.count(&row, 1);
+        self.counters.used_bytes += u64::from(row.size_bytes);
+        self.counters.messages += 1;
+        let key = key::uid(account, mailbox, uid);
+        let value = encode_uid(&key, &row);
+        batch.put(key, value);
+        self.change(mailbox).rows.push(row);
+        Ok(uid)
+    }
+
+    /// Replaces a row's flags.
+    pub(crate) fn change_row(&mut self, batch: &mut Batch, mailbox: MailboxId, old: &MessageRow, flags: Flags) -> Result<MessageRow> {
+        let row = MessageRow { flags, mod_seq: self.mod_seq(), ..old.clone() };
+        let key = key::uid(self.account(), mailbox, row.uid);
+        let state = self.mailbox_mut(mailbox)?;
+        state.count(old, -1);
+        state.count(&row, 1);
+        state.highest = row.mod_seq;
+        let value = encode_uid(&key, &row);
+        batch.put(key, value);
+        self.change(mailbox).rows.push(row.clone());
+        Ok(row)
+    }
+
+    /// Takes a message out of a mailbox.
+    pub(crate) fn remove_row(&mut self, batch: &mut Batch, mailbox: MailboxId, row: &MessageRow) -> Result<()> {
+        let mod_seq = self.mod_seq();
+        let key = key::uid(self.account(), mailbox, row.uid);
+        let state = self.mailbox_mut(mailbox)?;
+        state.count(row, -1);
+        state.highest = mod_seq;
+        self.counters.used_bytes = self.counters.used_bytes.saturating_sub(u64::from(row.size_bytes));
+        self.counters.messages = self.counters.messages.saturating_sub(1);
+        batch.delete(key);
+        self.change(mailbox).vanished.push(row.uid);
+        Ok(())
+    }
+
+    /// Room under the quota?
+    pub(crate) fn room(&self, size_bytes: u64) -> Result<()> {
+        match self.counters.quota_bytes {
+            Some(quota) if self.counters.used_bytes.saturating_add(size_bytes) > quota => Err(StoreError::OverQuota),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes counters, mailboxes and the change log into the batch, and moves the head on.
+    fn seal(mut self, batch: &mut Batch) -> (Publication, OwnedMutexGuard<Head>) {
+        let account = self.account();
+        let space_key = key::space(account);
+        batch.spaces.push(account.0);
+        batch.expects.push((space_key.clone(), self.head.version.unwrap_or(Version::ABSENT)));
+        let stored = self.counters.encode(&space_key);
+        self.head.version = Some(Version::of(Some(&stored)));
+        batch.put(space_key, stored);
+        self.head.counters = self.counters.clone();
+        for (id, state) in &self.touched {
+            let key = key::mailbox(account, *id);
+            match state {
+                Some(state) => {
+                    let value = state.encode(&key);
+                    batch.put(key, value);
+                    self.head.mailboxes.insert(*id, state.clone());
+                }
+                None => {
+                    batch.delete(key);
+                    self.head.mailboxes.remove(id);
+                }
+            }
+        }
+        if let Some(elsewhere) = &self.elsewhere {
+            write_elsewhere(batch, account, &self.head.elsewhere, elsewhere);
+            self.head.elsewhere.clone_from(elsewhere);
+        }
+        let mut changes: Vec<Change> = std::mem::take(&mut self.changes).into_values().collect();
+        for change in &mut changes {
+            change.rows.sort_by_key(|row| row.uid);
+            change.vanished.sort_unstable();
+        }
+        let uids = |change: &Change| change.rows.iter().map(|row| row.uid).collect();
+        let logged: Vec<LoggedChange> = changes
+            .iter()
+            .map(|change| LoggedChange { mailbox: change.mailbox, updated: uids(change), vanished: change.vanished.clone() })
+            .collect();
+        let log_key = key::change(account, self.counters.mod_seq);
+        let value = encode_changes(&log_key, &logged);
+        batch.put(log_key, value);
+        self.space.in_flight.send_modify(|count| *count += 1);
+        let Act { space, head, counters, touched, elsewhere, .. } = self;
+        (Publication { space, counters, touched, elsewhere, changes, settled: false }, head)
+    }
+}
+
+fn write_elsewhere(batch: &mut Batch, account: AccountId, old: &BTreeSet<SmolStr>, new: &BTreeSet<SmolStr>) {
+    for gone in old.difference(new) {
+        batch.delete(key::subscription(account, gone));
+    }
+    for name in new.difference(old) {
+        let key = key::subscription(account, name);
+        let value = crate::rows::encode_mark(&key);
+        batch.put(key, value);
+    }
+}
+
+/// What a row in a mailbox begins with.
+#[derive(Debug, Clone)]
+pub(crate) struct NewRow {
+    pub(crate) flags: Flags,
+    pub(crate) internal_date_secs: UnixSecs,
+    pub(crate) size_bytes: u32,
+}
+
+/// Seals all acts (ascending by account) into the batch, submits it, lets the accounts go and waits.
+pub(crate) async fn commit_acts(engine: &dyn Engine, acts: Vec<Act>, mut batch: Batch, also: impl FnOnce(&Outcome) + Send + 'static) -> Outcome {
+    let mut publications = Vec::with_capacity(acts.len());
+    let mut heads = Vec::with_capacity(acts.len());
+    for act in acts {
+        let (publication, head) = act.seal(&mut batch);
+        publications.push(publication);
+        heads.push(head);
+    }
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    engine.submit(
+        batch,
+        Box::new(move |outcome| {
+            publications.into_iter().for_each(|publication| publication.settle(outcome));
+            also(outcome);
+            let _ = sender.send(outcome.clone());
+        }),
+    );
+    drop(heads);
+    receiver.await.unwrap_or_else(|_| Outcome::Failed(StoreError::Io("the store has stopped".into())))
+}

@@ -1,0 +1,242 @@
+//! What was expunged and can still be brought back.
+//!
+//! An undo row holds the body in place of the mailbox row, outside the quota. Invariant: a message is in a mailbox or
+//! aside, never both and never neither, until it is erased. Must not know: who expunged it, or how.
+
+use crate::Store;
+use crate::account::decode_gone;
+use crate::engine::{Batch, Found, Key, Outcome, Query, range};
+use crate::key;
+use crate::limits::CARE_ROWS;
+use crate::mailbox::make;
+use crate::rows::{EmailRecord, UndoRow};
+use crate::space::{Act, NewRow};
+use crate::store::{Inner, Result};
+use crate::types::*;
+use std::collections::BTreeSet;
+
+const DAY: i64 = 86_400;
+
+/// Takes a message out of its mailbox and puts it aside, in the same act.
+pub(crate) fn put_aside(act: &mut Act, batch: &mut Batch, mailbox: &Mailbox, row: &MessageRow, now_secs: UnixSecs) -> Result<()> {
+    act.remove_row(batch, mailbox.id, row)?;
+    let at = key::undo(act.account(), now_secs, row.email);
+    let undo = UndoRow {
+        mailbox: mailbox.id,
+        mailbox_name: mailbox.name.clone(),
+        uid: row.uid,
+        flags: row.flags.clone(),
+        internal_date_secs: row.internal_date_secs,
+        size_bytes: row.size_bytes,
+    };
+    let value = undo.encode(&at);
+    batch.put(at, value);
+    Ok(())
+}
+
+/// (when, which) of an undo key.
+pub(crate) fn parts_of(at: &Key) -> Option<(AccountId, UnixSecs, EmailId)> {
+    let mut parts = key::Parts::of(at);
+    Some((AccountId(parts.u32()?), parts.secs()?, EmailId(parts.u64()?)))
+}
+
+impl Inner {
+    async fn list(&self, account: AccountId, limit: usize) -> Result<Vec<Undoable>> {
+        self.ready(account).await?;
+        let (from, to) = key::of_account(key::UNDO, account);
+        let found = self.engine.read(vec![Query::Range { from, to, limit, reverse: true }]).await?;
+        let rows = found.into_iter().next().map(Found::pairs).unwrap_or_default();
+        let mut list = Vec::with_capacity(rows.len());
+        for (at, stored) in &rows {
+            let Some((_, expunged_secs, email)) = parts_of(at) else { continue };
+            // One that cannot be read hides none of the others.
+            let Ok(row) = UndoRow::decode(at, stored) else { continue };
+            let (mailbox, mailbox_name) = (row.mailbox, row.mailbox_name);
+            let (subject, from) = (String::new(), String::new());
+            list.push(Undoable { email, mailbox, mailbox_name, expunged_secs, size_bytes: row.size_bytes, subject, from });
+        }
+        let emails: Vec<EmailId> = list.iter().map(|one| one.email).collect();
+        for (one, facts) in list.iter_mut().zip(self.facts_for_people(account, &emails).await?) {
+            (one.subject, one.from) = facts;
+        }
+        Ok(list)
+    }
+
+    async fn restore(&self, account: AccountId, emails: &[EmailId], now_secs: UnixSecs) -> Result<Vec<(EmailId, MailboxId, Uid)>> {
+        let wanted: BTreeSet<EmailId> = emails.iter().copied().collect();
+        exclusively!(self, account, |act, batch| {
+            let rows = range(&*self.engine, key::of_account(key::UNDO, account), usize::MAX).await?;
+            let mut restored = Vec::new();
+            for (at, stored) in rows {
+                let Some((_, _, email)) = parts_of(&at).filter(|(_, _, email)| wanted.contains(email)) else { continue };
+                let row = UndoRow::decode(&at, &stored)?;
+                act.room(u64::from(row.size_bytes))?;
+                let mailbox = home(act, &row, now_secs)?;
+                let like = NewRow { flags: without_deleted(row.flags), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
+                let uid = act.add_row(batch, mailbox, email, &like)?;
+                batch.delete(at);
+                restored.push((email, mailbox, uid));
+            }
+            Ok((!restored.is_empty(), restored))
+        })
+    }
+
+    /// Erases what of an account was expunged before `before`. Gives the octets it held.
+    pub(crate) async fn erase_before(&self, account: AccountId, before: UnixSecs) -> Result<u64> {
+        let (from, _) = key::of_account(key::UNDO, account);
+        let to = key::undo(account, before, EmailId(0));
+        let mut erased = 0;
+        loop {
+            let rows = range(&*self.engine, (from.clone(), to.clone()), CARE_ROWS).await?;
+            if rows.is_empty() {
+                return Ok(erased);
+            }
+            erased += self.erase(account, rows).await?;
+        }
+    }
+
+    /// Erases undo rows with their emails; bodies go with their last holder.
+    async fn erase(&self, account: AccountId, rows: Vec<(Key, Vec<u8>)>) -> Result<u64> {
+        let mut batch = Batch { spaces: vec![account.0], ..Batch::default() };
+        let mut octets = 0;
+        for (at, stored) in rows {
+            let Some((_, _, email)) = parts_of(&at) else { continue };
+            octets += UndoRow::decode(&at, &stored).map_or(0, |row| u64::from(row.size_bytes));
+            batch.expects.push((at.clone(), crate::engine::Version::of(Some(&stored))));
+            batch.delete(at);
+            self.erase_email(&mut batch, email).await?;
+        }
+        match self.commit(batch).await {
+            // A conflict: something was restored meanwhile; the next round sees.
+            Outcome::Done | Outcome::Conflict => Ok(octets),
+            Outcome::Failed(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn erase_email(&self, batch: &mut Batch, email: EmailId) -> Result<()> {
+        let at = key::email(email);
+        if let Some(stored) = crate::engine::get(&*self.engine, at.clone()).await? {
+            match EmailRecord::decode(&at, &stored) {
+                Ok(record) => batch.release.push((record.body, 1)),
+                Err(error) => tracing::error!(?error, "an erased email's record cannot be read; its body stays"),
+            }
+            batch.delete(at);
+        }
+        self.emails.remove(&email);
+        Ok(())
+    }
+
+    /// Every account with something aside or removed, each once.
+    pub(crate) async fn accounts_with_rests(&self) -> Result<Vec<AccountId>> {
+        let mut accounts = Vec::new();
+        let (mut from, to) = key::whole(key::UNDO);
+        loop {
+            let rows = range(&*self.engine, (from.clone(), to.clone()), 1).await?;
+            let Some((account, _, _)) = rows.first().and_then(|(at, _)| parts_of(at)) else { break };
+            accounts.push(account);
+            from = key::of_account(key::UNDO, account).1;
+        }
+        Ok(accounts)
+    }
+
+    /// Erases all that is left of accounts removed before `before`.
+    pub(crate) async fn erase_removed(&self, before: UnixSecs) -> Result<()> {
+        for (at, stored) in range(&*self.engine, key::whole(key::ACCOUNT_GONE), usize::MAX).await? {
+            let (_, removed) = decode_gone(&at, &stored)?;
+            let Some(id) = key::Parts::of(&at).u32().map(AccountId) else { continue };
+            if removed < before && crate::engine::get(&*self.engine, key::space(id)).await?.is_some() {
+                self.erase_account(id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn erase_account(&self, id: AccountId) -> Result<()> {
+        self.erase_before(id, UnixSecs::MAX).await?;
+        loop {
+            let rows = range(&*self.engine, key::of_account(key::UID, id), CARE_ROWS).await?;
+            if rows.is_empty() {
+                break;
+            }
+            let mut batch = Batch { spaces: vec![id.0], ..Batch::default() };
+            for (at, stored) in rows {
+                let email = crate::rows::decode_uid(&at, &stored)?.email;
+                batch.delete(at);
+                self.erase_email(&mut batch, email).await?;
+            }
+            done(self.commit(batch).await)?;
+        }
+        for kind in [key::CHANGE, key::MAILBOX, key::SUBSCRIPTION] {
+            loop {
+                let rows = range(&*self.engine, key::of_account(kind, id), CARE_ROWS).await?;
+                if rows.is_empty() {
+                    break;
+                }
+                let writes = rows.into_iter().map(|(at, _)| (at, None)).collect();
+                done(self.commit(Batch { spaces: vec![id.0], writes, ..Batch::default() }).await)?;
+            }
+        }
+        // The tombstone stays: it keeps the id from ever being taken for free.
+        done(self.commit(Batch { spaces: vec![id.0], writes: vec![(key::space(id), None)], ..Batch::default() }).await)
+    }
+
+    /// Erases what is past its days; under pressure the days are halved until there is room or nothing is left.
+    pub(crate) async fn erase_old(&self, now_secs: UnixSecs) -> Result<()> {
+        let mut window = i64::from(self.config.undo_days) * DAY;
+        let accounts = self.accounts_with_rests().await?;
+        loop {
+            for account in &accounts {
+                self.erase_before(*account, now_secs.saturating_sub(window)).await?;
+            }
+            if self.free.read_again() >= self.config.free_bytes_tight || window == 0 {
+                break;
+            }
+            window /= 2;
+            self.engine.maintain().await?;
+        }
+        self.erase_removed(now_secs.saturating_sub(i64::from(self.config.undo_days) * DAY)).await
+    }
+
+    async fn facts_for_people(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<(String, String)>> {
+        let mut told = Vec::with_capacity(emails.len());
+        for email in emails {
+            // One damaged body hides none of the others.
+            let facts = self.facts(account, &[*email]).await.ok().and_then(|mut found| found.pop()).flatten();
+            told.push(facts.map(|facts| (facts.subject.clone(), facts.from.clone())).unwrap_or_default());
+        }
+        Ok(told)
+    }
+}
+
+pub(crate) fn done(outcome: Outcome) -> Result<()> {
+    match outcome {
+        Outcome::Done => Ok(()),
+        Outcome::Conflict => Err(StoreError::Io("something else was written meanwhile".into())),
+        Outcome::Failed(error) => Err(error),
+    }
+}
+
+/// Restored mail must not be swept away by the next EXPUNGE.
+fn without_deleted(flags: Flags) -> Flags {
+    Flags { system: flags.system & !Flags::DELETED, ..flags }
+}
+
+/// The mailbox it was in, or the one with that name, or that one made again.
+fn home(act: &mut Act, row: &UndoRow, now_secs: UnixSecs) -> Result<MailboxId> {
+    if let Some(state) = act.mailbox(row.mailbox).or_else(|| act.by_name(&row.mailbox_name)) {
+        return Ok(state.info.id);
+    }
+    make(act, &row.mailbox_name, None, now_secs)
+}
+
+impl Store {
+    /// What can be brought back, newest first.
+    pub async fn undo_list(&self, account: AccountId, limit: usize) -> Result<Vec<Undoable>> {
+        self.inner.list(account, limit).await
+    }
+
+    /// Brings emails back under new UIDs, to their mailbox (made again when it is gone).
+    pub async fn undo_restore(&self, account: AccountId, emails: &[EmailId], now_secs: UnixSecs) -> Result<Vec<(EmailId, MailboxId, Uid)>> {
+        self.inner.restore(account, emails, now_secs).await
+    }
+}
