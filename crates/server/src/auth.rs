@@ -162,17 +162,20 @@ impl Auth {
         }
     }
 
+    fn knows(&self, account: &Account, password: &[u8]) -> bool {
+        self.remembered.knows(account.id, account.epoch, password, Instant::now())
+    }
+
     async fn check(&self, name: &str, password: &[u8]) -> Result<Arc<Account>, Refused> {
         let account = self.account(name).await?;
-        let knows = |account: &Account| self.remembered.knows(account.id, account.epoch, password, Instant::now());
         let right = match &account {
-            Some(account) if knows(account) => true,
+            Some(account) if self.knows(account, password) => true,
             _ => {
                 let _place = self.waiting.try_acquire().map_err(|_| Refused::Temporary)?;
                 let permit = Arc::clone(&self.hashing).acquire_owned().await.map_err(|_| Refused::Temporary)?;
                 // A program that opens five connections at once waits for one hash, not five.
                 match &account {
-                    Some(account) if knows(account) => true,
+                    Some(account) if self.knows(account, password) => true,
                     _ => verify(account.clone(), password, permit).await?,
                 }
             }
