@@ -4,8 +4,8 @@
 //! mailboxes; a removed mailbox's messages stay restorable; ids and UIDVALIDITY only grow.
 
 use crate::Store;
-use crate::engine::{Batch, Outcome};
-use crate::limits::{CONFLICT_RETRIES, MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX, MAILBOXES_MAX, SUBSCRIPTIONS_ELSEWHERE_MAX};
+use crate::engine::Batch;
+use crate::limits::{MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX, MAILBOXES_MAX, SUBSCRIPTIONS_ELSEWHERE_MAX};
 use crate::space::{Act, NewRow};
 use crate::store::{Inner, Result};
 use crate::types::*;
@@ -117,7 +117,7 @@ macro_rules! exclusively {
             tries -= 1;
             let mut held = $inner.act($account, true).await?;
             let mut gathered = crate::engine::Batch::default();
-            let prepared: crate::Result<(bool, _)> = async {
+            let prepared: std::result::Result<(bool, _), crate::types::StoreError> = async {
                 let $act = &mut held;
                 let $batch = &mut gathered;
                 $body

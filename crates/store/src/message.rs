@@ -4,6 +4,7 @@
 //! is in flight on its account. Invariant: what an act changes is one batch.
 //! Must not know: how mail came or who reads it.
 
+use crate::mailbox::exclusively;
 use crate::Store;
 use crate::engine::{Batch, NewBody, Outcome, Version, get};
 use crate::key;

@@ -3,6 +3,7 @@
 //! An undo row holds the body in place of the mailbox row, outside the quota. Invariant: a message is in a mailbox or
 //! aside, never both and never neither, until it is erased. Must not know: who expunged it, or how.
 
+use crate::mailbox::exclusively;
 use crate::Store;
 use crate::account::decode_gone;
 use crate::engine::{Batch, Found, Key, Outcome, Query, range};
