@@ -382,3 +382,14 @@ async fn a_large_body_comes_back_as_it_went_in() {
     peer.expect("c OK …").await.unwrap();
     office.check().await;
 }
+
+#[tokio::test]
+async fn a_session_s_task_is_small() {
+    let office = Office::open().await;
+    let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let address: SocketAddr = listener.local().to_string().parse().unwrap();
+    let _client = TcpStream::connect(address).await.unwrap();
+    let connection = Connection::server(listener.accept().await.unwrap(), None);
+    let size = std::mem::size_of_val(&server::imap::serve(Arc::clone(&office.context), connection));
+    assert!(size < 6 * 1024, "{size}");
+}

@@ -5,7 +5,7 @@
 use super::failure::{Outcome, Trouble, done, done_with, no};
 use super::session::Session;
 use crate::context::unix_now;
-use store::{Copied, Mailbox, StoreError, Uid};
+use store::{Copied, Mailbox, StoreError};
 use wire::imap::{Code, MailboxName, SequenceSet};
 
 impl Session {
@@ -34,26 +34,12 @@ impl Session {
         let (account, from) = (self.account_id()?, self.view()?.mailbox.id);
         let copied = match uids.is_empty() {
             true => Copied::default(),
-            false => self.moved(account, from, &uids, &target).await?,
+            false => self.store().move_(account, from, &uids, target.id, unix_now()).await.map_err(gone_meanwhile)?,
         };
         if let Some(code) = copy_uid(&copied) {
             self.untagged_ok(code, "Moved");
         }
         done("Moved")
-    }
-
-    async fn moved(
-        &self,
-        account: store::AccountId,
-        from: store::MailboxId,
-        uids: &[Uid],
-        target: &Mailbox,
-    ) -> Result<Copied, Trouble> {
-        match self.store().move_(account, from, uids, target.id, unix_now()).await {
-            // Somebody else was faster.
-            Err(StoreError::NotFound) => Ok(Copied::default()),
-            other => Ok(other?),
-        }
     }
 
     /// The mailbox copies go to; a missing one may be created (TRYCREATE).
@@ -63,9 +49,10 @@ impl Session {
     }
 }
 
+/// UIDs that are gone the store passes over; what is not found is a mailbox.
 fn gone_meanwhile(error: StoreError) -> Trouble {
     match error {
-        StoreError::NotFound => no(Code::ExpungeIssued, "Some of the messages are gone"),
+        StoreError::NotFound => no(Code::TryCreate, "The mailbox was deleted meanwhile"),
         other => other.into(),
     }
 }

@@ -11,7 +11,7 @@ pub(crate) const SEEN_CHUNK: usize = 32;
 /// Sessions of one account at a time.
 pub(crate) const SESSIONS_PER_ACCOUNT_MAX: u32 = 500;
 /// Octets of one keyword.
-pub(crate) const KEYWORD_BYTES_MAX: usize = 64;
+pub(crate) const KEYWORD_BYTES_MAX: usize = 255;
 /// Keywords of one STORE or APPEND.
 pub(crate) const KEYWORDS_MAX: usize = 64;
 /// Largest message whose facts are computed on the async threads, octets.
