@@ -105,7 +105,13 @@ impl Auth {
             None => Err(Refused::Credentials),
             Some(account) => match self.store.account_by_id(account.id).await {
                 Err(_) => Err(Refused::Temporary),
-                Ok(Some(now)) if now.secrets == account.secrets => if now.suspended { Err(Refused::Suspended) } else { Ok(now) },
+                Ok(Some(now)) if now.secrets == account.secrets => {
+                    if now.suspended {
+                        Err(Refused::Suspended)
+                    } else {
+                        Ok(now)
+                    }
+                }
                 // Removed, or given another password, since the exchange began.
                 Ok(_) => Err(Refused::Credentials),
             },
@@ -191,7 +197,11 @@ impl Auth {
 }
 
 /// Off the async threads; without an account the same work is done for nothing.
-async fn verify(account: Option<Arc<Account>>, password: &[u8], permit: tokio::sync::OwnedSemaphorePermit) -> Result<bool, Refused> {
+async fn verify(
+    account: Option<Arc<Account>>,
+    password: &[u8],
+    permit: tokio::sync::OwnedSemaphorePermit,
+) -> Result<bool, Refused> {
     let password = Zeroizing::new(password.to_vec());
     let work = move || {
         let _permit = permit;

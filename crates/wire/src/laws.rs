@@ -90,7 +90,12 @@ pub fn nothing_survives_starttls<S: Session>(mut session: S, script: &[u8], mut 
 }
 
 /// Law 3: input that never ends is held only up to `bytes_max`: the session uses it, closes, or stops wanting input.
-pub fn bounded<S: Session + Buffered>(mut session: S, garbage: &[u8], bytes_max: usize, mut answer: impl FnMut(&mut S, S::Event)) {
+pub fn bounded<S: Session + Buffered>(
+    mut session: S,
+    garbage: &[u8],
+    bytes_max: usize,
+    mut answer: impl FnMut(&mut S, S::Event),
+) {
     let mut out = Vec::new();
     for _ in 0..(2 * 1024 * 1024 / garbage.len().max(1)) {
         let end = settle(&mut session, Time(0), &mut answer);

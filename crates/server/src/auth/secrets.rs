@@ -91,9 +91,7 @@ pub(super) fn verify(secrets: &Secrets, password: &[u8]) -> bool {
     }
     if !secrets.argon2.is_empty() {
         // The parameters come from the hash itself, so old ones stay good when ours change.
-        return PasswordHash::new(&secrets.argon2)
-            .and_then(|hash| Argon2::default().verify_password(password, &hash))
-            .is_ok();
+        return PasswordHash::new(&secrets.argon2).and_then(|hash| Argon2::default().verify_password(password, &hash)).is_ok();
     }
     match secrets.scram.as_ref().and_then(|known| Some((known, NonZeroU32::new(known.iterations)?))) {
         Some((known, iterations)) => {

@@ -30,7 +30,14 @@ async fn the_right_password_and_no_other() {
     assert_eq!(auth.password("Ann@HERE.test", b"pw", LOOPBACK).await.unwrap().id, ann);
     assert_eq!(auth.password("ann@here.test", b"pw", None).await.unwrap().id, ann);
     assert_eq!(auth.password("bob@here.test", b"bobs", LOOPBACK).await.unwrap().address, "bob@here.test");
-    for (login, password) in [("ann@here.test", "px"), ("nobody@here.test", "pw"), ("ann", "pw"), ("ann+x@here.test", "pw"), ("", "pw"), ("ann@here.test", "")] {
+    for (login, password) in [
+        ("ann@here.test", "px"),
+        ("nobody@here.test", "pw"),
+        ("ann", "pw"),
+        ("ann+x@here.test", "pw"),
+        ("", "pw"),
+        ("ann@here.test", ""),
+    ] {
         assert_eq!(auth.password(login, password.as_bytes(), LOOPBACK).await.err(), Some(Refused::Credentials), "{login}");
     }
 }

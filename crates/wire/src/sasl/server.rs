@@ -30,11 +30,17 @@ enum State {
     /// PLAIN without an initial response.
     Plain,
     LoginName,
-    LoginPassword { login: String },
+    LoginPassword {
+        login: String,
+    },
     ScramFirst,
-    ScramVerifier { first: ClientFirst },
+    ScramVerifier {
+        first: ClientFirst,
+    },
     ScramFinal(Box<ScramFinal>),
-    ScramAcknowledge { login: String },
+    ScramAcknowledge {
+        login: String,
+    },
     Over,
 }
 

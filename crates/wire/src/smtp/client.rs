@@ -171,13 +171,19 @@ pub enum Failure {
 #[derive(Debug)]
 enum State {
     Greeting,
-    Hello { extended: bool },
+    Hello {
+        extended: bool,
+    },
     StartTls,
     /// `asked` once the owner was told.
-    Tls { asked: bool },
+    Tls {
+        asked: bool,
+    },
     Auth(sasl::client::Exchange),
     /// `told` once the owner was.
-    Ready { told: bool },
+    Ready {
+        told: bool,
+    },
     Transaction(Box<Transaction>),
     Quit,
     Closed,

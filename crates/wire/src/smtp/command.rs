@@ -122,7 +122,9 @@ fn mail(rest: &str, rules: Rules) -> Result<Command, Bad> {
     let text = after_colon(rest, "FROM:", rules)?;
     let (reverse_path, rest) = path::take_reverse_path(text, true).map_err(no_path)?;
     let parameters = parameter::mail(rest, rules.offered).map_err(bad_parameter)?;
-    if !parameters.smtputf8 && reverse_path.as_ref().is_some_and(|address| !address.local.is_ascii() || !address.domain.is_ascii()) {
+    if !parameters.smtputf8
+        && reverse_path.as_ref().is_some_and(|address| !address.local.is_ascii() || !address.domain.is_ascii())
+    {
         return Err(no_path(NoPath::NeedsUtf8));
     }
     Ok(Command::Mail { reverse_path, parameters })
@@ -171,10 +173,7 @@ fn auth(rest: &str) -> Result<Command, Bad> {
     let (Some(mechanism), initial, None) = (words.next(), words.next(), words.next()) else {
         return Err(syntax("AUTH needs a mechanism and at most one word more"));
     };
-    Ok(Command::Auth {
-        mechanism: mechanism.to_owned(),
-        initial: initial.map(|word| Zeroizing::new(word.as_bytes().to_vec())),
-    })
+    Ok(Command::Auth { mechanism: mechanism.to_owned(), initial: initial.map(|word| Zeroizing::new(word.as_bytes().to_vec())) })
 }
 
 /// `"BDAT" SP chunk-size [SP "LAST"]` (RFC 3030 §2)
@@ -198,8 +197,7 @@ mod tests {
     use crate::smtp::Body;
     use message::address::Address;
 
-    const MX: Rules =
-        Rules { lenient: false, lmtp: false, offered: Offered { dsn: true, auth: false }, smtputf8: false };
+    const MX: Rules = Rules { lenient: false, lmtp: false, offered: Offered { dsn: true, auth: false }, smtputf8: false };
     const SUBMISSION: Rules = Rules { lenient: true, ..MX };
 
     fn code(line: &str, rules: Rules) -> u16 {
@@ -214,7 +212,9 @@ mod tests {
         assert_eq!(parse(b"ehlo client.test", MX).unwrap(), Command::Ehlo("client.test".into()));
         assert_eq!(parse(b"QUIT ", MX).unwrap(), Command::Quit);
         assert_eq!(parse(b"BDAT 86 last", MX).unwrap(), Command::Bdat { size: 86, last: true });
-        let Command::Mail { reverse_path, parameters } = parse(b"MAIL FROM:<a@b.test> BODY=8BITMIME", MX).unwrap() else { panic!() };
+        let Command::Mail { reverse_path, parameters } = parse(b"MAIL FROM:<a@b.test> BODY=8BITMIME", MX).unwrap() else {
+            panic!()
+        };
         assert_eq!(reverse_path, Some(Address { local: "a".into(), domain: "b.test".into() }));
         assert_eq!(parameters.body, Body::EightBitMime);
         assert!(matches!(parse(b"AUTH PLAIN AGEAYg==", MX).unwrap(), Command::Auth { initial: Some(_), .. }));

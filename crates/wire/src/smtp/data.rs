@@ -241,7 +241,9 @@ mod tests {
 
     #[test]
     fn only_crlf_dot_crlf_ends() {
-        for smuggled in ["\n.\n", "\r\n.\n", "\n.\r\n", "\r.\r\n", "\r.\r", "\r\n.\r", "\r\r\n", "\r\n.\r\r\n", "\n.\r", "\r\n\0.\r\n"] {
+        for smuggled in
+            ["\n.\n", "\r\n.\n", "\n.\r\n", "\r.\r\n", "\r.\r", "\r\n.\r", "\r\r\n", "\r\n.\r\r\n", "\n.\r", "\r\n\0.\r\n"]
+        {
             let input = format!("a{smuggled}MAIL FROM:<evil@x.test>\r\n.\r\n");
             for line_ends in [LineEnds::Strict, LineEnds::Repair] {
                 let (_, bare, end) = at_every_chunking(input.as_bytes(), line_ends);

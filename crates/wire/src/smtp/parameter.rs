@@ -271,7 +271,9 @@ mod tests {
 
     #[test]
     fn refused() {
-        for text in ["SIZE=1", " SIZE=", " SIZE=1 SIZE=2", " SIZE=-1", " BODY=9BIT", " SMTPUTF8=1", " RET=ALL", " ENVID=+G1", " =1"] {
+        for text in
+            ["SIZE=1", " SIZE=", " SIZE=1 SIZE=2", " SIZE=-1", " BODY=9BIT", " SMTPUTF8=1", " RET=ALL", " ENVID=+G1", " =1"]
+        {
             assert_eq!(mail(text, ALL), Err(BadParameter::Syntax), "{text}");
         }
         for text in [" FOO", " FOO=1", " BODY=BINARYMIME", " NOTIFY=NEVER"] {

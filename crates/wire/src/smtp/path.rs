@@ -139,7 +139,10 @@ pub(super) fn is_domain(name: &str, utf8: bool) -> bool {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
                 && label.chars().all(|c| {
-                    c.is_ascii_alphanumeric() || c == '-' || c == '_' || (utf8 && !c.is_ascii() && !c.is_control() && !c.is_whitespace())
+                    c.is_ascii_alphanumeric()
+                        || c == '-'
+                        || c == '_'
+                        || (utf8 && !c.is_ascii() && !c.is_control() && !c.is_whitespace())
                 })
         })
 }
@@ -230,8 +233,21 @@ mod tests {
     #[test]
     fn refused() {
         for text in [
-            "ann", "@here.test", "ann@", "ann@-x.test", "ann@x..test", "a b@x.test", "ann@x.test>", "a@b@c", "ann@[1.2.3]",
-            "ann@[IPv6:zz]", "\"\"@x.test", "\"a@x.test", "ann@x\u{85}y.test", "a\u{85}b@x.test", "\"a\u{7f}\"@x.test",
+            "ann",
+            "@here.test",
+            "ann@",
+            "ann@-x.test",
+            "ann@x..test",
+            "a b@x.test",
+            "ann@x.test>",
+            "a@b@c",
+            "ann@[1.2.3]",
+            "ann@[IPv6:zz]",
+            "\"\"@x.test",
+            "\"a@x.test",
+            "ann@x\u{85}y.test",
+            "a\u{85}b@x.test",
+            "\"a\u{7f}\"@x.test",
         ] {
             assert_eq!(mailbox(text, true), Err(NoPath::Syntax), "{text}");
         }

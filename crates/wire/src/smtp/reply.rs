@@ -140,8 +140,7 @@ fn parse_line(line: &[u8]) -> Result<(u16, bool, &[u8]), NoReply> {
 
 /// An enhanced code in front of the text counts only when its class is the code's (RFC 2034 §4).
 fn split_enhanced(code: u16, text: &[u8]) -> (Option<EnhancedCode>, String) {
-    let text: String =
-        String::from_utf8_lossy(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = String::from_utf8_lossy(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let (word, rest) = text.split_once(' ').unwrap_or((&text, ""));
     match EnhancedCode::parse(word) {
         Some(enhanced) if u16::from(enhanced.0) == code / 100 => (Some(enhanced), rest.to_owned()),

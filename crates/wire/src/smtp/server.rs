@@ -138,22 +138,39 @@ enum State {
     /// DATA's text.
     Text,
     /// A BDAT chunk.
-    Chunk { size: u64, left: u64, last: bool },
+    Chunk {
+        size: u64,
+        left: u64,
+        last: bool,
+    },
     /// A BDAT chunk that belongs to nothing; then this reply.
-    Discard { left: u64, then: Reply },
+    Discard {
+        left: u64,
+        then: Reply,
+    },
     /// STARTTLS was answered; `asked` once the owner was told.
-    Tls { asked: bool },
+    Tls {
+        asked: bool,
+    },
     Closed,
 }
 
 #[derive(Debug)]
 enum Await {
     /// `proved`: may `Accept` be believed?
-    Auth { exchange: sasl::server::Exchange, acceptable: bool },
-    Mail { smtputf8: bool },
+    Auth {
+        exchange: sasl::server::Exchange,
+        acceptable: bool,
+    },
+    Mail {
+        smtputf8: bool,
+    },
     Rcpt,
     Data,
-    Bdat { size: u64, last: bool },
+    Bdat {
+        size: u64,
+        last: bool,
+    },
     MessageEnd,
 }
 
@@ -446,7 +463,11 @@ impl Server {
             Some(line) => line,
             None if self.config.mode == Mode::Submission => line,
             None => {
-                self.error(&Reply::new(500, EnhancedCode(5, 5, 2), "A line must end in CR LF, not in LF alone (RFC 5321 section 2.3.8)"));
+                self.error(&Reply::new(
+                    500,
+                    EnhancedCode(5, 5, 2),
+                    "A line must end in CR LF, not in LF alone (RFC 5321 section 2.3.8)",
+                ));
                 return true;
             }
         };
@@ -459,7 +480,9 @@ impl Server {
                     self.say(&reply);
                     self.say_and_close(&Reply::new(421, EnhancedCode(4, 5, 0), "Lost in the middle of a message"));
                 }
-                Err(Bad::Http) => self.say_and_close(&Reply::new(421, EnhancedCode(4, 7, 0), "This is a mail server, not a web server")),
+                Err(Bad::Http) => {
+                    self.say_and_close(&Reply::new(421, EnhancedCode(4, 7, 0), "This is a mail server, not a web server"))
+                }
             },
         }
         true
@@ -513,7 +536,9 @@ impl Session for Server {
                 return Step::StartTls;
             }
             State::Await(_) => self.deadline = None,
-            State::Text | State::Chunk { .. } | State::Discard { .. } | State::SkipLine | State::Tls { .. } if self.input_ended => {
+            State::Text | State::Chunk { .. } | State::Discard { .. } | State::SkipLine | State::Tls { .. }
+                if self.input_ended =>
+            {
                 self.end(ResetCause::Closed);
                 return self.events.pop_front().map_or(Step::Close, Step::Event);
             }

@@ -8,10 +8,31 @@ use wire::smtp::client::{self, Client, Failure};
 use wire::smtp::server::{Config, Event, Mode, ResetCause, Server};
 
 const SERVER_WORDS: &[&[u8]] = &[
-    b"EHLO x\r\n", b"HELO x\r\n", b"LHLO x\r\n", b"MAIL FROM:<a@x.test>\r\n", b"MAIL FROM: <a@x.test> SIZE=5 SMTPUTF8\r\n",
-    b"RCPT TO:<b@y.test>\r\n", b"RCPT TO:<nobody@y.test> NOTIFY=NEVER\r\n", b"DATA\r\n", b".\r\n", b"\r\n.\r\n", b"\n.\n", b"text\r\n",
-    b"BDAT 5\r\n", b"BDAT 3 LAST\r\n", b"BDAT 99999999999999999999\r\n", b"RSET\r\n", b"QUIT\r\n", b"AUTH PLAIN\r\n", b"AUTH LOGIN\r\n",
-    b"AUTH PLAIN AGFubgBwdw==\r\n", b"AUTH SCRAM-SHA-256 biwsbj1hbm4scj1hYmM=\r\n", b"*\r\n", b"YW5u\r\n", b"STARTTLS\r\n", b"NOOP\r\n",
+    b"EHLO x\r\n",
+    b"HELO x\r\n",
+    b"LHLO x\r\n",
+    b"MAIL FROM:<a@x.test>\r\n",
+    b"MAIL FROM: <a@x.test> SIZE=5 SMTPUTF8\r\n",
+    b"RCPT TO:<b@y.test>\r\n",
+    b"RCPT TO:<nobody@y.test> NOTIFY=NEVER\r\n",
+    b"DATA\r\n",
+    b".\r\n",
+    b"\r\n.\r\n",
+    b"\n.\n",
+    b"text\r\n",
+    b"BDAT 5\r\n",
+    b"BDAT 3 LAST\r\n",
+    b"BDAT 99999999999999999999\r\n",
+    b"RSET\r\n",
+    b"QUIT\r\n",
+    b"AUTH PLAIN\r\n",
+    b"AUTH LOGIN\r\n",
+    b"AUTH PLAIN AGFubgBwdw==\r\n",
+    b"AUTH SCRAM-SHA-256 biwsbj1hbm4scj1hYmM=\r\n",
+    b"*\r\n",
+    b"YW5u\r\n",
+    b"STARTTLS\r\n",
+    b"NOOP\r\n",
 ];
 
 fn config(mode: Mode) -> Config {
@@ -62,7 +83,9 @@ fn nothing_survives_starttls() {
 fn a_client_takes_nothing_from_before_tls() {
     let make = || Client::new(client::Config { starttls: client::StartTls::Require, ..client_config() });
     let mut failures = Vec::new();
-    laws::nothing_survives_starttls(make(), b"220 mx\r\n250-mx\r\n250 STARTTLS\r\n220 go\r\n250 evil\r\n", |_, event| failures.push(event));
+    laws::nothing_survives_starttls(make(), b"220 mx\r\n250-mx\r\n250 STARTTLS\r\n220 go\r\n250 evil\r\n", |_, event| {
+        failures.push(event)
+    });
     assert_eq!(failures, [client::Event::Failed(Failure::BytesBeforeTls)]);
 }
 
@@ -94,8 +117,19 @@ fn a_client_holds_little_and_never_panics() {
         laws::bounded(Client::new(client_config()), garbage.as_bytes(), 256 * 1024, |_, _| {});
     }
     let words: &[&[u8]] = &[
-        b"220 mx\r\n", b"250 ok\r\n", b"250-mx\r\n250-PIPELINING\r\n250-DSN\r\n250-AUTH PLAIN\r\n250 SIZE 10\r\n", b"354 go\r\n", b"550 5.1.1 no\r\n",
-        b"421 bye\r\n", b"334 \r\n", b"334 cj1hYmMscz1BQUFBLGk9NDA5Ng==\r\n", b"235 ok\r\n", b"250-", b"\r\n", b"220 go\r\n", b"503 5.5.1 no\r\n",
+        b"220 mx\r\n",
+        b"250 ok\r\n",
+        b"250-mx\r\n250-PIPELINING\r\n250-DSN\r\n250-AUTH PLAIN\r\n250 SIZE 10\r\n",
+        b"354 go\r\n",
+        b"550 5.1.1 no\r\n",
+        b"421 bye\r\n",
+        b"334 \r\n",
+        b"334 cj1hYmMscz1BQUFBLGk9NDA5Ng==\r\n",
+        b"235 ok\r\n",
+        b"250-",
+        b"\r\n",
+        b"220 go\r\n",
+        b"503 5.5.1 no\r\n",
     ];
     for lmtp in [false, true] {
         let make = || Client::new(client::Config { lmtp, ..client_config() });
@@ -151,5 +185,8 @@ fn draining_says_421_between_commands() {
     assert_eq!(laws::settle(&mut server, Time(0), &mut act), laws::End::Waiting, "the message under way is taken");
     let (out, end) = laws::converse(&mut server, [b".\r\nNOOP\r\n".as_slice()], &mut act);
     assert_eq!(end, laws::End::Closed);
-    assert_eq!(String::from_utf8_lossy(&out), "250 2.0.0 Message taken\r\n421 4.3.2 The server is going down; come back soon\r\n");
+    assert_eq!(
+        String::from_utf8_lossy(&out),
+        "250 2.0.0 Message taken\r\n421 4.3.2 The server is going down; come back soon\r\n"
+    );
 }

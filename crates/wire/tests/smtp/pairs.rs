@@ -4,7 +4,9 @@ use super::owner::Owner;
 use message::address::Address;
 use wire::sasl::{Secret, client::Credentials};
 use wire::session::{Session, Step, Time};
-use wire::smtp::client::{self, Client, Config, Envelope, Event, Failure, Needed, Outcome, Recipient, RecipientOutcome, Stage, StartTls};
+use wire::smtp::client::{
+    self, Client, Config, Envelope, Event, Failure, Needed, Outcome, Recipient, RecipientOutcome, Stage, StartTls,
+};
 use wire::smtp::server::{self, Mode, Server};
 use wire::smtp::{EnhancedCode, Reply};
 
@@ -135,7 +137,8 @@ fn two_messages_over_one_connection_with_tls_and_every_mechanism() {
 fn lmtp_has_a_result_for_each() {
     let (mut server, mut owner) = (Server::new(server::Config::new(Mode::Lmtp, "mx.test", 10_000)), Owner::new(Mode::Lmtp));
     let mut client = Client::new(Config { lmtp: true, ..client_config() });
-    let messages = vec![(envelope(&["b@y.test", "nobody@y.test", "later@y.test"]), "hi\r\n"), (envelope(&["nobody@y.test"]), "x\r\n")];
+    let messages =
+        vec![(envelope(&["b@y.test", "nobody@y.test", "later@y.test"]), "hi\r\n"), (envelope(&["nobody@y.test"]), "x\r\n")];
     let events = meet(&mut client, &mut server, &mut owner, messages);
     let [first, second] = events.as_slice() else { panic!("{events:?}") };
     let codes: Vec<u16> = outcome(first).recipients.iter().map(code).collect();
@@ -157,7 +160,10 @@ fn a_wrong_password_is_said_so() {
     let credentials = Some(Credentials { login: "ann".into(), password: Secret::new(b"px".to_vec()) });
     let mut client = Client::new(Config { credentials, plaintext_auth: true, ..client_config() });
     let events = meet(&mut client, &mut server, &mut owner, vec![(envelope(&["b@y.test"]), "x\r\n")]);
-    assert!(matches!(events.as_slice(), [Event::Failed(Failure::Refused(Stage::Auth, reply))] if reply.code == 535), "{events:?}");
+    assert!(
+        matches!(events.as_slice(), [Event::Failed(Failure::Refused(Stage::Auth, reply))] if reply.code == 535),
+        "{events:?}"
+    );
     assert!(owner.log.iter().all(|line| !line.starts_with("message")));
 }
 
@@ -202,44 +208,56 @@ fn against_envelope(config: Config, envelope: Envelope, script: &[(&str, &str)])
 
 #[test]
 fn an_old_server_gets_helo_and_one_command_at_a_time() {
-    let events = against(client_config(), &["b@y.test"], &[
-        ("", "220-old\r\n220 mx\r\n"),
-        ("EHLO client.test", "502 what?\r\n"),
-        ("HELO client.test", "250 mx\r\n"),
-        ("MAIL FROM:<a@x.test>", "250 ok\r\n"),
-        ("RCPT TO:<b@y.test>", "250 ok\r\n"),
-        ("DATA", "354 go\r\n"),
-        (".", "250 2.0.0 queued\r\n"),
-        ("QUIT", "221 bye\r\n"),
-    ]);
+    let events = against(
+        client_config(),
+        &["b@y.test"],
+        &[
+            ("", "220-old\r\n220 mx\r\n"),
+            ("EHLO client.test", "502 what?\r\n"),
+            ("HELO client.test", "250 mx\r\n"),
+            ("MAIL FROM:<a@x.test>", "250 ok\r\n"),
+            ("RCPT TO:<b@y.test>", "250 ok\r\n"),
+            ("DATA", "354 go\r\n"),
+            (".", "250 2.0.0 queued\r\n"),
+            ("QUIT", "221 bye\r\n"),
+        ],
+    );
     assert_eq!(events.len(), 1);
     assert_eq!(outcome(&events[0]).recipients, [RecipientOutcome::Accepted(Reply::new(250, EnhancedCode(2, 0, 0), "queued"))]);
 }
 
 #[test]
 fn without_a_recipient_there_is_no_data_and_a_reset_comes_before_the_next() {
-    let events = against(client_config(), &["b@y.test", "c@y.test"], &[
-        ("", "220 mx\r\n"),
-        ("EHLO client.test", "250 mx\r\n"),
-        ("MAIL FROM:<a@x.test>", "250 ok\r\n"),
-        ("RCPT TO:<b@y.test>", "450 4.2.1 later\r\n"),
-        ("RCPT TO:<c@y.test>", "550 5.1.1 no\r\n"),
-        ("QUIT", "221 bye\r\n"),
-    ]);
+    let events = against(
+        client_config(),
+        &["b@y.test", "c@y.test"],
+        &[
+            ("", "220 mx\r\n"),
+            ("EHLO client.test", "250 mx\r\n"),
+            ("MAIL FROM:<a@x.test>", "250 ok\r\n"),
+            ("RCPT TO:<b@y.test>", "450 4.2.1 later\r\n"),
+            ("RCPT TO:<c@y.test>", "550 5.1.1 no\r\n"),
+            ("QUIT", "221 bye\r\n"),
+        ],
+    );
     assert_eq!(outcome(&events[0]).recipients.iter().map(code).collect::<Vec<_>>(), [450, 550]);
 }
 
 #[test]
 fn a_pipelining_server_that_says_354_for_nobody_gets_an_empty_message() {
-    let events = against(client_config(), &["b@y.test"], &[
-        ("", "220 mx\r\n"),
-        ("EHLO client.test", "250-mx\r\n250 PIPELINING\r\n"),
-        ("MAIL FROM:<a@x.test>", "250 ok\r\n"),
-        ("RCPT TO:<b@y.test>", "550 no\r\n"),
-        ("DATA", "354 go\r\n"),
-        (".", "554 no valid recipients\r\n"),
-        ("QUIT", "221 bye\r\n"),
-    ]);
+    let events = against(
+        client_config(),
+        &["b@y.test"],
+        &[
+            ("", "220 mx\r\n"),
+            ("EHLO client.test", "250-mx\r\n250 PIPELINING\r\n"),
+            ("MAIL FROM:<a@x.test>", "250 ok\r\n"),
+            ("RCPT TO:<b@y.test>", "550 no\r\n"),
+            ("DATA", "354 go\r\n"),
+            (".", "554 no valid recipients\r\n"),
+            ("QUIT", "221 bye\r\n"),
+        ],
+    );
     assert_eq!(outcome(&events[0]).recipients.iter().map(code).collect::<Vec<_>>(), [550]);
 }
 
@@ -252,21 +270,29 @@ fn parameters_go_only_where_they_are_offered() {
     full.eight_bit = true;
     full.recipients[0].notify = 1;
     full.recipients[0].original = Some("rfc822;b=b@y.test".into());
-    against_envelope(client_config(), full.clone(), &[
-        ("", "220 mx\r\n"),
-        ("EHLO client.test", "250-mx\r\n250-DSN\r\n250-8BITMIME\r\n250 SIZE 0\r\n"),
-        ("MAIL FROM:<a@x.test> SIZE=12 BODY=8BITMIME RET=HDRS ENVID=id+2B1", "250 ok\r\n"),
-        ("RCPT TO:<b@y.test> NOTIFY=NEVER ORCPT=rfc822;b+3Db@y.test", "250 ok\r\n"),
-        ("DATA", "451 later\r\n"),
-    ]);
+    against_envelope(
+        client_config(),
+        full.clone(),
+        &[
+            ("", "220 mx\r\n"),
+            ("EHLO client.test", "250-mx\r\n250-DSN\r\n250-8BITMIME\r\n250 SIZE 0\r\n"),
+            ("MAIL FROM:<a@x.test> SIZE=12 BODY=8BITMIME RET=HDRS ENVID=id+2B1", "250 ok\r\n"),
+            ("RCPT TO:<b@y.test> NOTIFY=NEVER ORCPT=rfc822;b+3Db@y.test", "250 ok\r\n"),
+            ("DATA", "451 later\r\n"),
+        ],
+    );
     full.eight_bit = false;
-    against_envelope(client_config(), full, &[
-        ("", "220 mx\r\n"),
-        ("EHLO client.test", "250 mx\r\n"),
-        ("MAIL FROM:<a@x.test>", "250 ok\r\n"),
-        ("RCPT TO:<b@y.test>", "250 ok\r\n"),
-        ("DATA", "451 later\r\n"),
-    ]);
+    against_envelope(
+        client_config(),
+        full,
+        &[
+            ("", "220 mx\r\n"),
+            ("EHLO client.test", "250 mx\r\n"),
+            ("MAIL FROM:<a@x.test>", "250 ok\r\n"),
+            ("RCPT TO:<b@y.test>", "250 ok\r\n"),
+            ("DATA", "451 later\r\n"),
+        ],
+    );
 }
 
 #[test]

@@ -210,11 +210,8 @@ impl Transaction {
     /// True when the transaction is over.
     fn end_answered(&mut self, reply: Reply, lmtp: bool) -> bool {
         let Phase::End(waiting) = &mut self.phase else { return true };
-        let outcome = if reply.is_positive() {
-            RecipientOutcome::Accepted(reply)
-        } else {
-            RecipientOutcome::Refused(Stage::End, reply)
-        };
+        let outcome =
+            if reply.is_positive() { RecipientOutcome::Accepted(reply) } else { RecipientOutcome::Refused(Stage::End, reply) };
         if !lmtp {
             self.settle_all(&outcome);
             return true;
@@ -266,7 +263,8 @@ fn commands(envelope: &Envelope, needs_utf8: bool, offers: &Offers) -> Option<Co
         if offers.dsn && recipient.notify != 0 {
             line.push_str(&format!(" NOTIFY={}", parameter::notify_encode(recipient.notify)));
         }
-        if let Some((kind, address)) = recipient.original.as_deref().filter(|_| offers.dsn).and_then(|text| text.split_once(';')) {
+        if let Some((kind, address)) = recipient.original.as_deref().filter(|_| offers.dsn).and_then(|text| text.split_once(';'))
+        {
             // Another's type must not become another parameter.
             if kind.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
                 line.push_str(&format!(" ORCPT={kind};{}", parameter::xtext_encode(address)));

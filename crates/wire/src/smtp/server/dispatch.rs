@@ -147,7 +147,9 @@ impl Server {
         match &self.transaction {
             None => Err(order("MAIL and RCPT come first")),
             Some(transaction) if transaction.incoming.is_some() && !more => Err(order("The message has begun with BDAT")),
-            Some(transaction) if transaction.accepted == 0 && self.config.mode == Mode::Lmtp => Err(order("No recipient was accepted")),
+            Some(transaction) if transaction.accepted == 0 && self.config.mode == Mode::Lmtp => {
+                Err(order("No recipient was accepted"))
+            }
             Some(transaction) if transaction.accepted == 0 => {
                 Err(Reply::new(554, EnhancedCode(5, 5, 1), "No recipient was accepted"))
             }

@@ -95,7 +95,10 @@ impl Server {
         self.decode(wanted, &mut out);
         let _ = self.input.split_to(wanted);
         let left = left - wanted as u64;
-        if left == 0 && last && let Some(incoming) = self.incoming() {
+        if left == 0
+            && last
+            && let Some(incoming) = self.incoming()
+        {
             incoming.decoder.finish(&mut out);
         }
         self.take(out, wanted);
