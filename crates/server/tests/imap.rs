@@ -72,7 +72,6 @@ impl Office {
             shutdown: shutdown_seen,
             imap: server::imap::Memory::default(),
             pop: server::pop::Maildrops::default(),
-            pop: Default::default(),
         });
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local().to_string().parse().unwrap();
