@@ -204,7 +204,9 @@ impl Admin {
         let account = self.find(address).await?;
         let (used_bytes, messages) = self.store.account_usage(account.id).await.map_err(|error| told(&error))?;
         if !yes {
-            return Ok(json!({ "would": format!("remove the account {} with its {messages} messages ({used_bytes} octets)", account.address) }));
+            return Ok(
+                json!({ "would": format!("remove the account {} with its {messages} messages ({used_bytes} octets)", account.address) }),
+            );
         }
         self.store.account_remove(account.id, unix_now()).await.map_err(|error| told(&error))?;
         self.forget(account.id);
@@ -300,7 +302,9 @@ impl Admin {
             match self.store.queue_act(QueueId(id), act).await {
                 Ok(()) => done.push(id),
                 Err(StoreError::NotFound) => refused.push(json!({ "id": id, "why": "there is no such queue entry" })),
-                Err(StoreError::LeaseLost) => refused.push(json!({ "id": id, "why": "it is being sent at this moment; try again" })),
+                Err(StoreError::LeaseLost) => {
+                    refused.push(json!({ "id": id, "why": "it is being sent at this moment; try again" }))
+                }
                 Err(error) => refused.push(json!({ "id": id, "why": told(&error) })),
             }
         }
@@ -359,12 +363,24 @@ impl Admin {
 pub(crate) fn check_address(address: &str) -> Result<(), String> {
     let bad = || Err(format!("\"{address}\" is not an address"));
     let Some((local, domain)) = address.rsplit_once('@') else { return bad() };
-    let strange = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '@' | '<' | '>' | '"' | '(' | ')' | ',' | ';' | ':' | '\\' | '[' | ']');
-    if local.is_empty() || local.len() > 64 || local.contains(strange) || local.starts_with('.') || local.ends_with('.') || local.contains("..") {
+    let strange = |c: char| {
+        c.is_control() || c.is_whitespace() || matches!(c, '@' | '<' | '>' | '"' | '(' | ')' | ',' | ';' | ':' | '\\' | '[' | ']')
+    };
+    if local.is_empty()
+        || local.len() > 64
+        || local.contains(strange)
+        || local.starts_with('.')
+        || local.ends_with('.')
+        || local.contains("..")
+    {
         return bad();
     }
     let label_is_good = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
     };
     if domain.len() > 253 || !domain.split('.').all(label_is_good) { bad() } else { Ok(()) }
 }
@@ -408,7 +424,9 @@ mod tests {
         for good in ["ann@here.test", "a.b-c_d@x.org", "j\u{fc}rgen@example.org", "o'neil+x@a.b"] {
             assert_eq!(check_address(good), Ok(()), "{good}");
         }
-        for bad in ["ann", "@a.org", "ann@", "a b@c.org", "a@b@c.org", "a@-b.org", ".a@b.org", "a..b@c.org", "a@b..c", "<a@b.org>"] {
+        for bad in
+            ["ann", "@a.org", "ann@", "a b@c.org", "a@b@c.org", "a@-b.org", ".a@b.org", "a..b@c.org", "a@b..c", "<a@b.org>"]
+        {
             assert!(check_address(bad).is_err(), "{bad}");
         }
     }

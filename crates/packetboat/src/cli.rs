@@ -204,7 +204,11 @@ mod tests {
 
     #[test]
     fn config_and_json_may_stand_anywhere() {
-        for line in ["packetboat account list --config x --json", "packetboat --json --config x account list", "packetboat account --config x list --json"] {
+        for line in [
+            "packetboat account list --config x --json",
+            "packetboat --json --config x account list",
+            "packetboat account --config x list --json",
+        ] {
             let cli = Cli::parse_from(line.split(' '));
             assert!(cli.json && cli.config.as_os_str() == "x", "{line}");
         }

@@ -104,7 +104,9 @@ fn which(args: &WhichArgs) -> Which {
 fn request(config: &Config, command: &Command) -> Result<Request, String> {
     Ok(match command {
         Command::Account(account) => account_request(config, account)?,
-        Command::Alias(AliasCommand::Add { address, targets }) => Request::AliasAdd { address: address.clone(), targets: targets.clone() },
+        Command::Alias(AliasCommand::Add { address, targets }) => {
+            Request::AliasAdd { address: address.clone(), targets: targets.clone() }
+        }
         Command::Alias(AliasCommand::List) => Request::AliasList,
         Command::Alias(AliasCommand::Remove { address, yes }) => Request::AliasRemove { address: address.clone(), yes: *yes },
         Command::Queue(QueueCommand::List) => Request::QueueList,
@@ -112,9 +114,13 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
         Command::Queue(QueueCommand::Retry(args)) => Request::Queue { deed: QueueDeed::Retry, which: which(args), yes: true },
         Command::Queue(QueueCommand::Hold(args)) => Request::Queue { deed: QueueDeed::Hold, which: which(args), yes: true },
         Command::Queue(QueueCommand::Release(args)) => Request::Queue { deed: QueueDeed::Release, which: which(args), yes: true },
-        Command::Queue(QueueCommand::Drop { which: args, yes }) => Request::Queue { deed: QueueDeed::Drop, which: which(args), yes: *yes },
+        Command::Queue(QueueCommand::Drop { which: args, yes }) => {
+            Request::Queue { deed: QueueDeed::Drop, which: which(args), yes: *yes }
+        }
         Command::Undo(UndoCommand::List { address, limit }) => Request::UndoList { address: address.clone(), limit: *limit },
-        Command::Undo(UndoCommand::Restore { address, which: args }) => Request::UndoRestore { address: address.clone(), emails: which(args) },
+        Command::Undo(UndoCommand::Restore { address, which: args }) => {
+            Request::UndoRestore { address: address.clone(), emails: which(args) }
+        }
         Command::Check => Request::Check,
         Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config => return Err("not an act".into()),
     })
@@ -153,9 +159,13 @@ async fn rebuild(config: &Config, yes: bool) -> Result<Value, String> {
         return Err("the server runs on this store; stop it first".into());
     }
     if !yes {
-        return Ok(json!({ "would": format!("make the index of {place} anew, from its newest good snapshot and the stored messages") }));
+        return Ok(
+            json!({ "would": format!("make the index of {place} anew, from its newest good snapshot and the stored messages") }),
+        );
     }
     let rebuilt = Store::rebuild(config.store()).await.map_err(|error| told(&error))?;
     let skipped: Vec<crate::admin::views::DefectView> = rebuilt.skipped.into_iter().map(Into::into).collect();
-    Ok(json!({ "accounts": rebuilt.accounts, "messages": rebuilt.messages, "snapshot_used": rebuilt.snapshot_used, "skipped": skipped }))
+    Ok(
+        json!({ "accounts": rebuilt.accounts, "messages": rebuilt.messages, "snapshot_used": rebuilt.snapshot_used, "skipped": skipped }),
+    )
 }

@@ -11,8 +11,8 @@ mod whole;
 
 pub(crate) use options::reference;
 
-use std::collections::BTreeMap;
 use net::listener::ListenAddr;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -91,7 +91,11 @@ pub(crate) struct Relay {
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("host", &self.host).field("port", &self.port).field("tls", &self.tls).finish_non_exhaustive()
+        f.debug_struct("Relay")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
     }
 }
 
@@ -200,7 +204,10 @@ pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
     };
     let base = std::path::absolute(&base).unwrap_or(base);
     parse(&text, &base).map_err(|problems| {
-        problems.iter().map(|problem| format!("{}:{}: {}", path.display(), line_of(&text, problem.span.start), problem.message)).collect()
+        problems
+            .iter()
+            .map(|problem| format!("{}:{}: {}", path.display(), line_of(&text, problem.span.start), problem.message))
+            .collect()
     })
 }
 

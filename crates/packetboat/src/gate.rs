@@ -103,7 +103,8 @@ mod tests {
         let held: Vec<_> = (0..2).map(|_| gate.enter(&peer("192.0.2.1")).unwrap()).collect();
         assert_eq!(gate.enter(&peer("::ffff:192.0.2.1")).unwrap_err(), Full::Address);
         assert!(gate.enter(&peer("192.0.2.2")).is_ok());
-        let local: Vec<_> = ["127.0.0.1", "127.9.9.9", "::1"].into_iter().cycle().take(30).map(|ip| gate.enter(&peer(ip)).unwrap()).collect();
+        let local: Vec<_> =
+            ["127.0.0.1", "127.9.9.9", "::1"].into_iter().cycle().take(30).map(|ip| gate.enter(&peer(ip)).unwrap()).collect();
         drop((held, local));
         assert!(gate.enter(&peer("192.0.2.1")).is_ok());
         assert_eq!(gate.counts.lock().unwrap().all, 0);

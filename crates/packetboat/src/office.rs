@@ -77,7 +77,12 @@ impl Office {
     ///
     /// # Errors
     /// Why not, in plain words.
-    pub(crate) async fn open(config: &Config, bound: Vec<Bound>, tls: Option<Arc<TlsServer>>, trial: Trial) -> Result<Office, String> {
+    pub(crate) async fn open(
+        config: &Config,
+        bound: Vec<Bound>,
+        tls: Option<Arc<TlsServer>>,
+        trial: Trial,
+    ) -> Result<Office, String> {
         let store = Store::open(config.store()).await.map_err(|error| told(&error))?;
         let tls = match tls {
             Some(tls) => Some(tls),
@@ -86,7 +91,8 @@ impl Office {
         let (stop, shutdown) = watch::channel(false);
         let outbound_settings = outbound_settings(config, trial.routes)?;
         let context = Arc::new(context(config, store.clone(), shutdown.clone(), trial.reachable));
-        let socket = control::bind(&config.data_dir).map_err(|error| format!("{}/control.sock: {error}", config.data_dir.display()))?;
+        let socket =
+            control::bind(&config.data_dir).map_err(|error| format!("{}/control.sock: {error}", config.data_dir.display()))?;
         let mut helpers = JoinSet::new();
         let admin = Arc::new(Admin::new(store.clone(), config.domains.clone(), Some(Arc::clone(&context))));
         helpers.spawn(control::serve(socket, admin));
@@ -98,7 +104,8 @@ impl Office {
         let mut listening = Vec::new();
         for Bound { service, listener } in bound {
             listening.push((service, listener.local()));
-            let faces = faces::Faces { context: Arc::clone(&context), tls: tls.clone(), gate: Arc::clone(&gate), web: web.clone() };
+            let faces =
+                faces::Faces { context: Arc::clone(&context), tls: tls.clone(), gate: Arc::clone(&gate), web: web.clone() };
             loops.spawn(faces.accept(service, listener));
         }
         Ok(Office { context, tls, listening, stop, loops, outbound, helpers, data_dir: config.data_dir.clone() })
@@ -163,7 +170,8 @@ fn context(config: &Config, store: Store, shutdown: watch::Receiver<bool>, reach
 }
 
 fn outbound_settings(config: &Config, routes: HashMap<String, SocketAddr>) -> Result<server::outbound::Settings, String> {
-    let resolver = if config.dns_servers.is_empty() { Resolver::system() } else { Resolver::with_servers(config.dns_servers.clone()) };
+    let resolver =
+        if config.dns_servers.is_empty() { Resolver::system() } else { Resolver::with_servers(config.dns_servers.clone()) };
     let mut settings = server::outbound::Settings::new(resolver.map_err(|error| format!("DNS: {error}"))?);
     settings.port = config.outbound_port;
     settings.routes = routes;

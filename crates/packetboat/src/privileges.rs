@@ -45,7 +45,11 @@ pub(crate) fn become_user(user: &User) -> Result<(), String> {
     rustix::thread::set_thread_gid(gid).map_err(|error| failed("setgid", error))?;
     rustix::thread::set_thread_uid(uid).map_err(|error| failed("setuid", error))?;
     let root_is_gone = getuid() == uid && geteuid() == uid && rustix::thread::set_thread_uid(Uid::ROOT).is_err();
-    if root_is_gone || user.uid == 0 { Ok(()) } else { Err(format!("cannot become the user {}: root's rights came back", user.name)) }
+    if root_is_gone || user.uid == 0 {
+        Ok(())
+    } else {
+        Err(format!("cannot become the user {}: root's rights came back", user.name))
+    }
 }
 
 /// The user that root shall go on as: `None` when we are not root, when that user is root, or when a user that the
@@ -68,7 +72,10 @@ pub(crate) fn give_folder(folder: &Path, user: &User) -> Result<(), String> {
     }
     if std::fs::read_dir(folder).map_err(told)?.next().is_some() {
         let place = folder.display();
-        return Err(format!("{place} belongs to another user than {0}: chown -R {0} {place}, or name its owner with `user`", user.name));
+        return Err(format!(
+            "{place} belongs to another user than {0}: chown -R {0} {place}, or name its owner with `user`",
+            user.name
+        ));
     }
     std::os::unix::fs::chown(folder, Some(user.uid), Some(user.gid)).map_err(told)
 }
@@ -94,7 +101,8 @@ mod tests {
 
     #[test]
     fn users_are_found_by_their_whole_name() {
-        let text = "root:x:0:0:root:/root:/bin/bash\n# comment\nmailer:x:101:102::/:/bin/false\nmail:x:8:9:mail:/var/mail:/bin/false\n";
+        let text =
+            "root:x:0:0:root:/root:/bin/bash\n# comment\nmailer:x:101:102::/:/bin/false\nmail:x:8:9:mail:/var/mail:/bin/false\n";
         assert_eq!(find_in(text, "mail"), Some(User { name: "mail".into(), uid: 8, gid: 9 }));
         assert_eq!(find_in(text, "nobody"), None);
     }

@@ -56,7 +56,8 @@ fn prepare(config: Config) -> Result<Ready, String> {
     if config.listen.is_empty() {
         tracing::warn!("[listen] names no address: nobody can connect");
     }
-    let bound = office::bind(&config).map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let bound =
+        office::bind(&config).map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     // A key that only root may read is read while we are root.
     let tls = if config.certificate.is_some() { certificates::of(&config)? } else { None };
     match goes_on_as(&config)? {
@@ -85,7 +86,8 @@ fn give_away(config: &Config, bound: &[Bound], user: &User) -> Result<(), String
     privileges::give_folder(&config.data_dir, user)?;
     for Bound { listener, .. } in bound {
         if let ListenAddr::Unix(socket) = listener.local() {
-            std::os::unix::fs::chown(&socket, Some(user.uid), Some(user.gid)).map_err(|error| format!("{}: {error}", socket.display()))?;
+            std::os::unix::fs::chown(&socket, Some(user.uid), Some(user.gid))
+                .map_err(|error| format!("{}: {error}", socket.display()))?;
         }
     }
     Ok(())
@@ -139,7 +141,11 @@ impl Signals {
     /// From here on these signals no longer end the process by themselves.
     pub(crate) fn new() -> Result<Signals, String> {
         let hear = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
-        Ok(Signals { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())?, hang_up: hear(SignalKind::hangup())? })
+        Ok(Signals {
+            terminate: hear(SignalKind::terminate())?,
+            interrupt: hear(SignalKind::interrupt())?,
+            hang_up: hear(SignalKind::hangup())?,
+        })
     }
 
     /// The next one.

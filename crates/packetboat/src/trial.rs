@@ -104,7 +104,10 @@ fn bind_all(mut plans: Vec<Plan>, base: u16) -> Result<Vec<Plan>, String> {
 }
 
 fn port_hint(base: u16) -> String {
-    format!("Is another `packetboat try` running? If not, choose other ports: --port-base {} (it is {base} now)", if base == 2000 { 12_000 } else { 2000 })
+    format!(
+        "Is another `packetboat try` running? If not, choose other ports: --port-base {} (it is {base} now)",
+        if base == 2000 { 12_000 } else { 2000 }
+    )
 }
 
 /// Writes a file that only its owner may read, whole or not at all.
@@ -133,7 +136,9 @@ fn zone() -> Zone {
 async fn open(dir: &Path, plans: Vec<Plan>, base: u16) -> Result<(), String> {
     let mut signals = Signals::new()?;
     let dns = SocketAddr::from((LOOPBACK, ports::dns(base)));
-    let _resolver = DnsServer::start(dns, zone()).await.map_err(|error| format!("cannot answer DNS on {dns}: {error}\n{}", port_hint(base)))?;
+    let _resolver = DnsServer::start(dns, zone())
+        .await
+        .map_err(|error| format!("cannot answer DNS on {dns}: {error}\n{}", port_hint(base)))?;
     let routes: HashMap<String, SocketAddr> =
         plans.iter().map(|plan| (format!("mail.{}", plan.domain), SocketAddr::from((LOOPBACK, plan.ports.smtp)))).collect();
     let mut passwords = Passwords::open(dir)?;

@@ -128,7 +128,12 @@ mod tests {
     fn every_bad_line_is_told_with_its_number_and_none_is_made() {
         let text = "address,password\nann@here.test,x\nbob\n\ncarl@there.test,y\nANN@here.test,z\nd@here.test,\n";
         let told = parse(text, "people.csv", &["here.test".into()]).err().unwrap();
-        for wanted in ["people.csv:3: wants `address,password`", "people.csv:5: ", "people.csv:6: ANN@here.test is in line 2 too", "people.csv:7: the password is empty"] {
+        for wanted in [
+            "people.csv:3: wants `address,password`",
+            "people.csv:5: ",
+            "people.csv:6: ANN@here.test is in line 2 too",
+            "people.csv:7: the password is empty",
+        ] {
             assert!(told.contains(wanted), "{wanted} in {told}");
         }
     }

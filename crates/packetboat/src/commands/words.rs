@@ -41,7 +41,13 @@ fn account_words(command: &AccountCommand, value: &Value) -> String {
             let accounts: Vec<AccountView> = list(value, "accounts");
             let rows = accounts.iter().map(|account| {
                 let state = if account.suspended { "suspended" } else { "" };
-                vec![account.address.clone(), account.messages.to_string(), octets(account.used_bytes), quota(account.quota_bytes), state.into()]
+                vec![
+                    account.address.clone(),
+                    account.messages.to_string(),
+                    octets(account.used_bytes),
+                    quota(account.quota_bytes),
+                    state.into(),
+                ]
             });
             table(&["ADDRESS", "MESSAGES", "USED", "QUOTA", ""], rows)
         }
@@ -82,7 +88,8 @@ fn refused_words(value: &Value, key: &str) -> String {
 }
 
 fn show_words(value: &Value) -> String {
-    let Some(account) = value.get("account").cloned().and_then(|account| serde_json::from_value::<AccountView>(account).ok()) else {
+    let Some(account) = value.get("account").cloned().and_then(|account| serde_json::from_value::<AccountView>(account).ok())
+    else {
         return String::new();
     };
     let mut out = format!(
@@ -98,7 +105,12 @@ fn show_words(value: &Value) -> String {
     let number = |row: &Value, name: &str| row.get(name).and_then(Value::as_u64).unwrap_or_default();
     let rows = mailboxes.iter().map(|row| {
         let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
-        vec![name.into(), number(row, "messages").to_string(), number(row, "unseen").to_string(), octets(number(row, "size_bytes"))]
+        vec![
+            name.into(),
+            number(row, "messages").to_string(),
+            number(row, "unseen").to_string(),
+            octets(number(row, "size_bytes")),
+        ]
     });
     out.push_str(&table(&["MAILBOX", "MESSAGES", "UNSEEN", "SIZE"], rows));
     out
@@ -128,9 +140,19 @@ fn queue_words(value: &Value) -> String {
         return "the queue is empty\n".into();
     }
     let rows = entries.iter().map(|entry| {
-        let to: Vec<&str> = entry.recipients.iter().filter(|recipient| recipient.state == "waiting").map(|recipient| recipient.address.as_str()).collect();
+        let to: Vec<&str> = entry
+            .recipients
+            .iter()
+            .filter(|recipient| recipient.state == "waiting")
+            .map(|recipient| recipient.address.as_str())
+            .collect();
         let next = if entry.held { "held".into() } else { when(entry.next_secs) };
-        let reply = entry.recipients.iter().map(|recipient| recipient.last_reply.as_str()).find(|reply| !reply.is_empty()).unwrap_or_default();
+        let reply = entry
+            .recipients
+            .iter()
+            .map(|recipient| recipient.last_reply.as_str())
+            .find(|reply| !reply.is_empty())
+            .unwrap_or_default();
         vec![entry.id.to_string(), format!("<{}>", entry.from), to.join(", "), entry.attempts.to_string(), next, reply.into()]
     });
     let mut out = table(&["ID", "FROM", "TO", "TRIED", "NEXT", "LAST REPLY"], rows);
@@ -153,7 +175,10 @@ fn entry_words(entry: &QueueView) -> String {
         if entry.held { "not until released (held)".into() } else { when(entry.next_secs) },
         when(entry.expires_secs),
     );
-    let rows = entry.recipients.iter().map(|recipient| vec![recipient.address.clone(), recipient.state.clone(), recipient.last_reply.clone()]);
+    let rows = entry
+        .recipients
+        .iter()
+        .map(|recipient| vec![recipient.address.clone(), recipient.state.clone(), recipient.last_reply.clone()]);
     out.push_str(&table(&["RECIPIENT", "STATE", "LAST REPLY"], rows));
     out
 }
@@ -167,7 +192,14 @@ fn undo_words(value: &Value) -> String {
         return "nothing to bring back\n".into();
     }
     let rows = rows.iter().map(|row| {
-        vec![row.email.to_string(), when(row.expunged_secs), row.mailbox.clone(), octets(u64::from(row.size_bytes)), row.from.clone(), row.subject.clone()]
+        vec![
+            row.email.to_string(),
+            when(row.expunged_secs),
+            row.mailbox.clone(),
+            octets(u64::from(row.size_bytes)),
+            row.from.clone(),
+            row.subject.clone(),
+        ]
     });
     table(&["ID", "EXPUNGED", "MAILBOX", "SIZE", "FROM", "SUBJECT"], rows)
 }
@@ -187,7 +219,11 @@ fn check_words(value: &Value) -> String {
 
 fn rebuild_words(value: &Value) -> String {
     let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or_default();
-    let from = if value.get("snapshot_used") == Some(&Value::Bool(true)) { "from the newest good snapshot" } else { "without a snapshot" };
+    let from = if value.get("snapshot_used") == Some(&Value::Bool(true)) {
+        "from the newest good snapshot"
+    } else {
+        "without a snapshot"
+    };
     let mut out = format!("the index is made anew {from}: {} accounts, {} messages\n", number("accounts"), number("messages"));
     for defect in list::<DefectView>(value, "skipped") {
         let _ = writeln!(out, "skipped: {}: {}", defect.place, defect.what);

@@ -197,7 +197,8 @@ fn listen(config: &mut Config, item: &mut Item<'_, '_>, service: Service) {
     }
 }
 
-const REFUSED_ADDRESSES: &[&str] = &["\"0.0.0.0:25\"", "[\"25\"]", "[\"localhost:25\"]", "[25]", "[\"unix:/run/x\"]", "[\"1.2.3.4:70000\"]"];
+const REFUSED_ADDRESSES: &[&str] =
+    &["\"0.0.0.0:25\"", "[\"25\"]", "[\"localhost:25\"]", "[25]", "[\"unix:/run/x\"]", "[\"1.2.3.4:70000\"]"];
 
 const LISTEN_SMTP: OptionBlock = OptionBlock {
     name: "listen.smtp",
@@ -528,7 +529,8 @@ pub(crate) fn apply_defaults(config: &mut Config, base: &Path) {
 
 /// The reference that `packetboat config` prints: a file that shows every option with its default.
 pub(crate) fn reference() -> String {
-    let mut out = String::from("# Every option of Packetboat, with its default (or, commented, an example where there is none).\n");
+    let mut out =
+        String::from("# Every option of Packetboat, with its default (or, commented, an example where there is none).\n");
     let mut table = "";
     for block in OPTIONS {
         let (prefix, key) = block.name.rsplit_once('.').unwrap_or(("", block.name));
@@ -566,7 +568,11 @@ mod tests {
     fn every_option_takes_its_default_and_example_and_refuses_what_it_should() {
         let dir = base();
         for block in OPTIONS {
-            assert!(!block.refused.is_empty() && block.doc.ends_with('.') && !block.example.is_empty(), "{} is incomplete", block.name);
+            assert!(
+                !block.refused.is_empty() && block.doc.ends_with('.') && !block.example.is_empty(),
+                "{} is incomplete",
+                block.name
+            );
             for good in [block.default, block.example].into_iter().filter(|text| !text.is_empty()) {
                 let problems = read_text(block, good, dir.path(), &mut Config::blank());
                 assert_eq!(problems, [], "{} = {good}", block.name);

@@ -69,7 +69,11 @@ impl<'a, 'i> Item<'a, 'i> {
         };
         let found = u64::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|number| (low..=high).contains(number));
         if found.is_none() {
-            let told = if high == u64::MAX { format!("wants a number of {low} or more") } else { format!("wants a number from {low} to {high}") };
+            let told = if high == u64::MAX {
+                format!("wants a number of {low} or more")
+            } else {
+                format!("wants a number from {low} to {high}")
+            };
             self.problem(told);
         }
         found
@@ -89,7 +93,9 @@ impl<'a, 'i> Item<'a, 'i> {
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let list: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-            let hint = nearest(&text, words.iter().map(|(word, _)| *word)).map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default();
+            let hint = nearest(&text, words.iter().map(|(word, _)| *word))
+                .map(|word| format!("; did you mean \"{word}\"?"))
+                .unwrap_or_default();
             self.problem(format!("wants one of {}{hint}", list.join(", ")));
         }
         found
@@ -208,7 +214,14 @@ pub(crate) fn walk(table: &DeTable<'_>, base: &Path, config: &mut Config, proble
     places
 }
 
-fn walk_table(prefix: &str, table: &DeTable<'_>, base: &Path, config: &mut Config, problems: &mut Vec<Problem>, places: &mut Places) {
+fn walk_table(
+    prefix: &str,
+    table: &DeTable<'_>,
+    base: &Path,
+    config: &mut Config,
+    problems: &mut Vec<Problem>,
+    places: &mut Places,
+) {
     for (key, value) in table {
         let name = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
         if let Some(block) = OPTIONS.iter().find(|block| block.name == name) {
@@ -222,9 +235,13 @@ fn walk_table(prefix: &str, table: &DeTable<'_>, base: &Path, config: &mut Confi
                 places.insert(name.clone(), key.span());
                 walk_table(&name, inner, base, config, problems, places);
             }
-            None if is_table => problems.push(Problem { span: key.span(), message: format!("`{name}` is a table: write [{name}] and its keys below") }),
+            None if is_table => problems
+                .push(Problem { span: key.span(), message: format!("`{name}` is a table: write [{name}] and its keys below") }),
             Some(_) => problems.push(Problem { span: key.span(), message: unknown("table", &name, table_names()) }),
-            None => problems.push(Problem { span: key.span(), message: unknown("key", &name, OPTIONS.iter().map(|block: &OptionBlock| block.name)) }),
+            None => problems.push(Problem {
+                span: key.span(),
+                message: unknown("key", &name, OPTIONS.iter().map(|block: &OptionBlock| block.name)),
+            }),
         }
     }
 }

@@ -30,7 +30,8 @@ fn place(places: &Places, names: &[&str]) -> Range<usize> {
 
 fn missing(places: &Places, problems: &mut Vec<Problem>) {
     for block in OPTIONS.iter().filter(|block| block.is_required() && !places.contains_key(block.name)) {
-        problems.push(Problem { span: 0..0, message: format!("`{}` is missing: {} = {}", block.name, block.name, block.example) });
+        problems
+            .push(Problem { span: 0..0, message: format!("`{}` is missing: {} = {}", block.name, block.name, block.example) });
     }
 }
 
@@ -41,14 +42,22 @@ fn listeners(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
         let span = place(places, &[&name]);
         let fixed = !matches!(endpoint, ListenAddr::Tcp(address) if address.port() == 0);
         if fixed && let Some(other) = seen.insert(endpoint, *service) {
-            problems.push(Problem { span: span.clone(), message: format!("{endpoint} is given twice: for {} and for {}", other.name(), service.name()) });
+            problems.push(Problem {
+                span: span.clone(),
+                message: format!("{endpoint} is given twice: for {} and for {}", other.name(), service.name()),
+            });
         }
         if *service == Service::Lmtp && !endpoint.is_loopback() {
-            let message = format!("lmtp on {endpoint}: LMTP knows no sign-in (RFC 2033), so it listens only on loopback or on a Unix socket");
+            let message = format!(
+                "lmtp on {endpoint}: LMTP knows no sign-in (RFC 2033), so it listens only on loopback or on a Unix socket"
+            );
             problems.push(Problem { span: span.clone(), message });
         }
         if service.is_implicit_tls() && !config.has_tls() && !places.contains_key("tls.certificate") {
-            let message = format!("{} needs a certificate: give `certificate` and `private_key`, or `self_signed = true`, under [tls]", service.name());
+            let message = format!(
+                "{} needs a certificate: give `certificate` and `private_key`, or `self_signed = true`, under [tls]",
+                service.name()
+            );
             problems.push(Problem { span, message });
         }
     }
@@ -57,7 +66,8 @@ fn listeners(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
 fn tls(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
     let certificate = places.contains_key("tls.certificate");
     let key = places.contains_key("tls.private_key");
-    let mut problem = |name: &str, message: &str| problems.push(Problem { span: place(places, &[name]), message: message.into() });
+    let mut problem =
+        |name: &str, message: &str| problems.push(Problem { span: place(places, &[name]), message: message.into() });
     if certificate && !key {
         problem("tls.certificate", "`certificate` needs its `private_key`");
     }
@@ -82,7 +92,10 @@ fn tls(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
 fn relay(config: &mut Config, places: &Places, problems: &mut Vec<Problem>) {
     let table = places.get("outbound.relay").cloned();
     if table.is_some() && !places.contains_key("outbound.relay.host") {
-        problems.push(Problem { span: table.unwrap_or(0..0), message: "`outbound.relay.host` is missing: the smarthost's name".into() });
+        problems.push(Problem {
+            span: table.unwrap_or(0..0),
+            message: "`outbound.relay.host` is missing: the smarthost's name".into(),
+        });
     }
     let Some(relay) = &mut config.relay else { return };
     if relay.port == 0 {
@@ -94,7 +107,8 @@ fn relay(config: &mut Config, places: &Places, problems: &mut Vec<Problem>) {
     }
     let username = places.contains_key("outbound.relay.username");
     let password = places.contains_key("outbound.relay.password_file");
-    let mut problem = |name: &str, message: &str| problems.push(Problem { span: place(places, &[name]), message: message.into() });
+    let mut problem =
+        |name: &str, message: &str| problems.push(Problem { span: place(places, &[name]), message: message.into() });
     if username && relay.tls == RelayTls::None {
         problem("outbound.relay.username", "a username needs verified TLS: `tls = \"starttls\"` or `tls = \"tls\"`");
     }

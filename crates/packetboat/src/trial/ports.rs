@@ -61,7 +61,10 @@ impl Ports {
         for (name, port) in self.named() {
             let _ = writeln!(text, "{name} = [\"127.0.0.1:{port}\"]");
         }
-        let _ = write!(text, "\n[tls]\nself_signed = true\n\n[auth]\nplaintext = \"loopback\"\n\n[dns]\nservers = [\"127.0.0.1:{dns}\"]\n");
+        let _ = write!(
+            text,
+            "\n[tls]\nself_signed = true\n\n[auth]\nplaintext = \"loopback\"\n\n[dns]\nservers = [\"127.0.0.1:{dns}\"]\n"
+        );
         text
     }
 }

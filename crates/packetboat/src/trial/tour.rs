@@ -18,7 +18,8 @@ pub(super) struct Place {
 
 /// The whole text.
 pub(super) fn text(dir: &Path, places: &[Place], passwords: &Passwords) -> String {
-    let mut out = String::from("Two post offices are open on this computer, here.test and there.test. Nothing you send leaves it.\n\n");
+    let mut out =
+        String::from("Two post offices are open on this computer, here.test and there.test. Nothing you send leaves it.\n\n");
     for (name, domain, _) in PEOPLE {
         let address = format!("{name}@{domain}");
         let _ = writeln!(out, "  {address:<18} password  {}", passwords.of(&address));
@@ -38,7 +39,8 @@ pub(super) fn text(dir: &Path, places: &[Place], passwords: &Passwords) -> Strin
         "web (404 for now)",
     ];
     for (row, word) in words.iter().enumerate() {
-        let ports: Vec<String> = columns.iter().filter_map(|column| column.get(row)).map(|(_, port)| format!("{port:>12}")).collect();
+        let ports: Vec<String> =
+            columns.iter().filter_map(|column| column.get(row)).map(|(_, port)| format!("{port:>12}")).collect();
         let _ = writeln!(out, "  {word:<22}{}", ports.concat());
     }
     out.push_str("\n  SHA-256 fingerprints of the certificates (made here, once):\n");
@@ -52,7 +54,12 @@ pub(super) fn text(dir: &Path, places: &[Place], passwords: &Passwords) -> Strin
 
 /// `ab:cd:...`, upper-case, as programs show fingerprints.
 fn colons(hex: &str) -> String {
-    hex.to_ascii_uppercase().as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned()).collect::<Vec<_>>().join(":")
+    hex.to_ascii_uppercase()
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| String::from_utf8_lossy(pair).into_owned())
+        .collect::<Vec<_>>()
+        .join(":")
 }
 
 /// A path as the shell takes it.
@@ -105,7 +112,12 @@ mod tests {
     fn the_tour_names_every_port_and_no_command_has_a_password() {
         let dir = tempfile::tempdir().unwrap();
         let passwords = Passwords::open(dir.path()).unwrap();
-        let place = |domain, base| Place { domain, ports: Ports::new(base), fingerprint: "ab12".into(), config: dir.path().join("x.toml") };
+        let place = |domain, base| Place {
+            domain,
+            ports: Ports::new(base),
+            fingerprint: "ab12".into(),
+            config: dir.path().join("x.toml"),
+        };
         let text = text(dir.path(), &[place(HERE, 2000), place(THERE, 3000)], &passwords);
         for (_, port) in Ports::new(2000).named().into_iter().chain(Ports::new(3000).named()) {
             assert!(text.contains(&port.to_string()), "{port} in\n{text}");

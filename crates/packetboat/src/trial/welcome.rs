@@ -23,7 +23,8 @@ store   every message is on the disk, synced, before anybody is told that it was
 pub(super) async fn deliver(store: &Store, address: &str, person: &str) -> Result<(), String> {
     let now_secs = unix_now();
     let text = compose(address, person, now_secs);
-    let account = store.account(address).await.map_err(|error| told(&error))?.ok_or_else(|| format!("there is no account {address}"))?;
+    let account =
+        store.account(address).await.map_err(|error| told(&error))?.ok_or_else(|| format!("there is no account {address}"))?;
     let facts = message::facts::Facts::compute(text.as_bytes());
     let trace = TraceEvent {
         at_secs: now_secs,
@@ -79,7 +80,9 @@ fn compose(address: &str, person: &str, now_secs: i64) -> String {
         String::new(),
         format!("<p>Welcome aboard, <b>{person}</b>!</p>"),
         "<p><img src=\"cid:boat@packetboat\" alt=\"A paper boat on the sea\" width=\"160\" height=\"100\"></p>".into(),
-        format!("<p>This mailbox is on your own computer. Write to <a href=\"mailto:{other}\">{other}</a>: your message goes by SMTP"),
+        format!(
+            "<p>This mailbox is on your own computer. Write to <a href=\"mailto:{other}\">{other}</a>: your message goes by SMTP"
+        ),
         "to another mail server (also on your computer) and into the mailbox there.".into(),
         "Nothing you send here leaves this machine.</p>".into(),
         String::new(),

@@ -7,7 +7,11 @@ use serde_json::json;
 fn every_mistake_of_the_configuration_is_told_with_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bad.toml");
-    std::fs::write(&file, "hostname = \"a.org\"\ndata_dir = \"d\"\ndomains = []\n[listen]\nlmtp = [\"192.0.2.1:24\"]\nimpas = []\n").unwrap();
+    std::fs::write(
+        &file,
+        "hostname = \"a.org\"\ndata_dir = \"d\"\ndomains = []\n[listen]\nlmtp = [\"192.0.2.1:24\"]\nimpas = []\n",
+    )
+    .unwrap();
     let file = file.to_str().unwrap();
     for command in ["serve", "account list"] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
@@ -15,7 +19,11 @@ fn every_mistake_of_the_configuration_is_told_with_its_line() {
         let output = run(&arguments, "");
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1));
-        for wanted in [":3: wants at least one domain", ":5: lmtp on 192.0.2.1:24", ":6: unknown key `listen.impas`; did you mean `listen.imaps`?"] {
+        for wanted in [
+            ":3: wants at least one domain",
+            ":5: lmtp on 192.0.2.1:24",
+            ":6: unknown key `listen.impas`; did you mean `listen.imaps`?",
+        ] {
             assert!(told.contains(&format!("{file}{wanted}")), "{wanted} in\n{told}");
         }
     }
@@ -57,7 +65,10 @@ fn aliases_come_and_go() {
     assert_eq!(place.run("alias add ann@here.test bob@there.test", "").status.code(), Some(1));
     assert_eq!(place.run("alias add loop@here.test loop@here.test", "").status.code(), Some(1));
     assert_eq!(place.run("alias add x@elsewhere.test ann@here.test", "").status.code(), Some(1));
-    assert_eq!(place.json("alias list", ""), json!({ "aliases": [{ "address": "team@here.test", "targets": ["ann@here.test", "carol@there.test"] }] }));
+    assert_eq!(
+        place.json("alias list", ""),
+        json!({ "aliases": [{ "address": "team@here.test", "targets": ["ann@here.test", "carol@there.test"] }] })
+    );
     assert!(place.ok("alias remove team@here.test", "").starts_with("would remove the alias team@here.test"));
     place.ok("alias remove team@here.test --yes", "");
     assert_eq!(place.json("alias list", ""), json!({ "aliases": [] }));

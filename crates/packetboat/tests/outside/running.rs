@@ -53,7 +53,12 @@ impl Place {
     /// Must succeed; what it printed.
     pub(crate) fn ok(&self, line: &str, input: &str) -> String {
         let output = self.run(line, input);
-        assert!(output.status.success(), "{line}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{line}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
