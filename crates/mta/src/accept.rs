@@ -144,7 +144,8 @@ fn accepted(envelope: &Envelope, recipients: &[&Recipient], message_id: Option<&
     keys.retain(|(_, value)| !value.is_empty());
     let to: Vec<&str> = recipients.iter().take(10).map(|r| r.forward_path.as_str()).collect();
     let more = if recipients.len() > to.len() { format!(" and {} more", recipients.len() - to.len()) } else { String::new() };
-    let detail = format!("{} from <{}> to <{}>{more}, brought by {}", around.id, envelope.reverse_path, to.join(">, <"), around.peer);
+    let detail =
+        format!("{} from <{}> to <{}>{more}, brought by {}", around.id, envelope.reverse_path, to.join(">, <"), around.peer);
     TraceEvent { at_secs: around.now_secs, what: SmolStr::new_static("accepted"), keys, detail }
 }
 

@@ -135,7 +135,10 @@ fn words(report: &Report, about: &About<'_>) -> String {
         Action::Failed => out.push_str("It will not be tried again. If you still want to send it, send it anew.\r\n"),
         Action::Delayed => {
             let until = message::date::format_rfc_5322(about.expires_secs);
-            let _ = write!(out, "You need not do anything: it will be tried again until {until}.\r\nYou will be told if that fails.\r\n");
+            let _ = write!(
+                out,
+                "You need not do anything: it will be tried again until {until}.\r\nYou will be told if that fails.\r\n"
+            );
         }
         Action::Relayed | Action::Delivered => {}
     }
@@ -168,7 +171,12 @@ fn status_fields(report: &Report, about: &About<'_>) -> String {
     if let Some(id) = about.envelope_id {
         let _ = write!(out, "Original-Envelope-Id: {}\r\n", line(id));
     }
-    let _ = write!(out, "Reporting-MTA: dns; {}\r\nArrival-Date: {}\r\n", about.hostname, message::date::format_rfc_5322(about.arrived_secs));
+    let _ = write!(
+        out,
+        "Reporting-MTA: dns; {}\r\nArrival-Date: {}\r\n",
+        about.hostname,
+        message::date::format_rfc_5322(about.arrived_secs)
+    );
     for recipient in &report.recipients {
         out.push_str("\r\n");
         recipient_fields(&mut out, report.action, recipient, about);

@@ -293,7 +293,10 @@ mod tests {
 
     #[test]
     fn each_recipient_by_its_own_reply() {
-        let entry = entry("ann@here.test", vec![recipient("a@there.test", 0), recipient("b@there.test", 0), recipient("c@there.test", 0)]);
+        let entry = entry(
+            "ann@here.test",
+            vec![recipient("a@there.test", 0), recipient("b@there.test", 0), recipient("c@there.test", 0)],
+        );
         let outcomes = [
             Some(Outcome::of_reply("mx", 250, None, "250 ok", false)),
             Some(Outcome::of_reply("mx", 550, Some((5, 1, 1)), "550 5.1.1 no", false)),
@@ -330,7 +333,9 @@ mod tests {
         let failed = || Some(Outcome::failed((5, 4, 4), "no such domain"));
         let sent = |onward| Some(Outcome::of_reply("mx", 250, None, "250 ok", onward));
         let run = |reverse_path: &str, notify, outcome| {
-            settle(&entry(reverse_path, vec![recipient("a@there.test", notify)]), &[outcome], 20_000, &Schedule::default(), 0).reports.len()
+            settle(&entry(reverse_path, vec![recipient("a@there.test", notify)]), &[outcome], 20_000, &Schedule::default(), 0)
+                .reports
+                .len()
         };
         assert_eq!(run("", 0, failed()), 0, "never to the null reverse-path");
         assert_eq!(run("x@y", QueueRecipient::NOTIFY_NEVER, failed()), 0);

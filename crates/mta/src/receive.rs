@@ -39,7 +39,8 @@ impl Destinations {
 }
 
 /// Mailbox names of RFC 2142 §5 and §4 that fall to the postmaster when nobody has them.
-const ROLES: &[&str] = &["abuse", "noc", "security", "hostmaster", "webmaster", "www", "ftp", "usenet", "news", "uucp", "mailer-daemon"];
+const ROLES: &[&str] =
+    &["abuse", "noc", "security", "hostmaster", "webmaster", "www", "ftp", "usenet", "news", "uucp", "mailer-daemon"];
 
 /// The domain part as compared: lower-case, A-labels. `None` when there is no `@`.
 pub fn domain_of(address: &str) -> Option<String> {

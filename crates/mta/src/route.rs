@@ -38,9 +38,15 @@ pub fn read(destination: &str) -> Destination {
 /// The hosts to try, best first (RFC 5321 §5.1): ourselves and everything worse left out. `records` come sorted, equals in
 /// random order. `None`: the best host is ourselves although the domain is not served here, the mail would go in circles.
 pub fn hosts(records: &[(u16, String)], ourselves: &str) -> Option<Vec<String>> {
-    let own = records.iter().find(|(_, host)| host.eq_ignore_ascii_case(ourselves)).map_or(u32::MAX, |(preference, _)| u32::from(*preference));
-    let hosts: Vec<String> =
-        records.iter().filter(|(preference, _)| u32::from(*preference) < own).map(|(_, host)| host.to_ascii_lowercase()).collect();
+    let own = records
+        .iter()
+        .find(|(_, host)| host.eq_ignore_ascii_case(ourselves))
+        .map_or(u32::MAX, |(preference, _)| u32::from(*preference));
+    let hosts: Vec<String> = records
+        .iter()
+        .filter(|(preference, _)| u32::from(*preference) < own)
+        .map(|(_, host)| host.to_ascii_lowercase())
+        .collect();
     (!hosts.is_empty()).then_some(hosts)
 }
 

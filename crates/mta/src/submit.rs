@@ -175,7 +175,10 @@ mod tests {
 
     #[test]
     fn bare_text_becomes_a_body() {
-        assert!(mended("Hello there\r\nSubject: not one\r\n\r\nmore").ends_with("\r\n\r\nHello there\r\nSubject: not one\r\n\r\nmore"));
+        assert!(
+            mended("Hello there\r\nSubject: not one\r\n\r\nmore")
+                .ends_with("\r\n\r\nHello there\r\nSubject: not one\r\n\r\nmore")
+        );
         assert!(mended("\r\nbody only").ends_with("From: <ann@here.test>\r\n\r\nbody only"));
         assert!(mended("").ends_with("From: <ann@here.test>\r\n\r\n"));
     }
@@ -183,14 +186,20 @@ mod tests {
     #[test]
     fn all_from_addresses_are_looked_at() {
         assert_eq!(from_addresses(b"From: Ann <ann@here.test>\r\n\r\n").unwrap(), ["ann@here.test"]);
-        assert_eq!(from_addresses(b"From: a@b.test, \"x\" <c@d.test>\r\nFROM: e@f.test\r\n\r\n").unwrap(), ["a@b.test", "c@d.test", "e@f.test"]);
+        assert_eq!(
+            from_addresses(b"From: a@b.test, \"x\" <c@d.test>\r\nFROM: e@f.test\r\n\r\n").unwrap(),
+            ["a@b.test", "c@d.test", "e@f.test"]
+        );
         assert_eq!(from_addresses(b"Subject: x\r\n\r\nFrom: no@no.test").unwrap(), Vec::<String>::new());
         assert_eq!(from_addresses(b"From: nobody\r\n\r\n").unwrap_err().code, 550);
     }
 
     #[test]
     fn strip_takes_return_paths_and_counts_hops() {
-        assert_eq!(strip(b"Return-Path: <a@b>\r\nReceived: x\r\n\r\nReturn-Path: body").unwrap(), b"Received: x\r\n\r\nReturn-Path: body");
+        assert_eq!(
+            strip(b"Return-Path: <a@b>\r\nReceived: x\r\n\r\nReturn-Path: body").unwrap(),
+            b"Received: x\r\n\r\nReturn-Path: body"
+        );
         let mut head = b"Received: x\r\n".repeat(100);
         head.extend_from_slice(b"\r\nbody");
         assert_eq!(strip(&head).unwrap(), head);

@@ -103,7 +103,9 @@ mod tests {
         received.helo = "a)\r\nX: y";
         received.recipient = None;
         received.tls = None;
-        assert!(received.field().starts_with("Received: from a???X:?y ([192.0.2.1])\r\n\tby mx.here.test with ESMTPS id abc;\r\n"));
+        assert!(
+            received.field().starts_with("Received: from a???X:?y ([192.0.2.1])\r\n\tby mx.here.test with ESMTPS id abc;\r\n")
+        );
     }
 
     #[test]

@@ -26,7 +26,11 @@ impl Town {
             free_bytes_tight: 0,
             message_bytes_max: 1_000_000,
         };
-        let town = Town { store: Store::memory(config).await.unwrap(), domains: vec!["here.test".into(), "also.test".into()], _dir: dir };
+        let town = Town {
+            store: Store::memory(config).await.unwrap(),
+            domains: vec!["here.test".into(), "also.test".into()],
+            _dir: dir,
+        };
         for (address, quota_bytes) in [("ann@here.test", None), ("bob@here.test", Some(400)), ("ann@also.test", None)] {
             let secrets = Secrets { argon2: String::new(), scram: None };
             town.store.accounts_add(vec![NewAccount { address: address.into(), secrets, quota_bytes }], 1).await.unwrap();
@@ -132,7 +136,13 @@ async fn one_act_for_all_recipients() {
     let envelope = Envelope { reverse_path: "a@b.test".into(), ..Envelope::default() };
     let around = Circumstances { now_secs: 5, id: "t1", peer: "192.0.2.1", lifetime_secs: 100, full: &[bob] };
     let all: Vec<&Recipient> = recipients.iter().collect();
-    let act = acceptance(&envelope, &all, Spooled::from_bytes(octets.to_vec().into()), Arc::new(message::Facts::compute(octets)), around);
+    let act = acceptance(
+        &envelope,
+        &all,
+        Spooled::from_bytes(octets.to_vec().into()),
+        Arc::new(message::Facts::compute(octets)),
+        around,
+    );
     assert_eq!(act.deliveries.len(), 1, "ann, once");
     let rows: Vec<(&str, usize)> = act.queue.iter().map(|e| (e.destination.as_str(), e.recipients.len())).collect();
     assert_eq!(rows, [("there.test", 2), ("else.test", 1), ("here.test", 1)]);
@@ -146,7 +156,8 @@ async fn one_act_for_all_recipients() {
 #[tokio::test]
 async fn a_report_finds_its_reader() {
     let town = Town::new().await;
-    let recipient = Reported { address: "x@y.test".into(), original: None, status: (5, 1, 1), host: None, text: "unknown".into() };
+    let recipient =
+        Reported { address: "x@y.test".into(), original: None, status: (5, 1, 1), host: None, text: "unknown".into() };
     let report = Report { action: Action::Failed, recipients: vec![recipient] };
     let about = |reverse_path| About {
         reverse_path,

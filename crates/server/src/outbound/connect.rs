@@ -51,7 +51,9 @@ pub(super) async fn open(outbound: &Outbound, destination: &str) -> Result<Open,
     let hosts = match route::read(destination) {
         Destination::Domain(domain) => mx_hosts(outbound, &domain).await?,
         Destination::Literal(ip) => vec![ip.to_string()],
-        Destination::BadLiteral => return Err(Outcome::failed((5, 1, 2), format!("{destination} is no address anybody can reach"))),
+        Destination::BadLiteral => {
+            return Err(Outcome::failed((5, 1, 2), format!("{destination} is no address anybody can reach")));
+        }
     };
     let mut verdict: Option<Outcome> = None;
     for host in hosts.iter().take(HOSTS_MAX) {
@@ -79,7 +81,10 @@ async fn mx_hosts(outbound: &Outbound, domain: &str) -> Result<Vec<String>, Outc
         Err(error) => return Err(no_name(domain, &error)),
     };
     route::hosts(&records, &outbound.context.hostname).ok_or_else(|| {
-        let text = format!("Mail for {domain} is to go to {}, which is this server, and it does not serve that domain", outbound.context.hostname);
+        let text = format!(
+            "Mail for {domain} is to go to {}, which is this server, and it does not serve that domain",
+            outbound.context.hostname
+        );
         Outcome::failed((5, 4, 6), text)
     })
 }
@@ -215,7 +220,9 @@ async fn begin(
             Next::Event(Event::Ready) => {
                 return Ok(Open { connection, client, host: host.to_owned(), sent: 0, ready: true });
             }
-            Next::Event(Event::Failed(failure)) => return Err(Trouble { tls: is_tls(&failure), outcome: outcome(host, &failure) }),
+            Next::Event(Event::Failed(failure)) => {
+                return Err(Trouble { tls: is_tls(&failure), outcome: outcome(host, &failure) });
+            }
             Next::Event(_) => {}
             Next::Closed => {
                 // The handshake is the connection's affair: the session never hears how it failed.
@@ -242,9 +249,10 @@ fn outcome(host: &str, failure: &Failure) -> Outcome {
     let deferred = |status, text: &str| Outcome::deferred(status, format!("{host}: {text}"));
     match failure {
         // Our sign-in and our wish for TLS are ours to mend; the message waits.
-        Failure::Refused(stage @ (Stage::Auth | Stage::StartTls), reply) => {
-            deferred((4, 7, 0), &format!("refused {} with {reply}", if *stage == Stage::Auth { "our sign-in" } else { "STARTTLS" }))
-        }
+        Failure::Refused(stage @ (Stage::Auth | Stage::StartTls), reply) => deferred(
+            (4, 7, 0),
+            &format!("refused {} with {reply}", if *stage == Stage::Auth { "our sign-in" } else { "STARTTLS" }),
+        ),
         Failure::Refused(_, reply) => {
             let enhanced = reply.enhanced.map(|code| (code.0, code.1, code.2));
             Outcome::of_reply(host, reply.code, enhanced, &reply.to_string(), false)

@@ -60,19 +60,31 @@ async fn prepare(outbound: &Outbound, claim: &Claim) -> Result<(Vec<Option<Outco
     Ok((outcomes, vec![act]))
 }
 
-async fn decide(outbound: &Outbound, claim: &Claim, recipient: &QueueRecipient, found: &Destinations) -> Result<Outcome, StoreError> {
+async fn decide(
+    outbound: &Outbound,
+    claim: &Claim,
+    recipient: &QueueRecipient,
+    found: &Destinations,
+) -> Result<Outcome, StoreError> {
     if found.is_empty() {
         return Ok(Outcome::failed((5, 1, 1), format!("<{}> is not known here", recipient.address)));
     }
     for account in &found.accounts {
         match outbound.context.store.room(account.id, u64::from(claim.entry.size_bytes)).await {
             Ok(()) => {}
-            Err(StoreError::OverQuota) => return Ok(Outcome::deferred((4, 2, 2), format!("The mailbox of <{}> is full", recipient.address))),
+            Err(StoreError::OverQuota) => {
+                return Ok(Outcome::deferred((4, 2, 2), format!("The mailbox of <{}> is full", recipient.address)));
+            }
             Err(StoreError::NoSpace) => return Ok(Outcome::deferred((4, 3, 1), "Not enough storage for new mail")),
             Err(error) => return Err(error),
         }
     }
-    Ok(Outcome { verdict: Verdict::Delivered { onward: false }, status: (2, 0, 0), host: None, text: "Delivered here".to_owned() })
+    Ok(Outcome {
+        verdict: Verdict::Delivered { onward: false },
+        status: (2, 0, 0),
+        host: None,
+        text: "Delivered here".to_owned(),
+    })
 }
 
 async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Result<Acceptance, StoreError> {

@@ -39,7 +39,13 @@ pub(super) async fn settle(outbound: &Outbound, claim: &Claim, outcomes: &[Optio
             }
             // What was taken must not be sent again because the reports about the rest have no room.
             Err(StoreError::NoSpace) if attempt == 1 => {
-                if outbound.context.store.queue_settle(claim, without_reports(claim, &settled, !deliveries.is_empty(), now_secs)).await.is_ok() {
+                if outbound
+                    .context
+                    .store
+                    .queue_settle(claim, without_reports(claim, &settled, !deliveries.is_empty(), now_secs))
+                    .await
+                    .is_ok()
+                {
                     return;
                 }
             }
@@ -54,9 +60,11 @@ pub(super) async fn settle(outbound: &Outbound, claim: &Claim, outcomes: &[Optio
 /// Only what the next hop took is final; the others keep their state and are looked at again when there may be room.
 fn without_reports(claim: &Claim, settled: &Settled, local: bool, now_secs: i64) -> Settlement {
     let pairs = claim.entry.message.recipients.iter().zip(&settled.recipients);
-    let recipients = pairs.map(|(before, after)| {
-        if after.state == RecipientState::Delivered && !local { after.clone() } else { before.clone() }
-    });
+    let recipients = pairs.map(
+        |(before, after)| {
+            if after.state == RecipientState::Delivered && !local { after.clone() } else { before.clone() }
+        },
+    );
     Settlement {
         recipients: recipients.collect(),
         next_secs: now_secs + NO_SPACE_SECS,
@@ -66,7 +74,13 @@ fn without_reports(claim: &Claim, settled: &Settled, local: bool, now_secs: i64)
     }
 }
 
-async fn write(outbound: &Outbound, claim: &Claim, settled: &Settled, deliveries: &[Acceptance], now_secs: i64) -> Result<(), StoreError> {
+async fn write(
+    outbound: &Outbound,
+    claim: &Claim,
+    settled: &Settled,
+    deliveries: &[Acceptance],
+    now_secs: i64,
+) -> Result<(), StoreError> {
     let mut notices = deliveries.to_vec();
     for report in &settled.reports {
         notices.extend(one_notice(outbound, claim, report, now_secs).await?);
@@ -81,7 +95,12 @@ async fn write(outbound: &Outbound, claim: &Claim, settled: &Settled, deliveries
     outbound.context.store.queue_settle(claim, settlement).await
 }
 
-async fn one_notice(outbound: &Outbound, claim: &Claim, report: &Report, now_secs: i64) -> Result<Option<Acceptance>, StoreError> {
+async fn one_notice(
+    outbound: &Outbound,
+    claim: &Claim,
+    report: &Report,
+    now_secs: i64,
+) -> Result<Option<Acceptance>, StoreError> {
     let (entry, message) = (&claim.entry, &claim.entry.message);
     let (wanted, whole) = original_bytes_wanted(report.action, u64::from(entry.size_bytes), message.ret_headers);
     // A damaged original must not keep the sender from hearing of it.

@@ -209,7 +209,8 @@ async fn scripted(script: Vec<(&'static str, &'static str)>) -> (SocketAddr, tok
 async fn a_temporary_refusal_is_tried_again() {
     let (_dns, resolver) = dns().await;
     let mut here = here().await;
-    let (address, mut heard) = scripted(vec![("450 4.2.0 greylisted", "250 ok"), ("250 ok", "451 4.3.0 later"), ("250 ok", "250 ok")]).await;
+    let (address, mut heard) =
+        scripted(vec![("450 4.2.0 greylisted", "250 ok"), ("250 ok", "451 4.3.0 later"), ("250 ok", "250 ok")]).await;
     here.send(settings(&resolver, &[("mx.there.test", address)]));
     ann_sends(&here, &["carol@there.test"]).await;
     queue_is_empty(&here).await;
@@ -297,7 +298,8 @@ async fn a_smarthost_that_refuses_us_makes_mail_wait() {
     let (_dns, resolver) = dns().await;
     let dir = tempfile::tempdir().unwrap();
     let provider =
-        Office::open(Options { tls: Some(tls(dir.path())), ..Options::new("smtp.there.test", &["there.test"], &["carol"]) }).await;
+        Office::open(Options { tls: Some(tls(dir.path())), ..Options::new("smtp.there.test", &["there.test"], &["carol"]) })
+            .await;
     let mut here = here().await;
     let mut settings = settings(&resolver, &[("localhost", provider.submission)]);
     settings.relay = Some(Relay {
@@ -365,7 +367,8 @@ async fn room_made_later_lets_the_waiting_in() {
 async fn a_kill_in_the_middle_loses_nothing() {
     let (_dns, resolver) = dns().await;
     let dir = tempfile::tempdir().unwrap();
-    let options = || Options { data_dir: Some(dir.path().join("here")), ..Options::new("mx.here.test", &["here.test"], &["ann", "bob"]) };
+    let options =
+        || Options { data_dir: Some(dir.path().join("here")), ..Options::new("mx.here.test", &["here.test"], &["ann", "bob"]) };
     let there = there().await;
     let mut here = Office::open(options()).await;
     let (hangs, mut heard) = scripted(vec![("250 ok", "hang")]).await;

@@ -111,12 +111,13 @@ async fn converse(open: &mut Open, envelope: Envelope, body: &mut Body<'_>) -> R
 /// The connection was lost before the server heard of this message.
 fn is_stale(outcome: &client::Outcome) -> bool {
     outcome.recipients.iter().all(|r| {
-        matches!(r, RecipientOutcome::Lost(Stage::Idle | Stage::Mail)) || matches!(r, RecipientOutcome::Refused(Stage::Mail, reply) if reply.code == 421)
+        matches!(r, RecipientOutcome::Lost(Stage::Idle | Stage::Mail))
+            || matches!(r, RecipientOutcome::Refused(Stage::Mail, reply) if reply.code == 421)
     })
 }
 
 fn lacks_eight_bit(outcome: &client::Outcome) -> bool {
-    outcome.recipients.iter().any(|r| *r == RecipientOutcome::NotOffered(Needed::EightBitMime))
+    outcome.recipients.contains(&RecipientOutcome::NotOffered(Needed::EightBitMime))
 }
 
 fn positions(recipients: &[QueueRecipient]) -> Vec<usize> {
@@ -185,7 +186,9 @@ fn one(result: &RecipientOutcome, dsn_offered: bool, host: &str, recipients: usi
         RecipientOutcome::NotOffered(Needed::SmtpUtf8) => {
             Outcome::failed((5, 6, 7), format!("{host} cannot take addresses or headers beyond ASCII (SMTPUTF8)"))
         }
-        RecipientOutcome::NotOffered(Needed::EightBitMime) => Outcome::failed((5, 6, 3), format!("{host} cannot take 8-bit text")),
+        RecipientOutcome::NotOffered(Needed::EightBitMime) => {
+            Outcome::failed((5, 6, 3), format!("{host} cannot take 8-bit text"))
+        }
         RecipientOutcome::NotOffered(Needed::Size(limit)) => {
             Outcome::failed((5, 3, 4), format!("The message is larger than the {limit} octets {host} takes"))
         }

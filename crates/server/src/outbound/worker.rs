@@ -124,7 +124,9 @@ async fn send(
         let reused = open.sent > 0;
         match transaction::send(outbound, claim, &mut open).await {
             Sent::Stale if reused => {}
-            Sent::Stale => return settle::same(claim, &Outcome::deferred((4, 4, 2), format!("{}: the connection was lost", open.host))),
+            Sent::Stale => {
+                return settle::same(claim, &Outcome::deferred((4, 4, 2), format!("{}: the connection was lost", open.host)));
+            }
             Sent::Done { outcomes, usable } => {
                 open.sent += 1;
                 if usable && open.sent < REUSE_MAX {

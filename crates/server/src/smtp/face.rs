@@ -60,7 +60,16 @@ impl Face {
     pub(super) fn new(context: Shared, connection: &Connection, mode: Mode) -> Face {
         let peer = connection.peer().clone();
         let peer_text = peer.ip().map_or_else(|| "socket".to_owned(), |ip| ip.to_string());
-        Face { context, mode, peer, peer_text, account: None, sign_in: SignIn::default(), transaction: None, refused_recipients: 0 }
+        Face {
+            context,
+            mode,
+            peer,
+            peer_text,
+            account: None,
+            sign_in: SignIn::default(),
+            transaction: None,
+            refused_recipients: 0,
+        }
     }
 
     pub(super) fn is_signed_in(&self) -> bool {
@@ -196,7 +205,8 @@ impl Face {
             tls: connection.tls_info().map(|tls| format!("{} {}", tls.version, tls.cipher)),
             now_secs,
         };
-        transaction.intake = Some(Intake::begin(&self.context, arrival, transaction.envelope.clone(), &transaction.recipients).await?);
+        transaction.intake =
+            Some(Intake::begin(&self.context, arrival, transaction.envelope.clone(), &transaction.recipients).await?);
         Ok(())
     }
 

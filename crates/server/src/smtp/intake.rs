@@ -69,7 +69,14 @@ impl Intake {
         head.push_str(&received.field());
         let mut spool = context.store.spool();
         spool.write(head.as_bytes()).await.map_err(|error| failure(&error))?;
-        Ok(Intake { id, now_secs: arrival.now_secs, envelope, gate: Some(HeaderGate::default()), spool: Some(spool), refusal: None })
+        Ok(Intake {
+            id,
+            now_secs: arrival.now_secs,
+            envelope,
+            gate: Some(HeaderGate::default()),
+            spool: Some(spool),
+            refusal: None,
+        })
     }
 
     pub(super) fn id(&self) -> &str {
@@ -266,7 +273,13 @@ fn reported(recipient: &Recipient) -> Reported {
     }
 }
 
-async fn send_report(context: &Shared, envelope: &Envelope, report: &Report, now_secs: i64, body: Spooled) -> Result<(), StoreError> {
+async fn send_report(
+    context: &Shared,
+    envelope: &Envelope,
+    report: &Report,
+    now_secs: i64,
+    body: Spooled,
+) -> Result<(), StoreError> {
     let octets = body.bytes().await?;
     let (wanted, whole) = original_bytes_wanted(report.action, body.len(), true);
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);

@@ -64,7 +64,10 @@ async fn a_message_that_went_in_circles_is_refused() {
     let mut talk = Talk::to(office.mx, "EHLO mail.there.test").await;
     let message = format!("{}Subject: round\r\n\r\nbody\r\n", "Received: from a by b; now\r\n".repeat(101));
     assert!(talk.send("a@b.test", &["ann@here.test"], &message).await.starts_with("554 5.4.6"));
-    assert!(talk.send("a@b.test", &["ann@here.test"], "Subject: next\r\n\r\nbody\r\n").await.starts_with("250"), "the session goes on");
+    assert!(
+        talk.send("a@b.test", &["ann@here.test"], "Subject: next\r\n\r\nbody\r\n").await.starts_with("250"),
+        "the session goes on"
+    );
     assert_eq!(read_inbox(&office.context.store, "ann@here.test").await.len(), 1);
     office.close().await;
 }
@@ -90,7 +93,10 @@ async fn a_full_mailbox_is_said_at_rcpt_and_after_data() {
     assert!(talk.say("RSET").await.starts_with("250"));
     let big = format!("Subject: big\r\n\r\n{}\r\n", "x".repeat(900));
     assert!(talk.send("a@b.test", &["full@here.test"], &big).await.starts_with("452 4.2.2"));
-    assert!(talk.send("a@b.test", &["full@here.test", "ann@here.test"], &big).await.starts_with("250"), "the others are not held up");
+    assert!(
+        talk.send("a@b.test", &["full@here.test", "ann@here.test"], &big).await.starts_with("250"),
+        "the others are not held up"
+    );
     assert_eq!(read_inbox(&office.context.store, "ann@here.test").await.len(), 1);
     assert_eq!(read_inbox(&office.context.store, "full@here.test").await.len(), 0);
     let queue = office.context.store.queue_list(None, 10).await.unwrap();
@@ -105,7 +111,9 @@ async fn lmtp_answers_for_each_recipient() {
     office.account("full@here.test", Some(600)).await;
     let mut talk = Talk::to(office.lmtp, "LHLO neighbour.test").await;
     assert!(talk.say("MAIL FROM:<a@b.test>").await.starts_with("250"));
-    for (address, code) in [("ann@here.test", "250"), ("full@here.test", "250"), ("nobody@here.test", "550 5.1.1"), ("bob@here.test", "250")] {
+    for (address, code) in
+        [("ann@here.test", "250"), ("full@here.test", "250"), ("nobody@here.test", "550 5.1.1"), ("bob@here.test", "250")]
+    {
         assert!(talk.say(&format!("RCPT TO:<{address}>")).await.starts_with(code), "{address}");
     }
     let message = format!("Subject: big\r\n\r\n{}\r\n", "x".repeat(900));

@@ -19,7 +19,8 @@ async fn nothing_without_signing_in() {
 
 #[tokio::test]
 async fn no_password_in_the_clear_where_that_is_forbidden() {
-    let office = Office::open(Options { plaintext: Plaintext::Never, ..Options::new("mx.here.test", &["here.test"], &["ann"]) }).await;
+    let office =
+        Office::open(Options { plaintext: Plaintext::Never, ..Options::new("mx.here.test", &["here.test"], &["ann"]) }).await;
     let mut talk = Talk::to(office.submission, "EHLO laptop.test").await;
     assert!(!talk.say("EHLO laptop.test").await.contains("AUTH"));
     assert!(talk.say("AUTH PLAIN AGFubgBwdw==").await.starts_with('5'));
@@ -35,7 +36,14 @@ async fn a_message_is_completed_and_the_blind_stay_blind() {
     assert!(reply.starts_with("250 2.0.0"), "{reply}");
     let inbox = read_inbox(&office.context.store, "bob@here.test").await;
     let got = &inbox[0];
-    for part in ["Return-Path: <ann@here.test>\r\n", "with ESMTPA id", "\r\nDate: ", "\r\nMessage-ID: <", "@mx.here.test>\r\n", "Subject: hi"] {
+    for part in [
+        "Return-Path: <ann@here.test>\r\n",
+        "with ESMTPA id",
+        "\r\nDate: ",
+        "\r\nMessage-ID: <",
+        "@mx.here.test>\r\n",
+        "Subject: hi",
+    ] {
         assert!(got.contains(part), "{part} in {got}");
     }
     assert!(!got.contains("carol") && !got.contains("Bcc"), "{got}");
@@ -65,7 +73,10 @@ async fn nobody_writes_as_somebody_else() {
         let reply = talk.send(address, &["bob@here.test"], &format!("From: {address}\r\n\r\nbody\r\n")).await;
         assert!(reply.starts_with("250"), "{address}: {reply}");
     }
-    assert!(talk.send("", &["bob@here.test"], "From: ann@here.test\r\n\r\nread\r\n").await.starts_with("250"), "notifications have <>");
+    assert!(
+        talk.send("", &["bob@here.test"], "From: ann@here.test\r\n\r\nread\r\n").await.starts_with("250"),
+        "notifications have <>"
+    );
     assert_eq!(read_inbox(&office.context.store, "bob@here.test").await.len(), 4);
     office.close().await;
 }
