@@ -171,6 +171,32 @@ pub(crate) trait Engine: Send + Sync {
     fn close(&self) -> Later<'_, ()>;
 }
 
+/// So that a test keeps a hold on the engine its store runs on.
+#[cfg(test)]
+impl<T: Engine> Engine for std::sync::Arc<T> {
+    fn read(&self, queries: Vec<Query>) -> Later<'_, Vec<Found>> {
+        (**self).read(queries)
+    }
+    fn submit(&self, batch: Batch, on_commit: OnCommit) {
+        (**self).submit(batch, on_commit);
+    }
+    fn body(&self, id: BodyId, offset: u64, len: u64) -> Later<'_, Bytes> {
+        (**self).body(id, offset, len)
+    }
+    fn check(&self) -> Later<'_, Vec<Defect>> {
+        (**self).check()
+    }
+    fn maintain(&self) -> Later<'_, ()> {
+        (**self).maintain()
+    }
+    fn counts(&self) -> (u64, u64, u64) {
+        (**self).counts()
+    }
+    fn close(&self) -> Later<'_, ()> {
+        (**self).close()
+    }
+}
+
 /// Submits and waits.
 pub(crate) async fn commit(engine: &dyn Engine, batch: Batch) -> Outcome {
     let (sender, receiver) = tokio::sync::oneshot::channel();

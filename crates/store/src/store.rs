@@ -5,7 +5,7 @@
 
 use crate::account::Directory;
 use crate::care::FreeSpace;
-use crate::engine::embedded::{Embedded, Faults};
+use crate::engine::embedded::{Embedded, Tuning};
 use crate::engine::memory::Memory;
 use crate::engine::{Batch, Engine, Found, Outcome, Query, commit, get};
 use crate::key;
@@ -187,12 +187,12 @@ impl Store {
         Ok(Store { inner: Arc::new(inner) })
     }
 
-    pub(crate) async fn open_with(config: StoreConfig, faults: Arc<Faults>) -> Result<Store> {
+    pub(crate) async fn open_with(config: StoreConfig, tuning: Tuning) -> Result<Store> {
         let lock = lock::take(&config.data_dir)?;
         let spool = config.data_dir.join("spool");
         lock::empty_folder(&spool)?;
         let folder = config.data_dir.clone();
-        let (engine, defects) = crate::engine::embedded::blocking(move || Embedded::open(&folder, faults)).await?;
+        let (engine, defects) = crate::engine::embedded::blocking(move || Embedded::open(&folder, tuning)).await?;
         let store = Store::on_engine(config, Box::new(engine), Some(spool), Some(lock)).await?;
         if !defects.is_empty() {
             for defect in &defects {
@@ -205,7 +205,7 @@ impl Store {
 
     /// Opens (or makes) the store in `config.data_dir`, with the embedded engine; takes the exclusive lock.
     pub async fn open(config: StoreConfig) -> Result<Store> {
-        Store::open_with(config, Arc::default()).await
+        Store::open_with(config, Tuning::default()).await
     }
 
     /// The same on the memory engine, for tests.

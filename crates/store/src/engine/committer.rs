@@ -10,7 +10,7 @@ use super::index::{self, Position};
 use super::segment::{self, BodyEntry, FILE_HEAD, FileHead, Manifest, record_front};
 use super::stage::{BodyActs, Stage};
 use super::{Batch, OnCommit, Outcome, io_error};
-use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, SEGMENT_BYTES_MAX, WAL_BYTES_FOLD};
+use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, WAL_BYTES_FOLD};
 use crate::spool::Content;
 use crate::types::{Spooled, StoreError};
 use rusqlite::Connection;
@@ -239,7 +239,7 @@ impl Committer {
             }
             _ => self.position,
         };
-        let committed = self.shared.faults.tick().and_then(|()| layout.stage.apply(&self.connection, layout.durable.then_some(position)));
+        let committed = self.shared.tuning.faults.tick().and_then(|()| layout.stage.apply(&self.connection, layout.durable.then_some(position)));
         if let Err(error) = committed {
             if layout.durable {
                 self.cut_tail();
@@ -258,7 +258,7 @@ impl Committer {
         let Some(tail) = &self.tail else {
             return Err(StoreError::Io("no segment".into()));
         };
-        self.shared.faults.tick()?;
+        self.shared.tuning.faults.tick()?;
         for chunk in &layout.chunks {
             match chunk {
                 Chunk::Bytes(at, bytes) => tail.file.write_all_at(bytes, *at),
@@ -266,7 +266,7 @@ impl Committer {
             }
             .map_err(|error| io_error(&error))?;
         }
-        self.shared.faults.tick()?;
+        self.shared.tuning.faults.tick()?;
         tail.file.sync_data().map_err(|error| io_error(&error))?;
         self.shared.counts.syncs.fetch_add(1, Ordering::Relaxed);
         self.shared.counts.groups.fetch_add(1, Ordering::Relaxed);
@@ -276,7 +276,7 @@ impl Committer {
     /// The index refused a synced group: the segment forgets it too, or is given up.
     fn cut_tail(&mut self) {
         let cut = self.tail.as_ref().map(|tail| {
-            self.shared.faults.tick()?;
+            self.shared.tuning.faults.tick()?;
             tail.file.set_len(tail.end).and_then(|()| tail.file.sync_data()).map_err(|error| io_error(&error))
         });
         if !matches!(cut, Some(Ok(()))) {
@@ -295,14 +295,14 @@ impl Committer {
 
     /// A segment with room for `more` octets.
     fn tail_for(&mut self, more: u64) -> Result<()> {
-        if self.tail.as_ref().is_some_and(|tail| tail.end <= FILE_HEAD || tail.end + more <= SEGMENT_BYTES_MAX) {
+        if self.tail.as_ref().is_some_and(|tail| tail.end <= FILE_HEAD || tail.end + more <= self.shared.tuning.segment_bytes) {
             return Ok(());
         }
         let previous = self.tail.as_ref().map(|tail| (tail.head.order, tail.end)).or(self.given_up);
         let number = self.shared.next_file.fetch_add(1, Ordering::Relaxed);
         let order = previous.map_or(1, |(order, _)| order + 1);
         let head = FileHead::fresh(number, order, previous);
-        self.shared.faults.tick()?;
+        self.shared.tuning.faults.tick()?;
         let path = self.shared.segment_path(number);
         let make = || {
             let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;

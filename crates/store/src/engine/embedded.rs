@@ -7,7 +7,7 @@ use super::committer::{Committer, Job, Message};
 use super::index::{self, BodyRow, Position};
 use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
 use crate::hash::xxh64;
-use crate::limits::{BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READERS, SEGMENT_FILES_OPEN_MAX};
+use crate::limits::{BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX};
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
@@ -62,6 +62,19 @@ impl Faults {
     }
 }
 
+/// What tests turn.
+#[derive(Debug, Clone)]
+pub(crate) struct Tuning {
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) segment_bytes: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning { faults: Arc::default(), segment_bytes: SEGMENT_BYTES_MAX }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) syncs: AtomicU64,
@@ -75,7 +88,7 @@ pub(crate) struct Shared {
     pub(crate) wal: PathBuf,
     pub(crate) next_file: AtomicU32,
     pub(crate) counts: Counts,
-    pub(crate) faults: Arc<Faults>,
+    pub(crate) tuning: Tuning,
     readers: Vec<Mutex<Connection>>,
     next_reader: AtomicUsize,
     places: Cache<u64, Arc<BodyRow>>,
@@ -185,21 +198,21 @@ impl Drop for Embedded {
 
 impl Embedded {
     /// Opens or makes `folder`; also tells what was found damaged in the part of the segments that had to be replayed.
-    pub(crate) fn open(folder: &Path, faults: Arc<Faults>) -> Result<(Embedded, Vec<Defect>)> {
+    pub(crate) fn open(folder: &Path, tuning: Tuning) -> Result<(Embedded, Vec<Defect>)> {
         let segments = folder.join("segments");
         let has_segments = segments.exists() && !segment::list(&segments)?.0.is_empty();
         if has_segments && !folder.join("index.sqlite").exists() {
             return Err(StoreError::Damaged("the index is missing; `packetboat rebuild` makes it anew from the segments".into()));
         }
-        Embedded::start(folder, faults)
+        Embedded::start(folder, tuning)
     }
 
     /// The same with an index made from the segments when there is none.
     pub(crate) fn open_anew(folder: &Path) -> Result<(Embedded, Vec<Defect>)> {
-        Embedded::start(folder, Arc::default())
+        Embedded::start(folder, Tuning::default())
     }
 
-    fn start(folder: &Path, faults: Arc<Faults>) -> Result<(Embedded, Vec<Defect>)> {
+    fn start(folder: &Path, tuning: Tuning) -> Result<(Embedded, Vec<Defect>)> {
         let (segments, index) = (folder.join("segments"), folder.join("index.sqlite"));
         std::fs::create_dir_all(&segments).map_err(|error| io_error(&error))?;
         let is_new = !index.exists();
@@ -217,7 +230,7 @@ impl Embedded {
             segments,
             wal,
             counts: Counts::default(),
-            faults,
+            tuning,
             readers,
             next_reader: AtomicUsize::new(0),
             places: Cache::new(BODY_LOCATIONS_CACHED),

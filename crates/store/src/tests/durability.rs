@@ -1,1 +1,423 @@
-//! Pending.
+//! Kills, power cuts, failing calls, flipped bits, rebuilding: what was acknowledged is there, and the store is sound.
+use super::*;
+use crate::engine::embedded::{Faults, Tuning};
+use crate::engine::memory::Memory;
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Everything that can be seen through the door.
+pub(super) async fn seen(store: &Store) -> String {
+    let mut out = String::new();
+    for account in store.account_list(None, 1000).await.unwrap() {
+        out += &format!("{account:?} {:?}\n", store.account_usage(account.id).await.unwrap());
+        out += &format!("{:?}\n", store.subscriptions_elsewhere(account.id).await.unwrap());
+        for mailbox in store.mailboxes(account.id).await.unwrap().iter() {
+            out += &format!("{mailbox:?} {:?}\n", store.status(account.id, mailbox.id).await.unwrap());
+            for row in store.snapshot(account.id, mailbox.id).await.unwrap().rows.iter() {
+                let facts = store.facts(account.id, &[row.email]).await.unwrap();
+                let body = store.body(account.id, row.email, 0, u64::MAX).await.unwrap();
+                out += &format!("{row:?} {:?} {:?}\n", facts[0].as_ref().map(|facts| &facts.subject), crate::hash::xxh64(&body, 0));
+            }
+        }
+        out += &format!("{:?}\n", store.undo_list(account.id, 1000).await.unwrap());
+    }
+    out += &format!("{:?}\n{:?}\n", store.alias_list().await.unwrap(), store.queue_list(None, 1000).await.unwrap());
+    out
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The disk as a kill leaves it: copied from under the running store.
+pub(super) fn killed(place: &Place) -> Place {
+    let copy = Place::new();
+    copy_folder(&place.config().data_dir, &copy.config().data_dir);
+    copy
+}
+
+pub(super) fn lose_index_log(place: &Place) {
+    let folder = place.config().data_dir;
+    for name in ["index.sqlite-wal", "index.sqlite-shm"] {
+        let _ = std::fs::remove_file(folder.join(name));
+    }
+}
+
+fn segments(place: &Place) -> Vec<PathBuf> {
+    let folder = place.config().data_dir.join("segments");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+pub(super) fn queue_entry(to: &str) -> NewQueueEntry {
+    let recipient = QueueRecipient {
+        address: to.into(),
+        original: None,
+        notify: 0,
+        state: RecipientState::Waiting,
+        last_reply: String::new(),
+        delay_told: false,
+    };
+    NewQueueEntry {
+        destination: "there.test".into(),
+        reverse_path: "ann@here.test".into(),
+        recipients: vec![recipient],
+        account: Some(AccountId(1)),
+        due_secs: NOW,
+        expires_secs: NOW + 86_400,
+        eight_bit: false,
+        smtputf8: true,
+        ret_headers: false,
+        envelope_id: Some("x".into()),
+    }
+}
+
+/// A bit of everything.
+async fn busy_life(store: &Store) -> AccountId {
+    let ann = ann(store).await;
+    store.accounts_add(vec![new_account("bob@here.test")], NOW).await.unwrap();
+    store.alias_add(Alias { address: "all@here.test".into(), targets: vec!["ann@here.test".into()] }).await.unwrap();
+    let inbox = inbox(store, ann).await;
+    for number in 0..20 {
+        let mut one = acceptance(text(number), &[ann, AccountId(2)]);
+        if number % 5 == 0 {
+            one.queue.push(queue_entry("carol@there.test"));
+        }
+        store.accept(one).await.unwrap();
+    }
+    let archive = store.mailbox(ann, "Archive").await.unwrap().unwrap().id;
+    store.flags(ann, inbox, &[Uid(2), Uid(3)], FlagOp::Add, &Flags { system: Flags::SEEN, keywords: None }, None).await.unwrap();
+    store.copy(ann, inbox, &[Uid(4), Uid(5)], archive).await.unwrap();
+    store.move_(ann, inbox, &[Uid(6)], archive, NOW).await.unwrap();
+    store.expunge(ann, inbox, &[Uid(1), Uid(7), Uid(8)], NOW).await.unwrap();
+    store.mailbox_create(ann, "deep/er", None, NOW).await.unwrap();
+    store.mailbox_rename(ann, "deep", "sea", NOW).await.unwrap();
+    let (due, _) = store.queue_due(NOW, 10).await.unwrap();
+    let claim = store.queue_claim(due[0].id, NOW, 60).await.unwrap().unwrap();
+    let mut recipients = claim.entry.message.recipients.clone();
+    recipients[0].state = RecipientState::Delivered;
+    let settlement = Settlement { recipients, next_secs: NOW, attempted: true, notices: Vec::new(), trace: Vec::new() };
+    store.queue_settle(&claim, settlement).await.unwrap();
+    ann
+}
+
+#[tokio::test]
+async fn killed_with_and_without_the_index_log() {
+    let place = Place::new();
+    let store = place.open().await;
+    busy_life(&store).await;
+    let before = seen(&store).await;
+    for lost in [false, true] {
+        let copy = killed(&place);
+        if lost {
+            lose_index_log(&copy);
+        }
+        let again = copy.open().await;
+        assert_eq!(seen(&again).await, before, "index log lost: {lost}");
+        sound(&again).await;
+        again.accept(acceptance(text(50), &[AccountId(1)])).await.unwrap();
+        sound(&again).await;
+    }
+    drop(store);
+    let again = place.open().await;
+    assert_eq!(seen(&again).await, before, "dropped, not closed");
+    let next = again.accept(acceptance(text(51), &[AccountId(1)])).await.unwrap();
+    assert_eq!(next.delivered[0].2, Uid(21));
+    again.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_torn_end_costs_nothing_acknowledged() {
+    let place = Place::new();
+    let store = place.open().await;
+    let ann = ann(&store).await;
+    let inbox = inbox(&store, ann).await;
+    let segment = segments(&place).pop().unwrap();
+    let mut ends = vec![std::fs::metadata(&segment).unwrap().len()];
+    for number in 0..6 {
+        store.append(ann, inbox, vec![email(text(number))]).await.unwrap();
+        ends.push(std::fs::metadata(&segment).unwrap().len());
+    }
+    for cut in (ends[0]..ends[6]).step_by(37) {
+        let copy = killed(&place);
+        lose_index_log(&copy);
+        let target = segments(&copy).pop().unwrap();
+        std::fs::File::options().write(true).open(&target).unwrap().set_len(cut).unwrap();
+        let again = copy.open().await;
+        let whole = ends.iter().skip(1).filter(|end| **end <= cut).count() as u32;
+        assert_eq!(uids(&again, ann, inbox).await, (1..=whole).collect::<Vec<_>>(), "cut at {cut} of {ends:?}");
+        sound(&again).await;
+        again.append(ann, inbox, vec![email(text(9))]).await.unwrap();
+        sound(&again).await;
+    }
+}
+
+#[tokio::test]
+async fn unsynced_octets_in_any_order_are_cut_off() {
+    let place = Place::new();
+    let store = place.open().await;
+    let ann = ann(&store).await;
+    let inbox = inbox(&store, ann).await;
+    store.append(ann, inbox, vec![email(text(1))]).await.unwrap();
+    let segment = segments(&place).pop().unwrap();
+    let start = std::fs::metadata(&segment).unwrap().len();
+    store.append(ann, inbox, vec![email(text(2))]).await.unwrap();
+    let end = std::fs::metadata(&segment).unwrap().len();
+    for hole in (start..end).step_by(29) {
+        let copy = killed(&place);
+        lose_index_log(&copy);
+        let file = std::fs::File::options().read(true).write(true).open(segments(&copy).pop().unwrap()).unwrap();
+        let length = (end - hole).min(16) as usize;
+        file.write_all_at(&vec![0x5a; length], hole).unwrap();
+        let again = copy.open().await;
+        assert_eq!(uids(&again, ann, inbox).await, [1]);
+        sound(&again).await;
+    }
+}
+
+#[tokio::test]
+async fn rebuilt_from_the_segments_alone() {
+    let place = Place::new();
+    let tuning = Tuning { segment_bytes: 6000, ..Tuning::default() };
+    let store = Store::open_with(place.config(), tuning).await.unwrap();
+    busy_life(&store).await;
+    let before = seen(&store).await;
+    store.close().await.unwrap();
+    assert!(segments(&place).len() > 2);
+    for name in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        let _ = std::fs::remove_file(place.config().data_dir.join(name));
+    }
+    assert!(matches!(Store::open(place.config()).await.err(), Some(StoreError::Damaged(_))));
+    let rebuilt = Store::rebuild(place.config()).await.unwrap();
+    assert_eq!((rebuilt.accounts, rebuilt.skipped), (2, Vec::new()));
+    let again = place.open().await;
+    assert_eq!(seen(&again).await, before);
+    sound(&again).await;
+    let next = again.accept(acceptance(text(51), &[AccountId(1)])).await.unwrap();
+    assert_eq!(next.delivered[0].2, Uid(21), "no UID is given again");
+}
+
+#[tokio::test]
+async fn dead_segments_give_their_room_back() {
+    let place = Place::new();
+    let tuning = Tuning { segment_bytes: 20_000, ..Tuning::default() };
+    let store = Store::open_with(place.config(), tuning).await.unwrap();
+    let ann = ann(&store).await;
+    let inbox = inbox(&store, ann).await;
+    for number in 0..60 {
+        let octets = Bytes::from(vec![number as u8; 2000]);
+        store.append(ann, inbox, vec![NewEmail { facts: Arc::default(), ..email(octets) }]).await.unwrap();
+    }
+    let some: Vec<Uid> = (1..=50).filter(|uid| uid % 7 != 0).map(Uid).collect();
+    store.expunge(ann, inbox, &some, NOW).await.unwrap();
+    let size = |place: &Place| segments(place).iter().map(|path| std::fs::metadata(path).unwrap().len()).sum::<u64>();
+    let before = (size(&place), seen(&store).await.replace("expunged_secs", ""));
+    store.maintain(NOW + 31 * 86_400).await.unwrap();
+    store.maintain(NOW + 31 * 86_400).await.unwrap();
+    assert!(size(&place) < before.0 / 2, "{} of {}", size(&place), before.0);
+    sound(&store).await;
+    let after = seen(&store).await;
+    store.append(ann, inbox, vec![email(text(1))]).await.unwrap();
+    store.expunge(ann, inbox, &[Uid(61)], NOW).await.unwrap();
+    let after_more = seen(&store).await;
+    assert_ne!(after, after_more);
+    for lost in [false, true] {
+        let copy = killed(&place);
+        if lost {
+            lose_index_log(&copy);
+        }
+        let again = copy.open().await;
+        assert_eq!(seen(&again).await, after_more);
+        sound(&again).await;
+        again.close().await.unwrap();
+        std::fs::remove_file(copy.config().data_dir.join("index.sqlite")).unwrap();
+        Store::rebuild(copy.config()).await.unwrap();
+        let again = copy.open().await;
+        assert_eq!(seen(&again).await, after_more, "rebuilt over rewritten segments");
+        sound(&again).await;
+    }
+}
+
+/// Acts one after another; what was acknowledged is noted, what failed is not.
+async fn try_life(store: &Store) -> BTreeMap<u32, Option<u8>> {
+    let mut known: BTreeMap<u32, Option<u8>> = BTreeMap::new();
+    let ann = AccountId(1);
+    let inbox = MailboxId(1);
+    for round in 0..8u32 {
+        if let Ok(accepted) = store.accept(acceptance(text(round as usize), &[ann])).await {
+            known.insert(accepted.delivered[0].2.0, Some(0));
+        }
+        let target = Uid(round / 2 + 1);
+        let flags = Flags { system: Flags::SEEN << (round % 3), keywords: None };
+        match store.flags(ann, inbox, &[target], FlagOp::Replace, &flags, None).await {
+            Ok(changed) if !changed.rows.is_empty() => drop(known.insert(target.0, Some(flags.system))),
+            Ok(_) => {}
+            // Neither the old nor the new flags were promised.
+            Err(_) => drop(known.remove(&target.0)),
+        }
+        if round % 3 == 2 {
+            let gone = Uid(round);
+            match store.expunge(ann, inbox, &[gone], NOW).await {
+                Ok(uids) if !uids.is_empty() => drop(known.insert(gone.0, None)),
+                Ok(_) => {}
+                Err(_) => drop(known.remove(&gone.0)),
+            }
+        }
+    }
+    known
+}
+
+async fn holds(store: &Store, known: &BTreeMap<u32, Option<u8>>) {
+    let rows = store.snapshot(AccountId(1), MailboxId(1)).await.unwrap().rows;
+    for (uid, state) in known {
+        let row = rows.iter().find(|row| row.uid.0 == *uid);
+        assert_eq!(row.map(|row| row.flags.system), *state, "UID {uid}");
+    }
+    for row in rows.iter() {
+        store.body(AccountId(1), row.email, 0, u64::MAX).await.unwrap();
+    }
+    sound(store).await;
+}
+
+#[tokio::test]
+async fn any_one_call_may_fail() {
+    for error in [StoreError::Io("EIO".into()), StoreError::NoSpace] {
+        for calls in 0.. {
+            let place = Place::new();
+            let faults = Arc::new(Faults::default());
+            // Small segments, so that making one fails, too.
+            let tuning = Tuning { faults: faults.clone(), segment_bytes: 3000 };
+            let store = Store::open_with(place.config(), tuning).await.unwrap();
+            ann(&store).await;
+            faults.fail_after(calls, error.clone());
+            let known = try_life(&store).await;
+            let clean = faults.is_set();
+            faults.fail_after(i64::MAX, error.clone());
+            holds(&store, &known).await;
+            let copy = killed(&place);
+            lose_index_log(&copy);
+            let again = copy.open().await;
+            holds(&again, &known).await;
+            assert_eq!(seen(&store).await, seen(&again).await);
+            if clean {
+                assert!(calls > 20);
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_one_call_of_the_memory_engine_may_fail() {
+    for calls in 0.. {
+        let engine = Arc::new(Memory::default());
+        let store = Store::on_engine(Place::new().config(), Box::new(engine.clone()), None, None).await.unwrap();
+        ann(&store).await;
+        engine.fail_after(calls, StoreError::Io("EIO".into()));
+        let known = try_life(&store).await;
+        let clean = engine.fault_is_set();
+        engine.fail_after(u64::MAX, StoreError::NoSpace);
+        holds(&store, &known).await;
+        let crashed = Store::on_engine(Place::new().config(), Box::new(engine.crash()), None, None).await.unwrap();
+        holds(&crashed, &known).await;
+        if clean {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_built_on_a_failure_is_built_again() {
+    let engine = Arc::new(Memory::default());
+    let store = Store::on_engine(Place::new().config(), Box::new(engine.clone()), None, None).await.unwrap();
+    let ann = ann(&store).await;
+    engine.pause();
+    let mut tasks = Vec::new();
+    for number in 0..4 {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move { store.accept(acceptance(text(number), &[ann])).await }));
+        while engine.waiting() <= number {
+            tokio::task::yield_now().await;
+        }
+    }
+    engine.fail_after(0, StoreError::Io("EIO".into()));
+    engine.resume();
+    let mut given = Vec::new();
+    for task in tasks {
+        given.push(task.await.unwrap().map(|accepted| accepted.delivered[0].2.0));
+    }
+    assert_eq!(given[0], Err(StoreError::Io("EIO".into())));
+    let mut rest: Vec<u32> = given.into_iter().skip(1).map(Result::unwrap).collect();
+    rest.sort_unstable();
+    assert_eq!(rest, [1, 2, 3]);
+    assert_eq!(uids(&store, ann, inbox(&store, ann).await).await, [1, 2, 3]);
+    sound(&store).await;
+}
+
+#[tokio::test]
+async fn a_flipped_bit_costs_one_record() {
+    let place = Place::new();
+    let store = place.open().await;
+    let ann = ann(&store).await;
+    let inbox = inbox(&store, ann).await;
+    let segment = segments(&place).pop().unwrap();
+    let mut ends = vec![std::fs::metadata(&segment).unwrap().len()];
+    for number in 0..5 {
+        store.append(ann, inbox, vec![email(text(number))]).await.unwrap();
+        ends.push(std::fs::metadata(&segment).unwrap().len());
+    }
+    let rows = store.snapshot(ann, inbox).await.unwrap().rows;
+    store.close().await.unwrap();
+    for at in (ends[2]..ends[3]).step_by(61) {
+        let copy = killed(&place);
+        let file = std::fs::File::options().read(true).write(true).open(segments(&copy).pop().unwrap()).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+        let again = copy.open().await;
+        let defects = again.check().await.unwrap();
+        for (number, row) in rows.iter().enumerate() {
+            match again.body(ann, row.email, 0, u64::MAX).await {
+                Ok(octets) => assert_eq!(octets, text(number)),
+                Err(error) => assert!(number == 2 && matches!(error, StoreError::Damaged(_)) && !defects.is_empty()),
+            }
+        }
+        again.close().await.unwrap();
+        std::fs::remove_file(copy.config().data_dir.join("index.sqlite")).unwrap();
+        let rebuilt = Store::rebuild(copy.config()).await.unwrap();
+        assert!(!rebuilt.skipped.is_empty(), "flipped at {at}");
+        let again = copy.open().await;
+        let left = uids(&again, ann, inbox).await;
+        assert!(left == [1, 2, 4, 5] || left == [1, 2, 3, 4, 5], "{left:?}");
+        for row in rows.iter().filter(|row| row.uid != Uid(3)) {
+            again.body(ann, row.email, 0, u64::MAX).await.unwrap();
+        }
+        if left.len() == 4 {
+            sound(&again).await;
+        }
+        assert_eq!(again.append(ann, inbox, vec![email(text(7))]).await.unwrap().uids, [Uid(6)]);
+    }
+}
+
+#[tokio::test]
+async fn one_process_at_a_time() {
+    let place = Place::new();
+    let store = place.open().await;
+    let Some(StoreError::Locked(told)) = Store::open(place.config()).await.err() else { panic!("opened twice") };
+    assert!(told.contains(&std::process::id().to_string()), "{told}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(place.config().data_dir).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+    store.close().await.unwrap();
+    place.open().await;
+}
