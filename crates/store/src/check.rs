@@ -35,7 +35,7 @@ pub(crate) struct Everything {
     /// Keys of what does not decode.
     pub(crate) unreadable: Vec<Key>,
     ceiling: u64,
-    next_account: u64,
+    pub(crate) next_account: u64,
 }
 
 const KINDS: [u8; 16] = [

@@ -8,7 +8,7 @@ use crate::engine::embedded::{Embedded, blocking};
 use crate::engine::{Batch, io_error};
 use crate::key;
 use crate::limits::CARE_ROWS;
-use crate::rows::{Counters, MailboxState, encode_mark};
+use crate::rows::{Counters, MailboxState, encode_account, encode_mark, encode_number};
 use crate::store::{Inner, Result};
 use crate::types::*;
 use crate::undo::done;
@@ -29,12 +29,43 @@ pub(crate) async fn recount(inner: &Inner, skipped: &mut Vec<Defect>) -> Result<
             batch.delete(at.clone());
         }
     }
+    let mut all = all;
+    mend_accounts(&mut all, &mut batch, skipped);
     let lost = drop_bodiless(&all, &mut batch, skipped);
     recount_mailboxes(&all, &lost, &mut batch, skipped);
     mend_due(&all, &mut batch);
     commit_in_parts(inner, batch).await?;
     let all = read_everything(&*inner.engine).await?;
     mend_holders(inner, &all).await
+}
+
+/// Mail whose account is lost gets one again, under a name nobody can sign in with, for the operator to see.
+fn mend_accounts(all: &mut Everything, batch: &mut Batch, skipped: &mut Vec<Defect>) {
+    let owners = all.rows.iter().map(|(account, _, _)| *account).chain(all.mailboxes.keys().map(|(account, _)| *account));
+    let lost: BTreeSet<AccountId> = owners.filter(|id| !all.accounts.contains_key(id) && !all.gone.contains(id)).collect();
+    for id in lost {
+        skipped.push(Defect { place: format!("account {}", id.0), what: "its directory entry is lost; it is made again, suspended".into() });
+        let address = format!("recovered-{}@recovered.invalid", id.0);
+        let secrets = Secrets { argon2: "!".into(), scram: None };
+        all.accounts.insert(id, Account { id, address, secrets, suspended: true, quota_bytes: None, created_secs: 0, epoch: 1 });
+    }
+    for (id, account) in &all.accounts {
+        let at = key::account(*id);
+        let value = encode_account(&at, account);
+        batch.put(at, value);
+        let at = key::address(&account.address);
+        let value = encode_number(&at, u64::from(id.0));
+        batch.put(at, value);
+    }
+    for (address, id) in &all.addresses {
+        if all.accounts.get(id).is_none_or(|account| account.address != *address) {
+            batch.delete(key::address(address));
+        }
+    }
+    let highest = all.accounts.keys().chain(&all.gone).map(|id| u64::from(id.0)).max().unwrap_or(0);
+    let at = key::next_account();
+    let value = encode_number(&at, all.next_account.max(highest + 1));
+    batch.put(at, value);
 }
 
 /// Rows and records whose body or record is missing.
@@ -78,8 +109,8 @@ fn recount_mailboxes(all: &Everything, lost: &BTreeSet<EmailId>, batch: &mut Bat
     for (account, mailbox, row) in all.rows.iter().filter(|(_, _, row)| !lost.contains(&row.email)) {
         let state = states.entry((*account, *mailbox)).or_insert_with(|| {
             let place = format!("account {} mailbox {}", account.0, mailbox.0);
-            skipped.push(Defect { place, what: "its name is lost; it is called Recovered now".into() });
-            let name = SmolStr::from(format!("Recovered-{}", mailbox.0));
+            skipped.push(Defect { place, what: "its name is lost; it is made again".into() });
+            let name = if mailbox.0 == 1 { SmolStr::new_static("INBOX") } else { SmolStr::from(format!("Recovered-{}", mailbox.0)) };
             MailboxState::new(Mailbox { id: *mailbox, name, uid_validity: 1, special_use: None, subscribed: true }, 0)
         });
         state.count(row, 1);

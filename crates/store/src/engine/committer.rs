@@ -54,6 +54,8 @@ pub(crate) struct Committer {
     given_up: Option<(u32, u64)>,
     /// How many acts at once recent groups have seen.
     expected: usize,
+    /// Length of the index's log when this thread last folded it.
+    folded_at: u64,
 }
 
 enum Chunk {
@@ -93,7 +95,7 @@ impl Layout {
 impl Committer {
     /// Goes on behind `position`, where replay ended.
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection, position: Position) -> Result<Committer> {
-        let mut committer = Committer { shared, connection, position, tail: None, given_up: None, expected: 1 };
+        let mut committer = Committer { shared, connection, position, tail: None, given_up: None, expected: 1, folded_at: 0 };
         if position.end > 0 {
             let path = committer.shared.segment_path(position.file);
             let file = File::options().read(true).write(true).open(&path).map_err(|error| io_error(&error))?;
@@ -322,15 +324,19 @@ impl Committer {
     }
 
     /// Under constant load the background fold never catches the last frames; past a bound this thread does.
-    fn fold_wal(&self) {
+    fn fold_wal(&mut self) {
         let length = std::fs::metadata(&self.shared.wal).map_or(0, |meta| meta.len());
-        if length > WAL_BYTES_FOLD {
-            self.shared.wake_folder();
+        if length <= WAL_BYTES_FOLD {
+            self.folded_at = 0;
+            return;
         }
-        if length > WAL_BYTES_FOLD * 2
-            && let Err(error) = index::fold(&self.connection, "PASSIVE")
-        {
-            tracing::warn!(?error, "the index's log could not be folded");
+        self.shared.wake_folder();
+        // A long reader may keep frames from being folded: then not again at every group.
+        if length > self.folded_at.max(WAL_BYTES_FOLD) + WAL_BYTES_FOLD {
+            self.folded_at = length;
+            if let Err(error) = index::fold(&self.connection, "PASSIVE") {
+                tracing::warn!(?error, "the index's log could not be folded");
+            }
         }
     }
 }

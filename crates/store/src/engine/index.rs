@@ -130,6 +130,7 @@ fn configure(connection: &Connection, cache_kib: u32) -> Result<()> {
     set(connection, "synchronous", "1", "1")?;
     set(connection, "wal_autocheckpoint", "0", "0")?;
     set(connection, "cache_size", &format!("-{cache_kib}"), &format!("-{cache_kib}"))?;
+    set(connection, "journal_size_limit", "1048576", "1048576")?;
     set(connection, "temp_store", "2", "2")
 }
 
@@ -151,7 +152,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection> {
 pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sql_error)?;
-    configure(&connection, 4096)?;
+    configure(&connection, 2048)?;
     Ok(connection)
 }
 

@@ -147,6 +147,10 @@ pub(crate) fn catch_up(connection: &Connection, folder: &Path) -> Result<(Positi
     let start = files.iter().position(|(_, head)| head.order >= position.order).unwrap_or(files.len());
     let mut replay = Replay { connection, position, stage: Stage::default(), staged: 0, defects: Vec::new() };
     let mut ended_in = files.len().saturating_sub(1);
+    for (path, _) in files.iter().skip(start) {
+        // A killed process leaves octets that only the page cache has: the index must not come before them.
+        File::open(path).and_then(|file| file.sync_all()).map_err(|error| io_error(&error))?;
+    }
     for (number, (path, head)) in files.iter().enumerate().skip(start) {
         let Some(segment) = SegmentFile::open(path)? else { continue };
         let at = if head.order == position.order { position.end.max(FILE_HEAD) } else { FILE_HEAD };
