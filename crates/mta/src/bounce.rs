@@ -1,4 +1,4 @@
-//! Reports to the sender, in plain words: failure, delay, success (RFC 3461, 3464, 6522, 3834).
+//! Reports to the sender: whether, to whom, with what (RFC 3461, 3834). How they read is `message::dsn`'s affair.
 //!
 //! Invariant: a report has the null reverse-path, so none ever answers a report; it goes to the reverse-path and nowhere else.
 //! Must not know: clocks, sockets; when a report is owed is `queue`'s affair.
@@ -8,9 +8,10 @@ use crate::limits::{BOUNCE_BODY_BYTES_MAX, BOUNCE_HEADER_BYTES_MAX};
 use crate::queue::{Action, Report, Reported};
 use crate::receive::{Place, domain_of};
 use crate::route::destination_of;
-use message::header::header_end;
+use message::address::Address;
+use message::build::Mailbox;
+use message::dsn;
 use smol_str::SmolStr;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use store::{Acceptance, NewQueueEntry, QueueRecipient, RecipientState, Spooled, StoreError, TraceEvent, UnixSecs};
 
@@ -48,165 +49,55 @@ pub fn original_bytes_wanted(action: Action, size_bytes: u64, ret_headers: bool)
     }
 }
 
-/// The report as a message.
+/// The report as a message, the Return-Path of its final delivery on top.
 pub fn render(report: &Report, about: &About<'_>) -> Vec<u8> {
-    let boundary = format!("=_{}", about.id);
-    let original = if about.whole { about.original } else { head_only(about.original) };
-    let (skip, original) = (crate::trace_fields::return_path_len(original), original);
-    let original = original.get(skip..).unwrap_or_default();
-    let utf8 = !original.is_ascii() || report.recipients.iter().any(|r| !r.address.is_ascii());
-    let mut out = String::new();
-    let _ = write!(
-        out,
-        "Return-Path: <>\r\nFrom: Mail delivery <postmaster@{host}>\r\nTo: <{to}>\r\nSubject: {subject}\r\nDate: {date}\r\n\
-         Message-ID: <{id}@{host}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
-         Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n",
-        host = about.hostname,
-        to = crate::trace_fields::written(about.reverse_path),
-        subject = subject(report.action),
-        date = message::date::format_rfc_5322(about.now_secs),
-        id = about.id,
-    );
-    let _ = write!(
-        out,
-        "--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{}\r\n",
-        words(report, about)
-    );
-    let status_type = if utf8 { "message/global-delivery-status" } else { "message/delivery-status" };
-    let _ = write!(out, "--{boundary}\r\nContent-Type: {status_type}\r\n\r\n{}\r\n", status_fields(report, about));
-    let original_type = match (about.whole, utf8) {
-        (true, _) => "message/rfc822",
-        (false, false) => "text/rfc822-headers",
-        (false, true) => "message/global-headers",
+    let own = crate::trace_fields::return_path_len(about.original);
+    let original = about.original.get(own..).unwrap_or_default();
+    let postmaster = Address { local: "postmaster".to_owned(), domain: about.hostname.to_owned() };
+    let message_id = format!("{}@{}", about.id, about.hostname);
+    let built = dsn::Report {
+        from: Mailbox::named("Mail delivery", postmaster),
+        to: Mailbox::from(parse_address(about.reverse_path)),
+        date_secs: about.now_secs,
+        message_id: &message_id,
+        status: status(report, about),
+        original: if about.whole { dsn::Original::Message(original) } else { dsn::Original::Header(original) },
     };
-    let encoding = if original.is_ascii() { "" } else { "Content-Transfer-Encoding: 8bit\r\n" };
-    let _ = write!(out, "--{boundary}\r\nContent-Type: {original_type}\r\n{encoding}\r\n");
-    let mut out = out.into_bytes();
-    out.extend_from_slice(original);
-    if !original.ends_with(b"\r\n") {
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    out
+    let mut octets = crate::trace_fields::return_path("").into_bytes();
+    octets.extend_from_slice(&built.build());
+    octets
 }
 
-fn head_only(octets: &[u8]) -> &[u8] {
-    octets.get(..header_end(octets)).unwrap_or(octets)
+fn parse_address(text: &str) -> Address {
+    let (local, domain) = text.rsplit_once('@').unwrap_or((text, ""));
+    Address { local: local.to_owned(), domain: domain.to_owned() }
 }
 
-/// One line of a field or sentence: nothing in it can end it.
-fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(998).collect()
-}
-
-fn subject(action: Action) -> &'static str {
-    match action {
-        Action::Failed => "Your message could not be delivered",
-        Action::Delayed => "Your message is delayed and will be tried again",
-        Action::Relayed => "Your message was handed on",
-        Action::Delivered => "Your message was delivered",
+fn status(report: &Report, about: &About<'_>) -> dsn::DeliveryStatus {
+    dsn::DeliveryStatus {
+        envelope_id: about.envelope_id.map(str::to_owned),
+        reporting_mta: about.hostname.to_owned(),
+        arrival_secs: Some(about.arrived_secs),
+        recipients: report.recipients.iter().map(|recipient| recipient_status(report.action, recipient, about)).collect(),
     }
 }
 
-/// What a person reads first.
-fn words(report: &Report, about: &About<'_>) -> String {
-    let mut out = String::from("Hello,\r\n\r\n");
-    out.push_str(match report.action {
-        Action::Failed => "your message was not delivered to:\r\n\r\n",
-        Action::Delayed => "your message has not been delivered yet to:\r\n\r\n",
-        Action::Relayed => "as you asked to be told: your message was handed to the next server, which does not confirm delivery itself, for:\r\n\r\n",
-        Action::Delivered => "as you asked to be told: your message is now in the mailbox of:\r\n\r\n",
-    });
-    for recipient in &report.recipients {
-        let _ = write!(out, "    {}\r\n", line(&recipient.address));
-        if matches!(report.action, Action::Failed | Action::Delayed) {
-            let said = match &recipient.host {
-                Some(host) => format!("{} said: {}", line(host), line(&recipient.text)),
-                None => line(&recipient.text),
-            };
-            let _ = write!(out, "        {said}\r\n");
-            if let Some(meaning) = meaning(recipient.status) {
-                let _ = write!(out, "        That means: {meaning}\r\n");
-            }
-        }
-    }
-    out.push_str("\r\n");
-    match report.action {
-        Action::Failed => out.push_str("It will not be tried again. If you still want to send it, send it anew.\r\n"),
-        Action::Delayed => {
-            let until = message::date::format_rfc_5322(about.expires_secs);
-            let _ = write!(
-                out,
-                "You need not do anything: it will be tried again until {until}.\r\nYou will be told if that fails.\r\n"
-            );
-        }
-        Action::Relayed | Action::Delivered => {}
-    }
-    let _ = write!(out, "\r\nThis note was written by the mail server {}.\r\n", about.hostname);
-    out
-}
-
-/// RFC 3463 in everyday words.
-fn meaning(status: (u8, u16, u16)) -> Option<&'static str> {
-    Some(match (status.1, status.2) {
-        (1, 1) => "there is no such address",
-        (1, 2) => "there is no such domain: look for a typing mistake after the @",
-        (1, 10) => "the domain does not take mail at all",
-        (2, 2) => "the mailbox is full",
-        (2, _) => "the mailbox does not take mail just now",
-        (3, 4) => "the message is too large for them",
-        (4, 1) => "their server did not answer",
-        (4, 4) => "no way to their server was found",
-        (4, 6) => "the message would go in circles",
-        (4, 7) => "it could not be delivered in all the time it was tried",
-        (6, 7) => "the address is written in a script their server cannot handle",
-        (7, _) => "they do not accept it, for reasons of policy",
-        _ => return None,
-    })
-}
-
-/// RFC 3464 §2.2 and §2.3.
-fn status_fields(report: &Report, about: &About<'_>) -> String {
-    let mut out = String::new();
-    if let Some(id) = about.envelope_id {
-        let _ = write!(out, "Original-Envelope-Id: {}\r\n", line(id));
-    }
-    let _ = write!(
-        out,
-        "Reporting-MTA: dns; {}\r\nArrival-Date: {}\r\n",
-        about.hostname,
-        message::date::format_rfc_5322(about.arrived_secs)
-    );
-    for recipient in &report.recipients {
-        out.push_str("\r\n");
-        recipient_fields(&mut out, report.action, recipient, about);
-    }
-    out
-}
-
-fn recipient_fields(out: &mut String, action: Action, recipient: &Reported, about: &About<'_>) {
-    if let Some(original) = &recipient.original {
-        let _ = write!(out, "Original-Recipient: {}\r\n", line(original));
-    }
-    let address_type = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
-    let word = match action {
-        Action::Failed => "failed",
-        Action::Delayed => "delayed",
-        Action::Relayed => "relayed",
-        Action::Delivered => "delivered",
-    };
+fn recipient_status(action: Action, recipient: &Reported, about: &About<'_>) -> dsn::RecipientStatus {
     let (class, subject, detail) = recipient.status;
-    let _ = write!(
-        out,
-        "Final-Recipient: {address_type}; {}\r\nAction: {word}\r\nStatus: {class}.{subject}.{detail}\r\n",
-        line(&recipient.address)
-    );
-    if let Some(host) = &recipient.host {
-        let _ = write!(out, "Remote-MTA: dns; {}\r\nDiagnostic-Code: smtp; {}\r\n", line(host), line(&recipient.text));
-    }
-    let _ = write!(out, "Last-Attempt-Date: {}\r\n", message::date::format_rfc_5322(about.now_secs));
-    if action == Action::Delayed {
-        let _ = write!(out, "Will-Retry-Until: {}\r\n", message::date::format_rfc_5322(about.expires_secs));
+    dsn::RecipientStatus {
+        original: recipient.original.clone(),
+        final_recipient: recipient.address.clone(),
+        action: match action {
+            Action::Failed => dsn::Action::Failed,
+            Action::Delayed => dsn::Action::Delayed,
+            Action::Relayed => dsn::Action::Relayed,
+            Action::Delivered => dsn::Action::Delivered,
+        },
+        status: format!("{class}.{subject}.{detail}"),
+        diagnostic: (!recipient.text.is_empty()).then(|| recipient.text.clone()),
+        remote_mta: recipient.host.clone(),
+        last_attempt_secs: Some(about.now_secs),
+        will_retry_until_secs: (action == Action::Delayed).then_some(about.expires_secs),
     }
 }
 
@@ -269,7 +160,7 @@ fn told(report: &Report, about: &About<'_>) -> TraceEvent {
         at_secs: about.now_secs,
         what: SmolStr::new_static("told"),
         keys,
-        detail: format!("<{}> was told: {}", about.reverse_path, subject(report.action)),
+        detail: format!("<{}> was told: {:?}", about.reverse_path, report.action),
     }
 }
 
@@ -305,38 +196,34 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_in_plain_words_and_in_fields() {
+    fn a_failure_for_people_and_for_programs() {
         let original = b"Return-Path: <ann@here.test>\r\nSubject: hi\r\n\r\nbody\r\n";
-        let text = String::from_utf8(render(&report(Action::Failed), &about(original, true))).unwrap();
+        let octets = render(&report(Action::Failed), &about(original, true));
+        let text = String::from_utf8(octets.clone()).unwrap();
         for part in [
             "Return-Path: <>\r\n",
-            "To: <ann@here.test>\r\n",
-            "    nobody@there.test\r\n        mx.there.test said: 550 5.1.1",
-            "That means: there is no such address\r\n",
+            "<postmaster@mx.here.test>\r\n",
+            "\r\nTo: ann@here.test\r\n",
+            "mx.there.test said: 550 5.1.1",
+            "That means: there is no such mailbox",
             "Original-Envelope-Id: QQ 314\r\nReporting-MTA: dns; mx.here.test\r\n",
-            "\r\n\r\nOriginal-Recipient: rfc822;nobody@there.test\r\nFinal-Recipient: rfc822; nobody@there.test\r\nAction: failed\r\nStatus: 5.1.1\r\n",
-            "Diagnostic-Code: smtp; 550 5.1.1 <nobody@there.test> is not known here\r\n",
-            "Content-Type: message/rfc822\r\n\r\nSubject: hi\r\n\r\nbody\r\n\r\n--=_abc--\r\n",
+            "Final-Recipient: rfc822; nobody@there.test\r\nAction: failed\r\nStatus: 5.1.1\r\n",
         ] {
             assert!(text.contains(part), "missing {part:?} in\n{text}");
         }
-        assert!(!text.contains("Return-Path: <ann"), "our own trace is not given back");
+        let message = message::parse(&octets);
+        let returned = message.parts.iter().find(|part| part.content_type.is("message", "rfc822")).unwrap();
+        assert_eq!(message.body(returned), b"Subject: hi\r\n\r\nbody\r\n", "our own trace is not given back");
     }
 
     #[test]
     fn a_delay_gives_back_the_header_alone_and_says_until_when() {
-        let text = String::from_utf8(render(&report(Action::Delayed), &about(b"Subject: hi\r\n\r\nbody", false))).unwrap();
-        assert!(text.contains("Content-Type: text/rfc822-headers\r\n\r\nSubject: hi\r\n\r\n\r\n--=_abc--"), "{text}");
+        let octets = render(&report(Action::Delayed), &about(b"Subject: hi\r\n\r\nbody", false));
+        let text = String::from_utf8(octets.clone()).unwrap();
         assert!(text.contains("Will-Retry-Until: Tue, 6 Jan 1970 00:00:00 +0000\r\n"), "{text}");
-        assert!(text.contains("Action: delayed\r\n"));
-    }
-
-    #[test]
-    fn nothing_said_elsewhere_breaks_a_line() {
-        let mut report = report(Action::Failed);
-        report.recipients[0].text = "550 a\r\nX-Evil: yes".into();
-        let text = String::from_utf8(render(&report, &about(b"", false))).unwrap();
-        assert!(!text.contains("\r\nX-Evil"));
+        let message = message::parse(&octets);
+        let returned = message.parts.iter().find(|part| part.content_type.is("text", "rfc822-headers")).unwrap();
+        assert_eq!(message.body(returned), b"Subject: hi\r\n\r\n");
     }
 
     #[test]

@@ -18,3 +18,5 @@ pub const BOUNCE_HEADER_BYTES_MAX: usize = 64 * 1024;
 pub const ENTRY_RECIPIENTS_MAX: usize = 100;
 /// Octets of a remote reply that are kept.
 pub const REPLY_BYTES_MAX: usize = 500;
+/// Octets that trace fields and the fields we add can put on top of a message: what is stored may be larger by this.
+pub const ADDED_BYTES_MAX: u64 = 64 * 1024;

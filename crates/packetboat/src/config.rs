@@ -170,7 +170,8 @@ impl Config {
             undo_days: self.undo_days,
             free_bytes_min: self.free_bytes_min,
             free_bytes_tight: self.free_bytes_tight,
-            message_bytes_max: self.message_bytes_max,
+            // With room for the trace fields, so that what was taken as not too large can be kept.
+            message_bytes_max: self.message_bytes_max.saturating_add(mta::limits::ADDED_BYTES_MAX),
         }
     }
 

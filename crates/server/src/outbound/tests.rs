@@ -94,7 +94,7 @@ async fn a_bounce_for_a_nobody_in_plain_words() {
     let ann = wait_for(&here.context.store, "ann@here.test", 1).await;
     for part in [
         "Return-Path: <>\r\n",
-        "your message was not delivered to:\r\n\r\n    nobody@there.test\r\n        mx.there.test said: 550 5.1.1",
+        "could not be delivered to:\r\n\r\n  nobody@there.test\r\n    mx.there.test said: 550 5.1.1",
         "Final-Recipient: rfc822; nobody@there.test\r\nAction: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.there.test\r\n",
         "Content-Type: message/rfc822\r\n",
         "Hello, world.",

@@ -215,6 +215,7 @@ fn failure(error: &StoreError) -> Refusal {
     }
     match error {
         StoreError::OverQuota => Refusal::new(452, (4, 2, 2), "A mailbox is full, try again later"),
+        StoreError::Invalid(why) => Refusal::new(554, (5, 6, 0), *why),
         other => of_store_error(other, ""),
     }
 }

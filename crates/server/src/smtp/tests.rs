@@ -6,4 +6,4 @@ mod office;
 mod receiving;
 mod submitting;
 
-pub(crate) use office::{Office, Options, PASSWORD, Talk, read_inbox, store_config, wait_for};
+pub(crate) use office::{MESSAGE_BYTES_MAX, Office, Options, PASSWORD, Talk, read_inbox, store_config, wait_for};

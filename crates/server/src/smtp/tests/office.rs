@@ -16,10 +16,17 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub(crate) const MESSAGE_BYTES_MAX: u64 = 1_000_000;
 pub(crate) const PASSWORD: &str = "correct horse";
 
 pub(crate) fn store_config(dir: &Path) -> StoreConfig {
-    StoreConfig { data_dir: dir.to_owned(), undo_days: 30, free_bytes_min: 0, free_bytes_tight: 0, message_bytes_max: 10_000_000 }
+    StoreConfig {
+        data_dir: dir.to_owned(),
+        undo_days: 30,
+        free_bytes_min: 0,
+        free_bytes_tight: 0,
+        message_bytes_max: MESSAGE_BYTES_MAX + mta::limits::ADDED_BYTES_MAX,
+    }
 }
 
 /// How an office is opened.
@@ -78,7 +85,7 @@ impl Office {
             auth: Auth::new(store, sole),
             hostname: options.hostname.to_owned(),
             domains,
-            message_bytes_max: 1_000_000,
+            message_bytes_max: MESSAGE_BYTES_MAX,
             plaintext: options.plaintext,
             limits: options.limits,
             reachable: options.reachable,

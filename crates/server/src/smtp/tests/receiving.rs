@@ -1,6 +1,6 @@
 //! Port 25 and LMTP.
 
-use super::{Office, Options, Talk, read_inbox, wait_for};
+use super::{MESSAGE_BYTES_MAX, Office, Options, Talk, read_inbox, wait_for};
 use crate::smtp::tests::PASSWORD;
 use store::Flags;
 
@@ -140,6 +140,25 @@ async fn a_large_message_arrives_bit_for_bit() {
     assert_eq!(snapshot.rows[0].flags, Flags::default());
     let facts = office.context.store.facts(account, &[snapshot.rows[0].email]).await.unwrap();
     assert_eq!(facts[0].as_ref().unwrap().subject, "large");
+    office.close().await;
+}
+
+#[tokio::test]
+async fn a_message_at_the_limit_is_taken_and_one_past_it_is_not() {
+    let office = here().await;
+    let limit = usize::try_from(MESSAGE_BYTES_MAX).unwrap();
+    let message = |octets: usize| {
+        let head = "Subject: large\r\n\r\n";
+        let lines = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n".repeat((octets - head.len()) / 64);
+        let rest = octets - head.len() - lines.len();
+        format!("{head}{lines}{}\r\n", "x".repeat(rest - 2))
+    };
+    let mut talk = Talk::to(office.mx, "EHLO mail.there.test").await;
+    assert!(talk.say(&format!("MAIL FROM:<a@b.test> SIZE={}", limit + 1)).await.starts_with("552 5.3.4"));
+    assert_eq!(message(limit).len(), limit);
+    assert!(talk.send("a@b.test", &["ann@here.test"], &message(limit)).await.starts_with("250"));
+    assert!(talk.send("a@b.test", &["ann@here.test"], &message(limit + 1)).await.starts_with("552 5.3.4"));
+    assert_eq!(read_inbox(&office.context.store, "ann@here.test").await.len(), 1);
     office.close().await;
 }
 
