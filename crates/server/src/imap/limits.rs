@@ -16,8 +16,13 @@ pub(crate) const KEYWORD_BYTES_MAX: usize = 255;
 pub(crate) const KEYWORDS_MAX: usize = 64;
 /// Largest message whose facts are computed on the async threads, octets.
 pub(crate) const FACTS_INLINE_BYTES_MAX: u64 = 256 * 1024;
-/// Largest message a BINARY fetch or a BODY/TEXT search holds in memory at a time is `message_bytes_max`; so many of
-/// them at once in one server.
-pub(crate) const WHOLE_MESSAGES_MAX: usize = 4;
-/// Messages tested by SEARCH between two looks at the clock of the scheduler.
-pub(crate) const SEARCH_YIELD_ROWS: usize = 4096;
+/// The first look into a message's header: most fit, octets.
+pub(crate) const HEADER_PIECE_BYTES: u64 = 8 * 1024;
+/// Messages up to this are read whole by SEARCH without asking, octets.
+pub(crate) const SMALL_MESSAGE_BYTES: u64 = 256 * 1024;
+/// Larger ones held by SEARCH at a time, all sessions together.
+pub(crate) const LARGE_MESSAGES_MAX: usize = 4;
+/// Messages a SEARCH hands to its readers at a time.
+pub(crate) const SEARCH_BLOCK: usize = 1024;
+/// Messages one SEARCH reads at the same time.
+pub(crate) const SEARCH_TASKS: usize = 4;

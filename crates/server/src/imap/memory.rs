@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub struct Memory {
     pub(crate) recent: RecentLedger,
-    /// Whole messages held by SEARCH, all sessions together.
-    pub(crate) whole_messages: Semaphore,
+    /// Large messages held by SEARCH, all sessions together.
+    pub(crate) large_messages: Semaphore,
     sessions: Arc<Mutex<HashMap<AccountId, u32>>>,
 }
 
@@ -29,7 +29,7 @@ impl Default for Memory {
     fn default() -> Memory {
         Memory {
             recent: RecentLedger::default(),
-            whole_messages: Semaphore::new(limits::WHOLE_MESSAGES_MAX),
+            large_messages: Semaphore::new(limits::LARGE_MESSAGES_MAX),
             sessions: Arc::default(),
         }
     }

@@ -1,17 +1,20 @@
 //! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 7162 §3.1.5).
 //!
 //! Correct first: substrings as the RFC wants them, found by reading. Invariant: no EXPUNGE while message numbers are
-//! in play; memory holds one message at a time.
+//! in play; memory holds a few messages at a time.
 
 mod plan;
+mod reading;
 
 use super::failure::{Outcome, Trouble, done, no};
 use super::flags::number_at;
 use super::limits;
 use super::session::{Indexes, Session};
 use crate::context::unix_now;
-use plan::{Candidate, Cost, Test};
-use store::{MessageRow, StoreError, Uid};
+use plan::Candidate;
+use reading::{Open, Reader};
+use std::sync::Arc;
+use store::Uid;
 use wire::imap::esearch::ESearch;
 use wire::imap::response::Response;
 use wire::imap::search::{Search, SearchKey, SearchReturn};
@@ -53,69 +56,24 @@ impl Session {
 
     /// Indexes of what matches, ascending.
     async fn found(&self, search: &Search) -> Result<Vec<usize>, Trouble> {
-        let test = self.plan(&search.keys, unix_now())?;
+        let test = Arc::new(self.plan(&search.keys, unix_now())?);
+        let reader = Reader { context: Arc::clone(&self.context), account: self.account_id()?, test: Arc::clone(&test) };
         let view = self.view()?;
-        let mut found = Vec::new();
+        let (mut found, mut open) = (Vec::new(), Vec::new());
         for (index, row) in view.rows().iter().enumerate() {
-            if index % limits::SEARCH_YIELD_ROWS == limits::SEARCH_YIELD_ROWS - 1 {
-                tokio::task::yield_now().await;
-            }
             let recent = view.is_recent(row.uid);
-            let candidate = Candidate { index, row, recent, header: None, message: None };
-            let holds = match test.holds(&candidate) {
-                Some(holds) => holds,
-                None => self.read_and_test(&test, candidate).await?,
-            };
-            if holds {
-                found.push(index);
+            match test.holds(&Candidate { index, row, recent, header: None, message: None }) {
+                Some(true) => found.push(index),
+                Some(false) => {}
+                None => open.push(Open { index, row: row.clone(), recent }),
+            }
+            if open.len() >= limits::SEARCH_BLOCK {
+                found.extend(reader.matching(std::mem::take(&mut open)).await?);
             }
         }
+        found.extend(reader.matching(open).await?);
+        found.sort_unstable();
         Ok(found)
-    }
-
-    /// The header, and only if that is not enough all octets. What is gone or damaged matches nothing.
-    async fn read_and_test(&self, test: &Test, candidate: Candidate<'_>) -> Result<bool, Trouble> {
-        let read = async {
-            let header = self.header_of(candidate.row).await?;
-            let with_header = Candidate { header: Some(&header), ..candidate };
-            if let Some(holds) = test.holds(&with_header) {
-                return Ok(holds);
-            }
-            debug_assert_eq!(test.cost(), Cost::Message);
-            let _permit = self.context.imap.whole_messages.acquire().await;
-            let message = self.whole(candidate.row).await?;
-            Ok(test.holds(&Candidate { message: Some(&message), ..with_header }).unwrap_or(false))
-        };
-        match read.await {
-            Err(Trouble::Store(StoreError::NotFound)) => Ok(false),
-            Err(Trouble::Store(StoreError::Damaged(detail))) => {
-                tracing::error!(%detail, uid = candidate.row.uid.0, "a damaged message was passed over by SEARCH");
-                Ok(false)
-            }
-            other => other,
-        }
-    }
-
-    /// The header section; read in pieces until its empty line is there.
-    async fn header_of(&self, row: &MessageRow) -> Result<Vec<u8>, Trouble> {
-        let (account, store) = (self.account_id()?, self.store());
-        let size = u64::from(row.size_bytes);
-        let mut octets = Vec::new();
-        let mut piece_len = HEADER_PIECE_BYTES;
-        loop {
-            let piece = store.body(account, row.email, octets.len() as u64, piece_len).await?;
-            octets.extend_from_slice(&piece);
-            let end = message::header::header_end(&octets);
-            if end < octets.len() || piece.is_empty() || octets.len() as u64 >= size {
-                octets.truncate(end);
-                return Ok(octets);
-            }
-            piece_len = limits::PIECE_BYTES;
-        }
-    }
-
-    async fn whole(&self, row: &MessageRow) -> Result<bytes::Bytes, Trouble> {
-        Ok(self.store().body(self.account_id()?, row.email, 0, u64::from(row.size_bytes)).await?)
     }
 
     /// Numbers a search names; in a search what is not there simply does not match (an empty mailbox included).
@@ -175,9 +133,6 @@ impl Session {
         Ok(())
     }
 }
-
-/// The first look into a header: most fit.
-const HEADER_PIECE_BYTES: u64 = 8 * 1024;
 
 /// RFC 5182 §2.1: SAVE alone is answered by the tagged OK only.
 fn response_is_wanted(returns: &[SearchReturn]) -> bool {
