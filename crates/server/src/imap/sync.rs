@@ -20,7 +20,8 @@ impl Session {
         if newest != view.checked {
             let (account, mailbox) = (signed_in.account.id, view.mailbox.id);
             let store = &self.context.store;
-            changes = store.changes_since(account, mailbox, view.mod_seq).await?;
+            // What other mailboxes went through since is no reason to look further back each time.
+            changes = store.changes_since(account, mailbox, view.mod_seq.max(view.checked)).await?;
             if changes.gone {
                 return Err(self.mailbox_gone());
             }
