@@ -6,13 +6,12 @@ use super::{Relay, RelayTls, Settings};
 use crate::smtp::tests::{Office, Options, PASSWORD, Talk, read_inbox, wait_for};
 use mta::queue::Schedule;
 use net::dns_server::{DnsServer, Zone};
-use net::{Resolver, TlsServer};
+use net::{ListenAddr, Listener, Resolver, TlsServer};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::RecipientState;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 fn quick() -> Schedule {
@@ -152,15 +151,22 @@ async fn the_next_mx_is_tried_and_dns_trouble_waits() {
 /// A server by script: for each transaction in turn, replies to RCPT and to the message. Gives back what came, a connection at
 /// a time (one that hangs: up to there).
 async fn scripted(script: Vec<(&'static str, &'static str)>) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    scripted_with("250-script.test\r\n250 SIZE 100000", script).await
+}
+
+/// The same with its own answer to EHLO; STARTTLS gets a 220 and then no TLS.
+async fn scripted_with(
+    ehlo: &'static str,
+    script: Vec<(&'static str, &'static str)>,
+) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let ListenAddr::Tcp(address) = listener.local() else { panic!("no TCP address") };
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         let mut script = script.into_iter();
         let (mut rcpt, mut message) = ("503", "503");
         loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let mut stream = BufReader::new(stream);
+            let mut stream = BufReader::new(listener.accept().await.unwrap().into_tcp().unwrap());
             let mut heard = String::new();
             let mut in_data = false;
             stream.get_mut().write_all(b"220 script.test\r\n").await.unwrap();
@@ -181,7 +187,8 @@ async fn scripted(script: Vec<(&'static str, &'static str)>) -> (SocketAddr, tok
                         (rcpt, message) = script.next().unwrap_or(("550 the script is over", "550"));
                         "250 ok"
                     }
-                    "EHLO" => "250-script.test\r\n250 SIZE 100000",
+                    "EHLO" => ehlo,
+                    "STAR" => "220 go",
                     "RCPT" => rcpt,
                     "DATA" => {
                         in_data = true;
@@ -195,7 +202,7 @@ async fn scripted(script: Vec<(&'static str, &'static str)>) -> (SocketAddr, tok
                     std::future::pending::<()>().await;
                 }
                 stream.get_mut().write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
-                if word == "QUIT" {
+                if word == "QUIT" || word == "STAR" {
                     break;
                 }
             }
@@ -221,6 +228,58 @@ async fn a_temporary_refusal_is_tried_again() {
     assert_eq!(what, ["accepted", "deferred", "deferred", "delivered"], "{trace:?}");
     assert!(read_inbox(&here.context.store, "ann@here.test").await.is_empty());
     here.close().await;
+}
+
+#[tokio::test]
+async fn a_broken_handshake_is_followed_by_a_fresh_connection_in_the_clear() {
+    let (_dns, resolver) = dns().await;
+    let mut here = here().await;
+    let (address, mut heard) = scripted_with("250-script.test\r\n250 STARTTLS", vec![("250 ok", "250 ok")]).await;
+    here.send(settings(&resolver, &[("mx.there.test", address)]));
+    ann_sends(&here, &["carol@there.test"]).await;
+    queue_is_empty(&here).await;
+    let first = heard.recv().await.unwrap();
+    assert!(first.contains("STARTTLS") && !first.contains("MAIL"), "{first}");
+    let second = heard.recv().await.unwrap();
+    assert!(!second.contains("STARTTLS") && second.contains("Hello, world."), "{second}");
+    here.close().await;
+}
+
+#[tokio::test]
+async fn what_the_next_hop_cannot_take() {
+    let (_dns, resolver) = dns().await;
+    let mut here = here().await;
+    let (address, mut heard) = scripted(vec![("250 ok", "250 ok")]).await;
+    here.send(settings(&resolver, &[("mx.there.test", address)]));
+    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
+    assert!(talk.say("MAIL FROM:<ann@here.test> SMTPUTF8").await.starts_with("250"));
+    assert!(talk.say("RCPT TO:<grå@there.test>").await.starts_with("250"));
+    assert!(talk.data("From: ann@here.test\r\n\r\nx\r\n").await.starts_with("250"));
+    let ann = wait_for(&here.context.store, "ann@here.test", 1).await;
+    assert!(ann[0].contains("Status: 5.6.7\r\n") && ann[0].contains("utf-8; grå@there.test"), "{}", ann[0]);
+    // Eight bits without 8BITMIME go as they are; SMTPUTF8 that nothing needs is not asked for.
+    assert!(talk.say("MAIL FROM:<ann@here.test> BODY=8BITMIME SMTPUTF8").await.starts_with("250"));
+    assert!(talk.say("RCPT TO:<carol@there.test>").await.starts_with("250"));
+    assert!(talk.data("From: ann@here.test\r\n\r\ngrå\r\n").await.starts_with("250"));
+    queue_is_empty(&here).await;
+    let all = heard.recv().await.unwrap();
+    assert!(all.contains("\r\ngrå\r\n.\r\n") && !all.contains("8BITMIME") && !all.contains("SMTPUTF8"), "{all}");
+    here.close().await;
+}
+
+#[tokio::test]
+async fn a_drain_ends_quickly_and_says_goodbye() {
+    let (_dns, resolver) = dns().await;
+    let (mut here, there) = (here().await, there().await);
+    here.send(settings(&resolver, &[("mx.there.test", there.mx)]));
+    ann_sends(&here, &["carol@there.test"]).await;
+    wait_for(&there.context.store, "carol@there.test", 1).await;
+    let mut talk = Talk::to(here.mx, "EHLO x.test").await;
+    let began = std::time::Instant::now();
+    here.drain().await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(talk.reply().await.starts_with("421 "));
+    there.close().await;
 }
 
 #[tokio::test]

@@ -144,6 +144,14 @@ impl Office {
         self.tasks.push(tokio::spawn(outbound::run(self.context.clone(), settings)));
     }
 
+    /// Stops in order; done when outgoing mail has come to rest.
+    pub(crate) async fn drain(mut self) {
+        self.shutdown.send_replace(true);
+        if let Some(outbound) = self.tasks.pop() {
+            outbound.await.unwrap();
+        }
+    }
+
     /// Stops as a kill does: nothing is finished.
     pub(crate) fn kill(self) {
         for task in &self.tasks {
