@@ -296,7 +296,7 @@ def secret(directory, name, text):
 
 def client(*command, stdin=None, env=None, ok=True, seconds=120, cwd=None):
     """Runs a client; its output is the error's text."""
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=seconds, cwd=cwd,
+    done = subprocess.run(command, input=stdin or b"", capture_output=True, timeout=seconds, cwd=cwd,
                           env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})})
     if ok and done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}: {done.returncode}\n{done.stdout.decode(errors='replace')}\n{done.stderr.decode(errors='replace')}")

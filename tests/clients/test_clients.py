@@ -87,8 +87,8 @@ class Curl(Clients):
                 octets = lab.client(*base, "-K", bob, "--ssl-reqd", url).stdout
                 self.assertEqual(lab.without_trace(octets).rstrip(b"\r\n"), sent.rstrip(b"\r\n"))
                 lab.assert_attachments(octets, lab.ATTACHMENTS)
-        # AUTH by every mechanism we offer that curl has, without TLS on loopback.
-        for mechanism in ("PLAIN", "LOGIN", "SCRAM-SHA-256"):
+        # AUTH by the mechanisms that curl and we have (Debian's curl has no SCRAM; msmtp and mpop show that), without TLS on loopback.
+        for mechanism in ("PLAIN", "LOGIN"):
             with self.subTest(mechanism):
                 listing = lab.client("curl", "-sS", "-K", bob, "--login-options", f"AUTH={mechanism}",
                                      f"pop3://127.0.0.1:{self.port['pop3']}/").stdout
@@ -220,7 +220,7 @@ class Mbsync(Clients):
             lab.assert_attachments(octets, lab.ATTACHMENTS)
         sync()
         self.assertEqual(tree(), first, "a second run changes nothing")
-        # Both ways: a new folder with mail, a flag, a deletion here; all arrive there.
+        # Both ways: a new folder with mail (isync 1.4 takes names as they are, so in modified UTF-7), a flag, a deletion here; all arrive there.
         near = mailbox.Maildir(os.path.join(maildir, "INBOX"), create=False)
         keys = sorted(near.keys())
         m = near[keys[0]]
@@ -229,8 +229,8 @@ class Mbsync(Clients):
         deleted = near[keys[1]]["Subject"]
         near.discard(keys[1])
         for part in ("", "cur", "new", "tmp"):
-            os.makedirs(os.path.join(maildir, "Projekte ü", part), exist_ok=True)
-        mailbox.Maildir(os.path.join(maildir, "Projekte ü"), create=False).add(lab.wire(lab.message("a@b.test", "c@d.test", "Upload")).replace(b"\r\n", b"\n"))
+            os.makedirs(os.path.join(maildir, "Projekte &APw-", part), exist_ok=True)
+        mailbox.Maildir(os.path.join(maildir, "Projekte &APw-"), create=False).add(lab.wire(lab.message("a@b.test", "c@d.test", "Upload")).replace(b"\r\n", b"\n"))
         sync()
         subjects = [s for s in (o.split(b"Subject: ", 1)[1].split(b"\r\n")[0].decode() for o in inbox(self.server))]
         self.assertEqual(len(subjects), 4)
@@ -247,14 +247,15 @@ class Mbsync(Clients):
 
 class Neomutt(Clients):
     def rc(self, folder):
-        return self.secret("muttrc", f"set ssl_ca_certificates_file='' certificate_file={self.cert} ssl_usesystemcerts=no ssl_starttls=yes ssl_force_tls=yes\n"
+        return self.secret("muttrc", f"set ssl_ca_certificates_file={self.cert} ssl_starttls=yes ssl_force_tls=yes\n"
                            f"set imap_user=bob@here.test imap_pass='{self.server.password}'\n"
                            f"set smtp_url=smtps://bob@here.test@localhost:{self.port['submissions']} smtp_pass='{self.server.password}'\n"
                            f"set from=bob@here.test realname=Bob use_from=yes header_cache='' sleep_time=0 timeout=5 copy=yes\n"
                            f"set folder={folder} spoolfile={folder}INBOX record={folder}Sent postponed={folder}Drafts\n"
-                           "set quit=yes move=no mail_check=1 delete=yes mbox_type=Maildir confirmappend=no confirmcreate=no wait_key=no\n")
+                           "set quit=yes move=no mail_check=1 delete=yes mbox_type=Maildir confirmappend=no confirmcreate=no wait_key=no\n"
+                           "set resolve=no editor=true abort_unmodified=no fast_reply=yes include=no autoedit=yes edit_headers=no smtp_authenticators='' tmpdir=" + self.dir + "\n")
 
-    def test_neomutt_sends_with_an_attachment_and_keeps_a_copy(self):
+    def test_neomutt_sends_with_an_attachment(self):
         picture = os.path.join(self.dir, "cat.png")
         with open(picture, "wb") as f:
             f.write(lab.png())
@@ -263,9 +264,6 @@ class Neomutt(Clients):
                    env={"HOME": self.dir, "TERM": "xterm"})
         octets = self.got(1, "ann")[0]
         lab.assert_attachments(octets, [("cat.png", "image", "png", lab.png())])
-        c = imap(self.server)
-        self.assertEqual(c.select("Sent", readonly=True), ("OK", [b"1"]))
-        c.logout()
 
     def test_neomutt_reads_flags_and_saves(self):
         for i in range(3):
@@ -273,8 +271,9 @@ class Neomutt(Clients):
         self.got(3)
         box = os.path.join(self.dir, "saved")
         rc = self.rc(f"imaps://localhost:{self.port['imaps']}/")
-        # Flag the first, copy all to a Maildir here, delete the last, leave with expunge.
-        keys = f"push '<first-entry><flag-message><tag-pattern>~A<enter><tag-prefix><copy-message>{box}<enter><last-entry><delete-message><sync-mailbox><quit>'"
+        # Flag the first and answer it (a copy goes to Sent), copy all to a Maildir here, delete the last, leave with expunge.
+        keys = (f"push '<first-entry><flag-message><reply><send-message><tag-pattern>~A<enter><tag-prefix><copy-message>{box}<enter>"
+                "<untag-pattern>~A<enter><last-entry><delete-message><sync-mailbox><quit>'")
         script = os.path.join(self.dir, "drive.exp")
         with open(script, "w") as f:
             f.write("set timeout 60\nlog_user 1\nset stty_init \"rows 40 columns 120\"\nspawn neomutt -n -F " + rc + " -e {" + keys + "}\n"
@@ -287,7 +286,10 @@ class Neomutt(Clients):
         c = imap(self.server)
         self.assertEqual(c.select("INBOX", readonly=True), ("OK", [b"2"]))
         self.assertEqual(c.search(None, "FLAGGED")[1], [b"1"])
+        self.assertEqual(c.search(None, "ANSWERED")[1], [b"1"])
+        self.assertEqual(c.select("Sent", readonly=True), ("OK", [b"1"]))
         c.logout()
+        self.assertIn(b"Re: Read 0", self.got(1, "ann")[0])
 
 
 class Python(Clients):
@@ -300,7 +302,7 @@ class Python(Clients):
         p.pass_(self.server.password)
         count, size = p.stat()
         _, lines, octets = p.retr(1)
-        self.assertEqual((count, size), (1, octets - sum(1 for line in lines if False)))
+        self.assertEqual((count, size), (1, octets))
         lab.assert_attachments(b"\r\n".join(lines) + b"\r\n", big)
         self.assertEqual(len(p.top(1, 3)[1][-3:]), 3)
         p.quit()
@@ -322,7 +324,6 @@ class Python(Clients):
         p.dele(1)
         with self.assertRaisesRegex(poplib.error_proto, r"\[IN-USE\]"):
             connect()
-        p.sock.close()
         p.close()
         p = lab.wait_for("the maildrop lock to be free", lambda: _try(connect))
         self.assertEqual(p.uidl()[1], uidls)
@@ -345,6 +346,7 @@ class Python(Clients):
         c.select("INBOX")
         self.assertEqual(c.uid("COPY", "2:4", '"Ab &- &AOQ-"')[0], "OK")
         self.assertEqual(c.uid("MOVE", "5", "Trash")[0], "OK")
+        self.assertEqual(c.response("EXPUNGE")[1], [b"5"], "MOVE tells of what it took away")
         self.assertEqual(c.store("1", "+FLAGS", r"(\Deleted)")[0], "OK")
         self.assertEqual(c.expunge(), ("OK", [b"1"]))
         self.assertEqual(c.search(None, "SUBJECT", '"Number 9"')[1], [b"8"])

@@ -120,9 +120,9 @@ class Round:
                     k += 1
                     if self.stop.is_set():
                         return
-            except (OSError, EOFError, smtplib.SMTPException, imaplib.IMAP4.error, poplib.error_proto, AttributeError):
+            except (OSError, EOFError, smtplib.SMTPException, imaplib.IMAP4.error, poplib.error_proto, AttributeError) as error:
                 if not self.stop.is_set():
-                    self.ledger.count("errors before the kill")
+                    self.ledger.count(f"{kind}: {type(error).__name__} {str(error)[:60]}")
                     time.sleep(0.05)
 
     def name(self, kind, n, k):

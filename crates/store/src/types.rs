@@ -41,7 +41,7 @@ pub type UnixSecs = i64;
 pub struct ScramVerifier {
     /// Salt octets.
     pub salt: Vec<u8>,
-    /// PBKDF2 rounds, 100,000 or more.
+    /// PBKDF2 rounds.
     pub iterations: u32,
     /// H(ClientKey), 32 octets.
     pub stored_key: [u8; 32],
