@@ -210,11 +210,11 @@ pub fn encode(name: &str, value: &str) -> String {
     // What looks like an encoded-word would be decoded by many readers.
     let printable = value.bytes().all(|b| (b' '..0x7f).contains(&b)) && !value.contains("=?");
     let room = LINE_BYTES_WANTED - 5;
-    if printable && name.len() + value.len() < room {
+    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+    if printable && name.len() + escaped.len() < room {
         if !value.is_empty() && value.bytes().all(is_token_byte) {
             return format!(";\r\n {name}={value}");
         }
-        let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
         return format!(";\r\n {name}=\"{escaped}\"");
     }
     let mut units = Vec::new();
@@ -274,6 +274,14 @@ mod tests {
         let p = params("; filename*1*=rt.png; filename*0*=utf-8''p%C3%A4");
         assert_eq!(p.decoded("filename").unwrap(), "pärt.png");
         assert_eq!(params("; name=\"=?utf-8?Q?=C3=A4?=\"").decoded("name").unwrap(), "ä");
+    }
+
+    #[test]
+    fn quotes_count_as_two_for_the_length_of_a_line() {
+        let value = "\"".repeat(40);
+        let text = encode("filename", &value);
+        assert!(text.split("\r\n").all(|line| line.len() <= LINE_BYTES_WANTED), "{text}");
+        assert_eq!(params(&text.replace("\r\n", "")).decoded("filename").unwrap(), value);
     }
 
     proptest! {

@@ -97,14 +97,16 @@ impl Unstuffer {
 pub struct TopCutter {
     lines_left: u32,
     in_body: bool,
-    /// Nothing but a CR on this line so far.
+    /// Nothing but perhaps one CR on this line so far.
     line_empty: bool,
+    /// A piece of this line has gone by.
+    line_begun: bool,
 }
 
 impl TopCutter {
     /// `lines` of the body.
     pub fn new(lines: u32) -> TopCutter {
-        TopCutter { lines_left: lines, in_body: false, line_empty: true }
+        TopCutter { lines_left: lines, in_body: false, line_empty: true, line_begun: false }
     }
 
     /// How many octets of the next piece belong to the answer; fewer than all means that it is complete.
@@ -115,12 +117,15 @@ impl TopCutter {
                 return used;
             }
             let Some(at) = memchr(b'\n', rest) else {
-                self.line_empty &= rest == b"\r";
+                // One CR may yet be followed by its LF; more than that is a line of something.
+                self.line_empty &= !self.line_begun && rest == b"\r";
+                self.line_begun = true;
                 return piece.len();
             };
             used += at + 1;
-            let empty = self.line_empty && matches!(rest.get(..at), Some(b"" | b"\r"));
-            self.line_empty = true;
+            let line = rest.get(..at).unwrap_or_default();
+            let empty = self.line_empty && (line.is_empty() || (!self.line_begun && line == b"\r"));
+            (self.line_empty, self.line_begun) = (true, false);
             if self.in_body {
                 self.lines_left -= 1;
             } else if empty {
@@ -165,6 +170,16 @@ mod tests {
             }
         }
         (out, usize::MAX)
+    }
+
+    #[test]
+    fn a_line_of_carriage_returns_is_not_the_empty_line() {
+        let message = b"A: b\r\n\r\r\n\r\nbody\r\n";
+        for size in 1..=message.len() {
+            let mut cutter = TopCutter::new(0);
+            let kept: usize = message.chunks(size).map(|piece| cutter.take(piece)).sum();
+            assert_eq!(kept, message.len() - b"body\r\n".len(), "in pieces of {size}");
+        }
     }
 
     #[test]

@@ -489,7 +489,8 @@ impl Server {
     }
 
     fn timed_out(&mut self, now: Time) -> bool {
-        !self.progress && self.deadline.is_some_and(|deadline| deadline <= now)
+        let open = !matches!(self.state, State::Closed);
+        open && !self.progress && self.deadline.is_some_and(|deadline| deadline <= now)
     }
 }
 

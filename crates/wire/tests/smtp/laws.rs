@@ -80,6 +80,20 @@ fn nothing_survives_starttls() {
 }
 
 #[test]
+fn nothing_is_said_after_the_close() {
+    let mut server = Server::new(config(Mode::Mx));
+    assert!(matches!(server.poll(Time(0)), Step::Wait));
+    server.receive_end();
+    assert_eq!(server.poll(Time(0)), Step::Close);
+    let mut out = Vec::new();
+    server.transmit(&mut out);
+    assert_eq!(server.poll(Time(u64::MAX)), Step::Close);
+    out.clear();
+    server.transmit(&mut out);
+    assert_eq!(String::from_utf8_lossy(&out), "");
+}
+
+#[test]
 fn a_client_takes_nothing_from_before_tls() {
     let make = || Client::new(client::Config { starttls: client::StartTls::Require, ..client_config() });
     let mut failures = Vec::new();

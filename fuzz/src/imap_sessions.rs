@@ -1,0 +1,229 @@
+//! IMAP, both halves, against any peer. Data: mode, owner's mood, cuts, then what the peer says.
+
+use crate::pieces::take;
+use crate::play::{at_any_chunking, holds_still, lines_are_sound, note_octets};
+use crate::sasl::verifier;
+use wire::imap::append::{Append, AppendMessage};
+use wire::imap::client::{self, Client, ClientConfig, StartTls};
+use wire::imap::enable::Extension;
+use wire::imap::limits;
+use wire::imap::response::Response;
+use wire::imap::select::Select;
+use wire::imap::server::{Event, Server, ServerConfig, State};
+use wire::imap::{Code, Command, MailboxName};
+use wire::laws::Random;
+use wire::sasl::client::Credentials;
+use wire::sasl::{Answer, Question, Refusal, Secret};
+
+const SIZE_MAX: u64 = 2_000;
+
+struct Owner {
+    mood: Random,
+    /// Octets still to come of an APPEND.
+    left: Option<u64>,
+    refused: bool,
+    idle: bool,
+    octets: Vec<u8>,
+}
+
+impl Owner {
+    fn act(&mut self, server: &mut Server, event: Event, log: &mut Vec<String>) {
+        if let Event::AppendChunk(chunk) = &event {
+            return self.chunk(server, chunk, log);
+        }
+        log.push(format!("{event:?}"));
+        match event {
+            Event::AppendChunk(_) => {}
+            Event::Sasl(question) => {
+                assert_eq!(server.state(), State::NotAuthenticated);
+                holds_still(server);
+                let answer = self.auth(&question);
+                server.answer(answer);
+            }
+            Event::Append { append, .. } => {
+                assert_ne!(server.state(), State::NotAuthenticated);
+                holds_still(server);
+                if append.message.size > SIZE_MAX {
+                    return server.no(Some(Code::TooBig), "Too big");
+                }
+                if self.mood.below(4) == 0 {
+                    return server.no(Some(Code::TryCreate), "No such mailbox");
+                }
+                self.octets.clear();
+                (self.left, self.refused) = (Some(append.message.size), false);
+                server.append_go();
+            }
+            Event::AppendEnd => {
+                assert_eq!(self.left.take(), Some(0), "the end before the end");
+                assert!(!self.refused);
+                holds_still(server);
+                server.ok(None, "Appended");
+            }
+            Event::AppendAborted => assert!(self.left.take().is_some(), "the end of no APPEND"),
+            Event::Idle { .. } => {
+                assert!(!std::mem::replace(&mut self.idle, true));
+                server.untagged(&Response::Exists(2));
+            }
+            Event::IdleDone => {
+                assert!(std::mem::take(&mut self.idle), "the end of no IDLE");
+                server.ok(None, "Idle ended");
+            }
+            Event::Command { command, .. } => {
+                holds_still(server);
+                self.command(server, command);
+            }
+        }
+    }
+
+    fn chunk(&mut self, server: &mut Server, chunk: &[u8], log: &mut Vec<String>) {
+        assert!(!self.refused, "octets after the refusal");
+        let Some(left) = self.left.and_then(|left| left.checked_sub(chunk.len() as u64)) else { panic!("octets of no APPEND") };
+        self.left = Some(left);
+        self.octets.extend_from_slice(chunk);
+        if self.octets.starts_with(b"disk full") {
+            (self.refused, self.left) = (true, None);
+            return server.no(Some(Code::OverQuota), "No room");
+        }
+        // How many octets came before a refusal is the cutting's affair.
+        if !b"disk full".starts_with(&self.octets[..self.octets.len().min(9)]) {
+            note_octets(log, chunk);
+        }
+    }
+
+    fn auth(&mut self, question: &Question) -> Answer {
+        match question {
+            Question::ScramLookup { .. } => Answer::Scram { verifier: verifier(), nonce: "servernonceservernonce".into() },
+            Question::ScramDone { proved: false, .. } => Answer::Refuse(Refusal::Credentials),
+            _ => match self.mood.below(6) {
+                0 => Answer::Refuse(Refusal::Credentials),
+                1 => Answer::Refuse(Refusal::Temporary),
+                _ => Answer::Accept,
+            },
+        }
+    }
+
+    fn command(&mut self, server: &mut Server, command: Command) {
+        let state = server.state();
+        let anywhere = matches!(command, Command::Noop | Command::Id(_));
+        assert!(anywhere || matches!(state, State::Authenticated | State::Selected), "{command:?} in {state:?}");
+        match command {
+            Command::Select(_) => {
+                let found = self.mood.below(4) != 0;
+                server.selected(found);
+                if found {
+                    server.ok(Some(Code::ReadWrite), "Selected")
+                } else {
+                    server.no(Some(Code::NonExistent), "No such mailbox")
+                }
+            }
+            Command::Close | Command::Unselect => {
+                assert_eq!(state, State::Selected);
+                server.selected(false);
+                server.ok(None, "Closed");
+            }
+            Command::Enable(extensions) => {
+                server.set_utf8(extensions.iter().any(|e| matches!(e, Extension::Utf8Accept | Extension::Imap4rev2)));
+                server.untagged(&Response::Enabled(extensions));
+                server.ok(None, "Enabled");
+            }
+            Command::Fetch(_)
+            | Command::Search(_)
+            | Command::Store(_)
+            | Command::Copy { .. }
+            | Command::Move { .. }
+            | Command::Expunge { .. } => {
+                assert_eq!(state, State::Selected);
+                server.untagged(&Response::Exists(3));
+                server.ok(None, "Done");
+            }
+            Command::Delete { mailbox } => server.no(Some(Code::NonExistent), mailbox.as_str()),
+            Command::Create { .. } => server.bad(None, "Not with me"),
+            _ => server.ok(None, "Done"),
+        }
+    }
+}
+
+/// The server against any client.
+pub fn imap_server(data: &[u8]) {
+    let ([mode, mood, cuts], script) = take(data);
+    let config = ServerConfig {
+        hostname: "mail.here.test".into(),
+        tls: false,
+        starttls: mode & 1 != 0,
+        plaintext_login: mode & 2 == 0,
+        scram: mode & 4 == 0,
+        append_bytes_max: SIZE_MAX,
+        capabilities_off: Vec::new(),
+    };
+    let signed_in = [b"z LOGIN ann pw\r\n", script].concat();
+    let script = if mode & 8 == 0 { signed_in.as_slice() } else { script };
+    let owner = || {
+        let mut owner =
+            Owner { mood: Random(u64::from(mood) * 31 + 7), left: None, refused: false, idle: false, octets: Vec::new() };
+        move |server: &mut Server, event: Event, log: &mut Vec<String>| owner.act(server, event, log)
+    };
+    let make = || Server::new(config.clone());
+    let played = at_any_chunking(make, script, cuts, limits::INPUT_BYTES_MAX, owner);
+    lines_are_sound(&played.out);
+    assert!(played.out.starts_with(b"* "));
+}
+
+fn commands() -> Vec<Command> {
+    let inbox = || MailboxName::new("INBOX");
+    let message = AppendMessage { flags: Vec::new(), date: None, size: 12, binary: false, utf8: false };
+    vec![
+        Command::Select(Select::plain(MailboxName::new("\u{c4}\"\\"), true)),
+        Command::Delete { mailbox: MailboxName::new("a\rb") },
+        Command::Append(Append { mailbox: inbox(), message }),
+        Command::Idle,
+        Command::Noop,
+        Command::Logout,
+    ]
+}
+
+/// The client against any server: nothing after the failure, each command ends once.
+pub fn imap_client(data: &[u8]) {
+    let ([mode, _, cuts], script) = take(data);
+    let config = ClientConfig {
+        tls: mode & 1 != 0,
+        starttls: [StartTls::Never, StartTls::IfOffered, StartTls::Require][usize::from(mode >> 1 & 3) % 3],
+        credentials: (mode & 8 == 0).then(|| Credentials { login: "ann".into(), password: Secret::new(b"pw".to_vec()) }),
+        plaintext: mode & 16 == 0,
+        nonce: "clientnonceclientnonce".into(),
+    };
+    let owner = || {
+        let (mut open, mut failed, mut octets_left) = (Vec::new(), false, 0u64);
+        move |client: &mut Client, event: client::Event, log: &mut Vec<String>| {
+            assert!(!failed, "{event:?} after the failure");
+            match &event {
+                client::Event::Ready => open.extend(commands().iter().map(|command| client.command(command))),
+                client::Event::AppendReady(tag) => {
+                    assert!(open.contains(tag));
+                    assert_eq!(client.append_octets(b"Hello\r\n"), 7);
+                    assert_eq!(client.append_octets(b"worldly"), 5);
+                }
+                client::Event::Idling(_) => client.done(),
+                client::Event::Tagged(tag, _) => {
+                    let Some(at) = open.iter().position(|known| known == tag) else {
+                        panic!("{tag:?} ends twice, or was never begun")
+                    };
+                    open.remove(at);
+                }
+                client::Event::OctetsBegin { size, .. } => {
+                    assert_eq!(octets_left, 0, "octets in octets");
+                    octets_left = *size;
+                }
+                client::Event::Octets(octets) => {
+                    assert!(octets.len() as u64 <= octets_left, "more octets than announced");
+                    octets_left -= octets.len() as u64;
+                    return note_octets(log, octets);
+                }
+                client::Event::Response(_) => assert_eq!(octets_left, 0, "a response inside octets"),
+                client::Event::Failed(_) => failed = true,
+            }
+            log.push(format!("{event:?}"));
+        }
+    };
+    let held_max = limits::RESPONSE_LINE_BYTES_MAX + limits::RESPONSE_LITERALS_BYTES_MAX;
+    at_any_chunking(|| Client::new(config.clone()), script, cuts, held_max, owner);
+}

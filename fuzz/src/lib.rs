@@ -1,0 +1,78 @@
+//! Fuzz targets: one plain function for every parser and session, with laws that any octets must keep.
+//!
+//! `tests/replay.rs` replays `corpus/` and a few mutations of it in the ordinary test run; the binaries of
+//! `fuzz_targets/` give the same functions to cargo-fuzz (`tests/fuzz.sh SECS`). A crash becomes a file of the corpus.
+//! Invariant: a target is a function of its octets; whatever it panics with is a bug (of the code, or of the law).
+
+#![forbid(unsafe_code)]
+
+mod bodies;
+mod fields;
+mod imap;
+mod imap_sessions;
+mod names;
+mod pieces;
+mod play;
+mod pop3;
+mod pop3_sessions;
+mod report;
+mod sasl;
+mod smtp;
+mod smtp_sessions;
+mod tree;
+
+pub use bodies::{charset, search_text, transfer};
+pub use fields::{date, encoded_word, header_fields, parameter};
+pub use imap::{imap_command, imap_fetch, imap_list_pattern, imap_mailbox_name, imap_response, imap_search, imap_sequence_set};
+pub use imap_sessions::{imap_client, imap_server};
+pub use names::{address, address_list};
+pub use pop3::{pop3_command, pop3_multiline, pop3_reply};
+pub use pop3_sessions::{pop3_client, pop3_server};
+pub use report::{dsn, message_build};
+pub use sasl::{sasl_client, sasl_pair, sasl_server};
+pub use smtp::{smtp_command, smtp_data, smtp_ehlo, smtp_reply};
+pub use smtp_sessions::{smtp_client, smtp_server};
+pub use tree::{message_facts, message_parse};
+
+/// A target: it takes any octets and panics where a law is broken.
+pub type Target = fn(&[u8]);
+
+/// Every target by name: that of its corpus directory and of its binary.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("address", address),
+    ("address_list", address_list),
+    ("charset", charset),
+    ("date", date),
+    ("dsn", dsn),
+    ("encoded_word", encoded_word),
+    ("header_fields", header_fields),
+    ("imap_client", imap_client),
+    ("imap_command", imap_command),
+    ("imap_fetch", imap_fetch),
+    ("imap_list_pattern", imap_list_pattern),
+    ("imap_mailbox_name", imap_mailbox_name),
+    ("imap_response", imap_response),
+    ("imap_search", imap_search),
+    ("imap_sequence_set", imap_sequence_set),
+    ("imap_server", imap_server),
+    ("message_build", message_build),
+    ("message_facts", message_facts),
+    ("message_parse", message_parse),
+    ("parameter", parameter),
+    ("pop3_client", pop3_client),
+    ("pop3_command", pop3_command),
+    ("pop3_multiline", pop3_multiline),
+    ("pop3_reply", pop3_reply),
+    ("pop3_server", pop3_server),
+    ("sasl_client", sasl_client),
+    ("sasl_pair", sasl_pair),
+    ("sasl_server", sasl_server),
+    ("search_text", search_text),
+    ("smtp_client", smtp_client),
+    ("smtp_command", smtp_command),
+    ("smtp_data", smtp_data),
+    ("smtp_ehlo", smtp_ehlo),
+    ("smtp_reply", smtp_reply),
+    ("smtp_server", smtp_server),
+    ("transfer", transfer),
+];
