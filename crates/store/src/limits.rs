@@ -26,6 +26,10 @@ pub const SEGMENT_FILES_OPEN_MAX: usize = 128;
 pub const BODY_LOCATIONS_CACHED: usize = 32 * 1024;
 /// Email records remembered.
 pub const EMAILS_CACHED: usize = 64 * 1024;
+/// Rows read ahead for somebody who reads in order ...
+pub const READ_AHEAD: usize = 64;
+/// ... which is when the next id wanted is less than this above the last.
+pub const READ_AHEAD_GAP: u64 = 512;
 /// Accounts remembered by address and by id.
 pub const ACCOUNTS_CACHED: usize = 8 * 1024;
 /// Accounts whose counters are held in memory, before idle ones are let go.

@@ -84,6 +84,8 @@ impl Inner {
 
     fn new_body(&self, batch: &mut Batch, body: &Spooled, facts: &Facts, refs: u32) -> BodyId {
         let id = BodyId(self.ids.take(1));
+        // Summed here and not on the one thread that commits; an error shows there.
+        let _ = body.sums();
         batch.bodies.push(NewBody { id, refs, content: body.clone(), note: Some(note_of(facts)) });
         id
     }

@@ -6,7 +6,7 @@
 use crate::Store;
 use crate::engine::{Batch, Found, Query, commit};
 use crate::key;
-use crate::limits::{BODY_PIECE_BYTES, SNAPSHOT_ROWS_CACHED};
+use crate::limits::{BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, SNAPSHOT_ROWS_CACHED};
 use crate::message::{facts_of, note_of};
 use crate::rows::{Counters, EmailRecord, decode_changes, decode_uid};
 use crate::snapshot::Cached;
@@ -15,6 +15,7 @@ use crate::store::{Inner, Result};
 use crate::types::*;
 use message::facts::Facts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -146,20 +147,44 @@ impl Inner {
 
     /// Records of an account's emails, in the order given; `None` where one is gone or another account's.
     pub(crate) async fn email_records(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<EmailRecord>>> {
-        let mut records: Vec<Option<EmailRecord>> = emails.iter().map(|email| self.emails.get(email)).collect();
-        let missing: Vec<EmailId> = emails.iter().zip(&records).filter(|(_, record)| record.is_none()).map(|(email, _)| *email).collect();
-        if !missing.is_empty() {
-            let keys = missing.iter().map(|email| key::email(*email)).collect();
-            let found = self.engine.read(vec![Query::Many(keys)]).await?.into_iter().next().map(Found::values).unwrap_or_default();
-            let mut found = missing.iter().zip(found);
-            for slot in records.iter_mut().filter(|record| record.is_none()) {
-                let Some((email, Some(stored))) = found.next() else { continue };
-                let record = EmailRecord::decode(&key::email(*email), &stored)?;
-                self.emails.insert(*email, record);
-                *slot = Some(record);
+        if emails.len() <= READ_AHEAD {
+            let mut records = Vec::with_capacity(emails.len());
+            for email in emails {
+                records.push(self.email_record(*email).await?.filter(|record| record.account == account));
+            }
+            return Ok(records);
+        }
+        // Many at once pass the cache by: they would only push out what is used again.
+        let keys: Vec<_> = emails.iter().map(|email| key::email(*email)).collect();
+        let found = self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values).unwrap_or_default();
+        let record = |(at, stored): (&crate::engine::Key, Option<Vec<u8>>)| stored.map(|stored| EmailRecord::decode(at, &stored)).transpose();
+        let records: Result<Vec<Option<EmailRecord>>> = keys.iter().zip(found).map(record).collect();
+        Ok(records?.into_iter().map(|record| record.filter(|record| record.account == account)).collect())
+    }
+
+    async fn email_record(&self, email: EmailId) -> Result<Option<EmailRecord>> {
+        if let Some(record) = self.emails.get(&email) {
+            return Ok(Some(record));
+        }
+        // Who reads one after another will want the next ones, too.
+        let last = self.last_email.swap(email.0, Ordering::Relaxed);
+        let limit = if (1..READ_AHEAD_GAP).contains(&email.0.wrapping_sub(last)) { READ_AHEAD } else { 1 };
+        let (_, to) = key::whole(key::EMAIL);
+        let to = if limit == 1 { key::email(EmailId(email.0 + 1)) } else { to };
+        let query = Query::Range { from: key::email(email), to, limit, reverse: false };
+        let mut wanted = None;
+        for (at, stored) in self.engine.read(vec![query]).await?.into_iter().flat_map(Found::pairs) {
+            let Some(id) = key::Parts::of(&at).u64().map(EmailId) else { continue };
+            match EmailRecord::decode(&at, &stored) {
+                Ok(record) => {
+                    self.emails.insert(id, record);
+                    wanted = wanted.or((id == email).then_some(record));
+                }
+                Err(error) if id == email => return Err(error),
+                Err(_) => {}
             }
         }
-        Ok(records.into_iter().map(|record| record.filter(|record| record.account == account)).collect())
+        Ok(wanted)
     }
 
     pub(crate) async fn facts(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Arc<Facts>>>> {

@@ -7,7 +7,7 @@
 
 use super::embedded::Shared;
 use super::index::{self, Position};
-use super::segment::{self, BodyEntry, FILE_HEAD, FileHead, Manifest, record_front};
+use super::segment::{self, Bodies, BodyEntry, FILE_HEAD, FileHead, batch_front};
 use super::stage::{BodyActs, Stage};
 use super::{Batch, OnCommit, Outcome, io_error};
 use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, WAL_BYTES_FOLD};
@@ -197,16 +197,16 @@ impl Committer {
         }
         let tail = self.tail.as_ref();
         let (salt, place) = tail.map_or((0, (0, 0)), |tail| (tail.head.salt, (tail.head.number, tail.head.order)));
-        let manifest = if batch.light { Manifest::default() } else { Manifest::of(&batch, crate::key::is_logged)? };
-        let front = if batch.light { Vec::new() } else { record_front(&manifest, layout.group, salt)? };
+        let bodies = Bodies::of(&batch)?;
+        let front = if batch.light { Vec::new() } else { batch_front(&batch, &bodies, crate::key::is_logged, layout.group, salt)? };
         let mut at = layout.at + front.len() as u64;
-        let mut new: Vec<(BodyEntry, u64)> = Vec::with_capacity(manifest.bodies.len());
-        for entry in manifest.bodies {
+        let mut new: Vec<(BodyEntry, u64)> = Vec::with_capacity(bodies.new.len());
+        for entry in bodies.new {
             let length = entry.len;
             new.push((entry, at));
             at += length;
         }
-        let acts = BodyActs { new: &new, retain: &manifest.retain, release: &manifest.release, place, lenient: false };
+        let acts = BodyActs { new: &new, retain: &bodies.retain, release: &bodies.release, place, lenient: false };
         if !layout.stage.take_in(&self.connection, batch.writes, &acts)? {
             return Ok(false);
         }

@@ -7,7 +7,7 @@ use super::committer::{Committer, Job, Message};
 use super::index::{self, BodyRow, Position};
 use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
 use crate::hash::xxh64;
-use crate::limits::{BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX};
+use crate::limits::{BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX};
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
@@ -92,6 +92,7 @@ pub(crate) struct Shared {
     readers: Vec<Mutex<Connection>>,
     next_reader: AtomicUsize,
     places: Cache<u64, Arc<BodyRow>>,
+    last_place: AtomicU64,
     files: Mutex<BTreeMap<u32, (u64, Arc<File>)>>,
     file_uses: AtomicU64,
     folder: (Mutex<bool>, Condvar),
@@ -153,10 +154,22 @@ impl Shared {
         if let Some(place) = self.places.get(&id) {
             return Ok(place);
         }
-        let row = self.with_reader(|connection| index::body(connection, id))?.ok_or(StoreError::NotFound)?;
-        let place = Arc::new(row);
-        self.places.insert(id, place.clone());
-        Ok(place)
+        // Who reads one after another will want the next ones, too.
+        let last = self.last_place.swap(id, Ordering::Relaxed);
+        let limit = if (1..READ_AHEAD_GAP).contains(&id.wrapping_sub(last)) { READ_AHEAD } else { 1 };
+        let mut wanted = None;
+        for (number, row) in self.with_reader(|connection| index::bodies(connection, id.saturating_sub(1), limit))? {
+            match row {
+                Ok(row) => {
+                    let place = Arc::new(row);
+                    self.places.insert(number, place.clone());
+                    wanted = wanted.or((number == id).then_some(place));
+                }
+                Err(error) if number == id => return Err(error),
+                Err(_) => {}
+            }
+        }
+        wanted.ok_or(StoreError::NotFound)
     }
 
     pub(crate) fn wake_folder(&self) {
@@ -234,6 +247,7 @@ impl Embedded {
             readers,
             next_reader: AtomicUsize::new(0),
             places: Cache::new(BODY_LOCATIONS_CACHED),
+            last_place: AtomicU64::new(0),
             files: Mutex::new(BTreeMap::new()),
             file_uses: AtomicU64::new(0),
             folder: (Mutex::new(false), Condvar::new()),
@@ -311,11 +325,11 @@ fn is_small(queries: &[Query]) -> bool {
     let weight = |query: &Query| match query {
         Query::Get(_) => 1,
         Query::Many(keys) => keys.len(),
-        Query::Notes(ids) => ids.len(),
+        Query::Notes(ids) => ids.len() * 4,
         Query::Range { limit, .. } => *limit,
         Query::Bodies { limit, .. } => *limit,
     };
-    queries.iter().map(weight).fold(0, usize::saturating_add) <= 32
+    queries.iter().map(weight).fold(0, usize::saturating_add) <= 128
 }
 
 /// The pieces that cover `offset..offset+len`, whole: (first piece, octets from, octets to).
@@ -350,6 +364,8 @@ fn read_body(shared: &Shared, id: u64, offset: u64, len: u64, may_block: bool) -
         // What is not in the page cache would block this thread: then the other road.
         match rustix::io::preadv2(&*file, &mut parts, row.at + from, ReadWriteFlags::NOWAIT) {
             Ok(read) if read == length => {}
+            // A file system that knows no such question (a RAM disk) does not make us wait either.
+            Err(rustix::io::Errno::OPNOTSUPP) => file.read_exact_at(&mut octets, row.at + from).map_err(|error| io_error(&error))?,
             _ => return Ok(None),
         }
     }

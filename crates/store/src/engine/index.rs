@@ -244,7 +244,12 @@ pub(crate) fn notes(connection: &Connection, ids: &[u64]) -> Result<Vec<Option<V
     let wanted: Vec<i64> = ids.iter().map(|id| *id as i64).collect();
     let found = by_ids(connection, "note", &wanted)?;
     // A note is derived: one that does not match its checksum is as good as missing.
-    let proven = |(id, stored): (&u64, Option<Vec<u8>>)| stored.and_then(|bytes| open(&note_key(*id), &bytes).ok().map(|reader| reader.rest().to_vec()));
+    let proven = |(id, stored): (&u64, Option<Vec<u8>>)| {
+        let mut stored = stored?;
+        let length = open(&note_key(*id), &stored).ok()?.rest().len();
+        stored.drain(..stored.len() - length);
+        Some(stored)
+    };
     Ok(ids.iter().zip(found).map(proven).collect())
 }
 

@@ -106,45 +106,9 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    pub(crate) fn of(batch: &Batch, is_logged: fn(&Key) -> bool) -> Result<Manifest, StoreError> {
-        let mut bodies = Vec::with_capacity(batch.bodies.len());
-        for body in &batch.bodies {
-            let sums = body.content.sums()?.to_vec();
-            bodies.push(BodyEntry { id: body.id.0, refs: body.refs, len: body.content.len(), sums, dropped: false });
-        }
-        Ok(Manifest {
-            writes: batch.writes.iter().filter(|(key, _)| is_logged(key)).cloned().collect(),
-            bodies,
-            retain: batch.retain.iter().map(|(id, count)| (id.0, *count)).collect(),
-            release: batch.release.iter().map(|(id, count)| (id.0, *count)).collect(),
-        })
-    }
-
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::bare();
-        out.number(self.writes.len() as u64);
-        for (key, value) in &self.writes {
-            out.bytes(key.bytes());
-            match value {
-                None => out.u8(0),
-                Some(value) => out.u8(1).bytes(value),
-            };
-        }
-        out.number(self.bodies.len() as u64);
-        for body in &self.bodies {
-            out.number(body.id).number(u64::from(body.refs)).number(body.len).u8(u8::from(body.dropped));
-            out.number(body.sums.len() as u64);
-            for sum in &body.sums {
-                out.fixed64(*sum);
-            }
-        }
-        for list in [&self.retain, &self.release] {
-            out.number(list.len() as u64);
-            for (id, count) in list {
-                out.number(*id).number(u64::from(*count));
-            }
-        }
-        out.into_bare()
+        let writes: Vec<&(Key, Option<Vec<u8>>)> = self.writes.iter().collect();
+        encode_manifest(&writes, &self.bodies, &self.retain, &self.release)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Manifest> {
@@ -178,6 +142,60 @@ impl Manifest {
     pub(crate) fn body_bytes(&self) -> u64 {
         self.bodies.iter().filter(|body| !body.dropped).map(|body| body.len).sum()
     }
+}
+
+fn encode_manifest(writes: &[&(Key, Option<Vec<u8>>)], bodies: &[BodyEntry], retain: &[(u64, u32)], release: &[(u64, u32)]) -> Vec<u8> {
+    let mut out = Writer::bare();
+    out.number(writes.len() as u64);
+    for (key, value) in writes {
+        out.bytes(key.bytes());
+        match value {
+            None => out.u8(0),
+            Some(value) => out.u8(1).bytes(value),
+        };
+    }
+    out.number(bodies.len() as u64);
+    for body in bodies {
+        out.number(body.id).number(u64::from(body.refs)).number(body.len).u8(u8::from(body.dropped));
+        out.number(body.sums.len() as u64);
+        for sum in &body.sums {
+            out.fixed64(*sum);
+        }
+    }
+    for list in [retain, release] {
+        out.number(list.len() as u64);
+        for (id, count) in list {
+            out.number(*id).number(u64::from(*count));
+        }
+    }
+    out.into_bare()
+}
+
+/// What the record of a batch tells of its bodies.
+#[derive(Debug, Default)]
+pub(crate) struct Bodies {
+    pub(crate) new: Vec<BodyEntry>,
+    pub(crate) retain: Vec<(u64, u32)>,
+    pub(crate) release: Vec<(u64, u32)>,
+}
+
+impl Bodies {
+    pub(crate) fn of(batch: &Batch) -> Result<Bodies, StoreError> {
+        let mut new = Vec::with_capacity(batch.bodies.len());
+        for body in &batch.bodies {
+            let sums = body.content.sums()?.to_vec();
+            new.push(BodyEntry { id: body.id.0, refs: body.refs, len: body.content.len(), sums, dropped: false });
+        }
+        let plain = |list: &[(crate::types::BodyId, u32)]| list.iter().map(|(id, count)| (id.0, *count)).collect();
+        Ok(Bodies { new, retain: plain(&batch.retain), release: plain(&batch.release) })
+    }
+}
+
+/// Head and manifest of a batch's record; without the writes that live in the index only.
+pub(crate) fn batch_front(batch: &Batch, bodies: &Bodies, is_logged: fn(&Key) -> bool, group: u64, salt: u64) -> Result<Vec<u8>, StoreError> {
+    let writes: Vec<&(Key, Option<Vec<u8>>)> = batch.writes.iter().filter(|(key, _)| is_logged(key)).collect();
+    let encoded = encode_manifest(&writes, &bodies.new, &bodies.retain, &bodies.release);
+    front(&encoded, bodies.new.iter().map(|body| body.len).sum(), group, salt)
 }
 
 /// The fixed part of a record.
@@ -220,14 +238,17 @@ impl RecordHead {
 
 /// Head and manifest, ready to be written; the bodies follow.
 pub(crate) fn record_front(manifest: &Manifest, group: u64, salt: u64) -> Result<Vec<u8>, StoreError> {
-    let encoded = manifest.encode();
+    front(&manifest.encode(), manifest.body_bytes(), group, salt)
+}
+
+fn front(encoded: &[u8], bodies_len: u64, group: u64, salt: u64) -> Result<Vec<u8>, StoreError> {
     let Ok(manifest_len) = u32::try_from(encoded.len()) else {
         return Err(StoreError::Invalid("one act changes too much"));
     };
-    let head = RecordHead { manifest_len, manifest_sum: xxh64(&encoded, salt), bodies_len: manifest.body_bytes(), group };
+    let head = RecordHead { manifest_len, manifest_sum: xxh64(encoded, salt), bodies_len, group };
     let mut front = Vec::with_capacity(RECORD_HEAD + encoded.len());
     front.extend_from_slice(&head.encode(salt));
-    front.extend_from_slice(&encoded);
+    front.extend_from_slice(encoded);
     Ok(front)
 }
 

@@ -8,6 +8,7 @@ use super::segment::BodyEntry;
 use super::{Key, Version};
 use crate::types::StoreError;
 use rusqlite::Connection;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -20,6 +21,14 @@ pub(crate) struct Stage {
     notes: BTreeMap<u64, Vec<u8>>,
     /// By segment file: (order, change of living octets, octets written).
     segments: HashMap<u32, (u32, i64, u64)>,
+}
+
+/// A body's row around a batch.
+struct Recounted {
+    before: Option<BodyRow>,
+    after: Option<BodyRow>,
+    /// Octets new in the segment.
+    written: u64,
 }
 
 /// What one batch does to bodies.
@@ -61,25 +70,30 @@ impl Stage {
         }
     }
 
-    /// New rows of the bodies a batch holds or lets go; `None` when one is not there.
-    fn recounted(&self, connection: &Connection, acts: &BodyActs<'_>) -> Result<Option<BTreeMap<u64, Option<BodyRow>>>> {
-        let mut rows: BTreeMap<u64, Option<BodyRow>> = BTreeMap::new();
+    /// Rows of the bodies a batch makes, holds or lets go, before and after; `None` when one is not there.
+    fn recounted(&self, connection: &Connection, acts: &BodyActs<'_>) -> Result<Option<BTreeMap<u64, Recounted>>> {
+        let mut rows: BTreeMap<u64, Recounted> = BTreeMap::new();
         for (entry, at) in acts.new {
             let row = BodyRow { file: acts.place.0, at: *at, len: entry.len, refs: entry.refs, sums: entry.sums.clone() };
-            rows.insert(entry.id, Some(row));
+            rows.insert(entry.id, Recounted { before: None, after: Some(row), written: entry.len });
         }
         let changes = acts.retain.iter().map(|(id, count)| (*id, i64::from(*count)));
         for (id, change) in changes.chain(acts.release.iter().map(|(id, count)| (*id, -i64::from(*count)))) {
-            let row = match rows.get(&id) {
-                Some(row) => row.clone(),
-                None => self.body(connection, id)?,
+            let recounted = match rows.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let before = self.body(connection, id)?;
+                    place.insert(Recounted { after: before.clone(), before, written: 0 })
+                }
             };
-            match row {
+            match &mut recounted.after {
                 None if acts.lenient => {}
                 None => return Ok(None),
-                Some(mut row) => {
+                Some(row) => {
                     row.refs = u32::try_from(i64::from(row.refs) + change).unwrap_or(0);
-                    rows.insert(id, (row.refs > 0).then_some(row));
+                    if row.refs == 0 {
+                        recounted.after = None;
+                    }
                 }
             }
         }
@@ -91,18 +105,15 @@ impl Stage {
         let Some(rows) = self.recounted(connection, acts)? else {
             return Ok(false);
         };
-        for (id, row) in rows {
-            let before = if acts.new.iter().any(|(entry, _)| entry.id == id) { None } else { self.body(connection, id)? };
-            match (&before, &row) {
-                (None, Some(row)) => self.count(row.file, acts.place.1, row.len as i64, row.len),
+        for (id, Recounted { before, after, written }) in rows {
+            let (file, order) = acts.place;
+            match (&before, &after) {
+                (None, Some(row)) => self.count(file, order, row.len as i64, written),
+                (None, None) => self.count(file, order, 0, written),
                 (Some(before), None) => self.count(before.file, 0, -(before.len as i64), 0),
-                (None, None) => {
-                    let written = acts.new.iter().find(|(entry, _)| entry.id == id).map_or(0, |(entry, _)| entry.len);
-                    self.count(acts.place.0, acts.place.1, 0, written);
-                }
-                _ => {}
+                (Some(_), Some(_)) => {}
             }
-            self.bodies.insert(id, row);
+            self.bodies.insert(id, after);
         }
         self.writes.extend(writes);
         Ok(true)
