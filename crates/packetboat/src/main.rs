@@ -24,6 +24,7 @@ const LOG_VARIABLE: &str = "PACKETBOAT_LOG";
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    privileges::close_to_others();
     ExitCode::from(match cli.command {
         cli::Command::Serve => {
             log("info");
@@ -58,7 +59,7 @@ fn log(default: &str) {
 fn identify(config: &config::Config) -> Result<(), String> {
     let is_new = std::fs::read_dir(&config.data_dir).map_or(true, |mut entries| entries.next().is_none());
     office::make_data_dir(&config.data_dir)?;
-    match privileges::unprivileged(&config.user, config.user_given)? {
+    match privileges::unprivileged(&config.user, config.user_given, &config.data_dir)? {
         Some(user) if is_new => {
             privileges::give_folder(&config.data_dir, &user)?;
             privileges::become_user(&user)

@@ -52,16 +52,23 @@ pub(crate) fn become_user(user: &User) -> Result<(), String> {
     }
 }
 
-/// The user that root shall go on as: `None` when we are not root, when that user is root, or when a user that the
-/// configuration did not name (`given`) does not exist.
-pub(crate) fn unprivileged(name: &str, given: bool) -> Result<Option<User>, String> {
+/// The user that root shall go on as: the one the configuration names (`given`: then it must exist), else the owner of the
+/// data. `None` when we are not root, or nobody but root is left.
+pub(crate) fn unprivileged(name: &str, given: bool, data: &Path) -> Result<Option<User>, String> {
     if !is_root() {
         return Ok(None);
     }
     match find(name) {
         None if given => Err(format!("there is no user {name}: make one, or name another with `user`")),
+        None => Ok(owner_of(data)),
         found => Ok(found.filter(|user| user.uid != 0)),
     }
+}
+
+/// Who owns a folder, if it is there and not root's.
+fn owner_of(folder: &Path) -> Option<User> {
+    let facts = std::fs::metadata(folder).ok().filter(|facts| facts.uid() != 0)?;
+    Some(User { name: format!("with id {}", facts.uid()), uid: facts.uid(), gid: facts.gid() })
 }
 
 /// Gives a new or empty folder to a user; one with something in it must be theirs already.
@@ -82,11 +89,15 @@ pub(crate) fn give_folder(folder: &Path, user: &User) -> Result<(), String> {
 
 /// Root working on somebody's data goes on as its owner, so that no file of another owner is left there.
 pub(crate) fn become_owner_of(folder: &Path) -> Result<(), String> {
-    let Ok(facts) = std::fs::metadata(folder) else { return Ok(()) };
-    if !is_root() || facts.uid() == 0 {
-        return Ok(());
+    match owner_of(folder) {
+        Some(user) if is_root() => become_user(&user),
+        _ => Ok(()),
     }
-    become_user(&User { name: format!("with id {}", facts.uid()), uid: facts.uid(), gid: facts.gid() })
+}
+
+/// What we make is ours alone, unless its maker says otherwise.
+pub(crate) fn close_to_others() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
 /// As many open files as the system lets us have: a connection is one.

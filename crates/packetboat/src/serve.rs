@@ -73,7 +73,7 @@ fn prepare(config: Config) -> Result<Ready, String> {
 
 /// Whom root goes on as.
 fn goes_on_as(config: &Config) -> Result<Option<User>, String> {
-    let user = privileges::unprivileged(&config.user, config.user_given)?;
+    let user = privileges::unprivileged(&config.user, config.user_given, &config.data_dir)?;
     if user.is_none() && privileges::is_root() {
         tracing::warn!("runs as root: make a user {}, or name another with `user`", config.user);
     }

@@ -175,7 +175,7 @@ const FREE_BYTES_TIGHT: OptionBlock = OptionBlock {
 
 const USER: OptionBlock = OptionBlock {
     name: "user",
-    doc: "Started as root, the server goes on as this user once its ports are bound. When the file does not name one and the default does not exist, it stays root and says so.",
+    doc: "Started as root, the server goes on as this user once its ports are bound. When the file does not name one and the default does not exist, it becomes the owner of data_dir; if that is root, it stays root and says so.",
     default: "\"packetboat\"",
     example: "\"packetboat\"",
     read: |config, item| {
