@@ -25,4 +25,4 @@ pub(crate) const LARGE_MESSAGES_MAX: usize = 4;
 /// Messages a SEARCH hands to its readers at a time.
 pub(crate) const SEARCH_BLOCK: usize = 1024;
 /// Messages one SEARCH reads at the same time.
-pub(crate) const SEARCH_TASKS: usize = 4;
+pub(crate) const SEARCH_TASKS: usize = 2;

@@ -59,8 +59,13 @@ impl View {
             keywords: BTreeMap::new(),
         };
         let rows = Arc::clone(&view.rows);
+        let mut before: Option<&[SmolStr]> = None;
         for row in rows.iter() {
-            view.learn(&row.flags);
+            // Neighbours mostly have the same keywords, or none.
+            if row.flags.keywords.as_deref() != before {
+                before = row.flags.keywords.as_deref();
+                view.learn(&row.flags);
+            }
         }
         view
     }
@@ -137,7 +142,8 @@ impl View {
 
     /// RFC 3501 §2.3.2, for this session.
     pub(crate) fn is_recent(&self, uid: Uid) -> bool {
-        self.recent.iter().any(|&(first, last)| (first..=last).contains(&uid.0))
+        let after = self.recent.partition_point(|&(first, _)| first <= uid.0);
+        after.checked_sub(1).and_then(|at| self.recent.get(at)).is_some_and(|&(_, last)| uid.0 <= last)
     }
 
     /// How many messages are recent here.

@@ -56,6 +56,8 @@ impl Reader {
                 }
                 Err(error) => return Err(error),
             }
+            // Nothing above need have waited: let the other sessions have their turn.
+            tokio::task::yield_now().await;
         }
         Ok(found)
     }
@@ -73,16 +75,15 @@ impl Reader {
         if let Some(holds) = self.test.holds(&candidate) {
             return Ok(holds);
         }
-        let _permit = match is_small {
-            true => None,
-            false => self.context.imap.large_messages.acquire().await.ok(),
-        };
-        let whole = match first.len() as u64 >= size {
-            true => first,
-            false => self.read(&open.row, 0, size).await?,
-        };
-        let candidate = Candidate { message: Some(&whole), ..candidate };
-        Ok(self.test.holds(&candidate).unwrap_or(false))
+        if is_small {
+            let whole = if first.len() as u64 >= size { first } else { self.read(&open.row, 0, size).await? };
+            return Ok(decided(&self.test, open, &header, &whole));
+        }
+        let _permit = self.context.imap.large_messages.acquire().await;
+        let whole = self.read(&open.row, 0, size).await?;
+        let (test, open) = (Arc::clone(&self.test), open.clone());
+        let tested = tokio::task::spawn_blocking(move || decided(&test, &open, &header, &whole)).await;
+        tested.map_err(|_| StoreError::Io("a search broke off".to_owned()))
     }
 
     /// The header section; `first` are the message's first octets, more are read until its empty line is there.
@@ -108,4 +109,10 @@ impl Reader {
     async fn read(&self, row: &MessageRow, offset: u64, len: u64) -> Result<Bytes, StoreError> {
         self.context.store.body(self.account, row.email, offset, len).await
     }
+}
+
+/// The answer when everything is at hand.
+fn decided(test: &Test, open: &Open, header: &[u8], message: &[u8]) -> bool {
+    let (header, message) = (Some(header), Some(message));
+    test.holds(&Candidate { index: open.index, row: &open.row, recent: open.recent, header, message }).unwrap_or(false)
 }
