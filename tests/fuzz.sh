@@ -19,20 +19,22 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
     cargo install cargo-fuzz --locked --quiet --root "$tools"
 fi
 export RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
-options=(--fuzz-dir fuzz --sanitizer none --debug-assertions --features libfuzzer --target-dir "$out/build")
 mapfile -t targets < <(cargo fuzz list --fuzz-dir fuzz)
 [ $# -gt 0 ] && targets=("$@")
+host=$(rustc -vV | sed -n 's/^host: //p')
 echo "fuzz: building"
-cargo fuzz build "${options[@]}" >"$out/build.log" 2>&1 || { tail -n 40 "$out/build.log"; exit 2; }
+cargo fuzz build --fuzz-dir fuzz --sanitizer none --debug-assertions --features libfuzzer --target-dir "$out/build" --target "$host" \
+    >"$out/build.log" 2>&1 || { tail -n 40 "$out/build.log"; exit 2; }
 failed=0
 for target in "${targets[@]}"; do
+    # Started as they are, so that sources that change meanwhile build nothing anew.
+    binary=$out/build/$host/release/$target
     found=$out/found/$target
     crashes=$out/crashes/$target
     log=$out/$target.log
     mkdir -p "$found" "$crashes"
-    if cargo fuzz run "${options[@]}" "$target" "$found" "fuzz/corpus/$target" -- \
-        -max_total_time="$secs" -max_len=4096 -len_control=20 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
-        -artifact_prefix="$crashes/" >"$log" 2>&1; then
+    if "$binary" "$found" "fuzz/corpus/$target" -max_total_time="$secs" -max_len=4096 -timeout=20 -rss_limit_mb=1024 \
+        -print_final_stats=1 -artifact_prefix="$crashes/" >"$log" 2>&1; then
         verdict=ok
     else
         verdict=CRASHED
@@ -41,9 +43,9 @@ for target in "${targets[@]}"; do
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
     covered=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
     printf '%-20s %-8s %4s s %10s runs %6s edges\n' "$target" "$verdict" "$secs" "${runs:-?}" "${covered:-?}"
-    [ "$verdict" = ok ] || grep -aE 'panicked|^[^ ]*assertion|left:|right:|ERROR: libFuzzer|Test unit written' -A 2 "$log" | head -n 20
+    [ "$verdict" = ok ] || grep -aE 'panicked|^assertion|left:|right:|ERROR: libFuzzer|Test unit written' -A 1 "$log" | head -n 20
     if [ "${KEEP:-0}" = 1 ]; then
-        cargo fuzz run "${options[@]}" "$target" "fuzz/corpus/$target" "$found" -- -merge=1 >>"$log" 2>&1 || true
+        "$binary" -merge=1 "fuzz/corpus/$target" "$found" >>"$log" 2>&1 || true
     fi
 done
 exit "$failed"

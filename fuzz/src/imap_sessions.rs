@@ -29,7 +29,10 @@ struct Owner {
 impl Owner {
     fn act(&mut self, server: &mut Server, event: Event, log: &mut Vec<String>) {
         if let Event::AppendChunk(chunk) = &event {
-            return self.chunk(server, chunk, log);
+            return self.chunk(server, chunk);
+        }
+        if matches!(event, Event::AppendEnd | Event::AppendAborted) {
+            note_octets(log, &self.octets);
         }
         log.push(format!("{event:?}"));
         match event {
@@ -75,7 +78,7 @@ impl Owner {
         }
     }
 
-    fn chunk(&mut self, server: &mut Server, chunk: &[u8], log: &mut Vec<String>) {
+    fn chunk(&mut self, server: &mut Server, chunk: &[u8]) {
         assert!(!self.refused, "octets after the refusal");
         let Some(left) = self.left.and_then(|left| left.checked_sub(chunk.len() as u64)) else { panic!("octets of no APPEND") };
         self.left = Some(left);
@@ -83,10 +86,6 @@ impl Owner {
         if self.octets.starts_with(b"disk full") {
             (self.refused, self.left) = (true, None);
             return server.no(Some(Code::OverQuota), "No room");
-        }
-        // How many octets came before a refusal is the cutting's affair.
-        if !b"disk full".starts_with(&self.octets[..self.octets.len().min(9)]) {
-            note_octets(log, chunk);
         }
     }
 

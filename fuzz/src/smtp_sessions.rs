@@ -9,7 +9,7 @@ use wire::limits::smtp as limits;
 use wire::sasl::client::Credentials;
 use wire::sasl::{Answer, Question, Refusal, Secret};
 use wire::smtp::client::{self, Client, Envelope, Recipient, StartTls};
-use wire::smtp::server::{Config, Event, Mode, Server};
+use wire::smtp::server::{Config, Event, Mode, ResetCause, Server};
 use wire::smtp::{EnhancedCode, Reply, Ret};
 
 const SIZE_MAX: u64 = 300;
@@ -41,7 +41,11 @@ impl Owner {
         if matches!(event, Event::Reset(_)) && log.last().is_some_and(|last| last.starts_with("octets ")) {
             log.pop();
         }
-        log.push(format!("{event:?}"));
+        match event {
+            // Which of the two showed first, too.
+            Event::Reset(ResetCause::TooLarge | ResetCause::LineEnds) => log.push("Reset(refused)".into()),
+            _ => log.push(format!("{event:?}")),
+        }
         match event {
             Event::Hello { .. } | Event::Chunk(_) => {}
             Event::Reset(_) => {

@@ -384,7 +384,7 @@ impl Server {
     fn reset(&mut self, cause: ResetCause) {
         if let Some(transaction) = self.transaction.take() {
             // Of a message already refused the owner has heard.
-            if transaction.incoming.is_none_or(|incoming| incoming.refusal().is_none()) {
+            if transaction.incoming.is_none_or(|incoming| !incoming.is_refused()) {
                 self.events.push_back(Event::Reset(cause));
             }
         }

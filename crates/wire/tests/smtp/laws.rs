@@ -80,6 +80,16 @@ fn nothing_survives_starttls() {
 }
 
 #[test]
+fn a_message_too_large_and_with_bare_line_ends_is_refused_the_same_at_every_chunking() {
+    let body = format!("a\nb{}", "x".repeat(200));
+    let script = format!("EHLO x\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\n{body}\r\n.\r\nNOOP\r\n");
+    let mut owner = Owner::new(Mode::Mx);
+    let make = || Server::new(config(Mode::Mx));
+    let out = laws::same_at_every_chunking(make, script.as_bytes(), |server, event| owner.act(server, event));
+    assert!(String::from_utf8_lossy(&out).contains("550 5.5.2 The message has a CR or LF on its own"));
+}
+
+#[test]
 fn nothing_is_said_after_the_close() {
     let mut server = Server::new(config(Mode::Mx));
     assert!(matches!(server.poll(Time(0)), Step::Wait));

@@ -12,17 +12,18 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub(super) struct Incoming {
     decoder: Decoder,
-    /// Octets handed to the owner.
+    /// Octets decoded, those no longer handed to the owner too.
     taken: u64,
-    /// Why it will be refused at its end.
-    refusal: Option<Reply>,
+    /// It will be refused at its end, and the owner knows. What with is decided there: it must not hang on how the
+    /// octets were cut.
+    refused: bool,
     /// Octets read since then.
     drained: u64,
 }
 
 impl Incoming {
-    pub(super) fn refusal(&self) -> Option<&Reply> {
-        self.refusal.as_ref()
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
     }
 }
 
@@ -31,7 +32,7 @@ impl Server {
         let line_ends = if self.config.mode == Mode::Submission { LineEnds::Repair } else { LineEnds::Strict };
         let decoder = if bdat { Decoder::bdat(line_ends) } else { Decoder::data(line_ends) };
         if let Some(transaction) = &mut self.transaction {
-            transaction.incoming = Some(Incoming { decoder, taken: 0, refusal: None, drained: 0 });
+            transaction.incoming = Some(Incoming { decoder, taken: 0, refused: false, drained: 0 });
         }
     }
 
@@ -107,7 +108,7 @@ impl Server {
             return true;
         }
         // The first chunk that goes wrong is refused at once, and with it the transaction (RFC 3030 §2).
-        let refused = self.incoming().is_some_and(|incoming| incoming.refusal.is_some());
+        let refused = self.incoming().is_some_and(|incoming| incoming.refused);
         if last || refused {
             self.end_message();
         } else {
@@ -131,33 +132,46 @@ impl Server {
 
     /// Decoded octets: to the owner, unless the message is refused by now.
     fn take(&mut self, out: Vec<u8>, used: usize) {
-        let strict = self.config.mode != Mode::Submission;
-        let (size_max, too_large) = (self.config.size_max, self.too_large());
+        let (strict, size_max) = (self.is_strict(), self.config.size_max);
         let Some(incoming) = self.incoming() else { return };
-        if incoming.refusal.is_some() {
+        incoming.taken += out.len() as u64;
+        if incoming.refused {
             incoming.drained += used as u64;
             return;
         }
-        incoming.taken += out.len() as u64;
-        let refused = if incoming.taken > size_max {
-            Some((too_large, ResetCause::TooLarge))
-        } else if strict && incoming.decoder.saw_bare() {
-            let text = "The message has a CR or LF on its own; every line must end in CR LF (RFC 5321 section 2.3.8)";
-            Some((Reply::new(550, EnhancedCode(5, 5, 2), text), ResetCause::LineEnds))
+        let cause = if strict && incoming.decoder.saw_bare() {
+            Some(ResetCause::LineEnds)
+        } else if incoming.taken > size_max {
+            Some(ResetCause::TooLarge)
         } else {
             None
         };
-        if let Some((reply, cause)) = refused {
-            incoming.refusal = Some(reply);
+        if let Some(cause) = cause {
+            incoming.refused = true;
             self.events.push_back(Event::Reset(cause));
         } else if !out.is_empty() {
             self.events.push_back(Event::Chunk(Bytes::from(out)));
         }
     }
 
+    fn is_strict(&self) -> bool {
+        self.config.mode != Mode::Submission
+    }
+
+    /// Why the message is refused, by all that was read of it.
+    fn refusal(&mut self) -> Option<Reply> {
+        let (strict, too_large) = (self.is_strict(), self.too_large());
+        let incoming = self.incoming().filter(|incoming| incoming.refused)?;
+        if strict && incoming.decoder.saw_bare() {
+            let text = "The message has a CR or LF on its own; every line must end in CR LF (RFC 5321 section 2.3.8)";
+            return Some(Reply::new(550, EnhancedCode(5, 5, 2), text));
+        }
+        Some(too_large)
+    }
+
     fn end_message(&mut self) {
         self.state = State::Command;
-        match self.incoming().and_then(|incoming| incoming.refusal.take()) {
+        match self.refusal() {
             None => {
                 self.state = State::Await(Await::MessageEnd);
                 self.events.push_back(Event::MessageEnd);
@@ -177,7 +191,7 @@ impl Server {
     }
 
     fn give_up(&mut self) {
-        if let Some(reply) = self.incoming().and_then(|incoming| incoming.refusal.clone()) {
+        if let Some(reply) = self.refusal() {
             self.say_and_close(&reply);
         }
     }
