@@ -9,6 +9,8 @@
 mod client;
 #[path = "imap/office.rs"]
 mod office;
+#[path = "imap/soak.rs"]
+mod soak;
 
 use bytes::Bytes;
 use message::facts::Facts;
