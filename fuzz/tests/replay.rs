@@ -12,7 +12,7 @@ use wire::laws::Random;
 const MUTATIONS: u64 = 2_000;
 const TIME_MAX: Duration = Duration::from_millis(1_200);
 const CORPUS_BYTES_MAX: u64 = 1024 * 1024;
-const CORPUS_FILES_MAX: usize = 500;
+const CORPUS_FILES_MAX: usize = 400;
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
