@@ -85,7 +85,7 @@ impl Owner {
         self.octets.extend_from_slice(chunk);
         if self.octets.starts_with(b"disk full") {
             (self.refused, self.left) = (true, None);
-            return server.no(Some(Code::OverQuota), "No room");
+            server.no(Some(Code::OverQuota), "No room");
         }
     }
 
