@@ -7,6 +7,8 @@ use crate::header_gate::has_header;
 use crate::limits::FROM_ADDRESSES_MAX;
 use crate::receive::Place;
 use crate::refusal::{Refusal, clean, of_store_error};
+use crate::trace_fields::written;
+use message::address_list::HeaderAddress;
 use message::header::{fields, header_end};
 use store::{Account, UnixSecs};
 
@@ -50,30 +52,93 @@ async fn owned(place: &Place<'_>, account: &Account, address: &str, what: &str) 
     }
 }
 
-/// All addresses of all From fields. A From nobody can read is refused: it would be a way around the rule.
+/// All addresses of all From fields. A From nobody can read is refused, and so is one that different programs may read
+/// differently: both would be ways around the rule.
 fn from_addresses(header: &[u8]) -> Result<Vec<String>, Refusal> {
+    if has_disguised_from(header) {
+        return Err(unreadable("A field that is nearly From stands in the header"));
+    }
     let mut found = Vec::new();
     for field in fields(header).filter(|field| field.is("From")) {
         let value = field.value();
         if value.is_empty() {
             continue;
         }
-        let before = found.len();
-        found.extend(addresses(&value));
-        if found.len() == before {
-            return Err(Refusal::new(550, (5, 6, 0), "The From field has no address"));
+        let list = message::address_list::parse(&value);
+        let mailboxes = list.iter().filter(|entry| matches!(entry, HeaderAddress::Mailbox { .. })).count();
+        if mailboxes == 0 {
+            return Err(unreadable("The From field has no address"));
         }
+        // Before the list's own limit, behind which an address would not be looked at.
+        if list.len() > FROM_ADDRESSES_MAX {
+            return Err(unreadable(format!("More than {FROM_ADDRESSES_MAX} addresses in From")));
+        }
+        found.extend(list.iter().filter_map(HeaderAddress::address));
+        found.extend(seen_addresses(&value).ok_or_else(|| unreadable("The From field can be read in more than one way"))?);
     }
-    if found.len() > FROM_ADDRESSES_MAX {
-        return Err(Refusal::new(550, (5, 6, 0), format!("More than {FROM_ADDRESSES_MAX} addresses in From")));
+    if found.iter().any(|address| !address.contains('@')) {
+        return Err(unreadable("An entry of the From field has no address"));
     }
+    found.sort_unstable();
+    found.dedup();
     Ok(found)
 }
 
-/// `local@domain` of every mailbox of an address list, those in groups too.
-fn addresses(value: &[u8]) -> Vec<String> {
-    let list = message::address_list::parse(value);
-    list.iter().filter_map(message::address_list::HeaderAddress::address).filter(|address| address.contains('@')).collect()
+fn unreadable(text: impl Into<String>) -> Refusal {
+    Refusal::new(550, (5, 6, 0), text)
+}
+
+/// A line whose name is `From` only for who overlooks control characters or octets beyond ASCII in it.
+fn has_disguised_from(header: &[u8]) -> bool {
+    header.get(..header_end(header)).unwrap_or(header).split(|octet| *octet == b'\n').any(|line| {
+        let Some(colon) = line.iter().position(|octet| *octet == b':') else { return false };
+        let name = line.get(..colon).unwrap_or_default();
+        let seen: Vec<u8> = name.iter().copied().filter(u8::is_ascii_graphic).collect();
+        let folded = name.first().is_some_and(|octet| matches!(octet, b' ' | b'\t'));
+        !folded && seen.eq_ignore_ascii_case(b"from") && !name.trim_ascii_end().eq_ignore_ascii_case(b"from")
+    })
+}
+
+/// Everything that looks like `local@domain` outside quoted strings and comments, also where the grammar sees a display name
+/// or nothing at all: another program may take just that for the author. `None`: an at sign that belongs to nothing.
+fn seen_addresses(value: &[u8]) -> Option<Vec<String>> {
+    let mut words = vec![Vec::new()];
+    let (mut quoted, mut depth, mut escaped) = (false, 0u32, false);
+    for &octet in value {
+        let start = std::mem::take(&mut escaped);
+        match octet {
+            // Behind a backslash; outside quotes and comments it means nothing.
+            _ if start => {}
+            b'\\' if quoted || depth > 0 => escaped = true,
+            b'"' if depth == 0 => {
+                quoted = !quoted;
+                // A quoted local part must not leave its at sign alone.
+                words.last_mut()?.push(b'"');
+            }
+            _ if quoted => {}
+            b'(' => {
+                depth += 1;
+                words.push(Vec::new());
+            }
+            b')' => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            b'<' | b'>' | b',' | b';' | b':' | b'\\' | 0..=b' ' | 0x7f => words.push(Vec::new()),
+            _ => words.last_mut()?.push(octet),
+        }
+    }
+    let mut found = Vec::new();
+    for word in words.iter().filter(|word| word.contains(&b'@')) {
+        let word = std::str::from_utf8(word).ok()?;
+        let (local, domain) = word.split_once('@')?;
+        if local.is_empty() || domain.is_empty() || domain.contains('@') {
+            return None;
+        }
+        // What a quoted local part says the grammar told already.
+        if !local.contains('"') {
+            found.push(word.to_owned());
+        }
+    }
+    Some(found)
 }
 
 /// The header section mended; `head` may have some body behind it.
@@ -114,7 +179,7 @@ fn add_missing(out: &mut Vec<u8>, header: &[u8], fix: &Fix<'_>) {
         out.extend_from_slice(format!("Message-ID: <{}@{}>\r\n", fix.id, fix.hostname).as_bytes());
     }
     if !has("From") {
-        out.extend_from_slice(format!("From: <{}>\r\n", fix.author).as_bytes());
+        out.extend_from_slice(format!("From: <{}>\r\n", written(fix.author)).as_bytes());
     }
 }
 
@@ -192,6 +257,62 @@ mod tests {
         );
         assert_eq!(from_addresses(b"Subject: x\r\n\r\nFrom: no@no.test").unwrap(), Vec::<String>::new());
         assert_eq!(from_addresses(b"From: nobody\r\n\r\n").unwrap_err().code, 550);
+    }
+
+    #[test]
+    fn no_reading_of_from_hides_an_address() {
+        let all = |from: &str| from_addresses(format!("From: {from}\r\n\r\n").as_bytes());
+        for forged in [
+            "<ann@here.test> <evil@bank.test>",
+            "<evil@bank.test> <ann@here.test>",
+            "evil@bank.test <ann@here.test>",
+            "\"x\" <ann@here.test>evil@bank.test",
+            "evil@bank.test\\ <ann@here.test>",
+            "\"a\" evil@bank.test <ann@here.test>",
+            "(c) evil@bank.test (d) <ann@here.test>",
+        ] {
+            let found = all(forged).map(|found| found.iter().any(|address| address.contains("evil@bank.test")));
+            assert!(found.unwrap_or(true), "{forged}");
+        }
+        for unreadable in [
+            "=?utf-8?q?evil=40bank.test?=, ann@here.test",
+            "ann@here.test, root",
+            "<@bank.test:ann@here.test>",
+            "ann @ here.test",
+            &format!("ann@here.test{}, evil@bank.test", ", a@b".repeat(10_050)),
+            &format!("ann@here.test, {} evil@bank.test", "a:;,".repeat(5_050)),
+        ] {
+            assert_eq!(all(unreadable).unwrap_err().enhanced, (5, 6, 0), "{}", unreadable.get(..40).unwrap_or(unreadable));
+        }
+        for (plain, want) in [
+            ("ann@here.test <ann@here.test>", "ann@here.test"),
+            ("\"evil@bank.test\" <ann@here.test>", "ann@here.test"),
+            ("=?utf-8?q?evil=40bank.test?= <ann@here.test>", "ann@here.test"),
+            ("ann@here.test (\"Ann\" :-)", "ann@here.test"),
+            ("\"ann b\"@here.test", "ann b@here.test"),
+            ("Ann: ann@here.test;", "ann@here.test"),
+            ("ann@here.test,", "ann@here.test"),
+        ] {
+            assert_eq!(all(plain).unwrap(), [want], "{plain}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_others_may_take_for_from_is_refused() {
+        for disguised in ["\x0bFrom: a@b", "Fr\0om: a@b", "From\x01: a@b", "Fro\u{e9}m: a@b"] {
+            let header = format!("From: ann@here.test\r\n{disguised}\r\n\r\n");
+            assert_eq!(from_addresses(header.as_bytes()).unwrap_err().enhanced, (5, 6, 0), "{disguised:?}");
+        }
+        assert!(from_addresses(b"From : ann@here.test\r\nSubject: x\r\n from: y\r\nX-From: z\r\n\r\n\x0bFrom: body").is_ok());
+    }
+
+    #[test]
+    fn an_added_from_cannot_be_broken_out_of() {
+        let fix = Fix { author: "ann+x>, <evil@bank.test>, <a@here.test", ..FIX };
+        let head = mend(b"Subject: hi\r\n\r\n", &fix);
+        let list = message::address_list::parse(&message::header::first(&head, "From").unwrap().value());
+        assert_eq!(list.len(), 1);
+        assert_eq!(list[0].address().as_deref(), Some(fix.author));
     }
 
     #[test]
