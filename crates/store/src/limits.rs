@@ -26,6 +26,8 @@ pub const SEGMENT_FILES_OPEN_MAX: usize = 128;
 pub const BODY_LOCATIONS_CACHED: usize = 32 * 1024;
 /// Email records remembered.
 pub const EMAILS_CACHED: usize = 64 * 1024;
+/// Octets of a body read without leaving the thread, if the page cache has them.
+pub const READ_AT_ONCE_BYTES: u64 = 256 * 1024;
 /// Rows read ahead for somebody who reads in order ...
 pub const READ_AHEAD: usize = 64;
 /// ... which is when the next id wanted is less than this above the last.

@@ -27,7 +27,9 @@ const NETWORKED: [(u64, &str); 9] = [
 
 fn make_private(folder: &Path) -> Result<()> {
     if !folder.exists() {
-        return DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_error(&error));
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_error(&error))?;
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| io_error(&error));
     }
     let mode = folder.metadata().map_err(|error| io_error(&error))?.permissions().mode();
     if mode & 0o077 != 0 {

@@ -24,29 +24,38 @@ const FILL_TRIES: usize = 20;
 /// Which cached mailboxes are the longest unused, and how many rows all hold.
 #[derive(Debug, Default)]
 pub(crate) struct SnapshotBudget {
-    uses: Mutex<(u64, HashMap<(AccountId, MailboxId), (u64, usize)>)>,
+    uses: Mutex<Uses>,
+}
+
+#[derive(Debug, Default)]
+struct Uses {
+    now: u64,
+    /// When each was used last, and its rows.
+    last: HashMap<(AccountId, MailboxId), (u64, usize)>,
+    total: usize,
 }
 
 impl SnapshotBudget {
     /// Notes a use; tells which to let go so that the rest keeps within bounds (never the one just used).
     fn used(&self, account: AccountId, mailbox: MailboxId, rows: usize) -> Vec<(AccountId, MailboxId)> {
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        uses.0 += 1;
-        let now = uses.0;
-        uses.1.insert((account, mailbox), (now, rows.max(16)));
-        let mut total: usize = uses.1.values().map(|(_, rows)| rows).sum();
+        uses.now += 1;
+        let now = uses.now;
+        let rows = rows.max(16);
+        let before = uses.last.insert((account, mailbox), (now, rows)).map_or(0, |(_, rows)| rows);
+        uses.total = uses.total + rows - before;
         let mut gone = Vec::new();
-        if total <= SNAPSHOT_ROWS_CACHED {
+        if uses.total <= SNAPSHOT_ROWS_CACHED {
             return gone;
         }
-        let mut oldest: Vec<(u64, usize, (AccountId, MailboxId))> = uses.1.iter().map(|(at, (used, rows))| (*used, *rows, *at)).collect();
+        let mut oldest: Vec<(u64, usize, (AccountId, MailboxId))> = uses.last.iter().map(|(at, (used, rows))| (*used, *rows, *at)).collect();
         oldest.sort_unstable();
         for (used, rows, at) in oldest {
-            if total <= SNAPSHOT_ROWS_CACHED * 3 / 4 || used == now {
+            if uses.total <= SNAPSHOT_ROWS_CACHED * 3 / 4 || used == now {
                 break;
             }
-            uses.1.remove(&at);
-            total -= rows;
+            uses.last.remove(&at);
+            uses.total -= rows;
             gone.push(at);
         }
         gone
@@ -233,7 +242,7 @@ impl Inner {
             return Ok(changes);
         }
         for _ in 0..FILL_TRIES {
-            if let Some(changes) = self.from_log(space, mailbox, since).await? {
+            if let Some(changes) = self.changes_in_log(space, mailbox, since).await? {
                 return Ok(changes);
             }
         }
@@ -242,7 +251,7 @@ impl Inner {
 
     /// The log says what is gone, up to some act; the cached rows say what is there, at that act or a later one; the
     /// newest changes in memory bridge the two. `None`: they no longer do, try again.
-    async fn from_log(&self, space: &Arc<Space>, mailbox: MailboxId, since: u64) -> Result<Option<Changes>> {
+    async fn changes_in_log(&self, space: &Arc<Space>, mailbox: MailboxId, since: u64) -> Result<Option<Changes>> {
         let space_key = key::space(space.id);
         let (_, to) = key::of_account(key::CHANGE, space.id);
         let from = key::change(space.id, since.saturating_add(1));

@@ -237,6 +237,9 @@ impl EmailRecord {
     }
 }
 
+/// More UIDs than one act can have touched: nonsense.
+const UIDS_MAX: usize = 50_000_000;
+
 /// Ascending UIDs as runs: (gap, length).
 fn write_uids(out: &mut Writer, uids: &[Uid]) {
     let mut runs: Vec<(u32, u32)> = Vec::new();
@@ -261,6 +264,9 @@ fn read_uids(reader: &mut Reader<'_>) -> Option<Vec<Uid>> {
         let first = at.checked_add(reader.number32()?)?;
         let length = reader.number32()?;
         at = first.checked_add(length)?;
+        if uids.len() + length as usize > UIDS_MAX {
+            return None;
+        }
         uids.extend((first..at).map(Uid));
     }
     Some(uids)
@@ -411,6 +417,24 @@ mod tests {
             let words: Vec<SmolStr> = words.into_iter().map(SmolStr::from).collect();
             Flags { system, keywords: (!words.is_empty()).then(|| Arc::from(words)) }
         })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        // Whatever lies under a good seal (an older or newer release, a collision): an error at worst.
+        #[test]
+        fn no_content_makes_a_decoder_panic(content in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let at = key::uid(AccountId(1), MailboxId(1), Uid(1));
+            let mut out = Writer::new();
+            out.raw(&content);
+            let stored = out.seal(&at);
+            let _ = (Counters::decode(&at, &stored), MailboxState::decode(&at, &stored), decode_uid(&at, &stored));
+            let _ = (EmailRecord::decode(&at, &stored), UndoRow::decode(&at, &stored), decode_account(&at, &stored));
+            let _ = (decode_accepted(&at, &stored), decode_number(&at, &stored), crate::queue::decode_entry(&at, &stored));
+            let _ = (crate::account::decode_gone(&at, &stored), crate::engine::segment::Manifest::decode(&content));
+            let short = stored.get(..stored.len().min(20)).unwrap_or_default();
+            prop_assert!(short.len() == stored.len() || decode_uid(&at, short).is_err());
+        }
     }
 
     proptest! {

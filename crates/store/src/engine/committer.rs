@@ -268,8 +268,7 @@ impl Committer {
             }
             .map_err(|error| io_error(&error))?;
         }
-        self.shared.tuning.faults.tick()?;
-        tail.file.sync_data().map_err(|error| io_error(&error))?;
+        self.shared.tuning.faults.sync(tail.head.number, &tail.file, layout.at)?;
         self.shared.counts.syncs.fetch_add(1, Ordering::Relaxed);
         self.shared.counts.groups.fetch_add(1, Ordering::Relaxed);
         Ok(())

@@ -7,7 +7,7 @@ use super::committer::{Committer, Job, Message};
 use super::index::{self, BodyRow, Position};
 use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
 use crate::hash::xxh64;
-use crate::limits::{BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX};
+use crate::limits::{BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES, READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX};
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
@@ -29,11 +29,19 @@ type Result<T> = std::result::Result<T, StoreError>;
 pub(crate) struct Faults {
     left: AtomicI64,
     error: Mutex<StoreError>,
+    /// How far each segment file has been synced: what a power cut leaves.
+    #[cfg(test)]
+    pub(crate) synced: Mutex<BTreeMap<u32, u64>>,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Faults { left: AtomicI64::new(i64::MAX), error: Mutex::new(StoreError::Io("injected".into())) }
+        Faults {
+            left: AtomicI64::new(i64::MAX),
+            error: Mutex::new(StoreError::Io("injected".into())),
+            #[cfg(test)]
+            synced: Mutex::default(),
+        }
     }
 }
 
@@ -49,6 +57,20 @@ impl Faults {
     pub(crate) fn is_set(&self) -> bool {
         let left = self.left.load(Ordering::SeqCst);
         (0..i64::MAX / 2).contains(&left)
+    }
+    #[cfg(test)]
+    fn note_synced(&self, file: u32, end: u64) {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner).insert(file, end);
+    }
+    #[cfg(not(test))]
+    fn note_synced(&self, _file: u32, _end: u64) {}
+
+    /// Everything of a segment up to here survives a power cut.
+    pub(crate) fn sync(&self, number: u32, file: &File, end: u64) -> Result<()> {
+        self.tick()?;
+        file.sync_data().map_err(|error| io_error(&error))?;
+        self.note_synced(number, end);
+        Ok(())
     }
     pub(crate) fn tick(&self) -> Result<()> {
         if self.left.load(Ordering::Relaxed) == i64::MAX {
@@ -354,6 +376,9 @@ fn proven(id: u64, row: &BodyRow, first: usize, octets: &[u8]) -> Result<()> {
 fn read_body(shared: &Shared, id: u64, offset: u64, len: u64, may_block: bool) -> Result<Option<Bytes>> {
     let row = shared.place(id)?;
     let (first, from, to) = covering(&row, offset, len);
+    if !may_block && to - from > READ_AT_ONCE_BYTES {
+        return Ok(None);
+    }
     let file = shared.file(row.file)?;
     let mut octets = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX)];
     if may_block {
@@ -413,9 +438,8 @@ impl Engine for Embedded {
 
     fn body(&self, id: BodyId, offset: u64, len: u64) -> Later<'_, Bytes> {
         Box::pin(async move {
-            if len <= 256 * 1024
-                && let Ok(Some(octets)) = read_body(&self.shared, id.0, offset, len, false)
-            {
+            // Short ones that the page cache has are read where we stand.
+            if let Ok(Some(octets)) = read_body(&self.shared, id.0, offset, len, false) {
                 return Ok(octets);
             }
             let shared = self.shared.clone();

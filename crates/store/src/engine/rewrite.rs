@@ -24,8 +24,12 @@ type Result<T> = std::result::Result<T, StoreError>;
 pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
     let mut defects = Vec::new();
     let mut alive: HashMap<u32, u64> = HashMap::new();
-    // Bodies that go away while we look are no defect: rows are proven one page at a time.
-    let rows = shared.with_reader(|connection| Ok((index::bodies(connection, 0, usize::MAX)?, index::segments(connection)?)))?;
+    let rows = shared.with_reader(|connection| {
+        connection.execute_batch("BEGIN DEFERRED").map_err(index::sql_error)?;
+        let rows = index::bodies(connection, 0, usize::MAX).and_then(|bodies| Ok((bodies, index::segments(connection)?)));
+        connection.execute_batch("COMMIT").map_err(index::sql_error)?;
+        rows
+    })?;
     for (id, row) in &rows.0 {
         match row {
             Err(error) => defects.push(Defect { place: format!("body {id}"), what: error.to_string() }),
@@ -34,6 +38,7 @@ pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
                 if row.refs == 0 {
                     defects.push(Defect { place: format!("body {id}"), what: "has no holder".into() });
                 }
+                // A body that went away while we looked is no defect.
                 if let Err(what) = body_is_good(shared, row)
                     && shared.with_reader(|connection| index::body(connection, *id))?.as_ref() == Some(row)
                 {

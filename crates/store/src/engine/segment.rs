@@ -419,10 +419,13 @@ impl SegmentFile {
     }
 }
 
+/// Segment files with their heads.
+pub(crate) type Files = Vec<(PathBuf, FileHead)>;
+
 /// All segment files of a folder whose head is good, in the order of the stream; of two for one place the newer.
 /// The second list names what was passed over.
-pub(crate) fn list(folder: &Path) -> Result<(Vec<(PathBuf, FileHead)>, Vec<PathBuf>), StoreError> {
-    let mut found: Vec<(PathBuf, FileHead)> = Vec::new();
+pub(crate) fn list(folder: &Path) -> Result<(Files, Vec<PathBuf>), StoreError> {
+    let mut found = Files::new();
     let mut passed = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| io_error(&error))? {
         let path = entry.map_err(|error| io_error(&error))?.path();

@@ -137,6 +137,137 @@ async fn killed_with_and_without_the_index_log() {
     again.close().await.unwrap();
 }
 
+/// Only what was synced is on the disk after a power cut; take one sync out of the committer and this fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_leaves_what_was_synced_and_that_is_enough() {
+    let place = Place::new();
+    let tuning = Tuning { segment_bytes: 30_000, ..Tuning::default() };
+    let synced = tuning.faults.clone();
+    let store = Store::open_with(place.config(), tuning).await.unwrap();
+    let ids = store.accounts_add((0..4).map(|n| new_account(&format!("u{n}@here.test"))).collect(), NOW).await.unwrap();
+    let mut tasks = Vec::new();
+    for account in ids.clone() {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            for number in 0..40 {
+                store.accept(acceptance(text(number), &[account])).await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    busy_life_after(&store, ids[0]).await;
+    let before = seen(&store).await;
+    let copy = killed(&place);
+    lose_index_log(&copy);
+    for path in segments(&copy) {
+        let number: u32 = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        let end = synced.synced.lock().unwrap().get(&number).copied().unwrap_or(crate::engine::segment::FILE_HEAD);
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(end).unwrap();
+    }
+    assert!(segments(&copy).len() > 2);
+    let again = copy.open().await;
+    assert_eq!(seen(&again).await, before);
+    sound(&again).await;
+}
+
+async fn busy_life_after(store: &Store, account: AccountId) {
+    let inbox = inbox(store, account).await;
+    let trash = store.mailbox(account, "Trash").await.unwrap().unwrap().id;
+    store.move_(account, inbox, &[Uid(1), Uid(2)], trash, NOW).await.unwrap();
+    store.expunge(account, inbox, &[Uid(3)], NOW).await.unwrap();
+    store.flags(account, inbox, &[Uid(4)], FlagOp::Add, &Flags { system: Flags::SEEN, keywords: None }, None).await.unwrap();
+}
+
+/// Runs in a process of its own until it is killed; tells every acknowledged delivery.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the child of killed_for_real"]
+async fn child_under_load() {
+    let Ok(folder) = std::env::var("STORE_CHILD_FOLDER") else { return };
+    let config = StoreConfig { data_dir: folder.into(), ..Place::new().config() };
+    let store = Store::open(config).await.unwrap();
+    if store.account("ann@here.test").await.unwrap().is_none() {
+        ann(&store).await;
+    }
+    let mut tasks = Vec::new();
+    for writer in 0..8usize {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            for number in 0.. {
+                let number = writer * 1_000_000 + number;
+                let accepted = store.accept(acceptance(text(number), &[AccountId(1)])).await.unwrap();
+                let uid = accepted.delivered[0].2.0;
+                // One write, so that a line is whole or not there.
+                std::io::Write::write_all(&mut std::io::stdout(), format!("\nACK {uid} {number}\n").as_bytes()).unwrap();
+                if uid % 5 == 0 {
+                    store.expunge(AccountId(1), MailboxId(1), &[Uid(uid)], NOW).await.unwrap();
+                    std::io::Write::write_all(&mut std::io::stdout(), format!("\nGONE {uid} 0\n").as_bytes()).unwrap();
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+fn run_and_kill(folder: &Path, millis: u64) -> String {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["tests::durability::child_under_load", "--exact", "--ignored", "--nocapture"])
+        .env("STORE_CHILD_FOLDER", folder)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut told = String::new();
+        std::io::Read::read_to_string(&mut stdout, &mut told).unwrap();
+        told
+    });
+    std::thread::sleep(std::time::Duration::from_millis(millis));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap()
+}
+
+#[tokio::test]
+async fn killed_for_real() {
+    let place = Place::new();
+    let folder = place.config().data_dir;
+    let mut acknowledged: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut gone: Vec<u32> = Vec::new();
+    for round in 0..4u64 {
+        let told = run_and_kill(&folder, 400 + round * 130);
+        let whole = told.rfind('\n').map_or("", |end| &told[..end]);
+        for line in whole.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["ACK", uid, number] => {
+                    let before = acknowledged.insert(uid.parse().unwrap(), number.parse().unwrap());
+                    assert_eq!(before, None, "UID {uid} was given twice");
+                }
+                ["GONE", uid, _] => gone.push(uid.parse().unwrap()),
+                _ => {}
+            }
+        }
+        let store = place.open().await;
+        sound(&store).await;
+        let rows = store.snapshot(AccountId(1), MailboxId(1)).await.unwrap().rows;
+        for (uid, number) in &acknowledged {
+            let row = rows.iter().find(|row| row.uid.0 == *uid);
+            assert!(row.is_some() || uid % 5 == 0, "UID {uid} was acknowledged and is missing");
+            assert!(row.is_none() || !gone.contains(uid), "UID {uid} was expunged and is back");
+            if let Some(row) = row {
+                assert_eq!(store.body(AccountId(1), row.email, 0, u64::MAX).await.unwrap(), text(*number));
+            }
+        }
+        store.close().await.unwrap();
+    }
+    assert!(acknowledged.len() > 50, "{} acknowledged", acknowledged.len());
+}
+
 #[tokio::test]
 async fn a_torn_end_costs_nothing_acknowledged() {
     let place = Place::new();
@@ -291,29 +422,41 @@ async fn holds(store: &Store, known: &BTreeMap<u32, Option<u8>>) {
 }
 
 #[tokio::test]
-async fn any_one_call_may_fail() {
-    for (error, step) in [(StoreError::Io("EIO".into()), 1), (StoreError::NoSpace, 7)] {
-        for calls in (0..).step_by(step) {
-            let place = Place::new();
-            let faults = Arc::new(Faults::default());
-            // Small segments, so that making one fails, too.
-            let tuning = Tuning { faults: faults.clone(), segment_bytes: 3000 };
-            let store = Store::open_with(place.config(), tuning).await.unwrap();
-            ann(&store).await;
-            faults.fail_after(calls, error.clone());
-            let known = try_life(&store).await;
-            let clean = faults.is_set();
-            faults.fail_after(i64::MAX, error.clone());
-            holds(&store, &known).await;
-            let copy = killed(&place);
-            lose_index_log(&copy);
-            let again = copy.open().await;
-            holds(&again, &known).await;
-            assert_eq!(seen(&store).await, seen(&again).await);
-            if clean {
-                assert!(calls > 20);
-                break;
-            }
+async fn any_one_call_may_fail_by_error() {
+    fail_each_call(StoreError::Io("EIO".into()), 0, 2).await;
+}
+
+#[tokio::test]
+async fn any_other_call_may_fail_by_error() {
+    fail_each_call(StoreError::Io("EIO".into()), 1, 2).await;
+}
+
+#[tokio::test]
+async fn a_disk_may_be_full_at_any_call_and_free_again() {
+    fail_each_call(StoreError::NoSpace, 0, 5).await;
+}
+
+async fn fail_each_call(error: StoreError, first: i64, step: usize) {
+    for calls in (first..).step_by(step) {
+        let place = Place::new();
+        let faults = Arc::new(Faults::default());
+        // Small segments, so that making one fails, too.
+        let tuning = Tuning { faults: faults.clone(), segment_bytes: 3000 };
+        let store = Store::open_with(place.config(), tuning).await.unwrap();
+        ann(&store).await;
+        faults.fail_after(calls, error.clone());
+        let known = try_life(&store).await;
+        let clean = faults.is_set();
+        faults.fail_after(i64::MAX, error.clone());
+        holds(&store, &known).await;
+        let copy = killed(&place);
+        lose_index_log(&copy);
+        let again = copy.open().await;
+        holds(&again, &known).await;
+        assert_eq!(seen(&store).await, seen(&again).await);
+        if clean {
+            assert!(calls > 20);
+            break;
         }
     }
 }
