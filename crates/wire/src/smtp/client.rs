@@ -189,12 +189,17 @@ enum State {
     Closed,
 }
 
+/// Octets without a line end, after which the limits of a reply are looked at.
+const FRESH_BYTES_MAX: usize = 512;
+
 /// The session.
 #[derive(Debug)]
 pub struct Client {
     config: Config,
     state: State,
     input: BytesMut,
+    /// So many octets of it are known to hold no whole reply.
+    looked_at: usize,
     output: Vec<u8>,
     events: VecDeque<Event>,
     offers: Offers,
@@ -213,6 +218,7 @@ impl Client {
             config,
             state: State::Greeting,
             input: BytesMut::new(),
+            looked_at: 0,
             output: Vec::new(),
             events: VecDeque::new(),
             offers: Offers::default(),
@@ -298,6 +304,7 @@ impl Client {
         }
         self.events.push_back(Event::Failed(failure));
         self.input.clear();
+        self.looked_at = 0;
     }
 
     fn lose(&mut self, failure: impl FnOnce(Stage) -> Failure) {
@@ -327,9 +334,14 @@ impl Client {
         if matches!(self.state, State::Closed | State::Tls { .. }) {
             return false;
         }
+        if self.is_too_early() {
+            return false;
+        }
+        self.looked_at = self.input.len();
         match reply::take(&self.input) {
             Ok(Some((reply, used))) => {
                 let _ = self.input.split_to(used);
+                self.looked_at = 0;
                 self.progress = true;
                 self.replied(reply);
                 true
@@ -349,6 +361,13 @@ impl Client {
                 false
             }
         }
+    }
+
+    /// Without a new line end there is no reply yet: a server that trickles must not make us read its lines over and
+    /// over. Every so often all the same, for the limits.
+    fn is_too_early(&self) -> bool {
+        let fresh = self.input.get(self.looked_at..).unwrap_or_default();
+        self.looked_at > 0 && !self.input_ended && fresh.len() < FRESH_BYTES_MAX && memchr::memchr(b'\n', fresh).is_none()
     }
 
     fn replied(&mut self, reply: Reply) {
@@ -454,6 +473,7 @@ impl Session for Client {
     fn tls_started(&mut self) {
         self.config.tls = true;
         self.input.clear();
+        self.looked_at = 0;
         self.say_hello();
     }
 }

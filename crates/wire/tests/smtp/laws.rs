@@ -89,6 +89,20 @@ fn a_message_too_large_and_with_bare_line_ends_is_refused_the_same_at_every_chun
     assert!(String::from_utf8_lossy(&out).contains("550 5.5.2 The message has a CR or LF on its own"));
 }
 
+/// Reading all lines again at each octet takes minutes; the bound is loose for slow machines.
+#[test]
+fn a_server_that_trickles_costs_little() {
+    let begun = std::time::Instant::now();
+    let mut client = Client::new(client_config());
+    let script = format!("220 mx\r\n{}250 end\r\n", format!("250-{}\r\n", "x".repeat(1_000)).repeat(100));
+    let (out, _) = laws::converse(&mut client, script.as_bytes().chunks(1), &mut |client, event| {
+        assert_eq!(event, client::Event::Ready);
+        client.quit();
+    });
+    assert_eq!(String::from_utf8_lossy(&out), "EHLO client.test\r\nQUIT\r\n");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn nothing_is_said_after_the_close() {
     let mut server = Server::new(config(Mode::Mx));
