@@ -6,6 +6,7 @@ mod durability;
 mod model;
 mod queue;
 mod rates;
+mod together;
 
 use crate::*;
 use bytes::Bytes;

@@ -135,7 +135,7 @@ impl Store {
         let count = events.len();
         if waiting.fetch_add(count, Ordering::SeqCst) + count > TRACE_WAITING {
             waiting.fetch_sub(count, Ordering::SeqCst);
-            tracing::warn!(count, "trace events dropped: too many are waiting");
+            tracing::debug!(count, "trace events dropped: too many are waiting");
             return;
         }
         let mut batch = Batch { light: true, ..Batch::default() };

@@ -125,7 +125,7 @@ fn set(connection: &Connection, name: &str, value: &str, read_back: &str) -> Res
 
 fn configure(connection: &Connection, cache_kib: u32) -> Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(sql_error)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(64);
     set(connection, "mmap_size", "0", "0")?;
     set(connection, "synchronous", "1", "1")?;
     set(connection, "wal_autocheckpoint", "0", "0")?;

@@ -1,0 +1,93 @@
+//! Many at once on the same mailboxes, with sessions that follow every change.
+use super::durability::{killed, lose_index_log, seen};
+use super::*;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A seeded stream of numbers.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+async fn meddle(store: Store, seed: u64, account: AccountId, boxes: [MailboxId; 2]) {
+    let mut seeded = Seeded(seed);
+    for number in 0..60 {
+        let (one, other) = if seeded.below(2) == 0 { (boxes[0], boxes[1]) } else { (boxes[1], boxes[0]) };
+        let rows = store.snapshot(account, one).await.unwrap().rows;
+        let mut some: Vec<Uid> = rows.iter().map(|row| row.uid).filter(|_| seeded.below(4) == 0).collect();
+        some.truncate(5);
+        match seeded.below(8) {
+            0..=2 => drop(store.accept(acceptance(text(number), &[account])).await.unwrap()),
+            3 => drop(store.append(account, one, vec![email(text(1)), email(text(2))]).await.unwrap()),
+            4 => {
+                let flags = Flags { system: 1 << seeded.below(5), keywords: None };
+                let op = if seeded.below(3) == 0 { FlagOp::Replace } else { FlagOp::Add };
+                store.flags(account, one, &some, op, &flags, None).await.unwrap();
+            }
+            5 => drop(store.copy(account, one, &some, other).await.unwrap()),
+            6 => drop(store.move_(account, one, &some, other, NOW).await.unwrap()),
+            _ => drop(store.expunge(account, one, &some, NOW).await.unwrap()),
+        }
+    }
+}
+
+/// A session: begins with a snapshot, then only takes changes in; what it has at the end is what is there.
+async fn follow(store: Store, account: AccountId, mailbox: MailboxId, over: Arc<AtomicBool>) {
+    let first = store.snapshot(account, mailbox).await.unwrap();
+    let mut rows: BTreeMap<Uid, MessageRow> = first.rows.iter().map(|row| (row.uid, row.clone())).collect();
+    let (mut known, mut uid_next) = (first.highest_mod_seq, first.uid_next);
+    let mut watch = store.watch(account).await.unwrap();
+    loop {
+        let last_round = over.load(Ordering::SeqCst);
+        let changes = store.changes_since(account, mailbox, known).await.unwrap();
+        assert!(changes.complete && changes.highest_mod_seq >= known && changes.uid_next >= uid_next);
+        for row in changes.updated {
+            assert!(row.mod_seq > known && row.mod_seq <= changes.highest_mod_seq);
+            assert!(rows.contains_key(&row.uid) || row.uid >= uid_next, "{:?} appeared late", row.uid);
+            rows.insert(row.uid, row);
+        }
+        for uid in changes.vanished {
+            rows.remove(&uid);
+        }
+        (known, uid_next) = (changes.highest_mod_seq, changes.uid_next);
+        if last_round {
+            break;
+        }
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(5), watch.changed()).await;
+    }
+    let last = store.snapshot(account, mailbox).await.unwrap();
+    assert_eq!(rows.into_values().collect::<Vec<_>>(), *last.rows);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn meddlers_and_followers() {
+    for seed in [1, 99] {
+        let place = Place::new();
+        let store = place.open().await;
+        let ann = ann(&store).await;
+        let boxes = [inbox(&store, ann).await, store.mailbox(ann, "Archive").await.unwrap().unwrap().id];
+        let over = Arc::new(AtomicBool::new(false));
+        let follower = |mailbox| tokio::spawn(follow(store.clone(), ann, mailbox, over.clone()));
+        let followers = [follower(boxes[0]), follower(boxes[1]), follower(boxes[0])];
+        let meddlers: Vec<_> = (0..6).map(|number| tokio::spawn(meddle(store.clone(), seed * 7 + number, ann, boxes))).collect();
+        for task in meddlers {
+            task.await.unwrap();
+        }
+        over.store(true, Ordering::SeqCst);
+        for task in followers {
+            task.await.unwrap();
+        }
+        sound(&store).await;
+        let shown = seen(&store).await;
+        let copy = killed(&place);
+        lose_index_log(&copy);
+        let again = copy.open().await;
+        assert_eq!(seen(&again).await, shown, "what was shown is what is on the disk");
+        sound(&again).await;
+    }
+}
