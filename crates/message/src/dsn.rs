@@ -4,6 +4,7 @@
 //! the report use the `global` types of RFC 6533. Dates and ids are arguments.
 //! Must not know: the queue, when a report is owed.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::build::{Boundaries, Builder, Mailbox, multipart, text_entity, travels};
@@ -156,9 +157,18 @@ impl RecipientStatus {
         push_field(out, "Action", Some(self.action.word()));
         push_field(out, "Status", Some(&self.status));
         push_field(out, "Remote-MTA", self.remote_mta.as_ref().map(|m| format!("dns; {m}")).as_deref());
-        push_field(out, "Diagnostic-Code", self.diagnostic.as_ref().map(|d| format!("smtp; {d}")).as_deref());
+        // `smtp` is for what a server replied (RFC 3464 §2.3.6), not for what we found out ourselves.
+        let kind = if self.remote_mta.is_some() { "smtp" } else { "x-packetboat" };
+        push_field(out, "Diagnostic-Code", self.diagnostic.as_ref().map(|d| format!("{kind}; {}", self.plain(d))).as_deref());
         push_field(out, "Last-Attempt-Date", self.last_attempt_secs.map(date::format_rfc_5322).as_deref());
         push_field(out, "Will-Retry-Until", self.will_retry_until_secs.map(date::format_rfc_5322).as_deref());
+    }
+
+    /// What was said, in ASCII where the addresses are: a stray octet of a far server's must not make a report that most
+    /// programs cannot read out of one they can (RFC 6533 §3).
+    fn plain<'a>(&self, said: &'a str) -> Cow<'a, str> {
+        let addresses_are = self.final_recipient.is_ascii() && self.original.as_ref().is_none_or(|original| original.is_ascii());
+        if addresses_are { said.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect() } else { Cow::Borrowed(said) }
     }
 
     fn parse(group: &[u8]) -> Option<RecipientStatus> {
@@ -229,7 +239,7 @@ impl Report<'_> {
             (Original::Header(_), false) => "text/rfc822-headers",
             (Original::Header(_), true) => "message/global-headers",
         };
-        let status_type = if utf8 { "message/global-delivery-status" } else { "message/delivery-status" };
+        let status_type = if !status.is_ascii() { "message/global-delivery-status" } else { "message/delivery-status" };
         let parts = [text_entity("plain", &self.words()), entity(status_type, status.as_bytes()), entity(original_type, given)];
         let head = Builder::new(self.date_secs, self.message_id).from(self.from.clone()).to(self.to.clone());
         let head = head.subject(self.subject()).field("Auto-Submitted", "auto-replied");
@@ -257,7 +267,11 @@ impl Report<'_> {
     fn words(&self) -> String {
         let mut out = String::new();
         let groups = [
-            (Action::Failed, "Your message could not be delivered to:\r\n\r\n", "You need not wait: it is not tried again.\r\n\r\n"),
+            (
+                Action::Failed,
+                "Your message could not be delivered to:\r\n\r\n",
+                "You need not wait: it is not tried again.\r\n\r\n",
+            ),
             (Action::Delayed, "Your message has not reached these yet:\r\n\r\n", "You need not send it again.\r\n\r\n"),
             (Action::Delivered, "Your message was delivered to:\r\n\r\n", ""),
             (Action::Relayed, "Your message was passed on to a server that does not report delivery, for:\r\n\r\n", ""),
@@ -359,7 +373,12 @@ mod tests {
             last_attempt_secs: Some(837_595_405),
             will_retry_until_secs: (action == Action::Delayed).then_some(837_695_405),
         };
-        DeliveryStatus { envelope_id: Some("QQ1".to_owned()), reporting_mta: "here.test".to_owned(), arrival_secs: Some(837_595_000), recipients: vec![recipient] }
+        DeliveryStatus {
+            envelope_id: Some("QQ1".to_owned()),
+            reporting_mta: "here.test".to_owned(),
+            arrival_secs: Some(837_595_000),
+            recipients: vec![recipient],
+        }
     }
 
     fn types(report: &[u8]) -> Vec<String> {
@@ -367,7 +386,15 @@ mod tests {
     }
 
     fn report(status: DeliveryStatus, original: Original<'_>) -> Vec<u8> {
-        Report { from: mailbox("postmaster@here.test"), to: mailbox("ann@here.test"), date_secs: 837_595_500, message_id: "d1@here.test", status, original }.build()
+        Report {
+            from: mailbox("postmaster@here.test"),
+            to: mailbox("ann@here.test"),
+            date_secs: 837_595_500,
+            message_id: "d1@here.test",
+            status,
+            original,
+        }
+        .build()
     }
 
     #[test]
@@ -397,6 +424,23 @@ mod tests {
              Remote-MTA: dns; mx.there.test\r\nDiagnostic-Code: smtp; 550 5.1.1 No such user  X: y\r\n\
              Last-Attempt-Date: Wed, 17 Jul 1996 09:23:25 +0000\r\nWill-Retry-Until: Thu, 18 Jul 1996 13:10:05 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn what_no_server_said_is_not_typed_as_its_reply() {
+        let mut ours = status("bob@there.test", Action::Failed);
+        for recipient in &mut ours.recipients {
+            recipient.remote_mta = None;
+            recipient.diagnostic = Some("The domain does not exist".into());
+        }
+        let text = ours.encode();
+        let mut strange = status("bob@there.test", Action::Failed);
+        strange.recipients[0].diagnostic = Some("550 kein Gl\u{fc}ck".into());
+        assert!(!strange.is_utf8());
+        assert!(strange.encode().contains("Diagnostic-Code: smtp; 550 kein Gl?ck\r\n"));
+        assert!(text.contains("\r\nDiagnostic-Code: x-packetboat; The domain does not exist\r\n"), "{text}");
+        let read = DeliveryStatus::parse(text.as_bytes()).unwrap();
+        assert_eq!(read.recipients[0].diagnostic.as_deref(), Some("The domain does not exist"));
     }
 
     #[test]
