@@ -9,6 +9,7 @@ pub(crate) mod views;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use server::context::{Shared, unix_now};
+use std::collections::HashSet;
 use std::sync::Arc;
 use store::{Account, AccountId, Alias, EmailId, NewAccount, QueueAct, QueueEntry, QueueId, Store, StoreError};
 use views::{AccountView, AliasView, DefectView, QueueView, SecretsText, SetAsideView, UndoView};
@@ -319,7 +320,8 @@ impl Admin {
             let to: Vec<&str> = entry.message.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
             lines.push(format!("{id} from <{}> to {}", entry.message.reverse_path, to.join(", ")));
         }
-        Ok(json!({ "would": format!("drop {} queue entries, without a bounce: {}", lines.len(), lines.join("; ")) }))
+        let what = if lines.is_empty() { String::new() } else { format!(", without a bounce: {}", lines.join("; ")) };
+        Ok(json!({ "would": format!("drop {} queue entries{what}", lines.len()) }))
     }
 
     // ---- undo, check ----
@@ -333,13 +335,16 @@ impl Admin {
 
     async fn undo_restore(&self, address: &str, which: Which) -> Answer {
         let account = self.find(address).await?;
-        let emails: Vec<EmailId> = match which {
-            Which::Ids(ids) => ids.into_iter().map(EmailId).collect(),
-            Which::All => {
-                let all = self.store.undo_list(account.id, usize::MAX).await.map_err(|error| told(&error))?;
-                all.into_iter().map(|row| row.email).collect()
-            }
+        let all = self.store.undo_list(account.id, usize::MAX).await.map_err(|error| told(&error))?;
+        let all: HashSet<u64> = all.into_iter().map(|row| row.email.0).collect();
+        let (ids, missing): (Vec<u64>, Vec<u64>) = match which {
+            Which::Ids(ids) => ids.into_iter().partition(|id| all.contains(id)),
+            Which::All => (all.into_iter().collect(), Vec::new()),
         };
+        let mut emails: Vec<EmailId> = ids.into_iter().map(EmailId).collect();
+        emails.sort_unstable();
+        let refused: Vec<Value> =
+            missing.iter().map(|id| json!({ "id": id, "why": "there is no such message to bring back" })).collect();
         let back = self.store.undo_restore(account.id, &emails, unix_now()).await.map_err(|error| told(&error))?;
         let mailboxes = self.store.mailboxes(account.id).await.map_err(|error| told(&error))?;
         let restored: Vec<Value> = back
@@ -349,7 +354,7 @@ impl Admin {
                 json!({ "email": email.0, "mailbox": name, "uid": uid.0 })
             })
             .collect();
-        Ok(json!({ "restored": restored }))
+        Ok(json!({ "restored": restored, "refused": refused }))
     }
 
     async fn check(&self) -> Answer {

@@ -23,7 +23,15 @@ use tracing_subscriber::EnvFilter;
 const LOG_VARIABLE: &str = "PACKETBOAT_LOG";
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        // Who asked for JSON gets JSON, also about a slip of the pen.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
+            commands::fail(error.to_string().trim_end(), true);
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
     privileges::close_to_others();
     ExitCode::from(match cli.command {
         cli::Command::Serve => {

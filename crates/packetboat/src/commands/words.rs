@@ -140,19 +140,11 @@ fn queue_words(value: &Value) -> String {
         return "the queue is empty\n".into();
     }
     let rows = entries.iter().map(|entry| {
-        let to: Vec<&str> = entry
-            .recipients
-            .iter()
-            .filter(|recipient| recipient.state == "waiting")
-            .map(|recipient| recipient.address.as_str())
-            .collect();
+        // What was said about those who are through with it is `queue show`'s affair.
+        let waiting = || entry.recipients.iter().filter(|recipient| recipient.state == "waiting");
+        let to: Vec<&str> = waiting().map(|recipient| recipient.address.as_str()).collect();
         let next = if entry.held { "held".into() } else { when(entry.next_secs) };
-        let reply = entry
-            .recipients
-            .iter()
-            .map(|recipient| recipient.last_reply.as_str())
-            .find(|reply| !reply.is_empty())
-            .unwrap_or_default();
+        let reply = waiting().map(|recipient| recipient.last_reply.as_str()).find(|reply| !reply.is_empty()).unwrap_or_default();
         vec![entry.id.to_string(), format!("<{}>", entry.from), to.join(", "), entry.attempts.to_string(), next, reply.into()]
     });
     let mut out = table(&["ID", "FROM", "TO", "TRIED", "NEXT", "LAST REPLY"], rows);
@@ -185,7 +177,7 @@ fn entry_words(entry: &QueueView) -> String {
 
 fn undo_words(value: &Value) -> String {
     if let Some(restored) = value.get("restored").and_then(Value::as_array) {
-        return format!("{} messages brought back\n", restored.len());
+        return format!("{} messages brought back\n{}", restored.len(), refused_words(value, "id"));
     }
     let rows: Vec<UndoView> = list(value, "entries");
     if rows.is_empty() {

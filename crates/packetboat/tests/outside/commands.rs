@@ -86,6 +86,20 @@ fn an_empty_queue_and_nothing_to_undo() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stdout).contains("there is no such queue entry"));
     assert_eq!(place.run("undo list nobody@here.test", "").status.code(), Some(1));
+    assert_eq!(place.ok("queue drop --all", ""), "would drop 0 queue entries\nNothing is changed. To do it, give --yes.\n");
+    let missing = place.run("undo restore ann@here.test 99 --json", "");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stdout).contains("there is no such message to bring back"));
+}
+
+#[test]
+fn who_asks_for_json_gets_it_about_every_mistake() {
+    for words in ["frob --json", "account add --json", "queue drop --json", "account add a@b.test --quota 1G --json"] {
+        let output = run(&words.split(' ').collect::<Vec<_>>(), "");
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(answer["error"].as_str().unwrap().starts_with("error: "), "{answer}");
+    }
 }
 
 #[test]
