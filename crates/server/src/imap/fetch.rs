@@ -31,6 +31,8 @@ struct Plan {
     recent: bool,
     /// FLAGS is among the items.
     flags: bool,
+    /// MODSEQ is among the items.
+    mod_seq: bool,
 }
 
 impl Plan {
@@ -46,7 +48,8 @@ impl Plan {
         let facts = items.iter().any(needs_facts);
         let seen = items.iter().any(sets_seen);
         let flags = items.contains(&FetchItem::Flags);
-        Plan { items, facts, octets, seen, recent: !rev2, flags }
+        let mod_seq = items.contains(&FetchItem::ModSeq);
+        Plan { items, facts, octets, seen, recent: !rev2, flags, mod_seq }
     }
 }
 
@@ -277,6 +280,10 @@ impl Session {
         let mut writer = FetchWriter::resume(self.wire.out_mut());
         if subject.newly_seen && !plan.flags {
             write_flags(&mut writer, &subject.row, recent);
+        }
+        // RFC 7162 §3.2: whoever is told of changed flags is told their mod-sequence.
+        if subject.newly_seen && self.condstore && !plan.mod_seq {
+            writer.mod_seq(subject.row.mod_seq.0);
         }
         writer.end();
         Ok(())

@@ -63,6 +63,8 @@ pub(crate) fn to_store(flags: &[Flag]) -> Result<Flags, Trouble> {
 impl Session {
     /// STORE and UID STORE.
     pub(crate) async fn store_flags(&mut self, command: Store) -> Outcome {
+        // What others did after this the client hears of within this command, at the earliest.
+        let known = self.view()?.mod_seq;
         self.sync(command.uid).await?;
         self.writable()?;
         if command.unchanged_since.is_some() {
@@ -81,7 +83,7 @@ impl Session {
         let (account, mailbox) = (self.account_id()?, self.view()?.mailbox.id);
         let since = command.unchanged_since.map(ModSeq);
         let changed = self.store().flags(account, mailbox, &uids, operation, &flags, since).await?;
-        self.tell_stored(&command, &flags, &changed).await?;
+        self.tell_stored(&command, &flags, &changed, known).await?;
         if changed.modified.is_empty() {
             return done("Stored");
         }
@@ -99,14 +101,16 @@ impl Session {
         Ok(indexes.filter_map(|index| u32::try_from(index + 1).ok()).collect())
     }
 
-    /// The FETCH answers of a STORE. `.SILENT` leaves out FLAGS, unless others changed them too; MODSEQ is told all the
-    /// same once CONDSTORE is on (RFC 7162 §3.1.3).
-    async fn tell_stored(&mut self, command: &Store, asked: &Flags, changed: &FlagsChanged) -> Result<(), Trouble> {
+    /// The FETCH answers of a STORE. `.SILENT` leaves out FLAGS, unless others changed them since `known` too: the last
+    /// FETCH of the command is then how they stand (RFC 9051 §6.4.6: no race). MODSEQ is told all the same once CONDSTORE
+    /// is on (RFC 7162 §3.1.3).
+    async fn tell_stored(&mut self, command: &Store, asked: &Flags, changed: &FlagsChanged, known: ModSeq) -> Result<(), Trouble> {
         for row in &changed.rows {
             let view = self.view_mut()?;
             let Some(index) = view.index_of(row.uid) else { continue };
-            let before = view.rows().get(index).map(|known| known.flags.clone()).unwrap_or_default();
-            let as_asked = row.flags.system == expected_system(before.system, command.operation, asked.system)
+            let (before, at) = view.rows().get(index).map(|row| (row.flags.clone(), row.mod_seq)).unwrap_or_default();
+            let as_asked = at <= known
+                && row.flags.system == expected_system(before.system, command.operation, asked.system)
                 && same_keywords(&row.flags, &expected_keywords(&before, command.operation, asked));
             view.note_own(index, row.clone());
             let flags = !(command.silent && as_asked);

@@ -43,6 +43,9 @@ impl Session {
     }
 
     async fn undeletable(&self, name: &str, why: &'static str) -> Result<Trouble, Trouble> {
+        if name.eq_ignore_ascii_case("INBOX") {
+            return Ok(no(Code::Cannot, "INBOX cannot be deleted"));
+        }
         let inferior = format!("{name}/");
         let mailboxes = self.store().mailboxes(self.account_id()?).await?;
         if mailboxes.iter().any(|other| other.name.starts_with(&inferior)) {
