@@ -204,8 +204,10 @@ impl List {
         }
         encode_pattern(e, &self.reference);
         e.raw(" ");
+        // An extended LIST without options shows in the parentheses alone (RFC 5258 §6: `mbox-or-pat`).
+        let shown = !self.extended || !self.selection.is_empty() || !self.returns.is_empty();
         match self.patterns.as_slice() {
-            [one] => encode_pattern(e, one),
+            [one] if shown => encode_pattern(e, one),
             many => e.list(many, |e, pattern| encode_pattern(e, pattern)),
         }
         if !self.returns.is_empty() {
@@ -387,11 +389,12 @@ mod tests {
             "LIST (SPECIAL-USE REMOTE) \"\" (\"INBOX\" \"Drafts\" \"Sent/%\")",
             "LIST \"\" \"%\" RETURN (STATUS (MESSAGES UNSEEN))",
             "LIST \"\" \"Entw&APw-rfe/*\"",
+            "LIST \"\" (\"%\")",
         ] {
             assert_eq!(read(text).unwrap(), text);
         }
         assert_eq!(read("LIST \"\" %/%").unwrap(), "LIST \"\" \"%/%\"");
-        assert_eq!(read("LIST () \"\" * RETURN ()").unwrap(), "LIST \"\" \"*\"");
+        assert_eq!(read("LIST () \"\" * RETURN ()").unwrap(), "LIST \"\" (\"*\")");
         for bad in ["LIST", "LIST \"\"", "LIST \"\" * x", "LIST (FOO) \"\" *", "LIST (RECURSIVEMATCH) \"\" *", "LSUB (SUBSCRIBED) \"\" *", "LIST \"\" * RETURN (STATUS ())", "LIST \"\" ()"] {
             assert_eq!(read(bad), None, "{bad}");
         }
