@@ -340,6 +340,8 @@ class Reports(Attacks):
             message = email.message_from_bytes(octets)
             self.assertEqual((message["Return-Path"], message.get_content_type(), message.get_param("report-type")),
                              ("<>", "multipart/report", "delivery-status"))
+            author = email.utils.parseaddr(message["From"])[1]
+            self.assertEqual(self.line().codes("MAIL FROM:<x@b.test>", f"RCPT TO:<{author}>"), ["250", "250"], "an answer arrives")
             words, status, original = message.get_payload()
             self.assertIn("You need not wait", words.get_payload(decode=True).decode())
             whole, recipient = status.get_payload() if status.is_multipart() else [email.message_from_string(b) for b in

@@ -49,11 +49,12 @@ pub fn original_bytes_wanted(action: Action, size_bytes: u64, ret_headers: bool)
     }
 }
 
-/// The report as a message, the Return-Path of its final delivery on top.
-pub fn render(report: &Report, about: &About<'_>) -> Vec<u8> {
+/// The report as a message, the Return-Path of its final delivery on top. It is from the postmaster of `domain`, one that is
+/// served here, so that an answer to it arrives; our own name need not be.
+pub fn render(report: &Report, about: &About<'_>, domain: &str) -> Vec<u8> {
     let own = crate::trace_fields::return_path_len(about.original);
     let original = about.original.get(own..).unwrap_or_default();
-    let postmaster = Address { local: "postmaster".to_owned(), domain: about.hostname.to_owned() };
+    let postmaster = Address { local: "postmaster".to_owned(), domain: domain.to_owned() };
     let message_id = format!("{}@{}", about.id, about.hostname);
     let built = dsn::Report {
         from: Mailbox::named("Mail delivery", postmaster),
@@ -113,7 +114,7 @@ pub async fn notice(place: &Place<'_>, report: &Report, about: &About<'_>) -> Re
     if found.is_empty() {
         return Ok(None);
     }
-    let octets = render(report, about);
+    let octets = render(report, about, place.domains.first().map_or(about.hostname, String::as_str));
     let eight_bit = !octets.is_ascii();
     let facts = Arc::new(message::facts::Facts::compute(&octets));
     let mut deliveries = Vec::new();
@@ -198,11 +199,11 @@ mod tests {
     #[test]
     fn a_failure_for_people_and_for_programs() {
         let original = b"Return-Path: <ann@here.test>\r\nSubject: hi\r\n\r\nbody\r\n";
-        let octets = render(&report(Action::Failed), &about(original, true));
+        let octets = render(&report(Action::Failed), &about(original, true), "here.test");
         let text = String::from_utf8(octets.clone()).unwrap();
         for part in [
             "Return-Path: <>\r\n",
-            "<postmaster@mx.here.test>\r\n",
+            "<postmaster@here.test>\r\n",
             "\r\nTo: ann@here.test\r\n",
             "mx.there.test said: 550 5.1.1",
             "That means: there is no such mailbox",
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_delay_gives_back_the_header_alone_and_says_until_when() {
-        let octets = render(&report(Action::Delayed), &about(b"Subject: hi\r\n\r\nbody", false));
+        let octets = render(&report(Action::Delayed), &about(b"Subject: hi\r\n\r\nbody", false), "here.test");
         let text = String::from_utf8(octets.clone()).unwrap();
         assert!(text.contains("Will-Retry-Until: Tue, 6 Jan 1970 00:00:00 +0000\r\n"), "{text}");
         let message = message::parse(&octets);
