@@ -71,7 +71,7 @@ fn from_addresses(header: &[u8]) -> Result<Vec<String>, Refusal> {
         }
         // Before the list's own limit, behind which an address would not be looked at.
         if list.len() > FROM_ADDRESSES_MAX {
-            return Err(unreadable(format!("More than {FROM_ADDRESSES_MAX} addresses in From")));
+            return Err(too_many());
         }
         found.extend(list.iter().filter_map(HeaderAddress::address));
         found.extend(seen_addresses(&value).ok_or_else(|| unreadable("The From field can be read in more than one way"))?);
@@ -81,7 +81,11 @@ fn from_addresses(header: &[u8]) -> Result<Vec<String>, Refusal> {
     }
     found.sort_unstable();
     found.dedup();
-    Ok(found)
+    if found.len() > FROM_ADDRESSES_MAX { Err(too_many()) } else { Ok(found) }
+}
+
+fn too_many() -> Refusal {
+    unreadable(format!("More than {FROM_ADDRESSES_MAX} addresses in From"))
 }
 
 fn unreadable(text: impl Into<String>) -> Refusal {
@@ -284,6 +288,8 @@ mod tests {
         ] {
             assert_eq!(all(unreadable).unwrap_err().enhanced, (5, 6, 0), "{}", unreadable.get(..40).unwrap_or(unreadable));
         }
+        let many: String = (0..101).map(|n| format!("From: ann+{n}@here.test\r\n")).collect();
+        assert_eq!(from_addresses(many.as_bytes()).unwrap_err().enhanced, (5, 6, 0), "in many fields");
         for (plain, want) in [
             ("ann@here.test <ann@here.test>", "ann@here.test"),
             ("\"evil@bank.test\" <ann@here.test>", "ann@here.test"),
