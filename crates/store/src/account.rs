@@ -68,15 +68,20 @@ impl Directory {
 fn decode_alias(key: &Key, stored: &[u8]) -> Result<Alias> {
     let address = key::Parts::of(key).text();
     let mut reader = open(key, stored)?;
-    decoded(key, (|| {
-        let targets: Option<Vec<String>> = (0..reader.count()?).map(|_| reader.text().map(str::to_owned)).collect();
-        Some(Alias { address: address?.to_owned(), targets: targets? })
-    })())
+    decoded(
+        key,
+        (|| {
+            let targets: Option<Vec<String>> = (0..reader.count()?).map(|_| reader.text().map(str::to_owned)).collect();
+            Some(Alias { address: address?.to_owned(), targets: targets? })
+        })(),
+    )
 }
 
 fn address_is_good(address: &str) -> bool {
     let parts = address.rsplit_once('@');
-    parts.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty()) && !address.contains(|c: char| c.is_control()) && address.len() <= 512
+    parts.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+        && !address.contains(|c: char| c.is_control())
+        && address.len() <= 512
 }
 
 /// The mailboxes every account begins with.

@@ -3,11 +3,11 @@
 //! Invariant: under the watermark new mail is refused and everything else goes on; when space is back, so are we,
 //! without a restart. Must not know: what is mail.
 
-use crate::mailbox::exclusively;
 use crate::Store;
 use crate::engine::{Batch, Key, range};
 use crate::key;
 use crate::limits::{CARE_ROWS, CHANGE_LOG_ACTS, IDEMPOTENCY_KEYS};
+use crate::mailbox::exclusively;
 use crate::rows::Counters;
 use crate::store::{Inner, Result};
 use crate::types::*;

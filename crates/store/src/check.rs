@@ -8,7 +8,9 @@ use crate::account::decode_gone;
 use crate::engine::{Engine, Found, Key, Query};
 use crate::key;
 use crate::queue::{decode_entry, due_parts};
-use crate::rows::{Counters, EmailRecord, MailboxState, UndoRow, decode_account, decode_accepted, decode_changes, decode_number, decode_uid};
+use crate::rows::{
+    Counters, EmailRecord, MailboxState, UndoRow, decode_accepted, decode_account, decode_changes, decode_number, decode_uid,
+};
 use crate::store::Result;
 use crate::types::*;
 use crate::undo::parts_of;
@@ -180,7 +182,10 @@ impl Everything {
         let mut wrong = Vec::new();
         for (account, mailbox, row) in &self.rows {
             let Some((state, last, newest)) = counted.get_mut(&(*account, *mailbox)) else {
-                wrong.push((format!("account {} mailbox {} uid {}", account.0, mailbox.0, row.uid.0), "lies in no mailbox".to_owned()));
+                wrong.push((
+                    format!("account {} mailbox {} uid {}", account.0, mailbox.0, row.uid.0),
+                    "lies in no mailbox".to_owned(),
+                ));
                 continue;
             };
             state.count(row, 1);
@@ -194,7 +199,8 @@ impl Everything {
             let total = totals.entry(at.0).or_default();
             total.0 += u64::from(state.messages);
             total.1 += state.size_bytes;
-            let same = (kept.messages, kept.unseen, kept.deleted, kept.size_bytes) == (state.messages, state.unseen, state.deleted, state.size_bytes);
+            let same = (kept.messages, kept.unseen, kept.deleted, kept.size_bytes)
+                == (state.messages, state.unseen, state.deleted, state.size_bytes);
             if !same {
                 wrong.push((place.clone(), format!("counts {:?}, really {:?}", kept.status(), state.status())));
             }
@@ -203,7 +209,10 @@ impl Everything {
             }
             let newest_act = self.spaces.get(&at.0).map_or(0, |space| space.mod_seq);
             if kept.highest.0 < *newest || kept.highest.0 > newest_act {
-                wrong.push((place.clone(), format!("highest mod-sequence {}, a row has {newest}, the account {newest_act}", kept.highest.0)));
+                wrong.push((
+                    place.clone(),
+                    format!("highest mod-sequence {}, a row has {newest}, the account {newest_act}", kept.highest.0),
+                ));
             }
             if self.spaces.get(&at.0).is_none_or(|space| at.1.0 >= space.next_mailbox) {
                 wrong.push((place, "its id would be given again".to_owned()));
@@ -212,7 +221,8 @@ impl Everything {
         for (account, space) in &self.spaces {
             let (messages, octets) = totals.get(account).copied().unwrap_or_default();
             if (space.messages, space.used_bytes) != (messages, octets) {
-                let what = format!("counts {} messages of {} octets, really {messages} of {octets}", space.messages, space.used_bytes);
+                let what =
+                    format!("counts {} messages of {} octets, really {messages} of {octets}", space.messages, space.used_bytes);
                 wrong.push((format!("account {}", account.0), what));
             }
         }
@@ -225,7 +235,9 @@ impl Everything {
         let in_mailboxes = self.rows.iter().map(|(account, mailbox, row)| {
             (format!("account {} mailbox {} uid {}", account.0, mailbox.0, row.uid.0), *account, row.email, row.size_bytes)
         });
-        let aside = self.undo.iter().map(|(account, when, email, row)| (format!("account {} undo {when} {}", account.0, email.0), *account, *email, row.size_bytes));
+        let aside = self.undo.iter().map(|(account, when, email, row)| {
+            (format!("account {} undo {when} {}", account.0, email.0), *account, *email, row.size_bytes)
+        });
         for (place, account, email, size) in in_mailboxes.chain(aside) {
             *seen.entry(email).or_default() += 1;
             match self.emails.get(&email) {

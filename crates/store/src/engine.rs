@@ -123,10 +123,18 @@ pub(crate) enum Query {
     Get(Key),
     Many(Vec<Key>),
     /// `from <= key < to`.
-    Range { from: Key, to: Key, limit: usize, reverse: bool },
+    Range {
+        from: Key,
+        to: Key,
+        limit: usize,
+        reverse: bool,
+    },
     Notes(Vec<BodyId>),
     /// (body, holders, octets), ascending from after the given one.
-    Bodies { after: BodyId, limit: usize },
+    Bodies {
+        after: BodyId,
+        limit: usize,
+    },
 }
 
 /// What a query found.

@@ -47,7 +47,14 @@ pub(crate) fn take(folder: &Path) -> Result<File> {
         return Err(StoreError::Io(told));
     }
     let path = folder.join("lock");
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(|error| io_error(&error))?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| io_error(&error))?;
     if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
         if error != rustix::io::Errno::WOULDBLOCK {
             return Err(StoreError::Io(error.to_string()));

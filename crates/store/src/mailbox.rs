@@ -186,7 +186,8 @@ impl Inner {
         let rows = self.rows_of(act.space(), from).await?;
         for row in rows.iter() {
             act.remove_row(batch, from, row)?;
-            let like = NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
+            let like =
+                NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
             act.add_row(batch, to, row.email, &like)?;
         }
         Ok(())
@@ -196,7 +197,11 @@ impl Inner {
 /// A mailbox and all its inferiors under a new name.
 fn rename_all(act: &mut Act, from: &SmolStr, to: &SmolStr) -> Result<()> {
     let inferiors = format!("{from}/");
-    let moved: Vec<Mailbox> = act.mailboxes().map(|state| state.info.clone()).filter(|info| info.name == *from || info.name.starts_with(inferiors.as_str())).collect();
+    let moved: Vec<Mailbox> = act
+        .mailboxes()
+        .map(|state| state.info.clone())
+        .filter(|info| info.name == *from || info.name.starts_with(inferiors.as_str()))
+        .collect();
     for info in moved {
         let rest = info.name.strip_prefix(from.as_str()).unwrap_or_default();
         let name = SmolStr::from(format!("{to}{rest}"));
@@ -239,7 +244,13 @@ impl Store {
     }
 
     /// Makes it, and missing superiors as real mailboxes (lessons C12); not subscribed.
-    pub async fn mailbox_create(&self, account: AccountId, name: &str, special_use: Option<SpecialUse>, now_secs: UnixSecs) -> Result<Mailbox> {
+    pub async fn mailbox_create(
+        &self,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+        now_secs: UnixSecs,
+    ) -> Result<Mailbox> {
         exclusively!(self.inner, account, |act, _batch| {
             let id = make(act, name, special_use, now_secs)?;
             let info = act.mailbox(id).ok_or(StoreError::NotFound)?.info.clone();

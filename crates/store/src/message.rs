@@ -4,11 +4,11 @@
 //! is in flight on its account. Invariant: what an act changes is one batch.
 //! Must not know: how mail came or who reads it.
 
-use crate::mailbox::exclusively;
 use crate::Store;
 use crate::engine::{Batch, NewBody, Outcome, Version, get};
 use crate::key;
 use crate::limits::{CONFLICT_RETRIES, KEYWORD_BYTES_MAX, KEYWORDS_MAX};
+use crate::mailbox::exclusively;
 use crate::mailbox::resolve;
 use crate::rows::{EmailRecord, decode_accepted, encode_accepted};
 use crate::space::{Act, NewRow};
@@ -111,7 +111,8 @@ impl Inner {
                 act.room(u64::from(size_bytes))?;
                 let mailbox = resolve(act, &delivery.target, delivery.internal_date_secs)?;
                 let internal_date_secs = delivery.internal_date_secs;
-                let email = self.put_email(batch, &EmailRecord { account: delivery.account, body, size_bytes, internal_date_secs });
+                let email =
+                    self.put_email(batch, &EmailRecord { account: delivery.account, body, size_bytes, internal_date_secs });
                 let like = NewRow { flags: tidy(&delivery.flags)?, internal_date_secs, size_bytes };
                 let uid = act.add_row(batch, mailbox, email, &like)?;
                 accepted.delivered.push((delivery.account, mailbox, uid, email));
@@ -152,8 +153,10 @@ impl Inner {
                     None => None,
                 });
             }
-            let new: Vec<&Acceptance> = acceptances.iter().zip(&answers).filter(|(_, known)| known.is_none()).map(|(one, _)| *one).collect();
-            let accounts: BTreeSet<AccountId> = new.iter().flat_map(|one| &one.deliveries).map(|delivery| delivery.account).collect();
+            let new: Vec<&Acceptance> =
+                acceptances.iter().zip(&answers).filter(|(_, known)| known.is_none()).map(|(one, _)| *one).collect();
+            let accounts: BTreeSet<AccountId> =
+                new.iter().flat_map(|one| &one.deliveries).map(|delivery| delivery.account).collect();
             let mut acts = BTreeMap::new();
             for account in accounts {
                 acts.insert(account, self.act(account, false).await?);
@@ -224,7 +227,8 @@ impl Inner {
                 let record = record.ok_or_else(|| StoreError::Damaged(format!("email {} has no record", row.email.0)))?;
                 batch.retain.push((record.body, 1));
                 let email = self.put_email(batch, &record);
-                let like = NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
+                let like =
+                    NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
                 copied.pairs.push((row.uid, act.add_row(batch, to, email, &like)?));
             }
             Ok((!copied.pairs.is_empty(), copied))
@@ -240,7 +244,8 @@ impl Inner {
             let mut copied = Copied { uid_validity, pairs: Vec::new() };
             for row in &rows {
                 act.remove_row(batch, from, row)?;
-                let like = NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
+                let like =
+                    NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
                 copied.pairs.push((row.uid, act.add_row(batch, to, row.email, &like)?));
             }
             Ok((!copied.pairs.is_empty(), copied))
@@ -295,14 +300,14 @@ impl Inner {
     }
 }
 
-
 impl Store {
     /// Accepts a message: deliveries, queue rows, trace, in one durable commit.
     /// A delivery over quota fails the whole with `OverQuota` (callers check [`Store::room`] at RCPT).
     pub async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
         self.inner.needs_room()?;
         let accepted = self.inner.accept_all(&[&acceptance], |_| ()).await?;
-        self.inner.after_growth(accepted.iter().flat_map(|one| &one.delivered).map(|(account, mailbox, _, _)| (*account, *mailbox)));
+        self.inner
+            .after_growth(accepted.iter().flat_map(|one| &one.delivered).map(|(account, mailbox, _, _)| (*account, *mailbox)));
         accepted.into_iter().next().ok_or_else(|| StoreError::Io("no answer".into()))
     }
 
@@ -334,7 +339,14 @@ impl Store {
     }
 
     /// Moves, all or none: one commit, never visible in both or in neither.
-    pub async fn move_(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId, now_secs: UnixSecs) -> Result<Copied> {
+    pub async fn move_(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+        now_secs: UnixSecs,
+    ) -> Result<Copied> {
         let _ = now_secs;
         self.inner.move_rows(account, from, uids, to).await
     }

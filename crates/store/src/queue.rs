@@ -120,34 +120,37 @@ pub(crate) fn encode_entry(at: &Key, entry: &QueueEntry) -> Vec<u8> {
 pub(crate) fn decode_entry(at: &Key, stored: &[u8]) -> Result<QueueEntry> {
     let id = key::Parts::of(at).u64();
     let mut reader = open(at, stored)?;
-    decoded(at, (|| {
-        let (body, size_bytes) = (BodyId(reader.number()?), reader.number32()?);
-        let (created_secs, attempts) = (reader.signed()?, reader.number32()?);
-        let (held, next_secs) = (reader.flag()?, reader.signed()?);
-        let message_id = reader.option_text()?.map(SmolStr::new);
-        let (destination, reverse_path) = (SmolStr::new(reader.text()?), reader.text()?.to_owned());
-        let count = reader.count()?;
-        let recipients: Option<Vec<QueueRecipient>> = (0..count).map(|_| read_recipient(&mut reader)).collect();
-        let account = if reader.flag()? { Some(AccountId(reader.number32()?)) } else { None };
-        let (due_secs, expires_secs) = (reader.signed()?, reader.signed()?);
-        let (eight_bit, smtputf8, ret_headers) = (reader.flag()?, reader.flag()?, reader.flag()?);
-        let envelope_id = reader.option_text()?.map(str::to_owned);
-        reader.end()?;
-        let recipients = recipients?;
-        let message = NewQueueEntry {
-            destination,
-            reverse_path,
-            recipients,
-            account,
-            due_secs,
-            expires_secs,
-            eight_bit,
-            smtputf8,
-            ret_headers,
-            envelope_id,
-        };
-        Some(QueueEntry { id: QueueId(id?), body, size_bytes, message, created_secs, attempts, held, next_secs, message_id })
-    })())
+    decoded(
+        at,
+        (|| {
+            let (body, size_bytes) = (BodyId(reader.number()?), reader.number32()?);
+            let (created_secs, attempts) = (reader.signed()?, reader.number32()?);
+            let (held, next_secs) = (reader.flag()?, reader.signed()?);
+            let message_id = reader.option_text()?.map(SmolStr::new);
+            let (destination, reverse_path) = (SmolStr::new(reader.text()?), reader.text()?.to_owned());
+            let count = reader.count()?;
+            let recipients: Option<Vec<QueueRecipient>> = (0..count).map(|_| read_recipient(&mut reader)).collect();
+            let account = if reader.flag()? { Some(AccountId(reader.number32()?)) } else { None };
+            let (due_secs, expires_secs) = (reader.signed()?, reader.signed()?);
+            let (eight_bit, smtputf8, ret_headers) = (reader.flag()?, reader.flag()?, reader.flag()?);
+            let envelope_id = reader.option_text()?.map(str::to_owned);
+            reader.end()?;
+            let recipients = recipients?;
+            let message = NewQueueEntry {
+                destination,
+                reverse_path,
+                recipients,
+                account,
+                due_secs,
+                expires_secs,
+                eight_bit,
+                smtputf8,
+                ret_headers,
+                envelope_id,
+            };
+            Some(QueueEntry { id: QueueId(id?), body, size_bytes, message, created_secs, attempts, held, next_secs, message_id })
+        })(),
+    )
 }
 
 fn put_entry(batch: &mut Batch, entry: &QueueEntry) {
@@ -191,7 +194,14 @@ impl Drop for Turn<'_> {
 
 impl Inner {
     /// A new entry and its due time into a batch.
-    pub(crate) fn put_queue_entry(&self, batch: &mut Batch, message: &NewQueueEntry, body: BodyId, size_bytes: u32, facts: &Facts) -> QueueId {
+    pub(crate) fn put_queue_entry(
+        &self,
+        batch: &mut Batch,
+        message: &NewQueueEntry,
+        body: BodyId,
+        size_bytes: u32,
+        facts: &Facts,
+    ) -> QueueId {
         let id = QueueId(self.ids.take(1));
         let entry = QueueEntry {
             id,
@@ -348,7 +358,12 @@ fn dropped(entry: &QueueEntry) -> TraceEvent {
     let mut keys = vec![(SmolStr::new_static("queue"), entry.id.0.to_string())];
     keys.extend(entry.message.recipients.iter().map(|recipient| (SmolStr::new_static("address"), recipient.address.clone())));
     keys.extend(entry.message_id.iter().map(|id| (SmolStr::new_static("message-id"), id.to_string())));
-    TraceEvent { at_secs: entry.next_secs, what: SmolStr::new_static("dropped"), keys, detail: "removed from the queue by the operator".into() }
+    TraceEvent {
+        at_secs: entry.next_secs,
+        what: SmolStr::new_static("dropped"),
+        keys,
+        detail: "removed from the queue by the operator".into(),
+    }
 }
 
 impl Store {

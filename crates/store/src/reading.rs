@@ -48,7 +48,8 @@ impl SnapshotBudget {
         if uses.total <= SNAPSHOT_ROWS_CACHED {
             return gone;
         }
-        let mut oldest: Vec<(u64, usize, (AccountId, MailboxId))> = uses.last.iter().map(|(at, (used, rows))| (*used, *rows, *at)).collect();
+        let mut oldest: Vec<(u64, usize, (AccountId, MailboxId))> =
+            uses.last.iter().map(|(at, (used, rows))| (*used, *rows, *at)).collect();
         oldest.sort_unstable();
         for (used, rows, at) in oldest {
             if uses.total <= SNAPSHOT_ROWS_CACHED * 3 / 4 || used == now {
@@ -150,7 +151,8 @@ impl Inner {
         }
         // Only ever called with nothing in flight on the account, so what the engine has is what is published.
         let keys: Vec<_> = uids.iter().map(|uid| key::uid(space.id, mailbox, *uid)).collect();
-        let found = self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values).unwrap_or_default();
+        let found =
+            self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values).unwrap_or_default();
         keys.iter().zip(found).filter_map(|(at, stored)| stored.map(|stored| decode_uid(at, &stored))).collect()
     }
 
@@ -165,8 +167,11 @@ impl Inner {
         }
         // Many at once pass the cache by: they would only push out what is used again.
         let keys: Vec<_> = emails.iter().map(|email| key::email(*email)).collect();
-        let found = self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values).unwrap_or_default();
-        let record = |(at, stored): (&crate::engine::Key, Option<Vec<u8>>)| stored.map(|stored| EmailRecord::decode(at, &stored)).transpose();
+        let found =
+            self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values).unwrap_or_default();
+        let record = |(at, stored): (&crate::engine::Key, Option<Vec<u8>>)| {
+            stored.map(|stored| EmailRecord::decode(at, &stored)).transpose()
+        };
         let records: Result<Vec<Option<EmailRecord>>> = keys.iter().zip(found).map(record).collect();
         Ok(records?.into_iter().map(|record| record.filter(|record| record.account == account)).collect())
     }
@@ -291,7 +296,8 @@ fn from_tail(space: &Space, mailbox: MailboxId, since: u64) -> Option<Changes> {
     let Some(state) = published.mailboxes.get(&mailbox) else {
         return Some(Changes { gone: true, ..Changes::default() });
     };
-    let mut changes = Changes { highest_mod_seq: state.highest, uid_next: Uid(state.uid_next), complete: true, ..Changes::default() };
+    let mut changes =
+        Changes { highest_mod_seq: state.highest, uid_next: Uid(state.uid_next), complete: true, ..Changes::default() };
     if state.highest.0 <= since {
         return Some(changes);
     }
@@ -353,7 +359,8 @@ impl Store {
 
     /// Octets of an email from `offset`, at most `len` (short at the end). Also just after an expunge. Checksum verified.
     pub async fn body(&self, account: AccountId, email: EmailId, offset: u64, len: u64) -> Result<Octets> {
-        let record = self.inner.email_records(account, &[email]).await?.into_iter().next().flatten().ok_or(StoreError::NotFound)?;
+        let record =
+            self.inner.email_records(account, &[email]).await?.into_iter().next().flatten().ok_or(StoreError::NotFound)?;
         self.inner.engine.body(record.body, offset, len).await
     }
 }

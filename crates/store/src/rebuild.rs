@@ -44,7 +44,10 @@ fn mend_accounts(all: &mut Everything, batch: &mut Batch, skipped: &mut Vec<Defe
     let owners = all.rows.iter().map(|(account, _, _)| *account).chain(all.mailboxes.keys().map(|(account, _)| *account));
     let lost: BTreeSet<AccountId> = owners.filter(|id| !all.accounts.contains_key(id) && !all.gone.contains(id)).collect();
     for id in lost {
-        skipped.push(Defect { place: format!("account {}", id.0), what: "its directory entry is lost; it is made again, suspended".into() });
+        skipped.push(Defect {
+            place: format!("account {}", id.0),
+            what: "its directory entry is lost; it is made again, suspended".into(),
+        });
         let address = format!("recovered-{}@recovered.invalid", id.0);
         let secrets = Secrets { argon2: "!".into(), scram: None };
         all.accounts.insert(id, Account { id, address, secrets, suspended: true, quota_bytes: None, created_secs: 0, epoch: 1 });
@@ -71,7 +74,8 @@ fn mend_accounts(all: &mut Everything, batch: &mut Batch, skipped: &mut Vec<Defe
 /// Rows and records whose body or record is missing.
 fn drop_bodiless(all: &Everything, batch: &mut Batch, skipped: &mut Vec<Defect>) -> BTreeSet<EmailId> {
     let mut lost = BTreeSet::new();
-    let placed: BTreeSet<EmailId> = all.rows.iter().map(|(_, _, row)| row.email).chain(all.undo.iter().map(|(_, _, email, _)| *email)).collect();
+    let placed: BTreeSet<EmailId> =
+        all.rows.iter().map(|(_, _, row)| row.email).chain(all.undo.iter().map(|(_, _, email, _)| *email)).collect();
     for (email, record) in &all.emails {
         if !all.bodies.contains_key(&record.body) || !placed.contains(email) {
             lost.insert(*email);
@@ -110,7 +114,8 @@ fn recount_mailboxes(all: &Everything, lost: &BTreeSet<EmailId>, batch: &mut Bat
         let state = states.entry((*account, *mailbox)).or_insert_with(|| {
             let place = format!("account {} mailbox {}", account.0, mailbox.0);
             skipped.push(Defect { place, what: "its name is lost; it is made again".into() });
-            let name = if mailbox.0 == 1 { SmolStr::new_static("INBOX") } else { SmolStr::from(format!("Recovered-{}", mailbox.0)) };
+            let name =
+                if mailbox.0 == 1 { SmolStr::new_static("INBOX") } else { SmolStr::from(format!("Recovered-{}", mailbox.0)) };
             MailboxState::new(Mailbox { id: *mailbox, name, uid_validity: 1, special_use: None, subscribed: true }, 0)
         });
         state.count(row, 1);
@@ -152,8 +157,12 @@ fn mend_log(all: &Everything, id: AccountId, counters: &mut Counters, batch: &mu
 }
 
 fn mend_due(all: &Everything, batch: &mut Batch) {
-    let wanted: BTreeSet<(UnixSecs, QueueId)> =
-        all.queue.values().filter(|entry| !entry.held && all.bodies.contains_key(&entry.body)).map(|entry| (entry.next_secs, entry.id)).collect();
+    let wanted: BTreeSet<(UnixSecs, QueueId)> = all
+        .queue
+        .values()
+        .filter(|entry| !entry.held && all.bodies.contains_key(&entry.body))
+        .map(|entry| (entry.next_secs, entry.id))
+        .collect();
     all.due.difference(&wanted).for_each(|(at, id)| batch.delete(key::queue_due(*at, *id)));
     for (at, id) in wanted.difference(&all.due) {
         let at = key::queue_due(*at, *id);
@@ -210,7 +219,8 @@ impl Store {
         let store = Store::on_engine(config, Box::new(engine), Some(spool), Some(lock)).await?;
         recount(&store.inner, &mut skipped).await?;
         let all = read_everything(&*store.inner.engine).await?;
-        let rebuilt = Rebuilt { accounts: all.accounts.len() as u64, messages: all.rows.len() as u64, snapshot_used: false, skipped };
+        let rebuilt =
+            Rebuilt { accounts: all.accounts.len() as u64, messages: all.rows.len() as u64, snapshot_used: false, skipped };
         store.close().await?;
         Ok(rebuilt)
     }

@@ -80,20 +80,23 @@ impl Counters {
 
     pub(crate) fn decode(key: &Key, stored: &[u8]) -> Result<Counters> {
         let mut reader = open(key, stored)?;
-        decoded(key, (|| {
-            let counters = Counters {
-                mod_seq: reader.number()?,
-                next_mailbox: reader.number32()?,
-                last_uid_validity: reader.number32()?,
-                used_bytes: reader.number()?,
-                messages: reader.number()?,
-                log_floor: reader.number()?,
-                quota_bytes: if reader.flag()? { Some(reader.number()?) } else { None },
-                gone: reader.flag()?,
-            };
-            reader.end()?;
-            Some(counters)
-        })())
+        decoded(
+            key,
+            (|| {
+                let counters = Counters {
+                    mod_seq: reader.number()?,
+                    next_mailbox: reader.number32()?,
+                    last_uid_validity: reader.number32()?,
+                    used_bytes: reader.number()?,
+                    messages: reader.number()?,
+                    log_floor: reader.number()?,
+                    quota_bytes: if reader.flag()? { Some(reader.number()?) } else { None },
+                    gone: reader.flag()?,
+                };
+                reader.end()?;
+                Some(counters)
+            })(),
+        )
     }
 }
 
@@ -207,33 +210,42 @@ pub(crate) fn decode_uid(key: &Key, stored: &[u8]) -> Result<MessageRow> {
         parts.u32()
     })();
     let mut reader = open(key, stored)?;
-    decoded(key, (|| {
-        let email = EmailId(reader.number()?);
-        let mod_seq = ModSeq(reader.number()?);
-        let internal_date_secs = reader.signed()?;
-        let size_bytes = reader.number32()?;
-        let flags = read_flags(&mut reader)?;
-        reader.end()?;
-        Some(MessageRow { uid: Uid(uid?), email, mod_seq, flags, internal_date_secs, size_bytes })
-    })())
+    decoded(
+        key,
+        (|| {
+            let email = EmailId(reader.number()?);
+            let mod_seq = ModSeq(reader.number()?);
+            let internal_date_secs = reader.signed()?;
+            let size_bytes = reader.number32()?;
+            let flags = read_flags(&mut reader)?;
+            reader.end()?;
+            Some(MessageRow { uid: Uid(uid?), email, mod_seq, flags, internal_date_secs, size_bytes })
+        })(),
+    )
 }
 
 impl EmailRecord {
     pub(crate) fn encode(&self, key: &Key) -> Vec<u8> {
         let mut out = Writer::new();
-        out.number(u64::from(self.account.0)).number(self.body.0).number(u64::from(self.size_bytes)).signed(self.internal_date_secs);
+        out.number(u64::from(self.account.0))
+            .number(self.body.0)
+            .number(u64::from(self.size_bytes))
+            .signed(self.internal_date_secs);
         out.seal(key)
     }
 
     pub(crate) fn decode(key: &Key, stored: &[u8]) -> Result<EmailRecord> {
         let mut reader = open(key, stored)?;
-        decoded(key, (|| {
-            let account = AccountId(reader.number32()?);
-            let body = BodyId(reader.number()?);
-            let record = EmailRecord { account, body, size_bytes: reader.number32()?, internal_date_secs: reader.signed()? };
-            reader.end()?;
-            Some(record)
-        })())
+        decoded(
+            key,
+            (|| {
+                let account = AccountId(reader.number32()?);
+                let body = BodyId(reader.number()?);
+                let record = EmailRecord { account, body, size_bytes: reader.number32()?, internal_date_secs: reader.signed()? };
+                reader.end()?;
+                Some(record)
+            })(),
+        )
     }
 }
 
@@ -285,15 +297,18 @@ pub(crate) fn encode_changes(key: &Key, changes: &[LoggedChange]) -> Vec<u8> {
 
 pub(crate) fn decode_changes(key: &Key, stored: &[u8]) -> Result<Vec<LoggedChange>> {
     let mut reader = open(key, stored)?;
-    decoded(key, (|| {
-        let mut changes = Vec::new();
-        for _ in 0..reader.count()? {
-            let mailbox = reader.number32()?;
-            changes.push(LoggedChange { mailbox, updated: read_uids(&mut reader)?, vanished: read_uids(&mut reader)? });
-        }
-        reader.end()?;
-        Some(changes)
-    })())
+    decoded(
+        key,
+        (|| {
+            let mut changes = Vec::new();
+            for _ in 0..reader.count()? {
+                let mailbox = reader.number32()?;
+                changes.push(LoggedChange { mailbox, updated: read_uids(&mut reader)?, vanished: read_uids(&mut reader)? });
+            }
+            reader.end()?;
+            Some(changes)
+        })(),
+    )
 }
 
 impl UndoRow {
@@ -307,16 +322,19 @@ impl UndoRow {
 
     pub(crate) fn decode(key: &Key, stored: &[u8]) -> Result<UndoRow> {
         let mut reader = open(key, stored)?;
-        decoded(key, (|| {
-            let mailbox = MailboxId(reader.number32()?);
-            let mailbox_name = SmolStr::new(reader.text()?);
-            let uid = Uid(reader.number32()?);
-            let internal_date_secs = reader.signed()?;
-            let size_bytes = reader.number32()?;
-            let flags = read_flags(&mut reader)?;
-            reader.end()?;
-            Some(UndoRow { mailbox, mailbox_name, uid, flags, internal_date_secs, size_bytes })
-        })())
+        decoded(
+            key,
+            (|| {
+                let mailbox = MailboxId(reader.number32()?);
+                let mailbox_name = SmolStr::new(reader.text()?);
+                let uid = Uid(reader.number32()?);
+                let internal_date_secs = reader.signed()?;
+                let size_bytes = reader.number32()?;
+                let flags = read_flags(&mut reader)?;
+                reader.end()?;
+                Some(UndoRow { mailbox, mailbox_name, uid, flags, internal_date_secs, size_bytes })
+            })(),
+        )
     }
 }
 
@@ -341,22 +359,33 @@ pub(crate) fn encode_account(key: &Key, account: &Account) -> Vec<u8> {
 pub(crate) fn decode_account(key: &Key, stored: &[u8]) -> Result<Account> {
     let id = crate::key::Parts::of(key).u32();
     let mut reader = open(key, stored)?;
-    decoded(key, (|| {
-        let address = reader.text()?.to_owned();
-        let argon2 = reader.text()?.to_owned();
-        let scram = if reader.flag()? {
-            let (salt, iterations) = (reader.bytes()?.to_vec(), reader.number32()?);
-            let stored_key = reader.raw(32)?.try_into().ok()?;
-            Some(ScramVerifier { salt, iterations, stored_key, server_key: reader.raw(32)?.try_into().ok()? })
-        } else {
-            None
-        };
-        let suspended = reader.flag()?;
-        let (created_secs, epoch) = (reader.signed()?, reader.number()?);
-        let quota_bytes = if reader.flag()? { Some(reader.number()?) } else { None };
-        reader.end()?;
-        Some(Account { id: AccountId(id?), address, secrets: Secrets { argon2, scram }, suspended, quota_bytes, created_secs, epoch })
-    })())
+    decoded(
+        key,
+        (|| {
+            let address = reader.text()?.to_owned();
+            let argon2 = reader.text()?.to_owned();
+            let scram = if reader.flag()? {
+                let (salt, iterations) = (reader.bytes()?.to_vec(), reader.number32()?);
+                let stored_key = reader.raw(32)?.try_into().ok()?;
+                Some(ScramVerifier { salt, iterations, stored_key, server_key: reader.raw(32)?.try_into().ok()? })
+            } else {
+                None
+            };
+            let suspended = reader.flag()?;
+            let (created_secs, epoch) = (reader.signed()?, reader.number()?);
+            let quota_bytes = if reader.flag()? { Some(reader.number()?) } else { None };
+            reader.end()?;
+            Some(Account {
+                id: AccountId(id?),
+                address,
+                secrets: Secrets { argon2, scram },
+                suspended,
+                quota_bytes,
+                created_secs,
+                epoch,
+            })
+        })(),
+    )
 }
 
 /// A row that is one number.
@@ -391,18 +420,21 @@ pub(crate) fn encode_accepted(key: &Key, order: u64, accepted: &Accepted) -> Vec
 
 pub(crate) fn decode_accepted(key: &Key, stored: &[u8]) -> Result<Accepted> {
     let mut reader = open(key, stored)?;
-    decoded(key, (|| {
-        let _order = reader.number()?;
-        let mut accepted = Accepted::default();
-        for _ in 0..reader.count()? {
-            let (account, mailbox) = (AccountId(reader.number32()?), MailboxId(reader.number32()?));
-            accepted.delivered.push((account, mailbox, Uid(reader.number32()?), EmailId(reader.number()?)));
-        }
-        for _ in 0..reader.count()? {
-            accepted.queued.push(QueueId(reader.number()?));
-        }
-        Some(accepted)
-    })())
+    decoded(
+        key,
+        (|| {
+            let _order = reader.number()?;
+            let mut accepted = Accepted::default();
+            for _ in 0..reader.count()? {
+                let (account, mailbox) = (AccountId(reader.number32()?), MailboxId(reader.number32()?));
+                accepted.delivered.push((account, mailbox, Uid(reader.number32()?), EmailId(reader.number()?)));
+            }
+            for _ in 0..reader.count()? {
+                accepted.queued.push(QueueId(reader.number()?));
+            }
+            Some(accepted)
+        })(),
+    )
 }
 
 #[cfg(test)]

@@ -119,7 +119,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn row(uid: u32, mod_seq: u64) -> MessageRow {
-        MessageRow { uid: Uid(uid), email: EmailId(u64::from(uid)), mod_seq: ModSeq(mod_seq), flags: Flags::default(), internal_date_secs: 0, size_bytes: 1 }
+        MessageRow {
+            uid: Uid(uid),
+            email: EmailId(u64::from(uid)),
+            mod_seq: ModSeq(mod_seq),
+            flags: Flags::default(),
+            internal_date_secs: 0,
+            size_bytes: 1,
+        }
     }
 
     proptest! {

@@ -130,8 +130,11 @@ impl Space {
         self.stale.store(true, Ordering::SeqCst);
         let space_key = key::space(self.id);
         let range = |(from, to)| Query::Range { from, to, limit: usize::MAX, reverse: false };
-        let queries =
-            vec![Query::Get(space_key.clone()), range(key::of_account(key::MAILBOX, self.id)), range(key::of_account(key::SUBSCRIPTION, self.id))];
+        let queries = vec![
+            Query::Get(space_key.clone()),
+            range(key::of_account(key::MAILBOX, self.id)),
+            range(key::of_account(key::SUBSCRIPTION, self.id)),
+        ];
         let mut found = engine.read(queries).await?.into_iter();
         let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
         let counters = Counters::decode(&space_key, &stored)?;
@@ -148,7 +151,8 @@ impl Space {
             parts.u32()?;
             parts.text().map(SmolStr::new)
         };
-        let elsewhere: BTreeSet<SmolStr> = found.next().map(Found::pairs).unwrap_or_default().into_iter().filter_map(name_of).collect();
+        let elsewhere: BTreeSet<SmolStr> =
+            found.next().map(Found::pairs).unwrap_or_default().into_iter().filter_map(name_of).collect();
         let mod_seq = counters.mod_seq;
         *self.published() = Published {
             loaded: true,
@@ -361,7 +365,13 @@ impl Act {
     }
 
     /// Replaces a row's flags.
-    pub(crate) fn change_row(&mut self, batch: &mut Batch, mailbox: MailboxId, old: &MessageRow, flags: Flags) -> Result<MessageRow> {
+    pub(crate) fn change_row(
+        &mut self,
+        batch: &mut Batch,
+        mailbox: MailboxId,
+        old: &MessageRow,
+        flags: Flags,
+    ) -> Result<MessageRow> {
         let row = MessageRow { flags, mod_seq: self.mod_seq(), ..old.clone() };
         let key = key::uid(self.account(), mailbox, row.uid);
         let state = self.mailbox_mut(mailbox)?;
@@ -463,7 +473,12 @@ pub(crate) struct NewRow {
 }
 
 /// Seals all acts (ascending by account) into the batch, submits it, lets the accounts go and waits.
-pub(crate) async fn commit_acts(engine: &dyn Engine, acts: Vec<Act>, mut batch: Batch, also: impl FnOnce(&Outcome) + Send + 'static) -> Outcome {
+pub(crate) async fn commit_acts(
+    engine: &dyn Engine,
+    acts: Vec<Act>,
+    mut batch: Batch,
+    also: impl FnOnce(&Outcome) + Send + 'static,
+) -> Outcome {
     let mut publications = Vec::with_capacity(acts.len());
     let mut heads = Vec::with_capacity(acts.len());
     for act in acts {

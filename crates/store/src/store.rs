@@ -101,7 +101,12 @@ impl Inner {
     }
 
     /// The same; `also` is called when the batch has ended, before anybody is answered, even if the caller is gone.
-    pub(crate) async fn commit_acts_also(&self, acts: Vec<Act>, mut batch: Batch, also: impl FnOnce(&Outcome) + Send + 'static) -> Outcome {
+    pub(crate) async fn commit_acts_also(
+        &self,
+        acts: Vec<Act>,
+        mut batch: Batch,
+        also: impl FnOnce(&Outcome) + Send + 'static,
+    ) -> Outcome {
         let reserved = self.ids.reserve(&mut batch);
         let ceiling = self.ids.ceiling.clone();
         let raise = move |outcome: &Outcome| {

@@ -9,8 +9,8 @@ mod rates;
 mod together;
 
 use crate::*;
-use bytes::Bytes;
 use ::message::facts::Facts;
+use bytes::Bytes;
 use std::sync::Arc;
 
 pub(crate) const NOW: UnixSecs = 1_800_000_000;
@@ -62,7 +62,9 @@ pub(crate) async fn inbox(store: &Store, account: AccountId) -> MailboxId {
 }
 
 pub(crate) fn text(number: usize) -> Bytes {
-    Bytes::from(format!("From: Bob <bob@there.test>\r\nSubject: number {number}\r\nMessage-ID: <{number}@there.test>\r\n\r\nHello {number}\r\n"))
+    Bytes::from(format!(
+        "From: Bob <bob@there.test>\r\nSubject: number {number}\r\nMessage-ID: <{number}@there.test>\r\n\r\nHello {number}\r\n"
+    ))
 }
 
 pub(crate) fn facts(octets: &[u8]) -> Arc<Facts> {
@@ -75,7 +77,12 @@ pub(crate) fn email(octets: Bytes) -> NewEmail {
 }
 
 pub(crate) fn acceptance(octets: Bytes, accounts: &[AccountId]) -> Acceptance {
-    let deliver = |account: &AccountId| Delivery { account: *account, target: Target::Inbox, flags: Flags::default(), internal_date_secs: NOW };
+    let deliver = |account: &AccountId| Delivery {
+        account: *account,
+        target: Target::Inbox,
+        flags: Flags::default(),
+        internal_date_secs: NOW,
+    };
     Acceptance {
         facts: facts(&octets),
         body: Spooled::from_bytes(octets),

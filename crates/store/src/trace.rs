@@ -39,12 +39,16 @@ fn encode(at: &Key, event: &TraceEvent) -> Vec<u8> {
 
 fn decode(at: &Key, stored: &[u8]) -> Result<TraceEvent> {
     let mut reader = open(at, stored)?;
-    decoded(at, (|| {
-        let (at_secs, what) = (reader.signed()?, SmolStr::new(reader.text()?));
-        let count = reader.count()?;
-        let keys: Option<Vec<(SmolStr, String)>> = (0..count).map(|_| Some((SmolStr::new(reader.text()?), reader.text()?.to_owned()))).collect();
-        Some(TraceEvent { at_secs, what, keys: keys?, detail: reader.text()?.to_owned() })
-    })())
+    decoded(
+        at,
+        (|| {
+            let (at_secs, what) = (reader.signed()?, SmolStr::new(reader.text()?));
+            let count = reader.count()?;
+            let keys: Option<Vec<(SmolStr, String)>> =
+                (0..count).map(|_| Some((SmolStr::new(reader.text()?), reader.text()?.to_owned()))).collect();
+            Some(TraceEvent { at_secs, what, keys: keys?, detail: reader.text()?.to_owned() })
+        })(),
+    )
 }
 
 fn event_id(at: &Key) -> u64 {
@@ -88,7 +92,14 @@ impl Inner {
                 parts.u64()
             });
             let keys: Vec<Key> = ids.map(key::trace).collect();
-            let found = self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values).unwrap_or_default();
+            let found = self
+                .engine
+                .read(vec![Query::Many(keys.clone())])
+                .await?
+                .into_iter()
+                .next()
+                .map(Found::values)
+                .unwrap_or_default();
             for (at, stored) in keys.iter().zip(found) {
                 let Some(event) = stored.and_then(|stored| decode(at, &stored).ok()) else { continue };
                 let is_it = |(k, v): &(SmolStr, String)| k.eq_ignore_ascii_case(kind) && v.to_lowercase() == value.to_lowercase();
@@ -115,7 +126,10 @@ impl Inner {
                 let id = event_id(at);
                 match decode(at, stored) {
                     Ok(event) if event.at_secs >= oldest && id >= floor => break,
-                    Ok(event) => event.keys.iter().for_each(|(kind, value)| batch.delete(key::trace_key(bucket(id), hash(kind, value), id))),
+                    Ok(event) => event
+                        .keys
+                        .iter()
+                        .for_each(|(kind, value)| batch.delete(key::trace_key(bucket(id), hash(kind, value), id))),
                     Err(_) => {}
                 }
                 batch.delete(at.clone());

@@ -410,9 +410,13 @@ pub struct Settlement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum QueueAct {
-    Retry { now_secs: UnixSecs },
+    Retry {
+        now_secs: UnixSecs,
+    },
     Hold,
-    Release { now_secs: UnixSecs },
+    Release {
+        now_secs: UnixSecs,
+    },
     /// Removed without a bounce; traced.
     Drop,
 }

@@ -3,12 +3,12 @@
 //! An undo row holds the body in place of the mailbox row, outside the quota. Invariant: a message is in a mailbox or
 //! aside, never both and never neither, until it is erased. Must not know: who expunged it, or how.
 
-use crate::mailbox::exclusively;
 use crate::Store;
 use crate::account::decode_gone;
 use crate::engine::{Batch, Found, Key, Outcome, Query, range};
 use crate::key;
 use crate::limits::CARE_ROWS;
+use crate::mailbox::exclusively;
 use crate::mailbox::make;
 use crate::rows::{EmailRecord, UndoRow};
 use crate::space::{Act, NewRow};
@@ -63,7 +63,12 @@ impl Inner {
         Ok(list)
     }
 
-    async fn restore(&self, account: AccountId, emails: &[EmailId], now_secs: UnixSecs) -> Result<Vec<(EmailId, MailboxId, Uid)>> {
+    async fn restore(
+        &self,
+        account: AccountId,
+        emails: &[EmailId],
+        now_secs: UnixSecs,
+    ) -> Result<Vec<(EmailId, MailboxId, Uid)>> {
         let wanted: BTreeSet<EmailId> = emails.iter().copied().collect();
         exclusively!(self, account, |act, batch| {
             let rows = range(&*self.engine, key::of_account(key::UNDO, account), usize::MAX).await?;
@@ -73,7 +78,11 @@ impl Inner {
                 let row = UndoRow::decode(&at, &stored)?;
                 act.room(u64::from(row.size_bytes))?;
                 let mailbox = home(act, &row, now_secs)?;
-                let like = NewRow { flags: without_deleted(row.flags), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
+                let like = NewRow {
+                    flags: without_deleted(row.flags),
+                    internal_date_secs: row.internal_date_secs,
+                    size_bytes: row.size_bytes,
+                };
                 let uid = act.add_row(batch, mailbox, email, &like)?;
                 batch.delete(at);
                 restored.push((email, mailbox, uid));
@@ -237,7 +246,12 @@ impl Store {
     }
 
     /// Brings emails back under new UIDs, to their mailbox (made again when it is gone).
-    pub async fn undo_restore(&self, account: AccountId, emails: &[EmailId], now_secs: UnixSecs) -> Result<Vec<(EmailId, MailboxId, Uid)>> {
+    pub async fn undo_restore(
+        &self,
+        account: AccountId,
+        emails: &[EmailId],
+        now_secs: UnixSecs,
+    ) -> Result<Vec<(EmailId, MailboxId, Uid)>> {
         self.inner.restore(account, emails, now_secs).await
     }
 }

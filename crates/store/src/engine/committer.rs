@@ -163,10 +163,12 @@ impl Committer {
     }
 
     fn commit_group(&mut self, jobs: Vec<Job>) -> Vec<(OnCommit, Outcome)> {
-        let estimate: u64 = jobs.iter().map(|job| 4096 + job.batch.bodies.iter().map(|body| body.content.len()).sum::<u64>()).sum();
+        let estimate: u64 =
+            jobs.iter().map(|job| 4096 + job.batch.bodies.iter().map(|body| body.content.len()).sum::<u64>()).sum();
         let ready = if jobs.iter().any(|job| !job.batch.light) { self.tail_for(estimate) } else { Ok(()) };
         let at = self.tail.as_ref().map_or(0, |tail| tail.end);
-        let mut layout = Layout { stage: Stage::default(), chunks: Vec::new(), at, group: self.position.group + 1, durable: false };
+        let mut layout =
+            Layout { stage: Stage::default(), chunks: Vec::new(), at, group: self.position.group + 1, durable: false };
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
             let outcome = match &ready {
@@ -198,7 +200,8 @@ impl Committer {
         let tail = self.tail.as_ref();
         let (salt, place) = tail.map_or((0, (0, 0)), |tail| (tail.head.salt, (tail.head.number, tail.head.order)));
         let bodies = Bodies::of(&batch)?;
-        let front = if batch.light { Vec::new() } else { batch_front(&batch, &bodies, crate::key::is_logged, layout.group, salt)? };
+        let front =
+            if batch.light { Vec::new() } else { batch_front(&batch, &bodies, crate::key::is_logged, layout.group, salt)? };
         let mut at = layout.at + front.len() as u64;
         let mut new: Vec<(BodyEntry, u64)> = Vec::with_capacity(bodies.new.len());
         for entry in bodies.new {
@@ -241,7 +244,12 @@ impl Committer {
             }
             _ => self.position,
         };
-        let committed = self.shared.tuning.faults.tick().and_then(|()| layout.stage.apply(&self.connection, layout.durable.then_some(position)));
+        let committed = self
+            .shared
+            .tuning
+            .faults
+            .tick()
+            .and_then(|()| layout.stage.apply(&self.connection, layout.durable.then_some(position)));
         if let Err(error) = committed {
             if layout.durable {
                 self.cut_tail();

@@ -16,7 +16,10 @@ fn ledger(id: u64) -> Key {
 }
 
 fn put(pairs: &[(Key, &str)]) -> Batch {
-    Batch { writes: pairs.iter().map(|(key, value)| (key.clone(), Some(value.as_bytes().to_vec()))).collect(), ..Batch::default() }
+    Batch {
+        writes: pairs.iter().map(|(key, value)| (key.clone(), Some(value.as_bytes().to_vec()))).collect(),
+        ..Batch::default()
+    }
 }
 
 fn body(id: u64, refs: u32, octets: Vec<u8>) -> NewBody {
@@ -28,11 +31,13 @@ async fn text_of(engine: &dyn Engine, key: Key) -> Option<String> {
 }
 
 async fn keys_and_ranges(engine: &dyn Engine) {
-    let batch = put(&[(kv("b"), "2"), (kv("a"), "1"), (kv("c"), "3"), (ledger(7), "seven"), (ledger(300), "many"), (kv("b"), "two")]);
+    let batch =
+        put(&[(kv("b"), "2"), (kv("a"), "1"), (kv("c"), "3"), (ledger(7), "seven"), (ledger(300), "many"), (kv("b"), "two")]);
     assert_eq!(commit(engine, batch).await, Outcome::Done);
     assert_eq!(text_of(engine, kv("b")).await.as_deref(), Some("two"), "the last write of a batch holds");
     assert_eq!(text_of(engine, kv("z")).await, None);
-    let names = |rows: Vec<(Key, Vec<u8>)>| rows.into_iter().map(|(_, value)| String::from_utf8(value).unwrap()).collect::<Vec<_>>();
+    let names =
+        |rows: Vec<(Key, Vec<u8>)>| rows.into_iter().map(|(_, value)| String::from_utf8(value).unwrap()).collect::<Vec<_>>();
     assert_eq!(names(range(engine, (kv("a"), kv("c")), 9).await.unwrap()), ["1", "two"]);
     assert_eq!(names(range(engine, (kv("a"), kv("zz")), 2).await.unwrap()), ["1", "two"]);
     assert_eq!(names(range(engine, crate::key::whole(crate::key::EMAIL), 9).await.unwrap()), ["seven", "many"]);
@@ -81,13 +86,23 @@ async fn expectations(engine: &dyn Engine) {
     }
     last.unwrap().await.unwrap();
     let seen = order.lock().unwrap().clone();
-    assert_eq!(seen, [(0, Outcome::Done), (1, Outcome::Conflict), (2, Outcome::Conflict), (3, Outcome::Conflict)][..2].iter().cloned().chain([(2, Outcome::Done), (3, Outcome::Conflict)]).collect::<Vec<_>>());
+    assert_eq!(
+        seen,
+        [(0, Outcome::Done), (1, Outcome::Conflict), (2, Outcome::Conflict), (3, Outcome::Conflict)][..2]
+            .iter()
+            .cloned()
+            .chain([(2, Outcome::Done), (3, Outcome::Conflict)])
+            .collect::<Vec<_>>()
+    );
     assert_eq!(text_of(engine, kv("e")).await.as_deref(), Some("4"));
 }
 
 async fn bodies(engine: &dyn Engine) {
     let large: Vec<u8> = (0..BODY_PIECE_BYTES * 2 + 5).map(|n| n as u8).collect();
-    let batch = Batch { bodies: vec![body(11, 1, b"hello".to_vec()), body(12, 2, large.clone()), body(13, 1, Vec::new())], ..Batch::default() };
+    let batch = Batch {
+        bodies: vec![body(11, 1, b"hello".to_vec()), body(12, 2, large.clone()), body(13, 1, Vec::new())],
+        ..Batch::default()
+    };
     assert_eq!(commit(engine, batch).await, Outcome::Done);
     assert_eq!(engine.body(BodyId(11), 0, 99).await.unwrap(), &b"hello"[..]);
     assert_eq!(engine.body(BodyId(12), 65_530, 70_000).await.unwrap(), &large[65_530..]);
@@ -100,7 +115,9 @@ async fn bodies(engine: &dyn Engine) {
     let renote = Batch { notes: vec![(BodyId(11), vec![1, 2])], light: true, ..Batch::default() };
     assert_eq!(commit(engine, renote).await, Outcome::Done);
     let found = engine.read(vec![Query::Bodies { after: BodyId(0), limit: 9 }, Query::Notes(vec![BodyId(11)])]).await.unwrap();
-    assert!(matches!(&found[0], Found::Bodies(rows) if *rows == [(BodyId(11), 2, 5), (BodyId(12), 1, large.len() as u64), (BodyId(13), 1, 0)]));
+    assert!(
+        matches!(&found[0], Found::Bodies(rows) if *rows == [(BodyId(11), 2, 5), (BodyId(12), 1, large.len() as u64), (BodyId(13), 1, 0)])
+    );
     assert_eq!(found[1].clone().values(), [Some(vec![1, 2])]);
     let batch = Batch { release: vec![(BodyId(12), 1)], ..Batch::default() };
     assert_eq!(commit(engine, batch).await, Outcome::Done);

@@ -7,7 +7,10 @@ use super::committer::{Committer, Job, Message};
 use super::index::{self, BodyRow, Position};
 use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
 use crate::hash::xxh64;
-use crate::limits::{BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES, READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX};
+use crate::limits::{
+    BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES, READERS, SEGMENT_BYTES_MAX,
+    SEGMENT_FILES_OPEN_MAX,
+};
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
@@ -390,7 +393,9 @@ fn read_body(shared: &Shared, id: u64, offset: u64, len: u64, may_block: bool) -
         match rustix::io::preadv2(&*file, &mut parts, row.at + from, ReadWriteFlags::NOWAIT) {
             Ok(read) if read == length => {}
             // A file system that knows no such question (a RAM disk) does not make us wait either.
-            Err(rustix::io::Errno::OPNOTSUPP) => file.read_exact_at(&mut octets, row.at + from).map_err(|error| io_error(&error))?,
+            Err(rustix::io::Errno::OPNOTSUPP) => {
+                file.read_exact_at(&mut octets, row.at + from).map_err(|error| io_error(&error))?
+            }
             _ => return Ok(None),
         }
     }

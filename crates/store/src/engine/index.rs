@@ -20,7 +20,9 @@ type Result<T> = std::result::Result<T, StoreError>;
 pub(crate) fn sql_error(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::NoSpace,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(format!("index: {error}")),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Damaged(format!("index: {error}; `packetboat rebuild` makes it anew from the segments"))
+        }
         _ => StoreError::Io(format!("index: {error}")),
     }
 }
@@ -67,16 +69,19 @@ impl BodyRow {
     fn decode(id: u64, stored: &[u8]) -> Result<BodyRow> {
         let key = body_key(id);
         let mut reader = open(&key, stored)?;
-        decoded(&key, (|| {
-            let (file, at) = (reader.number32()?, reader.number()?);
-            let (len, refs) = (reader.number()?, reader.number32()?);
-            let mut sums = Vec::new();
-            for _ in 0..len.div_ceil(crate::limits::BODY_PIECE_BYTES as u64) {
-                sums.push(reader.fixed64()?);
-            }
-            reader.end()?;
-            Some(BodyRow { file, at, len, refs, sums })
-        })())
+        decoded(
+            &key,
+            (|| {
+                let (file, at) = (reader.number32()?, reader.number()?);
+                let (len, refs) = (reader.number()?, reader.number32()?);
+                let mut sums = Vec::new();
+                for _ in 0..len.div_ceil(crate::limits::BODY_PIECE_BYTES as u64) {
+                    sums.push(reader.fixed64()?);
+                }
+                reader.end()?;
+                Some(BodyRow { file, at, len, refs, sums })
+            })(),
+        )
     }
 }
 
@@ -233,7 +238,8 @@ fn walk_ids(connection: &Connection, table: &str, ids: &[i64], low: i64, high: i
 
 pub(crate) fn many(connection: &Connection, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>> {
     if let Some((table, _)) = keys.first().and_then(ledger)
-        && let Some(ids) = keys.iter().map(|key| ledger(key).filter(|found| found.0 == table).map(|found| found.1)).collect::<Option<Vec<i64>>>()
+        && let Some(ids) =
+            keys.iter().map(|key| ledger(key).filter(|found| found.0 == table).map(|found| found.1)).collect::<Option<Vec<i64>>>()
     {
         return by_ids(connection, table, &ids);
     }
@@ -302,9 +308,9 @@ pub(crate) fn write(connection: &Connection, key: &Key, value: Option<&[u8]>) ->
         (None, Some(value)) => connection
             .prepare_cached("INSERT OR REPLACE INTO kv(key,value) VALUES(?1,?2)")
             .and_then(|mut statement| statement.execute(params![key.bytes(), value])),
-        (None, None) => connection
-            .prepare_cached("DELETE FROM kv WHERE key=?1")
-            .and_then(|mut statement| statement.execute([key.bytes()])),
+        (None, None) => {
+            connection.prepare_cached("DELETE FROM kv WHERE key=?1").and_then(|mut statement| statement.execute([key.bytes()]))
+        }
     };
     done.map(|_| ()).map_err(sql_error)
 }
@@ -341,7 +347,8 @@ pub(crate) fn write_note(connection: &Connection, id: u64, note: &[u8]) -> Resul
 
 /// Bodies after `after`; a row that does not decode comes as an error beside its id.
 pub(crate) fn bodies(connection: &Connection, after: u64, limit: usize) -> Result<Vec<(u64, Result<BodyRow>)>> {
-    let mut statement = connection.prepare_cached("SELECT value,id FROM body WHERE id>?1 ORDER BY id LIMIT ?2").map_err(sql_error)?;
+    let mut statement =
+        connection.prepare_cached("SELECT value,id FROM body WHERE id>?1 ORDER BY id LIMIT ?2").map_err(sql_error)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = statement.query([after as i64, limit]).map_err(sql_error)?;
     let mut found = Vec::new();
@@ -356,10 +363,13 @@ pub(crate) fn position(connection: &Connection) -> Result<Option<Position>> {
     let key = position_key();
     let Some(stored) = get(connection, &key)? else { return Ok(None) };
     let mut reader = open(&key, &stored)?;
-    decoded(&key, (|| {
-        let (order, end) = (reader.number32()?, reader.number()?);
-        Some(Some(Position { order, end, group: reader.number()?, file: reader.number32()? }))
-    })())
+    decoded(
+        &key,
+        (|| {
+            let (order, end) = (reader.number32()?, reader.number()?);
+            Some(Some(Position { order, end, group: reader.number()?, file: reader.number32()? }))
+        })(),
+    )
 }
 
 pub(crate) fn write_position(connection: &Connection, position: Position) -> Result<()> {

@@ -155,7 +155,9 @@ fn answer(state: &State, query: &Query) -> Found {
             let range = state.keys.range(from..to).map(|(key, value)| (key.clone(), value.clone()));
             Found::Pairs(if *reverse { range.rev().take(*limit).collect() } else { range.take(*limit).collect() })
         }
-        Query::Notes(ids) => Found::Values(ids.iter().map(|id| state.bodies.get(&id.0).and_then(|body| body.note.clone())).collect()),
+        Query::Notes(ids) => {
+            Found::Values(ids.iter().map(|id| state.bodies.get(&id.0).and_then(|body| body.note.clone())).collect())
+        }
         Query::Bodies { after, limit } => {
             let rows = state.bodies.range(after.0 + 1..).take(*limit);
             Found::Bodies(rows.map(|(id, body)| (BodyId(*id), body.refs, body.octets.len() as u64)).collect())

@@ -5,9 +5,9 @@
 //! over and reported. Invariant: the index after replay is what the records say, each taken once.
 
 use super::index::{self, Position};
+use super::io_error;
 use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile};
 use super::stage::{BodyActs, Stage};
-use super::io_error;
 use crate::types::{Defect, StoreError};
 use rusqlite::Connection;
 use std::fs::File;

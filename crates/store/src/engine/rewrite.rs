@@ -7,8 +7,8 @@
 use super::committer::Message;
 use super::embedded::{Embedded, Shared, blocking};
 use super::index::{self, BodyRow, Position, SegmentRow};
-use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile, record_front};
 use super::io_error;
+use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile, record_front};
 use crate::hash::xxh64;
 use crate::limits::{BODY_PIECE_BYTES, SEGMENT_ALIVE_PERCENT_MIN};
 use crate::types::{Defect, StoreError};
@@ -172,7 +172,8 @@ fn write_anew(shared: &Shared, old: SegmentRow) -> Result<Option<Rewritten>> {
     let head = FileHead { number, rewritten: true, previous: None, ..source.head };
     let path = shared.segment_path(number);
     let temporary = path.with_extension("new");
-    let target = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(|error| io_error(&error))?;
+    let target =
+        File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(|error| io_error(&error))?;
     target.write_all_at(&head.encode(), 0).map_err(|error| io_error(&error))?;
     let mut written = Rewritten { row: SegmentRow { file: number, order: old.order, alive: 0, written: 0 }, places: Vec::new() };
     let (mut from, mut to) = (FILE_HEAD, FILE_HEAD);
@@ -197,7 +198,14 @@ fn write_anew(shared: &Shared, old: SegmentRow) -> Result<Option<Rewritten>> {
 }
 
 /// Copies what of a record still matters; tells where the next one goes.
-fn copy_record(shared: &Shared, source: &SegmentFile, record: Record, target: &File, to: u64, written: &mut Rewritten) -> Result<u64> {
+fn copy_record(
+    shared: &Shared,
+    source: &SegmentFile,
+    record: Record,
+    target: &File,
+    to: u64,
+    written: &mut Rewritten,
+) -> Result<u64> {
     let mut at = record.bodies_at();
     let group = record.head.group;
     let mut manifest = record.manifest;

@@ -144,7 +144,12 @@ impl Manifest {
     }
 }
 
-fn encode_manifest(writes: &[&(Key, Option<Vec<u8>>)], bodies: &[BodyEntry], retain: &[(u64, u32)], release: &[(u64, u32)]) -> Vec<u8> {
+fn encode_manifest(
+    writes: &[&(Key, Option<Vec<u8>>)],
+    bodies: &[BodyEntry],
+    retain: &[(u64, u32)],
+    release: &[(u64, u32)],
+) -> Vec<u8> {
     let mut out = Writer::bare();
     out.number(writes.len() as u64);
     for (key, value) in writes {
@@ -192,7 +197,13 @@ impl Bodies {
 }
 
 /// Head and manifest of a batch's record; without the writes that live in the index only.
-pub(crate) fn batch_front(batch: &Batch, bodies: &Bodies, is_logged: fn(&Key) -> bool, group: u64, salt: u64) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn batch_front(
+    batch: &Batch,
+    bodies: &Bodies,
+    is_logged: fn(&Key) -> bool,
+    group: u64,
+    salt: u64,
+) -> Result<Vec<u8>, StoreError> {
     let writes: Vec<&(Key, Option<Vec<u8>>)> = batch.writes.iter().filter(|(key, _)| is_logged(key)).collect();
     let encoded = encode_manifest(&writes, &bodies.new, &bodies.retain, &bodies.release);
     front(&encoded, bodies.new.iter().map(|body| body.len).sum(), group, salt)

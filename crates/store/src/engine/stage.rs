@@ -101,7 +101,12 @@ impl Stage {
     }
 
     /// Takes a batch in; false (and nothing taken) when a body it holds is not there.
-    pub(crate) fn take_in(&mut self, connection: &Connection, writes: Vec<(Key, Option<Vec<u8>>)>, acts: &BodyActs<'_>) -> Result<bool> {
+    pub(crate) fn take_in(
+        &mut self,
+        connection: &Connection,
+        writes: Vec<(Key, Option<Vec<u8>>)>,
+        acts: &BodyActs<'_>,
+    ) -> Result<bool> {
         let Some(rows) = self.recounted(connection, acts)? else {
             return Ok(false);
         };
@@ -159,7 +164,8 @@ impl Stage {
             }
         }
         for (file, (order, alive, written)) in &self.segments {
-            let old = index::segment(connection, *file)?.unwrap_or(SegmentRow { file: *file, order: *order, alive: 0, written: 0 });
+            let old =
+                index::segment(connection, *file)?.unwrap_or(SegmentRow { file: *file, order: *order, alive: 0, written: 0 });
             let alive = old.alive.saturating_add_signed(*alive);
             index::write_segment(connection, SegmentRow { alive, written: old.written + written, ..old })?;
         }

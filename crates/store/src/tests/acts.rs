@@ -11,7 +11,8 @@ async fn accounts_and_aliases() {
         assert!(store.account("carol@here.test").await.unwrap().is_none());
         assert_eq!(store.account("aNN@here.TEST").await.unwrap().unwrap().id, ids[0]);
         assert_eq!(store.account_first().await.unwrap().unwrap().id, ids[0]);
-        let listed: Vec<String> = store.account_list(Some("ann@here.test"), 9).await.unwrap().iter().map(|one| one.address.clone()).collect();
+        let listed: Vec<String> =
+            store.account_list(Some("ann@here.test"), 9).await.unwrap().iter().map(|one| one.address.clone()).collect();
         assert_eq!(listed, ["bob@here.test"]);
 
         let alias = Alias { address: "all@here.test".into(), targets: vec!["ann@here.test".into()] };
@@ -90,7 +91,8 @@ async fn accept_read_flag_expunge() {
         let changed = store.flags(ann, inbox, &[Uid(1), Uid(7), Uid(1)], FlagOp::Add, &seen, None).await.unwrap();
         assert_eq!(changed.rows.len(), 1);
         assert_eq!(changed.rows[0].flags, seen);
-        let stale = store.flags(ann, inbox, &[Uid(1)], FlagOp::Replace, &Flags::default(), Some(snapshot.highest_mod_seq)).await.unwrap();
+        let stale =
+            store.flags(ann, inbox, &[Uid(1)], FlagOp::Replace, &Flags::default(), Some(snapshot.highest_mod_seq)).await.unwrap();
         assert_eq!((stale.rows.len(), stale.modified), (0, vec![Uid(1)]));
         let changes = store.changes_since(ann, inbox, snapshot.highest_mod_seq).await.unwrap();
         assert_eq!(changes.updated, changed.rows);
@@ -320,7 +322,10 @@ async fn the_change_log_reaches_back_until_it_is_trimmed() {
         // More acts than the tail in memory holds.
         for number in 0..150 {
             store.append(ann, inbox, vec![email(text(number))]).await.unwrap();
-            store.flags(ann, inbox, &[Uid(number as u32 + 1)], FlagOp::Add, &Flags { system: Flags::SEEN, keywords: None }, None).await.unwrap();
+            store
+                .flags(ann, inbox, &[Uid(number as u32 + 1)], FlagOp::Add, &Flags { system: Flags::SEEN, keywords: None }, None)
+                .await
+                .unwrap();
         }
         store.expunge(ann, inbox, &[Uid(3), Uid(4)], NOW).await.unwrap();
         let changes = store.changes_since(ann, inbox, start).await.unwrap();

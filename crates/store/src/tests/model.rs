@@ -69,7 +69,10 @@ async fn take(store: &Store, number: usize, step: &Step) -> String {
             let id = named(store, *account, *mailbox).await;
             let keywords = word.then(|| Arc::from([smol_str::SmolStr::new("$Word")]));
             let op = [FlagOp::Add, FlagOp::Remove, FlagOp::Replace][*op as usize];
-            format!("{:?}", store.flags(AccountId(*account), id, &uids_of(uids), op, &Flags { system: *system, keywords }, None).await)
+            format!(
+                "{:?}",
+                store.flags(AccountId(*account), id, &uids_of(uids), op, &Flags { system: *system, keywords }, None).await
+            )
         }
         Step::Copy { account, from, to, uids } => {
             let (from, to) = (named(store, *account, *from).await, named(store, *account, *to).await);
@@ -83,10 +86,16 @@ async fn take(store: &Store, number: usize, step: &Step) -> String {
             let id = named(store, *account, *mailbox).await;
             format!("{:?}", store.expunge(AccountId(*account), id, &uids_of(uids), NOW + number as i64 * 3600).await)
         }
-        Step::Create { account, name } => format!("{:?}", store.mailbox_create(AccountId(*account), NAMES[*name], None, NOW).await),
+        Step::Create { account, name } => {
+            format!("{:?}", store.mailbox_create(AccountId(*account), NAMES[*name], None, NOW).await)
+        }
         Step::Delete { account, name } => format!("{:?}", store.mailbox_delete(AccountId(*account), NAMES[*name], NOW).await),
-        Step::Rename { account, from, to } => format!("{:?}", store.mailbox_rename(AccountId(*account), NAMES[*from], NAMES[*to], NOW).await),
-        Step::Subscribe { account, name, on } => format!("{:?}", store.mailbox_subscribe(AccountId(*account), NAMES[*name], *on).await),
+        Step::Rename { account, from, to } => {
+            format!("{:?}", store.mailbox_rename(AccountId(*account), NAMES[*from], NAMES[*to], NOW).await)
+        }
+        Step::Subscribe { account, name, on } => {
+            format!("{:?}", store.mailbox_subscribe(AccountId(*account), NAMES[*name], *on).await)
+        }
         Step::Restore { account, pick } => {
             let list = store.undo_list(AccountId(*account), 9).await.unwrap();
             let picked: Vec<EmailId> = list.get(*pick).map(|one| one.email).into_iter().collect();

@@ -34,14 +34,23 @@ async fn due_claim_settle() {
         assert!(store.queue_due(NOW, 10).await.unwrap().0.is_empty());
         assert_eq!(store.queue_act(early, QueueAct::Hold).await, Err(StoreError::LeaseLost));
         store.queue_settle(&claim, settlement(&claim, RecipientState::Waiting, NOW + 300)).await.unwrap();
-        assert_eq!(store.queue_settle(&claim, settlement(&claim, RecipientState::Delivered, NOW)).await, Err(StoreError::LeaseLost));
+        assert_eq!(
+            store.queue_settle(&claim, settlement(&claim, RecipientState::Delivered, NOW)).await,
+            Err(StoreError::LeaseLost)
+        );
         let entry = store.queue_entry(early).await.unwrap().unwrap();
-        assert_eq!((entry.attempts, entry.next_secs, entry.message.recipients[0].last_reply.as_str()), (1, NOW + 300, "mx: 250 Ok"));
+        assert_eq!(
+            (entry.attempts, entry.next_secs, entry.message.recipients[0].last_reply.as_str()),
+            (1, NOW + 300, "mx: 250 Ok")
+        );
 
         // A lease that ended goes to the next; the first holder's word no longer counts.
         let first = store.queue_claim(early, NOW + 300, 10).await.unwrap().unwrap();
         let second = store.queue_claim(early, NOW + 311, 10).await.unwrap().unwrap();
-        assert_eq!(store.queue_settle(&first, settlement(&first, RecipientState::Delivered, NOW)).await, Err(StoreError::LeaseLost));
+        assert_eq!(
+            store.queue_settle(&first, settlement(&first, RecipientState::Delivered, NOW)).await,
+            Err(StoreError::LeaseLost)
+        );
         let mut last = settlement(&second, RecipientState::Failed, NOW);
         last.notices.push(acceptance(text(9), &[ann]));
         store.queue_settle(&second, last).await.unwrap();

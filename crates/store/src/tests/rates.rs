@@ -1,4 +1,4 @@
-//! What must not grow with a mailbox, and (when asked) how fast it goes: `cargo test --release -p store rates -- --ignored --nocapture`.
+//! What must not grow with a mailbox, and how fast it goes (and when asked, at size): `cargo test --release -p store --features measure measured -- --nocapture`.
 use super::*;
 use std::time::{Duration, Instant};
 
@@ -45,12 +45,15 @@ async fn a_delivery_into_a_large_mailbox_costs_what_it_does_into_an_empty_one() 
 }
 
 /// Processor time of this process so far, in ms: what a busy machine does not change.
+#[cfg(feature = "measure")]
 fn processor_ms() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<u64> = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2).map(|field| field.parse().unwrap()).collect();
+    let fields: Vec<u64> =
+        stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2).map(|field| field.parse().unwrap()).collect();
     (fields[0] + fields[1]) * 10
 }
 
+#[cfg(feature = "measure")]
 async fn timed<T>(what: &str, work: impl Future<Output = T>) -> T {
     let (start, processor) = (Instant::now(), processor_ms());
     let answer = work.await;
@@ -58,6 +61,7 @@ async fn timed<T>(what: &str, work: impl Future<Output = T>) -> T {
     answer
 }
 
+#[cfg(feature = "measure")]
 async fn deliveries(store: &Store, account: AccountId, what: &str) {
     for writers in [1, 16, 64] {
         let before = store.commit_counts();
@@ -85,29 +89,33 @@ async fn deliveries(store: &Store, account: AccountId, what: &str) {
         let syncs = store.commit_counts().0 - before.0;
         let rate = total / start.elapsed().as_secs_f64();
         let each = (processor_ms() - processor) as f64 / total;
-        println!("{what}: {writers:3} writers {rate:8.0}/s, {:.3} syncs and {each:.3} ms of processor a message", syncs as f64 / total);
+        println!(
+            "{what}: {writers:3} writers {rate:8.0}/s, {:.3} syncs and {each:.3} ms of processor a message",
+            syncs as f64 / total
+        );
     }
 }
 
+#[cfg(feature = "measure")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
 async fn measured() {
+    let count = 100_000;
     let place = Place::new();
     let store = place.open().await;
     let ann = ann(&store).await;
     deliveries(&store, ann, "empty").await;
-    let box_id = timed("fill 100,000", filled(&store, ann, 100_000)).await;
+    let box_id = timed(&format!("fill {count}"), filled(&store, ann, count)).await;
     for round in 0..2 {
         let rows = timed("snapshot", store.snapshot(ann, box_id)).await.unwrap().rows;
         let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
-        timed("facts of 100,000", async {
+        timed("facts of all", async {
             for some in emails.chunks(2000) {
                 store.facts(ann, some).await.unwrap();
             }
         })
         .await;
-        timed("10,000 bodies", async {
-            for email in &emails[..10_000] {
+        timed("up to 10,000 bodies", async {
+            for email in emails.iter().take(10_000) {
                 store.body(ann, *email, 0, u64::MAX).await.unwrap();
             }
         })
@@ -126,11 +134,16 @@ async fn measured() {
         timed("move 1000", store.move_(ann, box_id, &more, trash, NOW)).await.unwrap();
         timed("expunge 1000", store.expunge(ann, box_id, &some, NOW)).await.unwrap();
         let all: Vec<Uid> = rows.iter().map(|row| row.uid).collect();
-        timed("flag on all", store.flags(ann, box_id, &all, FlagOp::Add, &Flags { system: Flags::FLAGGED << round, keywords: None }, None)).await.unwrap();
+        timed(
+            "flag on all",
+            store.flags(ann, box_id, &all, FlagOp::Add, &Flags { system: Flags::FLAGGED << round, keywords: None }, None),
+        )
+        .await
+        .unwrap();
     }
     let into = store.mailbox(ann, "INBOX").await.unwrap().unwrap();
     println!("INBOX has {}", store.status(ann, into.id).await.unwrap().messages);
-    deliveries(&store, ann, "beside 100,000").await;
+    deliveries(&store, ann, "beside them").await;
     timed("check", store.check()).await.unwrap();
     store.close().await.unwrap();
     let store = timed("open", place.open()).await;
