@@ -26,3 +26,5 @@ pub(crate) const LARGE_MESSAGES_MAX: usize = 4;
 pub(crate) const SEARCH_BLOCK: usize = 1024;
 /// Messages one SEARCH reads at the same time.
 pub(crate) const SEARCH_TASKS: usize = 2;
+/// Pattern octets times name octets one LIST may compare: about a second's work. 10,000 usual names times 800 octets of patterns.
+pub(crate) const LIST_COMPARISONS_MAX: u64 = 250_000_000;

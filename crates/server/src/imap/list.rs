@@ -3,15 +3,16 @@
 //! Invariant: special-use and child attributes are in every answer, asked for or not (some clients only look).
 //! Each mailbox's STATUS comes right after its LIST line.
 
-use super::failure::{Outcome, Trouble, done};
+use super::failure::{Outcome, Trouble, done, no};
+use super::limits;
 use super::mailbox::attribute;
 use super::session::Session;
 use std::collections::{BTreeMap, HashSet};
 use store::{Mailbox, SpecialUse};
-use wire::imap::MailboxName;
 use wire::imap::list::{List, ListKind, ListResponse, ListReturn, ListSelection, MailboxAttribute, matches};
 use wire::imap::response::Response;
 use wire::imap::status::StatusAttribute;
+use wire::imap::{Code, MailboxName};
 
 /// A name an answer may tell of.
 #[derive(Debug, Default, Clone, Copy)]
@@ -37,6 +38,10 @@ impl Session {
             true => store.subscriptions_elsewhere(account).await?,
             false => Vec::new(),
         };
+        let names = mailboxes.iter().map(|mailbox| mailbox.name.as_str()).chain(elsewhere.iter().map(|name| name.as_str()));
+        if comparisons(list, names) > limits::LIST_COMPARISONS_MAX {
+            return Err(no(Code::Limit, "Too many patterns for so many mailboxes"));
+        }
         let answers = answers(list, &mailboxes, elsewhere.iter().map(|name| name.as_str()));
         let asked = list.returns.iter().find_map(|option| match option {
             ListReturn::Status(asked) => Some(asked.as_slice()),
@@ -76,6 +81,13 @@ impl Session {
             old_name: None,
         }));
     }
+}
+
+/// What comparing every pattern with every name costs at most: it is done in one go, and others wait for it.
+fn comparisons<'a>(list: &List, names: impl Iterator<Item = &'a str>) -> u64 {
+    let patterns: u64 = list.patterns.iter().map(|pattern| (list.reference.len() + pattern.len() + 1) as u64).sum();
+    let names: u64 = names.map(|name| name.len() as u64 + 1).sum();
+    patterns.saturating_mul(names)
 }
 
 fn wants_subscribed(list: &List) -> bool {
@@ -253,6 +265,15 @@ mod tests {
         assert_eq!(names(&list(ListKind::List, &[], "a/", "%"), &all, &[]), ["a/b"]);
         assert_eq!(names(&list(ListKind::List, &[], "", "*"), &all, &[]).len(), 4);
         assert_eq!(names(&list(ListKind::List, &[], "", "inbox"), &all, &[]), ["INBOX"]);
+    }
+
+    #[test]
+    fn comparing_has_an_end() {
+        let usual = vec!["Projects/2026/Somebody"; 10_000];
+        assert!(comparisons(&list(ListKind::List, &[], "", &"%a".repeat(400)), usual.iter().copied()) <= limits::LIST_COMPARISONS_MAX);
+        let long = vec!["x".repeat(1000); 10_000];
+        let hard = list(ListKind::List, &[], "", &"*x".repeat(30_000));
+        assert!(comparisons(&hard, long.iter().map(String::as_str)) > limits::LIST_COMPARISONS_MAX);
     }
 
     #[test]
