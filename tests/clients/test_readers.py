@@ -186,6 +186,18 @@ class Readers(unittest.TestCase):
                 self.assertNotIn(b"a OK", rest)
                 line.close()
 
+    def test_who_was_shown_out_of_a_maildrop_may_come_back_at_once(self):
+        line = Line(self.server, "pop3")
+        line.send(f"USER bob\r\nPASS {self.server.password}\r\n" + "NONSENSE\r\n" * 20)
+        self.assertIn(b"too many errors", line.file.read())
+        # The client's side is still open here.
+        again = Line(self.server, "pop3")
+        again.send(f"USER bob\r\nPASS {self.server.password}\r\nQUIT\r\n")
+        answers = again.file.read().splitlines()
+        self.assertTrue(answers[1].startswith(b"+OK"), answers)
+        line.close()
+        again.close()
+
     def test_pop3_numbers_dots_and_ends(self):
         sent = [b"Subject: dots\r\n\r\n.\r\n..x\r\nno end", b"Subject: no body", b"\r\n."]
         a = Imap(self.server, "dan")

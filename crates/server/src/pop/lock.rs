@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::AccountId;
 
-/// How long a new session waits for one that is just ending.
-const WAIT_MAX: Duration = Duration::from_millis(500);
+/// How long a new session waits for one that is just ending: longer than a connection that we closed lingers for the
+/// client's side of it, so that whoever comes back at once is let in.
+const WAIT_MAX: Duration = Duration::from_millis(2_500);
 /// How often it looks.
 const PAUSE: Duration = Duration::from_millis(25);
 
