@@ -333,9 +333,9 @@ pub fn matches(pattern: &str, name: &str, delimiter: char) -> bool {
     if let Some(first) = reach.first_mut() {
         *first = true;
     }
+    let mut next = vec![false; reach.len()];
     for wanted in pattern.chars() {
-        let mut next = vec![false; reach.len()];
-        let mut open = false;
+        let (mut open, mut any) = (false, false);
         for n in 0..reach.len() {
             let here = reach.get(n).copied().unwrap_or(false);
             let last = n.checked_sub(1).and_then(|at| name.get(at)).copied();
@@ -354,11 +354,15 @@ pub fn matches(pattern: &str, name: &str, delimiter: char) -> bool {
                     before && last.is_some_and(same)
                 }
             };
+            any |= hit;
             if let Some(slot) = next.get_mut(n) {
                 *slot = hit;
             }
         }
-        reach = next;
+        if !any {
+            return false;
+        }
+        std::mem::swap(&mut reach, &mut next);
     }
     reach.last().copied().unwrap_or(false)
 }
