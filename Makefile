@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build test unit lint clients crash soak lab fuzz bench deny packages
+.PHONY: run build test unit lint clients crash lab soak fuzz bench deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -30,6 +30,18 @@ clients:        ## real clients and neighbours against the real binary
 crash:          ## kill -9 under load, again and again (ROUNDS=n SEED=n)
 	cargo build --locked -p packetboat
 	python3 tests/crash/crash.py --rounds $(or $(ROUNDS),100) --seed $(or $(SEED),1)
+
+lab:            ## long: every client test three times, then the crash test's hundred rounds
+	cargo build --locked -p packetboat
+	for again in 1 2 3; do python3 tests/clients/run.py || exit 1; done
+	python3 tests/crash/crash.py --rounds 100 --seed $(or $(SEED),1)
+
+soak:           ## hours: the crash test's thousand rounds
+	$(MAKE) crash ROUNDS=$(or $(ROUNDS),1000)
+
+bench:          ## the load generator against the release binary
+	cargo build --release --locked -p packetboat
+	PACKETBOAT=$(abspath $(TARGET))/release/packetboat python3 tests/bench/bench.py
 
 fuzz:           ## SECS=n seconds per target; needs cargo-fuzz
 	tests/fuzz.sh $(or $(SECS),60)

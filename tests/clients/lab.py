@@ -116,18 +116,21 @@ class Dns(threading.Thread):
 class Server:
     """`packetboat serve` with every listener on a free loopback port."""
 
-    def __init__(self, domain="here.test", extra="", top="", auth="loopback", accounts=(), data=None, keep=False):
+    def __init__(self, domain="here.test", extra="", top="", auth="loopback", accounts=(), data=None, keep=False, start_with=(), password="correct horse"):
         self.domain = domain
         self.keep = keep
         self.dir = data or tempfile.mkdtemp(prefix="packetboat-lab-")
         self.config = os.path.join(self.dir, "packetboat.toml")
-        self.password = "correct horse"
+        self.password = password
         self.ports = {}
         self.process = None
         if not os.path.exists(self.config):
             self.write_config(extra, top, auth)
         for account in accounts:
             self.account(account)
+        if start_with:
+            lines = "".join(f"{name}@{domain},{self.password}\n" for name in start_with)
+            self.run("account", "add", "--csv", "-", stdin=lines)
 
     def write_config(self, extra, top, auth):
         cert, key = certificate()

@@ -149,11 +149,33 @@ mod tests {
 
     #[test]
     fn good_and_bad() {
-        for good in ["a@b", "a.b+c@d.example", "\"a b\\\"c\"@d.test", "\"\"@d.test", "ü@müller.example", "a@[127.0.0.1]", "a@[IPv6:::1]"] {
+        for good in
+            ["a@b", "a.b+c@d.example", "\"a b\\\"c\"@d.test", "\"\"@d.test", "ü@müller.example", "a@[127.0.0.1]", "a@[IPv6:::1]"]
+        {
             let address = Address::parse(good).unwrap();
             assert_eq!(Address::parse(&address.to_string()).unwrap(), address, "{good}");
         }
-        for bad in ["", "a", "@b", "a@", ".a@b", "a..b@c", "a.@b", "a b@c", "a@b c", "a@-b.c", "a@b..c", "a@[300.1.1.1]", "<a@b>", "\"a@b", "a@b\r\n", "a\0@b", "\"a\r\n\"@b", "a@b@c", "a@.b"] {
+        for bad in [
+            "",
+            "a",
+            "@b",
+            "a@",
+            ".a@b",
+            "a..b@c",
+            "a.@b",
+            "a b@c",
+            "a@b c",
+            "a@-b.c",
+            "a@b..c",
+            "a@[300.1.1.1]",
+            "<a@b>",
+            "\"a@b",
+            "a@b\r\n",
+            "a\0@b",
+            "\"a\r\n\"@b",
+            "a@b@c",
+            "a@.b",
+        ] {
             assert_eq!(Address::parse(bad), Err(AddressError::Syntax), "{bad:?}");
         }
     }

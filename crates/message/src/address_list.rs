@@ -365,14 +365,30 @@ mod tests {
     #[test]
     fn rfc_5322_appendix_a() {
         assert_eq!(shown("\"Joe Q. Public\" <john.q.public@example.com>"), ["Joe Q. Public|-|john.q.public|example.com"]);
-        assert_eq!(shown("Mary Smith <mary@x.test>, jdoe@example.org, Who? <one@y.test>"), ["Mary Smith|-|mary|x.test", "-|-|jdoe|example.org", "Who?|-|one|y.test"]);
-        assert_eq!(shown("<boss@nil.test>, \"Giant; \\\"Big\\\" Box\" <sysservices@example.net>"), ["-|-|boss|nil.test", "Giant; \"Big\" Box|-|sysservices|example.net"]);
-        assert_eq!(shown("A Group:Ed Jones <c@a.test>,joe@where.test,John <jdoe@one.test>;"), ["{A Group", "Ed Jones|-|c|a.test", "-|-|joe|where.test", "John|-|jdoe|one.test", "}"]);
+        assert_eq!(
+            shown("Mary Smith <mary@x.test>, jdoe@example.org, Who? <one@y.test>"),
+            ["Mary Smith|-|mary|x.test", "-|-|jdoe|example.org", "Who?|-|one|y.test"]
+        );
+        assert_eq!(
+            shown("<boss@nil.test>, \"Giant; \\\"Big\\\" Box\" <sysservices@example.net>"),
+            ["-|-|boss|nil.test", "Giant; \"Big\" Box|-|sysservices|example.net"]
+        );
+        assert_eq!(
+            shown("A Group:Ed Jones <c@a.test>,joe@where.test,John <jdoe@one.test>;"),
+            ["{A Group", "Ed Jones|-|c|a.test", "-|-|joe|where.test", "John|-|jdoe|one.test", "}"]
+        );
         assert_eq!(shown("Undisclosed recipients:;"), ["{Undisclosed recipients", "}"]);
         assert_eq!(shown("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>"), ["Pete|-|pete|silly.test"]);
-        assert_eq!(shown("A Group(Some people)\n     :Chris Jones <c@(Chris's host.)public.example>,\n joe@example.org,\n  John <jdoe@one.test> (my dear friend); (the end of the group)"),
-            ["{A Group", "Chris Jones|-|c|public.example", "-|-|joe|example.org", "John|-|jdoe|one.test", "}"]);
-        assert_eq!(shown("Mary Smith <@node.test:mary@example.net>, , jdoe@test   . example"), ["Mary Smith|@node.test|mary|example.net", "-|-|jdoe|test.example"]);
+        assert_eq!(
+            shown(
+                "A Group(Some people)\n     :Chris Jones <c@(Chris's host.)public.example>,\n joe@example.org,\n  John <jdoe@one.test> (my dear friend); (the end of the group)"
+            ),
+            ["{A Group", "Chris Jones|-|c|public.example", "-|-|joe|example.org", "John|-|jdoe|one.test", "}"]
+        );
+        assert_eq!(
+            shown("Mary Smith <@node.test:mary@example.net>, , jdoe@test   . example"),
+            ["Mary Smith|@node.test|mary|example.net", "-|-|jdoe|test.example"]
+        );
         assert_eq!(shown("Joe Q. Public <john . q . public@example.com>"), ["Joe Q. Public|-|john.q.public|example.com"]);
     }
 

@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_message_inside_a_digest() {
-        let message = "Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\nFrom: a@b\r\nSubject: in\r\n\r\nbody\r\n\r\n--x--\r\n";
+        let message =
+            "Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\nFrom: a@b\r\nSubject: in\r\n\r\nbody\r\n\r\n--x--\r\n";
         let (extended, _) = shown(message);
         let who = "((NIL NIL \"a\" \"b\"))";
         assert_eq!(
@@ -176,7 +177,10 @@ mod tests {
     fn what_cannot_be_read_is_text() {
         for broken in ["multipart/mixed", "multipart/mixed; boundary=zz", "nonsense", "text"] {
             let (extended, _) = shown(&format!("Content-Type: {broken}\r\n\r\nhi\r\n"));
-            assert_eq!(extended, "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 4 1 NIL NIL NIL NIL)", "{broken}");
+            assert_eq!(
+                extended, "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 4 1 NIL NIL NIL NIL)",
+                "{broken}"
+            );
         }
         let (extended, _) = shown("Content-Type: message/rfc822");
         let nobody = "((NIL NIL \"\" \"\"))";

@@ -204,7 +204,8 @@ impl Builder {
 
     fn header(&self) -> String {
         let mut out = format!("Date: {}\r\n", date::format_rfc_5322(self.date_secs));
-        let lists = [("From", &self.from), ("Sender", &self.sender), ("Reply-To", &self.reply_to), ("To", &self.to), ("Cc", &self.cc)];
+        let lists =
+            [("From", &self.from), ("Sender", &self.sender), ("Reply-To", &self.reply_to), ("To", &self.to), ("Cc", &self.cc)];
         for (name, list) in lists {
             push_mailboxes(&mut out, name, list);
         }
@@ -307,7 +308,8 @@ fn push_message_ids(out: &mut String, name: &str, ids: &[String]) {
 pub(crate) fn text_entity(sub: &str, text: &str) -> Vec<u8> {
     let body = with_crlf(text);
     let (encoding, body) = encode_text(body);
-    let mut out = format!("Content-Type: text/{sub}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n").into_bytes();
+    let mut out =
+        format!("Content-Type: text/{sub}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n").into_bytes();
     out.extend_from_slice(&body);
     out
 }
@@ -443,12 +445,32 @@ mod tests {
 
     #[test]
     fn welcome_message_shape() {
-        let picture = Attachment { media_type: "image/png".into(), file_name: Some("boat.png".into()), content_id: Some("boat@here.test".into()), octets: vec![0x89, b'P', 0, 255] };
-        let file = Attachment { media_type: "application/pdf".into(), file_name: Some("Grüße.pdf".into()), content_id: None, octets: (0..=255).collect() };
-        let built = Builder::new(837_595_405, "w1@here.test").from(ann()).to(ann()).subject("Welcome to Packetboat ⛵")
-            .text("Hello\n").html("<p>Hello <img src=\"cid:boat@here.test\">").inline(picture.clone()).attach(file.clone()).build();
+        let picture = Attachment {
+            media_type: "image/png".into(),
+            file_name: Some("boat.png".into()),
+            content_id: Some("boat@here.test".into()),
+            octets: vec![0x89, b'P', 0, 255],
+        };
+        let file = Attachment {
+            media_type: "application/pdf".into(),
+            file_name: Some("Grüße.pdf".into()),
+            content_id: None,
+            octets: (0..=255).collect(),
+        };
+        let built = Builder::new(837_595_405, "w1@here.test")
+            .from(ann())
+            .to(ann())
+            .subject("Welcome to Packetboat ⛵")
+            .text("Hello\n")
+            .html("<p>Hello <img src=\"cid:boat@here.test\">")
+            .inline(picture.clone())
+            .attach(file.clone())
+            .build();
         let message = parse(&built);
-        assert_eq!(shape(&message, 0), "multipart/mixed(multipart/alternative(text/plain multipart/related(text/html image/png)) application/pdf)");
+        assert_eq!(
+            shape(&message, 0),
+            "multipart/mixed(multipart/alternative(text/plain multipart/related(text/html image/png)) application/pdf)"
+        );
         let leaf = |main: &str| message.parts.iter().find(|p| p.content_type.main == main).unwrap();
         assert_eq!(leaf("image").decoded(&built).unwrap(), picture.octets);
         assert_eq!(leaf("image").id.as_deref(), Some(&b"<boat@here.test>"[..]));
@@ -467,7 +489,12 @@ mod tests {
         assert_eq!(shape(&parse(&built), 0), "text/html");
         let built = Builder::new(0, "x").text("a").html("b").build();
         assert_eq!(shape(&parse(&built), 0), "multipart/alternative(text/plain text/html)");
-        let inner = Attachment { media_type: "message/rfc822".into(), file_name: None, content_id: None, octets: b"Subject: x\r\n\r\nhi\r\n".to_vec() };
+        let inner = Attachment {
+            media_type: "message/rfc822".into(),
+            file_name: None,
+            content_id: None,
+            octets: b"Subject: x\r\n\r\nhi\r\n".to_vec(),
+        };
         let built = Builder::new(0, "x").text("a").attach(inner.clone()).build();
         assert_eq!(shape(&parse(&built), 0), "multipart/mixed(text/plain message/rfc822(text/plain))");
         let bare = Attachment { octets: b"Subject: x\n\nhi\n".to_vec(), ..inner };
@@ -485,8 +512,19 @@ mod tests {
     fn nothing_adds_a_field() {
         let evil = "a\r\nBcc: x@y\r\n\r\nbody";
         let address = Address { local: evil.into(), domain: evil.into() };
-        let built = Builder::new(0, evil).from(Mailbox::named(evil, address)).subject(evil).in_reply_to(evil).field("X\r\nY", evil).field("X-A", evil)
-            .attach(Attachment { media_type: evil.into(), file_name: Some(evil.into()), content_id: Some(evil.into()), octets: vec![] }).build();
+        let built = Builder::new(0, evil)
+            .from(Mailbox::named(evil, address))
+            .subject(evil)
+            .in_reply_to(evil)
+            .field("X\r\nY", evil)
+            .field("X-A", evil)
+            .attach(Attachment {
+                media_type: evil.into(),
+                file_name: Some(evil.into()),
+                content_id: Some(evil.into()),
+                octets: vec![],
+            })
+            .build();
         let names: Vec<_> = crate::header::fields(&built).map(|f| String::from_utf8_lossy(f.name).into_owned()).collect();
         assert_eq!(names, ["Date", "From", "Subject", "Message-ID", "In-Reply-To", "X-A", "MIME-Version", "Content-Type"]);
     }

@@ -39,7 +39,9 @@ pub fn guess(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         // A text with good UTF-8 before, cut inside a character, is still UTF-8.
-        Err(e) if e.error_len().is_none() && !bytes.get(..e.valid_up_to()).unwrap_or_default().is_ascii() => UTF_8.decode_without_bom_handling(bytes).0,
+        Err(e) if e.error_len().is_none() && !bytes.get(..e.valid_up_to()).unwrap_or_default().is_ascii() => {
+            UTF_8.decode_without_bom_handling(bytes).0
+        }
         Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0,
     }
 }

@@ -117,8 +117,7 @@ impl<'a> ContentFields<'a> {
     }
 
     fn take(&mut self, field: &Field<'a>, name: &[u8], seen: &mut u8) {
-        const NAMES: [&str; 8] =
-            ["type", "transfer-encoding", "disposition", "id", "description", "md5", "location", "language"];
+        const NAMES: [&str; 8] = ["type", "transfer-encoding", "disposition", "id", "description", "md5", "location", "language"];
         let Some(which) = NAMES.iter().position(|n| name.eq_ignore_ascii_case(n.as_bytes())) else { return };
         if *seen & 1 << which != 0 {
             return;

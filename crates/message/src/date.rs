@@ -298,8 +298,19 @@ fn offset(token: &[u8]) -> Option<i32> {
 /// RFC 5322 §4.3. Military letters and unknown words are "-0000": UTC.
 fn named_zone(token: &[u8]) -> Option<i32> {
     const ZONES: [(&str, i32); 13] = [
-        ("UT", 0), ("UTC", 0), ("GMT", 0), ("Z", 0), ("EST", -5), ("EDT", -4), ("CST", -6),
-        ("CDT", -5), ("MST", -7), ("MDT", -6), ("PST", -8), ("PDT", -7), ("CET", 1),
+        ("UT", 0),
+        ("UTC", 0),
+        ("GMT", 0),
+        ("Z", 0),
+        ("EST", -5),
+        ("EDT", -4),
+        ("CST", -6),
+        ("CDT", -5),
+        ("MST", -7),
+        ("MDT", -6),
+        ("PST", -8),
+        ("PDT", -7),
+        ("CET", 1),
     ];
     ZONES.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(token)).map(|(_, hours)| hours * 60)
 }
@@ -335,7 +346,13 @@ fn parse_imap_civil(text: &[u8]) -> Option<(i32, u8, u8)> {
     let mut parts = text.split(|b| *b == b'-');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
     let digits = |t: &[u8]| t.iter().all(u8::is_ascii_digit);
-    if parts.next().is_some() || month.len() != 3 || year.len() != 4 || !(1..=2).contains(&day.len()) || !digits(day) || !digits(year) {
+    if parts.next().is_some()
+        || month.len() != 3
+        || year.len() != 4
+        || !(1..=2).contains(&day.len())
+        || !digits(day)
+        || !digits(year)
+    {
         return None;
     }
     Some((number(year)?, month_number(month)?, u8::try_from(number(day)?).ok()?))
@@ -393,7 +410,8 @@ mod tests {
 
     #[test]
     fn rfc_5322_in_the_wild() {
-        let expect = |text: &str, secs: i64| assert_eq!(parse_rfc_5322(text.as_bytes()).map(|d| d.unix_secs()), Some(secs), "{text}");
+        let expect =
+            |text: &str, secs: i64| assert_eq!(parse_rfc_5322(text.as_bytes()).map(|d| d.unix_secs()), Some(secs), "{text}");
         expect("Fri, 21 Nov 1997 09:55:06 -0600", 880_127_706);
         expect("21 Nov 97 09:55:06 GMT", 880_106_106);
         expect("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", 880_127_706);
@@ -403,7 +421,14 @@ mod tests {
         expect("Wed, 17-Jul-1996 02:23:25-0700", 837_595_405);
         expect("1996-07-17T02:23:25-07:00", 837_595_405);
         expect("17 Jul 1996 02:23:25 X", 837_570_205);
-        for bad in ["", "nonsense", "32 Jan 2000 00:00:00 +0000", "30 Feb 2000 00:00:00 +0000", "1 Jan 2000 25:00:00 +0000", "99999999999999999999"] {
+        for bad in [
+            "",
+            "nonsense",
+            "32 Jan 2000 00:00:00 +0000",
+            "30 Feb 2000 00:00:00 +0000",
+            "1 Jan 2000 25:00:00 +0000",
+            "99999999999999999999",
+        ] {
             assert_eq!(parse_rfc_5322(bad.as_bytes()), None, "{bad}");
         }
     }

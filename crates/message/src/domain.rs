@@ -12,8 +12,13 @@ pub fn is_domain(text: &str) -> bool {
 }
 
 fn is_label(label: &str) -> bool {
-    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || (!c.is_ascii() && c.is_alphanumeric()) || is_mark(c);
-    !label.is_empty() && label.len() <= 63 * 4 && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(good)
+    let good =
+        |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || (!c.is_ascii() && c.is_alphanumeric()) || is_mark(c);
+    !label.is_empty()
+        && label.len() <= 63 * 4
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.chars().all(good)
         && (!label.is_ascii() || label.len() <= 63)
 }
 

@@ -150,14 +150,22 @@ mod tests {
         let someone = "((NIL NIL \"a\" \"b\"))";
         assert_eq!(envelope("Sender: a@b\r\n\r\n"), format!("(NIL NIL {someone} {someone} {someone} NIL NIL NIL NIL NIL)"));
         let nobody = "((NIL NIL \"\" \"\"))";
-        assert_eq!(envelope("Subject:\r\nFrom: \r\nTo:\r\n"), format!("(NIL \"\" {nobody} {nobody} {nobody} NIL NIL NIL NIL NIL)"));
+        assert_eq!(
+            envelope("Subject:\r\nFrom: \r\nTo:\r\n"),
+            format!("(NIL \"\" {nobody} {nobody} {nobody} NIL NIL NIL NIL NIL)")
+        );
     }
 
     #[test]
     fn groups_and_eight_bits() {
-        let shown = envelope("From: a@b\r\nTo: Undisclosed recipients:;\r\nCc: Grüße: x@y.test, z;\r\nSubject: =?utf-8?Q?=C3=A4?= \"q\"\r\n");
+        let shown = envelope(
+            "From: a@b\r\nTo: Undisclosed recipients:;\r\nCc: Grüße: x@y.test, z;\r\nSubject: =?utf-8?Q?=C3=A4?= \"q\"\r\n",
+        );
         assert!(shown.contains("\"=?utf-8?Q?=C3=A4?= \\\"q\\\"\""), "{shown}");
         assert!(shown.contains(" ((NIL NIL \"Undisclosed recipients\" NIL)(NIL NIL NIL NIL)) "), "{shown}");
-        assert!(shown.contains(" ((NIL NIL {7}\r\nGrüße NIL)(NIL NIL \"x\" \"y.test\")(NIL NIL \"z\" \"\")(NIL NIL NIL NIL)) "), "{shown}");
+        assert!(
+            shown.contains(" ((NIL NIL {7}\r\nGrüße NIL)(NIL NIL \"x\" \"y.test\")(NIL NIL \"z\" \"\")(NIL NIL NIL NIL)) "),
+            "{shown}"
+        );
     }
 }

@@ -18,7 +18,10 @@ impl Reader<'_> {
 
     fn eat(&mut self, text: &[u8]) -> Read<()> {
         let shown = || String::from_utf8_lossy(&self.rest[..self.rest.len().min(60)]).into_owned();
-        self.rest = self.rest.strip_prefix(text).ok_or_else(|| format!("{:?} expected at {:?}", String::from_utf8_lossy(text), shown()))?;
+        self.rest = self
+            .rest
+            .strip_prefix(text)
+            .ok_or_else(|| format!("{:?} expected at {:?}", String::from_utf8_lossy(text), shown()))?;
         Ok(())
     }
 
@@ -241,7 +244,11 @@ impl Reader<'_> {
 fn deep_and_wide() {
     let deep = b"Content-Type: message/rfc822\r\n\r\n".repeat(150);
     assert_eq!(check(&deep), Ok(()));
-    let wide = [b"Content-Type: multipart/digest; boundary=b\r\n\r\n".to_vec(), b"--b\r\n\r\nTo: g: a;\r\n\r\nx\r\n".repeat(crate::limits::PARTS_MAX)].concat();
+    let wide = [
+        b"Content-Type: multipart/digest; boundary=b\r\n\r\n".to_vec(),
+        b"--b\r\n\r\nTo: g: a;\r\n\r\nx\r\n".repeat(crate::limits::PARTS_MAX),
+    ]
+    .concat();
     assert_eq!(check(&wide), Ok(()));
     let list = [b"From: g: ".to_vec(), b"a@b,".repeat(crate::limits::ADDRESSES_MAX + 10)].concat();
     assert_eq!(check(&list), Ok(()));

@@ -53,7 +53,11 @@ impl Parameters {
             }
             if *extended { percent_decode(value, &mut bytes) } else { bytes.extend_from_slice(value) }
         }
-        if first_extended && !label.is_empty() { Some(charset::decode(label, &bytes)) } else { Some(charset::guess(&bytes).into_owned()) }
+        if first_extended && !label.is_empty() {
+            Some(charset::decode(label, &bytes))
+        } else {
+            Some(charset::guess(&bytes).into_owned())
+        }
     }
 }
 
@@ -269,7 +273,8 @@ mod tests {
         // RFC 2231 §3 and §4.1
         let p = params("; URL*0=\"ftp://\"; URL*1=\"cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar\"");
         assert_eq!(p.decoded("url").unwrap(), "ftp://cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar");
-        let p = params("; title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\"");
+        let p =
+            params("; title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\"");
         assert_eq!(p.decoded("title").unwrap(), "This is even more ***fun*** isn't it!");
         let p = params("; filename*1*=rt.png; filename*0*=utf-8''p%C3%A4");
         assert_eq!(p.decoded("filename").unwrap(), "pärt.png");

@@ -113,7 +113,12 @@ enum Stop {
     End,
     EmptyLine,
     /// A boundary line of `bounds[level]`; `line_start` is where it began.
-    Boundary { level: usize, closing: bool, line_start: usize, line_ends: u32 },
+    Boundary {
+        level: usize,
+        closing: bool,
+        line_start: usize,
+        line_ends: u32,
+    },
 }
 
 /// An entity whose end is not known yet.
@@ -408,7 +413,10 @@ mod tests {
 
     #[test]
     fn boundary_spelled_by_rfc_2231_and_quoted_with_blanks() {
-        assert_eq!(bodies("Content-Type: multipart/mixed; boundary*0=\"a \"; boundary*1=b\r\n\r\n--a b\r\n\r\none\r\n--a b--"), ["one"]);
+        assert_eq!(
+            bodies("Content-Type: multipart/mixed; boundary*0=\"a \"; boundary*1=b\r\n\r\n--a b\r\n\r\none\r\n--a b--"),
+            ["one"]
+        );
         assert_eq!(bodies("Content-Type: multipart/mixed; boundary=\"a  \"\r\n\r\n--a\r\n\r\none\r\n--a--"), ["one"]);
     }
 
@@ -435,11 +443,13 @@ mod tests {
 
     #[test]
     fn the_number_of_parts_is_limited() {
-        let text = [b"Content-Type: multipart/mixed; boundary=b\r\n\r\n".to_vec(), b"--b\r\n\r\nx\r\n".repeat(PARTS_MAX + 100)].concat();
+        let text =
+            [b"Content-Type: multipart/mixed; boundary=b\r\n\r\n".to_vec(), b"--b\r\n\r\nx\r\n".repeat(PARTS_MAX + 100)].concat();
         let message = parse(&text);
         assert_eq!(message.parts.len(), PARTS_MAX);
         assert_eq!(message.parts[0].body.end, text.len());
-        let one = [b"Content-Type: multipart/mixed; boundary=b\r\n\r\n".to_vec(), b"--b\r\n\r\nx\r\n".repeat(PARTS_MAX - 1)].concat();
+        let one =
+            [b"Content-Type: multipart/mixed; boundary=b\r\n\r\n".to_vec(), b"--b\r\n\r\nx\r\n".repeat(PARTS_MAX - 1)].concat();
         assert_eq!(parse(&one).parts.len(), PARTS_MAX);
     }
 

@@ -29,7 +29,10 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
         ("nested multiparts, then each boundary", filled(&nested, "--b98\r\n\r\n--b97\r\n\r\n--b50\r\n\r\n")),
         ("nested messages", filled("", "Content-Type: message/rfc822\r\n\r\n")),
         ("many parts", filled("Content-Type: multipart/mixed; boundary=a\r\n\r\n", "--a\r\n\r\n")),
-        ("long boundary lines", filled("Content-Type: multipart/mixed; boundary=a\r\n\r\n", &format!("--{}\r\n", "a".repeat(500)))),
+        (
+            "long boundary lines",
+            filled("Content-Type: multipart/mixed; boundary=a\r\n\r\n", &format!("--{}\r\n", "a".repeat(500))),
+        ),
         ("parentheses", filled("From: ", "(")),
         ("parentheses in many fields", filled("", "To: ((((((((((((((((((((((((((((((((\r\n")),
         ("angles", filled("To: ", "<")),
@@ -80,7 +83,8 @@ fn facts_and_search_are_linear() {
 fn every_entry_point_is_linear() {
     for (name, text) in messages() {
         let start = Instant::now();
-        let value = text.split(|b| *b == b':').nth(1).map_or(&text[..], |_| &text[text.iter().position(|b| *b == b':').unwrap() + 1..]);
+        let value =
+            text.split(|b| *b == b':').nth(1).map_or(&text[..], |_| &text[text.iter().position(|b| *b == b':').unwrap() + 1..]);
         assert!(address_list::parse(value).len() <= ADDRESSES_MAX + 1, "{name}");
         let _ = encoded_word::decode(value);
         let parameters = parameter::parse_parameters(value, 0);

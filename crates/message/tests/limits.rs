@@ -4,7 +4,8 @@
 
 use message::content::{ContentFields, ContentType};
 use message::limits::{
-    BOUNDARY_BYTES_MAX, CHARSET_NAME_BYTES_MAX, DISPLAY_BYTES_MAX, ENCODED_WORD_BYTES_MAX, HEADER_FIELDS_MAX, LANGUAGES_MAX, PARAMETERS_MAX,
+    BOUNDARY_BYTES_MAX, CHARSET_NAME_BYTES_MAX, DISPLAY_BYTES_MAX, ENCODED_WORD_BYTES_MAX, HEADER_FIELDS_MAX, LANGUAGES_MAX,
+    PARAMETERS_MAX,
 };
 use message::{Facts, address_list, encoded_word, header, parse};
 
@@ -26,7 +27,12 @@ fn parameters() {
 fn boundary_bytes() {
     let parts = |n: usize| {
         let boundary = "b".repeat(n);
-        parse(format!("Content-Type: multipart/mixed; boundary={boundary}\r\n\r\n--{boundary}\r\n\r\nx\r\n--{boundary}--\r\n").as_bytes()).parts.len()
+        parse(
+            format!("Content-Type: multipart/mixed; boundary={boundary}\r\n\r\n--{boundary}\r\n\r\nx\r\n--{boundary}--\r\n")
+                .as_bytes(),
+        )
+        .parts
+        .len()
     };
     assert_eq!((parts(BOUNDARY_BYTES_MAX), parts(BOUNDARY_BYTES_MAX + 1)), (2, 1));
 }
@@ -42,7 +48,10 @@ fn display_bytes() {
     let subject = |n: usize| Facts::compute(format!("Subject: {}\r\n\r\n", "x".repeat(n)).as_bytes()).subject.len();
     assert_eq!((subject(DISPLAY_BYTES_MAX), subject(DISPLAY_BYTES_MAX + 1)), (DISPLAY_BYTES_MAX, DISPLAY_BYTES_MAX));
     // A character is never cut in two.
-    assert_eq!(Facts::compute(format!("Subject: {}\r\n\r\n", "☺".repeat(DISPLAY_BYTES_MAX)).as_bytes()).subject.len(), DISPLAY_BYTES_MAX / 3 * 3);
+    assert_eq!(
+        Facts::compute(format!("Subject: {}\r\n\r\n", "☺".repeat(DISPLAY_BYTES_MAX)).as_bytes()).subject.len(),
+        DISPLAY_BYTES_MAX / 3 * 3
+    );
 }
 
 #[test]

@@ -39,7 +39,10 @@ fn instant(time: Time) -> Instant {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Peer {
-    Ip { ip: IpAddr, port: u16 },
+    Ip {
+        ip: IpAddr,
+        port: u16,
+    },
     /// A Unix socket.
     Unix,
 }

@@ -136,9 +136,8 @@ pub struct DnsServer {
 impl DnsServer {
     /// Listens on `addr` (port 0: any that is free for UDP and TCP) and answers from `zone`.
     pub async fn start(addr: SocketAddr, zone: Zone) -> io::Result<DnsServer> {
-        let (udp, tcp) = bind(addr).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot answer DNS on {addr}: {error}"))
-        })?;
+        let (udp, tcp) =
+            bind(addr).await.map_err(|error| io::Error::new(error.kind(), format!("cannot answer DNS on {addr}: {error}")))?;
         let local = udp.local_addr()?;
         let zone = Arc::new(zone);
         let tasks = vec![tokio::spawn(serve_udp(udp, Arc::clone(&zone))), tokio::spawn(serve_tcp(tcp, zone))];

@@ -38,9 +38,7 @@ impl FromStr for ListenAddr {
             }
             return Ok(ListenAddr::Unix(PathBuf::from(path)));
         }
-        text.parse()
-            .map(ListenAddr::Tcp)
-            .map_err(|_| format!("`{text}` is neither ip:port (IPv6 as [ip]:port) nor unix:/path"))
+        text.parse().map(ListenAddr::Tcp).map_err(|_| format!("`{text}` is neither ip:port (IPv6 as [ip]:port) nor unix:/path"))
     }
 }
 

@@ -89,9 +89,8 @@ impl TlsServer {
 }
 
 fn load(certificate: &Path, private_key: &Path) -> Result<Loaded, TlsError> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| trouble(certificate, error))?;
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(|error| trouble(certificate, error))?;
     let Some(leaf) = chain.first() else {
         return Err(trouble(certificate, "no certificate in this file"));
     };
@@ -155,10 +154,8 @@ impl fmt::Debug for TlsClient {
 impl TlsClient {
     /// Any certificate will do: better than none at all against somebody who only listens (RFC 7435, RFC 3207).
     pub fn opportunistic() -> Result<TlsClient, TlsError> {
-        let config = builder()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
-            .with_no_client_auth();
+        let config =
+            builder()?.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))).with_no_client_auth();
         Ok(TlsClient { config: Arc::new(config), verified: false })
     }
 
@@ -166,9 +163,8 @@ impl TlsClient {
     pub fn verified(extra_ca: Option<&Path>) -> Result<TlsClient, TlsError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = extra_ca {
-            let extra: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect)
-                .map_err(|error| trouble(path, error))?;
+            let extra: Vec<CertificateDer<'static>> =
+                CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| trouble(path, error))?;
             for certificate in extra {
                 roots.add(certificate).map_err(|error| trouble(path, error))?;
             }
@@ -275,7 +271,9 @@ mod tests {
         TlsServer::self_signed(two.path(), &names).unwrap();
         let mixed = TlsServer::from_pem(&one.path().join("self-signed.pem"), &two.path().join("self-signed.key"));
         assert!(mixed.is_err());
-        assert!(TlsServer::from_pem(Path::new("/nonexistent.pem"), Path::new("/k")).err().unwrap().0.contains("/nonexistent.pem"));
+        assert!(
+            TlsServer::from_pem(Path::new("/nonexistent.pem"), Path::new("/k")).err().unwrap().0.contains("/nonexistent.pem")
+        );
     }
 
     #[test]

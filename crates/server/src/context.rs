@@ -65,7 +65,8 @@ pub struct Context {
 }
 
 /// Why a recipient outside [`Context::reachable`] is refused (`550 5.7.1`).
-pub const UNREACHABLE: &str = "This is a trial post office on one computer: mail goes only to the domains it serves, nothing leaves this machine";
+pub const UNREACHABLE: &str =
+    "This is a trial post office on one computer: mail goes only to the domains it serves, nothing leaves this machine";
 
 impl Context {
     /// Ready once the server drains. Cancel-safe.
@@ -86,7 +87,5 @@ pub type Shared = Arc<Context>;
 
 /// Seconds since 1970, from the system's clock: the faces' only clock for dates.
 pub fn unix_now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
 }

@@ -41,15 +41,8 @@ use wire::sasl::{Answer, Question, Refusal};
 /// Serves one connection until it ends.
 pub async fn serve(context: Shared, connection: Connection) {
     let config = configuration(&context, &connection);
-    let mut session = Session {
-        wire: Server::new(config),
-        context,
-        connection,
-        signed_in: None,
-        view: None,
-        rev2: false,
-        condstore: false,
-    };
+    let mut session =
+        Session { wire: Server::new(config), context, connection, signed_in: None, view: None, rev2: false, condstore: false };
     session.run().await;
 }
 

@@ -379,7 +379,10 @@ async fn a_hundred_thousand_messages_list_in_one_answer() {
     let mut talk = office.sign_in().await;
     assert_eq!(talk.lines("LIST").await.len(), count);
     let ids = talk.lines("UIDL").await;
-    assert_eq!(ids.iter().filter_map(|line| line.split_once(' ')).map(|(_, id)| id).collect::<std::collections::HashSet<_>>().len(), count);
+    assert_eq!(
+        ids.iter().filter_map(|line| line.split_once(' ')).map(|(_, id)| id).collect::<std::collections::HashSet<_>>().len(),
+        count
+    );
     assert_eq!(talk.lines(&format!("TOP {count} 0")).await, vec!["Subject: small", ""]);
     let took = began.elapsed();
     eprintln!("sign-in, LIST, UIDL and TOP: {took:?}");

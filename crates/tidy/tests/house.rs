@@ -84,7 +84,15 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["tokio::", "Instant::now", "SystemTime", "std::fs", "std::net::Tcp"],
-        &["crates/net/", "crates/store/", "crates/mta/tests/", "crates/server/", "crates/web/", "crates/packetboat/", "crates/tidy/"],
+        &[
+            "crates/net/",
+            "crates/store/",
+            "crates/mta/tests/",
+            "crates/server/",
+            "crates/web/",
+            "crates/packetboat/",
+            "crates/tidy/",
+        ],
         "message, wire and mta are functions of their arguments",
     ),
     (&["rusqlite"], &["crates/store/src/engine", "crates/tidy/"], "only `store::engine` knows its engine"),
@@ -134,7 +142,8 @@ fn files_are_short_and_well_named() {
 fn no_machine_and_no_unfinished_work() {
     let machine = ["/wo", "rk/"].concat();
     let root_home = ["/ro", "ot/"].concat();
-    let unfinished = [["todo", "!("].concat(), ["unimplemented", "!("].concat(), ["FIX", "ME"].concat(), ["#[ign", "ore"].concat()];
+    let unfinished =
+        [["todo", "!("].concat(), ["unimplemented", "!("].concat(), ["FIX", "ME"].concat(), ["#[ign", "ore"].concat()];
     let mut found = Vec::new();
     for path in tracked() {
         let Some(source) = text(&path) else { continue };
@@ -224,9 +233,9 @@ fn every_dependency_has_a_permissive_licence() {
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
         let licence = package["license"].as_str().unwrap_or("").replace('/', " OR ");
-        let any = licence.split(" OR ").any(|side| {
-            side.split(" AND ").all(|one| allowed.contains(one.trim_matches(|c| c == '(' || c == ')' || c == ' ')))
-        });
+        let any = licence
+            .split(" OR ")
+            .any(|side| side.split(" AND ").all(|one| allowed.contains(one.trim_matches(|c| c == '(' || c == ')' || c == ' '))));
         if !any {
             found.push(format!("{name}: licence `{licence}`"));
         }

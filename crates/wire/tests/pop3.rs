@@ -118,7 +118,9 @@ fn read(path: &Path) -> Transcript {
             ("S:", _) => part.1.extend_from_slice(b"\r\n"),
             _ => match line.split_once(':') {
                 Some(("# messages", list)) => script.sizes = numbers(list),
-                Some(("# marked", list)) => script.marked = numbers(list).into_iter().map(|n| u32::try_from(n).unwrap()).collect(),
+                Some(("# marked", list)) => {
+                    script.marked = numbers(list).into_iter().map(|n| u32::try_from(n).unwrap()).collect()
+                }
                 Some(("# plaintext", _)) => script.no_plaintext = true,
                 Some(("# stls", _)) => script.stls = true,
                 _ => assert!(line.starts_with('#') || line.is_empty(), "{path:?}: {line}"),
@@ -193,12 +195,40 @@ fn buffers_are_bounded_and_nothing_panics() {
         laws::bounded(Server::new(plain()), garbage, limits::INPUT_BYTES_MAX, refuse);
     }
     let words: Vec<&[u8]> = vec![
-        b"USER ann\r\n", b"PASS secret\r\n", b"STAT\r\n", b"LIST\r\n", b"LIST ", b"UIDL ", b"1\r\n", b"2\r\n", b"RETR ", b"TOP ", b"1 ",
-        b"DELE ", b"RSET\r\n", b"QUIT\r\n", b"AUTH PLAIN\r\n", b"AUTH SCRAM-SHA-256 ", b"AGFubgBzZWNyZXQ=\r\n", b"*\r\n", b"STLS\r\n",
-        b"CAPA\r\n", b"LANG de\r\n", b"UTF8\r\n", b"\r\n", b" ", b"\n", b"4294967295\r\n",
+        b"USER ann\r\n",
+        b"PASS secret\r\n",
+        b"STAT\r\n",
+        b"LIST\r\n",
+        b"LIST ",
+        b"UIDL ",
+        b"1\r\n",
+        b"2\r\n",
+        b"RETR ",
+        b"TOP ",
+        b"1 ",
+        b"DELE ",
+        b"RSET\r\n",
+        b"QUIT\r\n",
+        b"AUTH PLAIN\r\n",
+        b"AUTH SCRAM-SHA-256 ",
+        b"AGFubgBzZWNyZXQ=\r\n",
+        b"*\r\n",
+        b"STLS\r\n",
+        b"CAPA\r\n",
+        b"LANG de\r\n",
+        b"UTF8\r\n",
+        b"\r\n",
+        b" ",
+        b"\n",
+        b"4294967295\r\n",
     ];
     let mut owner = Owner::new(&[120, 200]);
-    laws::never_panics(|| Server::new(Config { stls: true, ..plain() }), &words, 1500, |server, event| owner.answer(server, event));
+    laws::never_panics(
+        || Server::new(Config { stls: true, ..plain() }),
+        &words,
+        1500,
+        |server, event| owner.answer(server, event),
+    );
 }
 
 #[test]
@@ -226,7 +256,10 @@ fn errors_and_failed_sign_ins_are_counted() {
     let nonsense = "X\r\n".repeat(100);
     let (out, end) = laws::converse(&mut Server::new(plain()), [nonsense.as_bytes()], &mut answer);
     assert_eq!(end, End::Closed);
-    assert_eq!(out.split(|b| *b == b'\n').filter(|line| line.starts_with(b"-ERR no such command")).count(), limits::ERRORS_MAX as usize);
+    assert_eq!(
+        out.split(|b| *b == b'\n').filter(|line| line.starts_with(b"-ERR no such command")).count(),
+        limits::ERRORS_MAX as usize
+    );
     let guesses = "USER ann\r\nPASS guess\r\n".repeat(100);
     let (out, end) = laws::converse(&mut Server::new(plain()), [guesses.as_bytes()], &mut answer);
     assert_eq!(end, End::Closed);
@@ -454,8 +487,23 @@ fn the_client_survives_any_server() {
         client
     };
     let words: Vec<&[u8]> = vec![
-        b"+OK\r\n", b"+OK 1 2\r\n", b"-ERR\r\n", b"-ERR [AUTH] x\r\n", b".\r\n", b"1 abc\r\n", b"1 5\r\n", b"USER\r\n", b"SASL PLAIN\r\n",
-        b"SASL SCRAM-SHA-256\r\n", b"STLS\r\n", b"+ \r\n", b"+ dj1hYmM=\r\n", b"..x\r\n", b"PIPELINING\r\n", b"\r\n", b"\n",
+        b"+OK\r\n",
+        b"+OK 1 2\r\n",
+        b"-ERR\r\n",
+        b"-ERR [AUTH] x\r\n",
+        b".\r\n",
+        b"1 abc\r\n",
+        b"1 5\r\n",
+        b"USER\r\n",
+        b"SASL PLAIN\r\n",
+        b"SASL SCRAM-SHA-256\r\n",
+        b"STLS\r\n",
+        b"+ \r\n",
+        b"+ dj1hYmM=\r\n",
+        b"..x\r\n",
+        b"PIPELINING\r\n",
+        b"\r\n",
+        b"\n",
     ];
     laws::never_panics(make, &words, 1500, |_, _| {});
     for garbage in [&b"x"[..], b"+OK\r\n", b"1 1\r\n", &[b'z'; 9000]] {
@@ -463,7 +511,8 @@ fn the_client_survives_any_server() {
         assert_eq!(client.input_buffered(), 0);
         laws::bounded(client, garbage, limits::CHUNK_BYTES_MAX, |_, _| {});
     }
-    let script = b"+OK hi\r\n-ERR\r\n+OK\r\n+OK\r\n+OK\r\n1 a\r\n.\r\n+OK\r\n1 5\r\n.\r\n+OK\r\n..x\r\n\r\n.\r\n+OK 1 5\r\n+OK\r\n";
+    let script =
+        b"+OK hi\r\n-ERR\r\n+OK\r\n+OK\r\n+OK\r\n1 a\r\n.\r\n+OK\r\n1 5\r\n.\r\n+OK\r\n..x\r\n\r\n.\r\n+OK 1 5\r\n+OK\r\n";
     let out = laws::same_at_every_chunking(make, script, |_, _| {});
     assert_eq!(String::from_utf8(out).unwrap(), "CAPA\r\nUSER ann\r\nPASS secret\r\nUIDL\r\nLIST\r\nRETR 1\r\nSTAT\r\nQUIT\r\n");
 }

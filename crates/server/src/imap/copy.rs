@@ -68,4 +68,3 @@ fn copy_uid(copied: &Copied) -> Option<Code> {
         destination: copied.pairs.iter().map(|(_, destination)| destination.0).collect(),
     })
 }
-

@@ -220,9 +220,7 @@ impl Session {
     /// Sets \Seen durably. Where that fails (a full disk) reading still goes on.
     async fn mark_seen(&mut self, subjects: &mut [Subject]) -> Result<(), Trouble> {
         let (account, view) = (self.account_id()?, self.view()?);
-        let unseen = |subject: &&Subject| {
-            subject.row.flags.system & Flags::SEEN == 0 && !view.is_vanished(subject.row.uid)
-        };
+        let unseen = |subject: &&Subject| subject.row.flags.system & Flags::SEEN == 0 && !view.is_vanished(subject.row.uid);
         let uids: Vec<Uid> = subjects.iter().filter(unseen).map(|subject| subject.row.uid).collect();
         if uids.is_empty() {
             return Ok(());

@@ -104,7 +104,13 @@ impl Session {
     /// The FETCH answers of a STORE. `.SILENT` leaves out FLAGS, unless others changed them since `known` too: the last
     /// FETCH of the command is then how they stand (RFC 9051 §6.4.6: no race). MODSEQ is told all the same once CONDSTORE
     /// is on (RFC 7162 §3.1.3).
-    async fn tell_stored(&mut self, command: &Store, asked: &Flags, changed: &FlagsChanged, known: ModSeq) -> Result<(), Trouble> {
+    async fn tell_stored(
+        &mut self,
+        command: &Store,
+        asked: &Flags,
+        changed: &FlagsChanged,
+        known: ModSeq,
+    ) -> Result<(), Trouble> {
         for row in &changed.rows {
             let view = self.view_mut()?;
             let Some(index) = view.index_of(row.uid) else { continue };
@@ -167,7 +173,8 @@ fn expected_system(before: u8, operation: StoreOperation, asked: u8) -> u8 {
 
 /// Keywords in lower case, sorted: for comparing only.
 fn folded(flags: &Flags) -> Vec<String> {
-    let mut words: Vec<String> = flags.keywords.iter().flat_map(|words| words.iter().map(|word| word.to_ascii_lowercase())).collect();
+    let mut words: Vec<String> =
+        flags.keywords.iter().flat_map(|words| words.iter().map(|word| word.to_ascii_lowercase())).collect();
     words.sort_unstable();
     words.dedup();
     words

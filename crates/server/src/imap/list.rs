@@ -115,9 +115,10 @@ fn answers<'a>(
     let patterns: Vec<String> = list.patterns.iter().map(|pattern| interpret(&list.reference, pattern)).collect();
     let candidates = candidates(mailboxes, elsewhere);
     let parents = superiors(mailboxes.iter().map(|mailbox| mailbox.name.as_str()));
-    let inbox_first = mailboxes.iter().map(|mailbox| mailbox.name.as_str()).chain(
-        candidates.iter().filter(|(_, candidate)| candidate.mailbox.is_none()).map(|(name, _)| *name),
-    );
+    let inbox_first = mailboxes
+        .iter()
+        .map(|mailbox| mailbox.name.as_str())
+        .chain(candidates.iter().filter(|(_, candidate)| candidate.mailbox.is_none()).map(|(name, _)| *name));
     let mut told = Vec::new();
     for name in inbox_first {
         let Some(candidate) = candidates.get(name) else { continue };
@@ -174,8 +175,7 @@ fn selected(
     name: &str,
     all: &BTreeMap<&str, Candidate<'_>>,
 ) -> Option<bool> {
-    if list.selection.contains(&ListSelection::SpecialUse)
-        && candidate.mailbox.and_then(|mailbox| mailbox.special_use).is_none()
+    if list.selection.contains(&ListSelection::SpecialUse) && candidate.mailbox.and_then(|mailbox| mailbox.special_use).is_none()
     {
         return None;
     }
@@ -270,7 +270,9 @@ mod tests {
     #[test]
     fn comparing_has_an_end() {
         let usual = vec!["Projects/2026/Somebody"; 10_000];
-        assert!(comparisons(&list(ListKind::List, &[], "", &"%a".repeat(400)), usual.iter().copied()) <= limits::LIST_COMPARISONS_MAX);
+        assert!(
+            comparisons(&list(ListKind::List, &[], "", &"%a".repeat(400)), usual.iter().copied()) <= limits::LIST_COMPARISONS_MAX
+        );
         let long = vec!["x".repeat(1000); 10_000];
         let hard = list(ListKind::List, &[], "", &"*x".repeat(30_000));
         assert!(comparisons(&hard, long.iter().map(String::as_str)) > limits::LIST_COMPARISONS_MAX);

@@ -156,9 +156,7 @@ fn mentions_mod_seq(keys: &[SearchKey]) -> bool {
     keys.iter().any(|key| match key {
         SearchKey::ModSeq(_) => true,
         SearchKey::Not(inner) => mentions_mod_seq(std::slice::from_ref(inner)),
-        SearchKey::Or(one, other) => {
-            mentions_mod_seq(std::slice::from_ref(one)) || mentions_mod_seq(std::slice::from_ref(other))
-        }
+        SearchKey::Or(one, other) => mentions_mod_seq(std::slice::from_ref(one)) || mentions_mod_seq(std::slice::from_ref(other)),
         SearchKey::And(keys) => mentions_mod_seq(keys),
         _ => false,
     })

@@ -231,12 +231,8 @@ impl View {
 
 /// What changed between two sets of rows: for when the change log no longer reaches back.
 pub(crate) fn difference(old: &[MessageRow], new: &Snapshot) -> Changes {
-    let mut changes = Changes {
-        highest_mod_seq: new.highest_mod_seq,
-        uid_next: new.uid_next,
-        complete: true,
-        ..Changes::default()
-    };
+    let mut changes =
+        Changes { highest_mod_seq: new.highest_mod_seq, uid_next: new.uid_next, complete: true, ..Changes::default() };
     let mut now = new.rows.iter().peekable();
     for was in old {
         while let Some(row) = now.next_if(|row| row.uid < was.uid) {
@@ -272,13 +268,7 @@ mod tests {
     fn snapshot(rows: Vec<MessageRow>) -> Snapshot {
         let highest_mod_seq = rows.iter().map(|row| row.mod_seq).max().unwrap_or_default();
         Snapshot {
-            mailbox: Mailbox {
-                id: MailboxId(1),
-                name: "INBOX".into(),
-                uid_validity: 1,
-                special_use: None,
-                subscribed: false,
-            },
+            mailbox: Mailbox { id: MailboxId(1), name: "INBOX".into(), uid_validity: 1, special_use: None, subscribed: false },
             uid_next: Uid(rows.last().map_or(1, |row| row.uid.0 + 1)),
             highest_mod_seq,
             rows: Arc::new(rows),

@@ -83,9 +83,12 @@ async fn starttls_scram_and_a_large_message_both_ways() {
     let fetch = Fetch { uid: true, set: SequenceSet::range(1, 1), items: vec![item], changed_since: None, vanished: false };
     let (events, status) = talk.run(&Command::Fetch(fetch)).await;
     assert_eq!(status.kind, Kind::Ok);
-    let back: Vec<Bytes> = events.iter().filter_map(|event| if let Event::Octets(piece) = event { Some(piece.clone()) } else { None }).collect();
+    let back: Vec<Bytes> =
+        events.iter().filter_map(|event| if let Event::Octets(piece) = event { Some(piece.clone()) } else { None }).collect();
     assert!(back.concat() == octets);
-    let streamed = |items: &[FetchData]| items.iter().any(|item| matches!(item, FetchData::BodySection { data: Data::Streamed(700_018), .. }));
+    let streamed = |items: &[FetchData]| {
+        items.iter().any(|item| matches!(item, FetchData::BodySection { data: Data::Streamed(700_018), .. }))
+    };
     assert!(events.iter().any(|event| matches!(event, Event::Response(Response::Fetch { number: 1, items }) if streamed(items))));
     office.check().await;
 }

@@ -56,7 +56,10 @@ impl Mirror {
             }
             "FETCH" => {
                 let slot = &mut self.uids[number - 1];
-                let uid = words.windows(2).find(|pair| pair[0].ends_with("UID")).map(|pair| pair[1].trim_end_matches(')').parse().unwrap());
+                let uid = words
+                    .windows(2)
+                    .find(|pair| pair[0].ends_with("UID"))
+                    .map(|pair| pair[1].trim_end_matches(')').parse().unwrap());
                 if let Some(uid) = uid {
                     assert!(slot.is_none_or(|known| known == uid), "{command}: {line}, but {slot:?} was there");
                     *slot = Some(uid);

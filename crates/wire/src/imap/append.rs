@@ -137,7 +137,15 @@ mod tests {
             assert_eq!(read(text).unwrap(), text);
         }
         assert_eq!(read("APPEND {5}\r\ninbox () {5+}").unwrap(), "APPEND INBOX {5}");
-        for bad in ["APPEND {5}", "APPEND x", "APPEND x (\\Recent) {5}", "APPEND x UTF8 ({5}", "APPEND x y {5}", "APPEND x \"1\" {5}", "APPEND x \"abc\""] {
+        for bad in [
+            "APPEND {5}",
+            "APPEND x",
+            "APPEND x (\\Recent) {5}",
+            "APPEND x UTF8 ({5}",
+            "APPEND x y {5}",
+            "APPEND x \"1\" {5}",
+            "APPEND x \"abc\"",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
         assert_eq!(Append::parse_head(&mut Cursor::new(b" {5}")), Ok(None));

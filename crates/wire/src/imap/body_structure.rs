@@ -108,7 +108,9 @@ impl BodyStructure {
             part.message = Some((Box::new(envelope), Box::new(BodyStructure::parse(c)?)));
         }
         // Some servers give a line count to every part: a number here is one.
-        if c.peek() == Some(b' ') && (part.message.is_some() || part.is_text() || c.peek_at(1).is_some_and(|b| b.is_ascii_digit())) {
+        if c.peek() == Some(b' ')
+            && (part.message.is_some() || part.is_text() || c.peek_at(1).is_some_and(|b| b.is_ascii_digit()))
+        {
             c.space()?;
             part.lines = Some(c.tolerant_number()?);
         }

@@ -130,7 +130,10 @@ enum Busy {
     /// A continuation releases the next part of the first outgoing command.
     Literal,
     /// The octets of a message go out.
-    Append { left: u64, utf8: bool },
+    Append {
+        left: u64,
+        utf8: bool,
+    },
     /// A continuation will say that IDLE is on.
     IdleAsked(Tag),
     Idle,
@@ -324,7 +327,8 @@ impl Client {
         let Some(at) = self.pending.iter().position(|pending| *pending == tag) else { return };
         self.pending.remove(at);
         let being_sent = self.outgoing.front().is_some_and(|next| next.tag == tag);
-        let idle = matches!(&self.busy, Busy::IdleAsked(asked) if *asked == tag) || (matches!(self.busy, Busy::Idle) && self.pending.is_empty());
+        let idle = matches!(&self.busy, Busy::IdleAsked(asked) if *asked == tag)
+            || (matches!(self.busy, Busy::Idle) && self.pending.is_empty());
         if being_sent {
             self.outgoing.pop_front();
         }
@@ -398,7 +402,8 @@ impl Client {
         if !may_have_literals(first) {
             return self.line(text, total);
         }
-        let inline = head.len <= RESPONSE_LITERAL_INLINE_BYTES_MAX && self.framing.has_room(head.len, RESPONSE_LITERALS_BYTES_MAX);
+        let inline =
+            head.len <= RESPONSE_LITERAL_INLINE_BYTES_MAX && self.framing.has_room(head.len, RESPONSE_LITERALS_BYTES_MAX);
         if inline {
             return self.framing.take_literal(total, head.len);
         }
@@ -523,12 +528,16 @@ impl Session for Client {
 
     /// While the server owes an answer; an idle session may be silent.
     fn deadline(&self) -> Option<Time> {
-        let owed = !self.opening.is_done() || (!self.pending.is_empty() && !matches!(self.busy, Busy::Idle | Busy::Append { .. }));
+        let owed =
+            !self.opening.is_done() || (!self.pending.is_empty() && !matches!(self.busy, Busy::Idle | Busy::Append { .. }));
         self.heard_at.filter(|_| owed && !self.opening.wants_tls()).map(|at| at.plus_secs(CLIENT_SECS_MAX))
     }
 
     fn wants_input(&self) -> bool {
-        !self.closed && !self.ended && !self.opening.wants_tls() && self.input.len() < RESPONSE_LITERALS_BYTES_MAX + INPUT_BYTES_MAX
+        !self.closed
+            && !self.ended
+            && !self.opening.wants_tls()
+            && self.input.len() < RESPONSE_LITERALS_BYTES_MAX + INPUT_BYTES_MAX
     }
 
     fn tls_started(&mut self) {

@@ -32,17 +32,35 @@ pub enum Command {
     // not authenticated
     StartTls,
     /// The initial response is decoded; `=` is `Some` of nothing.
-    Authenticate { mechanism: SmolStr, initial_response: Option<Vec<u8>> },
-    Login { user: String, password: Vec<u8> },
+    Authenticate {
+        mechanism: SmolStr,
+        initial_response: Option<Vec<u8>>,
+    },
+    Login {
+        user: String,
+        password: Vec<u8>,
+    },
     // authenticated
     Enable(Vec<Extension>),
     Select(Select),
     /// CREATE with USE (RFC 6154 §3).
-    Create { mailbox: MailboxName, uses: Vec<MailboxAttribute> },
-    Delete { mailbox: MailboxName },
-    Rename { from: MailboxName, to: MailboxName },
-    Subscribe { mailbox: MailboxName },
-    Unsubscribe { mailbox: MailboxName },
+    Create {
+        mailbox: MailboxName,
+        uses: Vec<MailboxAttribute>,
+    },
+    Delete {
+        mailbox: MailboxName,
+    },
+    Rename {
+        from: MailboxName,
+        to: MailboxName,
+    },
+    Subscribe {
+        mailbox: MailboxName,
+    },
+    Unsubscribe {
+        mailbox: MailboxName,
+    },
     List(List),
     Namespace,
     Status(Status),
@@ -54,12 +72,22 @@ pub enum Command {
     Close,
     Unselect,
     /// EXPUNGE, or UID EXPUNGE with a set.
-    Expunge { uids: Option<SequenceSet> },
+    Expunge {
+        uids: Option<SequenceSet>,
+    },
     Search(Search),
     Fetch(Fetch),
     Store(Store),
-    Copy { uid: bool, set: SequenceSet, mailbox: MailboxName },
-    Move { uid: bool, set: SequenceSet, mailbox: MailboxName },
+    Copy {
+        uid: bool,
+        set: SequenceSet,
+        mailbox: MailboxName,
+    },
+    Move {
+        uid: bool,
+        set: SequenceSet,
+        mailbox: MailboxName,
+    },
 }
 
 /// In which state a command is allowed (RFC 9051 §6).
@@ -352,18 +380,69 @@ mod tests {
     #[test]
     fn refused() {
         for bad in [
-            "", " ", "NOOP x", "FOO", "LOGIN ann", "LOGIN ann pw x", "UID", "UID NOOP", "UID EXPUNGE", "COPY 1", "RENAME x", "AUTHENTICATE",
-            "AUTHENTICATE PLAIN a!b", "APPEND x", "SORT (DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "GETQUOTAROOT INBOX", "GETACL INBOX",
-            "COMPRESS DEFLATE", "CREATE x (FOO)", "GETMETADATA \"\" /private/comment", "NOTIFY NONE", "REPLACE 1 x {3}", "UIDBATCHES 500",
+            "",
+            " ",
+            "NOOP x",
+            "FOO",
+            "LOGIN ann",
+            "LOGIN ann pw x",
+            "UID",
+            "UID NOOP",
+            "UID EXPUNGE",
+            "COPY 1",
+            "RENAME x",
+            "AUTHENTICATE",
+            "AUTHENTICATE PLAIN a!b",
+            "APPEND x",
+            "SORT (DATE) UTF-8 ALL",
+            "THREAD REFERENCES UTF-8 ALL",
+            "GETQUOTAROOT INBOX",
+            "GETACL INBOX",
+            "COMPRESS DEFLATE",
+            "CREATE x (FOO)",
+            "GETMETADATA \"\" /private/comment",
+            "NOTIFY NONE",
+            "REPLACE 1 x {3}",
+            "UIDBATCHES 500",
         ] {
             assert_eq!(read(bad.as_bytes()), None, "{bad}");
         }
     }
 
     const WORDS_OF_THE_WIRE: &[&[u8]] = &[
-        b"UID ", b"FETCH ", b"SEARCH ", b"STORE ", b"LIST ", b"STATUS ", b"SELECT ", b"1:* ", b"(", b")", b"\"", b"BODY[", b"]",
-        b"<0.1>", b"{1}\r\nx", b"{9}\r\n", b" ", b"INBOX", b"NOT ", b"OR ", b"FLAGS ", b"\\Seen", b"+", b"RETURN ", b"*",
-        b"HEADER.FIELDS ", b"&AOQ-", b"\xff", b"\0", b"1-Jan-2000", b"\\", b"$", b"MODSEQ ",
+        b"UID ",
+        b"FETCH ",
+        b"SEARCH ",
+        b"STORE ",
+        b"LIST ",
+        b"STATUS ",
+        b"SELECT ",
+        b"1:* ",
+        b"(",
+        b")",
+        b"\"",
+        b"BODY[",
+        b"]",
+        b"<0.1>",
+        b"{1}\r\nx",
+        b"{9}\r\n",
+        b" ",
+        b"INBOX",
+        b"NOT ",
+        b"OR ",
+        b"FLAGS ",
+        b"\\Seen",
+        b"+",
+        b"RETURN ",
+        b"*",
+        b"HEADER.FIELDS ",
+        b"&AOQ-",
+        b"\xff",
+        b"\0",
+        b"1-Jan-2000",
+        b"\\",
+        b"$",
+        b"MODSEQ ",
     ];
 
     proptest! {

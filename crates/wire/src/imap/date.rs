@@ -173,7 +173,9 @@ mod tests {
         assert_eq!(date("1-Feb-1994").unwrap().unix_secs(), 760_060_800);
         assert_eq!(date("\"29-feb-2024\"").unwrap(), Date { year: 2024, month: 2, day: 29 });
         assert_eq!(date("01-JAN-2000").unwrap().days(), 10_957);
-        for bad in ["29-Feb-2023", "0-Jan-2000", "32-Jan-2000", "1-Foo-2000", "1-Jan-20", "1-Jan-20000", "\"1-Jan-2000", "1/2/2000", ""] {
+        for bad in
+            ["29-Feb-2023", "0-Jan-2000", "32-Jan-2000", "1-Foo-2000", "1-Jan-20", "1-Jan-20000", "\"1-Jan-2000", "1/2/2000", ""]
+        {
             assert_eq!(date(bad), None, "{bad}");
         }
         let mut e = Encoder::server(Vec::new(), false);
@@ -190,7 +192,8 @@ mod tests {
         }
         assert_eq!(date_time("\"17-Jul-1996 02:44:25 -0700\"").unwrap().unix_secs, 837_596_665);
         assert_eq!(date_time("\"1-Jan-1970 00:00:00 +0000\"").unwrap().unix_secs, 0);
-        for bad in ["\"17-Jul-1996 24:00:00 +0000\"", "\"17-Jul-1996 00:00:00 +0060\"", "\"17-Jul-1996 00:00:00\"", "17-Jul-1996"] {
+        for bad in ["\"17-Jul-1996 24:00:00 +0000\"", "\"17-Jul-1996 00:00:00 +0060\"", "\"17-Jul-1996 00:00:00\"", "17-Jul-1996"]
+        {
             assert_eq!(date_time(bad), None, "{bad}");
         }
     }

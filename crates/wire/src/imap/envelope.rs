@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn both_ways() {
-        let wire = b"(\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" {2}\r\n\xff\xfe ((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) \
+        let wire =
+            b"(\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" {2}\r\n\xff\xfe ((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) \
 NIL NIL ((NIL NIL \"group\" NIL)(NIL NIL \"a\" \"b\")(NIL NIL NIL NIL)) NIL NIL NIL \"<B27397-0100000@cac.washington.edu>\")";
         let mut c = Cursor::new(wire);
         let envelope = EnvelopeItem::parse(&mut c).unwrap();

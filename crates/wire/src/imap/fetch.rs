@@ -48,11 +48,21 @@ pub enum FetchItem {
     BodyStructure,
     ModSeq,
     /// `BODY[...]<...>`; also Outlook's `RFC822.PEEK`, which is `BODY.PEEK[]`.
-    BodySection { peek: bool, section: Section, partial: Option<Partial> },
+    BodySection {
+        peek: bool,
+        section: Section,
+        partial: Option<Partial>,
+    },
     /// `BINARY[1.2]<...>` (RFC 3516).
-    Binary { peek: bool, part: Vec<u32>, partial: Option<Partial> },
+    Binary {
+        peek: bool,
+        part: Vec<u32>,
+        partial: Option<Partial>,
+    },
     /// `BINARY.SIZE[1.2]`
-    BinarySize { part: Vec<u32> },
+    BinarySize {
+        part: Vec<u32>,
+    },
     /// `RFC822`: as `BODY[]`, by its own name.
     Rfc822,
     /// `RFC822.HEADER`: as `BODY.PEEK[HEADER]`.
@@ -103,14 +113,28 @@ pub enum FetchData {
     Body(Box<BodyStructure>),
     BodyStructure(Box<BodyStructure>),
     ModSeq(u64),
-    BodySection { section: Section, origin: Option<u64>, data: Data },
-    Binary { part: Vec<u32>, origin: Option<u64>, data: Data },
-    BinarySize { part: Vec<u32>, size: u64 },
+    BodySection {
+        section: Section,
+        origin: Option<u64>,
+        data: Data,
+    },
+    Binary {
+        part: Vec<u32>,
+        origin: Option<u64>,
+        data: Data,
+    },
+    BinarySize {
+        part: Vec<u32>,
+        size: u64,
+    },
     Rfc822(Data),
     Rfc822Header(Data),
     Rfc822Text(Data),
     /// Something this client does not know; as written.
-    Other { name: String, value: Bytes },
+    Other {
+        name: String,
+        value: Bytes,
+    },
 }
 
 /// Octets of a section.
@@ -591,7 +615,9 @@ impl FetchData {
             FetchData::ModSeq(mod_seq) => w.mod_seq(*mod_seq),
             FetchData::BinarySize { part, size } => w.binary_size(part, *size),
             FetchData::Other { name, value } => w.rendered(name, value),
-            FetchData::BodySection { section, origin, data } => data.encode(&mut w, &ItemName::BodySection { section, origin: *origin }),
+            FetchData::BodySection { section, origin, data } => {
+                data.encode(&mut w, &ItemName::BodySection { section, origin: *origin })
+            }
             FetchData::Binary { part, origin, data } => data.encode(&mut w, &ItemName::Binary { part, origin: *origin }),
             FetchData::Rfc822(data) => data.encode(&mut w, &ItemName::Rfc822),
             FetchData::Rfc822Header(data) => data.encode(&mut w, &ItemName::Rfc822Header),
@@ -672,10 +698,27 @@ mod tests {
             assert_eq!(read(text).unwrap(), same);
         }
         for bad in [
-            "FETCH 1", "FETCH 1 ()", "FETCH FLAGS", "FETCH 1 (ALL)", "FETCH 1 ALLX", "FETCH 1 FOO", "FETCH 1 BODY[", "FETCH 1 BODY[0]", "FETCH 1 BODY[MIME]",
-            "FETCH 1 BODY[]<1.0>", "FETCH 1 BODY[]<1>", "FETCH 1 BODY[1.FOO]", "FETCH 1 BODY.PEEK", "FETCH 1 BODY[HEADER.FIELDS ()]",
-            "FETCH 1 FLAGS (VANISHED)", "UID FETCH 1 FLAGS (VANISHED)", "FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "FETCH 1 (FLAGS",
-            "FETCH 1 FLAGSX", "FETCH 1 FLAGS FLAGS", "FETCH 1 BINARY[1.TEXT]",
+            "FETCH 1",
+            "FETCH 1 ()",
+            "FETCH FLAGS",
+            "FETCH 1 (ALL)",
+            "FETCH 1 ALLX",
+            "FETCH 1 FOO",
+            "FETCH 1 BODY[",
+            "FETCH 1 BODY[0]",
+            "FETCH 1 BODY[MIME]",
+            "FETCH 1 BODY[]<1.0>",
+            "FETCH 1 BODY[]<1>",
+            "FETCH 1 BODY[1.FOO]",
+            "FETCH 1 BODY.PEEK",
+            "FETCH 1 BODY[HEADER.FIELDS ()]",
+            "FETCH 1 FLAGS (VANISHED)",
+            "UID FETCH 1 FLAGS (VANISHED)",
+            "FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)",
+            "FETCH 1 (FLAGS",
+            "FETCH 1 FLAGSX",
+            "FETCH 1 FLAGS FLAGS",
+            "FETCH 1 BINARY[1.TEXT]",
         ] {
             assert_eq!(read(bad), None, "{bad}");
         }

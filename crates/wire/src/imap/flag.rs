@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn both_ways() {
-        for wire in ["\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft", "\\Recent", "\\*", "$MDNSent", "NonJunk", "\\Foo"] {
+        for wire in
+            ["\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft", "\\Recent", "\\*", "$MDNSent", "NonJunk", "\\Foo"]
+        {
             let mut c = Cursor::new(wire.as_bytes());
             let flag = Flag::parse(&mut c).unwrap();
             assert!(c.at_end());

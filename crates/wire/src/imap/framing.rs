@@ -26,9 +26,16 @@ pub(crate) struct Framing {
 pub(crate) enum Framed {
     More,
     /// A whole one of `total` octets, `text` without its last line end.
-    Line { text: usize, total: usize },
+    Line {
+        text: usize,
+        total: usize,
+    },
     /// A line that ends in the head of a literal.
-    Literal { text: usize, total: usize, head: LiteralHead },
+    Literal {
+        text: usize,
+        total: usize,
+        head: LiteralHead,
+    },
     TooLong,
 }
 

@@ -7,8 +7,8 @@
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;
-use super::mailbox_name::MailboxName;
 use super::mailbox_name;
+use super::mailbox_name::MailboxName;
 use super::status::{self, StatusAttribute};
 use super::string::is_astring_char;
 use smol_str::SmolStr;
@@ -164,7 +164,14 @@ impl List {
     /// After `LIST`, `LSUB` or `XLIST`.
     pub(crate) fn parse(c: &mut Cursor<'_>, kind: ListKind) -> Parsed<List> {
         c.space()?;
-        let mut list = List { kind, selection: Vec::new(), reference: String::new(), patterns: Vec::new(), returns: Vec::new(), extended: false };
+        let mut list = List {
+            kind,
+            selection: Vec::new(),
+            reference: String::new(),
+            patterns: Vec::new(),
+            returns: Vec::new(),
+            extended: false,
+        };
         let may_extend = kind == ListKind::List;
         if may_extend && c.peek() == Some(b'(') {
             list.extended = true;
@@ -399,7 +406,16 @@ mod tests {
         }
         assert_eq!(read("LIST \"\" %/%").unwrap(), "LIST \"\" \"%/%\"");
         assert_eq!(read("LIST () \"\" * RETURN ()").unwrap(), "LIST \"\" (\"*\")");
-        for bad in ["LIST", "LIST \"\"", "LIST \"\" * x", "LIST (FOO) \"\" *", "LIST (RECURSIVEMATCH) \"\" *", "LSUB (SUBSCRIBED) \"\" *", "LIST \"\" * RETURN (STATUS ())", "LIST \"\" ()"] {
+        for bad in [
+            "LIST",
+            "LIST \"\"",
+            "LIST \"\" * x",
+            "LIST (FOO) \"\" *",
+            "LIST (RECURSIVEMATCH) \"\" *",
+            "LSUB (SUBSCRIBED) \"\" *",
+            "LIST \"\" * RETURN (STATUS ())",
+            "LIST \"\" ()",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

@@ -19,7 +19,11 @@ pub struct MailboxName(pub(crate) SmolStr);
 impl MailboxName {
     /// From a decoded name.
     pub fn new(name: &str) -> MailboxName {
-        if name.eq_ignore_ascii_case("INBOX") { MailboxName(SmolStr::new_static("INBOX")) } else { MailboxName(SmolStr::new(name)) }
+        if name.eq_ignore_ascii_case("INBOX") {
+            MailboxName(SmolStr::new_static("INBOX"))
+        } else {
+            MailboxName(SmolStr::new(name))
+        }
     }
     /// Decoded.
     pub fn as_str(&self) -> &str {

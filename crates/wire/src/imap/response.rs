@@ -56,14 +56,23 @@ pub enum Response {
     Status(StatusResponse),
     Flags(Vec<Flag>),
     /// The old SEARCH reply; with MODSEQ after CONDSTORE.
-    Search { numbers: Vec<u32>, mod_seq: Option<u64> },
+    Search {
+        numbers: Vec<u32>,
+        mod_seq: Option<u64>,
+    },
     ESearch(ESearch),
     Exists(u32),
     Recent(u32),
     Expunge(u32),
     /// RFC 7162 §3.2.10
-    Vanished { earlier: bool, uids: NumberSet },
-    Fetch { number: u32, items: Vec<FetchData> },
+    Vanished {
+        earlier: bool,
+        uids: NumberSet,
+    },
+    Fetch {
+        number: u32,
+        items: Vec<FetchData>,
+    },
     Id(Id),
     /// Not known here; the line after `* `.
     Other(Bytes),
@@ -348,7 +357,10 @@ mod tests {
     #[test]
     fn tagged_and_continuations() {
         let Some(ServerLine::Tagged(tag, status)) = read(b"A1 OK [READ-WRITE] SELECT completed") else { panic!() };
-        assert_eq!((tag.as_str(), status.kind, status.code, status.text.as_str()), ("A1", Kind::Ok, Some(Code::ReadWrite), "SELECT completed"));
+        assert_eq!(
+            (tag.as_str(), status.kind, status.code, status.text.as_str()),
+            ("A1", Kind::Ok, Some(Code::ReadWrite), "SELECT completed")
+        );
         let Some(ServerLine::Tagged(_, status)) = read(b"A1 NO [oops text") else { panic!() };
         assert_eq!((status.code, status.text.as_str()), (None, "[oops text"));
         assert!(matches!(read(b"A1 OK"), Some(ServerLine::Tagged(_, s)) if s.text.is_empty()));
@@ -366,9 +378,32 @@ mod tests {
     }
 
     const WORDS_OF_THE_WIRE: &[&[u8]] = &[
-        b"* ", b"1 ", b"FETCH ", b"(", b")", b"\"", b"BODY[", b"]", b"{1}\r\nx", b"{9}\r\n", b" ", b"NIL", b"ENVELOPE ",
-        b"BODYSTRUCTURE ", b"OK [", b"COPYUID ", b"1:2 ", b"LIST ", b"ESEARCH ", b"\xff", b"\0", b"\"TEXT\" ", b"\\", b"MODSEQ ",
-        b"(", b"(",
+        b"* ",
+        b"1 ",
+        b"FETCH ",
+        b"(",
+        b")",
+        b"\"",
+        b"BODY[",
+        b"]",
+        b"{1}\r\nx",
+        b"{9}\r\n",
+        b" ",
+        b"NIL",
+        b"ENVELOPE ",
+        b"BODYSTRUCTURE ",
+        b"OK [",
+        b"COPYUID ",
+        b"1:2 ",
+        b"LIST ",
+        b"ESEARCH ",
+        b"\xff",
+        b"\0",
+        b"\"TEXT\" ",
+        b"\\",
+        b"MODSEQ ",
+        b"(",
+        b"(",
     ];
 
     proptest! {

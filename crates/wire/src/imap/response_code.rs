@@ -15,7 +15,10 @@ use smol_str::SmolStr;
 pub enum Code {
     Alert,
     AlreadyExists,
-    AppendUid { uid_validity: u32, uids: NumberSet },
+    AppendUid {
+        uid_validity: u32,
+        uids: NumberSet,
+    },
     AuthenticationFailed,
     AuthorizationFailed,
     /// Charsets that are supported.
@@ -26,7 +29,11 @@ pub enum Code {
     Closed,
     CompressionActive,
     ContactAdmin,
-    CopyUid { uid_validity: u32, source: NumberSet, destination: NumberSet },
+    CopyUid {
+        uid_validity: u32,
+        source: NumberSet,
+        destination: NumberSet,
+    },
     Corruption,
     Expired,
     ExpungeIssued,
@@ -56,7 +63,10 @@ pub enum Code {
     Unseen(u32),
     UseAttr,
     /// Any other, with its argument text as written.
-    Other { name: SmolStr, argument: Option<String> },
+    Other {
+        name: SmolStr,
+        argument: Option<String>,
+    },
 }
 
 /// Codes that are a word alone.

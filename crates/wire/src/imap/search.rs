@@ -383,8 +383,21 @@ mod tests {
             assert_eq!(written(&read(text).unwrap()), same);
         }
         for bad in [
-            "SEARCH", "SEARCH ", "SEARCH ()", "SEARCH (SEEN", "SEARCH SEEN)", "SEARCH FOO", "SEARCH NOT", "SEARCH OR SEEN", "SEARCH FROM",
-            "SEARCH RETURN (FOO) ALL", "SEARCH RETURN (ALL)", "SEARCH OLDER 0", "SEARCH UID x", "SEARCH SINCE 2000-01-01", "SEARCHALL",
+            "SEARCH",
+            "SEARCH ",
+            "SEARCH ()",
+            "SEARCH (SEEN",
+            "SEARCH SEEN)",
+            "SEARCH FOO",
+            "SEARCH NOT",
+            "SEARCH OR SEEN",
+            "SEARCH FROM",
+            "SEARCH RETURN (FOO) ALL",
+            "SEARCH RETURN (ALL)",
+            "SEARCH OLDER 0",
+            "SEARCH UID x",
+            "SEARCH SINCE 2000-01-01",
+            "SEARCHALL",
         ] {
             assert_eq!(read(bad), None, "{bad}");
         }

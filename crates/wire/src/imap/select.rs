@@ -142,7 +142,9 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap(), text);
         }
-        for bad in ["SELECT", "SELECT ", "SELECT a b", "SELECT a ()", "SELECT a (FOO)", "SELECT a (QRESYNC)", "SELECT a (QRESYNC (0 1))"] {
+        for bad in
+            ["SELECT", "SELECT ", "SELECT a b", "SELECT a ()", "SELECT a (FOO)", "SELECT a (QRESYNC)", "SELECT a (QRESYNC (0 1))"]
+        {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

@@ -195,7 +195,9 @@ impl NumberSet {
     pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<NumberSet> {
         let set = SequenceSet::parse(c)?;
         match &set {
-            SequenceSet::Ranges(ranges) if ranges.iter().all(|r| r.0 != SeqNumber::Star && r.1 != SeqNumber::Star) => Ok(set.resolve(0)),
+            SequenceSet::Ranges(ranges) if ranges.iter().all(|r| r.0 != SeqNumber::Star && r.1 != SeqNumber::Star) => {
+                Ok(set.resolve(0))
+            }
             _ => c.error("* and $ are not allowed here"),
         }
     }

@@ -98,13 +98,25 @@ enum Phase {
     /// An event waits for its answer.
     Answer,
     /// The owner looks at an APPEND; `drain` octets come anyway if it is refused.
-    AppendAsked { size: u64, drain: u64, utf8: bool, synchronising: bool },
+    AppendAsked {
+        size: u64,
+        drain: u64,
+        utf8: bool,
+        synchronising: bool,
+    },
     /// So many octets of a message are still to come.
-    AppendOctets { left: u64, utf8: bool },
+    AppendOctets {
+        left: u64,
+        utf8: bool,
+    },
     /// The end of the line after the octets.
-    AppendTail { utf8: bool },
+    AppendTail {
+        utf8: bool,
+    },
     /// So many octets nobody wants, then the rest of their line.
-    Drain { left: u64 },
+    Drain {
+        left: u64,
+    },
     /// The rest of a line nobody wants.
     DiscardLine,
     /// A challenge waits for the client's line.

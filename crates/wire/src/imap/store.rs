@@ -122,7 +122,15 @@ mod tests {
             assert_eq!(read(text).unwrap(), text);
         }
         assert_eq!(read("STORE 1 +flags \\seen \\Draft ").unwrap(), "STORE 1 +FLAGS (\\Seen \\Draft)");
-        for bad in ["STORE 1 FLAGS", "STORE 1 FLAGS (\\Recent)", "STORE 1 FLAGS \\*", "STORE FLAGS ()", "STORE 1 *FLAGS ()", "STORE 1 (X 1) FLAGS ()", "STORE 1 FLAGS () x"] {
+        for bad in [
+            "STORE 1 FLAGS",
+            "STORE 1 FLAGS (\\Recent)",
+            "STORE 1 FLAGS \\*",
+            "STORE FLAGS ()",
+            "STORE 1 *FLAGS ()",
+            "STORE 1 (X 1) FLAGS ()",
+            "STORE 1 FLAGS () x",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

@@ -278,7 +278,8 @@ mod tests {
             e.astring(octets);
             assert_eq!(e.bytes, wire);
         }
-        for bad in [&b""[..], b"\"abc", b"\"a\\", b"\"a\rb\"", b"{4}\r\nabc", b"{3}abc", b"{}\r\n", b"{1}\r\n\0", b"a\"b", b"(a)"] {
+        for bad in [&b""[..], b"\"abc", b"\"a\\", b"\"a\rb\"", b"{4}\r\nabc", b"{3}abc", b"{}\r\n", b"{1}\r\n\0", b"a\"b", b"(a)"]
+        {
             assert_eq!(read(bad), None, "{bad:?}");
         }
         assert_eq!(read(b"~{1}\r\n\0").unwrap(), b"\0");

@@ -23,13 +23,18 @@ pub enum Capability {
     Sasl(Vec<String>),
     RespCodes,
     AuthRespCode,
-    LoginDelay { secs: u32, user: bool },
+    LoginDelay {
+        secs: u32,
+        user: bool,
+    },
     Pipelining,
     Expire(Expire),
     Uidl,
     Stls,
     /// `user`: UTF-8 in USER and PASS too.
-    Utf8 { user: bool },
+    Utf8 {
+        user: bool,
+    },
     Lang,
     Implementation(String),
     /// Any other line.

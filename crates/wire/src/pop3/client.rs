@@ -49,7 +49,10 @@ pub enum Request {
     List,
     Uidl,
     Retr(u32),
-    Top { message: u32, lines: u32 },
+    Top {
+        message: u32,
+        lines: u32,
+    },
     Dele(u32),
     Noop,
     Rset,

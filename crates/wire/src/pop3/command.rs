@@ -19,7 +19,10 @@ pub enum Command {
     /// Never offered: it needs the plain secret at the server.
     Apop,
     /// Mechanism and initial response, still base64; no mechanism asks for a list.
-    Auth { mechanism: Option<String>, initial: Option<String> },
+    Auth {
+        mechanism: Option<String>,
+        initial: Option<String>,
+    },
     Stls,
     Capa,
     Utf8,
@@ -29,7 +32,10 @@ pub enum Command {
     List(Option<u32>),
     Uidl(Option<u32>),
     Retr(u32),
-    Top { message: u32, lines: u32 },
+    Top {
+        message: u32,
+        lines: u32,
+    },
     Dele(u32),
     Noop,
     Rset,
@@ -204,7 +210,20 @@ mod tests {
         assert_eq!(Command::parse(b"list "), Ok(Command::List(None)));
         assert_eq!(Command::parse(b"Retr  7"), Ok(Command::Retr(7)));
         assert_eq!(Command::parse(b"quit "), Ok(Command::Quit));
-        for line in [&b"RETR"[..], b"RETR x", b"RETR -1", b"RETR +1", b"RETR 99999999999", b"RETR 1 2", b"TOP 1", b"USER", b"PASS", b"PASS ", b"NOOP x", b"USER \xff"] {
+        for line in [
+            &b"RETR"[..],
+            b"RETR x",
+            b"RETR -1",
+            b"RETR +1",
+            b"RETR 99999999999",
+            b"RETR 1 2",
+            b"TOP 1",
+            b"USER",
+            b"PASS",
+            b"PASS ",
+            b"NOOP x",
+            b"USER \xff",
+        ] {
             assert_eq!(Command::parse(line), Err(CommandError::Parameters), "{line:?}");
         }
         for line in [&b""[..], b"XTND", b" QUIT", b"\0", b"QUITE", b"\xff\xfe"] {

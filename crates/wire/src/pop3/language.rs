@@ -93,7 +93,9 @@ impl Text {
             Text::Capabilities => "what can be had here",
             Text::Mechanisms => "mechanisms",
             Text::NameTaken => "now the password",
-            Text::MaildropOpen { messages, octets } => return format!("maildrop open: {messages} messages, {octets} octets").into(),
+            Text::MaildropOpen { messages, octets } => {
+                return format!("maildrop open: {messages} messages, {octets} octets").into();
+            }
             Text::BeginTls => "begin TLS",
             Text::Utf8On => "UTF-8 from here on",
             Text::LanguageChanged => "language changed",
@@ -138,7 +140,9 @@ impl Text {
             Text::Capabilities => "was es hier gibt",
             Text::Mechanisms => "Verfahren",
             Text::NameTaken => "jetzt das Passwort",
-            Text::MaildropOpen { messages, octets } => return format!("Postfach offen: {messages} Nachrichten, {octets} Oktette").into(),
+            Text::MaildropOpen { messages, octets } => {
+                return format!("Postfach offen: {messages} Nachrichten, {octets} Oktette").into();
+            }
             Text::BeginTls => "TLS beginnen",
             Text::Utf8On => "ab hier UTF-8",
             Text::LanguageChanged => "Sprache gewechselt",
@@ -148,7 +152,9 @@ impl Text {
             Text::Octets(octets) => return format!("{octets} Oktette").into(),
             Text::TopFollows => "Anfang der Nachricht folgt",
             Text::Deleted(number) => return format!("Nachricht {number} gelöscht").into(),
-            Text::Restored { messages, octets } => return format!("Postfach hat {messages} Nachrichten ({octets} Oktette)").into(),
+            Text::Restored { messages, octets } => {
+                return format!("Postfach hat {messages} Nachrichten ({octets} Oktette)").into();
+            }
             Text::Fine => "gut",
             Text::Bye => "auf Wiedersehen",
             Text::Unknown => "diesen Befehl gibt es nicht",

@@ -136,10 +136,19 @@ enum Phase {
     /// A SASL question with the owner.
     AskedSasl(Exchange),
     /// RETR or TOP with the owner.
-    AskedContent { octets: u64, cutter: Option<TopCutter> },
-    Content { stuffer: Stuffer, cutter: Option<TopCutter> },
+    AskedContent {
+        octets: u64,
+        cutter: Option<TopCutter>,
+    },
+    Content {
+        stuffer: Stuffer,
+        cutter: Option<TopCutter>,
+    },
     AskedQuit,
-    Listing { next: u32, unique_ids: bool },
+    Listing {
+        next: u32,
+        unique_ids: bool,
+    },
     StartingTls,
     Closing,
 }
@@ -354,7 +363,11 @@ impl Server {
     /// Answers [`Event::Quit`]: `true` when everything marked is gone for good and the maildrop is free.
     pub fn bye(&mut self, deleted: bool) {
         if matches!(self.phase, Phase::AskedQuit) {
-            if deleted { self.ok(Text::Bye) } else { self.err(Some(ResponseCode::SysTemp), Text::NotUpdated) }
+            if deleted {
+                self.ok(Text::Bye)
+            } else {
+                self.err(Some(ResponseCode::SysTemp), Text::NotUpdated)
+            }
             self.phase = Phase::Closing;
         }
     }

@@ -15,7 +15,9 @@ fn run(server: &mut Server, input: &[u8]) -> (String, End) {
 #[test]
 fn nothing_survives_starttls() {
     for script in ["a STARTTLS\r\nb NOOP\r\n", "a STARTTLS\r\n\r\n", "a STARTTLS\r\nb"] {
-        let out = laws::nothing_survives_starttls(server("starttls"), script.as_bytes(), |server, event| Owner::default().answer(server, event));
+        let out = laws::nothing_survives_starttls(server("starttls"), script.as_bytes(), |server, event| {
+            Owner::default().answer(server, event)
+        });
         assert!(!String::from_utf8_lossy(&out).contains("a OK"), "{script:?}");
     }
     // Bytes that come after the answer but before the handshake.
@@ -42,7 +44,16 @@ fn starttls_forgets_nothing_it_needs() {
 
 #[test]
 fn input_is_bounded() {
-    for garbage in [&b"x"[..], b"a LOGIN ", b"\r\n", b"a NOOP\r\n", b"a X {10+}\r\n", b"a LOGIN {4000+}\r\n", b"a LOGIN {1000000+}\r\n", b"\""] {
+    for garbage in [
+        &b"x"[..],
+        b"a LOGIN ",
+        b"\r\n",
+        b"a NOOP\r\n",
+        b"a X {10+}\r\n",
+        b"a LOGIN {4000+}\r\n",
+        b"a LOGIN {1000000+}\r\n",
+        b"\"",
+    ] {
         let garbage = garbage.repeat(1000);
         laws::bounded(server("plaintext"), &garbage, limits::INPUT_BYTES_MAX_BEFORE_LOGIN, |server, event| {
             Owner::default().answer(server, event);
@@ -56,9 +67,31 @@ fn input_is_bounded() {
 #[test]
 fn never_panics() {
     let words: Vec<&[u8]> = vec![
-        b"a LOGIN ann pw\r\n", b"b SELECT INBOX\r\n", b"c APPEND INBOX {5+}\r\n", b"d APPEND x ~{3}\r\n", b"e IDLE\r\n", b"DONE\r\n", b"{3}\r\n",
-        b"{9+}\r\n", b"\r\n", b"f AUTHENTICATE PLAIN\r\n", b"*\r\n", b"AGFubgBwdw==\r\n", b"g FETCH 1 (", b"BODY[]", b")\r\n", b"h SEARCH ", b"NOT ",
-        b"\"", b" ", b"i LOGOUT\r\n", b"j STARTTLS\r\n", b"k UID ", b"l LIST \"\" *\r\n", b"{99999999999999999999+}\r\n", b"m ENABLE UTF8=ACCEPT\r\n",
+        b"a LOGIN ann pw\r\n",
+        b"b SELECT INBOX\r\n",
+        b"c APPEND INBOX {5+}\r\n",
+        b"d APPEND x ~{3}\r\n",
+        b"e IDLE\r\n",
+        b"DONE\r\n",
+        b"{3}\r\n",
+        b"{9+}\r\n",
+        b"\r\n",
+        b"f AUTHENTICATE PLAIN\r\n",
+        b"*\r\n",
+        b"AGFubgBwdw==\r\n",
+        b"g FETCH 1 (",
+        b"BODY[]",
+        b")\r\n",
+        b"h SEARCH ",
+        b"NOT ",
+        b"\"",
+        b" ",
+        b"i LOGOUT\r\n",
+        b"j STARTTLS\r\n",
+        b"k UID ",
+        b"l LIST \"\" *\r\n",
+        b"{99999999999999999999+}\r\n",
+        b"m ENABLE UTF8=ACCEPT\r\n",
     ];
     for config in ["plaintext", "starttls", "tls"] {
         let mut owner = Owner::default();

@@ -35,7 +35,8 @@ struct Pair {
 
 impl Pair {
     fn new(client: Client, config: ServerConfig) -> Pair {
-        let mut pair = Pair { client, server: Server::new(config), owner: Owner::default(), events: Vec::new(), said: Vec::new() };
+        let mut pair =
+            Pair { client, server: Server::new(config), owner: Owner::default(), events: Vec::new(), said: Vec::new() };
         pair.run();
         pair
     }
@@ -327,11 +328,35 @@ fn a_server_that_goes_away() {
 #[test]
 fn the_client_never_panics_and_is_bounded() {
     let words: Vec<&[u8]> = vec![
-        b"* OK [CAPABILITY IMAP4rev1] hi\r\n", b"* 1 FETCH (", b"BODY[] ", b"{70000}\r\n", b"{5}\r\nhello", b")\r\n", b"p1 OK x\r\n", b"p2 NO x\r\n",
-        b"+ x\r\n", b"+\r\n", b"* BYE x\r\n", b"* PREAUTH x\r\n", b"* CAPABILITY STARTTLS AUTH=PLAIN\r\n", b"{99999999999999999999}\r\n", b"\r\n", b"UID 5 ",
-        b"ENVELOPE (", b"\"a\" ", b"NIL ", b"* LIST () \"/\" ", b"p3 BAD x\r\n", b"* ENABLED UTF8=ACCEPT\r\n",
+        b"* OK [CAPABILITY IMAP4rev1] hi\r\n",
+        b"* 1 FETCH (",
+        b"BODY[] ",
+        b"{70000}\r\n",
+        b"{5}\r\nhello",
+        b")\r\n",
+        b"p1 OK x\r\n",
+        b"p2 NO x\r\n",
+        b"+ x\r\n",
+        b"+\r\n",
+        b"* BYE x\r\n",
+        b"* PREAUTH x\r\n",
+        b"* CAPABILITY STARTTLS AUTH=PLAIN\r\n",
+        b"{99999999999999999999}\r\n",
+        b"\r\n",
+        b"UID 5 ",
+        b"ENVELOPE (",
+        b"\"a\" ",
+        b"NIL ",
+        b"* LIST () \"/\" ",
+        b"p3 BAD x\r\n",
+        b"* ENABLED UTF8=ACCEPT\r\n",
     ];
-    laws::never_panics(|| Client::new(client_config()), &words, 400, |client, event| drop((client.capabilities().0.len(), event)));
+    laws::never_panics(
+        || Client::new(client_config()),
+        &words,
+        400,
+        |client, event| drop((client.capabilities().0.len(), event)),
+    );
     let make = || {
         let mut client = signed_in();
         client.command(&append(12, true));

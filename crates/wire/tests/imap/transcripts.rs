@@ -61,7 +61,8 @@ fn all() {
         let mut owner = Owner::default();
         let out = laws::same_at_every_chunking(|| server(&t.words), &t.input, |server, event| owner.answer(server, event));
         assert_eq!(String::from_utf8_lossy(&out), t.output, "{}", path.display());
-        let (_, end) = laws::converse(&mut server(&t.words), [t.input.as_slice()], &mut |server, event| owner.answer(server, event));
+        let (_, end) =
+            laws::converse(&mut server(&t.words), [t.input.as_slice()], &mut |server, event| owner.answer(server, event));
         assert_eq!(end, if t.closes { End::Closed } else { End::Waiting }, "{}", path.display());
         played += 1;
     }

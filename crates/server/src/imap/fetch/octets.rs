@@ -81,7 +81,13 @@ impl Session {
         }
     }
 
-    async fn section(&self, facts: &Facts, subject: &Subject, section: &Section, partial: Option<Partial>) -> Result<Source, Trouble> {
+    async fn section(
+        &self,
+        facts: &Facts,
+        subject: &Subject,
+        section: &Section,
+        partial: Option<Partial>,
+    ) -> Result<Source, Trouble> {
         let (kind, fields) = match &section.text {
             None => (SectionKind::Whole, None),
             Some(SectionText::Header) => (SectionKind::Header, None),

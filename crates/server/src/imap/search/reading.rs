@@ -71,7 +71,8 @@ impl Reader {
         };
         let first = self.read(&open.row, 0, first_len).await?;
         let header = self.header(&open.row, first.clone()).await?;
-        let candidate = Candidate { index: open.index, row: &open.row, recent: open.recent, header: Some(&header), message: None };
+        let candidate =
+            Candidate { index: open.index, row: &open.row, recent: open.recent, header: Some(&header), message: None };
         if let Some(holds) = self.test.holds(&candidate) {
             return Ok(holds);
         }

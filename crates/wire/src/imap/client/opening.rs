@@ -15,11 +15,16 @@ use crate::sasl::{self, Mechanism};
 pub(super) enum Opening {
     Greeting,
     /// CAPABILITY was asked; `signed_in`: it is the last step.
-    Capability { signed_in: bool },
+    Capability {
+        signed_in: bool,
+    },
     StartTls,
     /// The owner does the handshake.
     Tls,
-    Sasl { exchange: Box<Exchange>, refused: bool },
+    Sasl {
+        exchange: Box<Exchange>,
+        refused: bool,
+    },
     Login,
     Done,
 }
@@ -44,7 +49,9 @@ impl Client {
         match response {
             Response::Condition(StatusText { kind: Kind::Ok, .. }) => self.after_capabilities_unless_unknown(false),
             // Somebody in the middle could say PREAUTH to keep us from STARTTLS.
-            Response::Condition(StatusText { kind: Kind::PreAuth, .. }) if !self.config.tls && self.config.starttls == StartTls::Require => {
+            Response::Condition(StatusText { kind: Kind::PreAuth, .. })
+                if !self.config.tls && self.config.starttls == StartTls::Require =>
+            {
                 self.fail(Failure::NoTls);
             }
             Response::Condition(StatusText { kind: Kind::PreAuth, .. }) => self.after_capabilities_unless_unknown(true),
@@ -113,11 +120,17 @@ impl Client {
     fn sign_in(&mut self) {
         let Some(credentials) = self.config.credentials.clone() else { return self.ready() };
         let private = self.config.tls || self.config.plaintext;
-        let named = |m: &Mechanism| self.capabilities.0.iter().any(|c| c.get(..5).is_some_and(|p| p.eq_ignore_ascii_case("AUTH=")) && c.get(5..).is_some_and(|n| n.eq_ignore_ascii_case(m.name())));
+        let named = |m: &Mechanism| {
+            self.capabilities.0.iter().any(|c| {
+                c.get(..5).is_some_and(|p| p.eq_ignore_ascii_case("AUTH="))
+                    && c.get(5..).is_some_and(|n| n.eq_ignore_ascii_case(m.name()))
+            })
+        };
         let offered: Vec<Mechanism> = Mechanism::ALL.into_iter().filter(named).collect();
         if let Some(mechanism) = sasl::client::choose(&offered, private) {
             let mut exchange = Exchange::new(mechanism, credentials, &self.config.nonce);
-            let initial_response = if self.capabilities.has("SASL-IR") { exchange.initial().map(|octets| octets.to_vec()) } else { None };
+            let initial_response =
+                if self.capabilities.has("SASL-IR") { exchange.initial().map(|octets| octets.to_vec()) } else { None };
             self.opening = Opening::Sasl { exchange: Box::new(exchange), refused: false };
             self.command(&Command::Authenticate { mechanism: mechanism.name().into(), initial_response });
         } else if private && !self.capabilities.has("LOGINDISABLED") {
