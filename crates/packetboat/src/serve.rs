@@ -45,7 +45,8 @@ pub(crate) fn run(file: &Path) -> u8 {
     code
 }
 
-fn fail(why: &str) -> u8 {
+/// Says why on standard error; the exit code.
+pub(crate) fn fail(why: &str) -> u8 {
     for line in why.lines() {
         eprintln!("packetboat: {line}");
     }

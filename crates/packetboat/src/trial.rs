@@ -14,7 +14,7 @@ mod welcome;
 use crate::cli::TryArgs;
 use crate::config::{self, Config};
 use crate::office::{self, Bound, Office, Trial};
-use crate::serve::{Signals, Told, stop};
+use crate::serve::{Signals, Told, fail, stop};
 use net::dns_server::{DnsServer, Zone};
 use people::Passwords;
 use ports::Ports;
@@ -48,12 +48,7 @@ pub(crate) fn run(arguments: &TryArgs) -> u8 {
         outcome
     }) {
         Ok(()) => 0,
-        Err(why) => {
-            for line in why.lines() {
-                eprintln!("packetboat: {line}");
-            }
-            1
-        }
+        Err(why) => fail(&why),
     }
 }
 

@@ -105,7 +105,7 @@ impl Auth {
             None => Err(Refused::Credentials),
             Some(account) => match self.store.account_by_id(account.id).await {
                 Err(_) => Err(Refused::Temporary),
-                Ok(Some(now)) if now.secrets == account.secrets => {
+                Ok(Some(now)) if now.secrets == account.secrets || now.epoch == account.epoch => {
                     if now.suspended {
                         Err(Refused::Suspended)
                     } else {
@@ -189,10 +189,34 @@ impl Auth {
         match account {
             Some(account) if right => {
                 self.remembered.remember(account.id, account.epoch, password, Instant::now());
+                if secrets::are_weak(&account.secrets) {
+                    self.strengthen(Arc::clone(&account), password);
+                }
                 if account.suspended { Err(Refused::Suspended) } else { Ok(account) }
             }
             _ => Err(Refused::Credentials),
         }
+    }
+}
+
+impl Auth {
+    /// Gives an account made in bulk its full verifiers, beside the sign-in that proved the password. Failing is no
+    /// harm: the next sign-in tries again.
+    fn strengthen(&self, account: Arc<Account>, password: &[u8]) {
+        let (store, hashing) = (self.store.clone(), Arc::clone(&self.hashing));
+        let password = Zeroizing::new(password.to_vec());
+        tokio::spawn(async move {
+            let Ok(permit) = hashing.acquire_owned().await else { return };
+            let work = move || {
+                let _permit = permit;
+                secrets::secrets(&password, None)
+            };
+            if let Ok(Ok(stronger)) = tokio::task::spawn_blocking(work).await {
+                if let Err(error) = store.account_strengthen(account.id, &account.secrets, stronger).await {
+                    tracing::warn!(account = %account.address, %error, "the full verifiers were not kept");
+                }
+            }
+        });
     }
 }
 

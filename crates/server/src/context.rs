@@ -16,6 +16,17 @@ pub enum Plaintext {
     Always,
 }
 
+impl Plaintext {
+    /// May this peer send its password in the clear?
+    pub(crate) fn allows(self, peer: &net::Peer) -> bool {
+        match self {
+            Plaintext::Never => false,
+            Plaintext::Loopback => peer.is_loopback(),
+            Plaintext::Always => true,
+        }
+    }
+}
+
 /// What one peer or one account may do; every number is a configuration option under `[limits]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -27,11 +38,19 @@ pub struct Limits {
     pub recipients_max: u32,
     /// Open connections from one address (all protocols together); never applies to unproxied loopback.
     pub connections_per_ip: u32,
+    /// Seconds between two POP3 sign-ins of an account (LOGIN-DELAY, RFC 2449 §6.5); 0 is none.
+    pub pop3_login_delay_secs: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { messages_per_hour: 300, recipients_per_hour: 3_000, recipients_max: 1_000, connections_per_ip: 50 }
+        Limits {
+            messages_per_hour: 5_000,
+            recipients_per_hour: 20_000,
+            recipients_max: 1_000,
+            connections_per_ip: 50,
+            pop3_login_delay_secs: 0,
+        }
     }
 }
 
@@ -73,12 +92,6 @@ impl Context {
     pub async fn draining(&self) {
         let mut shutdown = self.shutdown.clone();
         let _ = shutdown.wait_for(|down| *down).await;
-    }
-
-    /// May mail be sent to this domain (lower-case)?
-    pub fn may_reach(&self, domain: &str) -> bool {
-        let here = |list: &[String]| list.iter().any(|known| known.eq_ignore_ascii_case(domain));
-        self.reachable.as_deref().is_none_or(|list| here(list) || here(&self.domains))
     }
 }
 

@@ -25,7 +25,7 @@ mod view;
 pub use memory::Memory;
 
 use crate::auth::SignIn;
-use crate::context::{Plaintext, Shared};
+use crate::context::Shared;
 use append::Appending;
 use failure::{Outcome, Trouble};
 use net::connection::{Connection, Next};
@@ -48,16 +48,11 @@ pub async fn serve(context: Shared, connection: Connection) {
 
 /// What the wire session must know before its first word.
 fn configuration(context: &Shared, connection: &Connection) -> ServerConfig {
-    let plaintext_login = match context.plaintext {
-        Plaintext::Never => false,
-        Plaintext::Loopback => connection.peer().is_loopback(),
-        Plaintext::Always => true,
-    };
     ServerConfig {
         hostname: context.hostname.as_str().into(),
         tls: connection.is_tls(),
         starttls: connection.can_start_tls(),
-        plaintext_login,
+        plaintext_login: context.plaintext.allows(connection.peer()),
         scram: true,
         append_bytes_max: context.message_bytes_max,
         capabilities_off: Vec::new(),

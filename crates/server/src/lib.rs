@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod context;
+mod facts;
 pub mod imap;
 pub mod outbound;
 pub mod pop;

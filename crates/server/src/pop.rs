@@ -15,6 +15,7 @@ use inbox::Inbox;
 use lock::Lock;
 use net::{Connection, Next};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use store::{Account, AccountId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -56,6 +57,7 @@ fn config(context: &Shared, connection: &Connection) -> Config {
             Plaintext::Loopback => connection.peer().is_loopback(),
             Plaintext::Always => true,
         },
+        login_delay_secs: Some(context.limits.pop3_login_delay_secs).filter(|secs| *secs > 0),
         ..Config::new(context.hostname.clone())
     }
 }
@@ -106,6 +108,10 @@ impl Face {
     /// The lock first, then the listing: no other POP3 session can change what it shows.
     async fn open(&mut self, account: Arc<Account>) -> Result<(), Refusal> {
         let lock = self.context.pop.lock(account.id).await.ok_or(Refusal::InUse)?;
+        let delay = Duration::from_secs(self.context.limits.pop3_login_delay_secs.into());
+        if !self.context.pop.may_come(account.id, delay, Instant::now()) {
+            return Err(Refusal::LoginDelay);
+        }
         let inbox = Inbox::open(&self.context.store, account.id).await.map_err(|error| {
             tracing::warn!(account = %account.address, ?error, "cannot open the maildrop");
             Refusal::Temporary

@@ -9,7 +9,7 @@ mod intake;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::context::{Plaintext, Shared};
+use crate::context::Shared;
 use face::Face;
 pub(crate) use face::place;
 use mta::queue::Schedule;
@@ -74,11 +74,7 @@ fn config(context: &Shared, connection: &Connection, mode: Mode) -> Config {
     let mut config = Config::new(service, context.hostname.clone(), context.message_bytes_max);
     config.tls = connection.is_tls();
     config.starttls = connection.can_start_tls();
-    config.plaintext_auth = match context.plaintext {
-        Plaintext::Never => false,
-        Plaintext::Loopback => connection.peer().is_loopback(),
-        Plaintext::Always => true,
-    };
+    config.plaintext_auth = context.plaintext.allows(connection.peer());
     config.recipients_max = usize::try_from(context.limits.recipients_max).unwrap_or(usize::MAX);
     config
 }

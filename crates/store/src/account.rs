@@ -332,6 +332,17 @@ impl Store {
         self.inner.account_change(id, change).await
     }
 
+    /// Better verifiers of the same password: the epoch stays, so sessions go on. Does nothing when the secrets are not
+    /// `old` any more.
+    pub async fn account_strengthen(&self, id: AccountId, old: &Secrets, new: Secrets) -> Result<()> {
+        let change = |account: &mut Account| {
+            if account.secrets == *old {
+                account.secrets = new.clone();
+            }
+        };
+        self.inner.account_change(id, change).await
+    }
+
     /// Suspends or resumes; the epoch grows.
     pub async fn account_suspend(&self, id: AccountId, suspended: bool) -> Result<()> {
         let change = |account: &mut Account| {

@@ -81,8 +81,6 @@ pub mod pop3 {
     pub const AUTH_FAILURES_MAX: u32 = 5;
     /// Autologout (RFC 1939 §3 wants 600 or more); not round, so that both sides do not close at once.
     pub const IDLE_SECS_MAX: u64 = 630;
-    /// A unique-id, octets (RFC 1939 §7).
-    pub const UNIQUE_ID_BYTES_MAX: usize = 70;
     /// Status line a client accepts, octets with CRLF (RFC 2449 §4 says 512; real ones are longer).
     pub const REPLY_BYTES_MAX: usize = 4_096;
     /// Capability lines a client keeps.

@@ -68,6 +68,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     LIMITS_MESSAGES,
     LIMITS_RECIPIENTS,
     LIMITS_RECIPIENTS_MAX,
+    LIMITS_POP3_LOGIN_DELAY,
     LIMITS_CONNECTIONS_PER_IP,
     LIMITS_CONNECTIONS,
 ];
@@ -448,7 +449,7 @@ const RELAY_PASSWORD_FILE: OptionBlock = OptionBlock {
 const LIMITS_MESSAGES: OptionBlock = OptionBlock {
     name: "limits.messages_per_hour",
     doc: "Messages one account may send in an hour; 0 is unlimited.",
-    default: "300",
+    default: "5000",
     example: "300",
     read: |config, item| {
         if let Some(number) = item.number_u32(0) {
@@ -461,7 +462,7 @@ const LIMITS_MESSAGES: OptionBlock = OptionBlock {
 const LIMITS_RECIPIENTS: OptionBlock = OptionBlock {
     name: "limits.recipients_per_hour",
     doc: "Recipients of those messages in an hour; 0 is unlimited.",
-    default: "3000",
+    default: "20000",
     example: "3000",
     read: |config, item| {
         if let Some(number) = item.number_u32(0) {
@@ -482,6 +483,19 @@ const LIMITS_RECIPIENTS_MAX: OptionBlock = OptionBlock {
         }
     },
     refused: &["10", "1000000"],
+};
+
+const LIMITS_POP3_LOGIN_DELAY: OptionBlock = OptionBlock {
+    name: "limits.pop3_login_delay_secs",
+    doc: "Seconds between two POP3 sign-ins of an account, announced as LOGIN-DELAY (RFC 2449); 0 is none.",
+    default: "0",
+    example: "60",
+    read: |config, item| {
+        if let Some(number) = item.number(0, 86_400).and_then(|number| u32::try_from(number).ok()) {
+            config.limits.pop3_login_delay_secs = number;
+        }
+    },
+    refused: &["-1", "100000"],
 };
 
 const LIMITS_CONNECTIONS_PER_IP: OptionBlock = OptionBlock {

@@ -1,8 +1,8 @@
 //! Passwords to verifiers and back: argon2id (RFC 9106) and SCRAM-SHA-256 (RFC 5803).
 //!
-//! Costs: argon2id m=19456 KiB, t=2, p=1; SCRAM 65,536 rounds. An account made in bulk has the SCRAM verifier alone:
-//! whoever steals the store attacks the cheaper of the two, so leaving the dearer one out gives nothing away, and
-//! thousands of accounts are made in half the time.
+//! Costs: argon2id m=19456 KiB, t=2, p=1; SCRAM 65,536 rounds. An account made in bulk begins with a SCRAM verifier
+//! of fewer rounds alone, so that thousands are made in seconds, and gets both full ones at its first sign-in by
+//! password (`docs/decisions/0003-scram-rounds.md`).
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -15,6 +15,8 @@ use store::{ScramVerifier, Secrets};
 ///
 /// Not more: Cyrus SASL, which mbsync and others link, refuses to compute above 0x10000 (`docs/decisions/0003-scram-rounds.md`).
 pub(super) const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(65_536).unwrap();
+/// Rounds of an account made in bulk, until its first sign-in by password. Above RFC 7677 §4's least (4,096).
+const SCRAM_ITERATIONS_BULK: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
 /// Salt of either verifier.
 pub(super) const SALT_BYTES: usize = 16;
 const ARGON2_MEMORY_KIB: u32 = 19_456;
@@ -34,14 +36,18 @@ static NOBODY: LazyLock<Option<Secrets>> = LazyLock::new(|| {
 pub fn secrets(password: &[u8], salt_seed: Option<[u8; 32]>) -> Result<Secrets, String> {
     check(password)?;
     let argon2 = argon2_hash(password, &salt(salt_seed, "argon2")?)?;
-    Ok(Secrets { argon2, scram: Some(scram(password, &salt(salt_seed, "scram")?)) })
+    Ok(Secrets { argon2, scram: Some(scram(password, &salt(salt_seed, "scram")?, SCRAM_ITERATIONS)) })
 }
 
-/// Verifiers for one of thousands of passwords: SCRAM's alone (see the module's head). About half as slow; spread the
-/// calls over the cores.
+/// The verifier for one of thousands of passwords (see the module's head): milliseconds; spread the calls over the cores.
 pub fn secrets_for_many(password: &[u8]) -> Result<Secrets, String> {
     check(password)?;
-    Ok(Secrets { argon2: String::new(), scram: Some(scram(password, &salt(None, "scram")?)) })
+    Ok(Secrets { argon2: String::new(), scram: Some(scram(password, &salt(None, "scram")?, SCRAM_ITERATIONS_BULK)) })
+}
+
+/// Made in bulk, and not signed in by password since.
+pub(super) fn are_weak(secrets: &Secrets) -> bool {
+    secrets.argon2.is_empty()
 }
 
 fn check(password: &[u8]) -> Result<(), String> {
@@ -76,8 +82,8 @@ fn argon2_hash(password: &[u8], salt: &[u8]) -> Result<String, String> {
     Ok(hasher()?.hash_password(password, &salt).map_err(|error| error.to_string())?.to_string())
 }
 
-fn scram(password: &[u8], salt: &[u8]) -> ScramVerifier {
-    let verifier = wire::sasl::ScramVerifier::derive(password, salt, SCRAM_ITERATIONS);
+fn scram(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> ScramVerifier {
+    let verifier = wire::sasl::ScramVerifier::derive(password, salt, iterations);
     ScramVerifier {
         salt: verifier.salt,
         iterations: verifier.iterations,
@@ -133,7 +139,7 @@ mod tests {
     #[test]
     fn one_of_many_is_checked_by_scram() {
         let many = secrets_for_many(b"pw").unwrap();
-        assert!(many.argon2.is_empty());
+        assert!(are_weak(&many) && !are_weak(&secrets(b"pw", None).unwrap()));
         assert!(verify(&many, b"pw"));
         assert!(!verify(&many, b"px"));
         assert!(!verify(&Secrets { argon2: String::new(), scram: None }, b"pw"));

@@ -43,6 +43,30 @@ async fn the_right_password_and_no_other() {
 }
 
 #[tokio::test]
+async fn an_account_made_in_bulk_gets_its_full_verifiers_at_the_first_sign_in() {
+    let (auth, store, _, _folder) = office(None).await;
+    let signed_in = auth.password("bob@here.test", b"bobs", LOOPBACK).await.unwrap();
+    let begun = Instant::now();
+    let stronger = loop {
+        let now = store.account("bob@here.test").await.unwrap().unwrap();
+        if now.secrets != signed_in.secrets {
+            break now;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "never");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(stronger.secrets.argon2.starts_with("$argon2id$"));
+    assert_eq!(stronger.secrets.scram.as_ref().unwrap().iterations, secrets::SCRAM_ITERATIONS.get());
+    assert!(auth.still_good(&signed_in).await, "the session goes on");
+    assert!(auth.password("bob@here.test", b"bobs", LOOPBACK).await.is_ok());
+    assert!(auth.password("bob@here.test", b"bob", LOOPBACK).await.is_err());
+    // A password set meanwhile is not overwritten.
+    store.account_secrets(signed_in.id, secrets(b"new", None).unwrap()).await.unwrap();
+    store.account_strengthen(signed_in.id, &signed_in.secrets, secrets(b"bobs", None).unwrap()).await.unwrap();
+    assert!(auth.password("bob@here.test", b"new", LOOPBACK).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_local_part_is_enough_where_one_domain_is_served() {
     let (auth, _, ann, _folder) = office(Some("here.test")).await;
     assert_eq!(auth.password("ann", b"pw", LOOPBACK).await.unwrap().id, ann);

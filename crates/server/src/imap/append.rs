@@ -5,13 +5,11 @@
 
 use super::failure::{Done, Outcome, Trouble, no};
 use super::flags::to_store;
-use super::limits;
 use super::session::Session;
 use crate::context::unix_now;
+use crate::facts::facts_of;
 use bytes::Bytes;
-use message::facts::Facts;
-use std::sync::Arc;
-use store::{Flags, MailboxId, NewEmail, Spool, Spooled, StoreError, UnixSecs};
+use store::{Flags, MailboxId, NewEmail, Spool, StoreError, UnixSecs};
 use wire::imap::Code;
 use wire::imap::append::Append;
 use wire::imap::server::Event;
@@ -85,7 +83,7 @@ impl Session {
     async fn append_ends(&mut self, complete: Appending) -> Outcome {
         let account = self.account_id()?;
         let body = complete.spool.finish().await?;
-        let facts = facts_of(&body).await?;
+        let facts = facts_of(body.bytes().await?).await?;
         let email = NewEmail { body, facts, flags: complete.flags, internal_date_secs: complete.internal_date_secs };
         let appended = match self.store().append(account, complete.mailbox, vec![email]).await {
             Err(StoreError::NotFound) => return Err(no(Code::TryCreate, "The mailbox was deleted meanwhile")),
@@ -94,15 +92,4 @@ impl Session {
         let uids = appended.uids.iter().map(|uid| uid.0).collect();
         Ok(Done { code: Some(Code::AppendUid { uid_validity: appended.uid_validity, uids }), text: "Appended" })
     }
-}
-
-/// Facts of a message; those of a large one are computed where they hold nobody up.
-async fn facts_of(body: &Spooled) -> Result<Arc<Facts>, Trouble> {
-    let octets = body.bytes().await?;
-    if body.len() <= limits::FACTS_INLINE_BYTES_MAX {
-        return Ok(Arc::new(Facts::compute(&octets)));
-    }
-    let computed = tokio::task::spawn_blocking(move || Facts::compute(&octets)).await;
-    let facts = computed.map_err(|_| StoreError::Io("facts could not be computed".to_owned()))?;
-    Ok(Arc::new(facts))
 }

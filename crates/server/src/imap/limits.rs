@@ -14,8 +14,6 @@ pub(crate) const SESSIONS_PER_ACCOUNT_MAX: u32 = 500;
 pub(crate) const KEYWORD_BYTES_MAX: usize = 255;
 /// Keywords of one STORE or APPEND.
 pub(crate) const KEYWORDS_MAX: usize = 64;
-/// Largest message whose facts are computed on the async threads, octets.
-pub(crate) const FACTS_INLINE_BYTES_MAX: u64 = 256 * 1024;
 /// The first look into a message's header: most fit, octets.
 pub(crate) const HEADER_PIECE_BYTES: u64 = 8 * 1024;
 /// Messages up to this are read whole by SEARCH without asking, octets.

@@ -4,14 +4,13 @@
 
 use super::{Outbound, settle};
 use crate::context::unix_now;
+use crate::facts::facts_of;
 use crate::smtp::place;
 use bytes::Bytes;
-use message::facts::Facts;
 use mta::accept::{Circumstances, Envelope, Recipient, acceptance};
 use mta::queue::{Outcome, Verdict};
 use mta::receive::Destinations;
 use mta::trace_fields::{return_path, return_path_len};
-use std::sync::Arc;
 use store::{Acceptance, Claim, QueueRecipient, RecipientState, Spooled, StoreError};
 
 /// Octets read at once.
@@ -90,9 +89,7 @@ async fn decide(
 async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Result<Acceptance, StoreError> {
     let message = &claim.entry.message;
     let octets = whole(outbound, claim).await?;
-    let counted = octets.clone();
-    let computed = tokio::task::spawn_blocking(move || Facts::compute(&counted)).await;
-    let facts = computed.map_err(|error| StoreError::Io(error.to_string()))?;
+    let facts = facts_of(octets.clone()).await?;
     let now_secs = unix_now();
     let envelope = Envelope {
         reverse_path: message.reverse_path.clone(),
@@ -110,7 +107,7 @@ async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Resul
         full: &[],
     };
     let recipients: Vec<&Recipient> = taken.iter().collect();
-    Ok(acceptance(&envelope, &recipients, Spooled::from_bytes(octets), Arc::new(facts), around))
+    Ok(acceptance(&envelope, &recipients, Spooled::from_bytes(octets), facts, around))
 }
 
 async fn whole(outbound: &Outbound, claim: &Claim) -> Result<Bytes, StoreError> {

@@ -5,7 +5,7 @@
 
 use super::face::place;
 use crate::context::{Shared, unix_now};
-use message::facts::Facts;
+use crate::facts::facts_of;
 use mta::Refusal;
 use mta::accept::{Circumstances, Envelope, Recipient, acceptance};
 use mta::bounce::{About, notice, original_bytes_wanted};
@@ -15,11 +15,7 @@ use mta::refusal::of_store_error;
 use mta::submit::{self, Fix};
 use mta::trace_fields::{Received, return_path};
 use std::net::IpAddr;
-use std::sync::Arc;
 use store::{Account, AccountId, QueueRecipient, Spool, Spooled, StoreError};
-
-/// Facts of larger messages are computed off the async threads.
-const FACTS_INLINE_BYTES_MAX: u64 = 128 * 1024;
 
 /// How it arrives, for the Received field.
 pub(super) struct Arrival {
@@ -167,7 +163,7 @@ impl Intake {
         peer: &str,
     ) -> Result<Vec<Result<(), Refusal>>, StoreError> {
         let body = spool.finish().await?;
-        let facts = Arc::new(facts(&body).await?);
+        let facts = facts_of(body.bytes().await?).await?;
         let full = full_accounts(context, recipients, body.len()).await?;
         let answers = decide(recipients, &full, lmtp);
         let taken: Vec<&Recipient> =
@@ -218,14 +214,6 @@ fn failure(error: &StoreError) -> Refusal {
         StoreError::Invalid(why) => Refusal::new(554, (5, 6, 0), *why),
         other => of_store_error(other, ""),
     }
-}
-
-async fn facts(body: &Spooled) -> Result<Facts, StoreError> {
-    let octets = body.bytes().await?;
-    if body.len() <= FACTS_INLINE_BYTES_MAX {
-        return Ok(Facts::compute(&octets));
-    }
-    tokio::task::spawn_blocking(move || Facts::compute(&octets)).await.map_err(|error| StoreError::Io(error.to_string()))
 }
 
 /// Accounts without room for this many octets (what MAIL's SIZE could not tell).

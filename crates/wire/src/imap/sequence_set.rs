@@ -39,10 +39,6 @@ impl SequenceSet {
     pub fn range(first: u32, last: u32) -> SequenceSet {
         SequenceSet::Ranges(vec![(SeqNumber::Number(first), SeqNumber::Number(last))])
     }
-    /// `n:*`
-    pub fn from_number(first: u32) -> SequenceSet {
-        SequenceSet::Ranges(vec![(SeqNumber::Number(first), SeqNumber::Star)])
-    }
     /// With `*` read as `max` (0: nothing there); `n:*` with n > max is `max:n` (RFC 9051). `$` gives the empty set: the caller has it.
     pub fn resolve(&self, max: u32) -> NumberSet {
         let SequenceSet::Ranges(written) = self else { return NumberSet::new() };
