@@ -1,8 +1,10 @@
 //! APPEND (RFC 9051 §6.3.12, RFC 7888, RFC 3516 §4.4 literal8, RFC 9755 §4 UTF8).
 //!
-//!     append      = "APPEND" SP mailbox 1*append-message
-//!     append-message = SP [flag-list SP] [date-time SP] append-data
-//!     append-data = literal / literal8 / "UTF8" SP "(" literal8 ")"
+//! ```abnf
+//! append      = "APPEND" SP mailbox 1*append-message
+//! append-message = SP [flag-list SP] [date-time SP] append-data
+//! append-data = literal / literal8 / "UTF8" SP "(" literal8 ")"
+//! ```
 //!
 //! The head ends where the octets begin; the session streams those and reads [`tail`] after them.
 

@@ -1,11 +1,13 @@
 //! BODY and BODYSTRUCTURE (RFC 9051 §7.5.2), as a client reads them; tolerant.
 //!
-//!     body           = "(" (body-type-1part / body-type-mpart) ")"
-//!     body-type-mpart = 1*body SP media-subtype [SP body-ext-mpart]
-//!     body-type-1part = (body-type-basic / body-type-msg / body-type-text) [SP body-ext-1part]
-//!     body-fields    = body-fld-param SP body-fld-id SP body-fld-desc SP body-fld-enc SP body-fld-octets
-//!     body-ext-1part = body-fld-md5 [SP body-fld-dsp [SP body-fld-lang [SP body-fld-loc *(SP body-extension)]]]
-//!     body-ext-mpart = body-fld-param [SP body-fld-dsp [SP body-fld-lang [SP body-fld-loc *(SP body-extension)]]]
+//! ```abnf
+//! body           = "(" (body-type-1part / body-type-mpart) ")"
+//! body-type-mpart = 1*body SP media-subtype [SP body-ext-mpart]
+//! body-type-1part = (body-type-basic / body-type-msg / body-type-text) [SP body-ext-1part]
+//! body-fields    = body-fld-param SP body-fld-id SP body-fld-desc SP body-fld-enc SP body-fld-octets
+//! body-ext-1part = body-fld-md5 [SP body-fld-dsp [SP body-fld-lang [SP body-fld-loc *(SP body-extension)]]]
+//! body-ext-mpart = body-fld-param [SP body-fld-dsp [SP body-fld-lang [SP body-fld-loc *(SP body-extension)]]]
+//! ```
 //!
 //! Tolerated: NIL for a word or number, a multipart without parts (GMail's `("ALTERNATIVE")`), unknown extensions.
 

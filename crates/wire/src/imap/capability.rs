@@ -1,6 +1,8 @@
 //! CAPABILITY lists (RFC 9051 §6.1.1, §7.2.2): what the server says in each state, what a client asks of a list.
 //!
-//!     capability-data = "CAPABILITY" *(SP capability) SP "IMAP4rev1" *(SP capability)
+//! ```abnf
+//! capability-data = "CAPABILITY" *(SP capability) SP "IMAP4rev1" *(SP capability)
+//! ```
 //!
 //! Invariant: LITERAL+ and LITERAL- are never announced together (RFC 7888 §5); no mechanism that shows the password
 //! is announced where passwords may not cross the wire.

@@ -1,6 +1,8 @@
 //! Commands (RFC 9051 §6): every command as one value, both ways.
 //!
-//!     command = tag SP (command-any / command-auth / command-nonauth / command-select) CRLF
+//! ```abnf
+//! command = tag SP (command-any / command-auth / command-nonauth / command-select) CRLF
+//! ```
 //!
 //! To add a command: a variant, a row in `COMMANDS`, an arm in `parse` and one in `encode`.
 

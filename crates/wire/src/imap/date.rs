@@ -1,8 +1,10 @@
 //! Dates of IMAP: `date` of SEARCH and `date-time` of INTERNALDATE and APPEND (RFC 9051 §9).
 //!
-//!     date      = date-text / DQUOTE date-text DQUOTE       ; date-text = date-day "-" date-month "-" date-year
-//!     date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
-//!     zone      = ("+" / "-") 4DIGIT
+//! ```abnf
+//! date      = date-text / DQUOTE date-text DQUOTE       ; date-text = date-day "-" date-month "-" date-year
+//! date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
+//! zone      = ("+" / "-") 4DIGIT
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

@@ -1,7 +1,9 @@
 //! ENABLE (RFC 9051 §6.3.1, RFC 5161).
 //!
-//!     enable      = "ENABLE" 1*(SP capability)
-//!     enable-data = "ENABLED" *(SP capability)
+//! ```abnf
+//! enable      = "ENABLE" 1*(SP capability)
+//! enable-data = "ENABLED" *(SP capability)
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

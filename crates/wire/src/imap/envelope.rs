@@ -1,8 +1,10 @@
 //! The ENVELOPE fetch item (RFC 9051 §7.5.2), as a client reads it; tolerant.
 //!
-//!     envelope = "(" env-date SP env-subject SP env-from SP env-sender SP env-reply-to SP env-to SP env-cc SP env-bcc SP
-//!                env-in-reply-to SP env-message-id ")"
-//!     address  = "(" addr-name SP addr-adl SP addr-mailbox SP addr-host ")"
+//! ```abnf
+//! envelope = "(" env-date SP env-subject SP env-from SP env-sender SP env-reply-to SP env-to SP env-cc SP env-bcc SP
+//!            env-in-reply-to SP env-message-id ")"
+//! address  = "(" addr-name SP addr-adl SP addr-mailbox SP addr-host ")"
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

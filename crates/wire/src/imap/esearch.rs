@@ -1,8 +1,10 @@
 //! The ESEARCH response (RFC 9051 §7.3.4, RFC 4731).
 //!
-//!     esearch-response   = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
-//!     search-correlator  = SP "(" "TAG" SP tag-string ")"
-//!     search-return-data = "MIN" SP nz-number / "MAX" SP nz-number / "ALL" SP sequence-set / "COUNT" SP number / "MODSEQ" SP ...
+//! ```abnf
+//! esearch-response   = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
+//! search-correlator  = SP "(" "TAG" SP tag-string ")"
+//! search-return-data = "MIN" SP nz-number / "MAX" SP nz-number / "ALL" SP sequence-set / "COUNT" SP number / "MODSEQ" SP ...
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

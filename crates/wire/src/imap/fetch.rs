@@ -1,12 +1,14 @@
 //! FETCH: the items of the command and of the response (RFC 9051 §6.4.5, §7.5.2; RFC 3516; RFC 7162 §3.1.4).
 //!
-//!     fetch       = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
-//!                   [SP "(" fetch-modifier *(SP fetch-modifier) ")"]
-//!     fetch-att   = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822.SIZE" / "BODY" ["STRUCTURE"] / "UID" / "MODSEQ" /
-//!                   "BODY" [".PEEK"] section [partial] / "BINARY" [".PEEK"] section-binary [partial] / "BINARY.SIZE" section-binary
-//!     section     = "[" [section-msgtext / (section-part ["." section-text])] "]"
-//!     partial     = "<" number64 "." nz-number64 ">"
-//!     msg-att     = "(" (fetch-att-name SP value) *(SP ...) ")"
+//! ```abnf
+//! fetch       = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
+//!               [SP "(" fetch-modifier *(SP fetch-modifier) ")"]
+//! fetch-att   = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822.SIZE" / "BODY" ["STRUCTURE"] / "UID" / "MODSEQ" /
+//!               "BODY" [".PEEK"] section [partial] / "BINARY" [".PEEK"] section-binary [partial] / "BINARY.SIZE" section-binary
+//! section     = "[" [section-msgtext / (section-part ["." section-text])] "]"
+//! partial     = "<" number64 "." nz-number64 ">"
+//! msg-att     = "(" (fetch-att-name SP value) *(SP ...) ")"
+//! ```
 
 use super::body_structure::BodyStructure;
 use super::cursor::{Cursor, Parsed};

@@ -1,9 +1,11 @@
 //! Flags and keywords (RFC 9051 §2.3.2).
 //!
-//!     flag           = "\Answered" / "\Flagged" / "\Deleted" / "\Seen" / "\Draft" / flag-keyword / flag-extension
-//!     flag-keyword   = "$MDNSent" / "$Forwarded" / "$Junk" / "$NotJunk" / "$Phishing" / atom
-//!     flag-extension = "\" atom
-//!     flag-perm      = flag / "\*"
+//! ```abnf
+//! flag           = "\Answered" / "\Flagged" / "\Deleted" / "\Seen" / "\Draft" / flag-keyword / flag-extension
+//! flag-keyword   = "$MDNSent" / "$Forwarded" / "$Junk" / "$NotJunk" / "$Phishing" / atom
+//! flag-extension = "\" atom
+//! flag-perm      = flag / "\*"
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

@@ -1,7 +1,9 @@
 //! ID (RFC 2971).
 //!
-//!     id             = "ID" SP id-params-list
-//!     id-params-list = "(" [string SP nstring *(SP string SP nstring)] ")" / nil
+//! ```abnf
+//! id             = "ID" SP id-params-list
+//! id-params-list = "(" [string SP nstring *(SP string SP nstring)] ")" / nil
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

@@ -1,9 +1,11 @@
 //! LIST, LSUB, XLIST and their answers (RFC 9051 §6.3.9, §7.3.1; RFC 5258, 5819, 6154, 3348, 8440).
 //!
-//!     list           = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP "RETURN" SP "(" [return-option *(SP ...)] ")"]
-//!     mbox-or-pat    = list-mailbox / "(" list-mailbox *(SP list-mailbox) ")"
-//!     mailbox-list   = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox [SP mbox-list-extended]
-//!     mbox-list-extended = "(" [mbox-list-extended-item *(SP ...)] ")"       ; CHILDINFO, OLDNAME
+//! ```abnf
+//! list           = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP "RETURN" SP "(" [return-option *(SP ...)] ")"]
+//! mbox-or-pat    = list-mailbox / "(" list-mailbox *(SP list-mailbox) ")"
+//! mailbox-list   = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox [SP mbox-list-extended]
+//! mbox-list-extended = "(" [mbox-list-extended-item *(SP ...)] ")"       ; CHILDINFO, OLDNAME
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

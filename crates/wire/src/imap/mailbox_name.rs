@@ -1,6 +1,8 @@
 //! Mailbox names: UTF-8 inside; on the wire modified UTF-7 (RFC 3501 §5.1.3), or UTF-8 after ENABLE (RFC 9051 §5.1, RFC 9755).
 //!
-//!     mailbox = "INBOX" / astring       ; INBOX in any case
+//! ```abnf
+//! mailbox = "INBOX" / astring       ; INBOX in any case
+//! ```
 //!
 //! Modified UTF-7: printable ASCII is itself, `&` is `&-`, all else is `&` base64 of UTF-16BE (`,` for `/`, no padding) `-`.
 //! Invariant: `decode_utf7(encode_utf7(name)) == name` for every name without control characters.

@@ -1,7 +1,9 @@
 //! NAMESPACE (RFC 9051 §6.3.10, RFC 2342).
 //!
-//!     namespace-response = "NAMESPACE" SP namespace SP namespace SP namespace
-//!     namespace          = nil / "(" 1*("(" string SP (DQUOTE QUOTED-CHAR DQUOTE / nil) *(namespace-response-extension) ")") ")"
+//! ```abnf
+//! namespace-response = "NAMESPACE" SP namespace SP namespace SP namespace
+//! namespace          = nil / "(" 1*("(" string SP (DQUOTE QUOTED-CHAR DQUOTE / nil) *(namespace-response-extension) ")") ")"
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

@@ -1,9 +1,11 @@
 //! Responses (RFC 9051 §7): untagged data, status responses, continuation requests.
 //!
-//!     response      = *(continue-req / response-data) response-done
-//!     continue-req  = "+" SP (resp-text / base64) CRLF
-//!     response-data = "*" SP (resp-cond-state / resp-cond-bye / mailbox-data / message-data / capability-data / ...) CRLF
-//!     response-tagged = tag SP resp-cond-state CRLF
+//! ```abnf
+//! response      = *(continue-req / response-data) response-done
+//! continue-req  = "+" SP (resp-text / base64) CRLF
+//! response-data = "*" SP (resp-cond-state / resp-cond-bye / mailbox-data / message-data / capability-data / ...) CRLF
+//! response-tagged = tag SP resp-cond-state CRLF
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::enable::Extension;

@@ -1,7 +1,9 @@
 //! Response codes in brackets (RFC 9051 §7.1, RFC 5530, RFC 4315, RFC 7162).
 //!
-//!     resp-text      = ["[" resp-text-code "]" SP] text
-//!     resp-text-code = "ALERT" / "BADCHARSET" [SP "(" charset *(SP charset) ")"] / capability-data / ... / atom [SP 1*<any except "]">]
+//! ```abnf
+//! resp-text      = ["[" resp-text-code "]" SP] text
+//! resp-text-code = "ALERT" / "BADCHARSET" [SP "(" charset *(SP charset) ")"] / capability-data / ... / atom [SP 1*<any except "]">]
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

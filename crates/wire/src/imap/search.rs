@@ -1,10 +1,12 @@
 //! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5).
 //!
-//!     search             = "SEARCH" [search-return-opts] SP search-program
-//!     search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
-//!     search-program     = ["CHARSET" SP charset SP] search-key *(SP search-key)
-//!     search-key         = "ALL" / "BCC" SP astring / ... / sequence-set / "(" search-key *(SP search-key) ")"
-//!     search-modsequence = "MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-valzer
+//! ```abnf
+//! search             = "SEARCH" [search-return-opts] SP search-program
+//! search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
+//! search-program     = ["CHARSET" SP charset SP] search-key *(SP search-key)
+//! search-key         = "ALL" / "BCC" SP astring / ... / sequence-set / "(" search-key *(SP search-key) ")"
+//! search-modsequence = "MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-valzer
+//! ```
 //!
 //! Invariant: keys nest at most `PAREN_DEPTH_MAX` deep and are at most `SEARCH_TERMS_MAX`.
 

@@ -1,8 +1,10 @@
 //! SELECT and EXAMINE with their parameters (RFC 9051 §6.3.2, §6.3.3; RFC 7162 §3.1.8, §3.2.5).
 //!
-//!     select        = ("SELECT" / "EXAMINE") SP mailbox [SP "(" select-param *(SP select-param) ")"]
-//!     select-param  = "CONDSTORE" / "QRESYNC" SP "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"
-//!     seq-match-data = "(" known-sequence-set SP known-uid-set ")"
+//! ```abnf
+//! select        = ("SELECT" / "EXAMINE") SP mailbox [SP "(" select-param *(SP select-param) ")"]
+//! select-param  = "CONDSTORE" / "QRESYNC" SP "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"
+//! seq-match-data = "(" known-sequence-set SP known-uid-set ")"
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

@@ -1,8 +1,10 @@
 //! Sequence sets of message numbers or UIDs (RFC 9051 §9), and sets of known numbers.
 //!
-//!     sequence-set = (seq-number / seq-range) *("," sequence-set) / "$"      ; "$": RFC 5182
-//!     seq-range    = seq-number ":" seq-number                               ; in either order
-//!     seq-number   = nz-number / "*"
+//! ```abnf
+//! sequence-set = (seq-number / seq-range) *("," sequence-set) / "$"      ; "$": RFC 5182
+//! seq-range    = seq-number ":" seq-number                               ; in either order
+//! seq-number   = nz-number / "*"
+//! ```
 //!
 //! Invariant: no range is ever materialised number by number; work is in ranges.
 

@@ -1,7 +1,9 @@
 //! STATUS (RFC 9051 §6.3.11, §7.3.4; RFC 7162, 7889, 8438).
 //!
-//!     status          = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"
-//!     status-response = "STATUS" SP mailbox SP "(" [status-att-val *(SP status-att-val)] ")"
+//! ```abnf
+//! status          = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"
+//! status-response = "STATUS" SP mailbox SP "(" [status-att-val *(SP status-att-val)] ")"
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

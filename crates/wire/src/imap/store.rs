@@ -1,8 +1,10 @@
 //! STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3).
 //!
-//!     store           = "STORE" SP sequence-set [SP "(" store-modifier ")"] SP store-att-flags
-//!     store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
-//!     store-modifier  = "UNCHANGEDSINCE" SP mod-sequence-valzer
+//! ```abnf
+//! store           = "STORE" SP sequence-set [SP "(" store-modifier ")"] SP store-att-flags
+//! store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
+//! store-modifier  = "UNCHANGEDSINCE" SP mod-sequence-valzer
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

@@ -1,12 +1,14 @@
 //! Atoms, astrings, quoted strings, literals and nstrings (RFC 9051 §4, §9).
 //!
-//!     ATOM-CHAR       = <any CHAR except "(" / ")" / "{" / SP / CTL / "%" / "*" / DQUOTE / "\" / "]">
-//!     astring         = 1*ASTRING-CHAR / string          ; ASTRING-CHAR = ATOM-CHAR / "]"
-//!     string          = quoted / literal                 ; nstring = string / "NIL"
-//!     quoted          = DQUOTE *QUOTED-CHAR DQUOTE
-//!     literal         = "{" number64 ["+"] "}" CRLF *CHAR8
-//!     literal8        = "~{" number64 ["+"] "}" CRLF *OCTET
-//!     list-mailbox    = 1*list-char / string             ; list-char = ATOM-CHAR / "%" / "*" / "]"
+//! ```abnf
+//! ATOM-CHAR       = <any CHAR except "(" / ")" / "{" / SP / CTL / "%" / "*" / DQUOTE / "\" / "]">
+//! astring         = 1*ASTRING-CHAR / string          ; ASTRING-CHAR = ATOM-CHAR / "]"
+//! string          = quoted / literal                 ; nstring = string / "NIL"
+//! quoted          = DQUOTE *QUOTED-CHAR DQUOTE
+//! literal         = "{" number64 ["+"] "}" CRLF *CHAR8
+//! literal8        = "~{" number64 ["+"] "}" CRLF *OCTET
+//! list-mailbox    = 1*list-char / string             ; list-char = ATOM-CHAR / "%" / "*" / "]"
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;

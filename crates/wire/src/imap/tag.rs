@@ -1,6 +1,8 @@
 //! Tags (RFC 9051 §2.2.1).
 //!
-//!     tag = 1*<any ASTRING-CHAR except "+">
+//! ```abnf
+//! tag = 1*<any ASTRING-CHAR except "+">
+//! ```
 
 use super::cursor::{Cursor, Parsed};
 use super::limits::TAG_BYTES_MAX;
