@@ -72,11 +72,6 @@ impl Address {
         let domain = domain::to_ascii(&self.domain)?;
         Some(Address { local: self.local.clone(), domain }.to_string())
     }
-
-    /// The domain with A-labels, as DNS wants it; `None` when it cannot be one.
-    pub fn ascii_domain(&self) -> Option<String> {
-        domain::to_ascii(&self.domain)
-    }
 }
 
 /// The local part, quoted if it is no `Dot-string`.

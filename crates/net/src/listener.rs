@@ -98,13 +98,6 @@ impl Incoming {
             Plain::Unix(_) => None,
         }
     }
-    /// The bare Unix stream, for the control socket.
-    pub fn into_unix(self) -> Option<tokio::net::UnixStream> {
-        match self.stream {
-            Plain::Unix(stream) => Some(stream),
-            Plain::Tcp(_) => None,
-        }
-    }
 }
 
 fn named(addr: &ListenAddr, error: io::Error) -> io::Error {

@@ -172,11 +172,6 @@ impl TlsClient {
         let config = builder()?.with_root_certificates(roots).with_no_client_auth();
         Ok(TlsClient { config: Arc::new(config), verified: true })
     }
-
-    /// Does this policy look at certificates at all?
-    pub fn is_verified(&self) -> bool {
-        self.verified
-    }
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError> {
