@@ -159,13 +159,9 @@ async fn rebuild(config: &Config, yes: bool) -> Result<Value, String> {
         return Err("the server runs on this store; stop it first".into());
     }
     if !yes {
-        return Ok(
-            json!({ "would": format!("make the index of {place} anew, from its newest good snapshot and the stored messages") }),
-        );
+        return Ok(json!({ "would": format!("make the index of {place} anew from the message segments") }));
     }
     let rebuilt = Store::rebuild(config.store()).await.map_err(|error| told(&error))?;
     let skipped: Vec<crate::admin::views::DefectView> = rebuilt.skipped.into_iter().map(Into::into).collect();
-    Ok(
-        json!({ "accounts": rebuilt.accounts, "messages": rebuilt.messages, "snapshot_used": rebuilt.snapshot_used, "skipped": skipped }),
-    )
+    Ok(json!({ "accounts": rebuilt.accounts, "messages": rebuilt.messages, "skipped": skipped }))
 }

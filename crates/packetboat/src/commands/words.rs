@@ -211,12 +211,7 @@ fn check_words(value: &Value) -> String {
 
 fn rebuild_words(value: &Value) -> String {
     let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or_default();
-    let from = if value.get("snapshot_used") == Some(&Value::Bool(true)) {
-        "from the newest good snapshot"
-    } else {
-        "without a snapshot"
-    };
-    let mut out = format!("the index is made anew {from}: {} accounts, {} messages\n", number("accounts"), number("messages"));
+    let mut out = format!("the index is made anew: {} accounts, {} messages\n", number("accounts"), number("messages"));
     for defect in list::<DefectView>(value, "skipped") {
         let _ = writeln!(out, "skipped: {}: {}", defect.place, defect.what);
     }

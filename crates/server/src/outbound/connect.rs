@@ -126,7 +126,7 @@ async fn open_host(outbound: &Outbound, host: &str) -> Result<Open, Outcome> {
 async fn open_opportunistic(outbound: &Outbound, host: &str, address: SocketAddr) -> Result<Open, Outcome> {
     if let Some(tls) = &outbound.opportunistic {
         let connection = dial(outbound, host, address).await?;
-        match begin(outbound, connection, host, Some(tls), config(outbound, StartTls::IfOffered)).await {
+        match begin(connection, host, Some(tls), config(outbound, StartTls::IfOffered)).await {
             Err(Trouble { tls: true, outcome }) => {
                 tracing::info!(%host, %address, said = %outcome.text, "TLS failed, in the clear then");
             }
@@ -134,7 +134,7 @@ async fn open_opportunistic(outbound: &Outbound, host: &str, address: SocketAddr
         }
     }
     let connection = dial(outbound, host, address).await?;
-    begin(outbound, connection, host, None, config(outbound, StartTls::Never)).await.map_err(|trouble| trouble.outcome)
+    begin(connection, host, None, config(outbound, StartTls::Never)).await.map_err(|trouble| trouble.outcome)
 }
 
 async fn dial(outbound: &Outbound, host: &str, address: SocketAddr) -> Result<Connection, Outcome> {
@@ -180,7 +180,7 @@ async fn open_relay_at(outbound: &Outbound, relay: &Relay, address: SocketAddr) 
         }
         _ => dial(outbound, &relay.host, address).await?,
     };
-    begin(outbound, connection, &relay.host, verified, config).await.map_err(|trouble| trouble.outcome)
+    begin(connection, &relay.host, verified, config).await.map_err(|trouble| trouble.outcome)
 }
 
 fn config(outbound: &Outbound, starttls: StartTls) -> Config {
@@ -203,14 +203,7 @@ struct Trouble {
 }
 
 /// Greeting, EHLO, STARTTLS, AUTH.
-async fn begin(
-    outbound: &Outbound,
-    mut connection: Connection,
-    host: &str,
-    tls: Option<&TlsClient>,
-    config: Config,
-) -> Result<Open, Trouble> {
-    let _ = outbound;
+async fn begin(mut connection: Connection, host: &str, tls: Option<&TlsClient>, config: Config) -> Result<Open, Trouble> {
     if let Some(tls) = tls {
         connection.set_tls_client(tls.clone(), host);
     }
