@@ -211,10 +211,10 @@ impl Auth {
                 let _permit = permit;
                 secrets::secrets(&password, None)
             };
-            if let Ok(Ok(stronger)) = tokio::task::spawn_blocking(work).await {
-                if let Err(error) = store.account_strengthen(account.id, &account.secrets, stronger).await {
-                    tracing::warn!(account = %account.address, %error, "the full verifiers were not kept");
-                }
+            if let Ok(Ok(stronger)) = tokio::task::spawn_blocking(work).await
+                && let Err(error) = store.account_strengthen(account.id, &account.secrets, stronger).await
+            {
+                tracing::warn!(account = %account.address, %error, "the full verifiers were not kept");
             }
         });
     }

@@ -10,7 +10,7 @@ mod lock;
 pub use lock::Maildrops;
 
 use crate::auth::SignIn;
-use crate::context::{Plaintext, Shared, unix_now};
+use crate::context::{Shared, unix_now};
 use inbox::Inbox;
 use lock::Lock;
 use net::{Connection, Next};
@@ -52,11 +52,7 @@ fn config(context: &Shared, connection: &Connection) -> Config {
     Config {
         tls: connection.is_tls(),
         stls: connection.can_start_tls(),
-        plaintext: match context.plaintext {
-            Plaintext::Never => false,
-            Plaintext::Loopback => connection.peer().is_loopback(),
-            Plaintext::Always => true,
-        },
+        plaintext: context.plaintext.allows(connection.peer()),
         login_delay_secs: Some(context.limits.pop3_login_delay_secs).filter(|secs| *secs > 0),
         ..Config::new(context.hostname.clone())
     }
