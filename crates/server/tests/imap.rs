@@ -235,6 +235,7 @@ transcripts! {
     condstore,
     connection_ends,
     delete_and_rename,
+    deleted_taken_back,
     esearch_and_saved,
     expunge_is_never_told_in_fetch,
     fetch_spellings,

@@ -252,11 +252,18 @@ impl Inner {
         })
     }
 
-    async fn expunge(&self, account: AccountId, mailbox: MailboxId, uids: &[Uid], now_secs: UnixSecs) -> Result<Vec<Uid>> {
+    async fn expunge(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        (only, now_secs): (u8, UnixSecs),
+    ) -> Result<Vec<Uid>> {
         let uids = ascending(uids);
         exclusively!(self, account, |act, batch| {
             let info = act.mailbox(mailbox).ok_or(StoreError::NotFound)?.info.clone();
-            let rows = self.some_rows(act.space(), mailbox, &uids).await?;
+            let mut rows = self.some_rows(act.space(), mailbox, &uids).await?;
+            rows.retain(|row| row.flags.system & only == only);
             for row in &rows {
                 crate::undo::put_aside(act, batch, &info, row, now_secs)?;
             }
@@ -353,7 +360,19 @@ impl Store {
 
     /// Expunges these UIDs (whatever their flags); they stay restorable. Returns those that were there, ascending.
     pub async fn expunge(&self, account: AccountId, mailbox: MailboxId, uids: &[Uid], now_secs: UnixSecs) -> Result<Vec<Uid>> {
-        self.inner.expunge(account, mailbox, uids, now_secs).await
+        self.inner.expunge(account, mailbox, uids, (0, now_secs)).await
+    }
+
+    /// Expunges those of these UIDs that carry \Deleted when it is done, whatever the caller saw before
+    /// (RFC 9051 §6.4.3). Returns those that went, ascending.
+    pub async fn expunge_deleted(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        now_secs: UnixSecs,
+    ) -> Result<Vec<Uid>> {
+        self.inner.expunge(account, mailbox, uids, (Flags::DELETED, now_secs)).await
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::check::{Everything, read_everything};
 use crate::engine::embedded::{Embedded, blocking};
+use crate::engine::segment::sync_folder;
 use crate::engine::{Batch, io_error};
 use crate::key;
 use crate::limits::CARE_ROWS;
@@ -15,7 +16,10 @@ use crate::undo::done;
 use crate::{Store, StoreConfig, lock};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 
+/// There while the index is being made anew: what was found damaged is not mended before the end.
+pub(crate) const MARK: &str = "rebuilding";
 const INDEX_FILES: [&str; 3] = ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"];
 
 /// Mends what lost records leave behind: counts, dangling rows, holders. Nothing may be in flight.
@@ -203,9 +207,17 @@ impl Store {
     pub async fn rebuild(config: StoreConfig) -> Result<Rebuilt> {
         let lock = lock::take(&config.data_dir)?;
         let folder = config.data_dir.clone();
+        let mark = config.data_dir.join(MARK);
+        let cut_short = mark.exists();
+        File::create(&mark).and_then(|_| sync_folder(&folder)).map_err(|error| io_error(&error))?;
         let (engine, mut skipped) = blocking(move || {
             for name in INDEX_FILES {
                 let (from, to) = (folder.join(name), folder.join(name.replacen("index", "index.old", 1)));
+                // A making cut short left no index worth keeping: the one before it stays.
+                if cut_short {
+                    let _ = std::fs::remove_file(&from);
+                    continue;
+                }
                 let _ = std::fs::remove_file(&to);
                 if from.exists() {
                     std::fs::rename(&from, &to).map_err(|error| io_error(&error))?;
@@ -221,6 +233,7 @@ impl Store {
         let all = read_everything(&*store.inner.engine).await?;
         let rebuilt =
             Rebuilt { accounts: all.accounts.len() as u64, messages: all.rows.len() as u64, snapshot_used: false, skipped };
+        std::fs::remove_file(&mark).map_err(|error| io_error(&error))?;
         store.close().await?;
         Ok(rebuilt)
     }

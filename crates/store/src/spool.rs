@@ -24,6 +24,8 @@ pub struct Spool {
     buffer: BytesMut,
     file: Option<Arc<File>>,
     written: u64,
+    /// A piece was lost on its way to the file: there is no whole message any more.
+    broken: bool,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,7 @@ fn unnamed_file(folder: &std::path::Path) -> Result<File, StoreError> {
 impl Spool {
     /// `None`: always in memory (the memory engine).
     pub(crate) fn new(folder: Option<PathBuf>) -> Spool {
-        Spool { folder, buffer: BytesMut::new(), file: None, written: 0 }
+        Spool { folder, buffer: BytesMut::new(), file: None, written: 0, broken: false }
     }
 
     /// Takes a piece; past the memory bound it goes to a file.
@@ -64,6 +66,10 @@ impl Spool {
     }
 
     async fn flush(&mut self) -> Result<(), StoreError> {
+        // Also when nobody waits for the end of this.
+        if std::mem::replace(&mut self.broken, true) {
+            return Err(StoreError::Io("the spool has lost a piece".into()));
+        }
         let folder = self.folder.clone().unwrap_or_default();
         let file = self.file.take();
         let buffer = std::mem::take(&mut self.buffer).freeze();
@@ -78,6 +84,7 @@ impl Spool {
         });
         self.file = Some(task.await.map_err(|error| StoreError::Io(error.to_string()))??);
         self.written += added;
+        self.broken = false;
         Ok(())
     }
 
@@ -93,6 +100,9 @@ impl Spool {
 
     /// Done.
     pub async fn finish(mut self) -> Result<Spooled, StoreError> {
+        if self.broken {
+            return Err(StoreError::Io("the spool has lost a piece".into()));
+        }
         if self.file.is_none() {
             return Ok(Spooled::from_bytes(self.buffer.freeze()));
         }

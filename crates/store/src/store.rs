@@ -196,6 +196,9 @@ impl Store {
 
     pub(crate) async fn open_with(config: StoreConfig, tuning: Tuning) -> Result<Store> {
         let lock = lock::take(&config.data_dir)?;
+        if config.data_dir.join(crate::rebuild::MARK).exists() {
+            return Err(StoreError::Damaged("`packetboat rebuild` was cut short; run it again".into()));
+        }
         let spool = config.data_dir.join("spool");
         lock::empty_folder(&spool)?;
         let folder = config.data_dir.clone();

@@ -5,9 +5,9 @@
 
 use crate::Store;
 use crate::account::decode_gone;
-use crate::engine::{Batch, Found, Key, Outcome, Query, range};
+use crate::engine::{Batch, Found, Key, Outcome, Query, Version, range};
 use crate::key;
-use crate::limits::CARE_ROWS;
+use crate::limits::{CARE_ROWS, CONFLICT_RETRIES};
 use crate::mailbox::exclusively;
 use crate::mailbox::make;
 use crate::rows::{EmailRecord, UndoRow};
@@ -76,6 +76,8 @@ impl Inner {
             for (at, stored) in rows {
                 let Some((_, _, email)) = parts_of(&at).filter(|(_, _, email)| wanted.contains(email)) else { continue };
                 let row = UndoRow::decode(&at, &stored)?;
+                // It may be erased for good at this very moment.
+                batch.expects.push((at.clone(), Version::of(Some(&stored))));
                 act.room(u64::from(row.size_bytes))?;
                 let mailbox = home(act, &row, now_secs)?;
                 let like = NewRow {
@@ -96,29 +98,38 @@ impl Inner {
         let (from, _) = key::of_account(key::UNDO, account);
         let to = key::undo(account, before, EmailId(0));
         let mut erased = 0;
+        let mut tries = CONFLICT_RETRIES;
         loop {
             let rows = range(&*self.engine, (from.clone(), to.clone()), CARE_ROWS).await?;
             if rows.is_empty() {
                 return Ok(erased);
             }
-            erased += self.erase(account, rows).await?;
+            match self.erase(account, rows).await? {
+                Some(octets) => {
+                    erased += octets;
+                    tries = CONFLICT_RETRIES;
+                }
+                // Something was restored meanwhile: read again. A body that damage took would come back for ever.
+                None if tries == 0 => return Err(StoreError::Damaged("what was expunged does not let itself be erased".into())),
+                None => tries -= 1,
+            }
         }
     }
 
-    /// Erases undo rows with their emails; bodies go with their last holder.
-    async fn erase(&self, account: AccountId, rows: Vec<(Key, Vec<u8>)>) -> Result<u64> {
+    /// Erases undo rows with their emails; bodies go with their last holder. `None`: not as they were read.
+    async fn erase(&self, account: AccountId, rows: Vec<(Key, Vec<u8>)>) -> Result<Option<u64>> {
         let mut batch = Batch { spaces: vec![account.0], ..Batch::default() };
         let mut octets = 0;
         for (at, stored) in rows {
             let Some((_, _, email)) = parts_of(&at) else { continue };
             octets += UndoRow::decode(&at, &stored).map_or(0, |row| u64::from(row.size_bytes));
-            batch.expects.push((at.clone(), crate::engine::Version::of(Some(&stored))));
+            batch.expects.push((at.clone(), Version::of(Some(&stored))));
             batch.delete(at);
             self.erase_email(&mut batch, email).await?;
         }
         match self.commit(batch).await {
-            // A conflict: something was restored meanwhile; the next round sees.
-            Outcome::Done | Outcome::Conflict => Ok(octets),
+            Outcome::Done => Ok(Some(octets)),
+            Outcome::Conflict => Ok(None),
             Outcome::Failed(error) => Err(error),
         }
     }

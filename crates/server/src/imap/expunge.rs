@@ -1,6 +1,7 @@
 //! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).
 //!
-//! Invariant: only messages this session knows as \Deleted go, and only after the commit are they told as gone.
+//! Invariant: only messages this session knows as \Deleted, and that still are when it is done, go, and only after the
+//! commit are they told as gone.
 
 use super::failure::{Outcome, Trouble, done};
 use super::session::Session;
@@ -29,7 +30,7 @@ impl Session {
         let uids: Vec<Uid> = deleted.collect();
         if !uids.is_empty() {
             let mailbox = view.mailbox.id;
-            self.store().expunge(account, mailbox, &uids, unix_now()).await?;
+            self.store().expunge_deleted(account, mailbox, &uids, unix_now()).await?;
         }
         Ok(())
     }

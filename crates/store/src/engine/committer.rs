@@ -7,7 +7,7 @@
 
 use super::embedded::Shared;
 use super::index::{self, Position};
-use super::segment::{self, Bodies, BodyEntry, FILE_HEAD, FileHead, batch_front};
+use super::segment::{self, Bodies, BodyEntry, FILE_HEAD, FileHead, SegmentFile, batch_front};
 use super::stage::{BodyActs, Stage};
 use super::{Batch, OnCommit, Outcome, io_error};
 use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, WAL_BYTES_FOLD};
@@ -98,11 +98,18 @@ impl Committer {
         let mut committer = Committer { shared, connection, position, tail: None, given_up: None, expected: 1, folded_at: 0 };
         if position.end > 0 {
             let path = committer.shared.segment_path(position.file);
-            let file = File::options().read(true).write(true).open(&path).map_err(|error| io_error(&error))?;
-            let mut bytes = vec![0; FILE_HEAD as usize];
-            file.read_exact_at(&mut bytes, 0).map_err(|error| io_error(&error))?;
-            let head = FileHead::decode(&bytes).ok_or_else(|| StoreError::Damaged(format!("{}: head", path.display())))?;
-            committer.tail = Some(Tail { head, file, end: position.end });
+            if !path.exists() {
+                let told = format!("{} is missing; `packetboat rebuild` makes do without it", path.display());
+                return Err(StoreError::Damaged(told));
+            }
+            match SegmentFile::open(&path)? {
+                Some(SegmentFile { head, .. }) => {
+                    let file = File::options().read(true).write(true).open(&path).map_err(|error| io_error(&error))?;
+                    committer.tail = Some(Tail { head, file, end: position.end });
+                }
+                // The index still knows where its bodies lie; new records go to the next file.
+                None => committer.given_up = Some((position.order, position.end)),
+            }
         }
         Ok(committer)
     }
@@ -257,7 +264,8 @@ impl Committer {
             return Err(error);
         }
         self.position = position;
-        if let Some(tail) = &mut self.tail {
+        // Without a record the position may still be in the file before.
+        if let Some(tail) = self.tail.as_mut().filter(|_| layout.durable) {
             tail.end = position.end.max(FILE_HEAD);
         }
         self.shared.forget_bodies(layout.stage.gone());
@@ -313,14 +321,15 @@ impl Committer {
         let head = FileHead::fresh(number, order, previous);
         self.shared.tuning.faults.tick()?;
         let path = self.shared.segment_path(number);
-        let make = || {
-            let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        // A file that is there already is not ours to remove.
+        let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(|error| io_error(&error))?;
+        let begin = || {
             file.write_all_at(&head.encode(), 0)?;
             file.sync_all()?;
-            segment::sync_folder(&self.shared.segments)?;
-            Ok(file)
+            segment::sync_folder(&self.shared.segments)
         };
-        let file = make().map_err(|error: std::io::Error| {
+        begin().map_err(|error: std::io::Error| {
             let _ = std::fs::remove_file(&path);
             io_error(&error)
         })?;

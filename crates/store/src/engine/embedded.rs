@@ -258,8 +258,10 @@ impl Embedded {
         if is_new || index::position(&connection)?.is_none() {
             index::write_position(&connection, Position::default())?;
             index::fold(&connection, "TRUNCATE")?;
-            segment::sync_folder(folder).map_err(|error| io_error(&error))?;
         }
+        // At every start: the one that made these entries may have been killed before they were on the disk.
+        segment::sync_folder(folder).map_err(|error| io_error(&error))?;
+        segment::sync_folder(&segments).map_err(|error| io_error(&error))?;
         let (position, defects) = replay::catch_up(&connection, &segments)?;
         let wal = folder.join("index.sqlite-wal");
         let readers = (0..READERS).map(|_| index::open_reader(&index).map(Mutex::new)).collect::<Result<Vec<_>>>()?;

@@ -62,6 +62,31 @@ impl Replay<'_> {
         if self.staged >= RECORDS_AT_ONCE { self.flush() } else { Ok(()) }
     }
 
+    /// Tells of places in the stream whose file is not there or has no good head.
+    fn missing(&mut self, folder: &Path, files: &[(PathBuf, FileHead)]) -> Result<()> {
+        let mut expected = self.position.order.max(1);
+        let last = files.last().map_or(0, |(_, head)| head.order);
+        let orders = files.iter().map(|(_, head)| head.order).chain((last < self.position.order).then_some(expected + 1));
+        for order in orders {
+            if order > expected {
+                let what = "its file is missing or has a damaged head".into();
+                self.defects.push(Defect { place: format!("segments {expected} to {} of the stream", order - 1), what });
+            }
+            expected = order + 1;
+        }
+        if self.position.order > 0 {
+            return Ok(());
+        }
+        // Made anew: what cannot be read at all is told, also when it was the newest.
+        for path in segment::list(folder)?.1 {
+            let length = path.metadata().map_err(|error| io_error(&error))?.len();
+            if length > FILE_HEAD && SegmentFile::open(&path)?.is_none() {
+                self.defects.push(Defect { place: path.display().to_string(), what: "the head of the file is damaged".into() });
+            }
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<()> {
         let stage = std::mem::take(&mut self.stage);
         self.staged = 0;
@@ -120,18 +145,12 @@ fn verdict(segment: &SegmentFile, at: u64, group: u64, known: Option<u64>, later
             _ => place = segment.find(candidate + 1)?,
         }
     }
-    for (path, _) in later {
-        if let Some(next) = SegmentFile::open(path)?
-            && !matches!(next.next(FILE_HEAD, false)?, Next::End | Next::Nonsense)
-        {
-            return Ok(Verdict::Skip(resume));
-        }
-    }
-    Ok(Verdict::Cut)
+    // A file is begun only when all of the one before is synced: nothing in front of it can be torn.
+    Ok(if later.is_empty() { Verdict::Cut } else { Verdict::Skip(resume) })
 }
 
 /// Where the stream leaves the file at `number` in `files`.
-fn limit_of(files: &[(PathBuf, FileHead)], number: usize, segment: &SegmentFile) -> u64 {
+pub(crate) fn limit_of(files: &[(PathBuf, FileHead)], number: usize, segment: &SegmentFile) -> u64 {
     let told = files.get(number + 1).and_then(|(_, next)| next.previous);
     match told {
         Some((order, end)) if order == segment.head.order && !segment.head.rewritten => end.min(segment.len),
@@ -146,7 +165,7 @@ pub(crate) fn catch_up(connection: &Connection, folder: &Path) -> Result<(Positi
     let (files, _) = segment::list(folder)?;
     let start = files.iter().position(|(_, head)| head.order >= position.order).unwrap_or(files.len());
     let mut replay = Replay { connection, position, stage: Stage::default(), staged: 0, defects: Vec::new() };
-    let mut ended_in = files.len().saturating_sub(1);
+    replay.missing(folder, files.get(start..).unwrap_or_default())?;
     for (path, _) in files.iter().skip(start) {
         // A killed process leaves octets that only the page cache has: the index must not come before them.
         File::open(path).and_then(|file| file.sync_all()).map_err(|error| io_error(&error))?;
@@ -157,24 +176,21 @@ pub(crate) fn catch_up(connection: &Connection, folder: &Path) -> Result<(Positi
         let limit = limit_of(&files, number, &segment);
         let later = files.get(number + 1..).unwrap_or_default();
         if !replay.file(&segment, at, limit, later)? {
-            ended_in = number;
             break;
         }
     }
     replay.flush()?;
-    let position = close_off(&files, ended_in, replay.position)?;
+    let position = close_off(&files, replay.position)?;
     index::write_position(connection, position)?;
     Ok((position, replay.defects))
 }
 
-/// Cuts the torn end and removes empty files behind it; the stream goes on in the last file that is left.
-fn close_off(files: &[(PathBuf, FileHead)], ended_in: usize, position: Position) -> Result<Position> {
-    let Some((path, head)) = files.get(ended_in) else {
+/// Cuts the torn end; the stream goes on in the last file.
+fn close_off(files: &[(PathBuf, FileHead)], position: Position) -> Result<Position> {
+    // Files that end before the index does are whole: the newest is missing, or its head is damaged.
+    let Some((path, head)) = files.last().filter(|(_, head)| head.order >= position.order) else {
         return Ok(position);
     };
-    for (path, _) in files.get(ended_in + 1..).unwrap_or_default() {
-        std::fs::remove_file(path).map_err(|error| io_error(&error))?;
-    }
     let end = if head.order == position.order { position.end.max(FILE_HEAD) } else { FILE_HEAD };
     let file = File::options().write(true).open(path).map_err(|error| io_error(&error))?;
     if file.metadata().map_err(|error| io_error(&error))?.len() > end {
@@ -216,8 +232,9 @@ fn sweep(connection: &Connection, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A number no segment file has had.
+/// A number no segment file has had; one with a damaged head still has its name.
 pub(crate) fn next_file(folder: &Path) -> Result<u32> {
-    let (files, _) = segment::list(folder)?;
-    Ok(files.iter().map(|(_, head)| head.number).max().unwrap_or(0) + 1)
+    let (files, passed) = segment::list(folder)?;
+    let named = passed.iter().filter_map(|path| path.file_stem()?.to_str()?.parse::<u32>().ok());
+    Ok(files.iter().map(|(_, head)| head.number).chain(named).max().unwrap_or(0) + 1)
 }

@@ -7,8 +7,8 @@
 use super::committer::Message;
 use super::embedded::{Embedded, Shared, blocking};
 use super::index::{self, BodyRow, Position, SegmentRow};
-use super::io_error;
 use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile, record_front};
+use super::{io_error, replay};
 use crate::hash::xxh64;
 use crate::limits::{BODY_PIECE_BYTES, SEGMENT_ALIVE_PERCENT_MIN};
 use crate::types::{Defect, StoreError};
@@ -168,8 +168,12 @@ fn write_anew(shared: &Shared, old: SegmentRow) -> Result<Option<Rewritten>> {
     let Some(source) = SegmentFile::open(&shared.segment_path(old.file))? else {
         return Ok(None);
     };
+    // What lies behind the place where the stream left this file failed once and must not come back.
+    let (files, _) = segment::list(&shared.segments)?;
+    let place = files.iter().position(|(_, head)| head.order == old.order).unwrap_or(files.len());
+    let limit = replay::limit_of(&files, place, &source);
     let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
-    let head = FileHead { number, rewritten: true, previous: None, ..source.head };
+    let head = FileHead { number, rewritten: true, ..source.head };
     let path = shared.segment_path(number);
     let temporary = path.with_extension("new");
     let target =
@@ -177,7 +181,7 @@ fn write_anew(shared: &Shared, old: SegmentRow) -> Result<Option<Rewritten>> {
     target.write_all_at(&head.encode(), 0).map_err(|error| io_error(&error))?;
     let mut written = Rewritten { row: SegmentRow { file: number, order: old.order, alive: 0, written: 0 }, places: Vec::new() };
     let (mut from, mut to) = (FILE_HEAD, FILE_HEAD);
-    loop {
+    while from < limit {
         match source.next(from, false)? {
             Next::Record(record) | Next::BadBodies(record, _) => {
                 from = record.end();

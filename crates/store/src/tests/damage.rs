@@ -1,0 +1,284 @@
+//! What damage, crashes in the middle of care, and acts that cross each other may cost: never what was acknowledged.
+use super::durability::{killed, seen};
+use super::*;
+use crate::engine::embedded::{Embedded, Tuning};
+use crate::engine::memory::Memory;
+use crate::engine::segment::{FILE_HEAD, FileHead, Next, SegmentFile};
+use crate::engine::{Batch, Key, NewBody, Outcome, Query, Version, commit};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const DELETED: Flags = Flags { system: Flags::DELETED, keywords: None };
+
+fn segments(place: &Place) -> Vec<(PathBuf, u64)> {
+    let folder = std::fs::read_dir(place.config().data_dir.join("segments")).unwrap();
+    let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), path.metadata().unwrap().len())).collect()
+}
+
+fn scribble(path: &Path, at: u64) {
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut octet = [0];
+    file.read_exact_at(&mut octet, at).unwrap();
+    file.write_all_at(&[octet[0] ^ 1], at).unwrap();
+}
+
+/// Several small segments.
+async fn segmented(place: &Place) -> AccountId {
+    let store = Store::open_with(place.config(), Tuning { segment_bytes: 8000, ..Tuning::default() }).await.unwrap();
+    let ann = ann(&store).await;
+    for number in 0..30 {
+        store.accept(acceptance(text(number), &[ann])).await.unwrap();
+    }
+    store.close().await.unwrap();
+    assert!(segments(place).len() > 2);
+    ann
+}
+
+#[tokio::test]
+async fn a_damaged_head_of_the_newest_segment_costs_nothing_while_the_index_is_there() {
+    let place = Place::new();
+    let ann = segmented(&place).await;
+    let before = seen(&place.open().await).await;
+    let files = segments(&place);
+    scribble(&files.last().unwrap().0, 20);
+    for number in 100..103 {
+        let store = place.open().await;
+        if number == 100 {
+            assert_eq!(seen(&store).await, before);
+        }
+        store.accept(acceptance(text(number), &[ann])).await.unwrap();
+        store.close().await.unwrap();
+        let now = segments(&place);
+        assert!(files.iter().zip(&now).all(|(old, new)| old == new), "{files:?} {now:?}");
+    }
+    let store = place.open().await;
+    assert_eq!(uids(&store, ann, inbox(&store, ann).await).await, (1..=33).collect::<Vec<_>>());
+    store.close().await.unwrap();
+    let rebuilt = Store::rebuild(place.config()).await.unwrap();
+    assert!(!rebuilt.skipped.is_empty(), "what could not be read is told");
+    let store = place.open().await;
+    store.accept(acceptance(text(9), &[ann])).await.unwrap();
+    store.close().await.unwrap();
+    assert!(files.iter().zip(segments(&place)).all(|(old, new)| *old == new), "damage is nobody's to throw away");
+}
+
+#[tokio::test]
+async fn a_rebuild_tells_of_a_newest_segment_without_a_head_and_leaves_it() {
+    let place = Place::new();
+    let ann = segmented(&place).await;
+    let files = segments(&place);
+    scribble(&files.last().unwrap().0, 20);
+    let rebuilt = Store::rebuild(place.config()).await.unwrap();
+    assert!(rebuilt.skipped.iter().any(|defect| defect.what.contains("head")), "{:?}", rebuilt.skipped);
+    let store = Store::open_with(place.config(), Tuning { segment_bytes: 8000, ..Tuning::default() }).await.unwrap();
+    for number in 0..30 {
+        store.accept(acceptance(text(number), &[ann])).await.unwrap();
+    }
+    let old = files.last().unwrap();
+    assert_eq!(old.0.metadata().unwrap().len(), old.1);
+}
+
+#[tokio::test]
+async fn missing_segments_are_told_and_nothing_is_cut() {
+    let place = Place::new();
+    segmented(&place).await;
+    let files = segments(&place);
+    std::fs::remove_file(&files.last().unwrap().0).unwrap();
+    assert!(matches!(Store::open(place.config()).await.err(), Some(StoreError::Damaged(_))));
+    assert_eq!(segments(&place), files.split_last().unwrap().1);
+}
+
+#[tokio::test]
+async fn damage_before_a_later_file_is_no_torn_end() {
+    let place = Place::new();
+    segmented(&place).await;
+    let files = segments(&place);
+    let (newest, before) = (files.last().unwrap(), &files[files.len() - 2]);
+    // The last record of one file, and the first of the next.
+    scribble(&before.0, before.1 - 3);
+    scribble(&newest.0, FILE_HEAD + 1);
+    let rebuilt = Store::rebuild(place.config()).await.unwrap();
+    assert!(!rebuilt.skipped.is_empty());
+    let now = segments(&place);
+    assert!(now.contains(before) && now.iter().any(|(path, _)| *path == newest.0), "{files:?} {now:?}");
+}
+
+#[tokio::test]
+async fn an_act_without_a_record_does_not_move_the_end_of_a_new_segment() {
+    let place = Place::new();
+    let folder = place.config().data_dir;
+    std::fs::create_dir_all(&folder).unwrap();
+    let (engine, _) = Embedded::open(&folder, Tuning { segment_bytes: 20_000, ..Tuning::default() }).unwrap();
+    let key = |name: u8| Key::new(vec![0x50, name]);
+    let body = |id: u64, length: usize| {
+        let content = Spooled::from_bytes(Bytes::from(vec![7; length]));
+        NewBody { id: BodyId(id), refs: 1, content, note: None }
+    };
+    let put = |name: u8, bodies| Batch { writes: vec![(key(name), Some(vec![1]))], bodies, ..Batch::default() };
+    assert_eq!(commit(&engine, put(1, vec![body(1, 10_000)])).await, Outcome::Done);
+    // Room is made for this one; then it is refused.
+    let refused = Batch { expects: vec![(key(1), Version::ABSENT)], ..put(2, vec![body(2, 15_000)]) };
+    assert_eq!(commit(&engine, refused).await, Outcome::Conflict);
+    let light = Batch { light: true, ..put(3, Vec::new()) };
+    assert_eq!(commit(&engine, light).await, Outcome::Done);
+    assert_eq!(commit(&engine, put(4, Vec::new())).await, Outcome::Done);
+    let copy = killed(&place);
+    super::durability::lose_index_log(&copy);
+    let (_again, defects) = Embedded::open(&copy.config().data_dir, Tuning::default()).unwrap();
+    assert_eq!(defects, Vec::new());
+    let lengths: Vec<u64> = segments(&place).into_iter().map(|(_, length)| length).collect();
+    assert!(lengths.len() == 2 && lengths[1] < 1000, "{lengths:?}");
+}
+
+fn records(path: &Path) -> (FileHead, usize) {
+    let segment = SegmentFile::open(path).unwrap().unwrap();
+    let (mut at, mut count) = (FILE_HEAD, 0);
+    while let Next::Record(record) = segment.next(at, true).unwrap() {
+        at = record.end();
+        count += 1;
+    }
+    (segment.head, count)
+}
+
+#[tokio::test]
+async fn what_failed_behind_the_end_of_a_segment_is_not_rewritten_into_it() {
+    let place = Place::new();
+    let ann = segmented(&place).await;
+    let files = segments(&place);
+    let old: Vec<(FileHead, usize)> = files.iter().map(|(path, _)| records(path)).collect();
+    // As a group leaves it that failed and could not be cut off: good records that do not count.
+    let (first, length) = &files[0];
+    let stale = std::fs::read(first).unwrap().split_off(FILE_HEAD as usize);
+    std::fs::File::options().write(true).open(first).unwrap().write_all_at(&stale, *length).unwrap();
+    let store = place.open().await;
+    let inbox = inbox(&store, ann).await;
+    store.expunge(ann, inbox, &(1..=30).map(Uid).collect::<Vec<_>>(), NOW).await.unwrap();
+    store.maintain(NOW + 31 * 86_400).await.unwrap();
+    let mut rewritten = 0;
+    for (path, _) in segments(&place) {
+        let (head, count) = records(&path);
+        if let Some((was, records)) = old.iter().find(|(was, _)| head.rewritten && was.order == head.order) {
+            assert_eq!((head.previous, count), (was.previous, *records));
+            rewritten += 1;
+        }
+    }
+    assert!(rewritten > 1);
+    sound(&store).await;
+}
+
+#[tokio::test]
+async fn a_rebuild_cut_short_is_done_again() {
+    let place = Place::new();
+    segmented(&place).await;
+    let before = seen(&place.open().await).await;
+    std::fs::write(place.config().data_dir.join(crate::rebuild::MARK), "").unwrap();
+    assert!(matches!(Store::open(place.config()).await.err(), Some(StoreError::Damaged(_))));
+    assert_eq!(Store::rebuild(place.config()).await.unwrap().skipped, Vec::new());
+    let store = place.open().await;
+    assert_eq!(seen(&store).await, before);
+    sound(&store).await;
+}
+
+/// Two acts of which the second was prepared before the first took hold.
+async fn crossing<A, B>(engine: &Memory, first: A, second: B) -> (A::Output, B::Output)
+where
+    A: Future<Output: Send> + Send + 'static,
+    B: Future<Output: Send> + Send + 'static,
+{
+    engine.pause();
+    let first = tokio::spawn(first);
+    while engine.waiting() < 1 {
+        tokio::task::yield_now().await;
+    }
+    let second = tokio::spawn(second);
+    while engine.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    engine.resume();
+    (first.await.unwrap(), second.await.unwrap())
+}
+
+async fn on_memory() -> (Arc<Memory>, Store, AccountId, MailboxId) {
+    let engine = Arc::new(Memory::default());
+    let store = Store::on_engine(Place::new().config(), Box::new(engine.clone()), None, None).await.unwrap();
+    let ann = ann(&store).await;
+    let inbox = inbox(&store, ann).await;
+    (engine, store, ann, inbox)
+}
+
+#[tokio::test]
+async fn restored_while_it_is_erased_is_one_or_the_other() {
+    let (engine, store, ann, inbox) = on_memory().await;
+    store.accept(acceptance(text(1), &[ann])).await.unwrap();
+    let message = store.snapshot(ann, inbox).await.unwrap().rows.iter().next().unwrap().email;
+    store.expunge(ann, inbox, &[Uid(1)], NOW).await.unwrap();
+    let (erasing, restoring) = (store.clone(), store.clone());
+    let erase = async move { erasing.maintain(NOW + 31 * 86_400).await };
+    let restore = async move { restoring.undo_restore(ann, &[message], NOW + 1).await };
+    let (erased, restored) = crossing(&engine, erase, restore).await;
+    assert_eq!((erased, restored), (Ok(()), Ok(Vec::new())));
+    assert_eq!(uids(&store, ann, inbox).await, Vec::<u32>::new());
+    sound(&store).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_erased_does_not_keep_care_busy_for_ever() {
+    let (engine, store, ann, inbox) = on_memory().await;
+    store.accept(acceptance(text(1), &[ann])).await.unwrap();
+    store.expunge(ann, inbox, &[Uid(1)], NOW).await.unwrap();
+    let found = crate::engine::Engine::read(&engine, vec![Query::Bodies { after: BodyId(0), limit: 9 }]).await.unwrap();
+    let crate::engine::Found::Bodies(bodies) = &found[0] else { panic!("bodies") };
+    let lost = Batch { release: vec![(bodies[0].0, 1)], ..Batch::default() };
+    assert_eq!(commit(&engine, lost).await, Outcome::Done);
+    let told = tokio::time::timeout(std::time::Duration::from_secs(10), store.maintain(NOW + 31 * 86_400)).await;
+    assert!(matches!(told, Ok(Err(StoreError::Damaged(_)))), "{told:?}");
+}
+
+#[tokio::test]
+async fn expunge_takes_only_what_is_deleted_when_it_is_done() {
+    for (_place, store) in both().await {
+        let ann = ann(&store).await;
+        let inbox = inbox(&store, ann).await;
+        for number in 0..4 {
+            store.accept(acceptance(text(number), &[ann])).await.unwrap();
+        }
+        let all = [Uid(1), Uid(2), Uid(3), Uid(4)];
+        store.flags(ann, inbox, &all[..3], FlagOp::Add, &DELETED, None).await.unwrap();
+        // What one session saw as \Deleted, another has taken back.
+        store.flags(ann, inbox, &[Uid(2)], FlagOp::Remove, &DELETED, None).await.unwrap();
+        assert_eq!(store.expunge_deleted(ann, inbox, &[Uid(2), Uid(4), Uid(9)], NOW).await.unwrap(), []);
+        assert_eq!(store.expunge_deleted(ann, inbox, &all, NOW).await.unwrap(), [Uid(1), Uid(3)]);
+        assert_eq!(uids(&store, ann, inbox).await, [2, 4]);
+        sound(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn taking_deleted_back_is_seen_by_an_expunge_right_behind_it() {
+    let (engine, store, ann, inbox) = on_memory().await;
+    store.accept(acceptance(text(1), &[ann])).await.unwrap();
+    store.flags(ann, inbox, &[Uid(1)], FlagOp::Add, &DELETED, None).await.unwrap();
+    engine.pause();
+    let taking = store.clone();
+    let back = tokio::spawn(async move { taking.flags(ann, inbox, &[Uid(1)], FlagOp::Remove, &DELETED, None).await });
+    while engine.waiting() < 1 {
+        tokio::task::yield_now().await;
+    }
+    let expunging = store.clone();
+    let expunge = tokio::spawn(async move { expunging.expunge_deleted(ann, inbox, &[Uid(1)], NOW).await });
+    tokio::task::yield_now().await;
+    engine.resume();
+    assert!(back.await.unwrap().is_ok());
+    assert_eq!(expunge.await.unwrap(), Ok(Vec::new()));
+    assert_eq!(uids(&store, ann, inbox).await, [1]);
+}
+
+#[tokio::test]
+async fn a_message_that_lost_a_piece_is_no_message() {
+    let mut spool = crate::Spool::new(Some(PathBuf::from("/nowhere/at/all")));
+    assert!(spool.write(&vec![b'a'; 300_000]).await.is_err());
+    let _ = spool.write(b"the rest").await;
+    assert!(spool.finish().await.is_err());
+}
