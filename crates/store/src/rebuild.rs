@@ -231,8 +231,7 @@ impl Store {
         let store = Store::on_engine(config, Box::new(engine), Some(spool), Some(lock)).await?;
         recount(&store.inner, &mut skipped).await?;
         let all = read_everything(&*store.inner.engine).await?;
-        let rebuilt =
-            Rebuilt { accounts: all.accounts.len() as u64, messages: all.rows.len() as u64, snapshot_used: false, skipped };
+        let rebuilt = Rebuilt { accounts: all.accounts.len() as u64, messages: all.rows.len() as u64, skipped };
         std::fs::remove_file(&mark).map_err(|error| io_error(&error))?;
         store.close().await?;
         Ok(rebuilt)

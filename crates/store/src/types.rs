@@ -472,8 +472,6 @@ pub struct Defect {
 pub struct Rebuilt {
     pub accounts: u64,
     pub messages: u64,
-    /// From the newest good snapshot of the index, when there was one.
-    pub snapshot_used: bool,
     pub skipped: Vec<Defect>,
 }
 

@@ -1,7 +1,7 @@
 //! Segment files: the append-only stream of all batches with their bodies. The truth; the index is made from it.
 //!
 //! Format in `docs/store.md`. Invariant: a record is good only if header, manifest and bodies match their checksums,
-//! salted with the segment's own number, so that no octets somebody mails to us can pass for a record.
+//! salted with the segment's own random salt, so that no octets somebody mails to us can pass for a record.
 //! Must not know: SQLite, what keys mean.
 
 use super::{Batch, Key, io_error};
