@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod address_list;
+pub mod base_subject;
 pub mod body_structure;
 pub mod build;
 pub mod charset;
@@ -25,6 +26,7 @@ pub mod search;
 pub mod section;
 #[cfg(test)]
 mod test_messages;
+pub mod thread_keys;
 pub mod transfer;
 
 pub use facts::Facts;

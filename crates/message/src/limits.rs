@@ -37,3 +37,31 @@ pub const LINE_BYTES_MAX: usize = 998;
 pub const DISPLAY_BYTES_MAX: usize = 1_000;
 /// Bytes of decoded text that a search looks at in one message.
 pub const SEARCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Ancestors of one message that its thread keys name.
+pub const REFERENCES_MAX: usize = 200;
+/// Bytes of one message id that counts as one.
+pub const MESSAGE_ID_BYTES_MAX: usize = 1_000;
+/// Addresses of one List-* field.
+pub const LIST_ADDRESSES_MAX: usize = 20;
+/// Results of one Authentication-Results field, and fields of one header.
+pub const AUTHENTICATION_RESULTS_MAX: usize = 100;
+/// Characters of a preview (RFC 8970 §3.1).
+pub const PREVIEW_CHARS_MAX: usize = 200;
+/// Bytes of one part, still encoded, that its preview is made of.
+pub const PREVIEW_BYTES_MAX: usize = 256 * 1024;
+/// Files that one message is seen to hold: attachments, and what is found inside them.
+pub const ATTACHMENTS_MAX: usize = 10_000;
+/// Bytes that the unpacking of one compressed thing (BinHex, compressed RTF) may reach.
+pub const UNPACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Files inside one text (uuencode, yEnc, BinHex).
+pub const INLINE_FILES_MAX: usize = 1_000;
+/// TNEF messages inside one another.
+pub const TNEF_DEPTH_MAX: usize = 8;
+/// Attributes of one TNEF stream, properties of one of its property lists.
+pub const TNEF_ATTRIBUTES_MAX: usize = 10_000;
+/// Fragments of one message/partial.
+pub const FRAGMENTS_MAX: usize = 10_000;
+/// Properties and components of one calendar that are looked at.
+pub const CALENDAR_LINES_MAX: usize = 100_000;
+/// Groups of fields in one report (delivery status, feedback).
+pub const REPORT_GROUPS_MAX: usize = 10_000;
