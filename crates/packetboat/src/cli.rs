@@ -1,7 +1,11 @@
 //! The command line: names, words and shapes of every command. What they do is in `commands`, `serve` and `trial`.
 
+mod mime;
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+
+pub(crate) use mime::MimeArgs;
 
 /// An email server and email program in one binary.
 #[derive(Debug, Parser)]
@@ -46,6 +50,8 @@ pub(crate) enum Command {
     },
     /// Print every option of the configuration with its default
     Config,
+    /// Look into a message: its parts, their sizes, names and defects; or build one from files
+    Mime(Box<MimeArgs>),
 }
 
 /// `packetboat try`.

@@ -4,6 +4,7 @@
 //! Must not know: what the acts do (that is `admin`).
 
 mod bulk;
+pub(crate) mod mime;
 mod passwords;
 mod words;
 
@@ -122,7 +123,7 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
             Request::UndoRestore { address: address.clone(), emails: which(args) }
         }
         Command::Check => Request::Check,
-        Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config => return Err("not an act".into()),
+        Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config | Command::Mime(_) => return Err("not an act".into()),
     })
 }
 

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
             print!("{}", config::reference());
             0
         }
+        cli::Command::Mime(arguments) => commands::mime::run(&arguments, cli.json),
         command => {
             log("warn");
             operate(&cli.config, command, cli.json)

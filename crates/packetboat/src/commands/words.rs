@@ -29,7 +29,7 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
         Command::Undo(_) => undo_words(value),
         Command::Check => check_words(value),
         Command::Rebuild { .. } => rebuild_words(value),
-        Command::Try(_) | Command::Serve | Command::Config => String::new(),
+        Command::Try(_) | Command::Serve | Command::Config | Command::Mime(_) => String::new(),
     }
 }
 
