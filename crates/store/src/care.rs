@@ -62,16 +62,17 @@ impl FreeSpace {
 impl Inner {
     /// Keeps the newest acts of every change log.
     async fn trim_changes(&self) -> Result<()> {
+        let mut told = Ok(());
         for (at, stored) in range(&*self.engine, key::whole(key::SPACE), usize::MAX).await? {
             let Ok(counters) = Counters::decode(&at, &stored) else { continue };
             let Some(account) = key::Parts::of(&at).u32().map(AccountId) else { continue };
             let floor = counters.mod_seq.saturating_sub(CHANGE_LOG_ACTS);
             // A tenth more is let be, so that this is not an act a day for every account.
             if !counters.gone && floor > counters.log_floor + CHANGE_LOG_ACTS / 10 {
-                self.trim_changes_of(account, floor).await?;
+                told = told.and(self.trim_changes_of(account, floor).await);
             }
         }
-        Ok(())
+        told
     }
 
     pub(crate) async fn trim_changes_of(&self, account: AccountId, floor: u64) -> Result<()> {
@@ -133,13 +134,18 @@ impl Store {
         self.inner.free.read_again();
     }
 
-    /// Erases what is past its undo days, rewrites mostly dead segments, trims trace and logs.
+    /// Erases what is past its undo days, rewrites mostly dead segments, trims trace and logs. A damaged row costs itself:
+    /// all that can be done is done, then the first trouble is told.
     pub async fn maintain(&self, now_secs: UnixSecs) -> Result<()> {
         let _one = self.inner.care.lock().await;
-        self.inner.erase_old(now_secs).await?;
-        self.inner.trim_trace(now_secs).await?;
-        self.inner.trim_changes().await?;
-        self.inner.trim_idempotency().await?;
-        self.inner.engine.maintain().await
+        // What one of them stumbles over keeps none of the others from their work.
+        let done = [
+            self.inner.erase_old(now_secs).await,
+            self.inner.trim_trace(now_secs).await,
+            self.inner.trim_changes().await,
+            self.inner.trim_idempotency().await,
+            self.inner.engine.maintain().await,
+        ];
+        done.into_iter().collect()
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 16] = [
+const KINDS: [u8; 19] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -48,6 +48,7 @@ const KINDS: [u8; 16] = [
     key::ACCOUNT_GONE,
     key::SPACE,
     key::MAILBOX,
+    key::SUBSCRIPTION,
     key::UID,
     key::CHANGE,
     key::UNDO,
@@ -55,7 +56,9 @@ const KINDS: [u8; 16] = [
     key::QUEUE_DUE,
     key::QUEUE_BAD,
     key::IDEMPOTENCY,
+    key::IDEMPOTENCY_ORDER,
     key::TRACE,
+    key::TRACE_KEY,
     key::EMAIL,
 ];
 

@@ -34,6 +34,12 @@ impl Key {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
+    /// The next key there could be.
+    pub(crate) fn behind(&self) -> Key {
+        let mut bytes = self.0.clone();
+        bytes.push(0);
+        Key(bytes)
+    }
     pub(crate) fn kind(&self) -> u8 {
         self.0.first().copied().unwrap_or(0)
     }

@@ -6,8 +6,8 @@ use crate::engine::io_error;
 use crate::types::StoreError;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, Permissions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -27,9 +27,7 @@ const NETWORKED: [(u64, &str); 9] = [
 
 fn make_private(folder: &Path) -> Result<()> {
     if !folder.exists() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_error(&error))?;
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        return File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| io_error(&error));
+        return DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_error(&error));
     }
     let mode = folder.metadata().map_err(|error| io_error(&error))?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -38,9 +36,27 @@ fn make_private(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes the names that lead to the folder durable, on its own file system. At every start: whoever made them (the
+/// operator, an installer, we as root) may not have.
+fn sync_names(folder: &Path) -> std::io::Result<()> {
+    let folder = folder.canonicalize()?;
+    let device = folder.metadata()?.dev();
+    for parent in folder.ancestors().skip(1) {
+        if parent.metadata()?.dev() != device {
+            break;
+        }
+        match File::open(parent).and_then(|parent| parent.sync_all()) {
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput) => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
 /// Makes the folder if need be, refuses what is not a local disk, and takes the lock until the file is dropped.
 pub(crate) fn take(folder: &Path) -> Result<File> {
     make_private(folder)?;
+    sync_names(folder).map_err(|error| io_error(&error))?;
     let system = rustix::fs::statfs(folder).map_err(|error| StoreError::Io(error.to_string()))?;
     if let Some((_, name)) = NETWORKED.iter().find(|(magic, _)| *magic == system.f_type as u64) {
         let told = format!("{} is on a network file system ({name}); the store needs a local disk", folder.display());

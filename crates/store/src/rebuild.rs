@@ -5,6 +5,7 @@
 
 use crate::check::{Everything, read_everything};
 use crate::engine::embedded::{Embedded, blocking};
+use crate::engine::index;
 use crate::engine::segment::sync_folder;
 use crate::engine::{Batch, io_error};
 use crate::key;
@@ -211,6 +212,9 @@ impl Store {
         let cut_short = mark.exists();
         File::create(&mark).and_then(|_| sync_folder(&folder)).map_err(|error| io_error(&error))?;
         let (engine, mut skipped) = blocking(move || {
+            // What any index knew was synced: a bad record in it is damage, not a torn end.
+            let known = ["index.sqlite", "index.old.sqlite"].map(|name| index::position_in(&folder.join(name)));
+            let proven = known.into_iter().max_by_key(|known| (known.order, known.end)).unwrap_or_default();
             for name in INDEX_FILES {
                 let (from, to) = (folder.join(name), folder.join(name.replacen("index", "index.old", 1)));
                 // A making cut short left no index worth keeping: the one before it stays.
@@ -223,7 +227,7 @@ impl Store {
                     std::fs::rename(&from, &to).map_err(|error| io_error(&error))?;
                 }
             }
-            Embedded::open_anew(&folder)
+            Embedded::open_anew(&folder, proven)
         })
         .await?;
         let spool = config.data_dir.join("spool");

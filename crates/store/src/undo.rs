@@ -7,7 +7,7 @@ use crate::Store;
 use crate::account::decode_gone;
 use crate::engine::{Batch, Found, Key, Outcome, Query, Version, range};
 use crate::key;
-use crate::limits::{CARE_ROWS, CONFLICT_RETRIES};
+use crate::limits::CARE_ROWS;
 use crate::mailbox::exclusively;
 use crate::mailbox::make;
 use crate::rows::{EmailRecord, UndoRow};
@@ -93,27 +93,33 @@ impl Inner {
         })
     }
 
-    /// Erases what of an account was expunged before `before`. Gives the octets it held.
+    /// Erases what of an account was expunged before `before`. Gives the octets it held. What does not let itself be
+    /// erased stays, costs itself, and is told at the end.
     pub(crate) async fn erase_before(&self, account: AccountId, before: UnixSecs) -> Result<u64> {
-        let (from, _) = key::of_account(key::UNDO, account);
+        let (mut from, _) = key::of_account(key::UNDO, account);
         let to = key::undo(account, before, EmailId(0));
         let mut erased = 0;
-        let mut tries = CONFLICT_RETRIES;
+        let mut told = Ok(());
         loop {
             let rows = range(&*self.engine, (from.clone(), to.clone()), CARE_ROWS).await?;
-            if rows.is_empty() {
-                return Ok(erased);
+            let Some((last, _)) = rows.last() else { break };
+            from = last.behind();
+            if let Ok(Some(octets)) = self.erase(account, rows.clone()).await {
+                erased += octets;
+                continue;
             }
-            match self.erase(account, rows).await? {
-                Some(octets) => {
-                    erased += octets;
-                    tries = CONFLICT_RETRIES;
+            // One of them was restored meanwhile, or is damaged: one by one.
+            for row in rows {
+                match self.erase(account, vec![row.clone()]).await {
+                    Ok(Some(octets)) => erased += octets,
+                    Ok(None) if crate::engine::get(&*self.engine, row.0).await? != Some(row.1) => {}
+                    Ok(None) => told = Err(StoreError::Damaged("what was expunged does not let itself be erased".into())),
+                    Err(error @ StoreError::Damaged(_)) => told = Err(error),
+                    Err(error) => return Err(error),
                 }
-                // Something was restored meanwhile: read again. A body that damage took would come back for ever.
-                None if tries == 0 => return Err(StoreError::Damaged("what was expunged does not let itself be erased".into())),
-                None => tries -= 1,
             }
         }
+        told.map(|()| erased)
     }
 
     /// Erases undo rows with their emails; bodies go with their last holder. `None`: not as they were read.
@@ -162,14 +168,17 @@ impl Inner {
 
     /// Erases all that is left of accounts removed before `before`.
     pub(crate) async fn erase_removed(&self, before: UnixSecs) -> Result<()> {
+        let mut told = Ok(());
         for (at, stored) in range(&*self.engine, key::whole(key::ACCOUNT_GONE), usize::MAX).await? {
-            let (_, removed) = decode_gone(&at, &stored)?;
             let Some(id) = key::Parts::of(&at).u32().map(AccountId) else { continue };
-            if removed < before && crate::engine::get(&*self.engine, key::space(id)).await?.is_some() {
-                self.erase_account(id).await?;
+            match decode_gone(&at, &stored) {
+                Err(error) => told = Err(error),
+                Ok((_, removed)) if removed >= before => {}
+                Ok(_) if crate::engine::get(&*self.engine, key::space(id)).await?.is_none() => {}
+                Ok(_) => told = told.and(self.erase_account(id).await),
             }
         }
-        Ok(())
+        told
     }
 
     async fn erase_account(&self, id: AccountId) -> Result<()> {
@@ -181,9 +190,12 @@ impl Inner {
             }
             let mut batch = Batch { spaces: vec![id.0], ..Batch::default() };
             for (at, stored) in rows {
-                let email = crate::rows::decode_uid(&at, &stored)?.email;
+                // Of one that cannot be read the email stays behind, for `rebuild` to find.
+                let row = crate::rows::decode_uid(&at, &stored);
                 batch.delete(at);
-                self.erase_email(&mut batch, email).await?;
+                if let Ok(row) = row {
+                    self.erase_email(&mut batch, row.email).await?;
+                }
             }
             done(self.commit(batch).await)?;
         }
@@ -205,17 +217,18 @@ impl Inner {
     pub(crate) async fn erase_old(&self, now_secs: UnixSecs) -> Result<()> {
         let mut window = i64::from(self.config.undo_days) * DAY;
         let accounts = self.accounts_with_rests().await?;
+        let mut told = Ok(());
         loop {
             for account in &accounts {
-                self.erase_before(*account, now_secs.saturating_sub(window)).await?;
+                told = told.and(self.erase_before(*account, now_secs.saturating_sub(window)).await.map(|_| ()));
             }
             if self.free.read_again() >= self.config.free_bytes_tight || window == 0 {
                 break;
             }
             window /= 2;
-            self.engine.maintain().await?;
+            told = told.and(self.engine.maintain().await);
         }
-        self.erase_removed(now_secs.saturating_sub(i64::from(self.config.undo_days) * DAY)).await
+        told.and(self.erase_removed(now_secs.saturating_sub(i64::from(self.config.undo_days) * DAY)).await)
     }
 
     async fn facts_for_people(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<(String, String)>> {

@@ -67,6 +67,8 @@ enum Chunk {
 struct Layout {
     stage: Stage,
     chunks: Vec<Chunk>,
+    /// Where the group begins, and where its next octet goes.
+    start: u64,
     at: u64,
     group: u64,
     durable: bool,
@@ -174,8 +176,8 @@ impl Committer {
             jobs.iter().map(|job| 4096 + job.batch.bodies.iter().map(|body| body.content.len()).sum::<u64>()).sum();
         let ready = if jobs.iter().any(|job| !job.batch.light) { self.tail_for(estimate) } else { Ok(()) };
         let at = self.tail.as_ref().map_or(0, |tail| tail.end);
-        let mut layout =
-            Layout { stage: Stage::default(), chunks: Vec::new(), at, group: self.position.group + 1, durable: false };
+        let group = self.position.group + 1;
+        let mut layout = Layout { stage: Stage::default(), chunks: Vec::new(), start: at, at, group, durable: false };
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
             let outcome = match &ready {
@@ -207,8 +209,9 @@ impl Committer {
         let tail = self.tail.as_ref();
         let (salt, place) = tail.map_or((0, (0, 0)), |tail| (tail.head.salt, (tail.head.number, tail.head.order)));
         let bodies = Bodies::of(&batch)?;
+        let place_in_group = (layout.group, layout.at - layout.start);
         let front =
-            if batch.light { Vec::new() } else { batch_front(&batch, &bodies, crate::key::is_logged, layout.group, salt)? };
+            if batch.light { Vec::new() } else { batch_front(&batch, &bodies, crate::key::is_logged, place_in_group, salt)? };
         let mut at = layout.at + front.len() as u64;
         let mut new: Vec<(BodyEntry, u64)> = Vec::with_capacity(bodies.new.len());
         for entry in bodies.new {

@@ -242,27 +242,28 @@ impl Embedded {
         if has_segments && !folder.join("index.sqlite").exists() {
             return Err(StoreError::Damaged("the index is missing; `packetboat rebuild` makes it anew from the segments".into()));
         }
-        Embedded::start(folder, tuning)
+        Embedded::start(folder, tuning, Position::default())
     }
 
-    /// The same with an index made from the segments when there is none.
-    pub(crate) fn open_anew(folder: &Path) -> Result<(Embedded, Vec<Defect>)> {
-        Embedded::start(folder, Tuning::default())
+    /// The same with an index made from the segments when there is none; the one before knew them up to `proven`.
+    pub(crate) fn open_anew(folder: &Path, proven: Position) -> Result<(Embedded, Vec<Defect>)> {
+        Embedded::start(folder, Tuning::default(), proven)
     }
 
-    fn start(folder: &Path, tuning: Tuning) -> Result<(Embedded, Vec<Defect>)> {
+    fn start(folder: &Path, tuning: Tuning, proven: Position) -> Result<(Embedded, Vec<Defect>)> {
         let (segments, index) = (folder.join("segments"), folder.join("index.sqlite"));
         std::fs::create_dir_all(&segments).map_err(|error| io_error(&error))?;
         let is_new = !index.exists();
         let connection = index::open_writer(&index)?;
+        // At every start: the one that made these entries may have been killed before they were on the disk. And before
+        // the index's log is folded: half a fold without the log's name would be no index any more.
+        segment::sync_folder(folder).map_err(|error| io_error(&error))?;
+        segment::sync_folder(&segments).map_err(|error| io_error(&error))?;
         if is_new || index::position(&connection)?.is_none() {
             index::write_position(&connection, Position::default())?;
             index::fold(&connection, "TRUNCATE")?;
         }
-        // At every start: the one that made these entries may have been killed before they were on the disk.
-        segment::sync_folder(folder).map_err(|error| io_error(&error))?;
-        segment::sync_folder(&segments).map_err(|error| io_error(&error))?;
-        let (position, defects) = replay::catch_up(&connection, &segments)?;
+        let (position, defects) = replay::catch_up(&connection, &segments, proven)?;
         let wal = folder.join("index.sqlite-wal");
         let readers = (0..READERS).map(|_| index::open_reader(&index).map(Mutex::new)).collect::<Result<Vec<_>>>()?;
         let shared = Arc::new(Shared {

@@ -372,6 +372,13 @@ pub(crate) fn position(connection: &Connection) -> Result<Option<Position>> {
     )
 }
 
+/// How far the index at `path` reached, if it can still tell.
+pub(crate) fn position_in(path: &Path) -> Position {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let told = Connection::open_with_flags(path, flags).map_err(sql_error).and_then(|connection| position(&connection));
+    told.ok().flatten().unwrap_or_default()
+}
+
 pub(crate) fn write_position(connection: &Connection, position: Position) -> Result<()> {
     let mut out = Writer::new();
     out.number(u64::from(position.order)).number(position.end).number(position.group).number(u64::from(position.file));
@@ -390,14 +397,25 @@ fn decode_segment(file: u32, key: &Key, stored: &[u8]) -> Result<SegmentRow> {
     decoded(key, row)
 }
 
-pub(crate) fn segments(connection: &Connection) -> Result<Vec<SegmentRow>> {
+/// Rows of all segment files; one that does not decode comes as an error beside its number.
+pub(crate) fn segments(connection: &Connection) -> Result<Vec<(u32, Result<SegmentRow>)>> {
     let rows = range(connection, &Key::new(vec![0xf3]), &Key::new(vec![0xf4]), usize::MAX, false)?;
-    let mut found = Vec::new();
-    for (key, stored) in rows {
+    let decode = |(key, stored): (Key, Vec<u8>)| {
         let file = key::Parts::of(&key).u32().unwrap_or(0);
-        found.push(decode_segment(file, &key, &stored)?);
-    }
-    Ok(found)
+        (file, decode_segment(file, &key, &stored))
+    };
+    Ok(rows.into_iter().map(decode).collect())
+}
+
+/// Whether a segment's row can be found, be it good or not.
+pub(crate) fn segment_is_there(connection: &Connection, file: u32) -> Result<bool> {
+    Ok(get(connection, &segment_key(file))?.is_some())
+}
+
+/// Octets of living bodies in a file, counted anew.
+pub(crate) fn alive_in(connection: &Connection, file: u32) -> Result<u64> {
+    let rows = bodies(connection, 0, usize::MAX)?.into_iter().filter_map(|(_, row)| row.ok());
+    Ok(rows.filter(|row| row.file == file).map(|row| row.len).sum())
 }
 
 pub(crate) fn write_segment(connection: &Connection, row: SegmentRow) -> Result<()> {
@@ -409,6 +427,39 @@ pub(crate) fn write_segment(connection: &Connection, row: SegmentRow) -> Result<
 
 pub(crate) fn remove_segment(connection: &Connection, file: u32) -> Result<()> {
     write(connection, &segment_key(file), None)
+}
+
+fn told_key(file: u32, at: u64) -> Key {
+    let mut bytes = vec![0xf4];
+    bytes.extend_from_slice(&file.to_be_bytes());
+    bytes.extend_from_slice(&at.to_be_bytes());
+    Key::new(bytes)
+}
+
+/// Remembers a damaged record that was passed over and told of: from then on the index is whole without it.
+pub(crate) fn tell(connection: &Connection, file: u32, at: u64) -> Result<()> {
+    let key = told_key(file, at);
+    write(connection, &key, Some(&Writer::new().seal(&key)))
+}
+
+pub(crate) fn is_told(connection: &Connection, file: u32, at: u64) -> Result<bool> {
+    let key = told_key(file, at);
+    Ok(get(connection, &key)?.is_some_and(|stored| open(&key, &stored).is_ok()))
+}
+
+/// What SQLite finds wrong with its own pages.
+pub(crate) fn pages(connection: &Connection) -> Result<Vec<String>> {
+    let mut statement = connection.prepare("PRAGMA integrity_check(20)").map_err(sql_error)?;
+    let told = statement.query_map([], |row| row.get::<_, String>(0)).map_err(sql_error)?;
+    let told: std::result::Result<Vec<String>, rusqlite::Error> = told.collect();
+    match told {
+        Ok(told) => Ok(told.into_iter().filter(|line| line != "ok").collect()),
+        // Pages it stumbles over are what was asked for.
+        Err(error) => match sql_error(error) {
+            StoreError::Damaged(what) => Ok(vec![what]),
+            error => Err(error),
+        },
+    }
 }
 
 /// Folds the write-ahead log back into the file; never blocks writers.

@@ -1,8 +1,9 @@
 //! The segments read again into the index: the part behind its position at every start, all of it at `rebuild`.
 //!
-//! The end of the stream may be torn: those records were never synced, so nothing in them was acknowledged, and they
-//! are cut off. A bad record with good ones of a later group behind it was synced once: that is damage, it is passed
-//! over and reported. Invariant: the index after replay is what the records say, each taken once.
+//! The end of the stream may be torn, in any order: those records were never synced, so nothing in them was
+//! acknowledged, and they are cut off. A bad record with good ones of a later group behind it, or in front of where an
+//! older index ends, was synced once: that is damage, it is passed over and reported. Invariant: the index after replay
+//! is what the records say, each taken once.
 
 use super::index::{self, Position};
 use super::io_error;
@@ -24,6 +25,8 @@ fn defect(head: &FileHead, at: u64, what: &str) -> Defect {
 struct Replay<'a> {
     connection: &'a Connection,
     position: Position,
+    /// All before this was synced once: an index knew it.
+    proven: Position,
     stage: Stage,
     staged: usize,
     defects: Vec<Defect>,
@@ -87,6 +90,14 @@ impl Replay<'_> {
         Ok(())
     }
 
+    /// Where the stream ends: damage at the very end of what was synced is not cut off, new records go behind it.
+    fn reached(&self, files: &[(PathBuf, FileHead)]) -> Position {
+        let (now, proven) = (self.position, self.proven);
+        let is_there = files.last().is_some_and(|(_, head)| head.number == proven.file);
+        let behind = is_there && (now.order, now.end) < (proven.order, proven.end);
+        if behind { Position { group: now.group.max(proven.group), ..proven } } else { now }
+    }
+
     fn flush(&mut self) -> Result<()> {
         let stage = std::mem::take(&mut self.stage);
         self.staged = 0;
@@ -105,7 +116,8 @@ impl Replay<'_> {
                 }
                 Next::Record(_) => break,
                 Next::BadBodies(record, damaged) => {
-                    if matches!(verdict(segment, at, record.head.group, Some(record.end()), later)?, Verdict::Cut) {
+                    let known = Some(record.end());
+                    if matches!(self.verdict(segment, at, Some(record.head.group), known, later)?, Verdict::Cut) {
                         return Ok(false);
                     }
                     self.defects.push(defect(&segment.head, at, &format!("bodies {damaged:?}: checksum")));
@@ -113,13 +125,14 @@ impl Replay<'_> {
                     self.take(&segment.head, record)?;
                     continue;
                 }
-                Next::Torn(head) => (head.group, Some(at + head.total())),
-                Next::Nonsense => (self.position.group, None),
+                Next::Torn(head) => (Some(head.group), Some(at + head.total())),
+                Next::Nonsense => (None, None),
             };
-            match verdict(segment, at, group, known, later)? {
+            match self.verdict(segment, at, group, known, later)? {
                 Verdict::Cut => return Ok(false),
                 Verdict::Skip(next) => {
                     self.defects.push(defect(&segment.head, at, "record does not match its checksum"));
+                    index::tell(self.connection, segment.head.number, at)?;
                     let Some(next) = next else { return Ok(true) };
                     at = next;
                 }
@@ -127,26 +140,47 @@ impl Replay<'_> {
         }
         Ok(true)
     }
-}
 
-/// A bad record of `group` at `at`: torn, or damaged after it was synced?
-fn verdict(segment: &SegmentFile, at: u64, group: u64, known: Option<u64>, later: &[(PathBuf, FileHead)]) -> Result<Verdict> {
-    let mut place = match known {
-        Some(next) if next <= segment.len => Some(next),
-        _ => segment.find(at + 1)?,
-    };
-    let resume = place;
-    while let Some(candidate) = place {
-        match segment.next(candidate, false)? {
-            Next::Record(record) | Next::BadBodies(record, _) if record.head.group > group => return Ok(Verdict::Skip(resume)),
-            Next::Record(record) | Next::BadBodies(record, _) => place = Some(record.end()),
-            Next::Torn(head) if head.group > group => return Ok(Verdict::Skip(resume)),
-            Next::End => break,
-            _ => place = segment.find(candidate + 1)?,
+    /// A bad record at `at`: torn, or damaged after it was synced? `group` when its head still tells its own.
+    fn verdict(
+        &self,
+        segment: &SegmentFile,
+        at: u64,
+        mut group: Option<u64>,
+        known: Option<u64>,
+        later: &[(PathBuf, FileHead)],
+    ) -> Result<Verdict> {
+        let mut place = match known {
+            Some(next) if next <= segment.len => Some(next),
+            _ => segment.find(at + 1)?,
+        };
+        let resume = place;
+        // A file is begun only when all of the one before is synced: nothing in front of it can be torn.
+        if !later.is_empty() || (segment.head.order, at) < (self.proven.order, self.proven.end) {
+            return Ok(Verdict::Skip(resume));
         }
+        while let Some(candidate) = place {
+            let (head, next) = match segment.next(candidate, false)? {
+                Next::Record(record) | Next::BadBodies(record, _) => (record.head, Some(record.end())),
+                Next::Torn(head) => (head, segment.find(candidate + 1)?),
+                Next::End => break,
+                Next::Nonsense => {
+                    place = segment.find(candidate + 1)?;
+                    continue;
+                }
+            };
+            match (group, head.behind) {
+                // What begins behind the bad octets came after them; what began before them holds them.
+                (None, Some(behind)) if candidate.saturating_sub(behind) <= at => group = Some(head.group),
+                (None, Some(_)) => return Ok(Verdict::Skip(resume)),
+                (None, None) if head.group > self.position.group => return Ok(Verdict::Skip(resume)),
+                (Some(own), _) if head.group > own => return Ok(Verdict::Skip(resume)),
+                _ => {}
+            }
+            place = next;
+        }
+        Ok(Verdict::Cut)
     }
-    // A file is begun only when all of the one before is synced: nothing in front of it can be torn.
-    Ok(if later.is_empty() { Verdict::Cut } else { Verdict::Skip(resume) })
 }
 
 /// Where the stream leaves the file at `number` in `files`.
@@ -158,13 +192,47 @@ pub(crate) fn limit_of(files: &[(PathBuf, FileHead)], number: usize, segment: &S
     }
 }
 
-/// Brings the index up to the end of the segments, cuts what is torn, and tells where to go on.
-pub(crate) fn catch_up(connection: &Connection, folder: &Path) -> Result<(Position, Vec<Defect>)> {
+/// Reads the stream up to `position`, where the index ends, and tells of every record that is not good. Bodies are
+/// proven elsewhere; `is_told`: replay has passed over it and told so.
+pub(crate) fn check(
+    folder: &Path,
+    position: Position,
+    is_told: impl Fn(u32, u64) -> Result<bool>,
+    defects: &mut Vec<Defect>,
+) -> Result<()> {
+    let (files, passed) = segment::list(folder)?;
+    for path in passed {
+        defects.push(Defect { place: path.display().to_string(), what: "is no segment".into() });
+    }
+    for (number, (path, head)) in files.iter().enumerate().filter(|(_, (_, head))| head.order <= position.order) {
+        // A file that was rewritten and removed while we looked is no defect.
+        let Some(segment) = path.exists().then(|| SegmentFile::open(path)).transpose()?.flatten() else { continue };
+        let limit = limit_of(&files, number, &segment);
+        let limit = if head.order == position.order { limit.min(position.end) } else { limit };
+        let mut at = FILE_HEAD;
+        while at < limit {
+            at = match segment.next(at, false)? {
+                Next::Record(record) | Next::BadBodies(record, _) => record.end(),
+                _ => {
+                    if !is_told(head.number, at)? {
+                        defects.push(defect(head, at, "record does not match its checksum"));
+                    }
+                    segment.find(at + 1)?.unwrap_or(limit)
+                }
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Brings the index up to the end of the segments, cuts what is torn, and tells where to go on. `proven`: how far an
+/// index that is no more knew the segments.
+pub(crate) fn catch_up(connection: &Connection, folder: &Path, proven: Position) -> Result<(Position, Vec<Defect>)> {
     let position = index::position(connection)?.unwrap_or_default();
     sweep(connection, folder)?;
     let (files, _) = segment::list(folder)?;
     let start = files.iter().position(|(_, head)| head.order >= position.order).unwrap_or(files.len());
-    let mut replay = Replay { connection, position, stage: Stage::default(), staged: 0, defects: Vec::new() };
+    let mut replay = Replay { connection, position, proven, stage: Stage::default(), staged: 0, defects: Vec::new() };
     replay.missing(folder, files.get(start..).unwrap_or_default())?;
     for (path, _) in files.iter().skip(start) {
         // A killed process leaves octets that only the page cache has: the index must not come before them.
@@ -180,7 +248,7 @@ pub(crate) fn catch_up(connection: &Connection, folder: &Path) -> Result<(Positi
         }
     }
     replay.flush()?;
-    let position = close_off(&files, replay.position)?;
+    let position = close_off(&files, replay.reached(&files))?;
     index::write_position(connection, position)?;
     Ok((position, replay.defects))
 }
@@ -221,7 +289,7 @@ fn sweep(connection: &Connection, folder: &Path) -> Result<()> {
         }
     }
     for files in orders.into_values().filter(|files| files.len() > 1) {
-        let keeps = |head: &FileHead| known.iter().any(|row| row.file == head.number);
+        let keeps = |head: &FileHead| known.iter().any(|(file, _)| *file == head.number);
         if !files.iter().any(|(_, head)| keeps(head)) {
             continue;
         }

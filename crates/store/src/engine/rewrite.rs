@@ -20,17 +20,41 @@ use std::sync::atomic::Ordering;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// Every body against its sums, every segment against its counts.
+/// Every body against its sums, every segment against its counts, every record against its head, the index's own pages.
 pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
-    let mut defects = Vec::new();
-    let mut alive: HashMap<u32, u64> = HashMap::new();
-    let rows = shared.with_reader(|connection| {
+    let (bodies, segments, position) = shared.with_reader(|connection| {
         connection.execute_batch("BEGIN DEFERRED").map_err(index::sql_error)?;
-        let rows = index::bodies(connection, 0, usize::MAX).and_then(|bodies| Ok((bodies, index::segments(connection)?)));
+        let seen = (|| {
+            let position = index::position(connection)?.unwrap_or_default();
+            Ok((index::bodies(connection, 0, usize::MAX)?, index::segments(connection)?, position))
+        })();
         connection.execute_batch("COMMIT").map_err(index::sql_error)?;
-        rows
+        seen
     })?;
-    for (id, row) in &rows.0 {
+    let mut defects = Vec::new();
+    let alive = check_bodies(shared, &bodies, &mut defects)?;
+    for (file, row) in &segments {
+        let place = format!("segment {file}");
+        let counted = alive.get(file).copied().unwrap_or(0);
+        match row {
+            Err(error) => defects.push(Defect { place, what: error.to_string() }),
+            Ok(row) if counted != row.alive => {
+                defects.push(Defect { place, what: format!("{} octets counted alive, {counted} are", row.alive) });
+            }
+            Ok(_) => {}
+        }
+    }
+    let told = |file, at| shared.with_reader(|connection| index::is_told(connection, file, at));
+    replay::check(&shared.segments, position, told, &mut defects)?;
+    let told = shared.with_reader(index::pages)?;
+    defects.extend(told.into_iter().map(|what| Defect { place: "index".into(), what }));
+    Ok(defects)
+}
+
+/// Octets alive by segment file.
+fn check_bodies(shared: &Shared, rows: &[(u64, Result<BodyRow>)], defects: &mut Vec<Defect>) -> Result<HashMap<u32, u64>> {
+    let mut alive: HashMap<u32, u64> = HashMap::new();
+    for (id, row) in rows {
         match row {
             Err(error) => defects.push(Defect { place: format!("body {id}"), what: error.to_string() }),
             Ok(row) => {
@@ -47,18 +71,7 @@ pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
             }
         }
     }
-    for row in &rows.1 {
-        let counted = alive.get(&row.file).copied().unwrap_or(0);
-        if counted != row.alive {
-            let what = format!("{} octets counted alive, {counted} are", row.alive);
-            defects.push(Defect { place: format!("segment {}", row.file), what });
-        }
-    }
-    let (_, passed) = segment::list(&shared.segments)?;
-    for path in passed {
-        defects.push(Defect { place: path.display().to_string(), what: "is no segment".into() });
-    }
-    Ok(defects)
+    Ok(alive)
 }
 
 fn body_is_good(shared: &Shared, row: &BodyRow) -> std::result::Result<(), String> {
@@ -79,22 +92,45 @@ fn body_is_good(shared: &Shared, row: &BodyRow) -> std::result::Result<(), Strin
 
 /// Rewrites what is mostly dead, one segment at a time.
 pub(crate) async fn maintain(engine: &Embedded) -> Result<()> {
-    let Some((position, rows)) = control(engine, |connection, position| {
+    let shared = engine.shared.clone();
+    let Some((position, rows)) = control(engine, move |connection, position| {
         index::fold(connection, "PASSIVE")?;
-        Ok((position, index::segments(connection)?))
+        Ok((position, count_anew(&shared, connection)?))
     })
     .await?
     else {
         return Ok(());
     };
+    let mut told = Ok(());
     for row in rows {
         let mostly_dead = row.alive.saturating_mul(100) < row.written.saturating_mul(SEGMENT_ALIVE_PERCENT_MIN);
         // Behind the position nothing is replayed, so only there may records change.
         if mostly_dead && row.order < position.order {
-            rewrite_one(engine, row).await?;
+            // What one segment has damaged does not keep the others from giving their room back.
+            told = told.and(rewrite_one(engine, row).await);
         }
     }
-    Ok(())
+    told
+}
+
+/// The rows of all segments; those that are damaged are made again.
+fn count_anew(shared: &Shared, connection: &rusqlite::Connection) -> Result<Vec<SegmentRow>> {
+    let mut rows = Vec::new();
+    for (file, row) in index::segments(connection)? {
+        match row {
+            Ok(row) => rows.push(row),
+            Err(error) => {
+                tracing::error!(?error, file, "a segment's count is damaged; it is counted anew");
+                let Some(segment) = SegmentFile::open(&shared.segment_path(file))? else { continue };
+                let alive = index::alive_in(connection, file)?;
+                // How much was ever written cannot be told: all that is there, so it is rewritten sooner rather than later.
+                let row = SegmentRow { file, order: segment.head.order, alive, written: segment.len };
+                index::write_segment(connection, row)?;
+                rows.push(row);
+            }
+        }
+    }
+    Ok(rows)
 }
 
 /// Runs something on the committer's connection, between groups.
@@ -142,7 +178,12 @@ fn swap(shared: &Arc<Shared>, connection: &rusqlite::Connection, old: SegmentRow
     let moved = (|| {
         let mut alive = 0;
         for (id, at) in &new.places {
-            if let Some(row) = index::body(connection, *id)?.filter(|row| row.file == old.file) {
+            let row = match index::body(connection, *id) {
+                // Its octets came along; `rebuild` finds them.
+                Err(StoreError::Damaged(_)) => continue,
+                row => row?,
+            };
+            if let Some(row) = row.filter(|row| row.file == old.file) {
                 alive += row.len;
                 index::write_body(connection, *id, Some(&BodyRow { file: new.row.file, at: *at, ..row }))?;
             }
@@ -216,7 +257,10 @@ fn copy_record(
     let mut copies = Vec::new();
     shared.with_reader(|connection| {
         for body in manifest.bodies.iter_mut().filter(|body| !body.dropped) {
-            let lives = index::body(connection, body.id)?.is_some_and(|row| row.file == source.head.number && row.at == at);
+            let lives = match index::body(connection, body.id) {
+                Err(StoreError::Damaged(_)) => true,
+                row => row?.is_some_and(|row| row.file == source.head.number && row.at == at),
+            };
             if lives {
                 copies.push((body.id, at, body.len));
             }

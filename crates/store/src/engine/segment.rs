@@ -201,12 +201,12 @@ pub(crate) fn batch_front(
     batch: &Batch,
     bodies: &Bodies,
     is_logged: fn(&Key) -> bool,
-    group: u64,
+    (group, behind): (u64, u64),
     salt: u64,
 ) -> Result<Vec<u8>, StoreError> {
     let writes: Vec<&(Key, Option<Vec<u8>>)> = batch.writes.iter().filter(|(key, _)| is_logged(key)).collect();
     let encoded = encode_manifest(&writes, &bodies.new, &bodies.retain, &bodies.release);
-    front(&encoded, bodies.new.iter().map(|body| body.len).sum(), group, salt)
+    front(&encoded, bodies.new.iter().map(|body| body.len).sum(), (group, Some(behind)), salt)
 }
 
 /// The fixed part of a record.
@@ -217,6 +217,9 @@ pub(crate) struct RecordHead {
     pub(crate) bodies_len: u64,
     /// Records of one group were synced together.
     pub(crate) group: u64,
+    /// Octets of its group before it: tells whether a hole in front of it lies in the same group, so was never synced.
+    /// `None` in records of older releases and in rewritten files, where all was synced.
+    pub(crate) behind: Option<u64>,
 }
 
 impl RecordHead {
@@ -227,6 +230,7 @@ impl RecordHead {
         bytes[8..16].copy_from_slice(&self.manifest_sum.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.bodies_len.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.group.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.behind.map_or(0, |behind| behind + 1).to_le_bytes());
         let sum = xxh64(&bytes[..40], salt);
         bytes[40..48].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -239,7 +243,8 @@ impl RecordHead {
             return None;
         }
         let manifest_len = u32::from_le_bytes(head[4..8].try_into().unwrap_or_default());
-        Some(RecordHead { manifest_len, manifest_sum: word(8), bodies_len: word(16), group: word(24) })
+        let behind = word(32).checked_sub(1);
+        Some(RecordHead { manifest_len, manifest_sum: word(8), bodies_len: word(16), group: word(24), behind })
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -247,16 +252,16 @@ impl RecordHead {
     }
 }
 
-/// Head and manifest, ready to be written; the bodies follow.
+/// Head and manifest of a rewritten record; the bodies follow.
 pub(crate) fn record_front(manifest: &Manifest, group: u64, salt: u64) -> Result<Vec<u8>, StoreError> {
-    front(&manifest.encode(), manifest.body_bytes(), group, salt)
+    front(&manifest.encode(), manifest.body_bytes(), (group, None), salt)
 }
 
-fn front(encoded: &[u8], bodies_len: u64, group: u64, salt: u64) -> Result<Vec<u8>, StoreError> {
+fn front(encoded: &[u8], bodies_len: u64, (group, behind): (u64, Option<u64>), salt: u64) -> Result<Vec<u8>, StoreError> {
     let Ok(manifest_len) = u32::try_from(encoded.len()) else {
         return Err(StoreError::Invalid("one act changes too much"));
     };
-    let head = RecordHead { manifest_len, manifest_sum: xxh64(encoded, salt), bodies_len, group };
+    let head = RecordHead { manifest_len, manifest_sum: xxh64(encoded, salt), bodies_len, group, behind };
     let mut front = Vec::with_capacity(RECORD_HEAD + encoded.len());
     front.extend_from_slice(&head.encode(salt));
     front.extend_from_slice(encoded);
@@ -473,9 +478,11 @@ mod tests {
     fn heads_both_ways_and_salted() {
         let head = FileHead { number: 7, order: 5, salt: 99, previous: Some((4, 1234)), rewritten: true };
         assert_eq!(FileHead::decode(&head.encode()), Some(head));
-        let record = RecordHead { manifest_len: 5, manifest_sum: 6, bodies_len: 7, group: 8 };
-        assert_eq!(RecordHead::decode(&record.encode(1), 1), Some(record));
-        assert_eq!(RecordHead::decode(&record.encode(1), 2), None);
+        for behind in [None, Some(0), Some(9)] {
+            let record = RecordHead { manifest_len: 5, manifest_sum: 6, bodies_len: 7, group: 8, behind };
+            assert_eq!(RecordHead::decode(&record.encode(1), 1), Some(record));
+            assert_eq!(RecordHead::decode(&record.encode(1), 2), None);
+        }
     }
 
     #[test]

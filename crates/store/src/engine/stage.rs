@@ -164,10 +164,16 @@ impl Stage {
             }
         }
         for (file, (order, alive, written)) in &self.segments {
-            let old =
-                index::segment(connection, *file)?.unwrap_or(SegmentRow { file: *file, order: *order, alive: 0, written: 0 });
-            let alive = old.alive.saturating_add_signed(*alive);
-            index::write_segment(connection, SegmentRow { alive, written: old.written + written, ..old })?;
+            let row = match index::segment(connection, *file) {
+                Ok(row) => {
+                    let old = row.unwrap_or(SegmentRow { file: *file, order: *order, alive: 0, written: 0 });
+                    SegmentRow { alive: old.alive.saturating_add_signed(*alive), written: old.written + written, ..old }
+                }
+                // A damaged count stops nobody: `maintain` counts anew. (Index damage of another kind does.)
+                Err(StoreError::Damaged(_)) if index::segment_is_there(connection, *file)? => continue,
+                Err(error) => return Err(error),
+            };
+            index::write_segment(connection, row)?;
         }
         position.map_or(Ok(()), |position| index::write_position(connection, position))
     }

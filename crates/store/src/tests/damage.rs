@@ -36,6 +36,134 @@ async fn segmented(place: &Place) -> AccountId {
     ann
 }
 
+/// One group of three acts, synced once, behind one act alone. Gives where its records begin, and the end.
+async fn a_group_of_three(place: &Place) -> (Embedded, PathBuf, Vec<u64>) {
+    let folder = place.config().data_dir;
+    std::fs::create_dir_all(&folder).unwrap();
+    let (engine, _) = Embedded::open(&folder, Tuning::default()).unwrap();
+    let put = |name: u8| Batch { writes: vec![(Key::new(vec![0x50, name]), Some(vec![name; 300]))], ..Batch::default() };
+    assert_eq!(commit(&engine, put(1)).await, Outcome::Done);
+    let start = segments(place)[0].1;
+    // The committer stands still until all three wait.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let still = super::super::engine::committer::Message::Control(Box::new(move |_, _| wait.recv().unwrap()));
+    assert!(engine.send(still).is_ok());
+    let (answer, answers) = std::sync::mpsc::channel();
+    for name in 2..5 {
+        let answer = answer.clone();
+        crate::engine::Engine::submit(&engine, put(name), Box::new(move |outcome| answer.send(outcome.clone()).unwrap()));
+    }
+    go.send(()).unwrap();
+    (0..3).for_each(|_| assert_eq!(answers.recv().unwrap(), Outcome::Done));
+    let (path, end) = segments(place)[0].clone();
+    let segment = SegmentFile::open(&path).unwrap().unwrap();
+    let mut places = vec![start];
+    while let Next::Record(record) = segment.next(*places.last().unwrap(), true).unwrap() {
+        assert_eq!(record.head.behind, Some(record.at - start));
+        places.push(record.end());
+    }
+    assert_eq!((places.len(), *places.last().unwrap()), (4, end));
+    (engine, path, places)
+}
+
+fn has(folder: &Path, names: std::ops::Range<u8>) -> Vec<bool> {
+    let connection = rusqlite::Connection::open(folder.join("index.sqlite")).unwrap();
+    let one = |name| crate::engine::index::get(&connection, &Key::new(vec![0x50, name])).unwrap().is_some();
+    names.map(one).collect()
+}
+
+#[tokio::test]
+async fn a_group_that_reached_the_disk_out_of_order_is_a_torn_end_and_no_damage() {
+    let place = Place::new();
+    let (_running, path, places) = a_group_of_three(&place).await;
+    let whole = std::fs::read(&path).unwrap();
+    // Any of its pieces may be missing, also the head that tells which group it is.
+    for (first, last) in [(0, 10), (0, 48), (0, 200), (places[1] - places[0], 48), (20, 600), (0, 900)] {
+        let copy = killed(&place);
+        super::durability::lose_index_log(&copy);
+        let mut torn = whole.clone();
+        let at = (places[0] + first) as usize;
+        torn[at..at + last].fill(0);
+        std::fs::write(copy.config().data_dir.join("segments").join(path.file_name().unwrap()), torn).unwrap();
+        let (engine, defects) = Embedded::open(&copy.config().data_dir, Tuning::default()).unwrap();
+        assert_eq!(defects, Vec::new(), "{first} {last}");
+        assert_eq!(
+            commit(&engine, Batch { writes: vec![(Key::new(vec![0x50, 9]), Some(vec![9]))], ..Batch::default() }).await,
+            Outcome::Done
+        );
+        drop(engine);
+        let there = has(&copy.config().data_dir, 1..10);
+        assert!(there[0] && !there[2] && !there[3] && there[8], "{there:?}");
+        assert!(Embedded::open(&copy.config().data_dir, Tuning::default()).unwrap().1.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_hole_in_an_older_group_is_damage() {
+    let place = Place::new();
+    let (_running, path, places) = a_group_of_three(&place).await;
+    let copy = killed(&place);
+    super::durability::lose_index_log(&copy);
+    scribble(&copy.config().data_dir.join("segments").join(path.file_name().unwrap()), places[0] - 200);
+    let (_engine, defects) = Embedded::open(&copy.config().data_dir, Tuning::default()).unwrap();
+    assert_eq!(defects.len(), 1);
+    drop(_engine);
+    assert_eq!(has(&copy.config().data_dir, 1..5), [false, true, true, true]);
+}
+
+#[tokio::test]
+async fn a_rebuild_never_takes_what_an_index_knew_for_a_torn_end() {
+    let place = Place::new();
+    let ann = segmented(&place).await;
+    let (path, length) = segments(&place).pop().unwrap();
+    scribble(&path, length - 3);
+    let rebuilt = Store::rebuild(place.config()).await.unwrap();
+    assert_eq!(rebuilt.skipped.len(), 1, "{:?}", rebuilt.skipped);
+    assert!(path.metadata().unwrap().len() >= length, "damage is nobody's to throw away");
+    let store = place.open().await;
+    let inbox = inbox(&store, ann).await;
+    assert_eq!(uids(&store, ann, inbox).await.len(), 30, "its body is damaged, its row is there");
+    store.accept(acceptance(text(99), &[ann])).await.unwrap();
+    store.close().await.unwrap();
+    Store::rebuild(place.config()).await.unwrap();
+    assert_eq!(uids(&place.open().await, ann, inbox).await.len(), 31);
+}
+
+#[tokio::test]
+async fn damaged_rows_stop_neither_care_nor_writing() {
+    let place = Place::new();
+    let ann = segmented(&place).await;
+    let store = Store::open_with(place.config(), Tuning { segment_bytes: 8000, ..Tuning::default() }).await.unwrap();
+    let inbox = inbox(&store, ann).await;
+    store.expunge(ann, inbox, &(1..=28).map(Uid).collect::<Vec<_>>(), NOW).await.unwrap();
+    let aside = store.undo_list(ann, 100).await.unwrap();
+    store.close().await.unwrap();
+    let index = rusqlite::Connection::open(place.config().data_dir.join("index.sqlite")).unwrap();
+    let flip = |table: &str, column: &str, key: &dyn rusqlite::ToSql| {
+        let read = format!("SELECT value FROM {table} WHERE {column}=?1");
+        let mut value: Vec<u8> = index.query_row(&read, [key], |row| row.get(0)).unwrap();
+        *value.last_mut().unwrap() ^= 8;
+        let changed = index.execute(&format!("UPDATE {table} SET value=?1 WHERE {column}=?2"), rusqlite::params![value, key]);
+        assert_eq!(changed.unwrap(), 1);
+    };
+    let counts: Vec<Vec<u8>> = (1..4u32).map(|file| [&[0xf3][..], &file.to_be_bytes()[..]].concat()).collect();
+    counts.iter().for_each(|key| flip("kv", "key", key));
+    let first_body: i64 = index.query_row("SELECT min(id) FROM body", [], |row| row.get(0)).unwrap();
+    flip("body", "id", &first_body);
+    flip("kv", "key", &crate::key::undo(ann, NOW, aside[3].email).bytes().to_vec());
+    drop(index);
+    let store = Store::open_with(place.config(), Tuning { segment_bytes: 8000, ..Tuning::default() }).await.unwrap();
+    assert!(store.check().await.unwrap().len() >= 5);
+    store.accept(acceptance(text(77), &[ann])).await.unwrap();
+    let told = store.maintain(NOW + 31 * 86_400).await;
+    assert!(matches!(told, Err(StoreError::Damaged(_))), "what could not be done is told: {told:?}");
+    let left = store.undo_list(ann, 100).await.unwrap();
+    assert!(left.len() <= 1, "all the others are erased: {left:?}");
+    let rewritten = segments(&place).iter().filter(|(path, _)| records(path).0.rewritten).count();
+    assert!(rewritten >= 2, "{rewritten} rewritten");
+    assert_eq!(uids(&store, ann, inbox).await, [29, 30, 31]);
+}
+
 #[tokio::test]
 async fn a_damaged_head_of_the_newest_segment_costs_nothing_while_the_index_is_there() {
     let place = Place::new();
