@@ -142,10 +142,9 @@ impl Owner {
     }
 }
 
-/// The server against any client.
-pub fn imap_server(data: &[u8]) {
-    let ([mode, mood, cuts], script) = take(data);
-    let config = ServerConfig {
+/// A server of any kind.
+pub(crate) fn server_config(mode: u8) -> ServerConfig {
+    ServerConfig {
         hostname: "mail.here.test".into(),
         tls: false,
         starttls: mode & 1 != 0,
@@ -153,16 +152,23 @@ pub fn imap_server(data: &[u8]) {
         scram: mode & 4 == 0,
         append_bytes_max: SIZE_MAX,
         capabilities_off: Vec::new(),
-    };
+    }
+}
+
+/// Whoever stands behind the server, in any mood.
+pub(crate) fn server_owner(mood: u8) -> impl FnMut(&mut Server, Event, &mut Vec<String>) {
+    let mood = Random(u64::from(mood) * 31 + 7);
+    let mut owner = Owner { mood, left: None, refused: false, idle: false, octets: Vec::new() };
+    move |server, event, log| owner.act(server, event, log)
+}
+
+/// The server against any client.
+pub fn imap_server(data: &[u8]) {
+    let ([mode, mood, cuts], script) = take(data);
     let signed_in = [b"z LOGIN ann pw\r\n", script].concat();
     let script = if mode & 8 == 0 { signed_in.as_slice() } else { script };
-    let owner = || {
-        let mut owner =
-            Owner { mood: Random(u64::from(mood) * 31 + 7), left: None, refused: false, idle: false, octets: Vec::new() };
-        move |server: &mut Server, event: Event, log: &mut Vec<String>| owner.act(server, event, log)
-    };
-    let make = || Server::new(config.clone());
-    let played = at_any_chunking(make, script, cuts, limits::INPUT_BYTES_MAX, owner);
+    let make = || Server::new(server_config(mode));
+    let played = at_any_chunking(make, script, cuts, limits::INPUT_BYTES_MAX, || server_owner(mood));
     lines_are_sound(&played.out);
     assert!(played.out.starts_with(b"* "));
 }
@@ -180,49 +186,57 @@ fn commands() -> Vec<Command> {
     ]
 }
 
-/// The client against any server: nothing after the failure, each command ends once.
-pub fn imap_client(data: &[u8]) {
-    let ([mode, _, cuts], script) = take(data);
-    let config = ClientConfig {
+/// A client of any kind.
+pub(crate) fn client_config(mode: u8) -> ClientConfig {
+    ClientConfig {
         tls: mode & 1 != 0,
         starttls: [StartTls::Never, StartTls::IfOffered, StartTls::Require][usize::from(mode >> 1 & 3) % 3],
         credentials: (mode & 8 == 0).then(|| Credentials { login: "ann".into(), password: Secret::new(b"pw".to_vec()) }),
         plaintext: mode & 16 == 0,
         nonce: "clientnonceclientnonce".into(),
-    };
-    let owner = || {
-        let (mut open, mut failed, mut octets_left) = (Vec::new(), false, 0u64);
-        move |client: &mut Client, event: client::Event, log: &mut Vec<String>| {
-            assert!(!failed, "{event:?} after the failure");
-            match &event {
-                client::Event::Ready => open.extend(commands().iter().map(|command| client.command(command))),
-                client::Event::AppendReady(tag) => {
-                    assert!(open.contains(tag));
-                    assert_eq!(client.append_octets(b"Hello\r\n"), 7);
-                    assert_eq!(client.append_octets(b"worldly"), 5);
-                }
-                client::Event::Idling(_) => client.done(),
-                client::Event::Tagged(tag, _) => {
-                    let Some(at) = open.iter().position(|known| known == tag) else {
-                        panic!("{tag:?} ends twice, or was never begun")
-                    };
-                    open.remove(at);
-                }
-                client::Event::OctetsBegin { size, .. } => {
-                    assert_eq!(octets_left, 0, "octets in octets");
-                    octets_left = *size;
-                }
-                client::Event::Octets(octets) => {
-                    assert!(octets.len() as u64 <= octets_left, "more octets than announced");
-                    octets_left -= octets.len() as u64;
-                    return note_octets(log, octets);
-                }
-                client::Event::Response(_) => assert_eq!(octets_left, 0, "a response inside octets"),
-                client::Event::Failed(_) => failed = true,
+    }
+}
+
+/// Octets a client holds at most.
+pub(crate) const CLIENT_HELD_MAX: usize = limits::RESPONSE_LINE_BYTES_MAX + limits::RESPONSE_LITERALS_BYTES_MAX;
+
+/// Says its commands once it may; nothing after the failure, each command ends once.
+pub(crate) fn client_owner() -> impl FnMut(&mut Client, client::Event, &mut Vec<String>) {
+    let (mut open, mut failed, mut octets_left) = (Vec::new(), false, 0u64);
+    move |client, event, log| {
+        assert!(!failed, "{event:?} after the failure");
+        match &event {
+            client::Event::Ready => open.extend(commands().iter().map(|command| client.command(command))),
+            client::Event::AppendReady(tag) => {
+                assert!(open.contains(tag));
+                assert_eq!(client.append_octets(b"Hello\r\n"), 7);
+                assert_eq!(client.append_octets(b"worldly"), 5);
             }
-            log.push(format!("{event:?}"));
+            client::Event::Idling(_) => client.done(),
+            client::Event::Tagged(tag, _) => {
+                let Some(at) = open.iter().position(|known| known == tag) else {
+                    panic!("{tag:?} ends twice, or was never begun")
+                };
+                open.remove(at);
+            }
+            client::Event::OctetsBegin { size, .. } => {
+                assert_eq!(octets_left, 0, "octets in octets");
+                octets_left = *size;
+            }
+            client::Event::Octets(octets) => {
+                assert!(octets.len() as u64 <= octets_left, "more octets than announced");
+                octets_left -= octets.len() as u64;
+                return note_octets(log, octets);
+            }
+            client::Event::Response(_) => assert_eq!(octets_left, 0, "a response inside octets"),
+            client::Event::Failed(_) => failed = true,
         }
-    };
-    let held_max = limits::RESPONSE_LINE_BYTES_MAX + limits::RESPONSE_LITERALS_BYTES_MAX;
-    at_any_chunking(|| Client::new(config.clone()), script, cuts, held_max, owner);
+        log.push(format!("{event:?}"));
+    }
+}
+
+/// The client against any server.
+pub fn imap_client(data: &[u8]) {
+    let ([mode, _, cuts], script) = take(data);
+    at_any_chunking(|| Client::new(client_config(mode)), script, cuts, CLIENT_HELD_MAX, client_owner);
 }

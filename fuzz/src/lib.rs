@@ -7,31 +7,40 @@
 #![forbid(unsafe_code)]
 
 mod bodies;
+mod dialog;
 mod fields;
 mod imap;
+mod imap_dialogs;
 mod imap_sessions;
 mod names;
 mod pieces;
 mod play;
 mod pop3;
+mod pop3_dialogs;
 mod pop3_sessions;
 mod report;
 mod sasl;
 mod smtp;
+mod smtp_dialogs;
 mod smtp_sessions;
+mod stored;
 mod tree;
 
 pub use bodies::{charset, search_text, transfer};
 pub use fields::{date, encoded_word, header_fields, parameter};
 pub use imap::{imap_command, imap_fetch, imap_list_pattern, imap_mailbox_name, imap_response, imap_search, imap_sequence_set};
+pub use imap_dialogs::{imap_client_dialog, imap_server_dialog};
 pub use imap_sessions::{imap_client, imap_server};
 pub use names::{address, address_list};
 pub use pop3::{pop3_command, pop3_multiline, pop3_reply};
+pub use pop3_dialogs::{pop3_client_dialog, pop3_server_dialog};
 pub use pop3_sessions::{pop3_client, pop3_server};
 pub use report::{dsn, message_build};
 pub use sasl::{sasl_client, sasl_pair, sasl_server};
 pub use smtp::{smtp_command, smtp_data, smtp_ehlo, smtp_reply};
+pub use smtp_dialogs::{smtp_client_dialog, smtp_server_dialog};
 pub use smtp_sessions::{smtp_client, smtp_server};
+pub use stored::{store_row, store_segment};
 pub use tree::{message_facts, message_parse};
 
 /// A target: it takes any octets and panics where a law is broken.
@@ -47,6 +56,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("encoded_word", encoded_word),
     ("header_fields", header_fields),
     ("imap_client", imap_client),
+    ("imap_client_dialog", imap_client_dialog),
     ("imap_command", imap_command),
     ("imap_fetch", imap_fetch),
     ("imap_list_pattern", imap_list_pattern),
@@ -55,24 +65,31 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("imap_search", imap_search),
     ("imap_sequence_set", imap_sequence_set),
     ("imap_server", imap_server),
+    ("imap_server_dialog", imap_server_dialog),
     ("message_build", message_build),
     ("message_facts", message_facts),
     ("message_parse", message_parse),
     ("parameter", parameter),
     ("pop3_client", pop3_client),
+    ("pop3_client_dialog", pop3_client_dialog),
     ("pop3_command", pop3_command),
     ("pop3_multiline", pop3_multiline),
     ("pop3_reply", pop3_reply),
     ("pop3_server", pop3_server),
+    ("pop3_server_dialog", pop3_server_dialog),
     ("sasl_client", sasl_client),
     ("sasl_pair", sasl_pair),
     ("sasl_server", sasl_server),
     ("search_text", search_text),
     ("smtp_client", smtp_client),
+    ("smtp_client_dialog", smtp_client_dialog),
     ("smtp_command", smtp_command),
     ("smtp_data", smtp_data),
     ("smtp_ehlo", smtp_ehlo),
     ("smtp_reply", smtp_reply),
     ("smtp_server", smtp_server),
+    ("smtp_server_dialog", smtp_server_dialog),
+    ("store_row", store_row),
+    ("store_segment", store_segment),
     ("transfer", transfer),
 ];

@@ -64,44 +64,52 @@ fn content(server: &mut Server, number: u32, mood: &mut Random, log: &mut Vec<St
     }
 }
 
+/// A server of any kind.
+pub(crate) fn server_config(mode: u8) -> Config {
+    let config = Config { plaintext: mode & 1 != 0, stls: mode & 2 != 0, ..Config::new("here.test") };
+    if mode & 4 != 0 { Config { mechanisms: vec![Mechanism::Plain], ..config } } else { config }
+}
+
+/// Whoever stands behind the server, in any mood.
+pub(crate) fn server_owner(mood: u8) -> impl FnMut(&mut Server, Event, &mut Vec<String>) {
+    let mut mood = Random(u64::from(mood) * 31 + 7);
+    let mut over = false;
+    move |server, event, log| {
+        log.push(format!("{event:?}"));
+        assert!(!over, "{event:?} after QUIT");
+        holds_still(server);
+        match event {
+            Event::Auth(question) => {
+                assert!(!server.is_open(), "a sign-in while signed in");
+                auth(server, question, &mut mood);
+            }
+            Event::Retr { message } | Event::Top { message, .. } => content(server, message, &mut mood, log),
+            Event::Quit { marked } => {
+                assert!(server.is_open() || marked.is_empty());
+                assert!(marked.is_sorted_by(|a, b| a < b) && marked.iter().all(|n| (1..=3).contains(n)));
+                server.bye(mood.below(2) == 0);
+                over = true;
+            }
+        }
+    }
+}
+
+/// Octets a server holds at most.
+pub(crate) const SERVER_HELD_MAX: usize = limits::INPUT_BYTES_MAX + limits::AUTH_BYTES_MAX;
+
 /// The server against any client.
 pub fn pop3_server(data: &[u8]) {
     let ([mode, mood, cuts], script) = take(data);
-    let config = Config { plaintext: mode & 1 != 0, stls: mode & 2 != 0, ..Config::new("here.test") };
-    let config = if mode & 4 != 0 { Config { mechanisms: vec![Mechanism::Plain], ..config } } else { config };
-    let owner = || {
-        let mut mood = Random(u64::from(mood) * 31 + 7);
-        let mut over = false;
-        move |server: &mut Server, event: Event, log: &mut Vec<String>| {
-            log.push(format!("{event:?}"));
-            assert!(!over, "{event:?} after QUIT");
-            holds_still(server);
-            match event {
-                Event::Auth(question) => {
-                    assert!(!server.is_open(), "a sign-in while signed in");
-                    auth(server, question, &mut mood);
-                }
-                Event::Retr { message } | Event::Top { message, .. } => content(server, message, &mut mood, log),
-                Event::Quit { marked } => {
-                    assert!(server.is_open() || marked.is_empty());
-                    assert!(marked.is_sorted_by(|a, b| a < b) && marked.iter().all(|n| (1..=3).contains(n)));
-                    server.bye(mood.below(2) == 0);
-                    over = true;
-                }
-            }
-        }
-    };
-    let make = || Server::new(config.clone());
-    let played = at_any_chunking(make, script, cuts, limits::INPUT_BYTES_MAX + limits::AUTH_BYTES_MAX, owner);
+    let make = || Server::new(server_config(mode));
+    let played = at_any_chunking(make, script, cuts, SERVER_HELD_MAX, || server_owner(mood));
     assert!(played.out.starts_with(b"+OK "));
     if !played.log.iter().any(|line| line == "broken off") {
         lines_are_sound(&played.out);
     }
 }
 
-/// The client against any server: nothing after the failure, an answer for each request in order.
-pub fn pop3_client(data: &[u8]) {
-    let ([mode, _, cuts], script) = take(data);
+/// A client of any kind that has asked for all it wants.
+pub(crate) fn client_of(mode: u8) -> Client {
     let config = client::Config {
         tls: mode & 1 != 0,
         stls: [Stls::Never, Stls::IfOffered, Stls::Required][usize::from(mode >> 1 & 3) % 3],
@@ -110,40 +118,46 @@ pub fn pop3_client(data: &[u8]) {
         nonce: "clientnonceclientnonce".into(),
         utf8: mode & 16 != 0,
     };
-    const ASKED: [Request; 7] = [
-        Request::Stat,
-        Request::Uidl,
-        Request::List,
-        Request::Retr(1),
-        Request::Top { message: 2, lines: 1 },
-        Request::Dele(1),
-        Request::Quit,
-    ];
-    let make = || {
-        let mut client = Client::new(config.clone());
-        ASKED.into_iter().for_each(|request| client.request(request));
-        client
-    };
-    let owner = || {
-        let (mut answered, mut failed) = (0, false);
-        move |_: &mut Client, event: client::Event, log: &mut Vec<String>| {
-            assert!(!failed, "{event:?} after the failure");
-            match &event {
-                client::Event::Content(octets) => return note_octets(log, octets),
-                client::Event::Done(request) | client::Event::Refused(request, _) => {
-                    assert_eq!(ASKED.get(answered), Some(request), "answers come in order");
-                    answered += 1;
-                }
-                client::Event::Stat { .. } => {
-                    assert_eq!(ASKED.get(answered), Some(&Request::Stat), "answers come in order");
-                    answered += 1;
-                }
-                client::Event::Failed(_) => failed = true,
-                _ => {}
+    let mut client = Client::new(config);
+    ASKED.into_iter().for_each(|request| client.request(request));
+    client
+}
+
+const ASKED: [Request; 7] = [
+    Request::Stat,
+    Request::Uidl,
+    Request::List,
+    Request::Retr(1),
+    Request::Top { message: 2, lines: 1 },
+    Request::Dele(1),
+    Request::Quit,
+];
+
+/// Nothing after the failure, an answer for each request in order.
+pub(crate) fn client_owner() -> impl FnMut(&mut Client, client::Event, &mut Vec<String>) {
+    let (mut answered, mut failed) = (0, false);
+    move |_, event, log| {
+        assert!(!failed, "{event:?} after the failure");
+        match &event {
+            client::Event::Content(octets) => return note_octets(log, octets),
+            client::Event::Done(request) | client::Event::Refused(request, _) => {
+                assert_eq!(ASKED.get(answered), Some(request), "answers come in order");
+                answered += 1;
             }
-            log.push(format!("{event:?}"));
+            client::Event::Stat { .. } => {
+                assert_eq!(ASKED.get(answered), Some(&Request::Stat), "answers come in order");
+                answered += 1;
+            }
+            client::Event::Failed(_) => failed = true,
+            _ => {}
         }
-    };
-    let played = at_any_chunking(make, script, cuts, limits::CHUNK_BYTES_MAX, owner);
+        log.push(format!("{event:?}"));
+    }
+}
+
+/// The client against any server.
+pub fn pop3_client(data: &[u8]) {
+    let ([mode, _, cuts], script) = take(data);
+    let played = at_any_chunking(|| client_of(mode), script, cuts, limits::CHUNK_BYTES_MAX, client_owner);
     lines_are_sound(&played.out);
 }

@@ -13,6 +13,8 @@ use wire::smtp::server::{Config, Event, Mode, ResetCause, Server};
 use wire::smtp::{EnhancedCode, Reply, Ret};
 
 const SIZE_MAX: u64 = 300;
+/// Recipients of one message.
+pub(crate) const RECIPIENTS_MAX: usize = 3;
 
 /// What the owner knows must be true of the order of events.
 struct Owner {
@@ -112,21 +114,29 @@ fn reply(code: u16) -> Reply {
     Reply::new(code, EnhancedCode((code / 100) as u8, 0, 0), "said the owner")
 }
 
-/// The server against any client.
-pub fn smtp_server(data: &[u8]) {
-    let ([mode, mood, cuts], script) = take(data);
-    let config = Config {
+/// A server of any mode.
+pub(crate) fn server_config(mode: u8) -> Config {
+    Config {
         starttls: mode & 8 != 0,
         plaintext_auth: mode & 16 != 0,
         auth_required: mode & 4 != 0,
-        recipients_max: 3,
+        recipients_max: RECIPIENTS_MAX,
         ..Config::new([Mode::Mx, Mode::Submission, Mode::Lmtp][usize::from(mode & 3) % 3], "mx.test", SIZE_MAX)
-    };
-    let owner = || {
-        let (mood, mode) = (Random(u64::from(mood) * 31 + 7), config.mode);
-        let mut owner = Owner { mood, mode, in_mail: false, accepted: 0, in_message: false, octets: 0 };
-        move |server: &mut Server, event: Event, log: &mut Vec<String>| owner.act(server, event, log)
-    };
+    }
+}
+
+/// Whoever stands behind the server, in any mood.
+pub(crate) fn server_owner(mood: u8, mode: Mode) -> impl FnMut(&mut Server, Event, &mut Vec<String>) {
+    let mood = Random(u64::from(mood) * 31 + 7);
+    let mut owner = Owner { mood, mode, in_mail: false, accepted: 0, in_message: false, octets: 0 };
+    move |server, event, log| owner.act(server, event, log)
+}
+
+/// The server against any client.
+pub fn smtp_server(data: &[u8]) {
+    let ([mode, mood, cuts], script) = take(data);
+    let config = server_config(mode);
+    let owner = || server_owner(mood, config.mode);
     let played = at_any_chunking(|| Server::new(config.clone()), script, cuts, limits::INPUT_BYTES_MAX, owner);
     lines_are_sound(&played.out);
     for line in played.out.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
@@ -149,10 +159,9 @@ fn envelope(number: usize, flags: u8) -> Envelope {
     }
 }
 
-/// The client against any server: as many outcomes as messages were begun, one result a recipient.
-pub fn smtp_client(data: &[u8]) {
-    let ([mode, flags, cuts], script) = take(data);
-    let config = client::Config {
+/// A client of any mode.
+pub(crate) fn client_config(mode: u8) -> client::Config {
+    client::Config {
         hostname: "client.test".into(),
         lmtp: mode & 1 != 0,
         tls: false,
@@ -160,39 +169,47 @@ pub fn smtp_client(data: &[u8]) {
         credentials: (mode & 8 != 0).then(|| Credentials { login: "ann".into(), password: Secret::new(b"pw".to_vec()) }),
         plaintext_auth: mode & 16 != 0,
         nonce: "clientnonceclientnonce".into(),
-    };
-    let owner = || {
-        let (mut sent, mut outcomes, mut failed, mut pieces) = (0, 0, false, 0);
-        move |client: &mut Client, event: client::Event, log: &mut Vec<String>| {
-            assert!(!failed, "{event:?} after the failure");
-            match &event {
-                client::Event::Ready => {
-                    assert_eq!(outcomes, sent, "ready, with a message undecided");
-                    if sent < 3 {
-                        client.send(envelope(sent, flags));
-                        (sent, pieces) = (sent + 1, 0);
-                    } else {
-                        client.quit();
-                    }
-                }
-                client::Event::WantsBody if pieces < usize::from(flags >> 4 & 3) => {
-                    client.body(b".dot\r\n.\r\nline\r\n");
-                    pieces += 1;
-                }
-                client::Event::WantsBody => client.body_end(),
-                client::Event::Outcome(outcome) => {
-                    assert_eq!(outcome.recipients.len(), envelope(outcomes, flags).recipients.len());
-                    outcomes += 1;
-                    assert!(outcomes <= sent);
-                }
-                client::Event::Failed(_) => {
-                    assert_eq!(outcomes, sent, "failed, with a message undecided");
-                    failed = true;
+    }
+}
+
+/// Sends three messages and leaves.
+pub(crate) fn client_owner(flags: u8) -> impl FnMut(&mut Client, client::Event, &mut Vec<String>) {
+    let (mut sent, mut outcomes, mut failed, mut pieces) = (0, 0, false, 0);
+    move |client, event, log| {
+        assert!(!failed, "{event:?} after the failure");
+        match &event {
+            client::Event::Ready => {
+                assert_eq!(outcomes, sent, "ready, with a message undecided");
+                if sent < 3 {
+                    client.send(envelope(sent, flags));
+                    (sent, pieces) = (sent + 1, 0);
+                } else {
+                    client.quit();
                 }
             }
-            log.push(format!("{event:?}"));
+            client::Event::WantsBody if pieces < usize::from(flags >> 4 & 3) => {
+                client.body(b".dot\r\n.\r\nline\r\n");
+                pieces += 1;
+            }
+            client::Event::WantsBody => client.body_end(),
+            client::Event::Outcome(outcome) => {
+                assert_eq!(outcome.recipients.len(), envelope(outcomes, flags).recipients.len());
+                outcomes += 1;
+                assert!(outcomes <= sent);
+            }
+            client::Event::Failed(_) => {
+                assert_eq!(outcomes, sent, "failed, with a message undecided");
+                failed = true;
+            }
         }
-    };
-    let played = line_by_line(|| Client::new(config.clone()), script, cuts, limits::REPLY_BYTES_MAX, owner);
+        log.push(format!("{event:?}"));
+    }
+}
+
+/// The client against any server: as many outcomes as messages were begun, one result a recipient.
+pub fn smtp_client(data: &[u8]) {
+    let ([mode, flags, cuts], script) = take(data);
+    let make = || Client::new(client_config(mode));
+    let played = line_by_line(make, script, cuts, limits::REPLY_BYTES_MAX, || client_owner(flags));
     lines_are_sound(&played.out);
 }

@@ -11,8 +11,8 @@ use wire::laws::Random;
 
 const MUTATIONS: u64 = 2_000;
 const TIME_MAX: Duration = Duration::from_millis(1_200);
-const CORPUS_BYTES_MAX: u64 = 1024 * 1024;
-const CORPUS_FILES_MAX: usize = 400;
+const CORPUS_BYTES_MAX: u64 = 2 * 1024 * 1024;
+const CORPUS_FILES_MAX: usize = 6_000;
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
@@ -128,10 +128,12 @@ macro_rules! replays {
 }
 
 replays! {
-    address address_list charset date dsn encoded_word header_fields imap_client imap_command imap_fetch
-    imap_list_pattern imap_mailbox_name imap_response imap_search imap_sequence_set imap_server message_build
-    message_facts message_parse parameter pop3_client pop3_command pop3_multiline pop3_reply pop3_server sasl_client
-    sasl_pair sasl_server search_text smtp_client smtp_command smtp_data smtp_ehlo smtp_reply smtp_server transfer
+    address address_list charset date dsn encoded_word header_fields imap_client imap_client_dialog imap_command
+    imap_fetch imap_list_pattern imap_mailbox_name imap_response imap_search imap_sequence_set imap_server
+    imap_server_dialog message_build message_facts message_parse parameter pop3_client pop3_client_dialog pop3_command
+    pop3_multiline pop3_reply pop3_server pop3_server_dialog sasl_client sasl_pair sasl_server search_text smtp_client
+    smtp_client_dialog smtp_command smtp_data smtp_ehlo smtp_reply smtp_server smtp_server_dialog store_row
+    store_segment transfer
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod account;
 mod care;
 mod check;
 mod engine;
+pub mod fuzzing;
 mod hash;
 mod key;
 pub mod limits;

@@ -125,7 +125,7 @@ impl Replay<'_> {
                     self.take(&segment.head, record)?;
                     continue;
                 }
-                Next::Torn(head) => (Some(head.group), Some(at + head.total())),
+                Next::Torn(head) => (Some(head.group), Some(at.saturating_add(head.total()))),
                 Next::Nonsense => (None, None),
             };
             match self.verdict(segment, at, group, known, later)? {

@@ -140,7 +140,7 @@ impl Manifest {
 
     /// Octets of bodies that lie behind the manifest.
     pub(crate) fn body_bytes(&self) -> u64 {
-        self.bodies.iter().filter(|body| !body.dropped).map(|body| body.len).sum()
+        self.bodies.iter().filter(|body| !body.dropped).fold(0, |sum, body| body.len.saturating_add(sum))
     }
 }
 
@@ -248,7 +248,7 @@ impl RecordHead {
     }
 
     pub(crate) fn total(&self) -> u64 {
-        RECORD_HEAD as u64 + u64::from(self.manifest_len) + self.bodies_len
+        (RECORD_HEAD as u64 + u64::from(self.manifest_len)).saturating_add(self.bodies_len)
     }
 }
 
@@ -304,7 +304,7 @@ impl Record {
         self.at + RECORD_HEAD as u64 + u64::from(self.head.manifest_len)
     }
     pub(crate) fn end(&self) -> u64 {
-        self.at + self.head.total()
+        self.at.saturating_add(self.head.total())
     }
 }
 
