@@ -3,37 +3,24 @@
 //! Invariant: whatever was read is in the session and whatever was not written is in `unsent` before any wait, so a
 //! dropped `next` or `flush` loses nothing. An idle connection owns no buffer. Knows no protocol.
 
+use crate::clock::instant;
+pub use crate::clock::now;
 use crate::limits;
 use crate::listener::Incoming;
-use crate::stream::{Plain, Stream};
+use crate::network::Network;
+use crate::stream::{Octets, Plain, Stream};
 use crate::tls::{TlsClient, TlsServer, server_name};
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::ReadBuf;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use wire::{Session, Step, Time};
-
-fn start() -> Instant {
-    static START: OnceLock<Instant> = OnceLock::new();
-    *START.get_or_init(Instant::now)
-}
-
-/// The clock of every session: milliseconds since this process first asked.
-pub fn now() -> Time {
-    Time(u64::try_from(start().elapsed().as_millis()).unwrap_or(u64::MAX))
-}
-
-/// A century at most, so that adding to an instant cannot overflow.
-fn instant(time: Time) -> Instant {
-    start() + Duration::from_millis(time.0.min(100 * 366 * 86_400_000))
-}
 
 /// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +133,11 @@ impl Connection {
         connection
     }
 
+    /// Plain, over any stream of octets: what a simulated network accepts. STARTTLS is not offered.
+    pub fn over(stream: Box<dyn Octets>, peer: Peer, local: Option<SocketAddr>) -> Connection {
+        Connection::new(Stream::Plain(Plain::Other(stream)), peer, local)
+    }
+
     /// Implicit TLS (RFC 8314): the handshake comes first and takes at most `limit`.
     pub async fn server_tls(incoming: Incoming, tls: &TlsServer, limit: Duration) -> io::Result<Connection> {
         let accept = TlsAcceptor::from(tls.config()).accept(incoming.stream);
@@ -156,11 +148,13 @@ impl Connection {
 
     /// Connects, plain. `bind`: the local address to come from.
     pub async fn dial(to: SocketAddr, bind: Option<IpAddr>, limit: Duration) -> io::Result<Connection> {
-        let stream = timeout(limit, connect(to, bind)).await.map_err(|_| timed_out("connecting"))??;
-        let _ = stream.set_nodelay(true);
-        let local = stream.local_addr().ok();
-        let peer = Peer::Ip { ip: to.ip(), port: to.port() };
-        Ok(Connection::new(Stream::Plain(Plain::Tcp(stream)), peer, local))
+        Connection::dial_on(&Network::System, to, bind, limit).await
+    }
+
+    /// The same on a network of one's choice.
+    pub async fn dial_on(network: &Network, to: SocketAddr, bind: Option<IpAddr>, limit: Duration) -> io::Result<Connection> {
+        let (stream, local) = timeout(limit, network.connect(to, bind)).await.map_err(|_| timed_out("connecting"))??;
+        Ok(Connection::new(Stream::Plain(stream), Peer::Ip { ip: to.ip(), port: to.port() }, local))
     }
 
     /// Connects with implicit TLS to a server that is to be `name`. `limit` is for both together.
@@ -172,25 +166,21 @@ impl Connection {
         name: &str,
     ) -> io::Result<Connection> {
         let until = Instant::now() + limit;
-        let mut connection = Connection::dial(to, bind, limit).await?;
-        connection.set_tls_client(tls.clone(), name);
-        connection.begin_handshake()?;
-        timeout_at(until, connection.stream.handshake()).await.map_err(|_| timed_out("TLS handshake"))??;
-        Ok(connection)
+        Connection::dial(to, bind, limit).await?.tls_first(tls, name, until).await
+    }
+
+    /// A fresh connection's TLS handshake before any session, with a server that is to be `name`.
+    pub async fn tls_first(mut self, tls: &TlsClient, name: &str, until: Instant) -> io::Result<Connection> {
+        self.set_tls_client(tls.clone(), name);
+        self.begin_handshake()?;
+        timeout_at(until, self.stream.handshake()).await.map_err(|_| timed_out("TLS handshake"))??;
+        Ok(self)
     }
 
     /// What to do when a client session says StartTls: the policy, and the name the server is to have.
     pub fn set_tls_client(&mut self, tls: TlsClient, name: &str) {
         self.tls_client = Some((tls, name.to_owned()));
     }
-}
-
-async fn connect(to: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(ip) = bind {
-        socket.bind(SocketAddr::new(ip, 0))?;
-    }
-    socket.connect(to).await
 }
 
 // ---- looking ----

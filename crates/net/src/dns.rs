@@ -4,7 +4,8 @@
 //! [`DnsError::Temporary`], so that no mail bounces because a name server was down. Knows no mail beyond MX.
 
 use crate::limits;
-use hickory_proto::rr::{Name, RData, RecordType};
+pub use hickory_proto::rr::rdata::MX;
+pub use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -12,6 +13,8 @@ use hickory_resolver::net::{DnsError as Answer, NetError};
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a domain's mail goes.
@@ -55,10 +58,25 @@ impl fmt::Display for DnsError {
 
 impl std::error::Error for DnsError {}
 
+/// Records of one kind, to come.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Vec<RData>, DnsError>> + Send + 'a>>;
+
+/// Somebody else than DNS who answers: a simulation, which also lies.
+pub trait Names: Send + Sync {
+    /// All records of this kind at this name, in the order they are to be tried.
+    fn ask(&self, name: Name, kind: RecordType) -> Answering<'_>;
+}
+
+#[derive(Clone)]
+enum Source {
+    Dns(TokioResolver),
+    Other(Arc<dyn Names>),
+}
+
 /// Asks DNS. Cheap to clone; clones share the cache.
 #[derive(Clone)]
 pub struct Resolver {
-    inner: TokioResolver,
+    source: Source,
 }
 
 impl fmt::Debug for Resolver {
@@ -85,7 +103,7 @@ impl Resolver {
     pub fn system() -> Result<Resolver, DnsError> {
         let mut builder = TokioResolver::builder_tokio().map_err(temporary)?;
         options(builder.options_mut());
-        Ok(Resolver { inner: builder.build().map_err(temporary)? })
+        Ok(Resolver { source: Source::Dns(builder.build().map_err(temporary)?) })
     }
 
     /// These servers and no others, nor `/etc/hosts`.
@@ -105,11 +123,20 @@ impl Resolver {
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         options(builder.options_mut());
         builder.options_mut().use_hosts_file = ResolveHosts::Never;
-        Ok(Resolver { inner: builder.build().map_err(temporary)? })
+        Ok(Resolver { source: Source::Dns(builder.build().map_err(temporary)?) })
+    }
+
+    /// Asks `names` instead of DNS, without a cache.
+    pub fn of(names: Arc<dyn Names>) -> Resolver {
+        Resolver { source: Source::Other(names) }
     }
 
     async fn ask(&self, name: Name, kind: RecordType) -> Result<Vec<RData>, DnsError> {
-        let answer = self.inner.lookup(name, kind).await.map_err(why)?;
+        let inner = match &self.source {
+            Source::Dns(inner) => inner,
+            Source::Other(names) => return names.ask(name, kind).await,
+        };
+        let answer = inner.lookup(name, kind).await.map_err(why)?;
         let found: Vec<RData> =
             answer.answers().iter().filter(|record| record.record_type() == kind).map(|record| record.data.clone()).collect();
         if found.is_empty() { Err(DnsError::NoData) } else { Ok(found) }
@@ -118,7 +145,7 @@ impl Resolver {
     /// Where mail for `domain` goes. `NotFound`: no such domain; `NoData`: it has neither MX nor address.
     pub async fn mx(&self, domain: &str) -> Result<MxAnswer, DnsError> {
         match self.ask(absolute(domain)?, RecordType::MX).await {
-            Ok(records) => Ok(sort_mx(records)),
+            Ok(records) => Ok(sort_mx(records, matches!(self.source, Source::Dns(_)))),
             Err(DnsError::NoData) => self.addresses(domain).await.map(|_| MxAnswer::Implicit).map_err(|error| match error {
                 DnsError::NotFound => DnsError::NoData,
                 other => other,
@@ -169,7 +196,9 @@ impl Resolver {
 
     /// Forgets what it knows.
     pub fn clear(&self) {
-        self.inner.clear_cache();
+        if let Source::Dns(inner) = &self.source {
+            inner.clear_cache();
+        }
     }
 }
 
@@ -197,7 +226,8 @@ fn plain(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
 }
 
-fn sort_mx(records: Vec<RData>) -> MxAnswer {
+/// `shuffled`: in random order among equals (RFC 5321 §5.1), else as they came.
+fn sort_mx(records: Vec<RData>, shuffled: bool) -> MxAnswer {
     let random = RandomState::new();
     let mut hosts: Vec<(u16, u64, String)> = records
         .into_iter()
@@ -210,7 +240,8 @@ fn sort_mx(records: Vec<RData>) -> MxAnswer {
         .map(|(index, (preference, host))| {
             let mut hasher = random.build_hasher();
             hasher.write_usize(index);
-            (preference, hasher.finish(), host)
+            let place = if shuffled { hasher.finish() } else { index as u64 };
+            (preference, place, host)
         })
         .collect();
     // Only "." was there: RFC 7505 §3. Beside others "." means nothing and is passed over.
@@ -270,7 +301,7 @@ mod tests {
             .map(|_| {
                 let mut all: Vec<RData> = (0..2).map(records).collect();
                 all[1] = RData::MX(hickory_proto::rr::rdata::MX::new(5, Name::from_ascii("y.test.").unwrap()));
-                match sort_mx(all) {
+                match sort_mx(all, true) {
                     MxAnswer::Hosts(hosts) => hosts[0].1.clone(),
                     other => panic!("{other:?}"),
                 }
@@ -307,7 +338,7 @@ mod tests {
         );
         builder.options_mut().timeout = Duration::from_millis(50);
         builder.options_mut().attempts = 1;
-        dns.inner = builder.build().unwrap();
+        dns.source = Source::Dns(builder.build().unwrap());
         assert!(dns.mx("here.test").await.unwrap_err().is_temporary());
     }
 }

@@ -2,15 +2,19 @@
 //!
 //! Invariant: knows no mail. Every wait here is cancel-safe, so that a face can select over it.
 
+pub mod clock;
 pub mod connection;
 pub mod dns;
 pub mod dns_server;
 pub mod limits;
 pub mod listener;
+mod network;
 mod stream;
 pub mod tls;
 
 pub use connection::{Connection, Next, Peer, TlsInfo, now};
-pub use dns::{DnsError, MxAnswer, Resolver};
+pub use dns::{DnsError, MxAnswer, Names, Resolver};
 pub use listener::{Incoming, ListenAddr, Listener};
+pub use network::{Dial, Dialling, Network};
+pub use stream::Octets;
 pub use tls::{TlsClient, TlsError, TlsServer};

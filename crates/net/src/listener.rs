@@ -95,7 +95,7 @@ impl Incoming {
     pub fn into_tcp(self) -> Option<tokio::net::TcpStream> {
         match self.stream {
             Plain::Tcp(stream) => Some(stream),
-            Plain::Unix(_) => None,
+            Plain::Unix(_) | Plain::Other(_) => None,
         }
     }
 }

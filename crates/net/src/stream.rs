@@ -2,17 +2,33 @@
 //!
 //! Invariant: a handshake lives in the value, not in a future, so that dropping a wait loses nothing.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{Accept, Connect, TlsStream};
 
+/// Any stream of octets that a connection can stand on.
+pub trait Octets: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Octets for T {}
+
 /// A stream without TLS.
-#[derive(Debug)]
 pub(crate) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Other(Box<dyn Octets>),
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Plain::Tcp(_) => "Tcp",
+            Plain::Unix(_) => "Unix",
+            Plain::Other(_) => "Other",
+        })
+    }
 }
 
 impl AsyncRead for Plain {
@@ -20,6 +36,7 @@ impl AsyncRead for Plain {
         match self.get_mut() {
             Plain::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Plain::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Plain::Other(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -29,18 +46,21 @@ impl AsyncWrite for Plain {
         match self.get_mut() {
             Plain::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Plain::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Plain::Other(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Plain::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Plain::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Plain::Other(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Plain::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Plain::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Plain::Other(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -14,10 +14,11 @@ pub use sign_in::SignIn;
 
 use decoy::Decoy;
 use delay::Delays;
+use net::clock::monotonic;
 use remembered::Remembered;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::{Account, AccountId, ScramVerifier, Store};
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
@@ -71,7 +72,7 @@ impl Auth {
     pub async fn password(&self, login: &str, password: &[u8], peer: Option<IpAddr>) -> Result<Arc<Account>, Refused> {
         let name = self.name(login);
         self.wait(&name, peer).await?;
-        let begun = Instant::now();
+        let begun = tokio::time::Instant::now();
         let result = self.check(&name, password).await;
         self.settle(&name, peer, &result);
         if result.is_err() && !is_loopback(peer) {
@@ -154,7 +155,7 @@ impl Auth {
         if is_loopback(peer) {
             return Ok(());
         }
-        let pause = self.delays.reserve(name, peer, Instant::now()).ok_or(Refused::Temporary)?;
+        let pause = self.delays.reserve(name, peer, monotonic()).ok_or(Refused::Temporary)?;
         tokio::time::sleep(pause).await;
         Ok(())
     }
@@ -163,13 +164,13 @@ impl Auth {
     fn settle(&self, name: &str, peer: Option<IpAddr>, result: &Result<Arc<Account>, Refused>) {
         match result {
             Ok(_) | Err(Refused::Suspended) => self.delays.succeeded(name, peer),
-            Err(Refused::Credentials) if !is_loopback(peer) => self.delays.failed(name, peer, Instant::now()),
+            Err(Refused::Credentials) if !is_loopback(peer) => self.delays.failed(name, peer, monotonic()),
             Err(_) => {}
         }
     }
 
     fn knows(&self, account: &Account, password: &[u8]) -> bool {
-        self.remembered.knows(account.id, account.epoch, password, Instant::now())
+        self.remembered.knows(account.id, account.epoch, password, monotonic())
     }
 
     async fn check(&self, name: &str, password: &[u8]) -> Result<Arc<Account>, Refused> {
@@ -188,7 +189,7 @@ impl Auth {
         };
         match account {
             Some(account) if right => {
-                self.remembered.remember(account.id, account.epoch, password, Instant::now());
+                self.remembered.remember(account.id, account.epoch, password, monotonic());
                 if secrets::are_weak(&account.secrets) {
                     self.strengthen(Arc::clone(&account), password);
                 }

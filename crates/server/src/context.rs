@@ -2,7 +2,6 @@
 
 use crate::auth::Auth;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use store::Store;
 
 /// When passwords may cross the wire without TLS.
@@ -98,7 +97,5 @@ impl Context {
 /// Handle to the shared context.
 pub type Shared = Arc<Context>;
 
-/// Seconds since 1970, from the system's clock: the faces' only clock for dates.
-pub fn unix_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
-}
+/// Seconds since 1970: the faces' only clock for dates.
+pub use net::clock::unix_now;

@@ -33,6 +33,8 @@ pub struct Settings {
     pub relay: Option<Relay>,
     /// DNS.
     pub resolver: net::Resolver,
+    /// What connections are made on.
+    pub network: net::Network,
     /// Hosts (lower-case, as MX names them) and domains whose address and port are known without DNS: `try` and tests.
     pub routes: HashMap<String, SocketAddr>,
     /// When to try again.
@@ -52,6 +54,7 @@ impl Settings {
             port: 25,
             relay: None,
             resolver,
+            network: net::Network::System,
             routes: HashMap::new(),
             schedule: Schedule::default(),
             connections_max: 100,

@@ -15,7 +15,7 @@ use inbox::Inbox;
 use lock::Lock;
 use net::{Connection, Next};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::{Account, AccountId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -64,15 +64,16 @@ impl Face {
         let mut draining = false;
         loop {
             tokio::select! {
-                next = self.connection.next(&mut self.session) => match next {
-                    Next::Event(event) => self.event(event).await,
-                    Next::Closed => return,
-                },
+                biased;
                 () = context.draining(), if !draining => {
                     draining = true;
                     self.session.shut_down();
                 }
                 changed = self.epochs.recv(), if self.signed_in.is_some() => self.sign_in_changed(changed).await,
+                next = self.connection.next(&mut self.session) => match next {
+                    Next::Event(event) => self.event(event).await,
+                    Next::Closed => return,
+                },
             }
         }
     }
@@ -105,7 +106,7 @@ impl Face {
     async fn open(&mut self, account: Arc<Account>) -> Result<(), Refusal> {
         let lock = self.context.pop.lock(account.id).await.ok_or(Refusal::InUse)?;
         let delay = Duration::from_secs(self.context.limits.pop3_login_delay_secs.into());
-        if !self.context.pop.may_come(account.id, delay, Instant::now()) {
+        if !self.context.pop.may_come(account.id, delay, net::clock::monotonic()) {
             return Err(Refusal::LoginDelay);
         }
         let inbox = Inbox::open(&self.context.store, account.id).await.map_err(|error| {

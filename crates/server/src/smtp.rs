@@ -48,10 +48,7 @@ pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
     let mut draining = false;
     loop {
         tokio::select! {
-            next = connection.next(&mut session) => match next {
-                Next::Event(event) => face.event(event, &mut session, &connection).await,
-                Next::Closed => return,
-            },
+            biased;
             () = context.draining(), if !draining => {
                 draining = true;
                 session.shut_down();
@@ -61,6 +58,10 @@ pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
                     session.close(EnhancedCode(4, 7, 0), "Sign-in is no longer valid");
                 }
             }
+            next = connection.next(&mut session) => match next {
+                Next::Event(event) => face.event(event, &mut session, &connection).await,
+                Next::Closed => return,
+            },
         }
     }
 }

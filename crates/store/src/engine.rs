@@ -185,8 +185,7 @@ pub(crate) trait Engine: Send + Sync {
     fn close(&self) -> Later<'_, ()>;
 }
 
-/// So that a test keeps a hold on the engine its store runs on.
-#[cfg(test)]
+/// So that a test or a simulation keeps a hold on the engine its store runs on.
 impl<T: Engine> Engine for std::sync::Arc<T> {
     fn read(&self, queries: Vec<Query>) -> Later<'_, Vec<Found>> {
         (**self).read(queries)

@@ -15,6 +15,7 @@ mod key;
 pub mod limits;
 mod lock;
 mod mailbox;
+mod memory_disk;
 mod message;
 mod queue;
 mod reading;
@@ -32,6 +33,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use memory_disk::MemoryDisk;
 pub use spool::Spool;
 pub use types::*;
 

@@ -220,7 +220,11 @@ impl Store {
 
     /// The same on the memory engine, for tests.
     pub async fn memory(config: StoreConfig) -> Result<Store> {
-        Store::on_engine(config, Box::new(Memory::default()), None, None).await
+        Store::in_memory(config, Arc::new(Memory::default())).await
+    }
+
+    pub(crate) async fn in_memory(config: StoreConfig, engine: Arc<Memory>) -> Result<Store> {
+        Store::on_engine(config, Box::new(engine), None, None).await
     }
 
     /// Waits for what is under way, snapshots nothing, releases the lock.

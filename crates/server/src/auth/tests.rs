@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use std::time::Instant;
 use store::{NewAccount, StoreConfig};
 use wire::sasl::{Answer, Mechanism, Question, Secret, client, server};
 

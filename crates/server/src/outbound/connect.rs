@@ -10,6 +10,7 @@ use mta::route::{self, Destination};
 use net::{Connection, DnsError, MxAnswer, Next, TlsClient};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use tokio::time::Instant;
 use wire::sasl::Secret;
 use wire::sasl::client::Credentials;
 use wire::smtp::Client;
@@ -138,7 +139,7 @@ async fn open_opportunistic(outbound: &Outbound, host: &str, address: SocketAddr
 }
 
 async fn dial(outbound: &Outbound, host: &str, address: SocketAddr) -> Result<Connection, Outcome> {
-    let dialled = Connection::dial(address, None, outbound.settings.connect_limit).await;
+    let dialled = Connection::dial_on(&outbound.settings.network, address, None, outbound.settings.connect_limit).await;
     dialled.map_err(|error| Outcome::deferred((4, 4, 1), format!("No connection to {host} [{}]: {error}", address.ip())))
 }
 
@@ -173,8 +174,9 @@ async fn open_relay_at(outbound: &Outbound, relay: &Relay, address: SocketAddr) 
     let connection = match (relay.tls, verified) {
         (RelayTls::Tls, Some(tls)) => {
             config.tls = true;
-            let limit = outbound.settings.connect_limit;
-            Connection::dial_tls(address, None, limit, tls, &relay.host).await.map_err(|error| {
+            let until = Instant::now() + outbound.settings.connect_limit;
+            let connection = dial(outbound, &relay.host, address).await?;
+            connection.tls_first(tls, &relay.host, until).await.map_err(|error| {
                 Outcome::deferred((4, 4, 1), format!("No TLS connection to {} [{}]: {error}", relay.host, address.ip()))
             })?
         }

@@ -31,9 +31,8 @@ pub(super) async fn run(outbound: Arc<Outbound>) {
     let mut next_look = Instant::now();
     loop {
         tokio::select! {
-            changed = queue.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep_until(next_look) => {}
-            () = outbound.lanes.missed.notified() => {}
+            biased;
+            () = outbound.context.draining() => break,
             () = outbound.lanes.left.notified() => {
                 hire(&outbound, &mut workers);
                 continue;
@@ -44,7 +43,9 @@ pub(super) async fn run(outbound: Arc<Outbound>) {
                 }
                 continue;
             }
-            () = outbound.context.draining() => break,
+            changed = queue.changed() => if changed.is_err() { break },
+            () = outbound.lanes.missed.notified() => {}
+            () = tokio::time::sleep_until(next_look) => {}
         }
         // The more there is in hand, the less often the queue is read again.
         let in_hand = u64::try_from(outbound.lanes.active()).unwrap_or(u64::MAX);

@@ -4,7 +4,7 @@
 //! entries and workers is forgotten. Must not know: mail, connections.
 
 use smol_str::SmolStr;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::QueueId;
 use tokio::sync::Notify;
@@ -19,7 +19,7 @@ struct Lane {
 
 #[derive(Default)]
 struct Board {
-    lanes: HashMap<SmolStr, Lane>,
+    lanes: BTreeMap<SmolStr, Lane>,
     /// In a lane, or being worked on.
     active: HashSet<QueueId>,
     /// Being worked on.

@@ -7,7 +7,6 @@ use crate::context::unix_now;
 use crate::smtp::place;
 use mta::bounce::{About, notice, original_bytes_wanted};
 use mta::queue::{Outcome, Report, Settled, settle as decide};
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 use store::{Acceptance, Claim, RecipientState, Settlement, StoreError};
 
@@ -25,7 +24,7 @@ pub(super) fn same(claim: &Claim, outcome: &Outcome) -> Vec<Option<Outcome>> {
 /// `deliveries` are acceptances that belong to the outcomes (mail that came to a mailbox here after all).
 pub(super) async fn settle(outbound: &Outbound, claim: &Claim, outcomes: &[Option<Outcome>], deliveries: Vec<Acceptance>) {
     let now_secs = unix_now();
-    let jitter = u32::try_from(RandomState::new().hash_one(claim.token) & 0xffff).unwrap_or(0);
+    let jitter = outbound.context.smtp.ids.chance(claim.entry.id.0 ^ u64::from(claim.entry.attempts) << 48);
     let settled = decide(&claim.entry, outcomes, now_secs, &outbound.settings.schedule, jitter);
     for recipient in &settled.recipients {
         tracing::info!(id = claim.entry.id.0, to = %recipient.address, state = ?recipient.state, said = %recipient.last_reply, "attempt");

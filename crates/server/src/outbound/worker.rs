@@ -66,6 +66,7 @@ async fn more(outbound: &Outbound, key: &SmolStr, connection: &mut Option<Open>)
     let wake = outbound.lanes.idle(key);
     let mut shutdown = outbound.context.shutdown.clone();
     let came = tokio::select! {
+        biased;
         () = wake.notified() => true,
         // Nothing is expected from the server now: whatever comes, it means the end.
         () = lost(open) => { *connection = None; false }

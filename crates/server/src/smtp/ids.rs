@@ -21,6 +21,19 @@ impl Default for Ids {
 }
 
 impl Ids {
+    /// With a start of one's choice instead of randomness: for a simulation, whose servers must not share one.
+    pub fn starting(start: [u8; 4]) -> Ids {
+        Ids { start, counter: AtomicU32::new(0) }
+    }
+
+    /// 16 bits that are the same for the same `about`, and others in another process: spreads attempts over time.
+    pub(crate) fn chance(&self, about: u64) -> u32 {
+        let mut hash = blake3::Hasher::new();
+        hash.update(&self.start).update(&about.to_be_bytes());
+        let [a, b, ..] = *hash.finalize().as_bytes();
+        u32::from(u16::from_be_bytes([a, b]))
+    }
+
     /// The next one: lower-case letters and digits.
     pub fn next(&self, now_secs: i64) -> String {
         let mut octets = [0u8; 15];

@@ -29,8 +29,12 @@ struct Inner {
     /// Batches held back while paused.
     queue: VecDeque<(Batch, OnCommit)>,
     paused: bool,
+    /// Called when a batch begins to wait.
+    on_wait: Option<Box<dyn Fn() + Send>>,
     /// The call after this many more fails.
     fail_after: Option<(u64, StoreError)>,
+    /// No batch finds room.
+    full: bool,
     batches: u64,
 }
 
@@ -46,7 +50,6 @@ impl Memory {
     }
 
     /// What would be there after a crash now: everything committed, nothing held back.
-    #[cfg(test)]
     pub(crate) fn crash(&self) -> Memory {
         let state = self.inner().state.clone();
         Memory { inner: Mutex::new(Inner { state, ..Inner::default() }) }
@@ -65,9 +68,21 @@ impl Memory {
 
     #[cfg(test)]
     pub(crate) fn resume(&self) {
+        self.inner().paused = false;
+        self.run_waiting();
+    }
+
+    /// Batches wait until `run_waiting` is called; `on_wait` hears of each.
+    pub(crate) fn hold(&self, on_wait: Box<dyn Fn() + Send>) {
+        let mut inner = self.inner();
+        inner.paused = true;
+        inner.on_wait = Some(on_wait);
+    }
+
+    /// Makes durable what waits, in order.
+    pub(crate) fn run_waiting(&self) {
         loop {
             let mut inner = self.inner();
-            inner.paused = false;
             let Some((batch, on_commit)) = inner.queue.pop_front() else { return };
             let outcome = run(&mut inner, batch);
             drop(inner);
@@ -76,7 +91,6 @@ impl Memory {
     }
 
     /// The call (a read, a commit, a body) after `calls` more fails, once.
-    #[cfg(test)]
     pub(crate) fn fail_after(&self, calls: u64, error: StoreError) {
         self.inner().fail_after = Some((calls, error));
     }
@@ -84,6 +98,15 @@ impl Memory {
     #[cfg(test)]
     pub(crate) fn fault_is_set(&self) -> bool {
         self.inner().fail_after.is_some()
+    }
+
+    pub(crate) fn heal(&self) {
+        self.inner().fail_after = None;
+    }
+
+    /// No room for any batch, or room again.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.inner().full = full;
     }
 
     /// Flips a bit of a stored value.
@@ -109,6 +132,9 @@ fn tick(inner: &mut Inner) -> Result<()> {
 fn run(inner: &mut Inner, batch: Batch) -> Outcome {
     if let Err(error) = tick(inner) {
         return Outcome::Failed(error);
+    }
+    if inner.full {
+        return Outcome::Failed(StoreError::NoSpace);
     }
     let state = &mut inner.state;
     let holds = |(key, version): &(Key, Version)| Version::of(state.keys.get(key).map(Vec::as_slice)) == *version;
@@ -178,6 +204,9 @@ impl Engine for Memory {
         let mut inner = self.inner();
         if inner.paused {
             inner.queue.push_back((batch, on_commit));
+            if let Some(on_wait) = &inner.on_wait {
+                on_wait();
+            }
             return;
         }
         let outcome = run(&mut inner, batch);
