@@ -50,14 +50,14 @@ pub fn message_build(data: &[u8]) {
     if flags & 1 != 0 {
         builder = builder.html(&text);
     }
-    let file = (flags & 2 != 0).then(|| Attachment {
-        media_type: "application/octet-stream".into(),
-        file_name: Some(file_name.clone()),
-        content_id: None,
-        octets: octets.clone(),
-    });
-    builder = file.into_iter().fold(builder, Builder::attach);
-    let built = builder.build();
+    if flags & 2 != 0 {
+        let file = match flags & 4 {
+            0 => Attachment::new("application/octet-stream", octets.clone()),
+            _ => Attachment::from_reader("application/octet-stream", octets.as_slice()),
+        };
+        builder = builder.attach(file.file_name(&file_name));
+    }
+    let Ok(built) = builder.build() else { return };
     assert!(built.is_ascii() && built.split(|b| *b == b'\n').all(|line| line.len() <= LINE_BYTES_MAX + 1));
     crate::play::lines_are_sound(&built);
     let message = message::parse(&built);

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::build::{Boundaries, Builder, Mailbox, multipart, text_entity, travels};
+use crate::build::{Builder, Entity, Mailbox, TextForm, text_entity, travels};
 use crate::date;
 use crate::encoded_word;
 use crate::header::{Field, fields, header_end};
@@ -240,11 +240,14 @@ impl Report<'_> {
             (Original::Header(_), true) => "message/global-headers",
         };
         let status_type = if !status.is_ascii() { "message/global-delivery-status" } else { "message/delivery-status" };
-        let parts = [text_entity("plain", &self.words()), entity(status_type, status.as_bytes()), entity(original_type, given)];
+        let parts = vec![
+            text_entity("plain", &self.words(), TextForm::default()),
+            Entity::plain(status_type, status.into_bytes()),
+            Entity::plain(original_type, given),
+        ];
         let head = Builder::new(self.date_secs, self.message_id).from(self.from.clone()).to(self.to.clone());
         let head = head.subject(self.subject()).field("Auto-Submitted", "auto-replied");
-        let mut boundaries = Boundaries::new(self.message_id);
-        head.build_with(&multipart("report; report-type=delivery-status", &parts, &mut boundaries))
+        head.build_report(Entity::multipart("report; report-type=delivery-status", parts))
     }
 
     fn has(&self, action: Action) -> bool {
@@ -313,14 +316,6 @@ pub fn meaning(status: &str) -> Option<&'static str> {
         "7.26" | "7.23" | "7.20" => "that server could not make sure that you are the sender",
         _ => return None,
     })
-}
-
-/// Content-Type, encoding, empty line and body. Never base64 or quoted-printable, so that every reader finds it.
-fn entity(media_type: &str, body: &[u8]) -> Vec<u8> {
-    let encoding = if body.is_ascii() { "7bit" } else { "8bit" };
-    let mut out = format!("Content-Type: {media_type}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n").into_bytes();
-    out.extend_from_slice(body);
-    out
 }
 
 fn push_field(out: &mut String, name: &str, value: Option<&str>) {
