@@ -31,8 +31,11 @@ crash:          ## kill -9 under load, again and again (ROUNDS=n SEED=n)
 	cargo build --locked -p packetboat
 	python3 tests/crash/crash.py --rounds $(or $(ROUNDS),100) --seed $(or $(SEED),1)
 
-lab:            ## long: every client test three times, then the crash test's hundred rounds
+lab:            ## long: more mail programs and neighbours (tests/lab), every client test three times, a hundred crashes
+	tests/packages.sh
+	tests/lab/packages.sh
 	cargo build --locked -p packetboat
+	python3 tests/clients/run.py --lab
 	for again in 1 2 3; do python3 tests/clients/run.py || exit 1; done
 	python3 tests/crash/crash.py --rounds 100 --seed $(or $(SEED),1)
 

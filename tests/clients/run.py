@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Runs every client test, or those whose names hold an argument: `run.py curl mbsync`."""
+"""Runs every client test, or those whose names hold an argument: `run.py curl mbsync`; with `--lab` first, those of ../lab."""
 
+import os
 import sys
 import time
 import unittest
@@ -17,9 +18,12 @@ def flat(suite):
 
 
 def main():
-    loader = unittest.TestLoader()
-    tests = list(flat(loader.discover(sys.path[0], pattern="test_*.py")))
     words = sys.argv[1:]
+    where = sys.path[0]
+    if words[:1] == ["--lab"]:
+        where = os.path.join(os.path.dirname(where), "lab")
+        words.pop(0)
+    tests = list(flat(unittest.TestLoader().discover(where, pattern="test_*.py")))
     chosen = unittest.TestSuite(t for t in tests if not words or any(w in t.id() for w in words))
     begun = time.monotonic()
     result = unittest.TextTestRunner(verbosity=2).run(chosen)

@@ -1,0 +1,312 @@
+"""The other mail programs of a terminal: getmail6, offlineimap3, imapfilter, s-nail, alpine, aerc."""
+
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
+import lab  # noqa: E402
+from test_clients import Clients, imap, inbox, send  # noqa: E402
+
+
+class Screen:
+    """A terminal program on a screen of its own (tmux), typed at and read from."""
+
+    def __init__(self, folder, *command, env=None):
+        self.socket = os.path.join(folder, "tmux")
+        words = [f"{k}={v}" for k, v in (env or {}).items()]
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", "env", *words, *command)
+
+    def tmux(self, *words):
+        return subprocess.run(["tmux", "-S", self.socket, *words], capture_output=True, text=True, timeout=20, env={**os.environ, "LC_ALL": "C.UTF-8"})
+
+    def text(self):
+        return self.tmux("capture-pane", "-p").stdout
+
+    def see(self, pattern, seconds=30):
+        try:
+            return lab.wait_for(pattern, lambda: re.search(pattern, self.text()), seconds)
+        except AssertionError as e:
+            raise AssertionError(f"{e}; the screen:\n{self.text()}") from e
+
+    def keys(self, *keys):
+        self.tmux("send-keys", *keys)
+
+    def type(self, text):
+        self.tmux("send-keys", "-l", text)
+
+    def close(self):
+        self.tmux("kill-server")
+
+
+def fill(server, *subjects, user="bob"):
+    for subject in subjects:
+        send(server, lab.message("ann@here.test", f"{user}@here.test", subject, lab.ATTACHMENTS), to=[f"{user}@here.test"])
+    lab.wait_for("mail", lambda: len(inbox(server, user)) == len(subjects))
+
+
+def files(*folders):
+    """Octets of the messages in Maildir folders."""
+    found = []
+    for folder in folders:
+        for part in ("new", "cur"):
+            path = os.path.join(folder, part)
+            for name in sorted(os.listdir(path)) if os.path.isdir(path) else ():
+                with open(os.path.join(path, name), "rb") as f:
+                    found.append(f.read())
+    return found
+
+
+class Getmail(Clients):
+    def rc(self, retriever, port, **options):
+        maildir = os.path.join(self.dir, retriever)
+        for part in ("new", "cur", "tmp"):
+            os.makedirs(os.path.join(maildir, part), exist_ok=True)
+        lines = "".join(f"{k} = {v}\n" for k, v in options.items())
+        self.secret("getmailrc", f"[retriever]\ntype = {retriever}\nserver = localhost\nport = {port}\nusername = bob@here.test\n"
+                                 f"password = {self.server.password}\nca_certs = {self.cert}\n"
+                                 f"[destination]\ntype = Maildir\npath = {maildir}/\n[options]\nread_all = false\ndelivered_to = false\nreceived = false\n{lines}")
+        return maildir
+
+    def get(self):
+        # It refuses to write mail as root.
+        lab.client("chown", "-R", "nobody", self.dir)
+        folder = os.path.dirname(self.cert)
+        os.chmod(folder, 0o755)
+        return lab.client("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "getmail", "--getmaildir", self.dir, "--rcfile", "getmailrc", env={"HOME": self.dir})
+
+    def test_getmail_by_imap_and_pop3_each_message_once(self):
+        fill(self.server, "One", "Two", "Three")
+        for retriever, port in (("SimpleIMAPSSLRetriever", self.port["imaps"]), ("SimplePOP3SSLRetriever", self.port["pop3s"])):
+            with self.subTest(retriever):
+                maildir = self.rc(retriever, port)
+                self.get()
+                got = files(maildir)
+                self.assertEqual(len(got), 3)
+                for octets in got:
+                    lab.assert_attachments(octets, lab.ATTACHMENTS)
+                self.get()
+                self.assertEqual(len(files(maildir)), 3, "a second run gets nothing")
+        self.rc("SimplePOP3SSLRetriever", self.port["pop3s"], delete="true")
+        self.get()
+        self.assertEqual(inbox(self.server), [])
+
+
+class OfflineImap(Clients):
+    def test_offlineimap_syncs_both_ways(self):
+        fill(self.server, "One", "Two", "Three")
+        there = imap(self.server)
+        for name in ("Lists", "Lists/Rust", '"Entw&APw-rfe"'):
+            self.assertEqual(there.create(name)[0], "OK")
+        there.append('"Entw&APw-rfe"', r"(\Flagged)", None, lab.wire(lab.message("x@y.test", "bob@here.test", "A draft")))
+        local = os.path.join(self.dir, "mail")
+        rc = self.secret("offlineimaprc", f"""[general]
+accounts = bob
+metadata = {self.dir}/meta
+ui = basic
+[Account bob]
+localrepository = local
+remoterepository = remote
+[Repository local]
+type = Maildir
+localfolders = {local}
+sep = /
+[Repository remote]
+type = IMAP
+remotehost = localhost
+remoteport = {self.port['imaps']}
+remoteuser = bob@here.test
+remotepass = {self.server.password}
+ssl = yes
+sslcacertfile = {self.cert}
+""")
+
+        def run():
+            return lab.client("offlineimap", "-o", "-c", rc, seconds=180)
+
+        run()
+        got = files(os.path.join(local, "INBOX"))
+        self.assertEqual(len(got), 3)
+        for octets in got:
+            lab.assert_attachments(octets, lab.ATTACHMENTS)
+        self.assertTrue(os.path.isdir(os.path.join(local, "Lists", "Rust")))
+        # Here: one read, one deleted, one written. There: one flagged.
+        folder = os.path.join(local, "INBOX")
+        names = sorted(os.listdir(os.path.join(folder, "new"))) or sorted(os.listdir(os.path.join(folder, "cur")))
+        part = "new" if os.listdir(os.path.join(folder, "new")) else "cur"
+        first, second, third = names
+        os.rename(os.path.join(folder, part, first), os.path.join(folder, "cur", first.partition(":")[0] + ":2,S"))
+        os.remove(os.path.join(folder, part, second))
+        with open(os.path.join(folder, "new", "1.written.here"), "wb") as f:
+            f.write(bytes(lab.message("bob@here.test", "ann@here.test", "Written offline")))
+        run()
+        there.select("INBOX")
+        seen, flagged = there.search(None, "SEEN")[1][0].split(), there.search(None, "ALL")[1][0].split()
+        self.assertEqual((len(seen) >= 1, len(flagged)), (True, 3))
+        self.assertEqual(len(there.search(None, "SUBJECT", '"Written offline"')[1][0].split()), 1)
+        before = there.status("INBOX", "(HIGHESTMODSEQ UIDNEXT)")
+        run()
+        self.assertEqual(there.status("INBOX", "(HIGHESTMODSEQ UIDNEXT)"), before, "a run without changes changes nothing")
+        there.logout()
+
+
+class ImapFilter(Clients):
+    def test_imapfilter_sorts_mail_by_rules(self):
+        fill(self.server, "[rust] One", "[rust] Two", "Private")
+        config = self.secret("config.lua", f"""
+options.timeout = 60
+options.certificates = false
+options.create = true
+options.subscribe = true
+bob = IMAP {{ server = 'localhost', port = {self.port['imaps']}, username = 'bob@here.test', password = '{self.server.password}', ssl = 'auto' }}
+mail = bob.INBOX:contain_subject('[rust]') * bob.INBOX:is_unseen()
+mail:mark_flagged()
+mail:move_messages(bob['Lists/Rust'])
+bob.INBOX:is_larger(100):mark_seen()
+bob.INBOX:contain_body('Hello'):copy_messages(bob.Archive)
+bob.INBOX:match_field('Subject', 'Priv'):add_flags({{ '$Label1' }})
+""")
+        lab.client("imapfilter", "-t", self.cert, "-c", config, env={"HOME": self.dir})
+        there = imap(self.server)
+        there.select("Lists/Rust")
+        self.assertEqual(len(there.search(None, "FLAGGED")[1][0].split()), 2)
+        there.select("INBOX")
+        self.assertEqual(there.search(None, "ALL", "SEEN", "KEYWORD", "$Label1", "SUBJECT", "Private")[1][0].split(), [b"1"])
+        there.select("Archive")
+        self.assertEqual(len(there.search(None, "ALL")[1][0].split()), 1)
+        self.assertIn(b"Lists/Rust", b"".join(x or b"" for x in there.lsub()[1]))
+        there.logout()
+
+
+class SNail(Clients):
+    def test_s_nail_sends_and_reads(self):
+        where = {"HOME": self.dir, "MAILRC": "/dev/null"}
+        picture = os.path.join(self.dir, "boat.png")
+        with open(picture, "wb") as f:
+            f.write(lab.png())
+        user, password = "ann%40here.test", self.server.password.replace(" ", "%20")
+        base = ["s-nail", "-:/", "-Sv15-compat", f"-Stls-ca-file={self.cert}", "-Stls-ca-no-defaults", "-Stls-verify=strict",]
+        lab.client(*base, "-Sfrom=ann@here.test", f"-Smta=smtps://{user}:{password}@localhost:{self.port['submissions']}", "-Ssmtp-auth=plain",
+                   "-s", "By s-nail", "-a", picture, "-Ssendwait", "bob@here.test", stdin="Grüße\n".encode(), env=where)
+        octets = self.got()[0]
+        lab.assert_attachments(octets, [("boat.png", "image", "png", lab.png())])
+        bob = f"bob%40here.test:{password}@localhost"
+        for box in (f"pop3s://{bob}:{self.port['pop3s']}", f"imaps://{bob}:{self.port['imaps']}"):
+            with self.subTest(box[:5]):
+                read = lab.client(*base, "-N", "-R", "-Spop3-auth=plain", "-Simap-auth=login", "-f", box, stdin=b"headers\ntype 1\nquit\n", env=where)
+                self.assertIn("By s-nail", read.stdout.decode())
+                self.assertIn("Grüße", read.stdout.decode())
+
+
+class Alpine(Clients):
+    def test_alpine_reads_replies_and_deletes(self):
+        fill(self.server, "For alpine")
+        pinerc = self.secret("pinerc", f"""personal-name=Bob
+user-domain=here.test
+inbox-path={{localhost:{self.port['imaps']}/imap/ssl/user=bob@here.test}}INBOX
+smtp-server=localhost:{self.port['submissions']}/ssl/user=bob@here.test
+default-fcc={{localhost:{self.port['imaps']}/imap/ssl/user=bob@here.test}}Sent
+postponed-folder={{localhost:{self.port['imaps']}/imap/ssl/user=bob@here.test}}Drafts
+customized-hdrs=From: Bob <bob@here.test>
+feature-list=allow-changing-from,quit-without-confirm,expunge-without-confirm,expunge-only-manually
+initial-keystroke-list=
+""")
+        screen = Screen(self.dir, "alpine", "-p", pinerc, "-I", "i", env={"HOME": self.dir, "SSL_CERT_FILE": self.cert})
+        try:
+            self.drive(screen)
+        finally:
+            screen.close()
+
+    def enter_password(self, screen, until, seconds=30):
+        """Types the password as often as it is asked for, until `until` is seen."""
+        def step():
+            text = screen.text()
+            if re.search(until, text):
+                return True
+            if re.search(r"(?i)preserve password|store password", text):
+                screen.keys("n")
+            elif re.search(r"(?i)password: *$|ENTER PASSWORD.*: *$", text, re.M):
+                screen.type(self.server.password)
+                screen.keys("Enter")
+            elif re.search(r"first time|greeting|Type .*to continue|press .*Enter.* to", text, re.I):
+                screen.keys("E")
+            return False
+        try:
+            lab.wait_for(until, step, seconds, every=0.4)
+        except AssertionError as e:
+            raise AssertionError(f"{e}; the screen:\n{screen.text()}") from e
+
+    def drive(self, screen):
+        self.enter_password(screen, "For alpine")
+        screen.keys("Enter")
+        screen.see("Grüße")
+        screen.keys("r")
+        screen.see(r"(?i)include .*original|reply to")
+        screen.keys("y")
+        lab.wait_for("the composer", lambda: "COMPOSE" in screen.text() or screen.keys("n"), 10, every=0.5)
+        screen.see("COMPOSE")
+        screen.type("Answer from alpine. ")
+        screen.keys("C-x")
+        screen.see(r"(?i)send message")
+        screen.keys("y")
+        self.enter_password(screen, r"(?i)message sent|copied to|sent.*copied")
+        answer = self.got(1, "ann")[0]
+        self.assertIn(b"Answer from alpine", answer)
+        there = imap(self.server)
+        lab.wait_for("the copy in Sent", lambda: there.select("Sent")[1][0] == b"1", 15)
+        screen.keys("i") if "MESSAGE TEXT" in screen.text() else None
+        screen.see("For alpine")
+        screen.keys("d")
+        screen.keys("x")
+        lab.wait_for("the expunge", lambda: inbox(self.server) == [], 15)
+        there.logout()
+        screen.keys("q")
+
+
+class Aerc(Clients):
+    def test_aerc_reads_replies_and_deletes(self):
+        fill(self.server, "For aerc")
+        config = os.path.join(self.dir, ".config", "aerc")
+        os.makedirs(config)
+        password = self.server.password.replace(" ", "%20")
+        accounts = os.path.join(config, "accounts.conf")
+        lab.secret(config, "accounts.conf", f"""[bob]
+source = imaps://bob%40here.test:{password}@localhost:{self.port['imaps']}
+outgoing = smtps+plain://bob%40here.test:{password}@localhost:{self.port['submissions']}
+default = INBOX
+from = Bob <bob@here.test>
+copy-to = Sent
+""")
+        self.assertTrue(os.path.exists(accounts))
+        editor = self.secret("editor", "#!/bin/sh\necho 'Answer from aerc.' >> \"$1\"\n")
+        os.chmod(editor, 0o700)
+        screen = Screen(self.dir, "aerc", env={"HOME": self.dir, "XDG_CONFIG_HOME": f"{self.dir}/.config", "XDG_DATA_HOME": f"{self.dir}/.data",
+                                               "XDG_CACHE_HOME": f"{self.dir}/.cache", "SSL_CERT_FILE": self.cert, "EDITOR": editor, "TERM": "screen-256color"})
+        try:
+            screen.see("For aerc")
+            screen.keys("Enter")
+            screen.see("Hello")
+            screen.keys("r", "r")
+            screen.see(r"Send this email|\[?y\]?.*[Ss]end")
+            screen.keys("y")
+            answer = self.got(1, "ann")[0]
+            self.assertIn(b"Answer from aerc.", answer)
+            there = imap(self.server)
+            lab.wait_for("the copy in Sent", lambda: there.select("Sent")[1][0] == b"1", 15)
+            there.select("INBOX")
+            lab.wait_for(r"\Answered", lambda: there.noop() and there.search(None, "ANSWERED")[1][0] == b"1", 15)
+            screen.type(":close")
+            screen.keys("Enter")
+            screen.see("For aerc")
+            screen.type(":delete")
+            screen.keys("Enter")
+            lab.wait_for("the expunge", lambda: inbox(self.server) == [], 15)
+            there.logout()
+        finally:
+            screen.close()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
