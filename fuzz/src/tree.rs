@@ -18,6 +18,10 @@ pub fn message_parse(data: &[u8]) {
     for index in 0..message.parts.len() {
         check_part(&message, index);
     }
+    for defect in message.examine() {
+        let whole = message.parts[defect.part].whole();
+        assert!(whole.start <= defect.at && defect.at <= whole.end, "{defect:?}");
+    }
 }
 
 fn check_part(message: &Message<'_>, index: usize) {
@@ -35,8 +39,11 @@ fn check_part(message: &Message<'_>, index: usize) {
     }
     let depth = std::iter::successors(part.parent, |&up| message.parts[up].parent).count();
     assert!(depth <= DEPTH_MAX);
-    assert_eq!(part.decoded(message.bytes).map(|d| d.len() as u64), part.decoded_len(message.bytes));
-    let _ = part.file_name();
+    let whole = part.content();
+    assert_eq!(whole.len() as u64, part.content_len().unwrap_or(part.body.len() as u64));
+    let pieces: Vec<u8> = part.contents().flat_map(|piece| piece.into_owned()).collect();
+    assert_eq!(whole, pieces);
+    let _ = (part.file_name(), part.text(), part.content_id(), message.path(index));
 }
 
 /// Facts: kept and read back the same, every section inside the message, and readable by our own client.

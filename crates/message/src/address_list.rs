@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::defect::DefectKind;
 use crate::encoded_word;
 use crate::limits::{ADDRESSES_MAX, ENCODED_WORD_BYTES_MAX};
 use crate::parameter::{comment_end, quoted_string};
@@ -65,9 +66,29 @@ impl HeaderAddress {
 /// assert_eq!(list[0].display().as_deref(), Some("Ann B. <ann@here.test>"));
 /// ```
 pub fn parse(value: &[u8]) -> Vec<HeaderAddress> {
-    let mut parser = Parser { value, at: 0, out: Vec::new(), item: Item::default(), in_group: false };
+    run(value).out
+}
+
+fn run(value: &[u8]) -> Parser<'_> {
+    let mut parser = Parser {
+        value,
+        at: 0,
+        out: Vec::new(),
+        item: Item::default(),
+        in_group: false,
+        comment_open: false,
+        quote_open: false,
+        found: Vec::new(),
+    };
     parser.run();
-    parser.out
+    parser
+}
+
+/// Tells what is wrong with the list that [`parse`] reads.
+pub(crate) fn check(value: &[u8], tell: &mut dyn FnMut(DefectKind)) {
+    for kind in run(value).found {
+        tell(kind);
+    }
 }
 
 /// A word, and whether a blank stands before it.
@@ -89,8 +110,10 @@ struct AddrSpec {
 #[derive(Debug, Default)]
 struct Item<'a> {
     words: Vec<Word<'a>>,
-    /// Number of words before the last at sign.
+    /// Number of words before the first at sign.
     at_sign: Option<usize>,
+    /// A blank stands before that at sign.
+    at_sign_spaced: bool,
     comment: Option<Vec<u8>>,
     /// What stood in `<...>`.
     angle: Option<AddrSpec>,
@@ -148,13 +171,25 @@ struct Parser<'a> {
     out: Vec<HeaderAddress>,
     item: Item<'a>,
     in_group: bool,
+    /// A comment, or a quoted string, that is never closed has been met.
+    comment_open: bool,
+    quote_open: bool,
+    /// Each kind of defect once.
+    found: Vec<DefectKind>,
 }
 
 impl<'a> Parser<'a> {
+    fn note(&mut self, kind: DefectKind) {
+        if !self.found.contains(&kind) {
+            self.found.push(kind);
+        }
+    }
+
     fn run(&mut self) {
         while let Some(byte) = self.value.get(self.at).copied() {
             if self.out.len() >= ADDRESSES_MAX {
                 // An open group still needs its end.
+                self.note(DefectKind::TooManyAddresses);
                 self.item = Item::default();
                 break;
             }
@@ -164,11 +199,7 @@ impl<'a> Parser<'a> {
                     self.at += 1;
                 }
                 b'(' => self.comment(),
-                b'"' => {
-                    let (text, next) = quoted_string(self.value, self.at);
-                    self.at = next;
-                    self.item.push(text.into());
-                }
+                b'"' => self.quoted(),
                 b'<' => self.angle(),
                 b',' => {
                     self.at += 1;
@@ -177,6 +208,9 @@ impl<'a> Parser<'a> {
                 b';' => {
                     self.at += 1;
                     self.end_item();
+                    if !self.in_group {
+                        self.note(DefectKind::AddressSemicolon);
+                    }
                     self.end_group();
                 }
                 b':' if !self.in_group => self.begin_group(),
@@ -187,6 +221,7 @@ impl<'a> Parser<'a> {
                         self.item.push(Cow::Borrowed(b"@"));
                     } else {
                         self.item.at_sign = Some(self.item.words.len());
+                        self.item.at_sign_spaced = self.item.spaced;
                     }
                     self.item.spaced = false;
                 }
@@ -198,8 +233,30 @@ impl<'a> Parser<'a> {
         self.end_group();
     }
 
+    /// A quoted string; of one that is never closed only the quote is dropped.
+    fn quoted(&mut self) {
+        if !self.quote_open {
+            let (text, next) = quoted_string(self.value, self.at);
+            if next > self.at + 1 && is_closed(self.value, self.at, next) {
+                self.at = next;
+                return self.item.push(text);
+            }
+        }
+        self.note(DefectKind::AddressQuoteOpen);
+        self.quote_open = true;
+        self.at += 1;
+    }
+
     fn comment(&mut self) {
-        let end = comment_end(self.value, self.at);
+        // One that is never closed has been met: looking for more ends would cost the square of their number.
+        let end = if self.comment_open { self.value.len() + 1 } else { comment_end(self.value, self.at) };
+        if end > self.value.len() || (end == self.value.len() && !comment_is_closed(self.value, self.at)) {
+            self.note(DefectKind::AddressQuoteOpen);
+            self.comment_open = true;
+            self.item.spaced = true;
+            self.at += 1;
+            return;
+        }
         let inner = self.value.get(self.at + 1..end).unwrap_or_default();
         let inner = inner.strip_suffix(b")").unwrap_or(inner).trim_ascii();
         if !inner.is_empty() {
@@ -213,7 +270,11 @@ impl<'a> Parser<'a> {
                 escaped = false;
                 text.push(*byte);
             }
-            self.item.comment = Some(text);
+            // What stands behind the address is its name (RFC 5322 §A.5 has it so); one before it only for want of that.
+            let behind = self.item.at_sign.is_some_and(|at| self.item.words.len() > at);
+            if behind || self.item.comment.is_none() {
+                self.item.comment = Some(text);
+            }
         }
         self.item.spaced = true;
         self.at = end;
@@ -240,6 +301,9 @@ impl<'a> Parser<'a> {
             None => item.bare(),
         };
         let Some((name, AddrSpec { route, local, domain })) = found else { return };
+        if domain.is_empty() && !local.is_empty() {
+            self.note(DefectKind::AddressWithoutDomain);
+        }
         let name = name.or(item.comment);
         if name.is_none() && local.is_empty() && domain.is_empty() {
             return;
@@ -308,6 +372,8 @@ impl<'a> Parser<'a> {
         }
         if rest.get(i) == Some(&b'>') {
             i += 1;
+        } else {
+            self.note(DefectKind::AddressAngleOpen);
         }
         self.at += 1 + i;
         let (local, domain) = match at_sign.and_then(|a| inner.split_at_checked(a)) {
@@ -317,12 +383,39 @@ impl<'a> Parser<'a> {
         if self.item.angle.is_none() {
             if self.item.at_sign.is_some() {
                 // `ann@here.test <ann@here.test>`: the name has an unquoted at sign.
+                self.note(DefectKind::AddressNotQuoted);
                 let at = self.item.at_sign.take().unwrap_or(0).min(self.item.words.len());
-                self.item.words.insert(at, Word { text: Cow::Borrowed(b"@"), spaced: false });
+                if let Some(next) = self.item.words.get_mut(at) {
+                    next.spaced |= self.item.at_sign_spaced;
+                }
+                self.item.words.insert(at, Word { text: Cow::Borrowed(b"@"), spaced: self.item.at_sign_spaced });
             }
             self.item.angle = Some(AddrSpec { route, local, domain });
         }
     }
+}
+
+/// True where the quoted string from `start` to `end` ends with its own quote.
+fn is_closed(value: &[u8], start: usize, end: usize) -> bool {
+    let inner = value.get(start + 1..end).and_then(|s| s.strip_suffix(b"\""));
+    // An escaped quote at the end closes nothing.
+    inner.is_some_and(|inner| inner.iter().rev().take_while(|b| **b == b'\\').count() % 2 == 0)
+}
+
+/// True where the comment that starts at `start`, and reaches to the end, is closed there.
+fn comment_is_closed(value: &[u8], start: usize) -> bool {
+    let mut depth = 0usize;
+    let mut escaped = false;
+    for byte in value.get(start..).unwrap_or_default() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    depth == 0
 }
 
 /// Length of an encoded-word at the start: it may hold specials that broken writers left in it.

@@ -45,9 +45,11 @@ fn part(message: &Message<'_>, index: usize, extended: bool, out: &mut Vec<u8>) 
 
 /// `media-type SP body-fields`.
 fn push_basic_fields(out: &mut Vec<u8>, part: &Part<'_>) {
-    push_word(out, &part.content_type.main);
+    // A message that is encoded has no envelope and no parts of its own by which readers could ask for them.
+    let opaque = part.kind == PartKind::Leaf && part.content_type.is_message();
+    push_word(out, if opaque { "application" } else { &part.content_type.main });
     out.push(b' ');
-    push_word(out, &part.content_type.sub);
+    push_word(out, if opaque { "octet-stream" } else { &part.content_type.sub });
     out.push(b' ');
     push_parameters(out, &part.content_type.parameters);
     out.push(b' ');
@@ -71,7 +73,7 @@ fn push_message_fields(message: &Message<'_>, part_of: &Part<'_>, extended: bool
 }
 
 /// `body-fld-param`.
-fn push_parameters(out: &mut Vec<u8>, parameters: &Parameters) {
+fn push_parameters(out: &mut Vec<u8>, parameters: &Parameters<'_>) {
     if parameters.0.is_empty() {
         out.extend_from_slice(b"NIL");
         return;

@@ -13,29 +13,29 @@ use crate::transfer::TransferEncoding;
 
 /// Content-Type (RFC 2045 §5): lower-case words, raw parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContentType {
+pub struct ContentType<'a> {
     /// `text`
     pub main: SmolStr,
     /// `plain`
     pub sub: SmolStr,
     /// In their order.
-    pub parameters: Parameters,
+    pub parameters: Parameters<'a>,
 }
 
-impl ContentType {
+impl<'a> ContentType<'a> {
     /// Type and subtype without parameters.
-    pub fn new(main: &str, sub: &str) -> ContentType {
+    pub fn new(main: &str, sub: &str) -> ContentType<'a> {
         ContentType { main: main.into(), sub: sub.into(), parameters: Parameters::default() }
     }
 
     /// `text/plain; charset=us-ascii`: where the field is missing or cannot be read (RFC 2045 §5.2).
-    pub fn text_plain() -> ContentType {
-        let charset = (SmolStr::new_static("charset"), b"us-ascii".to_vec());
+    pub fn text_plain() -> ContentType<'a> {
+        let charset = (SmolStr::new_static("charset"), Cow::Borrowed(&b"us-ascii"[..]));
         ContentType { parameters: Parameters(vec![charset]), ..ContentType::new("text", "plain") }
     }
 
-    /// From the unfolded body of a Content-Type field; `None` when it is not one.
-    pub fn parse(value: &[u8]) -> Option<ContentType> {
+    /// From the body of a Content-Type field, folded or not; `None` when it is not one.
+    pub fn parse(value: &'a [u8]) -> Option<ContentType<'a>> {
         let (main, at) = token(value, skip_cfws(value, 0))?;
         let at = skip_cfws(value, at);
         if value.get(at) != Some(&b'/') {
@@ -43,6 +43,14 @@ impl ContentType {
         }
         let (sub, at) = token(value, skip_cfws(value, at + 1))?;
         Some(ContentType { main, sub, parameters: parse_parameters(value, at) })
+    }
+
+    /// Where the parameters begin in the body of a Content-Type field.
+    pub(crate) fn main_len(value: &[u8]) -> Option<usize> {
+        let (_, at) = token(value, skip_cfws(value, 0))?;
+        let at = skip_cfws(value, at);
+        let (_, at) = token(value, skip_cfws(value, at + 1)).filter(|_| value.get(at) == Some(&b'/'))?;
+        Some(at)
     }
 
     /// True for `main/sub`.
@@ -58,18 +66,23 @@ impl ContentType {
 
 /// Content-Disposition (RFC 2183).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disposition {
+pub struct Disposition<'a> {
     /// `inline`, `attachment`, ... lower-case.
     pub kind: SmolStr,
     /// In their order.
-    pub parameters: Parameters,
+    pub parameters: Parameters<'a>,
 }
 
-impl Disposition {
-    /// From the unfolded body of the field.
-    pub fn parse(value: &[u8]) -> Option<Disposition> {
+impl<'a> Disposition<'a> {
+    /// From the body of the field, folded or not.
+    pub fn parse(value: &'a [u8]) -> Option<Disposition<'a>> {
         let (kind, at) = token(value, skip_cfws(value, 0))?;
         Some(Disposition { kind, parameters: parse_parameters(value, at) })
+    }
+
+    /// Where the parameters begin in the body of a Content-Disposition field.
+    pub(crate) fn main_len(value: &[u8]) -> Option<usize> {
+        token(value, skip_cfws(value, 0)).map(|(_, at)| at)
     }
 }
 
@@ -90,56 +103,59 @@ fn token(value: &[u8], start: usize) -> Option<(SmolStr, usize)> {
 #[allow(missing_docs)]
 pub struct ContentFields<'a> {
     /// `None`: missing. `Some(None)`: there, but not readable.
-    pub content_type: Option<Option<ContentType>>,
+    pub content_type: Option<Option<ContentType<'a>>>,
     pub encoding: TransferEncoding,
     /// The word when it is none we know, upper-case.
     pub encoding_word: Option<SmolStr>,
-    pub disposition: Option<Disposition>,
+    pub disposition: Option<Disposition<'a>>,
     pub id: Option<Cow<'a, [u8]>>,
     pub description: Option<Cow<'a, [u8]>>,
     pub md5: Option<Cow<'a, [u8]>>,
     pub location: Option<Cow<'a, [u8]>>,
     pub language: Vec<Vec<u8>>,
+    /// Where in the header a second field of one of these names stands.
+    pub twice: Option<usize>,
+    /// One bit for each name that was there.
+    seen: u8,
 }
 
 impl<'a> ContentFields<'a> {
     /// Reads them from a header.
     pub fn read(header: &'a [u8]) -> ContentFields<'a> {
         let mut out = ContentFields::default();
-        let mut seen = 0u8;
         for field in fields(header).take(HEADER_FIELDS_MAX) {
             let Some((head, rest)) = field.name.split_at_checked(8) else { continue };
             if head.eq_ignore_ascii_case(b"content-") {
-                out.take(&field, rest, &mut seen);
+                out.take(&field, rest);
             }
         }
         out
     }
 
-    fn take(&mut self, field: &Field<'a>, name: &[u8], seen: &mut u8) {
+    fn take(&mut self, field: &Field<'a>, name: &[u8]) {
         const NAMES: [&str; 8] = ["type", "transfer-encoding", "disposition", "id", "description", "md5", "location", "language"];
         let Some(which) = NAMES.iter().position(|n| name.eq_ignore_ascii_case(n.as_bytes())) else { return };
-        if *seen & 1 << which != 0 {
+        if self.seen & 1 << which != 0 {
+            self.twice.get_or_insert(field.start);
             return;
         }
-        *seen |= 1 << which;
-        let value = field.value_cut();
+        self.seen |= 1 << which;
         match which {
-            0 => self.content_type = Some(ContentType::parse(&value)),
-            1 => self.take_encoding(&value),
-            2 => self.disposition = Disposition::parse(&value),
-            3 => self.id = Some(value),
-            4 => self.description = Some(value),
-            5 => self.md5 = Some(value),
-            6 => self.location = Some(value),
-            _ => self.language = languages(&value),
+            0 => self.content_type = Some(ContentType::parse(field.body_cut())),
+            1 => self.take_encoding(field.body_cut()),
+            2 => self.disposition = Disposition::parse(field.body_cut()),
+            3 => self.id = Some(field.value_cut()),
+            4 => self.description = Some(field.value_cut()),
+            5 => self.md5 = Some(field.value_cut()),
+            6 => self.location = Some(field.value_cut()),
+            _ => self.language = languages(field.body_cut()),
         }
     }
 
     fn take_encoding(&mut self, value: &[u8]) {
         let Some((word, _)) = token(value, skip_cfws(value, 0)) else { return };
         self.encoding = TransferEncoding::from_word(word.as_bytes());
-        if self.encoding == TransferEncoding::Other {
+        if self.encoding.is_named_by_word() {
             self.encoding_word = Some(word.to_ascii_uppercase().into());
         }
     }
@@ -185,7 +201,7 @@ mod tests {
             Content-MD5: abc==\r\nContent-Location:\r\n http://x/\r\nContent-Description: =?utf-8?Q?a?=\r\n\r\n";
         let c = ContentFields::read(header);
         assert!(c.content_type.unwrap().unwrap().is("text", "plain"));
-        assert_eq!(c.encoding, TransferEncoding::Other);
+        assert_eq!(c.encoding, TransferEncoding::Uuencode);
         assert_eq!(c.encoding_word.unwrap(), "X-UUE");
         assert_eq!(c.id.unwrap().as_ref(), b"<a@b>");
         assert_eq!(c.language, [b"en".to_vec(), b"de".to_vec()]);

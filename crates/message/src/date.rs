@@ -196,6 +196,8 @@ pub fn parse_rfc_5322(text: &[u8]) -> Option<DateTime> {
             }
         } else if let Some(month) = month_number(token).filter(|_| date.month == 0) {
             date.month = month;
+        } else if seen_time && date.hour <= 12 && (token.eq_ignore_ascii_case(b"PM") || token.eq_ignore_ascii_case(b"AM")) {
+            date.hour = date.hour % 12 + if token.eq_ignore_ascii_case(b"PM") { 12 } else { 0 };
         } else if seen_time && let Some(minutes) = named_zone(token) {
             date.offset_minutes = minutes;
         }
@@ -204,6 +206,28 @@ pub fn parse_rfc_5322(text: &[u8]) -> Option<DateTime> {
         return None;
     }
     date.checked()
+}
+
+/// True for the form that is written today (RFC 5322 §3.3), comments and folding apart.
+pub(crate) fn is_strict_rfc_5322(text: &[u8]) -> bool {
+    let plain = without_comments(text);
+    let Ok(plain) = std::str::from_utf8(&plain) else { return false };
+    let mut words = plain.split(' ').filter(|w| !w.is_empty());
+    let mut next = words.next();
+    if let Some(day_name) = next.and_then(|w| w.strip_suffix(',')) {
+        if !["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].iter().any(|d| d.eq_ignore_ascii_case(day_name)) {
+            return false;
+        }
+        next = words.next();
+    }
+    let digits =
+        |text: &str, len: std::ops::RangeInclusive<usize>| len.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let day = next.is_some_and(|w| digits(w, 1..=2));
+    let month = words.next().is_some_and(|w| w.len() == 3 && month_number(w.as_bytes()).is_some());
+    let year = words.next().is_some_and(|w| digits(w, 4..=9));
+    let time = words.next().is_some_and(|w| (2..=3).contains(&w.split(':').count()) && w.split(':').all(|d| digits(d, 2..=2)));
+    let zone = words.next().is_some_and(|w| w.strip_prefix(['+', '-']).is_some_and(|d| digits(d, 4..=4)));
+    day && month && year && time && zone && words.next().is_none()
 }
 
 /// Comments become blanks, blanks around colons go (RFC 5322 §4.3 allows both inside a time).
@@ -247,7 +271,10 @@ fn tokens(text: &[u8]) -> Vec<&[u8]> {
         let joined = start > 0 && text.get(start - 1).is_some_and(u8::is_ascii_alphanumeric);
         let zone_width = token.len() == 5 && token.get(1..).is_some_and(|d| d.iter().all(u8::is_ascii_digit));
         // `02:23:25-0700` has a zone, `17-Jul-1996` has none.
-        let behind_time = out.last().is_some_and(|t: &&[u8]| t.contains(&b':'));
+        // `GMT+0200`, as browsers write it, is a zone too.
+        let behind_time = out
+            .last()
+            .is_some_and(|t: &&[u8]| t.contains(&b':') || t.eq_ignore_ascii_case(b"GMT") || t.eq_ignore_ascii_case(b"UTC"));
         if signed && joined && !(zone_width && behind_time) {
             out.push(token.get(1..).unwrap_or_default());
         } else if !token.is_empty() {

@@ -400,7 +400,7 @@ mod tests {
         let root = &message.parts[0];
         assert!(root.content_type.is("multipart", "report"));
         assert_eq!(root.content_type.parameters.get("report-type"), Some(&b"delivery-status"[..]));
-        let words = String::from_utf8(message.parts[1].decoded(&built).unwrap()).unwrap();
+        let words = String::from_utf8(message.parts[1].content().into_owned()).unwrap();
         assert!(words.contains("could not be delivered to:\r\n\r\n  bob@there.test\r\n    mx.there.test said: 550 5.1.1 No such user  X: y\r\n    That means: there is no such mailbox.\r\n"), "{words}");
         let fields = DeliveryStatus::parse(message.body(&message.parts[2])).unwrap();
         let mut expected = status("bob@there.test", Action::Failed);

@@ -6,8 +6,8 @@
 use memchr::{memchr_iter, memmem};
 
 use crate::charset;
-use crate::limits::CHARSET_NAME_BYTES_MAX;
-use crate::transfer::base64_decode;
+use crate::limits::{CHARSET_NAME_BYTES_MAX, ENCODED_WORD_BYTES_MAX};
+use crate::transfer::Base64Decoder;
 
 /// Decodes an unfolded field body for people. Octets that are in no encoded-word are UTF-8, or guessed.
 ///
@@ -16,6 +16,15 @@ use crate::transfer::base64_decode;
 /// assert_eq!(message::encoded_word::decode(subject), "☺ and more");
 /// ```
 pub fn decode(bytes: &[u8]) -> String {
+    decode_in(bytes, None)
+}
+
+/// [`decode`] where raw octets that are not UTF-8 are in `raw_charset`, if that is one we know.
+///
+/// ```
+/// assert_eq!(message::encoded_word::decode_in(b"\xd0\xd2\xc9", Some(b"koi8-r")), "при");
+/// ```
+pub fn decode_in(bytes: &[u8], raw_charset: Option<&[u8]>) -> String {
     let mut out = String::with_capacity(bytes.len());
     // Octets of adjacent words with one charset, not yet text.
     let mut held: Option<(&[u8], Vec<u8>)> = None;
@@ -31,21 +40,25 @@ pub fn decode(bytes: &[u8]) -> String {
         let adjacent = held.is_some() && between.trim_ascii().is_empty();
         if !adjacent {
             flush(&mut held, &mut out);
-            out.push_str(&charset::guess(between));
+            out.push_str(&charset::guess_in(between, raw_charset));
         }
         match &mut held {
             Some((label, octets)) if label.eq_ignore_ascii_case(word.charset) => word.octets(octets),
             _ => {
                 flush(&mut held, &mut out);
-                let mut octets = Vec::new();
+                let mut octets = Vec::with_capacity(word.text.len());
                 word.octets(&mut octets);
                 held = Some((word.charset, octets));
             }
         }
+        if !word.closed {
+            // What is behind an unclosed word is not adjacent to it: its blank counts.
+            flush(&mut held, &mut out);
+        }
         (plain_start, at) = (end, end);
     }
     flush(&mut held, &mut out);
-    out.push_str(&charset::guess(bytes.get(plain_start..).unwrap_or_default()));
+    out.push_str(&charset::guess_in(bytes.get(plain_start..).unwrap_or_default(), raw_charset));
     out
 }
 
@@ -55,16 +68,21 @@ fn flush(held: &mut Option<(&[u8], Vec<u8>)>, out: &mut String) {
     }
 }
 
-struct Word<'a> {
-    charset: &'a [u8],
-    base64: bool,
-    text: &'a [u8],
+/// An encoded-word as it stands.
+pub(crate) struct Word<'a> {
+    pub(crate) charset: &'a [u8],
+    pub(crate) base64: bool,
+    pub(crate) text: &'a [u8],
+    /// False where `?=` is missing.
+    pub(crate) closed: bool,
 }
 
 impl Word<'_> {
-    fn octets(&self, out: &mut Vec<u8>) {
+    pub(crate) fn octets(&self, out: &mut Vec<u8>) {
         if self.base64 {
-            out.extend_from_slice(&base64_decode(self.text));
+            let mut decoder = Base64Decoder::default();
+            decoder.push(self.text, out);
+            decoder.finish(out);
             return;
         }
         let mut rest = self.text;
@@ -91,7 +109,7 @@ fn hex(byte: u8) -> Option<u8> {
 }
 
 /// The encoded-word that starts at `start` (where `=?` stands) and where it ends.
-fn word_at(bytes: &[u8], start: usize) -> Option<(Word<'_>, usize)> {
+pub(crate) fn word_at(bytes: &[u8], start: usize) -> Option<(Word<'_>, usize)> {
     let rest = bytes.get(start + 2..)?;
     let name_len = rest.iter().take(CHARSET_NAME_BYTES_MAX).position(|b| *b == b'?')?;
     let label = rest.get(..name_len)?;
@@ -107,8 +125,15 @@ fn word_at(bytes: &[u8], start: usize) -> Option<(Word<'_>, usize)> {
     };
     let text_start = name_len + 3;
     let text = rest.get(text_start..)?;
-    let len = text_len(text)?;
-    Some((Word { charset, base64, text: text.get(..len)? }, start + 2 + text_start + len + 2))
+    if let Some(len) = text_len(text) {
+        return Some((Word { charset, base64, text: text.get(..len)?, closed: true }, start + 2 + text_start + len + 2));
+    }
+    let len = unclosed_len(text, base64)?;
+    let end = start + 2 + text_start + len;
+    let text = text.get(..len)?;
+    // Half of the closing mark may be there.
+    let text = text.strip_suffix(b"?").unwrap_or(text);
+    (!text.is_empty() && charset::is_known(charset)).then_some((Word { charset, base64, text, closed: false }, end))
 }
 
 /// Length of the encoded text: up to `?=`. Another `=?` first means that this one is never closed, and keeps
@@ -123,6 +148,20 @@ fn text_len(text: &[u8]) -> Option<usize> {
         }
     }
     None
+}
+
+/// Length of the text of a word that is never closed: up to the next blank. It must look encoded, since `=?` may also
+/// just stand there.
+fn unclosed_len(text: &[u8], base64: bool) -> Option<usize> {
+    let window = text.get(..ENCODED_WORD_BYTES_MAX).unwrap_or(text);
+    let len = window.iter().position(|b| b.is_ascii_whitespace()).unwrap_or(window.len());
+    let text = text.get(..len)?;
+    let good = if base64 {
+        text.iter().all(|b| b.is_ascii_alphanumeric() || b"+/=?".contains(b))
+    } else {
+        memmem::find(text, b"=?").is_none()
+    };
+    good.then_some(len)
 }
 
 /// Encodes a text for a field body. Words without need stay plain; lines are folded so that none is longer than 78,
@@ -234,11 +273,17 @@ mod tests {
 
     #[test]
     fn what_is_no_encoded_word_stays() {
-        for raw in ["=?", "=?utf-8?Q?never closed", "a =? b ?= c", "=??Q?a?=", "=?utf-8?X?a?="] {
+        for raw in ["=?", "=?x-none?Q?never closed", "a =? b ?= c", "=??Q?a?=", "=?utf-8?X?a?=", "=?utf-8?Q?", "=?utf-8?B?!"] {
             assert_eq!(decode(raw.as_bytes()), raw);
         }
-        assert_eq!(decode(b"=?utf-8?Q?open =?utf-8?Q?a?="), "=?utf-8?Q?open a");
         assert_eq!(decode(b"caf\xe9"), "café");
+    }
+
+    #[test]
+    fn a_word_that_is_never_closed_ends_at_a_blank() {
+        assert_eq!(decode(b"=?utf-8?Q?Gr=C3=BC=C3=9Fe und mehr"), "Grüße und mehr");
+        assert_eq!(decode(b"=?utf-8?B?R3LDvMOfZQ=="), "Grüße");
+        assert_eq!(decode(b"=?utf-8?Q?open? =?utf-8?Q?a?="), "open a");
     }
 
     #[test]

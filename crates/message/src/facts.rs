@@ -15,7 +15,7 @@ use crate::parse::{Message, PartKind, parse};
 use crate::transfer::TransferEncoding;
 
 /// Grows with every change of what [`Facts::compute`] answers.
-pub const FACTS_VERSION: u8 = 1;
+pub const FACTS_VERSION: u8 = 2;
 
 /// Everything readers ask about a message without opening its body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -92,7 +92,7 @@ impl Facts {
         body_structure::render(&parsed, true, &mut facts.body_structure);
         body_structure::render(&parsed, false, &mut facts.body);
         facts.message_id = fields.message_id.as_deref().and_then(message_id);
-        facts.subject = fields.subject.as_deref().map(for_people).unwrap_or_default();
+        facts.subject = fields.subject.as_deref().map(|s| for_people(s, parsed.header_charset())).unwrap_or_default();
         facts.from = fields.from.as_deref().and_then(first_from).unwrap_or_default();
         let date = fields.date.as_deref().and_then(date::parse_rfc_5322);
         facts.date_secs = date.map(|d| d.unix_secs());
@@ -234,8 +234,8 @@ fn first_from(value: &[u8]) -> Option<String> {
     address_list::parse(value).iter().find_map(address_list::HeaderAddress::display).map(one_line)
 }
 
-fn for_people(value: &[u8]) -> String {
-    one_line(encoded_word::decode(value))
+fn for_people(value: &[u8], raw_charset: Option<&[u8]>) -> String {
+    one_line(encoded_word::decode_in(value, raw_charset))
 }
 
 /// Control characters become blanks: an encoded-word can hold a line end.

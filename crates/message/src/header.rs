@@ -34,9 +34,30 @@ impl<'a> Field<'a> {
         unfold(self.body)
     }
 
-    /// The same of the first [`FIELD_BYTES_MAX`] octets only: what facts are made of.
+    /// The body as text for people: unfolded, encoded-words decoded, raw octets as UTF-8 or guessed.
+    ///
+    /// ```
+    /// let header = b"Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\r\n";
+    /// assert_eq!(message::header::first(header, "Subject").unwrap().text(), "Grüße");
+    /// ```
+    pub fn text(&self) -> String {
+        crate::encoded_word::decode(&self.value_cut())
+    }
+
+    /// [`Field::text`] where raw octets that are not UTF-8 are in `charset`, if that is known
+    /// ([`crate::Message::header_charset`]).
+    pub fn text_in(&self, charset: Option<&[u8]>) -> String {
+        crate::encoded_word::decode_in(&self.value_cut(), charset)
+    }
+
+    /// The first [`FIELD_BYTES_MAX`] octets of the body, folding included: what facts are made of.
+    pub(crate) fn body_cut(&self) -> &'a [u8] {
+        self.body.get(..FIELD_BYTES_MAX).unwrap_or(self.body)
+    }
+
+    /// [`Field::value`] of [`Field::body_cut`].
     pub(crate) fn value_cut(&self) -> Cow<'a, [u8]> {
-        unfold(self.body.get(..FIELD_BYTES_MAX).unwrap_or(self.body))
+        unfold(self.body_cut())
     }
 }
 
@@ -97,18 +118,40 @@ impl<'a> Iterator for Fields<'a> {
 /// A field out of its lines, if its name is one (RFC 5322 §2.2; blanks before the colon are obsolete syntax).
 fn split(bytes: &[u8], start: usize, end: usize, next: usize) -> Option<Field<'_>> {
     let text = bytes.get(start..end)?;
-    let colon = memchr(b':', text)?;
-    let mut name = text.get(..colon)?;
-    while let Some((last, rest)) = name.split_last() {
-        if !is_blank(*last) {
-            break;
-        }
-        name = rest;
+    let (name, colon) = name_and_colon(text)?;
+    Some(Field { name: text.get(..name)?, body: text.get(colon + 1..)?, start, end: next })
+}
+
+/// Length of the field name at the start, and where its colon is.
+pub(crate) fn name_and_colon(text: &[u8]) -> Option<(usize, usize)> {
+    let name = text.iter().position(|b| *b == b':' || *b <= b' ' || *b == 0x7f)?;
+    let colon = name + text.get(name..)?.iter().position(|b| !is_blank(*b))?;
+    // `http://` at the start of a line is no field, but text.
+    let is_field = name > 0 && text.get(colon) == Some(&b':') && !text.get(colon + 1..)?.starts_with(b"//");
+    is_field.then_some((name, colon))
+}
+
+/// What a line of a header is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    Field,
+    Continuation,
+    Empty,
+    /// `From ` on top (RFC 4155).
+    MboxFrom,
+    /// Neither of them. When a field follows, the line is skipped; else the body begins with it.
+    Other,
+}
+
+/// The line at the start of `rest`; `first` on top of a header.
+pub(crate) fn line_kind(rest: &[u8], first: bool) -> Line {
+    match rest {
+        [b'\n', ..] | [b'\r', b'\n', ..] => Line::Empty,
+        [b' ' | b'\t', ..] if !first => Line::Continuation,
+        _ if name_and_colon(rest).is_some() => Line::Field,
+        _ if first && (rest.starts_with(b"From ") || rest.starts_with(b">From ")) => Line::MboxFrom,
+        _ => Line::Other,
     }
-    if name.is_empty() || name.iter().any(|b| *b <= b' ' || *b == 0x7f) {
-        return None;
-    }
-    Some(Field { name, body: text.get(colon + 1..)?, start, end: next })
 }
 
 /// The first field of that name.
@@ -130,17 +173,23 @@ pub fn trim(bytes: &[u8]) -> &[u8] {
     bytes.trim_ascii()
 }
 
-/// Where the header that starts at 0 ends, its empty line included.
+/// Where the header that starts at 0 ends, its empty line included. Without an empty line it ends before the first line
+/// behind which there is no field: as [`crate::parse`] sees it, boundaries apart.
 pub fn header_end(bytes: &[u8]) -> usize {
     let mut at = 0;
+    let mut body: Option<usize> = None;
     while at < bytes.len() {
-        let (line, next) = line_at(bytes, at);
-        at = next;
-        if line.is_empty() {
-            break;
+        let rest = bytes.get(at..).unwrap_or_default();
+        let (_, next) = line_at(bytes, at);
+        match line_kind(rest, at == 0) {
+            Line::Empty => return body.unwrap_or(next),
+            Line::Field => body = None,
+            Line::Other => body = body.or(Some(at)),
+            Line::Continuation | Line::MboxFrom => {}
         }
+        at = next;
     }
-    at
+    body.unwrap_or(at)
 }
 
 /// The fields named (or with `not`, those not named), as they stand, and the empty line
@@ -199,6 +248,9 @@ mod tests {
         assert_eq!(header_end(b"A: b\n\nx"), 6);
         assert_eq!(header_end(b"\r\nx"), 2);
         assert_eq!(header_end(b"A: b"), 4);
+        assert_eq!(header_end(b"A: b\r\nno field\r\nC: d\r\n\r\nx"), 24);
+        assert_eq!(header_end(b"A: b\r\nHello,\r\n\r\nx"), 6);
+        assert_eq!(header_end(b"From ann\r\nA: b\r\nhttp://x/\r\n"), 16);
         assert_eq!(header_end(b""), 0);
     }
 }

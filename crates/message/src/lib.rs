@@ -4,30 +4,49 @@
 
 pub mod address;
 pub mod address_list;
+pub mod apple_single;
+pub mod authentication_results;
 pub mod base_subject;
+mod body_check;
+pub mod binhex;
 pub mod body_structure;
 pub mod build;
 pub mod charset;
+pub mod checksum;
+mod code_page;
+pub mod compressed_rtf;
 pub mod content;
 pub mod date;
+pub mod defect;
 pub mod domain;
 pub mod dsn;
 pub mod encoded_word;
 pub mod envelope_item;
+mod examine;
 pub mod facts;
+pub mod flowed;
 pub mod header;
+pub mod html_entity;
+pub mod html_text;
 #[cfg(test)]
 mod imap_grammar;
 pub mod imap_string;
 pub mod limits;
+pub mod list_fields;
+pub mod mapi;
 pub mod parameter;
 pub mod parse;
+pub mod part;
+pub mod preview;
 pub mod search;
 pub mod section;
 #[cfg(test)]
 mod test_messages;
 pub mod thread_keys;
+pub mod tnef;
 pub mod transfer;
+pub mod yenc;
+pub mod uuencode;
 
 pub use facts::Facts;
-pub use parse::{Message, parse};
+pub use parse::{Message, Part, parse};

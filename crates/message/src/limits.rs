@@ -17,6 +17,8 @@ pub const BOUNDARY_BYTES_MAX: usize = 512;
 pub const ADDRESSES_MAX: usize = 10_000;
 /// Bytes of one encoded-word that is looked for inside an address (RFC 2047 §2 allows 75; more is seen).
 pub const ENCODED_WORD_BYTES_MAX: usize = 1_024;
+/// Defects of one message that are kept.
+pub const DEFECTS_MAX: usize = 1_000;
 /// Longest charset name that is looked at.
 pub const CHARSET_NAME_BYTES_MAX: usize = 64;
 /// Longest quoted string of an IMAP answer; a longer one goes as a literal.

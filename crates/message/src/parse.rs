@@ -1,117 +1,51 @@
 //! Octets to a tree of parts (RFC 2045, RFC 2046), as byte ranges over the octets.
 //!
-//! One pass over the lines, a stack of open multiparts beside it, no recursion.
+//! One pass, a stack of open multiparts beside it, no recursion. In a header it goes over lines, in a body from one line
+//! that begins with two hyphens to the next.
 //! Invariant: never fails, never panics; every range lies inside the octets and inside its parent's body.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
 
-use crate::content::{ContentFields, ContentType, Disposition};
-use crate::limits::{BOUNDARY_BYTES_MAX, DEPTH_MAX, PARTS_MAX};
-use crate::transfer::{self, TransferEncoding};
-
-/// What is inside a part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u8)]
-pub enum PartKind {
-    /// Content.
-    #[default]
-    Leaf = 0,
-    /// One or more parts.
-    Multipart = 1,
-    /// One message (message/rfc822, message/global).
-    Message = 2,
-}
-
-/// One entity: the message itself, a part, or the message inside a message/rfc822 part.
-#[derive(Debug, Clone)]
-pub struct Part<'a> {
-    /// Index in [`Message::parts`]; `None` for the message itself.
-    pub parent: Option<usize>,
-    /// Indexes of parts (multipart), or of the one message inside.
-    pub children: Vec<usize>,
-    /// What is inside.
-    pub kind: PartKind,
-    /// True for the message itself and for messages inside: the header is a message's header.
-    pub is_entire_message: bool,
-    /// Header with its empty line.
-    pub header: Range<usize>,
-    /// Body, without the line end that belongs to the next boundary (RFC 2046 §5.1.1).
-    pub body: Range<usize>,
-    /// Line ends in the body.
-    pub lines: u32,
-    /// As it counts: defaults and RFC 2045 §5.2 applied. A multipart is always one that has parts.
-    pub content_type: ContentType,
-    /// Content-Transfer-Encoding.
-    pub encoding: TransferEncoding,
-    /// Its word when it is none we know, upper-case.
-    pub encoding_word: Option<smol_str::SmolStr>,
-    /// Content-Disposition.
-    pub disposition: Option<Disposition>,
-    /// Content-ID, raw.
-    pub id: Option<Cow<'a, [u8]>>,
-    /// Content-Description, raw.
-    pub description: Option<Cow<'a, [u8]>>,
-    /// Content-MD5, raw.
-    pub md5: Option<Cow<'a, [u8]>>,
-    /// Content-Location, raw.
-    pub location: Option<Cow<'a, [u8]>>,
-    /// Content-Language.
-    pub language: Vec<Vec<u8>>,
-}
-
-impl Part<'_> {
-    /// The decoded octets of the body; `None` for an unknown encoding. `message` is what was parsed.
-    pub fn decoded(&self, message: &[u8]) -> Option<Vec<u8>> {
-        transfer::decode(self.encoding, message.get(self.body.clone()).unwrap_or_default())
-    }
-
-    /// Octets of the decoded body, counted now.
-    pub fn decoded_len(&self, message: &[u8]) -> Option<u64> {
-        transfer::decoded_len(self.encoding, message.get(self.body.clone()).unwrap_or_default())
-    }
-
-    /// File name for people: Content-Disposition's, else Content-Type's `name`.
-    pub fn file_name(&self) -> Option<String> {
-        let disposition = self.disposition.as_ref().and_then(|d| d.parameters.decoded("filename"));
-        disposition.or_else(|| self.content_type.parameters.decoded("name"))
-    }
-}
-
-/// A parsed message.
-#[derive(Debug, Clone)]
-pub struct Message<'a> {
-    /// What was parsed.
-    pub bytes: &'a [u8],
-    /// Depth first; the message itself is first, and every parent stands before its children.
-    pub parts: Vec<Part<'a>>,
-}
-
-impl<'a> Message<'a> {
-    /// The header octets of a part.
-    pub fn header(&self, part: &Part<'_>) -> &'a [u8] {
-        self.bytes.get(part.header.clone()).unwrap_or_default()
-    }
-
-    /// The body octets of a part, still encoded.
-    pub fn body(&self, part: &Part<'_>) -> &'a [u8] {
-        self.bytes.get(part.body.clone()).unwrap_or_default()
-    }
-}
+use crate::content::{ContentFields, ContentType};
+use crate::defect::{Defect, DefectKind};
+use crate::header::{Line, line_kind};
+use crate::limits::{BOUNDARY_BYTES_MAX, DEFECTS_MAX, DEPTH_MAX, PARTS_MAX};
+pub use crate::part::{Message, Part, PartKind};
+use crate::transfer::TransferEncoding;
 
 /// Parses any octets.
+///
+/// ```
+/// let message = message::parse(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\none\r\n--a--\r\n");
+/// assert_eq!(message.parts.len(), 2);
+/// assert_eq!((message.parts[1].body.clone(), message.parts[1].text().as_deref()), (50..53, Some("one")));
+/// assert!(message.defects.is_empty());
+/// ```
 pub fn parse(bytes: &[u8]) -> Message<'_> {
-    let mut parser = Parser { bytes, at: 0, line_ends: 0, parts: Vec::with_capacity(4), open: Vec::new(), bounds: Vec::new() };
+    let mut parser = Parser {
+        bytes,
+        at: 0,
+        line_ends: 0,
+        parts: Vec::with_capacity(4),
+        open: Vec::with_capacity(4),
+        bounds: Vec::new(),
+        defects: Vec::new(),
+        hyphens: None,
+        is_full: false,
+    };
     parser.run();
-    Message { bytes, parts: parser.parts }
+    Message { bytes, parts: parser.parts, defects: parser.defects }
 }
 
 /// Why a scan stopped.
 enum Stop {
     End,
-    EmptyLine,
+    /// The header is over: at its empty line, or where the body begins without one.
+    Body,
     /// A boundary line of `bounds[level]`; `line_start` is where it began.
     Boundary {
         level: usize,
@@ -125,13 +59,26 @@ enum Stop {
 struct Open {
     part: usize,
     body_line_ends: u32,
+    /// A multipart's closing boundary has been seen.
+    closed: bool,
 }
 
 /// A boundary that is looked for.
-struct Bound {
-    text: Vec<u8>,
+struct Bound<'a> {
+    text: Cow<'a, [u8]>,
+    hash: u64,
     /// Place of its multipart in `open`.
     depth: usize,
+    /// Its closing line has been seen; a part behind it is taken all the same.
+    closed: bool,
+}
+
+/// Up to so many boundaries are compared one by one; more by their hash first, so that deep nesting costs nothing.
+const BOUNDS_COMPARED: usize = 4;
+
+/// FNV-1a.
+fn hash(text: &[u8]) -> u64 {
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 struct Parser<'a> {
@@ -141,7 +88,12 @@ struct Parser<'a> {
     line_ends: u32,
     parts: Vec<Part<'a>>,
     open: Vec<Open>,
-    bounds: Vec<Bound>,
+    bounds: Vec<Bound<'a>>,
+    defects: Vec<Defect>,
+    /// Finds a line end with two hyphens behind it; made for the first multipart.
+    hyphens: Option<Finder<'static>>,
+    /// [`PARTS_MAX`] has been reached.
+    is_full: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -151,8 +103,8 @@ impl<'a> Parser<'a> {
             match stop {
                 Stop::End => return self.close_above(0, self.bytes.len(), self.line_ends),
                 // The header of the newest entity is over: what is its body?
-                Stop::EmptyLine => {
-                    stop = if self.newest_kind() == PartKind::Message { self.entity(true) } else { self.scan(false) };
+                Stop::Body => {
+                    stop = if self.newest_kind() == PartKind::Message { self.entity(true) } else { self.scan_body() };
                 }
                 Stop::Boundary { level, closing, line_start, line_ends } => {
                     stop = self.boundary(level, closing, line_start, line_ends);
@@ -165,21 +117,35 @@ impl<'a> Parser<'a> {
         self.parts.last().map_or(PartKind::Leaf, |p| p.kind)
     }
 
+    fn defect(&mut self, kind: DefectKind, part: usize, at: usize) {
+        if self.defects.len() < DEFECTS_MAX {
+            self.defects.push(Defect { at, part, kind });
+        }
+    }
+
     /// Closes what the boundary ends, and goes on behind it.
     fn boundary(&mut self, level: usize, closing: bool, line_start: usize, line_ends: u32) -> Stop {
-        let depth = self.bounds.get(level).map_or(0, |b| b.depth);
+        let (depth, was_closed) = self.bounds.get(level).map_or((0, false), |b| (b.depth, b.closed));
         let (end, line_ends) = self.before_line_end(line_start, line_ends);
         self.close_above(depth + 1, end, line_ends);
         self.bounds.truncate(level + 1);
-        if closing {
-            self.bounds.truncate(level);
-            return self.scan(false);
-        }
-        if self.parts.len() >= PARTS_MAX {
+        let part = self.open.get(depth).map_or(0, |o| o.part);
+        if !closing && self.parts.len() >= PARTS_MAX {
+            self.defect(DefectKind::TooManyParts, part, line_start);
             self.bounds.clear();
-            return self.scan(false);
+            self.is_full = true;
+            return self.scan_body();
         }
-        self.entity(false)
+        if was_closed {
+            self.defect(DefectKind::PartAfterEnd, part, line_start);
+        }
+        if let Some(bound) = self.bounds.get_mut(level) {
+            bound.closed = closing;
+        }
+        if let Some(open) = self.open.get_mut(depth) {
+            open.closed = closing;
+        }
+        if closing { self.scan_body() } else { self.entity(false) }
     }
 
     /// The line end before a boundary belongs to the boundary (RFC 2046 §5.1.1).
@@ -203,10 +169,19 @@ impl<'a> Parser<'a> {
             }
             part.body.end = end;
             part.lines = line_ends.saturating_sub(open.body_line_ends);
-            if part.kind == PartKind::Multipart && part.children.is_empty() {
+            if part.kind != PartKind::Multipart {
+                continue;
+            }
+            if part.children.is_empty() {
                 // No part was found: what is there is shown as text (RFC 2045 §5.2).
+                let at = part.body.start;
+                let missing = boundary_of(&part.content_type).is_none();
                 part.kind = PartKind::Leaf;
                 part.content_type = ContentType::text_plain();
+                let kind = if missing { DefectKind::BoundaryMissing } else { DefectKind::BoundaryNotFound };
+                self.defect(kind, open.part, at);
+            } else if !open.closed && !self.is_full {
+                self.defect(DefectKind::BoundaryNotClosed, open.part, end);
             }
         }
     }
@@ -214,7 +189,8 @@ impl<'a> Parser<'a> {
     /// Reads a header and adds its entity to the tree, as the child of the innermost open one.
     fn entity(&mut self, is_entire_message: bool) -> Stop {
         let (start, start_line_ends) = (self.at, self.line_ends);
-        let stop = self.scan(true);
+        let index = self.parts.len();
+        let stop = self.scan_header(index);
         let (mut end, mut body_line_ends) = (self.at, self.line_ends);
         if let Stop::Boundary { line_start, line_ends, .. } = &stop {
             (end, body_line_ends) = self.before_line_end(*line_start, *line_ends);
@@ -224,19 +200,23 @@ impl<'a> Parser<'a> {
         }
         let parent = self.open.last().map(|o| o.part);
         let part = self.describe(start..end, parent, is_entire_message);
-        let (index, kind) = (self.parts.len(), part.kind);
+        let kind = part.kind;
         if let Some(parent) = parent.and_then(|p| self.parts.get_mut(p)) {
             parent.children.push(index);
         }
         let boundary = (kind == PartKind::Multipart).then(|| boundary_of(&part.content_type)).flatten();
         self.parts.push(part);
-        self.open.push(Open { part: index, body_line_ends });
-        if !matches!(stop, Stop::EmptyLine) {
+        self.open.push(Open { part: index, body_line_ends, closed: false });
+        if !matches!(stop, Stop::Body) {
             if kind == PartKind::Message {
                 self.empty_message(index, end, body_line_ends);
             }
         } else if let Some(text) = boundary {
-            self.bounds.push(Bound { text, depth: self.open.len() - 1 });
+            if text.len() > 70 {
+                self.defect(DefectKind::BoundaryTooLong, index, start);
+            }
+            self.hyphens.get_or_insert_with(|| Finder::new(b"\n--"));
+            self.bounds.push(Bound { hash: hash(&text), text, depth: self.open.len() - 1, closed: false });
         }
         stop
     }
@@ -249,12 +229,22 @@ impl<'a> Parser<'a> {
             parent.children.push(index);
         }
         self.parts.push(part);
-        self.open.push(Open { part: index, body_line_ends: line_ends });
+        self.open.push(Open { part: index, body_line_ends: line_ends, closed: false });
     }
 
-    fn describe(&self, header: Range<usize>, parent: Option<usize>, is_entire_message: bool) -> Part<'a> {
+    fn describe(&mut self, header: Range<usize>, parent: Option<usize>, is_entire_message: bool) -> Part<'a> {
         let bytes: &'a [u8] = self.bytes;
+        let (index, at) = (self.parts.len(), header.start);
         let content = ContentFields::read(bytes.get(header.clone()).unwrap_or_default());
+        if let Some(second) = content.twice {
+            self.defect(DefectKind::DuplicateField, index, at + second);
+        }
+        if content.encoding == TransferEncoding::Other {
+            self.defect(DefectKind::EncodingUnknown, index, at);
+        }
+        if matches!(content.content_type, Some(None)) {
+            self.defect(DefectKind::ContentTypeUnreadable, index, at);
+        }
         let digest = !is_entire_message
             && parent.and_then(|p| self.parts.get(p)).is_some_and(|p| p.content_type.is("multipart", "digest"));
         let mut content_type = match content.content_type {
@@ -265,14 +255,27 @@ impl<'a> Parser<'a> {
         let mut kind = PartKind::Leaf;
         // One more level for the entity, one for the message inside it.
         let deep = self.open.len() + 2 > DEPTH_MAX || self.parts.len() + 2 > PARTS_MAX;
-        if content_type.is_message() || content_type.main == "multipart" {
-            kind = if content_type.main == "multipart" { PartKind::Multipart } else { PartKind::Message };
-            if deep {
-                kind = PartKind::Leaf;
-                content_type = ContentType::new("application", "octet-stream");
+        let is_multipart = content_type.main == "multipart";
+        let encoded = !content.encoding.is_identity() && content.encoding != TransferEncoding::Other;
+        if (content_type.is_message() || is_multipart) && deep {
+            content_type = ContentType::new("application", "octet-stream");
+            self.defect(DefectKind::TooDeep, index, at);
+        } else if is_multipart {
+            kind = PartKind::Multipart;
+            if encoded {
+                self.defect(DefectKind::EncodedMultipart, index, at);
+            }
+        } else if content_type.is_message() {
+            // Base64 has no colon: what begins with a field only says that it is encoded.
+            let rest = bytes.get(header.end..).unwrap_or_default();
+            let is_plain = content.encoding == TransferEncoding::Base64 && line_kind(rest, true) == Line::Field;
+            kind = if encoded && !is_plain { PartKind::Leaf } else { PartKind::Message };
+            if encoded {
+                self.defect(DefectKind::EncodedMessage, index, at);
             }
         }
         Part {
+            bytes,
             parent,
             children: Vec::new(),
             kind,
@@ -292,71 +295,138 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Goes over lines up to the next boundary line, the end, or (in a header) the empty line.
-    fn scan(&mut self, in_header: bool) -> Stop {
+    /// Goes over the lines of the header of part `index`, up to the empty line, the next boundary or the end.
+    fn scan_header(&mut self, index: usize) -> Stop {
         let bytes = self.bytes;
+        let start = self.at;
+        // Lines that are no fields: what follows says whether they are skipped or are the body.
+        let mut other: Option<(usize, u32)> = None;
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
             let (line_start, line_ends) = (self.at, self.line_ends);
-            if rest.starts_with(b"--")
-                && let Some((level, closing)) = self.boundary_at(line_start)
+            let boundary = if rest.starts_with(b"--") { self.boundary_at(line_start) } else { None };
+            let kind = if rest.is_empty() || boundary.is_some() { Line::Empty } else { line_kind(rest, line_start == start) };
+            if kind == Line::Empty
+                && let Some((at, line_ends)) = other
             {
+                self.defect(DefectKind::EmptyLineMissing, index, at);
+                (self.at, self.line_ends) = (at, line_ends);
+                return Stop::Body;
+            }
+            if let Some((level, closing)) = boundary {
                 self.next_line();
                 return Stop::Boundary { level, closing, line_start, line_ends };
             }
-            if in_header && (rest.starts_with(b"\r\n") || rest.starts_with(b"\n")) {
-                self.next_line();
-                return Stop::EmptyLine;
-            }
-            if !self.next_line() {
+            if rest.is_empty() {
                 return Stop::End;
             }
+            match kind {
+                Line::Empty => {
+                    self.next_line();
+                    return Stop::Body;
+                }
+                Line::Field => {
+                    if let Some((at, _)) = other.take() {
+                        let first = bytes.get(at).is_some_and(|b| matches!(b, b' ' | b'\t'));
+                        let kind = if first { DefectKind::ContinuationFirst } else { DefectKind::MalformedHeaderLine };
+                        self.defect(kind, index, at);
+                    }
+                }
+                Line::MboxFrom => self.defect(DefectKind::MboxFromLine, index, line_start),
+                Line::Other => other = other.or(Some((line_start, line_ends))),
+                Line::Continuation => {}
+            }
+            self.next_line();
         }
     }
 
-    /// To the start of the next line; false at the end.
-    fn next_line(&mut self) -> bool {
+    /// Goes over a body up to the next boundary line or the end.
+    fn scan_body(&mut self) -> Stop {
+        let bytes = self.bytes;
+        let rest = bytes.get(self.at..).unwrap_or_default();
+        if !self.bounds.is_empty() {
+            if rest.starts_with(b"--")
+                && let Some((level, closing)) = self.boundary_at(self.at)
+            {
+                let (line_start, line_ends) = (self.at, self.line_ends);
+                self.next_line();
+                return Stop::Boundary { level, closing, line_start, line_ends };
+            }
+            // From the end of one line to the start of the next.
+            let mut from = self.at;
+            while let Some(found) = self.hyphens.as_ref().and_then(|finder| finder.find(bytes.get(from..).unwrap_or_default())) {
+                let line_start = from + found + 1;
+                if let Some((level, closing)) = self.boundary_at(line_start) {
+                    self.go_to(line_start);
+                    let line_ends = self.line_ends;
+                    self.next_line();
+                    return Stop::Boundary { level, closing, line_start, line_ends };
+                }
+                from = line_start;
+            }
+        }
+        self.go_to(bytes.len());
+        Stop::End
+    }
+
+    fn go_to(&mut self, at: usize) {
+        let passed = memchr_iter(b'\n', self.bytes.get(self.at..at).unwrap_or_default()).count();
+        self.line_ends = self.line_ends.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
+        self.at = at;
+    }
+
+    /// To the start of the next line.
+    fn next_line(&mut self) {
         match memchr(b'\n', self.bytes.get(self.at..).unwrap_or_default()) {
             Some(i) => {
                 self.at += i + 1;
                 self.line_ends += 1;
-                true
             }
-            None => {
-                self.at = self.bytes.len();
-                false
-            }
+            None => self.at = self.bytes.len(),
         }
     }
 
-    /// Is the line at `at`, which begins with two hyphens, one of the boundaries? The innermost counts.
+    /// Is the line at `at`, which begins with two hyphens, one of the boundaries? The innermost that is not closed counts,
+    /// else the innermost that is, for a part behind the end.
     fn boundary_at(&self, at: usize) -> Option<(usize, bool)> {
-        if self.bounds.is_empty() {
-            return None;
-        }
         let window = self.bytes.get(at + 2..).unwrap_or_default();
         let window = window.get(..BOUNDARY_BYTES_MAX + 64).unwrap_or(window);
         let line = window.get(..memchr(b'\n', window).unwrap_or(window.len())).unwrap_or_default().trim_ascii_end();
         let short = line.strip_suffix(b"--");
+        let by_hash = self.bounds.len() > BOUNDS_COMPARED;
+        let hashes = if by_hash { (hash(line), short.map(hash)) } else { (0, None) };
         // Whole-line comparison: boundaries may be prefixes of one another.
-        self.bounds.iter().enumerate().rev().find_map(|(level, bound)| {
-            if bound.text == line {
-                return Some((level, false));
+        let matches = |bound: &Bound<'_>| {
+            if (!by_hash || bound.hash == hashes.0) && *bound.text == *line {
+                return Some(false);
             }
-            (short == Some(bound.text.as_slice())).then_some((level, true))
-        })
+            ((!by_hash || Some(bound.hash) == hashes.1) && short.is_some_and(|s| *bound.text == *s)).then_some(true)
+        };
+        let mut late = None;
+        for (level, bound) in self.bounds.iter().enumerate().rev() {
+            match matches(bound) {
+                Some(closing) if !bound.closed => return Some((level, closing)),
+                Some(false) if late.is_none() => late = Some((level, false)),
+                _ => {}
+            }
+        }
+        late
     }
 }
 
 /// The boundary parameter, if there is a usable one. Blanks at its end are not part of it (RFC 2046 §5.1.1).
-fn boundary_of(content_type: &ContentType) -> Option<Vec<u8>> {
+fn boundary_of<'a>(content_type: &ContentType<'a>) -> Option<Cow<'a, [u8]>> {
     let parameters = &content_type.parameters;
-    let raw = match parameters.get("boundary") {
-        Some(raw) => raw.to_vec(),
-        None => parameters.decoded("boundary")?.into_bytes(),
+    let raw = parameters.0.iter().find(|(name, _)| name == "boundary").map(|(_, value)| value.clone());
+    let raw = match raw {
+        Some(raw) => raw,
+        None => Cow::Owned(parameters.decoded("boundary")?.into_bytes()),
     };
-    let text = raw.trim_ascii_end();
-    (!text.is_empty() && text.len() <= BOUNDARY_BYTES_MAX).then(|| text.to_vec())
+    let text = match raw {
+        Cow::Borrowed(raw) => Cow::Borrowed(raw.trim_ascii_end()),
+        Cow::Owned(raw) => Cow::Owned(raw.trim_ascii_end().to_vec()),
+    };
+    (!text.is_empty() && text.len() <= BOUNDARY_BYTES_MAX).then_some(text)
 }
 
 #[cfg(test)]
@@ -396,9 +466,10 @@ mod tests {
     fn parts_without_header_body_or_empty_line() {
         let text = "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\n--a\r\n--a\r\nContent-Type: text/html\r\n--a--\r\n--a\r\n\r\nin the epilogue\r\n";
         let message = parse(text.as_bytes());
-        assert_eq!(bodies(text), ["", "", ""]);
+        assert_eq!(bodies(text), ["", "", "", "in the epilogue\r\n"]);
         assert!(message.parts[3].content_type.is("text", "html"));
-        assert_eq!(message.parts[0].children, [1, 2, 3]);
+        assert_eq!(message.parts[0].children, [1, 2, 3, 4]);
+        assert!(message.defects.iter().any(|d| d.kind == DefectKind::PartAfterEnd));
         // A part that another's boundary cuts before it has begun: its line end is its multipart's.
         let text = "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--a--\r\n";
         let message = parse(text.as_bytes());

@@ -106,14 +106,7 @@ fn body_text(message: &Message<'_>, index: usize, part: &Part<'_>, left: &mut us
 /// A text part's content; an unknown encoding is looked through as it stands.
 fn text_of(body: &[u8], part: &Part<'_>, bytes_max: usize) -> String {
     let body = body.get(..bytes_max).unwrap_or(body);
-    let label = part.content_type.parameters.get("charset").unwrap_or_default();
-    if part.encoding.is_identity() {
-        return charset::decode(label, body);
-    }
-    match transfer::decode(part.encoding, body) {
-        Some(octets) => charset::decode(label, &octets),
-        None => charset::decode(label, body),
-    }
+    charset::decode_cow(part.charset().unwrap_or_default(), transfer::decode_cow(part.encoding, body)).into_owned()
 }
 
 /// A whole header as text: `name: decoded body` lines.

@@ -76,7 +76,7 @@ mod tests {
 --A\r\nContent-Type: message/rfc822\r\n\r\nFrom: three@x\r\nContent-Type: multipart/mixed; boundary=B\r\n\r\n\
 --B\r\nContent-Type: text/plain\r\n\r\nthree one\r\n--B\r\nContent-Type: application/octet-stream\r\n\r\nthree two\r\n--B--\r\n\
 --A\r\nContent-Type: multipart/mixed; boundary=C\r\nX: four\r\n\r\n\
---C\r\nContent-Type: image/gif\r\nContent-Transfer-Encoding: x-uue\r\n\r\nfour one\r\n\
+--C\r\nContent-Type: image/gif\r\nContent-Transfer-Encoding: x-odd\r\n\r\nfour one\r\n\
 --C\r\nContent-Type: message/rfc822\r\n\r\nFrom: four@two\r\nContent-Type: multipart/mixed; boundary=D\r\n\r\n\
 --D\r\n\r\nfour two one\r\n--D\r\nContent-Type: multipart/alternative; boundary=E\r\n\r\n\
 --E\r\n\r\nfour two two one\r\n--E\r\nContent-Type: text/richtext\r\n\r\nfour two two two\r\n--E--\r\n--D--\r\n--C--\r\n--A--\r\nepi\r\n";
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(get(&[3, 2], Whole), Some("three two"));
         assert_eq!(get(&[4], Mime), Some("Content-Type: multipart/mixed; boundary=C\r\nX: four\r\n\r\n"));
         assert_eq!(get(&[4, 1], Whole), Some("four one"));
-        assert_eq!(get(&[4, 1], Mime), Some("Content-Type: image/gif\r\nContent-Transfer-Encoding: x-uue\r\n\r\n"));
+        assert_eq!(get(&[4, 1], Mime), Some("Content-Type: image/gif\r\nContent-Transfer-Encoding: x-odd\r\n\r\n"));
         assert_eq!(get(&[4, 2], Header), Some("From: four@two\r\nContent-Type: multipart/mixed; boundary=D\r\n\r\n"));
         assert_eq!(get(&[4, 2, 1], Whole), Some("four two one"));
         assert_eq!(get(&[4, 2, 2, 1], Whole), Some("four two two one"));

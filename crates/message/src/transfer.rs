@@ -1,7 +1,10 @@
-//! Content-Transfer-Encoding (RFC 2045 §6): base64 and quoted-printable, both ways, in pieces or whole.
+//! Content-Transfer-Encoding (RFC 2045 §6): base64 and quoted-printable both ways, uuencode read;
+//! in pieces or whole.
 //!
 //! Decoding never fails: what is foreign to base64 is skipped, padding may be missing, a broken
 //! quoted-printable escape stays as it is.
+
+use std::borrow::Cow;
 
 /// How a part's octets travel (RFC 2045 §6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,12 +19,14 @@ pub enum TransferEncoding {
     Base64 = 4,
     /// A word we do not know: the octets cannot be decoded.
     Other = 5,
+    /// `x-uuencode` and its spellings: lines of uuencode between `begin` and `end` (POSIX).
+    Uuencode = 6,
 }
 
 impl TransferEncoding {
     /// From the word of a Content-Transfer-Encoding field.
     pub fn from_word(word: &[u8]) -> TransferEncoding {
-        const WORDS: [(&str, TransferEncoding); 8] = [
+        const WORDS: [(&str, TransferEncoding); 13] = [
             ("7bit", TransferEncoding::SevenBit),
             ("8bit", TransferEncoding::EightBit),
             ("binary", TransferEncoding::Binary),
@@ -31,6 +36,11 @@ impl TransferEncoding {
             ("7-bit", TransferEncoding::SevenBit),
             ("8-bit", TransferEncoding::EightBit),
             ("", TransferEncoding::SevenBit),
+            ("x-uuencode", TransferEncoding::Uuencode),
+            ("uuencode", TransferEncoding::Uuencode),
+            ("x-uue", TransferEncoding::Uuencode),
+            ("uue", TransferEncoding::Uuencode),
+            ("x-uu", TransferEncoding::Uuencode),
         ];
         let found = WORDS.iter().find(|(w, _)| word.eq_ignore_ascii_case(w.as_bytes()));
         found.map_or(TransferEncoding::Other, |(_, e)| *e)
@@ -45,7 +55,13 @@ impl TransferEncoding {
             TransferEncoding::QuotedPrintable => "QUOTED-PRINTABLE",
             TransferEncoding::Base64 => "BASE64",
             TransferEncoding::Other => "X-UNKNOWN",
+            TransferEncoding::Uuencode => "X-UUENCODE",
         }
+    }
+
+    /// True where the word has several spellings, or is none we know: it is kept as spelled.
+    pub(crate) fn is_named_by_word(self) -> bool {
+        matches!(self, TransferEncoding::Other | TransferEncoding::Uuencode)
     }
 
     /// True when the octets are the content as they stand.
@@ -55,18 +71,73 @@ impl TransferEncoding {
 
     pub(crate) fn from_code(code: u8) -> Option<TransferEncoding> {
         use TransferEncoding::*;
-        [SevenBit, EightBit, Binary, QuotedPrintable, Base64, Other].into_iter().find(|e| *e as u8 == code)
+        [SevenBit, EightBit, Binary, QuotedPrintable, Base64, Other, Uuencode].into_iter().find(|e| *e as u8 == code)
+    }
+}
+
+/// The content, borrowed where there is nothing to do; octets in an unknown encoding stay as they are.
+///
+/// ```
+/// use message::transfer::{TransferEncoding, decode_cow};
+/// assert_eq!(decode_cow(TransferEncoding::QuotedPrintable, b"a=3Db").as_ref(), b"a=b");
+/// ```
+pub fn decode_cow(encoding: TransferEncoding, octets: &[u8]) -> Cow<'_, [u8]> {
+    if encoding.is_identity() || encoding == TransferEncoding::Other {
+        return Cow::Borrowed(octets);
+    }
+    let mut out =
+        Vec::with_capacity(if encoding == TransferEncoding::QuotedPrintable { octets.len() } else { octets.len() / 4 * 3 + 3 });
+    let mut decoder = Decoder::new(encoding);
+    decoder.push(octets, &mut out);
+    decoder.finish(&mut out);
+    Cow::Owned(out)
+}
+
+/// A body's content in pieces of bounded size ([`crate::part::Part::contents`]).
+#[derive(Debug, Clone)]
+pub struct Contents<'a> {
+    rest: &'a [u8],
+    /// `None` once the end has been said.
+    decoder: Option<Decoder>,
+}
+
+/// Octets of one piece before decoding.
+const PIECE_BYTES: usize = 48 * 1024;
+
+impl<'a> Contents<'a> {
+    pub(crate) fn new(encoding: TransferEncoding, octets: &'a [u8]) -> Contents<'a> {
+        Contents { rest: octets, decoder: Some(Decoder::new(encoding)) }
+    }
+}
+
+impl<'a> Iterator for Contents<'a> {
+    type Item = Cow<'a, [u8]>;
+
+    fn next(&mut self) -> Option<Cow<'a, [u8]>> {
+        loop {
+            let decoder = self.decoder.as_mut()?;
+            let (piece, rest) = self.rest.split_at(self.rest.len().min(PIECE_BYTES));
+            self.rest = rest;
+            let is_identity = matches!(decoder, Decoder::Identity);
+            if is_identity && !piece.is_empty() {
+                return Some(Cow::Borrowed(piece));
+            }
+            let mut out = Vec::new();
+            decoder.push(piece, &mut out);
+            if rest.is_empty() {
+                decoder.finish(&mut out);
+                self.decoder = None;
+            }
+            if !out.is_empty() {
+                return Some(Cow::Owned(out));
+            }
+        }
     }
 }
 
 /// The content; `None` when the encoding is unknown ([`TransferEncoding::Other`]).
 pub fn decode(encoding: TransferEncoding, octets: &[u8]) -> Option<Vec<u8>> {
-    match encoding {
-        TransferEncoding::Other => None,
-        TransferEncoding::Base64 => Some(base64_decode(octets)),
-        TransferEncoding::QuotedPrintable => Some(quoted_printable_decode(octets)),
-        _ => Some(octets.to_vec()),
-    }
+    (encoding != TransferEncoding::Other).then(|| decode_cow(encoding, octets).into_owned())
 }
 
 /// The content's length (BINARY.SIZE, RFC 9051 §6.4.5), without keeping the content.
@@ -99,6 +170,8 @@ pub enum Decoder {
     Base64(Base64Decoder),
     /// RFC 2045 §6.7.
     QuotedPrintable(QuotedPrintableDecoder),
+    /// POSIX uuencode.
+    Uuencode(UuencodeDecoder),
 }
 
 impl Decoder {
@@ -107,6 +180,7 @@ impl Decoder {
         match encoding {
             TransferEncoding::Base64 => Decoder::Base64(Base64Decoder::default()),
             TransferEncoding::QuotedPrintable => Decoder::QuotedPrintable(QuotedPrintableDecoder::default()),
+            TransferEncoding::Uuencode => Decoder::Uuencode(UuencodeDecoder::default()),
             _ => Decoder::Identity,
         }
     }
@@ -117,6 +191,7 @@ impl Decoder {
             Decoder::Identity => out.extend_from_slice(octets),
             Decoder::Base64(d) => d.push(octets, out),
             Decoder::QuotedPrintable(d) => d.push(octets, out),
+            Decoder::Uuencode(d) => d.push(octets, out),
         }
     }
 
@@ -126,6 +201,7 @@ impl Decoder {
             Decoder::Identity => {}
             Decoder::Base64(d) => d.finish(out),
             Decoder::QuotedPrintable(d) => d.finish(out),
+            Decoder::Uuencode(d) => d.finish(out),
         }
     }
 }
@@ -157,23 +233,30 @@ fn value_of(byte: u8) -> u8 {
 pub struct Base64Decoder {
     bits: u32,
     count: u8,
+    /// Padding has been seen.
+    padded: bool,
+    /// Text has been seen behind padding, such as the footer of a mailing list: it is over.
+    over: bool,
 }
 
 impl Base64Decoder {
     /// Decodes more. Foreign octets are skipped (RFC 2045 §6.8); padding ends a quantum, so several
-    /// encodings behind one another decode as one.
+    /// encodings behind one another decode as one. Behind padding, foreign octets and blanks end it all.
     pub fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         out.reserve(octets.len() / 4 * 3 + 3);
         let mut rest = octets;
-        while !rest.is_empty() {
+        while !rest.is_empty() && !self.over {
             if self.count == 0 {
                 rest = quads(rest, out);
             }
             let Some((byte, after)) = rest.split_first() else { break };
             rest = after;
             match value_of(*byte) {
-                FOREIGN => {}
-                PADDING => self.finish(out),
+                FOREIGN => self.over = self.padded && *byte != b'\r' && *byte != b'\n',
+                PADDING => {
+                    self.finish(out);
+                    self.padded = true;
+                }
                 value => {
                     self.bits = self.bits << 6 | u32::from(value);
                     self.count += 1;
@@ -327,6 +410,83 @@ fn escapes(content: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
+/// Longest line of uuencode that is looked at; the format's own longest has 61.
+const UUENCODE_LINE_BYTES_MAX: usize = 256;
+
+/// Uuencode in pieces: what is between `begin` and `end`. Without a `begin` the first line that has uuencode's form begins.
+#[derive(Debug, Clone, Default)]
+pub struct UuencodeDecoder {
+    line: Vec<u8>,
+    begun: bool,
+    ended: bool,
+}
+
+impl UuencodeDecoder {
+    /// Decodes more.
+    pub fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        for piece in octets.split_inclusive(|b| *b == b'\n') {
+            let room = UUENCODE_LINE_BYTES_MAX.saturating_sub(self.line.len());
+            self.line.extend_from_slice(piece.get(..room).unwrap_or(piece));
+            if piece.ends_with(b"\n") {
+                self.end_line(out);
+            }
+        }
+    }
+
+    /// The last line, which has no line end.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.end_line(out);
+    }
+
+    fn end_line(&mut self, out: &mut Vec<u8>) {
+        let mut line = self.line.as_slice();
+        while let [head @ .., b'\r' | b'\n'] = line {
+            line = head;
+        }
+        if !self.begun {
+            let marked = line.starts_with(b"begin ");
+            self.begun = marked || is_uuencode_line(line);
+            if self.begun && !marked {
+                uuencode_line(line, out);
+            }
+        } else if line.trim_ascii_end() == b"end" {
+            self.ended = true;
+        } else if !self.ended {
+            uuencode_line(line, out);
+        }
+        self.line.clear();
+    }
+}
+
+/// True for a line that has the length it says, which is not zero, and only uuencode's characters.
+pub fn is_uuencode_line(line: &[u8]) -> bool {
+    let Some((first, digits)) = line.split_first() else { return false };
+    let count = usize::from(first.wrapping_sub(b' ') & 63);
+    let good = |b: &u8| (b' '..=b'`').contains(b);
+    let wanted = count.div_ceil(3) * 4;
+    count > 0 && good(first) && (wanted..=wanted + 1).contains(&digits.len()) && digits.iter().all(good)
+}
+
+/// One line of uuencode behind `out`: its first character says how many octets it holds; stripped blanks count as zero.
+///
+/// ```
+/// let mut out = Vec::new();
+/// message::transfer::uuencode_line(b"#0V%T", &mut out);
+/// assert_eq!(out, b"Cat");
+/// ```
+pub fn uuencode_line(line: &[u8], out: &mut Vec<u8>) {
+    let Some((first, digits)) = line.split_first() else { return };
+    let count = usize::from(first.wrapping_sub(b' ') & 63);
+    let end = out.len() + count;
+    let six = |i: usize| u32::from(digits.get(i).copied().unwrap_or(b' ').wrapping_sub(b' ') & 63);
+    for group in 0..count.div_ceil(3).min(digits.len().div_ceil(4)) {
+        let at = group * 4;
+        let bits = six(at) << 18 | six(at + 1) << 12 | six(at + 2) << 6 | six(at + 3);
+        out.extend_from_slice(&[(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]);
+    }
+    out.truncate(end);
+}
+
 fn hex(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|d| d as u8)
 }
@@ -413,10 +573,22 @@ mod tests {
     #[test]
     fn words() {
         assert_eq!(TransferEncoding::from_word(b"Base64"), TransferEncoding::Base64);
-        assert_eq!(TransferEncoding::from_word(b"x-uuencode"), TransferEncoding::Other);
+        assert_eq!(TransferEncoding::from_word(b"X-UUEncode"), TransferEncoding::Uuencode);
+        assert_eq!(TransferEncoding::from_word(b"x-odd"), TransferEncoding::Other);
         assert_eq!(decode(TransferEncoding::Other, b"x"), None);
         assert_eq!(TransferEncoding::from_code(4), Some(TransferEncoding::Base64));
-        assert_eq!(TransferEncoding::from_code(6), None);
+        assert_eq!(TransferEncoding::from_code(7), None);
+    }
+
+    #[test]
+    fn uuencode_with_and_without_its_frame() {
+        let framed = b"a letter\r\nbegin 644 cat.txt\r\n#0V%T\r\n`\r\nend\r\nbye\r\n#0V%T\r\n";
+        assert_eq!(decode(TransferEncoding::Uuencode, framed).unwrap(), b"Cat");
+        assert_eq!(decode(TransferEncoding::Uuencode, b"#0V%T\n").unwrap(), b"Cat");
+        // Blanks at the end of a line are lost on the way: they count as zero.
+        assert_eq!(decode(TransferEncoding::Uuencode, b"begin 644 x\n&0V%T\nend").unwrap(), b"Cat");
+        assert_eq!(decode(TransferEncoding::Uuencode, b"begin 644 x\n&0V%T  \nend").unwrap(), b"Cat\0\0\0");
+        assert_eq!(decoded_len(TransferEncoding::Uuencode, framed), Some(3));
     }
 
     proptest! {
