@@ -7,11 +7,12 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::build::{Builder, Entity, Mailbox, TextForm, text_entity, travels};
+use crate::build::{Builder, Entity, Mailbox, TextForm, text_entity};
 use crate::date;
-use crate::encoded_word;
-use crate::header::{Field, fields, header_end};
-use crate::limits::{LINE_BYTES_MAX, PARTS_MAX};
+use crate::header::{fields, header_end};
+use crate::limits::PARTS_MAX;
+pub use crate::report::Original;
+use crate::report::{line, push_field, returned, seconds, text, untyped};
 
 /// What became of a recipient (RFC 3464 §2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,15 +75,6 @@ pub struct DeliveryStatus {
     pub arrival_secs: Option<i64>,
     /// One or more.
     pub recipients: Vec<RecipientStatus>,
-}
-
-/// What is given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Original<'a> {
-    /// All of it (RET=FULL).
-    Message(&'a [u8]),
-    /// Its header; a body behind it is left out (RET=HDRS).
-    Header(&'a [u8]),
 }
 
 /// Everything a report needs.
@@ -225,25 +217,12 @@ impl Report<'_> {
     /// The report as a message. It goes out with the null reverse-path (RFC 3464 §2).
     pub fn build(&self) -> Vec<u8> {
         let status = self.status.encode();
-        let original = match self.original {
-            Original::Message(octets) if travels(octets) => Original::Message(octets),
-            Original::Message(octets) | Original::Header(octets) => {
-                Original::Header(octets.get(..header_end(octets)).unwrap_or_default())
-            }
-        };
-        let (Original::Message(given) | Original::Header(given)) = original;
-        let utf8 = !status.is_ascii() || !given.get(..header_end(given)).unwrap_or_default().is_ascii();
-        let original_type = match (original, utf8) {
-            (Original::Message(_), false) => "message/rfc822",
-            (Original::Message(_), true) => "message/global",
-            (Original::Header(_), false) => "text/rfc822-headers",
-            (Original::Header(_), true) => "message/global-headers",
-        };
+        let (original, _) = returned(self.original, !status.is_ascii());
         let status_type = if !status.is_ascii() { "message/global-delivery-status" } else { "message/delivery-status" };
         let parts = vec![
             text_entity("plain", &self.words(), TextForm::default()),
             Entity::plain(status_type, status.into_bytes()),
-            Entity::plain(original_type, given),
+            original,
         ];
         let head = Builder::new(self.date_secs, self.message_id).from(self.from.clone()).to(self.to.clone());
         let head = head.subject(self.subject()).field("Auto-Submitted", "auto-replied");
@@ -316,32 +295,6 @@ pub fn meaning(status: &str) -> Option<&'static str> {
         "7.26" | "7.23" | "7.20" => "that server could not make sure that you are the sender",
         _ => return None,
     })
-}
-
-fn push_field(out: &mut String, name: &str, value: Option<&str>) {
-    if let Some(value) = value {
-        let _ = write!(out, "{name}: {}\r\n", line(value));
-    }
-}
-
-/// One line, whatever a far server said.
-fn line(text: &str) -> String {
-    let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    text.truncate(text.floor_char_boundary(LINE_BYTES_MAX - 40));
-    text.trim().to_owned()
-}
-
-fn text(field: &Field<'_>) -> String {
-    encoded_word::decode(&field.value())
-}
-
-/// Without `dns;`, `rfc822;`, `smtp;`.
-fn untyped(text: &str) -> String {
-    text.split_once(';').map_or(text, |(_, value)| value).trim().to_owned()
-}
-
-fn seconds(field: &Field<'_>) -> Option<i64> {
-    date::parse_rfc_5322(&field.value()).map(|d| d.unix_secs())
 }
 
 #[cfg(test)]
