@@ -6,9 +6,11 @@ pub mod imap;
 #[doc(hidden)]
 pub mod laws;
 pub mod limits;
+mod pace;
 pub mod pop3;
 pub mod sasl;
 pub mod session;
 pub mod smtp;
 
+pub use pace::Patience;
 pub use session::{Session, Step, Time};

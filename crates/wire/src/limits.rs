@@ -2,6 +2,11 @@
 //!
 //! Invariant: nothing a peer sends is held without one of these above it.
 
+/// IMAP and POP3: silence borne from whoever has not signed in, seconds; not round, so that both sides do not close at once.
+pub const BEFORE_SIGN_IN_SECS_MAX: u64 = 2 * 60 + 7;
+/// The slowest a message, literal or line may come in, octets a second (a modem of 1985 was faster).
+pub const BYTES_PER_SEC_MIN: u64 = 100;
+
 /// SASL (RFC 4422).
 pub mod sasl {
     /// Base64 line of an exchange, octets without CRLF (RFC 4954 §4.3 asks for 12,288).

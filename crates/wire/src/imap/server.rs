@@ -18,6 +18,7 @@ use super::limits::{
 use super::response::{Kind, Response, encode_condition};
 use super::response_code::Code;
 use super::tag::Tag;
+use crate::pace::{Pace, Patience};
 use crate::sasl::server::{Exchange, Step as SaslStep};
 use crate::sasl::{self, Answer, Mechanism, Question, Refusal, Secret};
 use crate::session::{Session, Step, Time};
@@ -149,8 +150,8 @@ pub struct Server {
     idle_broken: bool,
     bads: u32,
     login_failures: u32,
-    heard: bool,
-    heard_at: Option<Time>,
+    pace: Pace,
+    patience: Patience,
 }
 
 impl Server {
@@ -171,8 +172,8 @@ impl Server {
             idle_broken: false,
             bads: 0,
             login_failures: 0,
-            heard: true,
-            heard_at: None,
+            pace: Pace::default(),
+            patience: Patience::default(),
         };
         let code = Code::Capability(server.capabilities());
         let text = format!("{} is ready", server.config.hostname);
@@ -185,6 +186,10 @@ impl Server {
         server.out.clear();
         server.bye(Some(Code::Unavailable), text);
         server
+    }
+    /// How long a silent or slow client is borne.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
     }
     /// Where it stands.
     pub fn state(&self) -> State {
@@ -303,7 +308,7 @@ impl Server {
     fn finish(&mut self, kind: Kind, code: Option<&Code>, text: &str) {
         let Some(tag) = self.tag.take() else { return };
         self.condition(tag.as_str(), kind, code, text);
-        self.heard = true;
+        self.pace.end();
         self.idle_broken = false;
         self.phase = match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Closed => Phase::Closed,
@@ -529,7 +534,7 @@ impl Session for Server {
     fn receive(&mut self, bytes: &[u8]) {
         if !matches!(self.phase, Phase::Closed) {
             self.input.extend_from_slice(bytes);
-            self.heard = true;
+            self.pace.hear(bytes.len());
         }
     }
 
@@ -538,9 +543,8 @@ impl Session for Server {
     }
 
     fn poll(&mut self, now: Time) -> Step<Event> {
-        if std::mem::take(&mut self.heard) || self.heard_at.is_none() {
-            self.heard_at = Some(now);
-        } else if self.deadline().is_some_and(|deadline| now >= deadline) {
+        self.pace.tick(now);
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
             self.bye(None, "Autologout, you were silent for too long");
         }
         loop {
@@ -573,7 +577,7 @@ impl Session for Server {
     }
 
     fn deadline(&self) -> Option<Time> {
-        if self.owner_is_next() { None } else { self.heard_at.map(|at| at.plus_secs(self.idle_secs_max())) }
+        if self.owner_is_next() { None } else { self.pace.deadline(self.silence_secs(), &self.patience) }
     }
 
     fn wants_input(&self) -> bool {
@@ -583,7 +587,7 @@ impl Session for Server {
 
     fn tls_started(&mut self) {
         self.config.tls = true;
-        self.heard = true;
+        self.pace.end();
         self.phase = Phase::Command;
         if !self.input.is_empty() {
             self.close();

@@ -9,6 +9,7 @@ use super::language::Text;
 use super::multiline::{Stuffer, TopCutter};
 use super::{Capability, Command, CommandError, Expire, Language, Reply, ResponseCode};
 use crate::limits::pop3 as limits;
+use crate::pace::Patience;
 use crate::sasl::server::{Exchange, Step as SaslStep};
 use crate::sasl::{self, Mechanism, Question, ScramVerifier};
 use crate::session::{Session, Step, Time};
@@ -31,6 +32,8 @@ pub struct Config {
     pub expire: Expire,
     /// Seconds between sessions, if the owner keeps to such a rule.
     pub login_delay_secs: Option<u32>,
+    /// How long a silent client is borne.
+    pub patience: Patience,
     /// What CAPA says about us.
     pub implementation: String,
 }
@@ -46,6 +49,7 @@ impl Config {
             mechanisms: Mechanism::ALL.to_vec(),
             expire: Expire::Never,
             login_delay_secs: None,
+            patience: Patience::default(),
             implementation: "Packetboat".to_owned(),
         }
     }
@@ -831,7 +835,10 @@ impl Session for Server {
 
     fn deadline(&self) -> Option<Time> {
         match self.phase {
-            Phase::Command | Phase::Exchange(_) => self.active.map(|active| active.plus_secs(limits::IDLE_SECS_MAX)),
+            Phase::Command | Phase::Exchange(_) => {
+                let secs = self.config.patience.silence_secs.unwrap_or(limits::IDLE_SECS_MAX);
+                self.active.map(|active| active.plus_secs(secs))
+            }
             _ => None,
         }
     }

@@ -10,6 +10,7 @@ mod incoming;
 use super::command::Bad;
 use super::{EnhancedCode, ForwardPath, MailParameters, RcptParameters, Reply, ReversePath};
 use crate::limits::smtp as limits;
+use crate::pace::{Pace, Patience};
 use crate::sasl;
 use crate::session::{Session, Step, Time};
 use bytes::{Bytes, BytesMut};
@@ -52,6 +53,8 @@ pub struct Config {
     pub recipients_max: usize,
     /// Errors of syntax and order before 421.
     pub errors_max: u32,
+    /// How slow a client may be.
+    pub patience: Patience,
 }
 
 impl Config {
@@ -70,6 +73,7 @@ impl Config {
             size_max,
             recipients_max: crate::limits::smtp::RECIPIENTS_MAX,
             errors_max: crate::limits::smtp::ERRORS_MAX,
+            patience: Patience::default(),
         }
     }
 }
@@ -200,9 +204,7 @@ pub struct Server {
     auth_failures: u32,
     input_ended: bool,
     shutting_down: bool,
-    deadline: Option<Time>,
-    /// Something happened since the deadline was set.
-    progress: bool,
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -230,8 +232,7 @@ impl Server {
             auth_failures: 0,
             input_ended: false,
             shutting_down: false,
-            deadline: None,
-            progress: true,
+            pace: Pace::default(),
         };
         server.say(&Reply::plain(220, greeting));
         server
@@ -322,7 +323,7 @@ impl Server {
             }
             other => self.state = other,
         }
-        self.progress = true;
+        self.pace.end();
     }
 
     /// Answers [`Event::MessageEnd`]: one reply, or in LMTP one for each accepted recipient in order (a single one is
@@ -339,7 +340,7 @@ impl Server {
             let reply = replies.get(index).or(replies.last()).unwrap_or(&fallback).clone();
             self.owner_says(reply);
         }
-        self.progress = true;
+        self.pace.end();
     }
 
     /// The server drains: 421 at the next command boundary.
@@ -356,7 +357,7 @@ impl Server {
 
     fn say(&mut self, reply: &Reply) {
         reply.encode(&mut self.output);
-        self.progress = true;
+        self.pace.end();
     }
 
     /// A reply of the owner; its 421 closes.
@@ -428,7 +429,6 @@ impl Server {
                 *left -= used as u64;
                 let done = *left == 0;
                 let _ = self.input.split_to(used);
-                self.progress |= used > 0;
                 if done && let State::Discard { then, .. } = std::mem::replace(&mut self.state, State::Command) {
                     self.owner_says(then);
                 }
@@ -456,7 +456,7 @@ impl Server {
             }
             return false;
         };
-        self.progress = true;
+        self.pace.end();
         let line = self.input.split_to(end + 1).freeze();
         let line = line.get(..end).unwrap_or_default();
         let line = match line.strip_suffix(b"\r") {
@@ -488,9 +488,13 @@ impl Server {
         true
     }
 
-    fn timed_out(&mut self, now: Time) -> bool {
-        let open = !matches!(self.state, State::Closed);
-        open && !self.progress && self.deadline.is_some_and(|deadline| deadline <= now)
+    fn silence_secs(&self) -> u64 {
+        self.config.patience.silence_secs.unwrap_or(limits::COMMAND_SECS_MAX)
+    }
+
+    fn timed_out(&self, now: Time) -> bool {
+        let open = !matches!(self.state, State::Closed | State::Await(_));
+        open && self.pace.is_over(now, self.silence_secs(), &self.config.patience)
     }
 }
 
@@ -509,7 +513,10 @@ impl Session for Server {
             State::Tls { .. } => self.end(ResetCause::Closed),
             _ => {
                 self.input.extend_from_slice(bytes);
-                self.progress |= matches!(self.state, State::Text | State::Chunk { .. } | State::Discard { .. });
+                // The rest of a line nobody wants earns nothing.
+                if !matches!(self.state, State::SkipLine) {
+                    self.pace.hear(bytes.len());
+                }
             }
         }
     }
@@ -519,6 +526,7 @@ impl Session for Server {
     }
 
     fn poll(&mut self, now: Time) -> Step<Event> {
+        self.pace.tick(now);
         if self.timed_out(now) && self.events.is_empty() {
             self.say_and_close(&Reply::new(421, EnhancedCode(4, 4, 2), "Nothing came for too long"));
         }
@@ -536,17 +544,16 @@ impl Session for Server {
                 *asked = true;
                 return Step::StartTls;
             }
-            State::Await(_) => self.deadline = None,
+            // The owner's time is not the peer's.
+            State::Await(_) => self.pace.end(),
             State::Text | State::Chunk { .. } | State::Discard { .. } | State::SkipLine | State::Tls { .. }
                 if self.input_ended =>
             {
                 self.end(ResetCause::Closed);
                 return self.events.pop_front().map_or(Step::Close, Step::Event);
             }
-            _ if self.progress || self.deadline.is_none() => self.deadline = Some(now.plus_secs(limits::COMMAND_SECS_MAX)),
-            _ => {}
+            _ => self.pace.tick(now),
         }
-        self.progress = false;
         if self.input.is_empty() {
             // Thousands of idle connections hold no buffer.
             self.input = BytesMut::new();
@@ -563,7 +570,10 @@ impl Session for Server {
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.deadline
+        match self.state {
+            State::Await(_) | State::Closed => None,
+            _ => self.pace.deadline(self.silence_secs(), &self.config.patience),
+        }
     }
 
     fn wants_input(&self) -> bool {
@@ -577,7 +587,7 @@ impl Session for Server {
         self.signed_in = false;
         self.input.clear();
         self.state = State::Command;
-        self.progress = true;
+        self.pace.end();
     }
 }
 

@@ -154,7 +154,7 @@ fn silence_ends_in_autologout() {
     let mut session = server("plaintext");
     assert_eq!(session.poll(Time(0)), Step::Wait);
     let deadline = session.deadline().unwrap();
-    assert_eq!(deadline, Time(limits::IDLE_SECS_MAX_BEFORE_LOGIN * 1000));
+    assert_eq!(deadline, Time(wire::limits::BEFORE_SIGN_IN_SECS_MAX * 1000));
     run(&mut session, b"a LOGIN ann pw\r\nb IDLE\r\n");
     let deadline = session.deadline().unwrap();
     assert!(deadline >= Time(30 * 60 * 1000), "RFC 9051 §5.4");

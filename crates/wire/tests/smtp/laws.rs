@@ -6,6 +6,7 @@ use wire::laws;
 use wire::session::{Session, Step, Time};
 use wire::smtp::client::{self, Client, Failure};
 use wire::smtp::server::{Config, Event, Mode, ResetCause, Server};
+use wire::smtp::{EnhancedCode, Reply};
 
 const SERVER_WORDS: &[&[u8]] = &[
     b"EHLO x\r\n",
@@ -188,13 +189,36 @@ fn a_silent_client_is_shown_out() {
     assert_eq!(server.poll(Time(0)), Step::Wait);
     let deadline = server.deadline().unwrap();
     assert_eq!(deadline, Time(300_000));
-    // Half a line is not progress.
-    server.receive(b"NO");
-    assert_eq!(server.poll(Time(299_999)), Step::Wait);
-    assert_eq!(server.poll(deadline), Step::Close);
+    // A line has as long again from its first octet, and no longer however it trickles.
+    for (octet, millis) in b"NOOP".chunks(1).zip([200_000, 300_000, 400_000, 499_999]) {
+        server.receive(octet);
+        assert_eq!(server.poll(Time(millis)), Step::Wait);
+        assert_eq!(server.deadline(), Some(Time(500_000)));
+    }
+    assert_eq!(server.poll(Time(500_000)), Step::Close);
     let mut out = Vec::new();
     server.transmit(&mut out);
     assert!(String::from_utf8_lossy(&out).ends_with("421 4.4.2 Nothing came for too long\r\n"));
+}
+
+#[test]
+fn a_message_that_trickles_ends_and_a_slow_one_does_not() {
+    for (octets, closes) in [(1, true), (wire::limits::BYTES_PER_SEC_MIN as usize + 10, false)] {
+        let mut server = Server::new(config(Mode::Mx));
+        let mut answer = |server: &mut Server, event| match event {
+            Event::Data => server.data_go(),
+            Event::Mail { .. } | Event::Rcpt { .. } => server.reply(Reply::new(250, EnhancedCode(2, 0, 0), "ok")),
+            _ => {}
+        };
+        server.receive(b"EHLO c.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n");
+        laws::settle(&mut server, Time(0), &mut answer);
+        let closed = (1..2_000u64).find(|secs| {
+            server.receive(&vec![b'x'; octets]);
+            laws::settle(&mut server, Time(secs * 1000), &mut answer) == laws::End::Closed
+        });
+        assert_eq!(closed.is_some(), closes);
+        assert!(closed.is_none_or(|secs| secs < 310), "{closed:?}");
+    }
 }
 
 #[test]

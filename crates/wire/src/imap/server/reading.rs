@@ -9,8 +9,8 @@ use crate::imap::command;
 use crate::imap::cursor::{Cursor, SyntaxError};
 use crate::imap::framing::{self, Framed, Framing};
 use crate::imap::limits::{
-    APPEND_CHUNK_BYTES_MAX, DRAIN_BYTES_MAX, DRAIN_BYTES_MAX_BEFORE_LOGIN, IDLE_SECS_MAX, IDLE_SECS_MAX_BEFORE_LOGIN,
-    LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN, LITERAL_BYTES_MAX, LITERAL_BYTES_MAX_BEFORE_LOGIN,
+    APPEND_CHUNK_BYTES_MAX, DRAIN_BYTES_MAX, DRAIN_BYTES_MAX_BEFORE_LOGIN, IDLE_SECS_MAX, LINE_BYTES_MAX,
+    LINE_BYTES_MAX_BEFORE_LOGIN, LITERAL_BYTES_MAX, LITERAL_BYTES_MAX_BEFORE_LOGIN,
 };
 use crate::imap::response::Kind;
 use crate::imap::response_code::Code;
@@ -64,6 +64,7 @@ impl Server {
                 taken.truncate(text);
                 self.framing = Framing::default();
                 self.drained = 0;
+                self.pace.end();
                 if taken.trim_ascii().is_empty() { Progress::Again } else { self.command(&taken).into() }
             }
             Framed::Literal { text, total, head } => self.read_literal(text, total, head),
@@ -152,6 +153,7 @@ impl Server {
         self.input.advance(total.min(self.input.len()));
         self.framing = Framing::default();
         self.drained = 0;
+        self.pace.end();
     }
 
     fn read_octets(&mut self, left: u64, utf8: bool) -> Progress {
@@ -266,8 +268,11 @@ impl Server {
         event.into()
     }
 
-    pub(super) fn idle_secs_max(&self) -> u64 {
-        if self.state == State::NotAuthenticated { IDLE_SECS_MAX_BEFORE_LOGIN } else { IDLE_SECS_MAX }
+    pub(super) fn silence_secs(&self) -> u64 {
+        match self.state {
+            State::NotAuthenticated => self.patience.before_sign_in_secs,
+            _ => self.patience.silence_secs.unwrap_or(IDLE_SECS_MAX),
+        }
     }
 
     /// Does an answer of the owner, or TLS, come next (and not the client)?
