@@ -6,12 +6,16 @@
 use std::ops::Range;
 
 use crate::address_list;
+use crate::attachment;
 use crate::body_structure;
 use crate::date;
 use crate::encoded_word;
 use crate::envelope_item::EnvelopeFields;
-use crate::limits::{DISPLAY_BYTES_MAX, PARTS_MAX};
+use crate::limits::{DISPLAY_BYTES_MAX, PARTS_MAX, REFERENCE_KEYS_MAX};
+use crate::list_fields::{self, Unsubscribe};
 use crate::parse::{Message, PartKind, parse};
+use crate::preview;
+use crate::thread_keys;
 use crate::transfer::TransferEncoding;
 
 /// Grows with every change of what [`Facts::compute`] answers.
@@ -37,8 +41,35 @@ pub struct Facts {
     /// The Date field's day as written, whatever its zone, as days since 1970-01-01: what SENTBEFORE, SENTON and
     /// SENTSINCE compare (RFC 9051 §6.4.4).
     pub date_days: Option<i64>,
+    /// The first words of the text (RFC 8970); empty when there are none to show.
+    pub preview: String,
+    /// The key of its own Message-ID ([`thread_keys::key`]).
+    pub message_key: Option<u64>,
+    /// The keys of its ancestors, oldest first: References, or else In-Reply-To.
+    pub reference_keys: Vec<u64>,
+    /// A person would say that it has an attachment.
+    pub has_attachment: bool,
+    /// How to leave the list it came from, if it says so.
+    pub unsubscribe: UnsubscribeWay,
+    /// The List-Id (RFC 2919), lower-case.
+    pub list_id: Option<String>,
     /// Every entity, depth first, the message itself first. Never empty after [`Facts::compute`].
     pub parts: Vec<PartFacts>,
+}
+
+/// How a list can be left ([`list_fields::Unsubscribe`] has the address).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum UnsubscribeWay {
+    /// The message names no way.
+    #[default]
+    None = 0,
+    /// One POST, without asking (RFC 8058).
+    OneClick = 1,
+    /// A message to an address.
+    Mail = 2,
+    /// A page for a person.
+    Page = 3,
 }
 
 /// Where one entity lies in the message, enough for every section of FETCH without parsing again.
@@ -97,7 +128,31 @@ impl Facts {
         let date = fields.date.as_deref().and_then(date::parse_rfc_5322);
         facts.date_secs = date.map(|d| d.unix_secs());
         facts.date_days = date.map(|d| d.days());
+        facts.preview = preview::of(&parsed);
+        facts.has_attachment = attachment::has_attachment(&parsed);
+        facts.take_thread(header);
+        facts.take_list(header);
         facts
+    }
+
+    fn take_thread(&mut self, header: &[u8]) {
+        let keys = thread_keys::of_header(header);
+        self.message_key = keys.message_id.as_deref().map(thread_keys::key);
+        let all = keys.references.len();
+        // Of too many the first and the newest.
+        let kept = keys.references.iter().enumerate().filter(|(i, _)| *i == 0 || i + REFERENCE_KEYS_MAX > all);
+        self.reference_keys = kept.map(|(_, id)| thread_keys::key(id)).collect();
+    }
+
+    fn take_list(&mut self, header: &[u8]) {
+        let list = list_fields::of_header(header);
+        self.unsubscribe = match list.way_out() {
+            None => UnsubscribeWay::None,
+            Some(Unsubscribe::OneClick(_)) => UnsubscribeWay::OneClick,
+            Some(Unsubscribe::Mail(_)) => UnsubscribeWay::Mail,
+            Some(Unsubscribe::Page(_)) => UnsubscribeWay::Page,
+        };
+        self.list_id = list.id.map(cut);
     }
 
     /// Length of the message's header with its empty line.
@@ -149,16 +204,23 @@ impl Facts {
     /// For keeping; without version byte or checksum, those are the store's.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.envelope.len() + self.body_structure.len() + self.body.len() + 128);
-        let texts = [&self.envelope[..], &self.body_structure, &self.body, self.subject.as_bytes(), self.from.as_bytes()];
+        let texts = [&self.envelope[..], &self.body_structure, &self.body, self.subject.as_bytes(), self.from.as_bytes(), self.preview.as_bytes()];
         for text in texts {
             push_bytes(&mut out, text);
         }
-        match &self.message_id {
-            Some(id) => {
-                out.push(1);
-                push_bytes(&mut out, id.as_bytes());
+        for text in [&self.message_id, &self.list_id] {
+            match text {
+                Some(text) => {
+                    out.push(1);
+                    push_bytes(&mut out, text.as_bytes());
+                }
+                None => out.push(0),
             }
-            None => out.push(0),
+        }
+        out.push(self.unsubscribe as u8 | u8::from(self.has_attachment) << 2 | u8::from(self.message_key.is_some()) << 3);
+        push_number(&mut out, self.reference_keys.len() as u64);
+        for key in self.message_key.iter().chain(&self.reference_keys) {
+            out.extend_from_slice(&key.to_le_bytes());
         }
         for number in [self.date_secs, self.date_days] {
             match number {
@@ -190,11 +252,14 @@ impl Facts {
             body: reader.bytes()?.to_vec(),
             subject: reader.text()?,
             from: reader.text()?,
-            message_id: if reader.flag()? { Some(reader.text()?) } else { None },
-            date_secs: reader.optional_i64()?,
-            date_days: reader.optional_i64()?,
-            parts: Vec::new(),
+            preview: reader.text()?,
+            message_id: reader.optional_text()?,
+            list_id: reader.optional_text()?,
+            ..Facts::default()
         };
+        reader.marks(&mut facts)?;
+        facts.date_secs = reader.optional_i64()?;
+        facts.date_days = reader.optional_i64()?;
         let count = usize::try_from(reader.number()?).ok()?;
         if count > PARTS_MAX {
             return None;
@@ -306,6 +371,33 @@ impl<'a> Reader<'a> {
         String::from_utf8(self.bytes()?.to_vec()).ok()
     }
 
+    fn optional_text(&mut self) -> Option<Option<String>> {
+        if self.flag()? { self.text().map(Some) } else { Some(None) }
+    }
+
+    fn key(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    /// Attachment, unsubscribe and thread keys.
+    fn marks(&mut self, facts: &mut Facts) -> Option<()> {
+        use UnsubscribeWay::{Mail, OneClick, Page};
+        let bits = self.byte()?;
+        facts.unsubscribe = [UnsubscribeWay::None, OneClick, Mail, Page].into_iter().find(|way| *way as u8 == bits & 3)?;
+        facts.has_attachment = bits & 4 != 0;
+        let references = self.number()?;
+        if bits > 15 || references > REFERENCE_KEYS_MAX as u64 {
+            return None;
+        }
+        if bits & 8 != 0 {
+            facts.message_key = Some(self.key()?);
+        }
+        for _ in 0..references {
+            facts.reference_keys.push(self.key()?);
+        }
+        Some(())
+    }
+
     fn optional_i64(&mut self) -> Option<Option<i64>> {
         if !self.flag()? {
             return Some(None);
@@ -356,6 +448,22 @@ mod tests {
         assert_eq!(facts.date_days, Some(9694));
         assert_eq!(facts.header_bytes(), text.len() - 2);
         assert_eq!(Facts::decode(&facts.encode()), Some(facts));
+    }
+
+    #[test]
+    fn what_lists_and_threads_need() {
+        let text = b"Message-ID: <c@x>\r\nReferences: <a@x> <b@x>\r\nList-Id: Friends <F.test>\r\nList-Unsubscribe: <https://x.test/u>\r\n\
+            List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nHello there\r\n\
+            --a\r\nContent-Type: image/png; name=a.png\r\n\r\nPNG\r\n--a--\r\n";
+        let facts = Facts::compute(text);
+        assert_eq!((facts.preview.as_str(), facts.has_attachment, facts.unsubscribe), ("Hello there", true, UnsubscribeWay::OneClick));
+        assert_eq!((facts.list_id.as_deref(), facts.message_key), (Some("f.test"), Some(thread_keys::key("c@x"))));
+        assert_eq!(facts.reference_keys, ["a@x", "b@x"].map(thread_keys::key));
+        assert_eq!(Facts::decode(&facts.encode()), Some(facts));
+        let many: String = (0..100).map(|i| format!(" <{i}@x>")).collect();
+        let facts = Facts::compute(format!("References:{many}\r\n\r\n").as_bytes());
+        assert_eq!((facts.reference_keys.len(), facts.reference_keys[0]), (REFERENCE_KEYS_MAX, thread_keys::key("0@x")));
+        assert_eq!(facts.reference_keys.last(), Some(&thread_keys::key("99@x")));
     }
 
     #[test]

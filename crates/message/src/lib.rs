@@ -8,6 +8,7 @@ pub mod address_list;
 pub mod arf;
 =======
 pub mod apple_single;
+pub mod attachment;
 pub mod authentication_results;
 >>>>>>> /tmp/h/u.new
 pub mod base_subject;

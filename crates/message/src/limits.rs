@@ -41,6 +41,8 @@ pub const DISPLAY_BYTES_MAX: usize = 1_000;
 pub const SEARCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Ancestors of one message that its thread keys name.
 pub const REFERENCES_MAX: usize = 200;
+/// Ancestors of one message whose keys are kept in its facts.
+pub const REFERENCE_KEYS_MAX: usize = 32;
 /// Bytes of one message id that counts as one.
 pub const MESSAGE_ID_BYTES_MAX: usize = 1_000;
 /// Addresses of one List-* field.
