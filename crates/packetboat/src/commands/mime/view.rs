@@ -4,7 +4,7 @@
 use message::header;
 use message::parse::{Message, Part, PartKind};
 use message::transfer::TransferEncoding;
-use message::{Facts, charset, encoded_word, transfer};
+use message::{Facts, encoded_word, transfer};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -108,10 +108,7 @@ impl PartView {
         let header = message.header(part);
         let leaf = part.kind == PartKind::Leaf;
         let decoded = if leaf { transfer::decode(part.encoding, message.body(part)) } else { None };
-        let text = decoded
-            .as_deref()
-            .filter(|_| part.content_type.main == "text")
-            .map(|octets| charset::decode(part.content_type.parameters.get("charset").unwrap_or_default(), octets));
+        let text = part.text().map(std::borrow::Cow::into_owned).filter(|_| decoded.is_some());
         let parameters = &part.content_type.parameters;
         let name_of = |name: &str| name.split('*').next().unwrap_or_default().to_owned();
         let names = parameters.0.iter().map(|(name, _)| name_of(name));
