@@ -4,13 +4,10 @@
 
 pub mod address;
 pub mod address_list;
-<<<<<<< /tmp/h/u.cur
-pub mod arf;
-=======
 pub mod apple_single;
+pub mod arf;
 pub mod attachment;
 pub mod authentication_results;
->>>>>>> /tmp/h/u.new
 pub mod base_subject;
 mod body_check;
 pub mod binhex;
@@ -37,19 +34,14 @@ pub mod html_text;
 mod imap_grammar;
 pub mod imap_string;
 pub mod limits;
-<<<<<<< /tmp/h/u.cur
-pub mod mdn;
-pub mod parameter;
-pub mod parse;
-mod report;
-=======
 pub mod list_fields;
 pub mod mapi;
+pub mod mdn;
 pub mod parameter;
 pub mod parse;
 pub mod part;
 pub mod preview;
->>>>>>> /tmp/h/u.new
+mod report;
 pub mod search;
 pub mod section;
 #[cfg(test)]
