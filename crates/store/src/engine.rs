@@ -8,6 +8,7 @@ pub(crate) mod committer;
 pub(crate) mod embedded;
 pub(crate) mod index;
 pub(crate) mod memory;
+pub(crate) mod overlay;
 pub(crate) mod replay;
 pub(crate) mod rewrite;
 pub(crate) mod segment;

@@ -18,6 +18,12 @@ pub const GROUP_WAIT: Duration = Duration::from_millis(2);
 pub const GROUP_EXPECT_MAX: usize = 16;
 /// The index's write-ahead log is folded back past this many octets.
 pub const WAL_BYTES_FOLD: u64 = 16 * 1024 * 1024;
+/// The index is written behind the segments: so many rows at once ...
+pub const INDEX_ROWS_AT_ONCE: usize = 4096;
+/// ... or what there is after this time.
+pub const INDEX_BEHIND: Duration = Duration::from_millis(100);
+/// Rows that wait for the index, at most: past them the committer writes them itself before it goes on.
+pub const INDEX_ROWS_BEHIND_MAX: usize = 64 * 1024;
 /// Connections that read the index.
 pub const READERS: usize = 4;
 /// Segment files held open for reading.
@@ -36,14 +42,12 @@ pub const READ_AHEAD_GAP: u64 = 512;
 pub const ACCOUNTS_CACHED: usize = 8 * 1024;
 /// Accounts whose counters are held in memory, before idle ones are let go.
 pub const SPACES_LOADED: usize = 4096;
-/// Message rows of all cached mailboxes together.
-pub const SNAPSHOT_ROWS_CACHED: usize = 400_000;
+/// Message rows of all cached mailboxes together, at about 16 octets.
+pub const SNAPSHOT_ROWS_CACHED: usize = 2_000_000;
 /// Changes of one account held in memory for sessions that follow it.
 pub const TAIL_CHANGES: usize = 256;
 /// Rows in those changes.
 pub const TAIL_ROWS: usize = 4096;
-/// Changes not yet folded into a cached mailbox that somebody holds.
-pub const PENDING_ROWS: usize = 1024;
 /// Acts the change log of an account keeps at least; older ones are trimmed.
 pub const CHANGE_LOG_ACTS: u64 = 100_000;
 /// Retries of an act whose ground moved under it.

@@ -148,7 +148,7 @@ impl Inner {
             }
             let rows = self.rows_of(act.space(), state.info.id).await?;
             for row in rows.iter() {
-                crate::undo::put_aside(act, batch, &state.info, row, now_secs)?;
+                crate::undo::put_aside(act, batch, &state.info, &row, now_secs)?;
             }
             if state.info.subscribed {
                 keep_subscription(act, &name)?;
@@ -185,7 +185,7 @@ impl Inner {
     async fn move_all(&self, act: &mut Act, batch: &mut Batch, from: MailboxId, to: MailboxId) -> Result<()> {
         let rows = self.rows_of(act.space(), from).await?;
         for row in rows.iter() {
-            act.remove_row(batch, from, row)?;
+            act.remove_row(batch, from, &row)?;
             let like =
                 NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
             act.add_row(batch, to, row.email, &like)?;

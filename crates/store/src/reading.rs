@@ -9,7 +9,7 @@ use crate::key;
 use crate::limits::{BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, SNAPSHOT_ROWS_CACHED};
 use crate::message::{facts_of, note_of};
 use crate::rows::{Counters, EmailRecord, decode_changes, decode_uid};
-use crate::snapshot::Cached;
+use crate::packed::Rows;
 use crate::space::Space;
 use crate::store::{Inner, Result};
 use crate::types::*;
@@ -77,7 +77,7 @@ impl Inner {
     pub(crate) fn after_growth(&self, grown: impl Iterator<Item = (AccountId, MailboxId)>) {
         for (account, mailbox) in grown {
             let space = self.space(account);
-            let rows = space.published().cached.get(&mailbox).map(Cached::len);
+            let rows = space.published().cached.get(&mailbox).map(Rows::len);
             // Every few messages is often enough.
             if let Some(rows) = rows.filter(|rows| rows % 64 == 0 || *rows == 1) {
                 self.let_go(self.budget.used(account, mailbox, rows));
@@ -86,14 +86,14 @@ impl Inner {
     }
 
     /// Runs on the cached rows of a mailbox, reading them in first if need be.
-    async fn with_rows<T>(&self, space: &Arc<Space>, mailbox: MailboxId, take: impl Fn(&mut Cached) -> T) -> Result<T> {
+    async fn with_rows<T>(&self, space: &Arc<Space>, mailbox: MailboxId, take: impl Fn(&Rows) -> T) -> Result<T> {
         for _ in 0..FILL_TRIES {
             let taken = {
-                let mut published = space.published();
+                let published = space.published();
                 if !published.mailboxes.contains_key(&mailbox) {
                     return Err(StoreError::NotFound);
                 }
-                published.cached.get_mut(&mailbox).map(|cached| (take(cached), cached.len()))
+                published.cached.get(&mailbox).map(|rows| (take(rows), rows.len()))
             };
             if let Some((answer, rows)) = taken {
                 self.let_go(self.budget.used(space.id, mailbox, rows));
@@ -130,24 +130,25 @@ impl Inner {
         if published.counters.mod_seq < read_at || published.tail_from > read_at {
             return Ok(());
         }
-        let mut cached = Cached::new(Arc::new(rows));
+        let mut rows = Rows::of(&rows);
         for change in published.tail.iter().filter(|change| change.mod_seq > read_at && change.mailbox == mailbox.0) {
-            cached.take(change);
+            change.apply(&mut rows);
         }
-        published.cached.entry(mailbox).or_insert(cached);
+        published.cached.entry(mailbox).or_insert(rows);
         Ok(())
     }
 
     /// All rows of a mailbox as published.
-    pub(crate) async fn rows_of(&self, space: &Arc<Space>, mailbox: MailboxId) -> Result<Arc<Vec<MessageRow>>> {
-        self.with_rows(space, mailbox, Cached::rows).await
+    pub(crate) async fn rows_of(&self, space: &Arc<Space>, mailbox: MailboxId) -> Result<Rows> {
+        self.with_rows(space, mailbox, Rows::clone).await
     }
 
     /// These rows (ascending UIDs) as published; those that do not exist are left out.
     pub(crate) async fn some_rows(&self, space: &Arc<Space>, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
         let is_cached = space.published().cached.contains_key(&mailbox);
         if is_cached || uids.len() > 64 {
-            return self.with_rows(space, mailbox, |cached| cached.some(uids)).await;
+            let some = |rows: &Rows| uids.iter().filter_map(|uid| rows.get(rows.index_of(*uid)?)).collect();
+            return self.with_rows(space, mailbox, some).await;
         }
         // Only ever called with nothing in flight on the account, so what the engine has is what is published.
         let keys: Vec<_> = uids.iter().map(|uid| key::uid(space.id, mailbox, *uid)).collect();
@@ -275,7 +276,7 @@ impl Inner {
             Err(StoreError::NotFound) => return Ok(Some(Changes { gone: true, ..Changes::default() })),
             Err(error) => return Err(error),
         }
-        let mut published = space.published();
+        let published = space.published();
         if published.counters.mod_seq < read_at || published.tail_from > read_at {
             return Ok(None);
         }
@@ -284,8 +285,8 @@ impl Inner {
         let complete = since >= published.counters.log_floor;
         let Some(state) = published.mailboxes.get(&mailbox) else { return Ok(None) };
         let (highest_mod_seq, uid_next) = (state.highest, Uid(state.uid_next));
-        let Some(rows) = published.cached.get_mut(&mailbox).map(Cached::rows) else { return Ok(None) };
-        let updated = rows.iter().filter(|row| row.mod_seq.0 > since).cloned().collect();
+        let Some(rows) = published.cached.get(&mailbox) else { return Ok(None) };
+        let updated = rows.iter().filter(|row| row.mod_seq.0 > since).collect();
         Ok(Some(Changes { updated, vanished: vanished.into_iter().collect(), highest_mod_seq, uid_next, complete, gone: false }))
     }
 }
@@ -331,11 +332,11 @@ impl Store {
         let space = self.inner.ready(account).await?;
         loop {
             self.inner.rows_of(&space, mailbox).await?;
-            let mut published = space.published();
+            let published = space.published();
             let state = published.mailboxes.get(&mailbox).ok_or(StoreError::NotFound)?;
             let (mailbox_info, uid_next, highest_mod_seq) = (state.info.clone(), Uid(state.uid_next), state.highest);
-            if let Some(cached) = published.cached.get_mut(&mailbox) {
-                return Ok(Snapshot { mailbox: mailbox_info, uid_next, highest_mod_seq, rows: cached.rows() });
+            if let Some(rows) = published.cached.get(&mailbox).cloned() {
+                return Ok(Snapshot { mailbox: mailbox_info, uid_next, highest_mod_seq, rows });
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::engine::{Batch, Engine, Found, Outcome, Query, Version};
 use crate::key;
 use crate::limits::{TAIL_CHANGES, TAIL_ROWS};
 use crate::rows::{Counters, LoggedChange, MailboxState, encode_changes, encode_uid};
-use crate::snapshot::Cached;
+use crate::packed::Rows;
 use crate::types::*;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -28,6 +28,13 @@ pub(crate) struct Change {
     pub(crate) rows: Vec<MessageRow>,
     /// Ascending.
     pub(crate) vanished: Vec<Uid>,
+}
+
+impl Change {
+    pub(crate) fn apply(&self, rows: &mut Rows) {
+        rows.put(&self.rows);
+        rows.remove(&self.vanished);
+    }
 }
 
 /// What acts are prepared on: ahead of what is durable.
@@ -52,7 +59,7 @@ pub(crate) struct Published {
     pub(crate) tail: VecDeque<Arc<Change>>,
     pub(crate) tail_from: u64,
     tail_rows: usize,
-    pub(crate) cached: HashMap<MailboxId, Cached>,
+    pub(crate) cached: HashMap<MailboxId, Rows>,
 }
 
 /// One account.
@@ -203,12 +210,10 @@ impl Published {
     fn log(&mut self, change: Arc<Change>) {
         let mailbox = MailboxId(change.mailbox);
         match self.cached.get_mut(&mailbox) {
-            Some(cached) => cached.take(&change),
+            Some(rows) => change.apply(rows),
             // Rows that are all there is need not be read: a mailbox is cached from its first message on.
             None if self.mailboxes.get(&mailbox).is_some_and(|state| state.messages as usize == change.rows.len()) => {
-                let mut cached = Cached::new(Arc::default());
-                cached.take(&change);
-                self.cached.insert(mailbox, cached);
+                self.cached.insert(mailbox, Rows::of(&change.rows));
             }
             None => {}
         }

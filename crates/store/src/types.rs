@@ -1,6 +1,7 @@
 //! The nouns of the store's upper door: plain values, no behaviour beyond conversions.
 //! Invariant: every id here is given once and never reused. Must not know: keys, engines, protocol words.
 
+pub use crate::packed::{Difference, Rows};
 use bytes::Bytes;
 use smol_str::SmolStr;
 use std::sync::Arc;
@@ -180,8 +181,8 @@ pub struct Snapshot {
     pub mailbox: Mailbox,
     pub uid_next: Uid,
     pub highest_mod_seq: ModSeq,
-    /// Shared with the store's cache and with other sessions; copy on write.
-    pub rows: Arc<Vec<MessageRow>>,
+    /// Shared with the store and with other sessions; copy on write.
+    pub rows: Rows,
 }
 
 /// What happened in one mailbox after a given mod-sequence.

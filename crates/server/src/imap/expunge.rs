@@ -25,9 +25,8 @@ impl Session {
     /// Expunges what is \Deleted, of all or of those named.
     pub(crate) async fn expunge_deleted(&mut self, named: Option<&NumberSet>) -> Result<(), Trouble> {
         let (account, view) = (self.account_id()?, self.view()?);
-        let deleted = view.rows().iter().filter(|row| row.flags.system & Flags::DELETED != 0);
-        let deleted = deleted.map(|row| row.uid).filter(|uid| named.is_none_or(|named| named.contains(uid.0)));
-        let uids: Vec<Uid> = deleted.collect();
+        let deleted = view.rows().with_flag(Flags::DELETED);
+        let uids: Vec<Uid> = deleted.filter(|uid| named.is_none_or(|named| named.contains(uid.0))).collect();
         if !uids.is_empty() {
             let mailbox = view.mailbox.id;
             self.store().expunge_deleted(account, mailbox, &uids, unix_now()).await?;

@@ -116,12 +116,12 @@ impl Session {
     /// The fast path: everything is in the rows; nothing is waited for.
     fn write_rows(&mut self, plan: &Plan, range: Range<usize>) {
         let Some(view) = self.view.as_ref() else { return };
-        let rows = view.rows().get(range.clone()).unwrap_or_default();
+        let rows = view.rows().range(range.clone());
         for (index, row) in range.zip(rows) {
+            let recent = plan.recent && plan.flags && view.is_recent(row.uid);
             let mut writer = FetchWriter::begin(self.wire.out_mut(), number_at(index));
             for item in &plan.items {
-                let recent = plan.recent && view.is_recent(row.uid);
-                write_row_item(&mut writer, item, row, recent);
+                write_row_item(&mut writer, item, &row, recent);
             }
             writer.end();
         }
@@ -152,7 +152,7 @@ impl Session {
         let (subjects, mut trouble) = self.subjects(plan, chunk).await?;
         for mut subject in subjects {
             if let Some(row) = self.view()?.rows().get(subject.index) {
-                subject.row = row.clone();
+                subject.row = row;
             }
             if plan.facts && subject.facts.is_none() {
                 trouble.get_or_insert(no(Code::ExpungeIssued, "Some of the messages are gone"));
@@ -181,7 +181,7 @@ impl Session {
     /// Facts and \Seen for one chunk, in one read and one commit.
     async fn subjects(&mut self, plan: &Plan, chunk: Vec<usize>) -> Result<(Vec<Subject>, Option<Trouble>), Trouble> {
         let rows = self.view()?.rows();
-        let subject = |index| Some(Subject { index, row: rows.get(index)?.clone(), facts: None, newly_seen: false });
+        let subject = |index| Some(Subject { index, row: rows.get(index)?, facts: None, newly_seen: false });
         let mut subjects: Vec<Subject> = chunk.into_iter().filter_map(subject).collect();
         let mut trouble = None;
         if plan.facts {
@@ -235,10 +235,10 @@ impl Session {
             }
         };
         let view = self.view_mut()?;
+        view.note_own(&changed.rows);
         for row in changed.rows {
             if let Some(subject) = subjects.iter_mut().find(|subject| subject.row.uid == row.uid) {
                 subject.newly_seen = true;
-                view.note_own(subject.index, row);
             }
         }
         Ok(())

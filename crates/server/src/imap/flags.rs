@@ -111,31 +111,30 @@ impl Session {
         changed: &FlagsChanged,
         known: ModSeq,
     ) -> Result<(), Trouble> {
+        let rows = self.view()?.rows().clone();
+        self.view_mut()?.note_own(&changed.rows);
         for row in &changed.rows {
-            let view = self.view_mut()?;
-            let Some(index) = view.index_of(row.uid) else { continue };
-            let (before, at) = view.rows().get(index).map(|row| (row.flags.clone(), row.mod_seq)).unwrap_or_default();
+            let Some(index) = rows.index_of(row.uid) else { continue };
+            let (before, at) = rows.get(index).map(|row| (row.flags, row.mod_seq)).unwrap_or_default();
             let as_asked = at <= known
                 && row.flags.system == expected_system(before.system, command.operation, asked.system)
                 && same_keywords(&row.flags, &expected_keywords(&before, command.operation, asked));
-            view.note_own(index, row.clone());
             let flags = !(command.silent && as_asked);
             if flags {
-                self.tell_new_keywords(index)?;
+                self.tell_new_keywords(&row.flags)?;
             }
             if flags || self.condstore {
                 let uid = command.uid || self.condstore || self.rev2;
-                self.write_row(index, Told { uid, flags, mod_seq: self.condstore });
+                self.write_row(index, row, Told { uid, flags, mod_seq: self.condstore });
+                self.breathe().await?;
             }
-            self.breathe().await?;
         }
         Ok(())
     }
 
     /// `* n FETCH (...)` of what the row itself says.
-    pub(crate) fn write_row(&mut self, index: usize, told: Told) {
+    pub(crate) fn write_row(&mut self, index: usize, row: &MessageRow, told: Told) {
         let Some(view) = self.view.as_ref() else { return };
-        let Some(row) = view.rows().get(index) else { return };
         let mut writer = FetchWriter::begin(self.wire.out_mut(), number_at(index));
         if told.uid {
             writer.uid(row.uid.0);

@@ -62,10 +62,10 @@ impl Session {
         let (mut found, mut open) = (Vec::new(), Vec::new());
         for (index, row) in view.rows().iter().enumerate() {
             let recent = view.is_recent(row.uid);
-            match test.holds(&Candidate { index, row, recent, header: None, message: None }) {
+            match test.holds(&Candidate { index, row: &row, recent, header: None, message: None }) {
                 Some(true) => found.push(index),
                 Some(false) => {}
-                None => open.push(Open { index, row: row.clone(), recent }),
+                None => open.push(Open { index, row, recent }),
             }
             if open.len() >= limits::SEARCH_BLOCK {
                 found.extend(reader.matching(std::mem::take(&mut open)).await?);
@@ -88,7 +88,7 @@ impl Session {
     fn answer(&mut self, tag: Tag, search: &Search, found: &[usize], with_mod_seq: bool) -> Result<(), Trouble> {
         let view = self.view()?;
         let rows = view.rows();
-        let uid_at = |index: &usize| rows.get(*index).map_or(Uid(0), |row| row.uid);
+        let uid_at = |index: &usize| rows.uid(*index).unwrap_or(Uid(0));
         let number = |index: &usize| if search.uid { uid_at(index).0 } else { number_at(*index) };
         let highest = found.iter().filter_map(|index| rows.get(*index)).map(|row| row.mod_seq.0).max();
         let mod_seq = highest.filter(|_| with_mod_seq);

@@ -60,7 +60,7 @@ impl Session {
                 old_name: None,
             }));
         } else {
-            let unseen = view.rows().iter().position(|row| row.flags.system & Flags::SEEN == 0);
+            let unseen = view.rows().first_without(Flags::SEEN);
             if let Some(number) = unseen.and_then(|index| u32::try_from(index + 1).ok()) {
                 self.untagged_ok(Code::Unseen(number), "First unseen");
             }

@@ -10,7 +10,7 @@ use crate::context::Shared;
 use net::connection::Connection;
 use std::ops::Range;
 use std::sync::Arc;
-use store::{Account, AccountId, MessageRow, ModSeq, Store, Uid};
+use store::{Account, AccountId, ModSeq, Store, Uid};
 use tokio::sync::{broadcast, watch};
 use wire::imap::response::{Kind, Response, StatusText};
 use wire::imap::server::Server;
@@ -119,7 +119,8 @@ impl Session {
     pub(crate) fn resolve_uids(&self, set: &SequenceSet, uid: bool) -> Result<Vec<Uid>, Trouble> {
         let indexes = self.resolve(set, uid)?;
         let view = self.view()?;
-        Ok(rows_of(view.rows(), &indexes).map(|row| row.uid).filter(|uid| !view.is_vanished(*uid)).collect())
+        let uids = indexes.into_iter().flat_map(|range| view.rows().uids(range));
+        Ok(uids.filter(|uid| !view.is_vanished(*uid)).collect())
     }
 
     /// RFC 7162 §3.1: from the first enabling command on MODSEQ is told; HIGHESTMODSEQ at once.
@@ -132,11 +133,6 @@ impl Session {
             self.untagged_ok(Code::HighestModSeq(mod_seq.0), "Highest");
         }
     }
-}
-
-/// The rows at these indexes.
-pub(crate) fn rows_of<'a>(rows: &'a [MessageRow], indexes: &'a [Range<usize>]) -> impl Iterator<Item = &'a MessageRow> {
-    indexes.iter().flat_map(|range| rows.get(range.clone()).unwrap_or_default())
 }
 
 /// Ascending indexes as ranges.

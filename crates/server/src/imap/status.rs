@@ -54,7 +54,7 @@ impl Session {
             return Ok(0);
         }
         let snapshot = self.store().snapshot(account, mailbox.id).await?;
-        let known = snapshot.rows.partition_point(|row| row.uid.0 <= highest);
+        let known = snapshot.rows.lower_bound(store::Uid(highest.saturating_add(1)));
         Ok(snapshot.rows.len().saturating_sub(known) as u64)
     }
 }

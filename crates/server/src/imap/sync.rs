@@ -6,8 +6,8 @@
 use super::failure::Trouble;
 use super::flags::{Told, known_keywords};
 use super::session::Session;
-use super::view::{Update, View, difference};
-use store::Changes;
+use super::view::{Update, View};
+use store::{Flags, StoreError};
 use wire::imap::Code;
 use wire::imap::response::Response;
 
@@ -16,23 +16,15 @@ impl Session {
     pub(crate) async fn sync(&mut self, may_expunge: bool) -> Result<(), Trouble> {
         let (Some(signed_in), Some(view)) = (self.signed_in.as_mut(), self.view.as_mut()) else { return Ok(()) };
         let newest = *signed_in.watch.borrow_and_update();
-        let mut changes = Changes { highest_mod_seq: view.mod_seq, complete: true, ..Changes::default() };
-        if newest != view.checked {
-            let (account, mailbox) = (signed_in.account.id, view.mailbox.id);
-            let store = &self.context.store;
-            // What other mailboxes went through since is no reason to look further back each time.
-            changes = store.changes_since(account, mailbox, view.mod_seq.max(view.checked)).await?;
-            if changes.gone {
-                return Err(self.mailbox_gone());
-            }
-            if !changes.complete {
-                changes = difference(view.rows(), &store.snapshot(account, mailbox).await?);
-            }
-            view.checked = newest;
-        } else if !(may_expunge && view.has_vanished()) {
+        if newest == view.checked && !(may_expunge && view.has_vanished()) {
             return Ok(());
         }
-        let updates = view.apply(changes, may_expunge);
+        let snapshot = match self.context.store.snapshot(signed_in.account.id, view.mailbox.id).await {
+            Err(StoreError::NotFound) => return Err(self.mailbox_gone()),
+            other => other?,
+        };
+        view.checked = newest;
+        let updates = view.apply(snapshot, may_expunge);
         self.tell(&updates)
     }
 
@@ -87,15 +79,16 @@ impl Session {
 
     /// `* n FETCH (FLAGS ...)` nobody asked for; with FLAGS before it when there is a new keyword.
     pub(crate) fn tell_flags(&mut self, index: usize) -> Result<(), Trouble> {
-        self.tell_new_keywords(index)?;
-        self.write_row(index, Told { uid: self.rev2 || self.condstore, flags: true, mod_seq: self.condstore });
+        let Some(row) = self.view()?.rows().get(index) else { return Ok(()) };
+        self.tell_new_keywords(&row.flags)?;
+        self.write_row(index, &row, Told { uid: self.rev2 || self.condstore, flags: true, mod_seq: self.condstore });
         Ok(())
     }
 
     /// A keyword the client was not told of: FLAGS again (RFC 9051 §7.3.5).
-    pub(crate) fn tell_new_keywords(&mut self, index: usize) -> Result<(), Trouble> {
+    pub(crate) fn tell_new_keywords(&mut self, flags: &Flags) -> Result<(), Trouble> {
         let view = self.view_mut()?;
-        if !view.learn_keywords(index) {
+        if !view.learn_keywords(flags) {
             return Ok(());
         }
         let flags = known_keywords(view);

@@ -1,15 +1,15 @@
 //! What one session knows of its selected mailbox: rows, sequence numbers, and what it has not been told yet.
 //!
 //! RFC 9051 §7.5.1 and RFC 2180: a message another session expunged keeps its sequence number here until an
-//! EXPUNGE may be sent. Invariant: sequence number = index + 1 in `rows`, which is exactly what the client was told.
-//! Must not know: the wire, sockets, how changes come.
+//! EXPUNGE may be sent. The rows are the store's, shared with all sessions of the mailbox, but for the blocks that hold what
+//! this client must not be told yet. Invariant: sequence number = index + 1 in `rows`, which is exactly what the client was
+//! told. Must not know: the wire, sockets, how changes come.
 
 use smol_str::SmolStr;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
-use store::{Changes, Flags, Mailbox, MessageRow, ModSeq, Snapshot, Uid};
+use store::{Flags, Mailbox, MessageRow, ModSeq, Rows, Snapshot, Uid};
 
 /// A thing to tell the client, in the order it must be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) struct View {
     pub(crate) checked: ModSeq,
     /// Keywords the client was told of, by their lower-case form.
     keywords: BTreeMap<SmolStr, SmolStr>,
-    rows: Arc<Vec<MessageRow>>,
+    rows: Rows,
     /// Expunged by others, still in `rows` because the client was not told yet.
     vanished: BTreeSet<Uid>,
     /// UIDs this session has as recent: ascending ranges, both ends included.
@@ -58,14 +58,9 @@ impl View {
             checked,
             keywords: BTreeMap::new(),
         };
-        let rows = Arc::clone(&view.rows);
-        let mut before: Option<&[SmolStr]> = None;
-        for row in rows.iter() {
-            // Neighbours mostly have the same keywords, or none.
-            if row.flags.keywords.as_deref() != before {
-                before = row.flags.keywords.as_deref();
-                view.learn(&row.flags);
-            }
+        let rows = view.rows.clone();
+        for words in rows.keywords() {
+            view.learn(words);
         }
         view
     }
@@ -75,19 +70,14 @@ impl View {
         self.keywords.values()
     }
 
-    /// Notes the keywords of the row at `index`; true when one is new.
-    pub(crate) fn learn_keywords(&mut self, index: usize) -> bool {
-        let Some(row) = self.rows.get(index) else { return false };
-        if row.flags.keywords.is_none() {
-            return false;
-        }
-        let flags = row.flags.clone();
-        self.learn(&flags)
+    /// Notes these keywords; true when one is new.
+    pub(crate) fn learn_keywords(&mut self, flags: &Flags) -> bool {
+        flags.keywords.as_deref().is_some_and(|words| self.learn(words))
     }
 
-    fn learn(&mut self, flags: &Flags) -> bool {
+    fn learn(&mut self, words: &[SmolStr]) -> bool {
         let mut fresh = false;
-        for word in flags.keywords.iter().flat_map(|words| words.iter()) {
+        for word in words {
             let folded = SmolStr::from(word.to_ascii_lowercase());
             if let Entry::Vacant(slot) = self.keywords.entry(folded) {
                 slot.insert(word.clone());
@@ -98,7 +88,7 @@ impl View {
     }
 
     /// All rows, as told. Cheap to clone: a command walks over its own handle.
-    pub(crate) fn rows(&self) -> &Arc<Vec<MessageRow>> {
+    pub(crate) fn rows(&self) -> &Rows {
         &self.rows
     }
 
@@ -109,12 +99,12 @@ impl View {
 
     /// The highest UID known, 0 when empty.
     pub(crate) fn last_uid(&self) -> u32 {
-        self.rows.last().map_or(0, |row| row.uid.0)
+        self.rows.len().checked_sub(1).and_then(|last| self.rows.uid(last)).map_or(0, |uid| uid.0)
     }
 
     /// Index of the message with this UID.
     pub(crate) fn index_of(&self, uid: Uid) -> Option<usize> {
-        self.rows.binary_search_by_key(&uid, |row| row.uid).ok()
+        self.rows.index_of(uid)
     }
 
     /// True when some message was expunged by others and the client does not know.
@@ -154,8 +144,8 @@ impl View {
 
     /// Indices of the messages with UIDs from `first` to `last`, both included.
     pub(crate) fn uid_range(&self, first: u32, last: u32) -> Range<usize> {
-        let start = self.rows.partition_point(|row| row.uid.0 < first);
-        let end = self.rows.partition_point(|row| row.uid.0 <= last);
+        let start = self.rows.lower_bound(Uid(first));
+        let end = last.checked_add(1).map_or(self.rows.len(), |after| self.rows.lower_bound(Uid(after)));
         start..end.max(start)
     }
 
@@ -169,89 +159,52 @@ impl View {
         &self.saved
     }
 
-    /// Puts a row in as this session's own act made it: [`View::apply`] will not tell of it again.
-    pub(crate) fn note_own(&mut self, index: usize, row: MessageRow) {
-        if let Some(slot) = Arc::make_mut(&mut self.rows).get_mut(index) {
-            *slot = row;
-        }
+    /// Puts rows in (ascending) as this session's own act made them: [`View::apply`] will not tell of them again.
+    pub(crate) fn note_own(&mut self, rows: &[MessageRow]) {
+        self.rows.put(rows);
     }
 
-    /// Takes what happened since `mod_seq` and answers what the client is to be told now. Without `may_expunge` what
+    /// Takes the mailbox as it is now and answers what the client is to be told of it. Without `may_expunge` what
     /// vanished keeps its place (RFC 9051 §7.5.1: no EXPUNGE while FETCH, STORE or SEARCH run).
-    pub(crate) fn apply(&mut self, changes: Changes, may_expunge: bool) -> Vec<Update> {
-        self.mod_seq = self.mod_seq.max(changes.highest_mod_seq);
+    pub(crate) fn apply(&mut self, now: Snapshot, may_expunge: bool) -> Vec<Update> {
+        self.mod_seq = self.mod_seq.max(now.highest_mod_seq);
+        let mut rows = now.rows;
+        let mut difference = self.rows.difference(&rows);
         let mut updates = Vec::new();
-        for uid in changes.vanished {
-            if self.index_of(uid).is_some() {
-                self.vanished.insert(uid);
-            }
-        }
+        self.vanished = difference.vanished.iter().copied().collect();
         if may_expunge {
             self.expunge(&mut updates);
+        } else if !self.vanished.is_empty() {
+            let kept: Vec<MessageRow> =
+                difference.vanished.iter().filter_map(|uid| self.rows.get(self.rows.index_of(*uid)?)).collect();
+            rows.put(&kept);
+            difference = self.rows.difference(&rows);
         }
-        let last_uid = self.last_uid();
-        let mut arrived = Vec::new();
-        for row in changes.updated {
-            if row.uid.0 > last_uid {
-                arrived.push(row);
-                continue;
-            }
-            let Some(index) = self.index_of(row.uid) else { continue };
-            let known = self.rows.get(index);
-            if known.is_some_and(|known| known.mod_seq >= row.mod_seq) {
-                continue;
-            }
-            if let Some(slot) = Arc::make_mut(&mut self.rows).get_mut(index) {
-                *slot = row;
-            }
-            updates.push(Update::Flags(index));
-        }
-        if !arrived.is_empty() {
-            Arc::make_mut(&mut self.rows).extend(arrived);
+        updates.extend(difference.changed.into_iter().map(Update::Flags));
+        self.rows = rows;
+        if !difference.arrived.is_empty() {
             updates.push(Update::Exists(self.exists()));
         }
         updates
     }
 
-    /// Takes out what vanished, highest first, so that every number told is the index as it stands.
+    /// Tells of what vanished, highest first, so that every number told is the index as it stands.
     fn expunge(&mut self, updates: &mut Vec<Update>) {
-        if self.vanished.is_empty() {
-            return;
-        }
         let vanished = std::mem::take(&mut self.vanished);
         for uid in vanished.iter().rev() {
             if let Some(index) = self.index_of(*uid) {
                 updates.push(Update::Expunge(u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)));
             }
         }
-        Arc::make_mut(&mut self.rows).retain(|row| !vanished.contains(&row.uid));
         self.saved.retain(|uid| !vanished.contains(uid));
     }
-}
-
-/// What changed between two sets of rows: for when the change log no longer reaches back.
-pub(crate) fn difference(old: &[MessageRow], new: &Snapshot) -> Changes {
-    let mut changes =
-        Changes { highest_mod_seq: new.highest_mod_seq, uid_next: new.uid_next, complete: true, ..Changes::default() };
-    let mut now = new.rows.iter().peekable();
-    for was in old {
-        while let Some(row) = now.next_if(|row| row.uid < was.uid) {
-            changes.updated.push(row.clone());
-        }
-        match now.next_if(|row| row.uid == was.uid) {
-            Some(row) if row.mod_seq != was.mod_seq => changes.updated.push(row.clone()),
-            Some(_) => {}
-            None => changes.vanished.push(was.uid),
-        }
-    }
-    changes.updated.extend(now.cloned());
-    changes
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use proptest::prelude::*;
     use store::{EmailId, MailboxId};
 
     fn row(uid: u32, mod_seq: u64) -> MessageRow {
@@ -271,30 +224,19 @@ mod tests {
             mailbox: Mailbox { id: MailboxId(1), name: "INBOX".into(), uid_validity: 1, special_use: None, subscribed: false },
             uid_next: Uid(rows.last().map_or(1, |row| row.uid.0 + 1)),
             highest_mod_seq,
-            rows: Arc::new(rows),
-        }
-    }
-
-    fn changes(updated: Vec<MessageRow>, vanished: &[u32], mod_seq: u64) -> Changes {
-        Changes {
-            updated,
-            vanished: vanished.iter().map(|uid| Uid(*uid)).collect(),
-            highest_mod_seq: ModSeq(mod_seq),
-            uid_next: Uid(99),
-            complete: true,
-            gone: false,
+            rows: Rows::of(&rows),
         }
     }
 
     #[test]
     fn expunge_waits_until_it_may_be_told() {
         let mut view = View::new(snapshot(vec![row(1, 1), row(3, 2), row(5, 3)]), false, ModSeq(0));
-        let told = view.apply(changes(vec![row(6, 5)], &[1, 5], 5), false);
-        assert_eq!(told, vec![Update::Exists(4)]);
+        let now = snapshot(vec![row(3, 2), row(6, 5)]);
+        assert_eq!(view.apply(now.clone(), false), vec![Update::Exists(4)]);
         assert!(view.has_vanished() && view.is_vanished(Uid(5)));
         assert_eq!(view.index_of(Uid(6)), Some(3));
-        let told = view.apply(changes(vec![], &[], 5), true);
-        assert_eq!(told, vec![Update::Expunge(3), Update::Expunge(1)]);
+        assert_eq!(view.apply(now.clone(), false), vec![]);
+        assert_eq!(view.apply(now, true), vec![Update::Expunge(3), Update::Expunge(1)]);
         assert_eq!(view.index_of(Uid(6)), Some(1));
         assert!(!view.has_vanished());
     }
@@ -302,29 +244,69 @@ mod tests {
     #[test]
     fn own_changes_are_not_told_twice() {
         let mut view = View::new(snapshot(vec![row(1, 1), row(2, 1)]), false, ModSeq(0));
-        view.note_own(1, row(2, 7));
-        let told = view.apply(changes(vec![row(1, 6), row(2, 7)], &[], 7), true);
-        assert_eq!(told, vec![Update::Flags(0)]);
-        let told = view.apply(changes(vec![row(2, 8)], &[], 8), false);
-        assert_eq!(told, vec![Update::Flags(1)]);
+        view.note_own(&[row(2, 7)]);
+        assert_eq!(view.apply(snapshot(vec![row(1, 6), row(2, 7)]), true), vec![Update::Flags(0)]);
+        assert_eq!(view.apply(snapshot(vec![row(1, 6), row(2, 8)]), false), vec![Update::Flags(1)]);
     }
 
     #[test]
-    fn the_store_s_shared_rows_are_never_written() {
+    fn rows_are_shared_with_the_store_again_when_all_was_told() {
         let shared = snapshot(vec![row(1, 1)]);
         let mut view = View::new(shared.clone(), false, ModSeq(0));
-        view.apply(changes(vec![row(2, 2)], &[1], 2), true);
-        assert_eq!(shared.rows.len(), 1);
-        assert_eq!(view.last_uid(), 2);
+        let now = snapshot(vec![row(2, 2)]);
+        view.apply(now.clone(), false);
+        assert!(!view.rows().is_same(&now.rows) && view.exists() == 2 && shared.rows.len() == 1 && now.rows.len() == 1);
+        view.apply(now.clone(), true);
+        assert!(view.rows().is_same(&now.rows) && view.last_uid() == 2);
     }
 
-    #[test]
-    fn difference_finds_all_three_kinds() {
-        let old = [row(1, 1), row(2, 1), row(4, 1)];
-        let new = snapshot(vec![row(2, 1), row(4, 9), row(7, 8)]);
-        let found = difference(&old, &new);
-        assert_eq!(found.vanished, vec![Uid(1)]);
-        assert_eq!(found.updated, vec![row(4, 9), row(7, 8)]);
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        // One changes a mailbox, three follow it as they may: whoever was told all has it as one who opens it now, and
+        // what a client makes of the answers is what its session has.
+        #[test]
+        fn every_follower_ends_where_a_fresh_view_begins(acts in proptest::collection::vec((0u8..6, 1u32..60, any::<bool>()), 1..80)) {
+            let mut now = snapshot(Vec::new());
+            let mut followers: Vec<(View, Vec<u32>)> =
+                (0..3).map(|_| (View::new(now.clone(), false, ModSeq(0)), Vec::new())).collect();
+            let mut next = 1;
+            for (number, (act, pick, may_expunge)) in acts.into_iter().enumerate() {
+                let mod_seq = number as u64 + 1;
+                match act {
+                    0 | 1 => {
+                        now.rows.put(&(next..next + pick % 7).map(|uid| row(uid, mod_seq)).collect::<Vec<_>>());
+                        next += pick % 7;
+                    }
+                    2 if now.rows.index_of(Uid(pick)).is_some() => now.rows.put(&[row(pick, mod_seq)]),
+                    3 => now.rows.remove(&[Uid(pick), Uid(pick + 1)]),
+                    _ => {}
+                }
+                now.highest_mod_seq = ModSeq(mod_seq);
+                let (view, client) = &mut followers[number % 3];
+                let before = view.rows().clone();
+                for update in view.apply(now.clone(), may_expunge) {
+                    match update {
+                        Update::Expunge(number) => drop(client.remove(number as usize - 1)),
+                        Update::Exists(count) => {
+                            prop_assert!(count as usize > client.len());
+                            client.extend(view.rows().uids(client.len()..count as usize).map(|uid| uid.0));
+                        }
+                        Update::Flags(index) => {
+                            let row = view.rows().get(index).unwrap();
+                            prop_assert!(before.index_of(row.uid).is_some_and(|at| before.get(at).unwrap().mod_seq < row.mod_seq));
+                        }
+                    }
+                }
+                prop_assert_eq!(&*client, &view.rows().iter().map(|row| row.uid.0).collect::<Vec<_>>());
+                if may_expunge {
+                    prop_assert!(view.rows().is_same(&now.rows) && !view.has_vanished());
+                    prop_assert_eq!(view.rows(), &Rows::of(&now.rows.iter().collect::<Vec<_>>()));
+                } else {
+                    prop_assert!(now.rows.iter().all(|row| view.rows().get(view.index_of(row.uid).unwrap()) == Some(row)));
+                    prop_assert_eq!(view.rows().len(), now.rows.len() + view.vanished.len());
+                }
+            }
+        }
     }
 
     #[test]

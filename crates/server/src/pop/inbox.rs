@@ -27,7 +27,7 @@ impl Inbox {
     }
 
     /// Message `number`, from 1.
-    pub(super) fn row(&self, number: u32) -> Option<&MessageRow> {
+    pub(super) fn row(&self, number: u32) -> Option<MessageRow> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
         self.snapshot.rows.get(index)
     }

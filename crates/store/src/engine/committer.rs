@@ -7,10 +7,13 @@
 
 use super::embedded::Shared;
 use super::index::{self, Position};
+use super::overlay::View;
 use super::segment::{self, Bodies, BodyEntry, FILE_HEAD, FileHead, SegmentFile, batch_front};
 use super::stage::{BodyActs, Stage};
 use super::{Batch, OnCommit, Outcome, io_error};
-use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, WAL_BYTES_FOLD};
+use crate::limits::{
+    GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, INDEX_ROWS_AT_ONCE, INDEX_ROWS_BEHIND_MAX,
+};
 use crate::spool::Content;
 use crate::types::{Spooled, StoreError};
 use rusqlite::Connection;
@@ -47,6 +50,7 @@ struct Tail {
 
 pub(crate) struct Committer {
     shared: Arc<Shared>,
+    /// Reads the index under the layers that only this thread pushes.
     connection: Connection,
     position: Position,
     tail: Option<Tail>,
@@ -54,8 +58,6 @@ pub(crate) struct Committer {
     given_up: Option<(u32, u64)>,
     /// How many acts at once recent groups have seen.
     expected: usize,
-    /// Length of the index's log when this thread last folded it.
-    folded_at: u64,
 }
 
 enum Chunk {
@@ -97,7 +99,7 @@ impl Layout {
 impl Committer {
     /// Goes on behind `position`, where replay ended.
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection, position: Position) -> Result<Committer> {
-        let mut committer = Committer { shared, connection, position, tail: None, given_up: None, expected: 1, folded_at: 0 };
+        let mut committer = Committer { shared, connection, position, tail: None, given_up: None, expected: 1 };
         if position.end > 0 {
             let path = committer.shared.segment_path(position.file);
             if !path.exists() {
@@ -133,14 +135,26 @@ impl Committer {
                 on_commit(&outcome);
             }
             for control in controls {
-                control(&self.connection, self.position);
+                self.control(control);
             }
-            self.fold_wal();
             if !going_on && waiting.is_empty() {
                 break;
             }
         }
-        let _ = index::fold(&self.connection, "TRUNCATE");
+        if let Err(error) = self.shared.write_behind(|connection| index::fold(connection, "TRUNCATE")) {
+            tracing::warn!(?error, "the index is left behind the segments; the next start brings it up");
+        }
+    }
+
+    /// The index first gets all that was committed before; dropped when it cannot.
+    fn control(&self, control: Control) {
+        let done = self.shared.write_behind(|connection| {
+            control(connection, self.position);
+            Ok(())
+        });
+        if let Err(error) = done {
+            tracing::warn!(?error, "the index could not be brought up");
+        }
     }
 
     /// Waits for the first batch, then shortly for those recent groups lead to expect. False: time to stop.
@@ -174,15 +188,18 @@ impl Committer {
     fn commit_group(&mut self, jobs: Vec<Job>) -> Vec<(OnCommit, Outcome)> {
         let estimate: u64 =
             jobs.iter().map(|job| 4096 + job.batch.bodies.iter().map(|body| body.content.len()).sum::<u64>()).sum();
-        let ready = if jobs.iter().any(|job| !job.batch.light) { self.tail_for(estimate) } else { Ok(()) };
+        let durable = jobs.iter().any(|job| !job.batch.light);
+        let ready = if durable { self.keep_up().and_then(|()| self.tail_for(estimate)) } else { Ok(()) };
         let at = self.tail.as_ref().map_or(0, |tail| tail.end);
         let group = self.position.group + 1;
         let mut layout = Layout { stage: Stage::default(), chunks: Vec::new(), start: at, at, group, durable: false };
         let mut answers = Vec::with_capacity(jobs.len());
+        // Nobody else pushes, so what leaves the layers meanwhile is in the index with the same content.
+        let (layers, _) = self.shared.overlay.layers();
         for job in jobs {
             let outcome = match &ready {
                 Err(error) if !job.batch.light => Outcome::Failed(error.clone()),
-                _ => match self.lay_out(&mut layout, job.batch) {
+                _ => match self.lay_out(&mut layout, &layers, job.batch) {
                     Ok(true) => Outcome::Done,
                     Ok(false) => Outcome::Conflict,
                     Err(error) => Outcome::Failed(error),
@@ -190,6 +207,7 @@ impl Committer {
             };
             answers.push((job.on_commit, outcome));
         }
+        drop(layers);
         if answers.iter().any(|(_, outcome)| *outcome == Outcome::Done)
             && let Err(error) = self.make_durable(layout)
         {
@@ -202,8 +220,9 @@ impl Committer {
     }
 
     /// Stages one batch and lays out its record.
-    fn lay_out(&self, layout: &mut Layout, batch: Batch) -> Result<bool> {
-        if !layout.stage.expects_hold(&self.connection, &batch.expects)? {
+    fn lay_out(&self, layout: &mut Layout, layers: &[Arc<Stage>], batch: Batch) -> Result<bool> {
+        let under = View { layers, connection: &self.connection };
+        if !layout.stage.expects_hold(&under, &batch.expects)? {
             return Ok(false);
         }
         let tail = self.tail.as_ref();
@@ -220,16 +239,16 @@ impl Committer {
             at += length;
         }
         let acts = BodyActs { new: &new, retain: &bodies.retain, release: &bodies.release, place, lenient: false };
-        if !layout.stage.take_in(&self.connection, batch.writes, &acts)? {
+        if !layout.stage.take_in(&under, batch.writes, &acts)? {
             return Ok(false);
         }
         for body in &batch.bodies {
             if let Some(note) = &body.note {
-                layout.stage.take_note(&self.connection, body.id.0, note.clone())?;
+                layout.stage.take_note(&under, body.id.0, note.clone())?;
             }
         }
         for (id, note) in batch.notes {
-            layout.stage.take_note(&self.connection, id.0, note)?;
+            layout.stage.take_note(&under, id.0, note)?;
         }
         if !batch.light {
             layout.durable = true;
@@ -254,24 +273,14 @@ impl Committer {
             }
             _ => self.position,
         };
-        let committed = self
-            .shared
-            .tuning
-            .faults
-            .tick()
-            .and_then(|()| layout.stage.apply(&self.connection, layout.durable.then_some(position)));
-        if let Err(error) = committed {
-            if layout.durable {
-                self.cut_tail();
-            }
-            return Err(error);
-        }
         self.position = position;
         // Without a record the position may still be in the file before.
         if let Some(tail) = self.tail.as_mut().filter(|_| layout.durable) {
             tail.end = position.end.max(FILE_HEAD);
         }
-        self.shared.forget_bodies(layout.stage.gone());
+        let gone: Vec<u64> = layout.stage.gone().collect();
+        self.shared.overlay.push(layout.stage, position, INDEX_ROWS_AT_ONCE);
+        self.shared.forget_bodies(gone.into_iter());
         Ok(())
     }
 
@@ -293,15 +302,12 @@ impl Committer {
         Ok(())
     }
 
-    /// The index refused a synced group: the segment forgets it too, or is given up.
-    fn cut_tail(&mut self) {
-        let cut = self.tail.as_ref().map(|tail| {
-            self.shared.tuning.faults.tick()?;
-            tail.file.set_len(tail.end).and_then(|()| tail.file.sync_data()).map_err(|error| io_error(&error))
-        });
-        if !matches!(cut, Some(Ok(()))) {
-            self.give_up_tail();
+    /// Too far behind: then the index is written here, and where that fails nothing more is taken.
+    fn keep_up(&self) -> Result<()> {
+        if self.shared.overlay.weight() < INDEX_ROWS_BEHIND_MAX {
+            return Ok(());
         }
+        self.shared.write_behind(|_| Ok(()))
     }
 
     /// No more into this file; the next one says where the stream left it.
@@ -340,23 +346,6 @@ impl Committer {
         self.tail = Some(Tail { head, file, end: FILE_HEAD });
         self.given_up = None;
         Ok(())
-    }
-
-    /// Under constant load the background fold never catches the last frames; past a bound this thread does.
-    fn fold_wal(&mut self) {
-        let length = std::fs::metadata(&self.shared.wal).map_or(0, |meta| meta.len());
-        if length <= WAL_BYTES_FOLD {
-            self.folded_at = 0;
-            return;
-        }
-        self.shared.wake_folder();
-        // A long reader may keep frames from being folded: then not again at every group.
-        if length > self.folded_at.max(WAL_BYTES_FOLD) + WAL_BYTES_FOLD {
-            self.folded_at = length;
-            if let Err(error) = index::fold(&self.connection, "PASSIVE") {
-                tracing::warn!(?error, "the index's log could not be folded");
-            }
-        }
     }
 }
 

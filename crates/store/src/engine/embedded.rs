@@ -5,11 +5,13 @@
 
 use super::committer::{Committer, Job, Message};
 use super::index::{self, BodyRow, Position};
+use super::overlay::{Overlay, View};
+use super::stage::Stage;
 use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
 use crate::hash::xxh64;
 use crate::limits::{
-    BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES, READERS, SEGMENT_BYTES_MAX,
-    SEGMENT_FILES_OPEN_MAX,
+    BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, INDEX_BEHIND, INDEX_ROWS_AT_ONCE, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES,
+    READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, WAL_BYTES_FOLD,
 };
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
@@ -20,9 +22,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -114,14 +116,15 @@ pub(crate) struct Shared {
     pub(crate) next_file: AtomicU32,
     pub(crate) counts: Counts,
     pub(crate) tuning: Tuning,
+    /// What is durable and not in the index yet.
+    pub(crate) overlay: Overlay,
+    writer: Mutex<Connection>,
     readers: Vec<Mutex<Connection>>,
     next_reader: AtomicUsize,
     places: Cache<u64, Arc<BodyRow>>,
     last_place: AtomicU64,
     files: Mutex<BTreeMap<u32, (u64, Arc<File>)>>,
     file_uses: AtomicU64,
-    folder: (Mutex<bool>, Condvar),
-    stopping: AtomicBool,
 }
 
 impl Shared {
@@ -139,6 +142,30 @@ impl Shared {
             return Err(StoreError::Io("no reader".into()));
         };
         read(&reader.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One instant of what is durable.
+    pub(crate) fn with_view<T>(&self, read: impl Fn(&View<'_>) -> Result<T>) -> Result<T> {
+        self.with_reader(|connection| self.overlay.view(connection, &read))
+    }
+
+    /// The same, for what takes longer.
+    pub(crate) fn with_fixed_view<T>(&self, read: impl Fn(&View<'_>) -> Result<T>) -> Result<T> {
+        self.with_reader(|connection| self.overlay.fixed_view(connection, &read))
+    }
+
+    /// Writes to the index what only the segments have so far, in one transaction; then runs `work` on the writing
+    /// connection.
+    pub(crate) fn write_behind<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frozen) = self.overlay.freeze() {
+            let stages = frozen.layers.iter().map(|layer| &**layer);
+            let ticked = self.tuning.faults.tick();
+            let written = ticked.and_then(|()| Stage::apply(stages, &writer, Some(frozen.position)));
+            self.overlay.thaw(frozen, written.is_ok());
+            written?;
+        }
+        work(&writer)
     }
 
     fn has_free_reader(&self) -> bool {
@@ -183,7 +210,7 @@ impl Shared {
         let last = self.last_place.swap(id, Ordering::Relaxed);
         let limit = if (1..READ_AHEAD_GAP).contains(&id.wrapping_sub(last)) { READ_AHEAD } else { 1 };
         let mut wanted = None;
-        for (number, row) in self.with_reader(|connection| index::bodies(connection, id.saturating_sub(1), limit))? {
+        for (number, row) in self.with_view(|view| view.bodies(id.saturating_sub(1), limit))? {
             match row {
                 Ok(row) => {
                     let place = Arc::new(row);
@@ -197,27 +224,30 @@ impl Shared {
         wanted.ok_or(StoreError::NotFound)
     }
 
-    pub(crate) fn wake_folder(&self) {
-        *self.folder.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.folder.1.notify_one();
+    /// Brings the index up behind the committer, and folds its log back, until the end.
+    fn index_loop(&self) {
+        let mut folded_at = 0;
+        while self.overlay.wait(INDEX_ROWS_AT_ONCE, INDEX_BEHIND) {
+            let written = self.write_behind(|connection| self.fold(connection, &mut folded_at));
+            if let Err(error) = written {
+                tracing::error!(?error, "the index could not be written; it is tried again");
+                std::thread::sleep(INDEX_BEHIND);
+            }
+        }
     }
 
-    /// Folds the index's log back whenever woken, until the end.
-    fn fold_loop(&self) {
-        loop {
-            let mut woken = self.folder.0.lock().unwrap_or_else(PoisonError::into_inner);
-            while !*woken && !self.stopping.load(Ordering::SeqCst) {
-                woken = self.folder.1.wait(woken).unwrap_or_else(PoisonError::into_inner);
-            }
-            *woken = false;
-            drop(woken);
-            if self.stopping.load(Ordering::SeqCst) {
-                return;
-            }
-            if let Err(error) = self.with_reader(|connection| index::fold(connection, "PASSIVE")) {
+    /// Folds the index's log back when it is long; a long reader may keep frames from it: then not again every time.
+    fn fold(&self, connection: &Connection, folded_at: &mut u64) -> Result<()> {
+        let length = std::fs::metadata(&self.wal).map_or(0, |meta| meta.len());
+        if length <= WAL_BYTES_FOLD {
+            *folded_at = 0;
+        } else if length > *folded_at + WAL_BYTES_FOLD {
+            *folded_at = length;
+            if let Err(error) = index::fold(connection, "PASSIVE") {
                 tracing::warn!(?error, "the index's log could not be folded");
             }
         }
+        Ok(())
     }
 }
 
@@ -272,24 +302,24 @@ impl Embedded {
             wal,
             counts: Counts::default(),
             tuning,
+            overlay: Overlay::default(),
+            writer: Mutex::new(connection),
             readers,
             next_reader: AtomicUsize::new(0),
             places: Cache::new(BODY_LOCATIONS_CACHED),
             last_place: AtomicU64::new(0),
             files: Mutex::new(BTreeMap::new()),
             file_uses: AtomicU64::new(0),
-            folder: (Mutex::new(false), Condvar::new()),
-            stopping: AtomicBool::new(false),
         });
-        let committer = Committer::new(shared.clone(), connection, position)?;
+        let committer = Committer::new(shared.clone(), index::open_reader(&index)?, position)?;
         let (sender, receiver) = channel();
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(work).map_err(|error| io_error(&error))
         };
-        let folder_share = shared.clone();
+        let behind = shared.clone();
         let threads = vec![
             spawn("store-commit", Box::new(move || committer.run(&receiver)))?,
-            spawn("store-fold", Box::new(move || folder_share.fold_loop()))?,
+            spawn("store-index", Box::new(move || behind.index_loop()))?,
         ];
         Ok((Embedded { shared, sender: Mutex::new(Some(sender)), threads: Mutex::new(threads) }, defects))
     }
@@ -306,8 +336,7 @@ impl Embedded {
         if let Some(sender) = self.sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = sender.send(Message::Stop);
         }
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        self.shared.wake_folder();
+        self.shared.overlay.stop();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             let _ = thread.join();
@@ -315,21 +344,17 @@ impl Embedded {
     }
 }
 
-fn answer(connection: &Connection, queries: &[Query]) -> Result<Vec<Found>> {
-    queries.iter().map(|query| answer_one(connection, query)).collect()
-}
-
-fn answer_one(connection: &Connection, query: &Query) -> Result<Found> {
+fn answer(view: &View<'_>, query: &Query) -> Result<Found> {
     Ok(match query {
-        Query::Get(key) => Found::Values(vec![index::get(connection, key)?]),
-        Query::Many(keys) => Found::Values(index::many(connection, keys)?),
-        Query::Range { from, to, limit, reverse } => Found::Pairs(index::range(connection, from, to, *limit, *reverse)?),
+        Query::Get(key) => Found::Values(vec![view.get(key)?]),
+        Query::Many(keys) => Found::Values(view.many(keys)?),
+        Query::Range { from, to, limit, reverse } => Found::Pairs(view.range(from, to, *limit, *reverse)?),
         Query::Notes(ids) => {
             let ids: Vec<u64> = ids.iter().map(|id| id.0).collect();
-            Found::Values(index::notes(connection, &ids)?)
+            Found::Values(view.notes(&ids)?)
         }
         Query::Bodies { after, limit } => {
-            let rows = index::bodies(connection, after.0, *limit)?;
+            let rows = view.bodies(after.0, *limit)?;
             let seen = |(id, row): (u64, Result<BodyRow>)| row.map_or((BodyId(id), 0, 0), |row| (BodyId(id), row.refs, row.len));
             Found::Bodies(rows.into_iter().map(seen).collect())
         }
@@ -337,15 +362,11 @@ fn answer_one(connection: &Connection, query: &Query) -> Result<Found> {
 }
 
 fn read_at_once(shared: &Shared, queries: &[Query]) -> Result<Vec<Found>> {
-    shared.with_reader(|connection| {
-        if let [_] = queries {
-            return answer(connection, queries);
-        }
-        connection.execute_batch("BEGIN DEFERRED").map_err(index::sql_error)?;
-        let found = answer(connection, queries);
-        let ended = connection.execute_batch("COMMIT").map_err(index::sql_error);
-        found.and_then(|found| ended.map(|()| found))
-    })
+    match queries {
+        // One statement sees one instant by itself.
+        [Query::Get(key)] => shared.with_view(|view| Ok(vec![Found::Values(vec![view.get(key)?])])),
+        _ => shared.with_fixed_view(|view| queries.iter().map(|query| answer(view, query)).collect()),
+    }
 }
 
 /// A few keys are read where we stand; anything longer goes to a thread that may block.

@@ -429,6 +429,21 @@ pub(crate) fn remove_segment(connection: &Connection, file: u32) -> Result<()> {
     write(connection, &segment_key(file), None)
 }
 
+fn run(connection: &Connection, text: &str) -> Result<()> {
+    connection.prepare_cached(text).and_then(|mut statement| statement.execute([])).map(|_| ()).map_err(sql_error)
+}
+
+/// From here to [`end_reading`] the index stands still for this connection.
+pub(crate) fn begin_reading(connection: &Connection) -> Result<()> {
+    run(connection, "BEGIN DEFERRED")?;
+    // The instant is that of the first look, not of BEGIN.
+    position(connection).map(|_| ())
+}
+
+pub(crate) fn end_reading(connection: &Connection) -> Result<()> {
+    if connection.is_autocommit() { Ok(()) } else { run(connection, "COMMIT") }
+}
+
 fn told_key(file: u32, at: u64) -> Key {
     let mut bytes = vec![0xf4];
     bytes.extend_from_slice(&file.to_be_bytes());

@@ -7,6 +7,7 @@
 
 use super::index::{self, Position};
 use super::io_error;
+use super::overlay::View;
 use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile};
 use super::stage::{BodyActs, Stage};
 use crate::types::{Defect, StoreError};
@@ -59,7 +60,7 @@ impl Replay<'_> {
             place: (head.number, head.order),
             lenient: true,
         };
-        self.stage.take_in(self.connection, record.manifest.writes, &acts)?;
+        self.stage.take_in(&View::bare(self.connection), record.manifest.writes, &acts)?;
         self.position = Position { order: head.order, end, group: record.head.group.max(self.position.group), file: head.number };
         self.staged += 1;
         if self.staged >= RECORDS_AT_ONCE { self.flush() } else { Ok(()) }
@@ -101,7 +102,7 @@ impl Replay<'_> {
     fn flush(&mut self) -> Result<()> {
         let stage = std::mem::take(&mut self.stage);
         self.staged = 0;
-        stage.apply(self.connection, Some(self.position))
+        Stage::apply(std::iter::once(&stage), self.connection, Some(self.position))
     }
 
     /// One file from `at` to `limit`. False: the stream ends in it.
@@ -229,7 +230,7 @@ pub(crate) fn check(
 /// index that is no more knew the segments.
 pub(crate) fn catch_up(connection: &Connection, folder: &Path, proven: Position) -> Result<(Position, Vec<Defect>)> {
     let position = index::position(connection)?.unwrap_or_default();
-    sweep(connection, folder)?;
+    sweep(connection, folder, &segment::path_of(folder, position.file))?;
     let (files, _) = segment::list(folder)?;
     let start = files.iter().position(|(_, head)| head.order >= position.order).unwrap_or(files.len());
     let mut replay = Replay { connection, position, proven, stage: Stage::default(), staged: 0, defects: Vec::new() };
@@ -270,7 +271,7 @@ fn close_off(files: &[(PathBuf, FileHead)], position: Position) -> Result<Positi
 }
 
 /// Removes what a rewriting or a making of a segment left behind when it was cut short.
-fn sweep(connection: &Connection, folder: &Path) -> Result<()> {
+fn sweep(connection: &Connection, folder: &Path, reached: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(|error| io_error(&error))? {
         let path = entry.map_err(|error| io_error(&error))?.path();
         if path.extension().is_some_and(|extension| extension == "new") {
@@ -284,7 +285,13 @@ fn sweep(connection: &Connection, folder: &Path) -> Result<()> {
         if path.extension().is_none_or(|extension| extension != "segment") {
             continue;
         }
-        if let Some(segment) = SegmentFile::open(&path)? {
+        let segment = SegmentFile::open(&path)?;
+        let length = path.metadata().map_err(|error| io_error(&error))?.len();
+        if segment.is_none() && length <= FILE_HEAD && path != reached {
+            // A power cut in the making of it; nothing was ever written behind a head that was not synced.
+            std::fs::remove_file(&path).map_err(|error| io_error(&error))?;
+        }
+        if let Some(segment) = segment {
             orders.entry(segment.head.order).or_default().push((path, segment.head));
         }
     }

@@ -7,6 +7,7 @@
 use super::committer::Message;
 use super::embedded::{Embedded, Shared, blocking};
 use super::index::{self, BodyRow, Position, SegmentRow};
+use super::overlay::View;
 use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile, record_front};
 use super::{io_error, replay};
 use crate::hash::xxh64;
@@ -22,6 +23,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// Every body against its sums, every segment against its counts, every record against its head, the index's own pages.
 pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
+    shared.write_behind(|_| Ok(()))?;
     let (bodies, segments, position) = shared.with_reader(|connection| {
         connection.execute_batch("BEGIN DEFERRED").map_err(index::sql_error)?;
         let seen = (|| {
@@ -52,7 +54,11 @@ pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
 }
 
 /// Octets alive by segment file.
-fn check_bodies(shared: &Shared, rows: &[(u64, Result<BodyRow>)], defects: &mut Vec<Defect>) -> Result<HashMap<u32, u64>> {
+fn check_bodies(
+    shared: &Shared,
+    rows: &[(u64, Result<BodyRow>)],
+    defects: &mut Vec<Defect>,
+) -> Result<HashMap<u32, u64>> {
     let mut alive: HashMap<u32, u64> = HashMap::new();
     for (id, row) in rows {
         match row {
@@ -64,7 +70,7 @@ fn check_bodies(shared: &Shared, rows: &[(u64, Result<BodyRow>)], defects: &mut 
                 }
                 // A body that went away while we looked is no defect.
                 if let Err(what) = body_is_good(shared, row)
-                    && shared.with_reader(|connection| index::body(connection, *id))?.as_ref() == Some(row)
+                    && shared.with_view(|view| view.body(*id))?.as_ref() == Some(row)
                 {
                     defects.push(Defect { place: format!("body {id}, segment {} offset {}", row.file, row.at), what });
                 }
@@ -255,9 +261,12 @@ fn copy_record(
     let group = record.head.group;
     let mut manifest = record.manifest;
     let mut copies = Vec::new();
+    // Once: the view of a moment is enough, what changes later is written later.
+    let (layers, _) = shared.overlay.layers();
     shared.with_reader(|connection| {
+        let view = View { layers: &layers, connection };
         for body in manifest.bodies.iter_mut().filter(|body| !body.dropped) {
-            let lives = match index::body(connection, body.id) {
+            let lives = match view.body(body.id) {
                 Err(StoreError::Damaged(_)) => true,
                 row => row?.is_some_and(|row| row.file == source.head.number && row.at == at),
             };
@@ -273,7 +282,7 @@ fn copy_record(
         let mut kept = Vec::new();
         for (key, value) in std::mem::take(&mut manifest.writes) {
             // A put that is not what the index holds was replaced or deleted by a later record.
-            if value.is_none() || index::get(connection, &key)? == value {
+            if value.is_none() || view.get(&key)? == value {
                 kept.push((key, value));
             }
         }

@@ -4,6 +4,7 @@
 //! Must not know: files, syncs.
 
 use super::index::{self, BodyRow, Position, SegmentRow};
+use super::overlay::View;
 use super::segment::BodyEntry;
 use super::{Key, Version};
 use crate::types::StoreError;
@@ -16,8 +17,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// Pending changes over the index.
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
-    writes: BTreeMap<Key, Option<Vec<u8>>>,
-    bodies: BTreeMap<u64, Option<BodyRow>>,
+    pub(crate) writes: BTreeMap<Key, Option<Vec<u8>>>,
+    pub(crate) bodies: BTreeMap<u64, Option<BodyRow>>,
     notes: BTreeMap<u64, Vec<u8>>,
     /// By segment file: (order, change of living octets, octets written).
     segments: HashMap<u32, (u32, i64, u64)>,
@@ -50,11 +51,11 @@ impl Stage {
         self.bodies.iter().filter(|(_, row)| row.is_none()).map(|(id, _)| *id)
     }
 
-    pub(crate) fn expects_hold(&self, connection: &Connection, expects: &[(Key, Version)]) -> Result<bool> {
+    pub(crate) fn expects_hold(&self, under: &View<'_>, expects: &[(Key, Version)]) -> Result<bool> {
         for (key, version) in expects {
             let now = match self.writes.get(key) {
                 Some(value) => Version::of(value.as_deref()),
-                None => Version::of(index::get(connection, key)?.as_deref()),
+                None => Version::of(under.get(key)?.as_deref()),
             };
             if now != *version {
                 return Ok(false);
@@ -63,15 +64,15 @@ impl Stage {
         Ok(true)
     }
 
-    fn body(&self, connection: &Connection, id: u64) -> Result<Option<BodyRow>> {
+    fn body(&self, under: &View<'_>, id: u64) -> Result<Option<BodyRow>> {
         match self.bodies.get(&id) {
             Some(row) => Ok(row.clone()),
-            None => index::body(connection, id),
+            None => under.body(id),
         }
     }
 
     /// Rows of the bodies a batch makes, holds or lets go, before and after; `None` when one is not there.
-    fn recounted(&self, connection: &Connection, acts: &BodyActs<'_>) -> Result<Option<BTreeMap<u64, Recounted>>> {
+    fn recounted(&self, under: &View<'_>, acts: &BodyActs<'_>) -> Result<Option<BTreeMap<u64, Recounted>>> {
         let mut rows: BTreeMap<u64, Recounted> = BTreeMap::new();
         for (entry, at) in acts.new {
             let row = BodyRow { file: acts.place.0, at: *at, len: entry.len, refs: entry.refs, sums: entry.sums.clone() };
@@ -82,7 +83,7 @@ impl Stage {
             let recounted = match rows.entry(id) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
-                    let before = self.body(connection, id)?;
+                    let before = self.body(under, id)?;
                     place.insert(Recounted { after: before.clone(), before, written: 0 })
                 }
             };
@@ -101,13 +102,8 @@ impl Stage {
     }
 
     /// Takes a batch in; false (and nothing taken) when a body it holds is not there.
-    pub(crate) fn take_in(
-        &mut self,
-        connection: &Connection,
-        writes: Vec<(Key, Option<Vec<u8>>)>,
-        acts: &BodyActs<'_>,
-    ) -> Result<bool> {
-        let Some(rows) = self.recounted(connection, acts)? else {
+    pub(crate) fn take_in(&mut self, under: &View<'_>, writes: Vec<(Key, Option<Vec<u8>>)>, acts: &BodyActs<'_>) -> Result<bool> {
+        let Some(rows) = self.recounted(under, acts)? else {
             return Ok(false);
         };
         for (id, Recounted { before, after, written }) in rows {
@@ -125,8 +121,8 @@ impl Stage {
     }
 
     /// A note for a body, if it is (still) there.
-    pub(crate) fn take_note(&mut self, connection: &Connection, id: u64, note: Vec<u8>) -> Result<()> {
-        if self.body(connection, id)?.is_some() {
+    pub(crate) fn take_note(&mut self, under: &View<'_>, id: u64, note: Vec<u8>) -> Result<()> {
+        if self.body(under, id)?.is_some() {
             self.notes.insert(id, note);
         }
         Ok(())
@@ -139,10 +135,40 @@ impl Stage {
         row.0 = row.0.max(order);
     }
 
-    /// Writes everything in one transaction.
-    pub(crate) fn apply(&self, connection: &Connection, position: Option<Position>) -> Result<()> {
+    /// Entries in it, about.
+    pub(crate) fn weight(&self) -> usize {
+        self.writes.len() + self.bodies.len() + self.notes.len()
+    }
+
+    /// What it says of a body's note; `None`: nothing.
+    pub(crate) fn note(&self, id: u64) -> Option<Option<&Vec<u8>>> {
+        match self.bodies.get(&id) {
+            Some(None) => Some(None),
+            _ => self.notes.get(&id).map(Some),
+        }
+    }
+
+    /// Takes in what came after it.
+    pub(crate) fn absorb(&mut self, newer: Stage) {
+        self.writes.extend(newer.writes);
+        self.bodies.extend(newer.bodies);
+        self.notes.extend(newer.notes);
+        for (file, (order, alive, written)) in newer.segments {
+            self.count(file, order, alive, written);
+        }
+    }
+
+    /// Writes stages, oldest first, in one transaction.
+    pub(crate) fn apply<'a>(
+        stages: impl Iterator<Item = &'a Stage>,
+        connection: &Connection,
+        position: Option<Position>,
+    ) -> Result<()> {
         connection.execute_batch("BEGIN IMMEDIATE").map_err(index::sql_error)?;
-        let written = self.write_all(connection, position);
+        let written = stages.into_iter().try_for_each(|stage| stage.write_all(connection)).and_then(|()| match position {
+            Some(position) => index::write_position(connection, position),
+            None => Ok(()),
+        });
         let ended = written.and_then(|()| connection.execute_batch("COMMIT").map_err(index::sql_error));
         if ended.is_err() && !connection.is_autocommit() {
             // The transaction may have been rolled back by SQLite itself.
@@ -151,7 +177,7 @@ impl Stage {
         ended
     }
 
-    fn write_all(&self, connection: &Connection, position: Option<Position>) -> Result<()> {
+    fn write_all(&self, connection: &Connection) -> Result<()> {
         for (key, value) in &self.writes {
             index::write(connection, key, value.as_deref())?;
         }
@@ -175,6 +201,6 @@ impl Stage {
             };
             index::write_segment(connection, row)?;
         }
-        position.map_or(Ok(()), |position| index::write_position(connection, position))
+        Ok(())
     }
 }

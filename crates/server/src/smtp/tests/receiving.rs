@@ -137,8 +137,8 @@ async fn a_large_message_arrives_bit_for_bit() {
     let account = office.context.store.account("ann@here.test").await.unwrap().unwrap().id;
     let mailbox = office.context.store.mailbox(account, "INBOX").await.unwrap().unwrap();
     let snapshot = office.context.store.snapshot(account, mailbox.id).await.unwrap();
-    assert_eq!(snapshot.rows[0].flags, Flags::default());
-    let facts = office.context.store.facts(account, &[snapshot.rows[0].email]).await.unwrap();
+    assert_eq!(snapshot.rows.get(0).unwrap().flags, Flags::default());
+    let facts = office.context.store.facts(account, &[snapshot.rows.get(0).unwrap().email]).await.unwrap();
     assert_eq!(facts[0].as_ref().unwrap().subject, "large");
     office.close().await;
 }
