@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build test unit lint clients crash lab soak fuzz bench deny packages
+.PHONY: run build test unit lint clients crash power lab soak fuzz bench deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -31,6 +31,11 @@ crash:          ## kill -9 under load, again and again (ROUNDS=n SEED=n)
 	cargo build --locked -p packetboat
 	python3 tests/crash/crash.py --rounds $(or $(ROUNDS),100) --seed $(or $(SEED),1)
 
+power:          ## power cut, failing calls, full disk (WHAT=cut|teeth|fail|full|all SEED=n IMAGES=n)
+	cargo build --locked -p packetboat
+	cargo build --locked -p store --example power
+	python3 tests/power/power.py $(or $(WHAT),all) --seed $(or $(SEED),1) --images $(or $(IMAGES),1000)
+
 lab:            ## long: more mail programs and neighbours (tests/lab), every client test three times, a hundred crashes
 	tests/packages.sh
 	tests/lab/packages.sh
@@ -39,8 +44,9 @@ lab:            ## long: more mail programs and neighbours (tests/lab), every cl
 	for again in 1 2 3; do python3 tests/clients/run.py || exit 1; done
 	python3 tests/crash/crash.py --rounds 100 --seed $(or $(SEED),1)
 
-soak:           ## hours: the crash test's thousand rounds
+soak:           ## hours: the crash test's thousand rounds, every call failing once, ten thousand power cuts
 	$(MAKE) crash ROUNDS=$(or $(ROUNDS),1000)
+	$(MAKE) power IMAGES=10000
 
 bench:          ## the load generator against the release binary
 	cargo build --release --locked -p packetboat

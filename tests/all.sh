@@ -14,4 +14,5 @@ part 'lints' make --no-print-directory lint
 part 'binary' cargo build --locked -p packetboat
 part 'real clients' python3 tests/clients/run.py
 part 'crash slice' python3 tests/crash/crash.py --rounds 6 --seed 1
+part 'power cut slice' make --no-print-directory power WHAT=slice
 printf '\nall parts passed in %d s\n' "$SECONDS"

@@ -3,12 +3,14 @@
 
 Each round: load from many connections by SMTP, submission, LMTP, IMAP (APPEND, STORE, COPY, MOVE, EXPUNGE) and POP3
 (DELE), SIGKILL at a random moment, restart, `check`, and a comparison with the ledger that the clients kept:
-acknowledged and missing, twice, damaged, UIDs given again, flags lost, expunged and back. Any number but 0 fails.
+acknowledged and missing, twice, damaged, UIDs given again, flags lost, expunged and back, relayed mail missing, sent
+again after it was settled. Any number but 0 fails. Every few rounds the office is a fresh one.
 """
 
 import argparse
 import hashlib
 import imaplib
+import json
 import os
 import poplib
 import random
@@ -54,6 +56,8 @@ class Ledger:
         self.uids = {}       # (user, mailbox, uidvalidity, uid) -> id as seen or promised
         self.relayed = {}    # id -> acknowledged submissions to the other side
         self.arrived = []    # ids at the sink
+        self.settled = set()  # ids at the sink whose queue entry was gone, durably, afterwards
+        self.again = set()   # of those, what came once more
         self.counts = {}
 
     def count(self, what):
@@ -97,7 +101,10 @@ class Sink(threading.Thread):
                         octets += more
                     m = ID.search(octets)
                     with self.ledger.lock:
-                        self.ledger.arrived.append(m.group(1).decode() if m else "?")
+                        name = m.group(1).decode() if m else "?"
+                        self.ledger.arrived.append(name)
+                        if name in self.ledger.settled:
+                            self.ledger.again.add(name)
                 elif verb == b"QUIT":
                     answer = b"221 bye"
                 f.write(answer + b"\r\n")
@@ -242,7 +249,7 @@ class Round:
 
 
 def everything(server):
-    """{user: {mailbox: (uidvalidity, {uid: (flags, octets)})}}"""
+    """{user: {mailbox: (uidvalidity, {uid: (flags, octets)}, uidnext)}}"""
     found = {}
     for user in USERS:
         c = imaplib.IMAP4("127.0.0.1", server.ports["imap"], timeout=60)
@@ -253,7 +260,7 @@ def everything(server):
             kind, data = c.select(f'"{box}"', readonly=True)
             assert kind == "OK", (box, data)
             validity = int(c.response("UIDVALIDITY")[1][0])
-            found[user][box] = (validity, {})
+            found[user][box] = (validity, {}, int(c.response("UIDNEXT")[1][0]))
             if data == [b"0"]:
                 continue
             kind, data = c.fetch("1:*", "(UID FLAGS BODY.PEEK[])")
@@ -272,7 +279,10 @@ def verdict(ledger, found):
     bad = {k: [] for k in ("missing", "twice", "damaged", "uid given again", "flags lost", "expunged and back")}
     where = {}
     for user, boxes in found.items():
-        for box, (validity, rows) in boxes.items():
+        for box, (validity, rows, uid_next) in boxes.items():
+            given = [uid for u, b, v, uid in ledger.uids if (u, b, v) == (user, box, validity)]
+            if given and max(given) >= uid_next:
+                bad["uid given again"].append((user, box, uid_next, "UIDNEXT is not above", max(given)))
             for uid, (flags, octets) in rows.items():
                 name = identity(octets)
                 if name is None:
@@ -318,36 +328,58 @@ def queue_verdict(server, ledger):
         return missing, len(ledger.arrived) - len(set(ledger.arrived))
 
 
+def note_settled(server, ledger):
+    """Once the queue is empty, what has arrived is settled: it must never arrive again."""
+    lab.wait_for("an empty queue", lambda: json.loads(server.run("queue", "list", "--json").stdout)["entries"] == [], 30, 0.3)
+    with ledger.lock:
+        ledger.settled = set(ledger.arrived)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=3.0, help="longest load before a kill")
+    parser.add_argument("--fresh", type=int, default=20, help="rounds before a fresh office")
     options = parser.parse_args()
-    ledger, rng, failed = Ledger(), random.Random(options.seed), 0
+    rng, failed, number, totals = random.Random(options.seed), 0, 0, {}
+    while number < options.rounds and not failed:
+        last = min(number + options.fresh, options.rounds)
+        number, failed, told = office(range(number, last), rng, options)
+        for what, count in told.items():
+            totals[what] = totals.get(what, 0) + count
+    print(f"crash: {number - failed} passed, {failed} failed; in all {totals}")
+    return 1 if failed else 0
+
+
+def office(numbers, rng, options):
+    """Rounds on one data directory: (rounds done, failed, counts)."""
+    ledger, number, again = Ledger(), 0, 0
     sink = Sink(ledger)
     extra = f'[outbound.relay]\nhost = "127.0.0.1"\nport = {sink.port}\ntls = "none"\n[limits]\nmessages_per_hour = 1000000\nrecipients_per_hour = 1000000\n'
     server = lab.Server(accounts=USERS, extra=extra)
-    for number in range(options.rounds):
+    for number in numbers:
         server.start()
-        Round(server, ledger, number, options.seed).run(rng.uniform(0.3, 3.0))
+        Round(server, ledger, number, options.seed).run(rng.uniform(0.1 * options.seconds, options.seconds))
         server.check()
         server.start()
         bad = verdict(ledger, everything(server))
         missing, again = queue_verdict(server, ledger)
+        note_settled(server, ledger)
         bad["relayed mail missing"] = missing
+        bad["sent again after settling"] = sorted(ledger.again)
         server.stop()
         server.check()
         broken = {k: v for k, v in bad.items() if v}
-        failed += bool(broken)
         print(f"round {number}: promised {len(ledger.promised)}, {ledger.counts}, sent again after a kill {again}, "
               f"broken {({k: (len(v), v[:3]) for k, v in broken.items()}) or 0}", flush=True)
-        if failed:
+        if broken:
             print("the data directory is kept:", server.dir)
-            break
-    else:
-        server.__exit__(None, None, None)
-    print(f"crash: {number + 1 - failed} passed, {failed} failed")
-    return 1 if failed else 0
+            return number + 1, 1, {}
+    server.__exit__(None, None, None)
+    sink.socket.close()
+    acts = {k: v for k, v in ledger.counts.items() if ":" not in k}
+    return number + 1, 0, {**acts, "promises": len(ledger.promised), "sent again after a kill": again}
 
 
 if __name__ == "__main__":

@@ -218,6 +218,12 @@ impl Store {
         Store::open_with(config, Tuning::default()).await
     }
 
+    /// The same with segments of about so many octets, so that a test sees many of them.
+    #[doc(hidden)]
+    pub async fn open_segmented(config: StoreConfig, segment_bytes: u64) -> Result<Store> {
+        Store::open_with(config, Tuning { segment_bytes, ..Tuning::default() }).await
+    }
+
     /// The same on the memory engine, for tests.
     pub async fn memory(config: StoreConfig) -> Result<Store> {
         Store::in_memory(config, Arc::new(Memory::default())).await
