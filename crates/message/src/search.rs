@@ -3,11 +3,14 @@
 //! Linear in the message; decoded text is bounded by [`crate::limits::SEARCH_BYTES_MAX`].
 //! Must not know: the grammar of SEARCH.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use memchr::memmem::Finder;
 
 use crate::charset;
 use crate::encoded_word;
+use crate::flowed;
 use crate::header::fields;
+use crate::html_text;
 use crate::limits::SEARCH_BYTES_MAX;
 use crate::parse::{Message, Part, PartKind, parse};
 use crate::transfer;
@@ -41,9 +44,20 @@ impl Needle {
     }
 }
 
-/// Folds case so that texts that differ only in it become equal.
+/// Folds a text so that what people call the same word becomes equal: compatible forms (NFKC), then case (as
+/// i;unicode-casemap does, RFC 5051, RFC 5255).
+///
+/// ```
+/// use message::search::case_fold;
+/// assert_eq!(case_fold("ＦＵＬＬ ﬁt"), "full fit");
+/// assert_eq!(case_fold("A\u{308}"), case_fold("ä"));
+/// ```
 pub fn case_fold(text: &str) -> String {
-    let lower = text.to_lowercase();
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let normal = ComposingNormalizerBorrowed::new_nfkc();
+    let lower = normal.normalize(text).to_lowercase();
     if lower.contains(['ς', 'ß', '\u{307}']) {
         // Final sigma; sharp s, whose capital is SS; the dot that İ leaves behind.
         return lower.replace('ς', "σ").replace('ß', "ss").replace("i\u{307}", "i");
@@ -103,10 +117,18 @@ fn body_text(message: &Message<'_>, index: usize, part: &Part<'_>, left: &mut us
     (!text.is_empty()).then_some(text)
 }
 
-/// A text part's content; an unknown encoding is looked through as it stands.
+/// A text part's content as people read it: HTML without its tags, flowed lines joined. An unknown encoding is looked
+/// through as it stands.
 fn text_of(body: &[u8], part: &Part<'_>, bytes_max: usize) -> String {
     let body = body.get(..bytes_max).unwrap_or(body);
-    charset::decode_cow(part.charset().unwrap_or_default(), transfer::decode_cow(part.encoding, body)).into_owned()
+    let text = charset::decode_cow(part.charset().unwrap_or_default(), transfer::decode_cow(part.encoding, body));
+    let says =
+        |name, value: &str| part.content_type.parameters.get(name).is_some_and(|v| v.eq_ignore_ascii_case(value.as_bytes()));
+    match part.content_type.sub.as_str() {
+        "html" => html_text::text(&text),
+        "plain" if says("format", "flowed") => flowed::unflow(&text, says("delsp", "yes")),
+        _ => text.into_owned(),
+    }
 }
 
 /// A whole header as text: `name: decoded body` lines.
@@ -143,8 +165,8 @@ mod tests {
     #[test]
     fn body_and_text() {
         let body = |text| body_contains(MESSAGE.as_bytes(), &Needle::new(text));
-        assert!(body("GRÜSSE AUS KÖLN") && body("<B>bold") && body("deep") && body("inner") && body(""));
-        assert!(!body("hidden") && !body("preamble") && !body("änne") && !body("pic.png"));
+        assert!(body("GRÜSSE AUS KÖLN") && body("BOLD") && body("deep") && body("inner") && body(""));
+        assert!(!body("hidden") && !body("<b>") && !body("preamble") && !body("änne") && !body("pic.png"));
         let text = |text| text_contains(MESSAGE.as_bytes(), &Needle::new(text));
         assert!(text("änne") && text("pic.png") && text("deep") && !text("hidden"));
         assert_eq!(body_texts(&parse(MESSAGE.as_bytes())).len(), 3);

@@ -74,7 +74,8 @@ fn ancestors(chain: Vec<String>, own: Option<&str>) -> Vec<String> {
 /// assert_ne!(message::thread_keys::key("a@x"), message::thread_keys::key("b@x"));
 /// ```
 pub fn key(message_id: &str) -> u64 {
-    let hash = message_id.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash =
+        message_id.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let hash = (hash ^ hash >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
     hash ^ hash >> 32
 }
