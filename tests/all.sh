@@ -12,6 +12,7 @@ part() {
 part 'unit tests' tests/unit.sh
 part 'lints' make --no-print-directory lint
 part 'binary' cargo build --locked -p packetboat
+part 'instructions' python3 tests/bench/instructions.py check
 part 'real clients' python3 tests/clients/run.py
 part 'crash slice' python3 tests/crash/crash.py --rounds 6 --seed 1
 part 'power cut slice' make --no-print-directory power WHAT=slice

@@ -1,49 +1,203 @@
 #!/usr/bin/env python3
-"""Runs the load generator against the release binary and prints its JSON lines, a line a command.
+"""Packetboat beside Debian's Postfix and Dovecot: the same work on both in turn, on a disk and on a RAM disk; one table.
 
-The generator is not part of this project: `MAILBENCH` names the program, else it is built from ../shared/bench/mailbench
-where that exists, else this says so and exits 2. Compare only numbers of one run; the peers are not run beside us yet.
+    make bench                    all of it, 10 to 15 minutes; writes docs/bench.md
+    make bench ONLY=deliver,idle  only these parts (see parts.py), printed and not kept
+    make bench QUICK=1            a fifth of everything, one round, printed and not kept
+
+The load generator is not part of this project: `MAILBENCH` names the program, else it is built from ../shared/bench/mailbench
+where that exists, else this says so and exits 2. Wants root, for Postfix. Everything it writes is in temporary folders, and
+every process it starts is ended with it. Compare only numbers of one run.
 """
 
+import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
 import lab  # noqa: E402
+import parts  # noqa: E402
+import peers  # noqa: E402
+import rows  # noqa: E402
+
+KEPT = os.path.join(lab.ROOT, "docs", "bench.md")
+COUNTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "instructions.tsv")
+SOURCE = os.path.join(lab.ROOT, "..", "shared", "bench", "mailbench")
 
 
 def generator():
+    """The load generator's program."""
     if os.environ.get("MAILBENCH"):
         return os.environ["MAILBENCH"]
-    source = os.path.join(lab.ROOT, "..", "shared", "bench", "mailbench")
-    if not os.path.isdir(source):
+    target = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(lab.ROOT, "target")), "mailbench")
+    if not os.path.isdir(SOURCE):
         print("make bench needs the load generator: set MAILBENCH to the program", file=sys.stderr)
         sys.exit(2)
-    target = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(lab.ROOT, "target")), "mailbench")
     copy = os.path.join(target, "source")
-    shutil.copytree(source, copy, dirs_exist_ok=True)
+    shutil.copytree(SOURCE, copy, dirs_exist_ok=True)
     subprocess.run(["cargo", "build", "--release", "--quiet", "--target-dir", target], cwd=copy, check=True)
     return os.path.join(target, "release", "mailbench")
 
 
+class Ours(lab.Server):
+    """Packetboat as a side of the bench."""
+
+    name = "ours"
+
+    def __init__(self, folder):
+        data = os.path.join(folder, "ours")
+        os.makedirs(data)
+        everybody = [f"u{i}" for i in range(parts.USERS)] + [f"m{i}" for i in range(parts.USERS)]
+        everybody += [f"box{i}" for i in range(parts.ROUNDS)] + ["big", "small"]
+        limits = "[limits]\nmessages_per_hour = 0\nrecipients_per_hour = 0\n"
+        super().__init__("bench.test", auth="always", extra=limits, data=data, start_with=everybody, password="bench")
+
+    def pids(self, smtp=True):
+        return [self.process.pid] if self.process else []
+
+    def mail_folder(self):
+        return os.path.join(self.dir, "data")
+
+
+def words(name):
+    return [word for word in os.environ.get(name, "").replace(",", " ").split() if word]
+
+
+def folders():
+    """(medium, where its temporary folder is made): a real disk, then a RAM disk."""
+    def kind(path):
+        return subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout.strip()
+
+    disk = next((path for path in (tempfile.gettempdir(), "/var/tmp") if kind(path) not in ("tmpfs", "ramfs")), None)
+    if disk is None:
+        raise SystemExit("make bench: no disk for temporary files: set TMPDIR to a folder on one")
+    return [("disk", disk), ("shm", "/dev/shm")]
+
+
+class Run:
+    """One run on both media; keeps going when a part fails, and says so in the end."""
+
+    def __init__(self):
+        self.values = rows.Values()
+        self.trouble = []
+        self.open = []
+        self.quick = bool(os.environ.get("QUICK"))
+        self.only = words("ONLY")
+        unknown = [name for name in self.only if name not in parts.PARTS]
+        if unknown:
+            raise SystemExit(f"make bench: no such part: {', '.join(unknown)}; there are {', '.join(parts.PARTS)}")
+
+    def close(self):
+        """Ends every process and removes every folder, whatever happened."""
+        while self.open:
+            folder, sides = self.open.pop()
+            for side in sides:
+                try:
+                    side.stop()
+                except Exception as error:  # noqa: BLE001 the others are to be stopped as well
+                    self.trouble.append(f"stopping {side.name}: {error}")
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def medium(self, program, medium, where):
+        names = [name for name in parts.PARTS if name in (self.only or parts.PARTS) and (medium == "disk" or name in parts.ON_SHM)]
+        if words("MEDIUM") and medium not in words("MEDIUM") or not names:
+            return
+        folder = tempfile.mkdtemp(prefix="pb-bench-", dir=where)
+        os.chmod(folder, 0o755)
+        ours, theirs = Ours(folder), peers.Peers(folder, "always")
+        self.open.append((folder, [ours, theirs]))
+        bench = parts.Bench(program, medium, ours, theirs, self.values, self.quick)
+        for side in bench.sides:
+            side.start()
+        if "idle" in names:
+            time.sleep(5)
+            for side in bench.sides:
+                bench.add("idle", side, base=parts.pss_mb(side))
+        for name in names:
+            begun = time.monotonic()
+            try:
+                parts.PARTS[name](bench)
+            except (AssertionError, OSError, KeyError, subprocess.SubprocessError) as error:
+                self.trouble.append(f"{medium}, {name}: {error}")
+                print(f"FAILED {medium} {name}: {error}", file=sys.stderr, flush=True)
+            print(f"{medium} {name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+        for side in bench.sides:
+            side.stop()
+        # What was measured must also be right.
+        ours.check()
+        self.close()
+
+
+def machine(load, seconds):
+    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (f"{time.strftime('%Y-%m-%d', time.gmtime())}; {os.cpu_count()} cores ({cpu}), {gib:.0f} GiB, Linux {os.uname().release}; "
+            f"{peers.versions()} of Debian; load generator and both servers share the cores; "
+            f"load of the machine when it began {load[0]:.1f} (one minute), {load[2]:.1f} (fifteen); took {seconds / 60:.0f} minutes.")
+
+
+def instructions():
+    """The kept numbers of the second table."""
+    lines = ["| operation | instructions |", "|---|---:|"]
+    with open(COUNTED) as f:
+        for line in f:
+            name, _, release = line.rstrip("\n").split("\t")[:3] if line.count("\t") >= 2 else (None, None, None)
+            if name and release.isdigit():
+                lines.append(f"| {name} | {int(release):,} |")
+    return lines
+
+
+TITLES = {
+    "disk": "On disk: both sync before they say 250 (Dovecot with `mail_fsync=always`)",
+    "shm": "Both on a RAM disk",
+}
+
+
+def report(run, load, seconds):
+    out = ["# Bench", "", "Made by `make bench`; the newest run is kept. " + machine(load, seconds), "",
+           "Rates differ from machine to machine: what counts are the ratios, taken in one run in which both sides did the same work in turn",
+           f"({parts.ROUNDS} rounds, medians). Every delivery was looked for and compared octet by octet afterwards. Dovecot runs in its",
+           "high-performance login mode with sdbox. Memory is PSS; connections idle for 30 seconds after the handshake.", ""]
+    for medium, title in TITLES.items():
+        lines, reached, measured = rows.table(run.values, medium)
+        if measured:
+            out += [f"## {title}", "", *lines, "", f"{reached} of {measured} lines reached.", ""]
+    if run.trouble:
+        out += ["## What went wrong", ""] + [f"- {trouble.splitlines()[0][:300]}" for trouble in run.trouble] + [""]
+    if os.path.exists(COUNTED):
+        out += ["## Instructions an operation", "", "Counted by valgrind's callgrind in the release profile: they do not depend on the neighbours.",
+                "`make test` holds the same operations, unoptimised, to the bounds in `tests/bench/instructions.tsv`.", "", *instructions(), ""]
+    return "\n".join(out)
+
+
 def main():
     program = generator()
-    limits = "[limits]\nmessages_per_hour = 1000000\nrecipients_per_hour = 1000000\n"
-    with lab.Server("bench.test", auth="always", extra=limits, start_with=[f"u{i}" for i in range(50)] + ["big10k"], password="bench") as server:
-        at = {name: f"127.0.0.1:{port}" for name, port in server.ports.items()}
-        big = ["--login", "big10k@bench.test"]
-        for command in (
-            ["smtp-deliver", "--smtp", at["smtp"], "--imap", at["imap"], "--n", "3000", "--conc", "16", "--users", "50", "--verify", "full"],
-            ["imap-load", "--imap", at["imap"], "--n", "10000", *big],
-            ["imap-fetch", "--imap", at["imap"], "--runs", "3", *big],
-            ["pop-download", "--pop", at["pop3"], "--window", "8", *big],
-            ["imap-mixed", "--imap", at["imap"], "--users", "50", "--conc", "10", "--secs", "8"],
-            ["connect", "--imap", at["imap"], "--proto", "imap", "--n", "1000", "--conc", "10", "--users", "50"],
-            ["imap-idle", "--imap", at["imap"], "--users", "50", "--conc", "500", "--n", "50", "--lmtp", at["lmtp"]],
-        ):
-            print(lab.client(program, *command, "--pids", str(server.process.pid), seconds=600).stdout.decode(), flush=True)
+    subprocess.run([os.path.join(lab.ROOT, "tests", "packages.sh"), *peers.PACKAGES], check=True)
+    if os.geteuid() != 0:
+        raise SystemExit("make bench: Postfix wants root")
+    run = Run()
+    atexit.register(run.close)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    load, begun = os.getloadavg(), time.monotonic()
+    for medium, where in folders():
+        try:
+            run.medium(program, medium, where)
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            run.trouble.append(f"{medium}: {error}")
+            run.close()
+    text = report(run, load, time.monotonic() - begun)
+    print(text)
+    for trouble in run.trouble:
+        print("FAILED", trouble, file=sys.stderr)
+    if not (run.quick or run.only or words("MEDIUM")) and not run.trouble:
+        with open(KEPT, "w") as f:
+            f.write(text)
+    sys.exit(1 if run.trouble else 0)
 
 
 main()

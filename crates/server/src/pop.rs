@@ -78,12 +78,13 @@ impl Face {
         }
     }
 
+    /// What happens once is boxed: an idle connection must not carry it.
     async fn event(&mut self, event: Event) {
         match event {
-            Event::Auth(question) => self.authenticate(question).await,
+            Event::Auth(question) => Box::pin(self.authenticate(question)).await,
             Event::Retr { message } => self.send_content(message).await,
             Event::Top { message, .. } => self.send_content(message).await,
-            Event::Quit { marked } => self.quit(&marked).await,
+            Event::Quit { marked } => Box::pin(self.quit(&marked)).await,
         }
     }
 

@@ -8,6 +8,7 @@ use net::listener::{Incoming, Listener};
 use net::{Connection, TlsServer};
 use server::context::Shared;
 use server::smtp::Mode;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -61,14 +62,15 @@ impl Faces {
         }
     }
 
+    /// What only one kind of connection needs is boxed: an idle one must not carry the largest face's state.
     async fn serve(self, service: Service, incoming: Incoming, pass: Pass) {
         if matches!(service, Service::Http | Service::Https) {
-            return self.serve_web(service, incoming, pass).await;
+            return Box::pin(self.serve_web(service, incoming, pass)).await;
         }
         let peer = incoming.peer().clone();
         let connection = if service.is_implicit_tls() {
             let Some(tls) = &self.tls else { return };
-            match Connection::server_tls(incoming, tls, HANDSHAKE_MAX).await {
+            match Box::pin(Connection::server_tls(incoming, tls, HANDSHAKE_MAX)).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     tracing::debug!(service = service.name(), ?peer, %error, "TLS handshake");
@@ -79,14 +81,16 @@ impl Faces {
             Connection::server(incoming, self.tls.clone())
         };
         tracing::debug!(service = service.name(), ?peer, "connection");
-        match service {
-            Service::Smtp => server::smtp::serve(self.context, connection, Mode::Mx).await,
-            Service::Submission | Service::Submissions => server::smtp::serve(self.context, connection, Mode::Submission).await,
-            Service::Lmtp => server::smtp::serve(self.context, connection, Mode::Lmtp).await,
-            Service::Imap | Service::Imaps => server::imap::serve(self.context, connection).await,
-            Service::Pop3 | Service::Pop3s => server::pop::serve(self.context, connection, service.is_implicit_tls()).await,
-            Service::Http | Service::Https => {}
-        }
+        let context = self.context;
+        let session: Pin<Box<dyn Future<Output = ()> + Send>> = match service {
+            Service::Smtp => Box::pin(server::smtp::serve(context, connection, Mode::Mx)),
+            Service::Submission | Service::Submissions => Box::pin(server::smtp::serve(context, connection, Mode::Submission)),
+            Service::Lmtp => Box::pin(server::smtp::serve(context, connection, Mode::Lmtp)),
+            Service::Imap | Service::Imaps => Box::pin(server::imap::serve(context, connection)),
+            Service::Pop3 | Service::Pop3s => Box::pin(server::pop::serve(context, connection, service.is_implicit_tls())),
+            Service::Http | Service::Https => return,
+        };
+        session.await;
         drop(pass);
     }
 
@@ -126,5 +130,25 @@ fn report(service: Service, ended: Result<(), tokio::task::JoinError>) {
         && error.is_panic()
     {
         tracing::error!(service = service.name(), "a connection's task panicked; the others go on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn octets<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let task = octets(|(faces, service), (incoming, pass)| Faces::serve(faces, service, incoming, pass));
+        let imap = octets(server::imap::serve);
+        let pop = octets(|context, connection| server::pop::serve(context, connection, false));
+        let smtp = octets(|context, connection| server::smtp::serve(context, connection, Mode::Mx));
+        let told = format!("octets of a connection's task {task}, of a session by IMAP {imap}, POP3 {pop}, SMTP {smtp}");
+        println!("{told}; a connection {}", size_of::<Connection>());
+        assert!(task <= 512 && imap <= 3_072 && pop <= 3_072 && smtp <= 3_072, "{told}");
     }
 }

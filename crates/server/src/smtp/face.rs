@@ -88,23 +88,24 @@ impl Face {
         }
     }
 
+    /// What takes long or holds much is boxed: an idle connection must not carry it.
     pub(super) async fn event(&mut self, event: Event, session: &mut Server, connection: &Connection) {
         match event {
             Event::Hello { .. } => {}
             Event::Auth(question) => {
                 let peer = if self.peer.is_loopback() { None } else { self.peer.ip() };
-                let (answer, account) = self.sign_in.answer(&self.context.auth, question, peer).await;
+                let (answer, account) = Box::pin(self.sign_in.answer(&self.context.auth, question, peer)).await;
                 if account.is_some() {
                     self.account = account;
                 }
                 session.auth(answer);
             }
             Event::Mail { reverse_path, parameters } => {
-                let answer = self.mail(reverse_path, parameters).await;
+                let answer = Box::pin(self.mail(reverse_path, parameters)).await;
                 session.reply(answer);
             }
             Event::Rcpt { forward_path, parameters } => {
-                let answer = self.rcpt(forward_path, parameters).await;
+                let answer = Box::pin(self.rcpt(forward_path, parameters)).await;
                 self.refused_recipients += u32::from(!answer.is_positive());
                 if self.refused_recipients > REFUSED_RECIPIENTS_MAX && !self.peer.is_loopback() {
                     session.close(EnhancedCode(4, 7, 0), "Too many refused recipients");
@@ -112,17 +113,17 @@ impl Face {
                     session.reply(answer);
                 }
             }
-            Event::Data => match self.data(session, connection).await {
+            Event::Data => match Box::pin(self.data(session, connection)).await {
                 Ok(()) => session.data_go(),
                 Err(refusal) => session.reply(reply(refusal)),
             },
             Event::Chunk(piece) => {
                 if let Some(intake) = self.transaction.as_mut().and_then(|transaction| transaction.intake.as_mut()) {
-                    intake.chunk(&self.context, self.account.as_deref(), &piece).await;
+                    Box::pin(intake.chunk(&self.context, self.account.as_deref(), &piece)).await;
                 }
             }
             Event::MessageEnd => {
-                let replies = self.message_end().await;
+                let replies = Box::pin(self.message_end()).await;
                 session.message_done(&replies);
             }
             Event::Reset(_) => self.transaction = None,

@@ -1,0 +1,290 @@
+"""The parts of the bench: each runs the same work on both sides in turn (ours, theirs, ours, theirs ...).
+
+A part adds what it measured to `rows.Values`; medians are taken there. Every delivery is verified, octet by octet.
+"""
+
+import imaplib
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+
+ROUNDS = 3
+USERS = 50
+BOX = 5000
+BIG = 100_000
+SYNC_CALLS = "fsync,fdatasync,sync_file_range,msync,syncfs,sync"
+
+
+class Bench:
+    """What every part is given: the generator, both sides, and where the values go."""
+
+    def __init__(self, program, medium, ours, peers, values, quick):
+        self.program, self.medium, self.values = program, medium, values
+        self.sides = [ours, peers]
+        self.rounds = 1 if quick else ROUNDS
+        self.quick = quick
+
+    def add(self, part, side, **values):
+        self.values.add(self.medium, part, side.name, **values)
+
+    def scaled(self, count):
+        """Fewer for a quick look."""
+        return max(1, count // 5) if self.quick else count
+
+    def run(self, command, *arguments, seconds=300):
+        """One command of the generator; its JSON."""
+        return self.result(self.begin(command, *arguments), seconds)
+
+    def begin(self, command, *arguments):
+        line = [self.program, command, *map(str, arguments)]
+        return subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @staticmethod
+    def result(process, seconds=300):
+        try:
+            out, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise AssertionError(f"{' '.join(process.args[1:])}: not done in {seconds} s") from None
+        try:
+            answer = json.loads(out)
+        except ValueError:
+            raise AssertionError(f"{' '.join(process.args[1:])}: {out[-500:]}{errors[-500:]}") from None
+        if process.returncode != 0 or "error" in answer:
+            raise AssertionError(f"{' '.join(process.args[1:])}: {answer.get('error')} {errors[-500:]}")
+        return answer
+
+
+def at(side, name):
+    return f"127.0.0.1:{side.ports[name]}"
+
+
+def roots(side, smtp=True):
+    return ",".join(str(pid) for pid in side.pids(smtp))
+
+
+def deliver(bench, side, *more, via="smtp", count=3000, conc=16, verify="full", seed=1):
+    """Deliveries, each looked for afterwards; anything lost, doubled or altered ends the bench."""
+    seen = bench.run("smtp-deliver", f"--{via}", at(side, via), "--imap", at(side, "imap"), "--n", count, "--conc", conc, "--verify", verify,
+                     "--seed", seed, "--pids", roots(side, via == "smtp"), *more)
+    if verify != "none":
+        assert seen["all_there"] is True, f"{side.name}: not every message is there once and as it was sent: {seen}"
+    return seen
+
+
+def part_deliver(bench):
+    count = bench.scaled(3000)
+    for turn in range(bench.rounds):
+        for side in bench.sides:
+            seen = deliver(bench, side, "--users", USERS, count=count, seed=100 + turn)
+            bench.add("deliver", side, visible=seen["visible_per_s"], accepted=seen["accepted_per_s"], final_p50=seen["final_reply"]["p50_ms"],
+                      final_p99=seen["final_reply"]["p99_ms"], cpu=seen["server"]["server_cpu_ms_per_op"])
+        for side in bench.sides:
+            seen = deliver(bench, side, "--users", USERS, count=count, seed=200 + turn, via="lmtp")
+            bench.add("deliver", side, visible_lmtp=seen["visible_per_s"], final_p99_lmtp=seen["final_reply"]["p99_ms"],
+                      cpu_lmtp=seen["server"]["server_cpu_ms_per_op"])
+
+
+def descendants(pids):
+    """These processes and all that come from them."""
+    children = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as f:
+                    parent = int(f.read().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(name))
+    found = []
+    todo = list(pids)
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo += children.get(pid, [])
+    return found
+
+
+def counted_syncs(side, work):
+    """How many syncs the side asked the kernel for while `work` ran, as strace sees them."""
+    with tempfile.TemporaryDirectory(prefix="bench-strace-") as folder:
+        out = os.path.join(folder, "calls")
+        line = ["strace", "-f", "-qq", "-e", f"trace={SYNC_CALLS}", "-e", "signal=none", "-o", out]
+        for pid in descendants(side.pids()):
+            line += ["-p", str(pid)]
+        strace = subprocess.Popen(line, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(1)
+            work()
+            time.sleep(0.5)
+        finally:
+            strace.send_signal(signal.SIGINT)
+            strace.wait(30)
+        with open(out) as f:
+            return sum(1 for line in f if re.search(rf"\b({SYNC_CALLS.replace(',', '|')})\(", line))
+
+
+def part_syncs(bench):
+    """strace slows every call down, so this is apart from what is timed."""
+    for turn in range(bench.rounds):
+        for side in bench.sides:
+            for conc, count in ((16, 640), (1, 100)):
+                work = lambda: deliver(bench, side, "--users", USERS, "--per-conn", count, count=count, conc=conc, seed=300 + 10 * turn + conc)  # noqa: E731, B023
+                bench.add("syncs", side, **{f"syncs{conc}": counted_syncs(side, work) / count})
+
+
+def phases(bench, side, login, names, runs, part, wanted):
+    """One `imap-fetch`, its values under our names: {ours: (phase, field)}."""
+    seen = bench.run("imap-fetch", "--imap", at(side, "imap"), "--login", login, "--runs", runs, "--phases", names, "--pids", roots(side, False))["phases"]
+    bench.add(part, side, **{name: seen.get(phase, {}).get(field) for name, (phase, field) in wanted.items()})
+
+
+BOX_PHASES = {
+    "select_first": ("select", "first_ms"), "flags": ("fetch_flags_uid", "median_ms"),
+    "envelope_first": ("fetch_envelope", "first_ms"), "structure_first": ("fetch_bodystructure", "first_ms"),
+    "full": ("fetch_full", "mb_per_s"), "body": ("random_fetch_body", "p50_ms"), "header": ("random_fetch_header", "p50_ms"),
+    "store": ("store_one", "p50_ms"), "store_all": ("store_all", "median_ms"), "append_8k": ("append_8k", "p50_ms"),
+    "copy": ("copy_1000", "median_ms"), "move": ("move_1000", "median_ms"), "expunge": ("expunge_1000", "median_ms"),
+    "expunge_one": ("expunge_one", "p50_ms"),
+}
+
+
+def part_boxes(bench):
+    """A mailbox filled by APPEND, read by IMAP (the first time with cold caches) and by POP3."""
+    count = bench.scaled(BOX)
+    for turn in range(bench.rounds):
+        login = f"box{turn}@bench.test"
+        for side in bench.sides:
+            seen = bench.run("imap-load", "--imap", at(side, "imap"), "--login", login, "--n", count, "--pids", roots(side, False),
+                             "--disk", side.mail_folder(), "--seed", 400 + turn)
+            bench.add("boxes", side, append=seen["appends_per_s"], disk=seen["disk_ratio"], append_cpu=seen["server"]["server_cpu_ms_per_op"])
+        for side in bench.sides:
+            phases(bench, side, login, "select,flags,envelope,bodystructure,full,random,store,append,copy,expunge", 2, "boxes", BOX_PHASES)
+        for side in bench.sides:
+            phases(bench, side, login, "envelope,bodystructure", 3, "boxes",
+                   {"envelope": ("fetch_envelope", "median_ms"), "structure": ("fetch_bodystructure", "median_ms")})
+        for side in bench.sides:
+            for window in (1, 8):
+                seen = bench.run("pop-download", "--pop", at(side, "pop3"), "--login", login, "--runs", 1, "--window", window, "--pids", roots(side, False))
+                bench.add("boxes", side, **{f"pop{window}": seen["mb_per_s"]})
+                if window == 1:
+                    bench.add("boxes", side, pop_first=seen["login_stat_uidl"]["p50_ms"])
+
+
+def grow(side, login, to):
+    """Fills a mailbox by copying its messages within it: a quick way to many."""
+    with imaplib.IMAP4("127.0.0.1", side.ports["imap"], timeout=300) as c:
+        c.login(login, "bench")
+        have = int(c.select("INBOX")[1][0])
+        while have < to:
+            more = min(1000, have, to - have)
+            kind, said = c.copy(f"1:{more}", "INBOX")
+            assert kind == "OK", said
+            have += more
+
+
+def part_big(bench):
+    """The same work in a mailbox of a hundred thousand."""
+    big, small, size = "big@bench.test", "small@bench.test", bench.scaled(BIG)
+    for side in bench.sides:
+        bench.run("imap-load", "--imap", at(side, "imap"), "--login", big, "--n", 1000, "--seed", 500)
+        grow(side, big, size)
+    for turn in range(bench.rounds):
+        for side in bench.sides:
+            cpu = {}
+            for login in (small, big):
+                seen = deliver(bench, side, "--users", 1, "--rcpt", login, "--login", login, count=bench.scaled(1500), seed=510 + turn, via="lmtp")
+                cpu[login] = seen["server"]["server_cpu_ms_per_op"]
+            bench.add("big", side, visible=seen["visible_per_s"], cpu=cpu[big], slower=cpu[big] / max(cpu[small], 0.01))
+    for turn in range(bench.rounds):
+        for side in bench.sides:
+            runs = 2 if turn == 0 else 1
+            phases(bench, side, big, "select,flags,envelope,bodystructure", runs, "big", {
+                "select": ("select", "median_ms"), "flags": ("fetch_flags_uid", "median_ms"),
+                "envelope": ("fetch_envelope", "median_ms"), "structure": ("fetch_bodystructure", "median_ms")})
+    for side in bench.sides:
+        work = lambda: deliver(bench, side, "--users", 1, "--rcpt", big, "--login", big, count=320, seed=540, via="lmtp")  # noqa: E731, B023
+        bench.add("big", side, syncs=counted_syncs(side, work) / 320)
+
+
+def part_mixed(bench):
+    """Fifty people's mailboxes, used as mail programs use them."""
+    for side in bench.sides:
+        bench.run("imap-load", "--imap", at(side, "imap"), "--login", "m{}@bench.test", "--users", USERS, "--n", bench.scaled(200), "--conc", 4, "--seed", 600)
+    for _ in range(bench.rounds):
+        for clients in (10, 50):
+            for side in bench.sides:
+                seen = bench.run("imap-mixed", "--imap", at(side, "imap"), "--login", "m{}@bench.test", "--users", USERS, "--conc", clients,
+                                 "--secs", 2 if bench.quick else 5, "--pids", roots(side, False))
+                bench.add("mixed", side, **{f"ops{clients}": seen["ops_per_s"], f"p99_{clients}": seen["all"]["p99_ms"],
+                                            f"cpu{clients}": seen["server"]["server_cpu_ms_per_op"]})
+
+
+def part_logins(bench):
+    """People who signed in a moment ago sign in again; ten at a time."""
+    for side in bench.sides:
+        bench.run("connect", "--imap", at(side, "imap"), "--proto", "imap", "--n", 2 * USERS, "--conc", 10, "--users", USERS)
+        bench.run("connect", "--pop", at(side, "pop3"), "--proto", "pop", "--n", 2 * USERS, "--conc", 10, "--users", USERS)
+    count = bench.scaled(2000)
+    for _ in range(bench.rounds):
+        for metric, where in (("imap", ["--proto", "imap"]), ("imaps", ["--proto", "imap", "--tls", "implicit"]), ("pop3", ["--proto", "pop"])):
+            for side in bench.sides:
+                seen = bench.run("connect", *where, "--pop" if metric == "pop3" else "--imap", at(side, metric), "--n", count, "--conc", 10,
+                                 "--users", USERS, "--pids", roots(side, False))
+                bench.add("logins", side, **{metric: seen["logins_per_s"], f"{metric}_cpu": seen["server"]["server_cpu_ms_per_op"]})
+
+
+def pss_mb(side):
+    total = 0
+    for pid in descendants(side.pids()):
+        try:
+            with open(f"/proc/{pid}/smaps_rollup") as f:
+                total += sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+        except OSError:
+            pass
+    return total / 1000
+
+
+def idle(bench, side, secure, settle_ms, deliveries):
+    # Dovecot stops pushing past 128 connections of one kernel user (fs.inotify.max_user_instances).
+    conc = 500 if side.name == "ours" else 90
+    where = ["--imap", at(side, "imaps"), "--tls", "implicit"] if secure else ["--imap", at(side, "imap")]
+    return bench.begin("imap-idle", *where, "--users", USERS, "--conc", conc, "--n", deliveries, "--settle-ms", settle_ms, "--quiet-ms", 500,
+                       "--lmtp", at(side, "lmtp"), "--pids", roots(side))
+
+
+def part_idle(bench):
+    """Fresh processes each time, so that no earlier load hides in what memory is still held."""
+    settle_ms = 3_000 if bench.quick else 30_000
+    for metric, secure in (("plain_kb", False), ("tls_kb", True)):
+        for side in bench.sides:
+            side.stop()
+            side.start()
+            # Everybody once, so that what a first sign-in costs is not counted as a connection's.
+            bench.run("connect", "--imap", at(side, "imap"), "--proto", "imap", "--n", USERS, "--conc", 4, "--users", USERS)
+        time.sleep(5)
+        if not secure:
+            for side in bench.sides:
+                bench.add("idle", side, warm=pss_mb(side))
+        begun = [(side, idle(bench, side, secure, settle_ms, 0)) for side in bench.sides]
+        for side, process in begun:
+            bench.add("idle", side, **{metric: bench.result(process)["pss_kb_per_connection"]})
+    for _ in range(bench.rounds):
+        for side in bench.sides:
+            seen = bench.result(idle(bench, side, False, 500, 200 if side.name == "ours" else 10))
+            assert seen["not_pushed_in_40s"] == 0, seen
+            bench.add("idle", side, push_p50=seen["push_from_mail_from"]["p50_ms"], push_p99=seen["push_from_mail_from"]["p99_ms"])
+
+
+# In this order; `base` is measured by the bench itself, before anything is done.
+PARTS = {
+    "deliver": part_deliver, "syncs": part_syncs, "boxes": part_boxes, "big": part_big, "mixed": part_mixed,
+    "logins": part_logins, "idle": part_idle,
+}
+# What a RAM disk changes; the others are measured once, on disk.
+ON_SHM = ("deliver", "boxes", "big", "mixed")
