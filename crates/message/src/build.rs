@@ -18,12 +18,13 @@ use std::io::{self, Read, Write};
 
 use crate::address::Address;
 pub(crate) use entity::{Entity, travels};
-pub use fields::{FieldNameError, ListFields, check_field_name};
+pub use fields::{FieldNameError, check_field_name};
 pub use signed::Signer;
 pub(crate) use text::{TextForm, text_entity};
 
 use crate::date;
 use crate::limits::LINE_BYTES_MAX;
+use crate::list_fields::ListFields;
 use entity::Boundaries;
 use fields::Header;
 
@@ -266,7 +267,20 @@ impl<'a> Builder<'a> {
         self
     }
 
-    /// The fields of a mailing list (RFC 2369, RFC 2919, RFC 8058).
+    /// The fields of a mailing list (RFC 2369, RFC 2919, RFC 8058). URIs without their brackets.
+    ///
+    /// ```
+    /// use message::{build::Builder, list_fields::ListFields};
+    /// let list = ListFields {
+    ///     id: Some("news.here.test".into()),
+    ///     unsubscribe: vec!["https://here.test/u/1".into()],
+    ///     one_click: true,
+    ///     ..ListFields::default()
+    /// };
+    /// let text = String::from_utf8(Builder::new(0, "1@here.test").list(list).build().unwrap()).unwrap();
+    /// assert!(text.contains("List-Id: <news.here.test>\r\nList-Unsubscribe: <https://here.test/u/1>\r\n"));
+    /// assert!(text.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
+    /// ```
     pub fn list(mut self, list: ListFields) -> Builder<'a> {
         self.list = list;
         self

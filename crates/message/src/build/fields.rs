@@ -5,43 +5,7 @@ use std::fmt::Write as _;
 use super::Mailbox;
 use crate::encoded_word;
 use crate::limits::LINE_BYTES_WANTED;
-
-/// The fields of a mailing list (RFC 2369, RFC 2919, RFC 8058). URIs without their brackets.
-///
-/// ```
-/// use message::build::{Builder, ListFields};
-/// let list = ListFields {
-///     id: Some("news.here.test".into()),
-///     unsubscribe: vec!["https://here.test/u/1".into()],
-///     one_click: true,
-///     ..ListFields::default()
-/// };
-/// let octets = Builder::new(0, "1@here.test").list(list).build().unwrap();
-/// let text = String::from_utf8(octets).unwrap();
-/// assert!(text.contains("List-Id: <news.here.test>\r\nList-Unsubscribe: <https://here.test/u/1>\r\n"));
-/// assert!(text.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListFields {
-    /// List-Id (RFC 2919): `news.here.test`.
-    pub id: Option<String>,
-    /// What people call it.
-    pub name: Option<String>,
-    /// List-Help.
-    pub help: Vec<String>,
-    /// List-Subscribe.
-    pub subscribe: Vec<String>,
-    /// List-Unsubscribe.
-    pub unsubscribe: Vec<String>,
-    /// A POST to the https URI of `unsubscribe` does it, nothing asked (RFC 8058).
-    pub one_click: bool,
-    /// List-Post.
-    pub post: Vec<String>,
-    /// List-Owner.
-    pub owner: Vec<String>,
-    /// List-Archive.
-    pub archive: Vec<String>,
-}
+use crate::list_fields::ListFields;
 
 /// Why a field cannot be given under this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +134,7 @@ impl Header {
         }
     }
 
+    /// RFC 2369, RFC 2919, RFC 8058.
     pub(super) fn list(&mut self, list: &ListFields) {
         if let Some(id) = &list.id {
             let name = list.name.as_deref().map(|name| phrase(name.trim(), "List-Id: ".len()) + " ").unwrap_or_default();
@@ -186,6 +151,9 @@ impl Header {
         ];
         for (name, uris) in fields {
             self.bracketed(name, ",", uris.iter().map(|uri| uri_text(uri)));
+        }
+        if list.post_closed && list.post.is_empty() {
+            self.raw("List-Post", "NO");
         }
         if list.one_click && list.unsubscribe.iter().any(|uri| uri.starts_with("https:")) {
             self.raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click");

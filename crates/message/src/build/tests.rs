@@ -332,6 +332,8 @@ fn list_fields() {
         ..ListFields::default()
     };
     let built = build(Builder::new(0, "x").list(list.clone()));
+    let read = crate::list_fields::of_header(&built);
+    assert_eq!((read.id, read.name, read.help, read.one_click), (list.id.clone(), list.name.clone(), list.help.clone(), true));
     let value = |name| String::from_utf8(first(&built, name).unwrap().value().into_owned()).unwrap();
     assert_eq!(encoded_word::decode(value("List-Id").as_bytes()), "Grüße von uns <news.here.test>");
     assert_eq!(value("List-Help"), "<mailto:help@here.test>");

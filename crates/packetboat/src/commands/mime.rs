@@ -30,11 +30,12 @@ fn perform(arguments: &MimeArgs, json: bool) -> Result<(), String> {
     if let Some(section) = &arguments.raw {
         return raw(&octets, section);
     }
-    let view = view::View::of(&octets);
+    let message = message::parse(&octets);
     if let Some(dir) = &arguments.extract {
-        let extracted = extract::all(&octets, &view, dir)?;
+        let extracted = extract::all(&message, dir)?;
         return if json { line(&json!({ "extracted": extracted })) } else { print(extract::words(&extracted).as_bytes()) };
     }
+    let view = view::View::of(&message);
     if json { line(&view) } else { print(tree::words(&view).as_bytes()) }
 }
 

@@ -5,8 +5,9 @@
 
 use super::safe_name::{numbered, safe_name};
 use super::shown;
-use super::view::View;
-use message::transfer::Decoder;
+use super::{media_type, view};
+use message::Message;
+use message::attachment::{self, Attachment, AttachmentKind, Place as Within};
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -15,9 +16,6 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-
-/// Octets that are decoded at once.
-const CHUNK_BYTES: usize = 256 * 1024;
 
 /// One file that was written.
 #[derive(Debug, Serialize)]
@@ -31,21 +29,25 @@ pub(super) struct Extracted {
 }
 
 /// Writes every attachment of the message.
-pub(super) fn all(octets: &[u8], view: &View, dir: &Path) -> Result<Vec<Extracted>, String> {
+pub(super) fn all(message: &Message<'_>, dir: &Path) -> Result<Vec<Extracted>, String> {
     let told = |error: std::io::Error| format!("{}: {error}", dir.display());
     std::fs::create_dir_all(dir).map_err(told)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(dir, flags, Mode::empty()).map_err(|error| told(error.into()))?;
     let mut place = Place { dir: opened, numbers: HashMap::new() };
     let mut out = Vec::new();
-    for part in view.files() {
-        let claimed_name = part.file_name.clone();
-        let other = part.other_name();
-        let (name, mut file) = place.make(&safe_name(claimed_name.as_deref().unwrap_or_default(), &other)).map_err(told)?;
-        let range = part.body_range();
-        let bytes = write(octets.get(range).unwrap_or_default(), Decoder::new(part.transfer_encoding()), &mut file);
-        let bytes = bytes.map_err(|error| format!("{}/{name}: {error}", dir.display()))?;
-        out.push(Extracted { section: part.section.clone(), claimed_name, file: name, bytes });
+    let sections = view::sections(message);
+    for one in attachment::list(message) {
+        let section = sections.get(one.part).cloned().unwrap_or_default();
+        let other = format!("part-{section}.{}", media_type::extension(&one.media_type));
+        let mut wanted = one.name.clone().unwrap_or_default();
+        // A message inside is named by its subject.
+        if one.kind == AttachmentKind::Message && !wanted.is_empty() && !wanted.to_ascii_lowercase().ends_with(".eml") {
+            wanted.push_str(".eml");
+        }
+        let (name, mut file) = place.make(&safe_name(&wanted, &other)).map_err(told)?;
+        let bytes = write(message, &one, &mut file).map_err(|error| format!("{}/{name}: {error}", dir.display()))?;
+        out.push(Extracted { section, claimed_name: one.name, file: name, bytes });
     }
     Ok(out)
 }
@@ -73,20 +75,24 @@ impl Place {
     }
 }
 
-fn write(body: &[u8], mut decoder: Decoder, file: &mut File) -> std::io::Result<u64> {
+/// What is a part of its own goes piece by piece.
+fn write(message: &Message<'_>, one: &Attachment, file: &mut File) -> std::io::Result<u64> {
     let mut bytes = 0;
-    let mut decoded = Vec::new();
-    for chunk in body.chunks(CHUNK_BYTES) {
-        decoded.clear();
-        decoder.push(chunk, &mut decoded);
-        file.write_all(&decoded)?;
-        bytes += decoded.len() as u64;
+    match message.parts.get(one.part).filter(|_| one.place == Within::Part) {
+        Some(part) => {
+            for piece in part.contents() {
+                file.write_all(&piece)?;
+                bytes += piece.len() as u64;
+            }
+        }
+        None => {
+            let content = attachment::content(message, one).unwrap_or_default();
+            file.write_all(&content)?;
+            bytes = content.len() as u64;
+        }
     }
-    decoded.clear();
-    decoder.finish(&mut decoded);
-    file.write_all(&decoded)?;
     file.flush()?;
-    Ok(bytes + decoded.len() as u64)
+    Ok(bytes)
 }
 
 /// For people.
@@ -119,7 +125,7 @@ mod tests {
     }
 
     fn extract(octets: &[u8], dir: &Path) -> Vec<String> {
-        all(octets, &View::of(octets), dir).unwrap().into_iter().map(|e| e.file).collect()
+        all(&message::parse(octets), dir).unwrap().into_iter().map(|e| e.file).collect()
     }
 
     #[test]
@@ -141,6 +147,17 @@ mod tests {
         let mut beside: Vec<_> = std::fs::read_dir(around.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         beside.sort();
         assert_eq!(beside, ["in", "outside"]);
+    }
+
+    #[test]
+    fn an_attached_message_is_one_file_and_a_packed_one_is_unpacked() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = b"Content-Type: multipart/mixed; boundary=A\r\n\r\n--A\r\n\r\nhi\r\nbegin 644 u.txt\r\n#0V%T\r\n`\r\nend\r\n\
+--A\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\ninner\r\n--A--\r\n";
+        assert_eq!(extract(text, dir.path()).len(), 2);
+        assert_eq!(std::fs::read(dir.path().join("u.txt")).unwrap(), b"Cat");
+        let message = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().unwrap() == "eml");
+        assert_eq!(std::fs::read(message.unwrap()).unwrap(), b"Subject: x\r\n\r\ninner");
     }
 
     #[test]

@@ -8,9 +8,18 @@ use std::fmt::Write as _;
 pub(super) fn words(view: &View) -> String {
     let mut out = String::new();
     let facts = &view.facts;
-    for (name, value) in [("Subject", &facts.subject), ("From", &facts.from)] {
-        if !value.is_empty() {
-            let _ = writeln!(out, "{name}: {}", shown(value));
+    if !facts.subject.is_empty() {
+        let _ = writeln!(out, "Subject: {}", shown(&facts.subject));
+    }
+    for author in &facts.from {
+        let address = author.address.as_deref().unwrap_or_default();
+        match author.name.as_deref().filter(|name| !name.is_empty()) {
+            Some(name) => {
+                let _ = writeln!(out, "From: {} <{}>", shown(name), shown(address));
+            }
+            None => {
+                let _ = writeln!(out, "From: {}", shown(address));
+            }
         }
     }
     if let Some(secs) = facts.date_secs {
@@ -20,6 +29,13 @@ pub(super) fn words(view: &View) -> String {
     let width = view.parts.iter().map(|part| 2 * part.depth + part.section.len()).max().unwrap_or(0);
     for part in &view.parts {
         part_words(part, width, &mut out);
+    }
+    for one in &view.attachments {
+        let name = one.name.as_deref().unwrap_or("(no name)");
+        let _ = writeln!(out, "attachment: {}, {}, {}, {} octets", shown(name), one.kind, shown(&one.r#type), one.bytes);
+    }
+    for defect in &view.defects {
+        let _ = writeln!(out, "defect: {} in {} at octet {}: {}", defect.kind, defect.section, defect.at, defect.meaning);
     }
     out
 }

@@ -1,13 +1,13 @@
 //! A message as `packetboat mime --json` shows it: a public interface, described in `docs/mime.md`. Fields are added,
 //! never changed.
 
-use message::header;
+use message::attachment::{self, AttachmentKind};
+use message::facts::UnsubscribeWay;
 use message::parse::{Message, Part, PartKind};
 use message::transfer::TransferEncoding;
-use message::{Facts, encoded_word, transfer};
+use message::{Facts, address_list, encoded_word, list_fields};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::Range;
 
 /// The whole answer.
@@ -16,15 +16,72 @@ pub(super) struct View {
     pub(super) bytes: usize,
     pub(super) facts: FactsView,
     pub(super) parts: Vec<PartView>,
+    pub(super) attachments: Vec<AttachmentView>,
+    pub(super) defects: Vec<DefectView>,
 }
 
 /// What is known of the message as a whole.
 #[derive(Debug, Serialize)]
 pub(super) struct FactsView {
     pub(super) subject: String,
-    pub(super) from: String,
+    /// Of each address field, in the order of the message.
+    pub(super) from: Vec<AddressView>,
+    sender: Vec<AddressView>,
+    reply_to: Vec<AddressView>,
+    to: Vec<AddressView>,
+    cc: Vec<AddressView>,
+    bcc: Vec<AddressView>,
     pub(super) message_id: Option<String>,
     pub(super) date_secs: Option<i64>,
+    /// The first words of the text (RFC 8970).
+    pub(super) preview: String,
+    has_attachment: bool,
+    list: ListView,
+}
+
+/// One address.
+#[derive(Debug, Serialize)]
+pub(super) struct AddressView {
+    pub(super) name: Option<String>,
+    pub(super) address: Option<String>,
+    /// The group it stands in.
+    group: Option<String>,
+}
+
+/// Is it from a list, and how is that left?
+#[derive(Debug, Serialize)]
+struct ListView {
+    id: Option<String>,
+    /// `none`, `one-click`, `mail`, `page`.
+    unsubscribe: &'static str,
+}
+
+/// A file as a person means it.
+#[derive(Debug, Serialize)]
+pub(super) struct AttachmentView {
+    /// Index in `parts`.
+    part: usize,
+    section: String,
+    pub(super) kind: &'static str,
+    /// It is packed into the part's content (uuencode, yEnc, BinHex, AppleSingle, winmail.dat).
+    packed: bool,
+    pub(super) name: Option<String>,
+    pub(super) r#type: String,
+    pub(super) bytes: u64,
+    content_id: Option<String>,
+    sha256: Option<String>,
+}
+
+/// What was repaired.
+#[derive(Debug, Serialize)]
+pub(super) struct DefectView {
+    /// Octet of the message.
+    pub(super) at: usize,
+    /// Index in `parts`.
+    part: usize,
+    pub(super) section: String,
+    pub(super) kind: &'static str,
+    pub(super) meaning: &'static str,
 }
 
 /// Octets from `start` up to, not including, `end`.
@@ -72,47 +129,105 @@ pub(super) struct PartView {
     pub(super) sha256: Option<String>,
     /// The decoded text, of `text/*` only.
     pub(super) text: Option<String>,
-    #[serde(skip)]
-    transfer_encoding: TransferEncoding,
 }
 
 impl View {
     /// Everything about a message.
-    pub(super) fn of(octets: &[u8]) -> View {
-        let message = message::parse(octets);
-        let facts = Facts::compute(octets);
+    pub(super) fn of(message: &Message<'_>) -> View {
         let mut parts: Vec<PartView> = Vec::with_capacity(message.parts.len());
-        let sections = sections(&message);
-        for (part, section) in message.parts.iter().zip(sections) {
+        for (part, section) in message.parts.iter().zip(sections(message)) {
             let depth = part.parent.and_then(|p| parts.get(p)).map_or(0, |p| p.depth + 1);
-            parts.push(PartView::of(&message, part, section, depth));
+            parts.push(PartView::of(part, section, depth));
         }
-        let facts =
-            FactsView { subject: facts.subject, from: facts.from, message_id: facts.message_id, date_secs: facts.date_secs };
-        View { bytes: octets.len(), facts, parts }
+        let section = |part: usize| parts.get(part).map(|p| p.section.clone()).unwrap_or_default();
+        let attachments = attachment::list(message).into_iter().map(|one| AttachmentView::of(message, &one, section(one.part)));
+        let attachments = attachments.collect();
+        let defects = message.examine().into_iter().map(|defect| DefectView {
+            at: defect.at,
+            part: defect.part,
+            section: section(defect.part),
+            kind: defect.kind.word(),
+            meaning: defect.kind.meaning(),
+        });
+        let defects = defects.collect();
+        View { bytes: message.bytes.len(), facts: FactsView::of(message), parts, attachments, defects }
     }
+}
 
-    /// What a person would call a file: attached messages whole, and every leaf that is not the text of the message.
-    pub(super) fn files(&self) -> impl Iterator<Item = &PartView> {
-        self.parts.iter().enumerate().filter(|(_, part)| part.is_file() && !self.is_inside_a_file(part)).map(|(_, part)| part)
+impl FactsView {
+    fn of(message: &Message<'_>) -> FactsView {
+        let facts = Facts::compute(message.bytes);
+        let addresses = |name: &str| {
+            let mut group = None;
+            let mut out = Vec::new();
+            let field = message.root().field(name);
+            for entry in field.map(|field| address_list::parse(&field.value())).unwrap_or_default() {
+                match &entry {
+                    address_list::HeaderAddress::Group(_) => group = entry.name(),
+                    address_list::HeaderAddress::GroupEnd => group = None,
+                    _ => out.push(AddressView { name: entry.name(), address: entry.address(), group: group.clone() }),
+                }
+            }
+            out
+        };
+        let list = list_fields::of_header(message.root().raw_header());
+        FactsView {
+            from: addresses("From"),
+            sender: addresses("Sender"),
+            reply_to: addresses("Reply-To"),
+            to: addresses("To"),
+            cc: addresses("Cc"),
+            bcc: addresses("Bcc"),
+            list: ListView {
+                id: list.is_list().then_some(facts.list_id).flatten(),
+                unsubscribe: match facts.unsubscribe {
+                    UnsubscribeWay::None => "none",
+                    UnsubscribeWay::OneClick => "one-click",
+                    UnsubscribeWay::Mail => "mail",
+                    UnsubscribeWay::Page => "page",
+                },
+            },
+            subject: facts.subject,
+            message_id: facts.message_id,
+            date_secs: facts.date_secs,
+            preview: facts.preview,
+            has_attachment: facts.has_attachment,
+        }
     }
+}
 
-    fn is_inside_a_file(&self, part: &PartView) -> bool {
-        let up = |part: &&PartView| part.parent.and_then(|p| self.parts.get(p));
-        std::iter::successors(up(&part), up).any(PartView::is_file)
+impl AttachmentView {
+    fn of(message: &Message<'_>, one: &attachment::Attachment, section: String) -> AttachmentView {
+        AttachmentView {
+            part: one.part,
+            section,
+            kind: match one.kind {
+                AttachmentKind::File => "file",
+                AttachmentKind::Inline => "inline",
+                AttachmentKind::Message => "message",
+                AttachmentKind::Calendar => "calendar",
+                AttachmentKind::Signature => "signature",
+                AttachmentKind::Encrypted => "encrypted",
+                AttachmentKind::Report => "report",
+                AttachmentKind::Tnef => "tnef",
+            },
+            packed: one.place != attachment::Place::Part,
+            name: one.name.clone(),
+            r#type: one.media_type.clone(),
+            bytes: one.size,
+            content_id: one.content_id.clone(),
+            sha256: attachment::content(message, one).map(|content| sha256(&content)),
+        }
     }
 }
 
 impl PartView {
-    fn of(message: &Message<'_>, part: &Part<'_>, section: String, depth: usize) -> PartView {
-        let header = message.header(part);
-        let leaf = part.kind == PartKind::Leaf;
-        let decoded = if leaf { transfer::decode(part.encoding, message.body(part)) } else { None };
-        let text = part.text().map(std::borrow::Cow::into_owned).filter(|_| decoded.is_some());
+    fn of(part: &Part<'_>, section: String, depth: usize) -> PartView {
         let parameters = &part.content_type.parameters;
         let name_of = |name: &str| name.split('*').next().unwrap_or_default().to_owned();
         let names = parameters.0.iter().map(|(name, _)| name_of(name));
         let parameters = names.filter_map(|name| parameters.decoded(&name).map(|value| (name, value))).collect();
+        let leaf = part.kind == PartKind::Leaf;
         PartView {
             section,
             parent: part.parent,
@@ -127,11 +242,9 @@ impl PartView {
             encoding: part.encoding_word.as_deref().unwrap_or(part.encoding.word()).to_ascii_lowercase(),
             disposition: part.disposition.as_ref().map(|d| d.kind.to_string()),
             file_name: part.file_name(),
-            content_id: part
-                .id
-                .as_deref()
-                .map(|id| String::from_utf8_lossy(id).trim().trim_start_matches('<').trim_end_matches('>').to_owned()),
-            fields: header::fields(header)
+            content_id: part.content_id().map(|id| String::from_utf8_lossy(id).into_owned()),
+            fields: part
+                .fields()
                 .map(|field| FieldView {
                     name: String::from_utf8_lossy(field.name).into_owned(),
                     value: encoded_word::decode(&field.value()),
@@ -140,37 +253,10 @@ impl PartView {
             header: Span::from(&part.header),
             body: Span::from(&part.body),
             lines: part.lines,
-            decoded_bytes: if leaf { decoded.as_ref().map(|d| d.len() as u64) } else { Some(part.body.len() as u64) },
-            sha256: decoded.as_deref().map(sha256),
-            text,
-            transfer_encoding: if leaf { part.encoding } else { TransferEncoding::Binary },
+            decoded_bytes: part.content_len(),
+            sha256: (leaf && part.encoding != TransferEncoding::Other).then(|| sha256(&part.content())),
+            text: part.text().map(|text| text.into_owned()),
         }
-    }
-
-    /// A leaf with a name, or that is no text; a message inside.
-    fn is_file(&self) -> bool {
-        let is_text = matches!(self.r#type.as_str(), "text/plain" | "text/html");
-        match self.kind {
-            "leaf" => self.file_name.is_some() || self.disposition.as_deref() == Some("attachment") || !is_text,
-            "message" => true,
-            _ => false,
-        }
-    }
-
-    /// For a file without a name.
-    pub(super) fn other_name(&self) -> String {
-        let extension = super::media_type::extension(&self.r#type);
-        let mut out = String::from("part-");
-        let _ = write!(out, "{}.{extension}", self.section);
-        out
-    }
-
-    pub(super) fn body_range(&self) -> Range<usize> {
-        self.body.start..self.body.end
-    }
-
-    pub(super) fn transfer_encoding(&self) -> TransferEncoding {
-        self.transfer_encoding
     }
 }
 
@@ -180,7 +266,7 @@ fn sha256(octets: &[u8]) -> String {
 
 /// For every entity the section whose octets are its body (RFC 9051 §6.4.5). What is a message has its body in TEXT, and a
 /// message that is no multipart is also its own part 1.
-fn sections(message: &Message<'_>) -> Vec<String> {
+pub(super) fn sections(message: &Message<'_>) -> Vec<String> {
     // Of each entity: its body's section, and what stands before the numbers of its parts.
     let mut prefixes: Vec<String> = Vec::with_capacity(message.parts.len());
     let mut out = Vec::with_capacity(message.parts.len());
@@ -227,21 +313,29 @@ mod tests {
     fn every_section_is_the_body_it_says() {
         let texts = [NESTED, "Subject: x\r\n\r\nbody", "Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nbody"];
         for text in texts {
-            let view = View::of(text.as_bytes());
+            let view = View::of(&message::parse(text.as_bytes()));
             let facts = Facts::compute(text.as_bytes());
             for part in &view.parts {
                 let (path, kind) = super::super::section_of(&part.section).unwrap();
-                assert_eq!(section::range(&facts, &path, kind), Some(part.body_range()), "{} of {text}", part.section);
+                assert_eq!(
+                    section::range(&facts, &path, kind),
+                    Some(part.body.start..part.body.end),
+                    "{} of {text}",
+                    part.section
+                );
             }
         }
-        let sections: Vec<String> = View::of(NESTED.as_bytes()).parts.into_iter().map(|p| p.section).collect();
+        let sections: Vec<String> = View::of(&message::parse(NESTED.as_bytes())).parts.into_iter().map(|p| p.section).collect();
         assert_eq!(sections, ["TEXT", "1", "2", "2.TEXT", "2.1", "2.2", "2.2.1"]);
     }
 
     #[test]
-    fn an_attached_message_is_one_file() {
-        let view = View::of(NESTED.as_bytes());
-        let files: Vec<&str> = view.files().map(|f| f.section.as_str()).collect();
-        assert_eq!(files, ["2"]);
+    fn what_is_wrong_is_told() {
+        let view = View::of(&message::parse(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx"));
+        assert!(view.defects.iter().any(|defect| defect.kind == "boundary-not-closed" && defect.section == "TEXT"));
+        let view = View::of(&message::parse(
+            b"From: g: Ann <a@b>;\r\nMessage-ID: <x@y>\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\r\nx\r\n",
+        ));
+        assert_eq!((view.defects.len(), view.facts.from[0].group.as_deref()), (0, Some("g")));
     }
 }
