@@ -5,6 +5,7 @@
 
 mod decoy;
 mod delay;
+mod hashing;
 mod remembered;
 mod secrets;
 pub mod sign_in;

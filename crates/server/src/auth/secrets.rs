@@ -1,11 +1,10 @@
 //! Passwords to verifiers and back: argon2id (RFC 9106) and SCRAM-SHA-256 (RFC 5803).
 //!
-//! Costs: argon2id m=19456 KiB, t=2, p=1; SCRAM 65,536 rounds. An account made in bulk begins with a SCRAM verifier
+//! Costs: argon2id m=19456 KiB, t=2, p=1 (`hashing`); SCRAM 65,536 rounds. An account made in bulk begins with a SCRAM verifier
 //! of fewer rounds alone, so that thousands are made in seconds, and gets both full ones at its first sign-in by
 //! password (`docs/decisions/0003-scram-rounds.md`).
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use super::hashing;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
@@ -19,8 +18,6 @@ pub(super) const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(65_536).unwrap()
 const SCRAM_ITERATIONS_BULK: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
 /// Salt of either verifier.
 pub(super) const SALT_BYTES: usize = 16;
-const ARGON2_MEMORY_KIB: u32 = 19_456;
-const ARGON2_PASSES: u32 = 2;
 /// Longest password, octets (as `wire` lets in).
 const PASSWORD_BYTES_MAX: usize = wire::limits::sasl::WORD_BYTES_MAX;
 
@@ -28,14 +25,14 @@ const PASSWORD_BYTES_MAX: usize = wire::limits::sasl::WORD_BYTES_MAX;
 static NOBODY: LazyLock<Option<Secrets>> = LazyLock::new(|| {
     let mut password = [0u8; 32];
     SystemRandom::new().fill(&mut password).ok()?;
-    Some(Secrets { argon2: argon2_hash(&password, &salt(None, "nobody").ok()?).ok()?, scram: None })
+    Some(Secrets { argon2: hashing::hash(&password, &salt(None, "nobody").ok()?).ok()?, scram: None })
 });
 
 /// Verifiers for a new password (slow on purpose; call it off the async threads). With `salt_seed` the same password
 /// gives the same verifiers; without it the salts are random, as they should be for real accounts.
 pub fn secrets(password: &[u8], salt_seed: Option<[u8; 32]>) -> Result<Secrets, String> {
     check(password)?;
-    let argon2 = argon2_hash(password, &salt(salt_seed, "argon2")?)?;
+    let argon2 = hashing::hash(password, &salt(salt_seed, "argon2")?)?;
     Ok(Secrets { argon2, scram: Some(scram(password, &salt(salt_seed, "scram")?, SCRAM_ITERATIONS)) })
 }
 
@@ -72,16 +69,6 @@ fn salt(seed: Option<[u8; 32]>, purpose: &str) -> Result<[u8; SALT_BYTES], Strin
     Ok(salt)
 }
 
-fn hasher() -> Result<Argon2<'static>, String> {
-    let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, 1, None).map_err(|error| error.to_string())?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-}
-
-fn argon2_hash(password: &[u8], salt: &[u8]) -> Result<String, String> {
-    let salt = SaltString::encode_b64(salt).map_err(|error| error.to_string())?;
-    Ok(hasher()?.hash_password(password, &salt).map_err(|error| error.to_string())?.to_string())
-}
-
 fn scram(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> ScramVerifier {
     let verifier = wire::sasl::ScramVerifier::derive(password, salt, iterations);
     ScramVerifier {
@@ -98,8 +85,7 @@ pub(super) fn verify(secrets: &Secrets, password: &[u8]) -> bool {
         return false;
     }
     if !secrets.argon2.is_empty() {
-        // The parameters come from the hash itself, so old ones stay good when ours change.
-        return PasswordHash::new(&secrets.argon2).and_then(|hash| Argon2::default().verify_password(password, &hash)).is_ok();
+        return hashing::fits(&secrets.argon2, password);
     }
     match secrets.scram.as_ref().and_then(|known| Some((known, NonZeroU32::new(known.iterations)?))) {
         Some((known, iterations)) => {

@@ -165,3 +165,21 @@ async fn a_stranger_looks_like_an_account() {
     let (_, real) = auth.scram("ann@here.test", LOOPBACK).await.unwrap();
     assert_eq!((real.salt.len(), real.iterations), (verifier.salt.len(), verifier.iterations));
 }
+
+#[tokio::test]
+async fn two_hashes_at_once_and_no_third() {
+    let (auth, _store, _ann, _folder) = office(None).await;
+    let auth = Arc::new(auth);
+    let first = auth.hashing.clone().acquire_owned().await.unwrap();
+    let second = auth.hashing.clone().acquire_owned().await.unwrap();
+    assert!(auth.hashing.try_acquire().is_err());
+    let asked = {
+        let auth = auth.clone();
+        tokio::spawn(async move { auth.password("ann@here.test", b"wrong", None).await.err() })
+    };
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!asked.is_finished(), "it waits for its turn");
+    drop(first);
+    assert_eq!(asked.await.unwrap(), Some(Refused::Credentials));
+    drop(second);
+}
