@@ -96,6 +96,7 @@ pub struct Connection {
     /// When output last moved, or began to wait.
     moved: Instant,
     handshake_until: Instant,
+    handshake_max: Duration,
     tls_server: Option<Arc<TlsServer>>,
     tls_client: Option<(TlsClient, String)>,
     error: Option<io::Error>,
@@ -120,6 +121,7 @@ impl Connection {
             read_end: false,
             moved: Instant::now(),
             handshake_until: Instant::now(),
+            handshake_max: limits::HANDSHAKE_MAX,
             tls_server: None,
             tls_client: None,
             error: None,
@@ -175,6 +177,11 @@ impl Connection {
         self.begin_handshake()?;
         timeout_at(until, self.stream.handshake()).await.map_err(|_| timed_out("TLS handshake"))??;
         Ok(self)
+    }
+
+    /// How long a handshake that comes later may take.
+    pub fn set_handshake_max(&mut self, limit: Duration) {
+        self.handshake_max = limit;
     }
 
     /// What to do when a client session says StartTls: the policy, and the name the server is to have.
@@ -320,7 +327,7 @@ impl Connection {
             Stream::Plain(plain) => plain,
             _ => return Err(io::Error::other("TLS is already there")),
         };
-        self.handshake_until = Instant::now() + limits::HANDSHAKE_MAX;
+        self.handshake_until = Instant::now() + self.handshake_max;
         self.stream = if let Some((tls, name)) = &self.tls_client {
             let name = server_name(name, self.peer.ip())?;
             Stream::ClientHandshake(Box::new(TlsConnector::from(Arc::clone(&tls.config)).connect(name, plain)))

@@ -18,6 +18,8 @@ use tokio::net::{UnixListener, UnixStream};
 const NAME: &str = "control.sock";
 /// Longest request, octets.
 const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Whoever asks nothing for so long is let go.
+const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(300);
 /// A socket's path must be shorter than this (`sun_path`); a longer one is reached through its folder's descriptor.
 const PATH_BYTES_MAX: usize = 100;
 
@@ -90,7 +92,8 @@ async fn converse(stream: UnixStream, admin: &Arc<Admin>) -> io::Result<()> {
     let mut reading = BufReader::new(reading);
     loop {
         let mut line = Vec::new();
-        let count = (&mut reading).take(REQUEST_BYTES_MAX).read_until(b'\n', &mut line).await?;
+        let mut asked = (&mut reading).take(REQUEST_BYTES_MAX);
+        let count = tokio::time::timeout(SILENCE_MAX, asked.read_until(b'\n', &mut line)).await??;
         if count == 0 || line.last() != Some(&b'\n') {
             return Ok(());
         }

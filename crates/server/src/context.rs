@@ -39,6 +39,10 @@ pub struct Limits {
     pub connections_per_ip: u32,
     /// Seconds between two POP3 sign-ins of an account (LOGIN-DELAY, RFC 2449 §6.5); 0 is none.
     pub pop3_login_delay_secs: u32,
+    /// How long a silent or slow peer is borne, by every protocol.
+    pub patience: wire::Patience,
+    /// A TLS handshake takes at most this, seconds.
+    pub handshake_secs: u32,
 }
 
 impl Default for Limits {
@@ -49,6 +53,8 @@ impl Default for Limits {
             recipients_max: 1_000,
             connections_per_ip: 50,
             pop3_login_delay_secs: 0,
+            patience: wire::Patience::default(),
+            handshake_secs: 30,
         }
     }
 }

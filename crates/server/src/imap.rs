@@ -41,8 +41,9 @@ use wire::sasl::{Answer, Question, Refusal};
 /// Serves one connection until it ends.
 pub async fn serve(context: Shared, connection: Connection) {
     let config = configuration(&context, &connection);
-    let mut session =
-        Session { wire: Server::new(config), context, connection, signed_in: None, view: None, rev2: false, condstore: false };
+    let mut wire = Server::new(config);
+    wire.set_patience(context.limits.patience);
+    let mut session = Session { wire, context, connection, signed_in: None, view: None, rev2: false, condstore: false };
     session.run().await;
 }
 

@@ -54,6 +54,7 @@ fn config(context: &Shared, connection: &Connection) -> Config {
         stls: connection.can_start_tls(),
         plaintext: context.plaintext.allows(connection.peer()),
         login_delay_secs: Some(context.limits.pop3_login_delay_secs).filter(|secs| *secs > 0),
+        patience: context.limits.patience,
         ..Config::new(context.hostname.clone())
     }
 }

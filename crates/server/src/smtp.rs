@@ -76,6 +76,7 @@ fn config(context: &Shared, connection: &Connection, mode: Mode) -> Config {
     config.tls = connection.is_tls();
     config.starttls = connection.can_start_tls();
     config.plaintext_auth = context.plaintext.allows(connection.peer());
+    config.patience = context.limits.patience;
     config.recipients_max = usize::try_from(context.limits.recipients_max).unwrap_or(usize::MAX);
     config
 }

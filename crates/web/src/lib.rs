@@ -1,10 +1,14 @@
 //! HTTP: where the web program will be; until it exists every request is answered 404.
 //!
-//! Streams come in from whoever listens (this crate opens no socket); one short answer, then the connection closes.
+//! Streams come in from whoever listens (this crate opens no socket); one short answer, then the connection closes. A
+//! body is read to its end first, so that the answer is not lost in a reset.
 //! Invariant: a silent or slow peer is gone after [`CONNECTION_MAX`]. Must not know: mail.
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,6 +21,11 @@ use tokio::time::Sleep;
 pub const CONNECTION_MAX: Duration = Duration::from_secs(30);
 /// Connections handed over but not yet taken.
 const WAITING_MAX: usize = 64;
+
+/// A request with a larger body is answered 413.
+pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
+/// Of such a body so much is still read (and thrown away) before the answer.
+const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -106,10 +115,31 @@ impl Web {
 }
 
 fn router() -> Router {
-    Router::new().fallback(async || {
+    Router::new().fallback(async |request: Request| {
         let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CONNECTION, "close")];
-        (StatusCode::NOT_FOUND, headers, "There is no web program here yet.\n")
+        if is_too_large(request).await {
+            (StatusCode::PAYLOAD_TOO_LARGE, headers, "That is too large.\n")
+        } else {
+            (StatusCode::NOT_FOUND, headers, "There is no web program here yet.\n")
+        }
     })
+}
+
+/// Reads the body to its end, within reason. Who asks first (`Expect`) need not send what is not wanted.
+async fn is_too_large(request: Request) -> bool {
+    let announced = request.body().size_hint().lower();
+    if announced > DISCARDED_BYTES_MAX || (announced > BODY_BYTES_MAX && request.headers().contains_key(header::EXPECT)) {
+        return true;
+    }
+    let mut body: Body = request.into_body();
+    let mut octets = 0u64;
+    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        octets = octets.saturating_add(frame.data_ref().map_or(0, |data| data.len() as u64));
+        if octets > DISCARDED_BYTES_MAX {
+            break;
+        }
+    }
+    octets > BODY_BYTES_MAX
 }
 
 #[cfg(test)]
@@ -131,6 +161,28 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
         assert!((&mut let_go).await.is_err(), "what was held is let go");
         stop.send(true).unwrap();
+    }
+
+    async fn posted(body: usize, extra: &str) -> String {
+        let (_stop, shutdown) = watch::channel(false);
+        let web = Web::start(shutdown);
+        let (mut ours, theirs) = tokio::io::duplex(4096);
+        web.serve(theirs, ()).await;
+        let head = format!("POST / HTTP/1.1\r\nHost: here.test\r\nContent-Length: {body}\r\n{extra}\r\n");
+        ours.write_all(head.as_bytes()).await.unwrap();
+        if extra.is_empty() {
+            ours.write_all(&vec![b'x'; body]).await.unwrap();
+        }
+        let mut answer = String::new();
+        ours.read_to_string(&mut answer).await.unwrap();
+        answer.lines().next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_before_the_answer_and_a_large_one_refused() {
+        assert_eq!(posted(300_000, "").await, "HTTP/1.1 404 Not Found");
+        assert_eq!(posted(3_000_000, "").await, "HTTP/1.1 413 Payload Too Large");
+        assert_eq!(posted(3_000_000, "Expect: 100-continue\r\n").await, "HTTP/1.1 413 Payload Too Large");
     }
 
     #[tokio::test(start_paused = true)]

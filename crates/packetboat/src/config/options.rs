@@ -69,6 +69,10 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     LIMITS_RECIPIENTS,
     LIMITS_RECIPIENTS_MAX,
     LIMITS_POP3_LOGIN_DELAY,
+    LIMITS_SILENCE,
+    LIMITS_SIGN_IN,
+    LIMITS_BYTES_PER_SEC,
+    LIMITS_HANDSHAKE,
     LIMITS_CONNECTIONS_PER_IP,
     LIMITS_CONNECTIONS,
 ];
@@ -496,6 +500,58 @@ const LIMITS_POP3_LOGIN_DELAY: OptionBlock = OptionBlock {
         }
     },
     refused: &["-1", "100000"],
+};
+
+const LIMITS_SILENCE: OptionBlock = OptionBlock {
+    name: "limits.silence_secs",
+    doc: "Seconds of silence after which a connection is closed; 0 is what each protocol asks for (SMTP 300, POP3 630, IMAP 1867). Less breaks clients that rely on their RFC: for servers under attack, and for tests.",
+    default: "0",
+    example: "300",
+    read: |config, item| {
+        if let Some(number) = item.number(0, 86_400) {
+            config.limits.patience.silence_secs = Some(number).filter(|secs| *secs > 0);
+        }
+    },
+    refused: &["-1", "100000", "\"5m\""],
+};
+
+const LIMITS_SIGN_IN: OptionBlock = OptionBlock {
+    name: "limits.sign_in_secs",
+    doc: "The same on IMAP until somebody has signed in.",
+    default: "127",
+    example: "60",
+    read: |config, item| {
+        if let Some(number) = item.number(1, 86_400) {
+            config.limits.patience.before_sign_in_secs = number;
+        }
+    },
+    refused: &["0", "100000"],
+};
+
+const LIMITS_BYTES_PER_SEC: OptionBlock = OptionBlock {
+    name: "limits.bytes_per_sec_min",
+    doc: "The slowest a message, literal or command may come in, octets a second; what is slower for silence_secs is closed.",
+    default: "100",
+    example: "1000",
+    read: |config, item| {
+        if let Some(number) = item.number(1, 1_000_000) {
+            config.limits.patience.bytes_per_sec_min = number;
+        }
+    },
+    refused: &["0", "-5", "\"slow\""],
+};
+
+const LIMITS_HANDSHAKE: OptionBlock = OptionBlock {
+    name: "limits.handshake_secs",
+    doc: "Seconds a TLS handshake may take.",
+    default: "30",
+    example: "30",
+    read: |config, item| {
+        if let Some(number) = item.number(1, 600).and_then(|number| u32::try_from(number).ok()) {
+            config.limits.handshake_secs = number;
+        }
+    },
+    refused: &["0", "1000"],
 };
 
 const LIMITS_CONNECTIONS_PER_IP: OptionBlock = OptionBlock {

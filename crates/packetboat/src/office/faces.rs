@@ -14,9 +14,6 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// A TLS handshake that comes first takes at most this.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
-
 /// What every accept loop needs.
 #[derive(Clone)]
 pub(super) struct Faces {
@@ -62,15 +59,26 @@ impl Faces {
         }
     }
 
+<<<<<<< ours
     /// What only one kind of connection needs is boxed: an idle one must not carry the largest face's state.
+=======
+    fn handshake_max(&self) -> Duration {
+        Duration::from_secs(self.context.limits.handshake_secs.into())
+    }
+
+>>>>>>> theirs
     async fn serve(self, service: Service, incoming: Incoming, pass: Pass) {
         if matches!(service, Service::Http | Service::Https) {
             return Box::pin(self.serve_web(service, incoming, pass)).await;
         }
         let peer = incoming.peer().clone();
-        let connection = if service.is_implicit_tls() {
+        let mut connection = if service.is_implicit_tls() {
             let Some(tls) = &self.tls else { return };
+<<<<<<< ours
             match Box::pin(Connection::server_tls(incoming, tls, HANDSHAKE_MAX)).await {
+=======
+            match Connection::server_tls(incoming, tls, self.handshake_max()).await {
+>>>>>>> theirs
                 Ok(connection) => connection,
                 Err(error) => {
                     tracing::debug!(service = service.name(), ?peer, %error, "TLS handshake");
@@ -80,6 +88,7 @@ impl Faces {
         } else {
             Connection::server(incoming, self.tls.clone())
         };
+        connection.set_handshake_max(self.handshake_max());
         tracing::debug!(service = service.name(), ?peer, "connection");
         let context = self.context;
         let session: Pin<Box<dyn Future<Output = ()> + Send>> = match service {
@@ -101,7 +110,7 @@ impl Faces {
         }
         let Some(tls) = &self.tls else { return };
         let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-        match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
+        match tokio::time::timeout(self.handshake_max(), handshake).await {
             Ok(Ok(stream)) => self.web.serve(stream, pass).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
