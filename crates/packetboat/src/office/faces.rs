@@ -59,14 +59,11 @@ impl Faces {
         }
     }
 
-<<<<<<< ours
-    /// What only one kind of connection needs is boxed: an idle one must not carry the largest face's state.
-=======
     fn handshake_max(&self) -> Duration {
         Duration::from_secs(self.context.limits.handshake_secs.into())
     }
 
->>>>>>> theirs
+    /// What only one kind of connection needs is boxed: an idle one must not carry the largest face's state.
     async fn serve(self, service: Service, incoming: Incoming, pass: Pass) {
         if matches!(service, Service::Http | Service::Https) {
             return Box::pin(self.serve_web(service, incoming, pass)).await;
@@ -74,11 +71,7 @@ impl Faces {
         let peer = incoming.peer().clone();
         let mut connection = if service.is_implicit_tls() {
             let Some(tls) = &self.tls else { return };
-<<<<<<< ours
-            match Box::pin(Connection::server_tls(incoming, tls, HANDSHAKE_MAX)).await {
-=======
-            match Connection::server_tls(incoming, tls, self.handshake_max()).await {
->>>>>>> theirs
+            match Box::pin(Connection::server_tls(incoming, tls, self.handshake_max())).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     tracing::debug!(service = service.name(), ?peer, %error, "TLS handshake");
