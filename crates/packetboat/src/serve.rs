@@ -104,8 +104,16 @@ async fn serve(ready: Ready) -> Result<(), String> {
         eprintln!("listening {} {address}", service.name());
     }
     eprintln!("packetboat ready");
-    while signals.next().await == Told::Reload {
-        office.reload();
+    let store = office.context.store.clone();
+    loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Reload => office.reload(),
+                Told::Stop => break,
+            },
+            // Nothing could be accepted any more; a new start reads what was acknowledged from the segments.
+            () = store.broken() => return Err("the store's writer has failed; ends, to be started again".into()),
+        }
     }
     tracing::info!("stops: sessions get {} seconds; a second signal stops at once", office::DRAIN_MAX.as_secs());
     stop(office.close(), &mut signals).await

@@ -180,6 +180,10 @@ pub(crate) trait Engine: Send + Sync {
     fn check(&self) -> Later<'_, Vec<Defect>>;
     /// Gives back the room of dead bodies.
     fn maintain(&self) -> Later<'_, ()>;
+    /// Ends when the engine cannot write any more until it is opened again: one of its threads has panicked.
+    fn broken(&self) -> Later<'_, ()> {
+        Box::pin(std::future::pending())
+    }
     /// (syncs, groups, batches) since the start.
     fn counts(&self) -> (u64, u64, u64);
     /// Waits for what is queued and lets go of everything.
@@ -202,6 +206,9 @@ impl<T: Engine> Engine for std::sync::Arc<T> {
     }
     fn maintain(&self) -> Later<'_, ()> {
         (**self).maintain()
+    }
+    fn broken(&self) -> Later<'_, ()> {
+        (**self).broken()
     }
     fn counts(&self) -> (u64, u64, u64) {
         (**self).counts()

@@ -240,6 +240,14 @@ impl Store {
         Ok(())
     }
 
+    /// Ends when nothing can be written any more until the store is opened again: a thread of it has panicked. Everything
+    /// acknowledged is in the segments; who runs a server ends it, so that it is started anew.
+    pub async fn broken(&self) {
+        if self.inner.engine.broken().await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Syncs of the segments so far: at most one for each group of acts made durable together.
     pub fn sync_count(&self) -> u64 {
         self.inner.engine.counts().0

@@ -4,6 +4,7 @@
 mod acts;
 mod damage;
 mod durability;
+mod flips;
 mod model;
 mod queue;
 mod rates;

@@ -125,6 +125,8 @@ pub(crate) struct Shared {
     last_place: AtomicU64,
     files: Mutex<BTreeMap<u32, (u64, Arc<File>)>>,
     file_uses: AtomicU64,
+    /// A thread of ours has panicked.
+    broken: tokio::sync::watch::Sender<bool>,
 }
 
 impl Shared {
@@ -258,6 +260,17 @@ pub(crate) struct Embedded {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// Tells when the thread that holds it panics.
+struct Watched(Arc<Shared>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.send_replace(true);
+        }
+    }
+}
+
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.stop();
@@ -310,10 +323,16 @@ impl Embedded {
             last_place: AtomicU64::new(0),
             files: Mutex::new(BTreeMap::new()),
             file_uses: AtomicU64::new(0),
+            broken: tokio::sync::watch::Sender::new(false),
         });
         let committer = Committer::new(shared.clone(), index::open_reader(&index)?, position)?;
         let (sender, receiver) = channel();
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let watched = Watched(shared.clone());
+            let work = move || {
+                let _watched = watched;
+                work();
+            };
             std::thread::Builder::new().name(name.into()).spawn(work).map_err(|error| io_error(&error))
         };
         let behind = shared.clone();
@@ -483,6 +502,11 @@ impl Engine for Embedded {
 
     fn maintain(&self) -> Later<'_, ()> {
         Box::pin(rewrite::maintain(self))
+    }
+
+    fn broken(&self) -> Later<'_, ()> {
+        let mut told = self.shared.broken.subscribe();
+        Box::pin(async move { told.wait_for(|broken| *broken).await.map(|_| ()).map_err(|_| StoreError::Io("closed".into())) })
     }
 
     fn counts(&self) -> (u64, u64, u64) {

@@ -602,6 +602,29 @@ async fn a_bad_value_in_the_index_is_found_and_costs_itself() {
 }
 
 #[tokio::test]
+async fn a_writer_that_panics_is_told_and_costs_nothing_acknowledged() {
+    let place = Place::new();
+    let folder = place.config().data_dir;
+    std::fs::create_dir_all(&folder).unwrap();
+    let (engine, _) = crate::engine::embedded::Embedded::open(&folder, Tuning::default()).unwrap();
+    let engine = Arc::new(engine);
+    let store = Store::on_engine(place.config(), Box::new(engine.clone()), None, None).await.unwrap();
+    let ann = ann(&store).await;
+    store.accept(acceptance(text(1), &[ann])).await.unwrap();
+    let short = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(short, store.broken()).await.is_err(), "all is well");
+    let panics = crate::engine::committer::Message::Control(Box::new(|_, _| panic!("meant")));
+    assert!(engine.send(panics).is_ok());
+    tokio::time::timeout(std::time::Duration::from_secs(20), store.broken()).await.unwrap();
+    assert!(matches!(store.accept(acceptance(text(2), &[ann])).await, Err(StoreError::Io(_))), "never acknowledged");
+    drop((store, engine));
+    let again = place.open().await;
+    let inbox = inbox(&again, ann).await;
+    assert_eq!(uids(&again, ann, inbox).await, [1]);
+    sound(&again).await;
+}
+
+#[tokio::test]
 async fn one_process_at_a_time() {
     let place = Place::new();
     let store = place.open().await;

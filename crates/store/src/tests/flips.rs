@@ -1,0 +1,155 @@
+//! A flipped bit anywhere, in segments or index: found by `check`, served to nobody as good, and it costs one record.
+//!
+//! A sample of all octets; `STORE_FLIP_STEP=1` (`make soak`) takes every one.
+use super::durability::{killed, queue_entry};
+use super::*;
+use std::collections::BTreeSet;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+fn step(usual: usize) -> usize {
+    std::env::var("STORE_FLIP_STEP").map_or(usual, |told| told.parse().unwrap())
+}
+
+fn flip(path: &Path, at: u64, bit: u8) {
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut octet = [0];
+    file.read_exact_at(&mut octet, at).unwrap();
+    file.write_all_at(&[octet[0] ^ (1 << bit)], at).unwrap();
+}
+
+/// A little of every kind of row, closed.
+async fn a_life(place: &Place) {
+    let store = place.open().await;
+    let ann = ann(&store).await;
+    store.alias_add(Alias { address: "all@here.test".into(), targets: vec!["ann@here.test".into()] }).await.unwrap();
+    let inbox = inbox(&store, ann).await;
+    for number in 0..12 {
+        let mut one = acceptance(text(number), &[ann]);
+        if number % 4 == 0 {
+            one.queue.push(queue_entry("carol@there.test"));
+        }
+        one.idempotency = (number % 5 == 0).then_some([number as u8; 16]);
+        store.accept(one).await.unwrap();
+    }
+    let archive = store.mailbox(ann, "Archive").await.unwrap().unwrap().id;
+    let seen = Flags { system: Flags::SEEN, keywords: Some(Arc::from([smol_str::SmolStr::new("kept")])) };
+    store.flags(ann, inbox, &[Uid(2), Uid(3)], FlagOp::Add, &seen, None).await.unwrap();
+    store.copy(ann, inbox, &[Uid(4)], archive).await.unwrap();
+    store.expunge(ann, inbox, &[Uid(1), Uid(7)], NOW).await.unwrap();
+    store.mailbox_subscribe(ann, "Elsewhere", true).await.unwrap();
+    store.close().await.unwrap();
+}
+
+/// Takes what could be read; an error must say that something is damaged.
+fn take<T>(found: Result<T, StoreError>, at: &str) -> Option<T> {
+    match found {
+        Ok(value) => Some(value),
+        Err(StoreError::Damaged(_) | StoreError::NotFound) => None,
+        Err(StoreError::Io(why)) if why.contains("index") => None,
+        Err(error) => panic!("{at}: {error:?}"),
+    }
+}
+
+/// One line for each thing that is served.
+async fn served(store: &Store, at: &str) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for account in take(store.account_list(None, 1000).await, at).unwrap_or_default() {
+        lines.insert(format!("{account:?}"));
+        take(store.account_usage(account.id).await, at).map(|usage| lines.insert(format!("{usage:?}")));
+        take(store.subscriptions_elsewhere(account.id).await, at).map(|names| lines.insert(format!("{names:?}")));
+        for undo in take(store.undo_list(account.id, 100).await, at).unwrap_or_default() {
+            lines.insert(format!("aside {:?} {:?} {}", undo.email, undo.mailbox_name, undo.size_bytes));
+        }
+        let Some(mailboxes) = take(store.mailboxes(account.id).await, at) else { continue };
+        for mailbox in mailboxes.iter() {
+            lines.insert(format!("{mailbox:?}"));
+            take(store.status(account.id, mailbox.id).await, at)
+                .map(|status| lines.insert(format!("{} {status:?}", mailbox.name)));
+            let Some(snapshot) = take(store.snapshot(account.id, mailbox.id).await, at) else { continue };
+            for row in snapshot.rows.iter() {
+                lines.insert(format!("{} {row:?}", mailbox.name));
+                let body = take(store.body(account.id, row.email, 0, u64::MAX).await, at);
+                body.map(|octets| lines.insert(format!("{} {:?} {octets:?}", mailbox.name, row.uid)));
+                let facts = take(store.facts(account.id, &[row.email]).await, at).unwrap_or_default();
+                lines.insert(format!("{} {:?} {:?}", mailbox.name, row.uid, facts));
+            }
+        }
+    }
+    for alias in take(store.alias_list().await, at).unwrap_or_default() {
+        lines.insert(format!("{alias:?}"));
+    }
+    for entry in take(store.queue_list(None, 100).await, at).unwrap_or_default() {
+        let body = take(store.queue_body(entry.body, 0, u64::MAX).await, at);
+        lines.insert(format!("{entry:?} {body:?}"));
+    }
+    lines
+}
+
+/// Lines of messages that are not there any more, without those that only tell counts.
+fn messages(lines: &BTreeSet<String>) -> usize {
+    lines.iter().filter(|line| line.contains("MessageRow")).count()
+}
+
+#[tokio::test]
+async fn a_flipped_bit_anywhere_in_a_segment_is_found_and_costs_one_record() {
+    let place = Place::new();
+    a_life(&place).await;
+    let whole = served(&killed(&place).open().await, "whole").await;
+    let name = Path::new("segments").join("00000001.segment");
+    let length = place.config().data_dir.join(&name).metadata().unwrap().len() as usize;
+    let places = (0..64).step_by(step(7)).chain((64..length).step_by(step(89)));
+    let mut flips = 0;
+    for at in places {
+        let copy = killed(&place);
+        flip(&copy.config().data_dir.join(&name), at as u64, (at % 8) as u8);
+        let store = copy.open().await;
+        let told = format!("segment octet {at}");
+        assert!(!store.check().await.unwrap().is_empty(), "{told}: not found");
+        let now = served(&store, &told).await;
+        assert!(messages(&now) == messages(&whole), "{told}: the index serves every row");
+        let lost: Vec<&String> = whole.difference(&now).collect();
+        // A message whose octets are damaged may lie in two mailboxes and in the queue.
+        assert!(lost.len() <= 4, "{told}: {lost:#?}");
+        store.accept(acceptance(text(99), &[AccountId(1)])).await.unwrap();
+        flips += 1;
+    }
+    assert!(flips > 50);
+}
+
+#[tokio::test]
+async fn a_flipped_bit_anywhere_in_the_index_is_found_and_serves_nothing_wrong() {
+    let place = Place::new();
+    a_life(&place).await;
+    let whole = served(&killed(&place).open().await, "whole").await;
+    let length = place.config().data_dir.join("index.sqlite").metadata().unwrap().len() as usize;
+    let places = (0..100).step_by(step(9)).chain((100..length).step_by(step(487)));
+    let (mut refused, mut found, mut harmless) = (0, 0, 0);
+    for at in places {
+        let copy = killed(&place);
+        flip(&copy.config().data_dir.join("index.sqlite"), at as u64, (at % 8) as u8);
+        let told = format!("index octet {at}");
+        let Some(store) = take(Store::open(copy.config()).await, &told) else {
+            refused += 1;
+            continue;
+        };
+        let defects = store.check().await;
+        let is_found = defects.as_ref().map_or(true, |defects| !defects.is_empty());
+        let now = served(&store, &told).await;
+        if is_found {
+            found += 1;
+            let row_is_known = |line: &&String| line.contains("MessageRow") && !whole.contains(*line);
+            assert_eq!(now.iter().find(row_is_known), None, "{told}: served though it is not so");
+        } else {
+            harmless += 1;
+            assert_eq!(whole.symmetric_difference(&now).collect::<Vec<_>>(), Vec::<&String>::new(), "{told}: not found by check");
+        }
+        let _ = store.close().await;
+        if (refused + found) % 8 == 0 {
+            Store::rebuild(copy.config()).await.unwrap();
+            let again = served(&copy.open().await, &told).await;
+            assert_eq!(whole.symmetric_difference(&again).collect::<Vec<_>>(), Vec::<&String>::new(), "{told}: rebuilt");
+        }
+    }
+    assert!(refused > 0 && found > 5 && harmless > 5, "{refused} {found} {harmless}");
+}
