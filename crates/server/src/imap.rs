@@ -230,6 +230,8 @@ impl Session {
             | Command::Login { .. }
             | Command::Append(_)
             | Command::Idle => Err(Trouble::Bad("Not now")),
+            // Read by the grammar, not announced: not offered yet.
+            _ => Err(Trouble::Bad("unknown command")),
         }
     }
 

@@ -4,6 +4,7 @@
 //! [`server`] and [`client`] on those two. Invariant: what `encode` writes `parse` reads back as the same value.
 //! Must not know: the store, sockets, clocks.
 
+pub mod acl;
 pub mod append;
 pub mod body_structure;
 pub mod capability;
@@ -22,17 +23,23 @@ pub mod id;
 pub mod limits;
 pub mod list;
 pub mod mailbox_name;
+pub mod metadata;
 pub mod namespace;
+pub mod notify;
+pub mod quota;
 pub mod response;
 pub mod response_code;
 pub mod search;
 pub mod select;
 pub mod sequence_set;
 pub mod server;
+pub mod sort;
 pub mod status;
 pub mod store;
 pub mod string;
 pub mod tag;
+pub mod thread;
+pub mod url;
 
 pub use command::Command;
 pub use cursor::{Cursor, SyntaxError};

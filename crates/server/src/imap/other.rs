@@ -34,7 +34,7 @@ impl Session {
                 }
                 Extension::Utf8Accept => self.wire.set_utf8(true),
                 Extension::CondStore => self.enable_condstore(),
-                Extension::QResync | Extension::Other(_) => continue,
+                Extension::QResync | Extension::UidOnly | Extension::Other(_) => continue,
             }
             if !enabled.contains(extension) {
                 enabled.push(extension.clone());

@@ -106,6 +106,14 @@ impl Session {
             self.wire.untagged(&response);
             return Ok(());
         };
+        if returns.iter().any(|option| {
+            !matches!(
+                option,
+                SearchReturn::Min | SearchReturn::Max | SearchReturn::All | SearchReturn::Count | SearchReturn::Save
+            )
+        }) {
+            return Err(Trouble::Bad("unknown RETURN option"));
+        }
         let wants = |option| returns.contains(&option);
         let all = returns.is_empty() || wants(SearchReturn::All);
         let min = found.first().filter(|_| wants(SearchReturn::Min));
@@ -122,6 +130,7 @@ impl Session {
                 (true, true) => mod_seq,
                 (false, true) => min.iter().chain(&max).filter_map(|index| rows.get(**index)).map(|row| row.mod_seq.0).max(),
             },
+            ..ESearch::default()
         };
         let saved = wants(SearchReturn::Save).then(|| saved(returns, found).iter().map(uid_at).collect());
         if response_is_wanted(returns) {

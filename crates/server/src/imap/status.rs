@@ -40,10 +40,11 @@ impl Session {
                 StatusAttribute::Size => counts.size_bytes,
                 StatusAttribute::HighestModSeq => counts.highest_mod_seq.0,
                 StatusAttribute::AppendLimit => self.context.message_bytes_max,
+                StatusAttribute::DeletedStorage | StatusAttribute::MailboxId => return Err(Trouble::Bad("unknown STATUS attribute")),
             };
             values.push((*attribute, Some(value)));
         }
-        Ok(StatusResponse { mailbox: MailboxName::new(&mailbox.name), values })
+        Ok(StatusResponse { mailbox: MailboxName::new(&mailbox.name), values, mailbox_id: None })
     }
 
     /// Messages nobody had as recent yet.

@@ -6,19 +6,29 @@
 //!
 //! To add a command: a variant, a row in `COMMANDS`, an arm in `parse` and one in `encode`.
 
+use super::acl::AclCommand;
 use super::append::Append;
 use super::cursor::{Cursor, Parsed};
 use super::enable::Extension;
 use super::encoder::Encoder;
+use super::esearch::MultiSearch;
 use super::fetch::Fetch;
 use super::id::Id;
+use super::limits::LIST_ITEMS_MAX;
 use super::list::{List, ListKind, MailboxAttribute};
 use super::mailbox_name::MailboxName;
+use super::metadata::{GetMetadata, SetMetadata};
+use super::notify::Notify;
+use super::quota::QuotaCommand;
 use super::search::Search;
 use super::select::Select;
 use super::sequence_set::SequenceSet;
+use super::sort::Sort;
 use super::status::Status;
 use super::store::Store;
+use super::tag::Tag;
+use super::thread::Thread;
+use super::url::UrlCommand;
 use crate::sasl;
 use smol_str::SmolStr;
 
@@ -90,6 +100,32 @@ pub enum Command {
         set: SequenceSet,
         mailbox: MailboxName,
     },
+    Sort(Sort),
+    Thread(Thread),
+    // extensions, with or without a mailbox selected
+    /// ESEARCH (RFC 7377).
+    MultiSearch(MultiSearch),
+    /// CANCELUPDATE (RFC 5267 §4.5): the tags of searches.
+    CancelUpdate(Vec<Tag>),
+    Acl(AclCommand),
+    Quota(QuotaCommand),
+    GetMetadata(GetMetadata),
+    SetMetadata(SetMetadata),
+    Notify(Notify),
+    Url(UrlCommand),
+    /// COMPRESS (RFC 4978) and its mechanism.
+    Compress(SmolStr),
+    /// RFC 8437
+    Unauthenticate,
+    /// GETJMAPACCESS (RFC 9698).
+    GetJmapAccess,
+    /// COMPARATOR (RFC 5255 §4.7): those to choose from, first choice first; empty asks only.
+    Comparator(Vec<String>),
+    /// UIDBATCHES (RFC 10022): messages a batch, and which batches (1 is the one with the highest UIDs).
+    UidBatches {
+        size: u32,
+        batches: Option<(u32, u32)>,
+    },
 }
 
 /// In which state a command is allowed (RFC 9051 §6).
@@ -103,7 +139,7 @@ pub(crate) enum Allowed {
 }
 
 /// Every command word. ENABLE is taken with a mailbox selected, too (lenient).
-const COMMANDS: [(&str, Allowed); 32] = [
+const COMMANDS: [(&str, Allowed); 55] = [
     ("CAPABILITY", Allowed::Always),
     ("NOOP", Allowed::Always),
     ("LOGOUT", Allowed::Always),
@@ -136,6 +172,29 @@ const COMMANDS: [(&str, Allowed); 32] = [
     ("COPY", Allowed::Selected),
     ("MOVE", Allowed::Selected),
     ("UID", Allowed::Selected),
+    ("SORT", Allowed::Selected),
+    ("THREAD", Allowed::Selected),
+    ("UIDBATCHES", Allowed::Selected),
+    ("ESEARCH", Allowed::Authenticated),
+    ("CANCELUPDATE", Allowed::Authenticated),
+    ("SETACL", Allowed::Authenticated),
+    ("DELETEACL", Allowed::Authenticated),
+    ("GETACL", Allowed::Authenticated),
+    ("LISTRIGHTS", Allowed::Authenticated),
+    ("MYRIGHTS", Allowed::Authenticated),
+    ("GETQUOTA", Allowed::Authenticated),
+    ("GETQUOTAROOT", Allowed::Authenticated),
+    ("SETQUOTA", Allowed::Authenticated),
+    ("GETMETADATA", Allowed::Authenticated),
+    ("SETMETADATA", Allowed::Authenticated),
+    ("NOTIFY", Allowed::Authenticated),
+    ("GENURLAUTH", Allowed::Authenticated),
+    ("RESETKEY", Allowed::Authenticated),
+    ("URLFETCH", Allowed::Authenticated),
+    ("COMPRESS", Allowed::Authenticated),
+    ("UNAUTHENTICATE", Allowed::Authenticated),
+    ("GETJMAPACCESS", Allowed::Authenticated),
+    ("COMPARATOR", Allowed::Authenticated),
 ];
 
 /// The command word (in capitals) and where it is allowed.
@@ -188,7 +247,8 @@ impl Command {
                 let name = c.atom()?.to_ascii_uppercase();
                 Command::parse_numbered(c, &name, true)?
             }
-            other => Command::parse_numbered(c, other, false)?,
+            "SEARCH" | "FETCH" | "STORE" | "COPY" | "MOVE" | "SORT" | "THREAD" => Command::parse_numbered(c, name, false)?,
+            other => Command::parse_extension(c, other)?,
         };
         c.end()?;
         Ok(command)
@@ -202,9 +262,58 @@ impl Command {
             "STORE" => Command::Store(Store::parse(c, uid)?),
             "COPY" => Command::Copy { uid, set: spaced_set(c)?, mailbox: spaced_mailbox(c)? },
             "MOVE" => Command::Move { uid, set: spaced_set(c)?, mailbox: spaced_mailbox(c)? },
+            "SORT" => Command::Sort(Sort::parse(c, uid)?),
+            "THREAD" => Command::Thread(Thread::parse(c, uid)?),
             "EXPUNGE" if uid => Command::Expunge { uids: Some(spaced_set(c)?) },
             _ => return c.error("unknown command"),
         })
+    }
+
+    fn parse_extension(c: &mut Cursor<'_>, name: &str) -> Parsed<Command> {
+        if let Some(acl) = AclCommand::parse(c, name)? {
+            return Ok(Command::Acl(acl));
+        }
+        if let Some(quota) = QuotaCommand::parse(c, name)? {
+            return Ok(Command::Quota(quota));
+        }
+        if let Some(url) = UrlCommand::parse(c, name)? {
+            return Ok(Command::Url(url));
+        }
+        Ok(match name {
+            "ESEARCH" => Command::MultiSearch(MultiSearch::parse(c)?),
+            "CANCELUPDATE" => Command::CancelUpdate(tags(c)?),
+            "GETMETADATA" => Command::GetMetadata(GetMetadata::parse(c)?),
+            "SETMETADATA" => Command::SetMetadata(SetMetadata::parse(c)?),
+            "NOTIFY" => Command::Notify(Notify::parse(c)?),
+            "COMPRESS" => {
+                c.space()?;
+                Command::Compress(SmolStr::new(c.atom()?))
+            }
+            "UNAUTHENTICATE" => Command::Unauthenticate,
+            "GETJMAPACCESS" => Command::GetJmapAccess,
+            "COMPARATOR" => {
+                let mut names = Vec::new();
+                while names.len() < LIST_ITEMS_MAX && c.eat_space() {
+                    names.push(c.astring_text()?);
+                }
+                Command::Comparator(names)
+            }
+            "UIDBATCHES" => Command::parse_uid_batches(c)?,
+            _ => return c.error("unknown command"),
+        })
+    }
+
+    /// `"UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]` (RFC 10022 §5)
+    fn parse_uid_batches(c: &mut Cursor<'_>) -> Parsed<Command> {
+        c.space()?;
+        let size = c.nz_number()?;
+        let mut batches = None;
+        if c.eat_space() {
+            let one = c.nz_number()?;
+            let other = if c.eat(b':') { c.nz_number()? } else { one };
+            batches = Some((one.min(other), one.max(other)));
+        }
+        Ok(Command::UidBatches { size, batches })
     }
 
     /// `"AUTHENTICATE" SP auth-type [SP initial-resp]`
@@ -304,6 +413,42 @@ impl Command {
                 numbered(e, *uid, "MOVE ", set);
                 named(e, " ", mailbox);
             }
+            extension => extension.encode_extension(e),
+        }
+    }
+
+    fn encode_extension(&self, e: &mut Encoder) {
+        match self {
+            Command::Sort(sort) => sort.encode(e),
+            Command::Thread(thread) => thread.encode(e),
+            Command::MultiSearch(search) => search.encode(e),
+            Command::CancelUpdate(tags) => {
+                e.raw("CANCELUPDATE ");
+                e.spaced(tags, |e, tag| e.string(tag.as_str().as_bytes()));
+            }
+            Command::Acl(acl) => acl.encode(e),
+            Command::Quota(quota) => quota.encode(e),
+            Command::GetMetadata(get) => get.encode(e),
+            Command::SetMetadata(set) => set.encode(e),
+            Command::Notify(notify) => notify.encode(e),
+            Command::Url(url) => url.encode(e),
+            Command::Compress(mechanism) => e.raw(format!("COMPRESS {mechanism}")),
+            Command::Unauthenticate => e.raw("UNAUTHENTICATE"),
+            Command::GetJmapAccess => e.raw("GETJMAPACCESS"),
+            Command::Comparator(names) => {
+                e.raw("COMPARATOR");
+                for name in names {
+                    e.raw(" ");
+                    e.string(name.as_bytes());
+                }
+            }
+            Command::UidBatches { size, batches } => {
+                e.raw(format!("UIDBATCHES {size}"));
+                if let Some((first, last)) = batches {
+                    e.raw(format!(" {first}:{last}"));
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -317,6 +462,17 @@ fn numbered(e: &mut Encoder, uid: bool, name: &str, set: &SequenceSet) {
     e.raw(if uid { "UID " } else { "" });
     e.raw(name);
     set.encode(e);
+}
+
+fn tags(c: &mut Cursor<'_>) -> Parsed<Vec<Tag>> {
+    let mut tags = Vec::new();
+    while tags.len() < LIST_ITEMS_MAX && c.eat_space() {
+        match Tag::new(&String::from_utf8_lossy(&c.string()?)) {
+            Some(tag) => tags.push(tag),
+            None => return c.error("a quoted tag is missing"),
+        }
+    }
+    if tags.is_empty() { c.error("a quoted tag is missing") } else { Ok(tags) }
 }
 
 fn spaced_mailbox(c: &mut Cursor<'_>) -> Parsed<MailboxName> {
@@ -372,6 +528,22 @@ mod tests {
             "UID COPY 2:4 MEETING",
             "MOVE $ MEETING",
             "UID MOVE 42:69 foo",
+            "SORT (DATE) UTF-8 ALL",
+            "UID THREAD REFERENCES UTF-8 ALL",
+            "GETQUOTAROOT INBOX",
+            "GETACL INBOX",
+            "COMPRESS DEFLATE",
+            "GETMETADATA \"\" /private/comment",
+            "SETMETADATA INBOX (/private/comment NIL)",
+            "NOTIFY NONE",
+            "UIDBATCHES 500",
+            "UIDBATCHES 2000 10:20",
+            "CANCELUPDATE \"A1\" \"A2\"",
+            "ESEARCH IN (personal) UNSEEN",
+            "UNAUTHENTICATE",
+            "GETJMAPACCESS",
+            "COMPARATOR \"i;octet\"",
+            "RESETKEY",
         ] {
             assert_eq!(String::from_utf8(read(text.as_bytes()).unwrap()).unwrap(), text);
         }
@@ -396,16 +568,14 @@ mod tests {
             "AUTHENTICATE",
             "AUTHENTICATE PLAIN a!b",
             "APPEND x",
-            "SORT (DATE) UTF-8 ALL",
-            "THREAD REFERENCES UTF-8 ALL",
-            "GETQUOTAROOT INBOX",
-            "GETACL INBOX",
-            "COMPRESS DEFLATE",
             "CREATE x (FOO)",
-            "GETMETADATA \"\" /private/comment",
-            "NOTIFY NONE",
             "REPLACE 1 x {3}",
-            "UIDBATCHES 500",
+            "UIDBATCHES",
+            "UIDBATCHES 0",
+            "CANCELUPDATE",
+            "CANCELUPDATE a",
+            "COMPRESS",
+            "UID UIDBATCHES 500",
         ] {
             assert_eq!(read(bad.as_bytes()), None, "{bad}");
         }

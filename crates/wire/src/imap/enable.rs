@@ -18,16 +18,19 @@ pub enum Extension {
     Utf8Accept,
     CondStore,
     QResync,
+    /// RFC 9586
+    UidOnly,
     /// Not known here: passed over without an error.
     Other(SmolStr),
 }
 
 impl Extension {
-    const NAMES: [(&'static str, Extension); 4] = [
+    const NAMES: [(&'static str, Extension); 5] = [
         ("IMAP4rev2", Extension::Imap4rev2),
         ("UTF8=ACCEPT", Extension::Utf8Accept),
         ("CONDSTORE", Extension::CondStore),
         ("QRESYNC", Extension::QResync),
+        ("UIDONLY", Extension::UidOnly),
     ];
     /// By its capability name, in any case.
     pub fn by_name(word: &str) -> Extension {

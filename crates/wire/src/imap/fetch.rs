@@ -17,9 +17,11 @@ use super::encoder::{Encoder, push_number};
 use super::envelope::EnvelopeItem;
 use super::flag::Flag;
 use super::limits::PAREN_DEPTH_MAX;
+use super::search::{self, PartialRange};
 use super::sequence_set::SequenceSet;
 use super::string::Text;
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 /// FETCH and UID FETCH. Macros (ALL, FAST, FULL) are expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Fetch {
     pub changed_since: Option<u64>,
     /// VANISHED (RFC 7162 §3.2.6).
     pub vanished: bool,
+    /// PARTIAL (RFC 9394 §3.3): a window on the messages of the set.
+    pub partial: Option<PartialRange>,
 }
 
 /// One data item asked for.
@@ -71,6 +75,16 @@ pub enum FetchItem {
     Rfc822Header,
     /// `RFC822.TEXT`: as `BODY[TEXT]`.
     Rfc822Text,
+    /// RFC 8970; LAZY: only when it costs nothing.
+    Preview {
+        lazy: bool,
+    },
+    /// RFC 8514
+    SaveDate,
+    /// RFC 8474
+    EmailId,
+    /// RFC 8474
+    ThreadId,
 }
 
 /// `<offset.length>`; the answer says `<offset>`.
@@ -132,6 +146,13 @@ pub enum FetchData {
     Rfc822(Data),
     Rfc822Header(Data),
     Rfc822Text(Data),
+    /// `None`: none was made (and none will be, unless LAZY was asked).
+    Preview(Option<String>),
+    /// `None`: the mailbox does not keep it.
+    SaveDate(Option<DateTime>),
+    EmailId(SmolStr),
+    /// `None`: the server has no threads.
+    ThreadId(Option<SmolStr>),
     /// Something this client does not know; as written.
     Other {
         name: String,
@@ -164,6 +185,13 @@ impl<'a> FetchWriter<'a> {
         out.extend_from_slice(b"* ");
         push_number(out, u64::from(number));
         out.extend_from_slice(b" FETCH (");
+        FetchWriter { out, first: true }
+    }
+    /// `* uid UIDFETCH (` (RFC 9586 §3.3)
+    pub fn begin_uid(out: &'a mut Vec<u8>, uid: u32) -> FetchWriter<'a> {
+        out.extend_from_slice(b"* ");
+        push_number(out, u64::from(uid));
+        out.extend_from_slice(b" UIDFETCH (");
         FetchWriter { out, first: true }
     }
     /// Goes on with an answer begun earlier (the literal of an item was streamed between).
@@ -211,6 +239,39 @@ impl<'a> FetchWriter<'a> {
         self.item("MODSEQ (");
         self.number(mod_seq);
         self.out.push(b')');
+    }
+    /// `EMAILID (id)`
+    pub fn email_id(&mut self, id: &str) {
+        self.item("EMAILID (");
+        self.out.extend_from_slice(id.as_bytes());
+        self.out.push(b')');
+    }
+    /// `THREADID (id)` or `THREADID NIL`
+    pub fn thread_id(&mut self, id: Option<&str>) {
+        self.item("THREADID ");
+        match id {
+            Some(id) => {
+                self.out.push(b'(');
+                self.out.extend_from_slice(id.as_bytes());
+                self.out.push(b')');
+            }
+            None => self.out.extend_from_slice(b"NIL"),
+        }
+    }
+    /// `SAVEDATE "..."` or `SAVEDATE NIL`
+    pub fn save_date(&mut self, date: Option<DateTime>) {
+        self.item("SAVEDATE ");
+        match date {
+            Some(date) => date.encode(self.out),
+            None => self.out.extend_from_slice(b"NIL"),
+        }
+    }
+    /// `PREVIEW "..."` or `PREVIEW NIL`; text beyond ASCII is a literal unless `utf8`.
+    pub fn preview(&mut self, text: Option<&str>, utf8: bool) {
+        self.item("PREVIEW ");
+        let mut e = Encoder::server(std::mem::take(self.out), utf8);
+        e.nstring(text.map(str::as_bytes));
+        *self.out = e.bytes;
     }
     /// `NAME value` with a value that is already rendered (ENVELOPE, BODY, BODYSTRUCTURE).
     pub fn rendered(&mut self, name: &str, value: &[u8]) {
@@ -391,7 +452,7 @@ fn item_word<'a>(c: &mut Cursor<'a>) -> &'a [u8] {
 }
 
 impl FetchItem {
-    fn parse(c: &mut Cursor<'_>) -> Parsed<FetchItem> {
+    pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<FetchItem> {
         let word = item_word(c).to_ascii_uppercase();
         let section = c.peek() == Some(b'[');
         Ok(match (word.as_slice(), section) {
@@ -411,6 +472,10 @@ impl FetchItem {
             (b"RFC822", _) => FetchItem::Rfc822,
             (b"RFC822.HEADER", _) => FetchItem::Rfc822Header,
             (b"RFC822.TEXT", _) => FetchItem::Rfc822Text,
+            (b"PREVIEW", _) => FetchItem::Preview { lazy: c.eat_text(" (LAZY)") },
+            (b"SAVEDATE", _) => FetchItem::SaveDate,
+            (b"EMAILID", _) => FetchItem::EmailId,
+            (b"THREADID", _) => FetchItem::ThreadId,
             // No RFC has it; Outlook asks for it (lessons C8).
             (b"RFC822.PEEK", _) => FetchItem::BodySection { peek: true, section: Section::default(), partial: None },
             _ => return c.error("unknown FETCH item"),
@@ -431,8 +496,13 @@ impl FetchItem {
         Some(items)
     }
 
-    fn encode(&self, e: &mut Encoder) {
+    pub(crate) fn encode(&self, e: &mut Encoder) {
         let word = match self {
+            FetchItem::Preview { lazy: false } => "PREVIEW",
+            FetchItem::Preview { lazy: true } => "PREVIEW (LAZY)",
+            FetchItem::SaveDate => "SAVEDATE",
+            FetchItem::EmailId => "EMAILID",
+            FetchItem::ThreadId => "THREADID",
             FetchItem::Uid => "UID",
             FetchItem::Flags => "FLAGS",
             FetchItem::InternalDate => "INTERNALDATE",
@@ -486,7 +556,7 @@ impl Fetch {
         } else {
             vec![FetchItem::parse(c)?]
         };
-        let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false };
+        let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false, partial: None };
         if c.eat_space() {
             c.list(false, |c| {
                 if c.eat_text("CHANGEDSINCE ") {
@@ -494,6 +564,9 @@ impl Fetch {
                     fetch.changed_since = Some(c.mod_seq()?);
                 } else if c.eat_text("VANISHED") {
                     fetch.vanished = true;
+                } else if c.eat_text("PARTIAL ") {
+                    c.skip_spaces();
+                    fetch.partial = Some(PartialRange::parse(c)?);
                 } else {
                     return c.error("unknown FETCH modifier");
                 }
@@ -503,6 +576,9 @@ impl Fetch {
         if fetch.vanished && !(uid && fetch.changed_since.is_some()) {
             return c.error("VANISHED goes with UID FETCH and CHANGEDSINCE only");
         }
+        if fetch.partial.is_some() && !uid {
+            return c.error("PARTIAL goes with UID FETCH only");
+        }
         Ok(fetch)
     }
 
@@ -511,10 +587,18 @@ impl Fetch {
         self.set.encode(e);
         e.raw(" ");
         e.list(&self.items, |e, item| item.encode(e));
+        let mut before = " (";
         if let Some(mod_seq) = self.changed_since {
-            e.raw(format!(" (CHANGEDSINCE {mod_seq}"));
-            e.raw(if self.vanished { " VANISHED)" } else { ")" });
+            e.raw(format!("{before}CHANGEDSINCE {mod_seq}"));
+            e.raw(if self.vanished { " VANISHED" } else { "" });
+            before = " ";
         }
+        if let Some(partial) = self.partial {
+            e.raw(format!("{before}PARTIAL "));
+            partial.encode(e);
+            before = " ";
+        }
+        e.raw(if before == " " { ")" } else { "" });
     }
 }
 
@@ -537,6 +621,13 @@ fn origin(c: &mut Cursor<'_>) -> Parsed<Option<u64>> {
     let origin = c.number64()?;
     c.expect(b'>', "> is missing")?;
     Ok(Some(origin))
+}
+
+fn parenthesised_id(c: &mut Cursor<'_>) -> Parsed<SmolStr> {
+    c.open()?;
+    let id = search::object_id(c)?;
+    c.close()?;
+    Ok(id)
 }
 
 impl FetchData {
@@ -576,6 +667,10 @@ impl FetchData {
                 c.close()?;
                 FetchData::ModSeq(mod_seq)
             }
+            b"PREVIEW" => FetchData::Preview(c.nstring()?.map(|octets| String::from_utf8_lossy(&octets).into_owned())),
+            b"SAVEDATE" => FetchData::SaveDate(if c.eat_nil() { None } else { Some(DateTime::parse(c)?) }),
+            b"EMAILID" => FetchData::EmailId(parenthesised_id(c)?),
+            b"THREADID" => FetchData::ThreadId(if c.eat_nil() { None } else { Some(parenthesised_id(c)?) }),
             b"RFC822" => FetchData::Rfc822(Data::parse(c)?),
             b"RFC822.HEADER" => FetchData::Rfc822Header(Data::parse(c)?),
             b"RFC822.TEXT" => FetchData::Rfc822Text(Data::parse(c)?),
@@ -609,11 +704,16 @@ impl FetchData {
     }
 
     pub(crate) fn encode(&self, e: &mut Encoder) {
+        let utf8 = e.utf8;
         let mut w = FetchWriter { out: &mut e.bytes, first: true };
         match self {
             FetchData::Uid(uid) => w.uid(*uid),
             FetchData::InternalDate(date) => w.internal_date(*date),
             FetchData::Rfc822Size(size) => w.rfc822_size(*size),
+            FetchData::SaveDate(date) => w.save_date(*date),
+            FetchData::EmailId(id) => w.email_id(id),
+            FetchData::ThreadId(id) => w.thread_id(id.as_deref()),
+            FetchData::Preview(text) => w.preview(text.as_deref(), utf8),
             FetchData::ModSeq(mod_seq) => w.mod_seq(*mod_seq),
             FetchData::BinarySize { part, size } => w.binary_size(part, *size),
             FetchData::Other { name, value } => w.rendered(name, value),
@@ -682,6 +782,9 @@ mod tests {
             "FETCH 1 (BODY.PEEK[HEADER.FIELDS (Date From \"a b\")] BODY[3.HEADER.FIELDS.NOT (X)] BODY[3.HEADER])",
             "FETCH 1 (BINARY[1.2] BINARY.PEEK[1]<0.10> BINARY.SIZE[2] BINARY[])",
             "FETCH $ (RFC822 RFC822.HEADER RFC822.TEXT) (CHANGEDSINCE 0)",
+            "FETCH 1 (PREVIEW SAVEDATE EMAILID THREADID PREVIEW (LAZY))",
+            "UID FETCH 25900:26600 (FLAGS) (CHANGEDSINCE 12345 PARTIAL -1:-30)",
+            "UID FETCH 1:* (UID) (PARTIAL 1:500)",
         ] {
             assert_eq!(read(text).unwrap(), text);
         }
@@ -717,6 +820,7 @@ mod tests {
             "FETCH 1 FLAGS (VANISHED)",
             "UID FETCH 1 FLAGS (VANISHED)",
             "FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)",
+            "FETCH 1 FLAGS (PARTIAL 1:5)",
             "FETCH 1 (FLAGS",
             "FETCH 1 FLAGSX",
             "FETCH 1 FLAGS FLAGS",

@@ -24,6 +24,12 @@ pub const SEARCH_TERMS_MAX: usize = 1_000;
 pub const LIST_ITEMS_MAX: usize = 1_000;
 /// Fields of ID (RFC 2971 §3.3).
 pub const ID_FIELDS_MAX: usize = 30;
+/// The name of a METADATA entry, octets.
+pub const METADATA_ENTRY_BYTES_MAX: usize = 1024;
+/// An IMAP URL, octets.
+pub const URL_BYTES_MAX: usize = 4096;
+/// UIDBATCHES: batches may not be asked smaller than this (RFC 10022 §3.1.1).
+pub const UID_BATCH_MESSAGES_MIN: u32 = 500;
 /// A tag, octets.
 pub const TAG_BYTES_MAX: usize = 64;
 /// A mailbox name, decoded octets.

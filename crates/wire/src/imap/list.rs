@@ -1,4 +1,4 @@
-//! LIST, LSUB, XLIST and their answers (RFC 9051 §6.3.9, §7.3.1; RFC 5258, 5819, 6154, 3348, 8440).
+//! LIST, LSUB, XLIST and their answers (RFC 9051 §6.3.9, §7.3.1; RFC 5258, 5819, 6154, 3348, 8440, 9590).
 //!
 //! ```abnf
 //! list           = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP "RETURN" SP "(" [return-option *(SP ...)] ")"]
@@ -11,6 +11,7 @@ use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;
 use super::mailbox_name;
 use super::mailbox_name::MailboxName;
+use super::metadata::Entry;
 use super::status::{self, StatusAttribute};
 use super::string::is_astring_char;
 use smol_str::SmolStr;
@@ -60,6 +61,10 @@ pub enum ListReturn {
     Children,
     SpecialUse,
     Status(Vec<StatusAttribute>),
+    /// RFC 8440
+    MyRights,
+    /// RFC 9590
+    Metadata(Vec<Entry>),
 }
 
 /// `mbx-list-flags`, by their exact names (lessons: `\Drafts`, never `\Draft`).
@@ -137,6 +142,11 @@ impl ListReturn {
             "SUBSCRIBED" => ListReturn::Subscribed,
             "CHILDREN" => ListReturn::Children,
             "SPECIAL-USE" => ListReturn::SpecialUse,
+            "MYRIGHTS" => ListReturn::MyRights,
+            "METADATA" => {
+                c.space()?;
+                ListReturn::Metadata(c.list(false, Entry::parse)?)
+            }
             "STATUS" => {
                 c.space()?;
                 ListReturn::Status(c.list(false, StatusAttribute::parse)?)
@@ -149,6 +159,11 @@ impl ListReturn {
             ListReturn::Subscribed => e.raw("SUBSCRIBED"),
             ListReturn::Children => e.raw("CHILDREN"),
             ListReturn::SpecialUse => e.raw("SPECIAL-USE"),
+            ListReturn::MyRights => e.raw("MYRIGHTS"),
+            ListReturn::Metadata(entries) => {
+                e.raw("METADATA ");
+                e.list(entries, |e, entry| entry.encode(e));
+            }
             ListReturn::Status(attributes) => {
                 e.raw("STATUS ");
                 status::encode_attributes(e, attributes);

@@ -7,6 +7,7 @@
 //! response-tagged = tag SP resp-cond-state CRLF
 //! ```
 
+use super::acl::{self, AclResponse, ListRightsResponse, Rights};
 use super::cursor::{Cursor, Parsed};
 use super::enable::Extension;
 use super::encoder::Encoder;
@@ -16,11 +17,15 @@ use super::flag::Flag;
 use super::id::Id;
 use super::limits::SEQUENCE_SET_ELEMENTS_MAX;
 use super::list::{ListKind, ListResponse};
+use super::mailbox_name::MailboxName;
+use super::metadata::MetadataResponse;
 use super::namespace::NamespaceResponse;
+use super::quota::{self, QuotaResponse};
 use super::response_code::Code;
 use super::sequence_set::NumberSet;
 use super::status::StatusResponse;
 use super::tag::Tag;
+use super::thread::{self, ThreadNode};
 use bytes::Bytes;
 use smol_str::SmolStr;
 
@@ -76,6 +81,44 @@ pub enum Response {
         items: Vec<FetchData>,
     },
     Id(Id),
+    /// RFC 9586 §3.3
+    UidFetch {
+        uid: u32,
+        items: Vec<FetchData>,
+    },
+    Sort {
+        numbers: Vec<u32>,
+        mod_seq: Option<u64>,
+    },
+    Thread(Vec<ThreadNode>),
+    Acl(AclResponse),
+    ListRights(ListRightsResponse),
+    MyRights {
+        mailbox: MailboxName,
+        rights: Rights,
+    },
+    Quota(QuotaResponse),
+    QuotaRoot {
+        mailbox: MailboxName,
+        roots: Vec<String>,
+    },
+    Metadata(MetadataResponse),
+    /// URLs with their authorisation (RFC 4467 §7).
+    GenUrlAuth(Vec<String>),
+    /// RFC 4467 §7; `None`: it cannot be had.
+    UrlFetch(Vec<(String, Option<Bytes>)>),
+    /// RFC 10022 §3.2: highest UID first, each batch as it is written (`high:low`).
+    UidBatches {
+        tag: Tag,
+        batches: Vec<(u32, u32)>,
+    },
+    /// RFC 9698 §4: where JMAP's session is.
+    JmapAccess(String),
+    /// RFC 5255 §4.8: the active comparator and those that match.
+    Comparator {
+        active: String,
+        matching: Vec<String>,
+    },
     /// Not known here; the line after `* `.
     Other(Bytes),
 }
@@ -213,8 +256,81 @@ impl Response {
                 Response::Vanished { earlier, uids: NumberSet::parse(c)? }
             }
             "ID" => Response::Id(Id::parse(c)?),
+            other => return Response::parse_extension(c, other),
+        })
+    }
+
+    fn parse_extension(c: &mut Cursor<'_>, word: &str) -> Parsed<Response> {
+        Ok(match word {
+            "SORT" => match Response::parse_search(c)? {
+                Response::Search { numbers, mod_seq } => Response::Sort { numbers, mod_seq },
+                other => other,
+            },
+            "THREAD" => Response::Thread(thread::parse(c)?),
+            "ACL" => Response::Acl(AclResponse::parse(c)?),
+            "LISTRIGHTS" => Response::ListRights(ListRightsResponse::parse(c)?),
+            "MYRIGHTS" => {
+                let (mailbox, rights) = acl::parse_my_rights(c)?;
+                Response::MyRights { mailbox, rights }
+            }
+            "QUOTA" => Response::Quota(QuotaResponse::parse(c)?),
+            "QUOTAROOT" => {
+                let (mailbox, roots) = quota::parse_root(c)?;
+                Response::QuotaRoot { mailbox, roots }
+            }
+            "METADATA" => Response::Metadata(MetadataResponse::parse(c)?),
+            "GENURLAUTH" => {
+                let mut urls = Vec::new();
+                while c.eat_space() {
+                    urls.push(c.astring_text()?);
+                }
+                Response::GenUrlAuth(urls)
+            }
+            "URLFETCH" => {
+                let mut urls = Vec::new();
+                while c.eat_space() {
+                    let url = c.astring_text()?;
+                    c.space()?;
+                    urls.push((url, c.nstring()?.map(|octets| Bytes::from(octets.into_owned()))));
+                }
+                Response::UrlFetch(urls)
+            }
+            "UIDBATCHES" => Response::parse_uid_batches(c)?,
+            "JMAPACCESS" => {
+                c.space()?;
+                Response::JmapAccess(c.astring_text()?)
+            }
+            "COMPARATOR" => {
+                c.space()?;
+                let active = c.astring_text()?;
+                let matching = if c.eat_space() { c.list(true, |c| c.astring_text())? } else { Vec::new() };
+                Response::Comparator { active, matching }
+            }
             _ => return c.error("unknown response"),
         })
+    }
+
+    /// `"UIDBATCHES" SP "(" "TAG" SP string ")" [SP uid-range *("," uid-range)]`
+    fn parse_uid_batches(c: &mut Cursor<'_>) -> Parsed<Response> {
+        c.space()?;
+        c.open()?;
+        if !c.eat_text("TAG ") {
+            return c.error("a tag is missing");
+        }
+        let Some(tag) = Tag::new(&c.astring_text()?) else { return c.error("a tag is missing") };
+        c.close()?;
+        let mut batches = Vec::new();
+        if c.eat_space() {
+            loop {
+                let one = c.nz_number()?;
+                let other = if c.eat(b':') { c.nz_number()? } else { one };
+                batches.push((one.max(other), one.min(other)));
+                if batches.len() > SEQUENCE_SET_ELEMENTS_MAX || !c.eat(b',') {
+                    break;
+                }
+            }
+        }
+        Ok(Response::UidBatches { tag, batches })
     }
 
     fn parse_numbered(c: &mut Cursor<'_>, number: u32) -> Parsed<Response> {
@@ -226,6 +342,10 @@ impl Response {
             "FETCH" => {
                 c.space()?;
                 Response::Fetch { number, items: FetchData::parse_list(c)? }
+            }
+            "UIDFETCH" => {
+                c.space()?;
+                Response::UidFetch { uid: number, items: FetchData::parse_list(c)? }
             }
             _ => return c.error("unknown response"),
         })
@@ -286,6 +406,67 @@ impl Response {
             }
             Response::Id(id) => id.encode(e),
             Response::Other(text) => e.raw(text),
+            extension => extension.encode_extension(e),
+        }
+    }
+
+    fn encode_extension(&self, e: &mut Encoder) {
+        match self {
+            Response::UidFetch { uid, items } => {
+                e.raw(format!("{uid} UIDFETCH "));
+                e.list(items, |e, item| item.encode(e));
+            }
+            Response::Sort { numbers, mod_seq } => {
+                e.raw("SORT");
+                for number in numbers {
+                    e.raw(" ");
+                    e.number(*number);
+                }
+                if let Some(mod_seq) = mod_seq {
+                    e.raw(format!(" (MODSEQ {mod_seq})"));
+                }
+            }
+            Response::Thread(threads) => thread::encode(e, threads),
+            Response::Acl(acl) => acl.encode(e),
+            Response::ListRights(rights) => rights.encode(e),
+            Response::MyRights { mailbox, rights } => acl::encode_my_rights(e, mailbox, *rights),
+            Response::Quota(quota) => quota.encode(e),
+            Response::QuotaRoot { mailbox, roots } => quota::encode_root(e, mailbox, roots),
+            Response::Metadata(metadata) => metadata.encode(e),
+            Response::GenUrlAuth(urls) => {
+                e.raw("GENURLAUTH ");
+                e.spaced(urls, |e, url| e.string(url.as_bytes()));
+            }
+            Response::UrlFetch(urls) => {
+                e.raw("URLFETCH ");
+                e.spaced(urls, |e, (url, octets)| {
+                    e.string(url.as_bytes());
+                    e.raw(" ");
+                    e.nstring(octets.as_deref());
+                });
+            }
+            Response::UidBatches { tag, batches } => {
+                e.raw("UIDBATCHES (TAG ");
+                e.string(tag.as_str().as_bytes());
+                e.raw(")");
+                for (n, (high, low)) in batches.iter().enumerate() {
+                    e.raw(if n == 0 { " " } else { "," });
+                    e.raw(if high == low { format!("{high}") } else { format!("{high}:{low}") });
+                }
+            }
+            Response::JmapAccess(url) => {
+                e.raw("JMAPACCESS ");
+                e.string(url.as_bytes());
+            }
+            Response::Comparator { active, matching } => {
+                e.raw("COMPARATOR ");
+                e.string(active.as_bytes());
+                if !matching.is_empty() {
+                    e.raw(" ");
+                    e.list(matching, |e, name| e.string(name.as_bytes()));
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -325,6 +506,35 @@ mod tests {
             "* CAPABILITY STARTTLS AUTH=GSSAPI IMAP4rev1",
             "* ENABLED CONDSTORE",
             "* ENABLED",
+            "* SORT 2 84 882 (MODSEQ 99)",
+            "* SORT",
+            "* THREAD (2)(3 6 (4 23)(44 7 96))",
+            "* ACL INBOX Fred lrswipxtea",
+            "* LISTRIGHTS x smith la r s w",
+            "* MYRIGHTS INBOX lrswipkxteacd",
+            "* QUOTA \"\" (STORAGE 10 512)",
+            "* QUOTAROOT INBOX \"\"",
+            "* METADATA INBOX (/shared/comment \"x\")",
+            "* GENURLAUTH \"imap://j@x/INBOX/;UID=20;URLAUTH=anonymous:internal:91\"",
+            "* URLFETCH \"imap://j@x/INBOX/;UID=20\" NIL \"/x/;UID=1\" \"hi\"",
+            "* UIDBATCHES (TAG \"A143\") 215295:99696,99695:20351,7830",
+            "* UIDBATCHES (TAG \"A143\")",
+            "* JMAPACCESS \"https://example.com/.well-known/jmap\"",
+            "* COMPARATOR \"i;unicode-casemap\" (\"i;ascii-casemap\")",
+            "* 25996 UIDFETCH (FLAGS (\\Seen) EMAILID (M1) THREADID NIL SAVEDATE NIL PREVIEW \"hi\")",
+            "* OK [INPROGRESS (\"A001\" 454 1000)] Processing",
+            "* OK [INPROGRESS (NIL NIL NIL)] Hang in there",
+            "* OK [MAILBOXID (F2212ea87)] Ok",
+            "* NO [MESSAGELIMIT 1000 23221] cut",
+            "* NO [BADURL \"/x\"] bad",
+            "* NO [NOUPDATE \"B02\"] Too many contexts",
+            "* NO [METADATA LONGENTRIES 2199] x",
+            "* NO [METADATA TOOMANY] x",
+            "* NO [BADEVENT (MessageNew MessageExpunge)] x",
+            "* OK [NOTIFICATIONOVERFLOW] x",
+            "* BAD [UIDREQUIRED] x",
+            "* NO [UNDEFINED-FILTER x] x",
+            "* OK [URLMECH INTERNAL] x",
             "* LIST (\\Noselect) \"/\" ~/Mail/foo",
             "* NAMESPACE ((\"\" \"/\")) NIL NIL",
             "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)",
@@ -351,7 +561,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_kept() {
-        for text in ["* XFOO bar", "* 1 FROB", "* QUOTA \"\" (STORAGE 1 2)", "* LIST x", "* 1 FETCH FLAGS", "* SEARCH x"] {
+        for text in ["* XFOO bar", "* 1 FROB", "* XQUOTA \"\" (STORAGE 1 2)", "* LIST x", "* 1 FETCH FLAGS", "* SEARCH x"] {
             assert_eq!(untagged(text), Response::Other(Bytes::copy_from_slice(&text.as_bytes()[2..])));
         }
     }

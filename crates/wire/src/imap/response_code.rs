@@ -1,4 +1,4 @@
-//! Response codes in brackets (RFC 9051 §7.1, RFC 5530, RFC 4315, RFC 7162).
+//! Response codes in brackets (RFC 9051 §7.1, RFC 5530, 4315, 4467, 4469, 5267, 5464, 5465, 5466, 7162, 8474, 9585, 9586, 9738).
 //!
 //! ```abnf
 //! resp-text      = ["[" resp-text-code "]" SP] text
@@ -8,7 +8,9 @@
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;
 use super::flag::Flag;
+use super::search;
 use super::sequence_set::NumberSet;
+use super::tag::Tag;
 use smol_str::SmolStr;
 
 /// A response code.
@@ -17,6 +19,10 @@ use smol_str::SmolStr;
 pub enum Code {
     Alert,
     AlreadyExists,
+    /// RFC 5465 §5: events that are known.
+    BadEvent(Vec<SmolStr>),
+    /// RFC 4469 §4
+    BadUrl(String),
     AppendUid {
         uid_validity: u32,
         uids: NumberSet,
@@ -41,10 +47,33 @@ pub enum Code {
     ExpungeIssued,
     HasChildren,
     HighestModSeq(u64),
+    /// RFC 9585: tag, done so far, goal.
+    InProgress {
+        tag: Option<Tag>,
+        progress: Option<u32>,
+        goal: Option<u32>,
+    },
     InUse,
     Limit,
+    /// RFC 8474 §4.1
+    MailboxId(SmolStr),
+    /// RFC 9738 §3: the limit, and the lowest UID that was done.
+    MessageLimit {
+        limit: u32,
+        lowest_uid: Option<u32>,
+    },
+    /// RFC 5464 §4.2.1: the largest value that was left out.
+    MetadataLongEntries(u64),
+    /// RFC 5464 §4.3
+    MetadataMaxSize(u64),
+    MetadataTooMany,
+    MetadataNoPrivate,
     Modified(NumberSet),
     NoModSeq,
+    /// RFC 5465 §5.8
+    NotificationOverflow,
+    /// RFC 5267 §4.3: the tag of the search that will not be updated.
+    NoUpdate(Tag),
     NonExistent,
     NoPerm,
     NotSaved,
@@ -59,10 +88,16 @@ pub enum Code {
     TryCreate,
     UidNext(u32),
     UidNotSticky,
+    /// RFC 9586 §3
+    UidRequired,
     UidValidity(u32),
     Unavailable,
+    /// RFC 5466 §3.1: its name.
+    UndefinedFilter(SmolStr),
     UnknownCte,
     Unseen(u32),
+    /// RFC 4467 §10
+    UrlMech(Vec<SmolStr>),
     UseAttr,
     /// Any other, with its argument text as written.
     Other {
@@ -72,7 +107,7 @@ pub enum Code {
 }
 
 /// Codes that are a word alone.
-const WORDS: [(&str, Code); 31] = [
+const WORDS: [(&str, Code); 33] = [
     ("ALERT", Code::Alert),
     ("ALREADYEXISTS", Code::AlreadyExists),
     ("AUTHENTICATIONFAILED", Code::AuthenticationFailed),
@@ -91,6 +126,7 @@ const WORDS: [(&str, Code); 31] = [
     ("NOMODSEQ", Code::NoModSeq),
     ("NONEXISTENT", Code::NonExistent),
     ("NOPERM", Code::NoPerm),
+    ("NOTIFICATIONOVERFLOW", Code::NotificationOverflow),
     ("NOTSAVED", Code::NotSaved),
     ("OVERQUOTA", Code::OverQuota),
     ("PARSE", Code::Parse),
@@ -101,6 +137,7 @@ const WORDS: [(&str, Code); 31] = [
     ("TOOBIG", Code::TooBig),
     ("TRYCREATE", Code::TryCreate),
     ("UIDNOTSTICKY", Code::UidNotSticky),
+    ("UIDREQUIRED", Code::UidRequired),
     ("UNAVAILABLE", Code::Unavailable),
     ("UNKNOWN-CTE", Code::UnknownCte),
     ("USEATTR", Code::UseAttr),
@@ -153,6 +190,32 @@ impl Code {
                 Code::Capability(words)
             }
             "HIGHESTMODSEQ" => Code::HighestModSeq(c.mod_seq()?),
+            "BADEVENT" => Code::BadEvent(c.list(true, |c| c.atom().map(SmolStr::new))?),
+            "BADURL" => Code::BadUrl(c.astring_text()?),
+            "INPROGRESS" => Code::parse_in_progress(c)?,
+            "MAILBOXID" => {
+                c.open()?;
+                let id = search::object_id(c)?;
+                c.close()?;
+                Code::MailboxId(id)
+            }
+            "MESSAGELIMIT" => {
+                let limit = c.nz_number()?;
+                Code::MessageLimit { limit, lowest_uid: if c.eat(b' ') { Some(c.nz_number()?) } else { None } }
+            }
+            "METADATA" => return Code::parse_metadata(c),
+            "NOUPDATE" => match Tag::new(&String::from_utf8_lossy(&c.string()?)) {
+                Some(tag) => Code::NoUpdate(tag),
+                None => return Ok(None),
+            },
+            "UNDEFINED-FILTER" => Code::UndefinedFilter(SmolStr::new(c.atom()?)),
+            "URLMECH" => {
+                let mut words = vec![SmolStr::new(c.atom()?)];
+                while c.eat_space() && c.peek() != Some(b']') {
+                    words.push(SmolStr::new(c.atom()?));
+                }
+                Code::UrlMech(words)
+            }
             "MODIFIED" => Code::Modified(NumberSet::parse(c)?),
             "PERMANENTFLAGS" => Code::PermanentFlags(c.list(true, Flag::parse)?),
             "UIDNEXT" => Code::UidNext(c.number()?),
@@ -162,8 +225,85 @@ impl Code {
         }))
     }
 
+    /// `("tag" done goal)`, each or NIL
+    fn parse_in_progress(c: &mut Cursor<'_>) -> Parsed<Code> {
+        c.open()?;
+        let tag = c.nstring()?.and_then(|tag| Tag::new(&String::from_utf8_lossy(&tag)));
+        c.space()?;
+        let progress = if c.eat_nil() { None } else { Some(c.number()?) };
+        c.space()?;
+        let goal = if c.eat_nil() { None } else { Some(c.number()?) };
+        c.close()?;
+        Ok(Code::InProgress { tag, progress, goal })
+    }
+
+    /// `METADATA LONGENTRIES n`, `MAXSIZE n`, `TOOMANY`, `NOPRIVATE`
+    fn parse_metadata(c: &mut Cursor<'_>) -> Parsed<Option<Code>> {
+        let word = c.atom()?.to_ascii_uppercase();
+        Ok(match word.as_str() {
+            "TOOMANY" => Some(Code::MetadataTooMany),
+            "NOPRIVATE" => Some(Code::MetadataNoPrivate),
+            "LONGENTRIES" => {
+                c.space()?;
+                Some(Code::MetadataLongEntries(c.number64()?))
+            }
+            "MAXSIZE" => {
+                c.space()?;
+                Some(Code::MetadataMaxSize(c.number64()?))
+            }
+            _ => None,
+        })
+    }
+
+    /// Codes of the later extensions.
+    fn encode_extension(&self, e: &mut Encoder) -> bool {
+        match self {
+            Code::BadEvent(events) => {
+                e.raw("BADEVENT ");
+                e.list(events, |e, event| e.raw(event));
+            }
+            Code::BadUrl(url) => {
+                e.raw("BADURL ");
+                e.string(url.as_bytes());
+            }
+            Code::InProgress { tag, progress, goal } => {
+                e.raw("INPROGRESS (");
+                e.nstring(tag.as_ref().map(|tag| tag.as_str().as_bytes()));
+                for number in [progress, goal] {
+                    e.raw(number.map_or(" NIL".to_owned(), |number| format!(" {number}")));
+                }
+                e.raw(")");
+            }
+            Code::MailboxId(id) => e.raw(format!("MAILBOXID ({id})")),
+            Code::MessageLimit { limit, lowest_uid } => {
+                e.raw(format!("MESSAGELIMIT {limit}"));
+                if let Some(uid) = lowest_uid {
+                    e.raw(format!(" {uid}"));
+                }
+            }
+            Code::MetadataLongEntries(size) => e.raw(format!("METADATA LONGENTRIES {size}")),
+            Code::MetadataMaxSize(size) => e.raw(format!("METADATA MAXSIZE {size}")),
+            Code::MetadataTooMany => e.raw("METADATA TOOMANY"),
+            Code::MetadataNoPrivate => e.raw("METADATA NOPRIVATE"),
+            Code::NoUpdate(tag) => {
+                e.raw("NOUPDATE ");
+                e.string(tag.as_str().as_bytes());
+            }
+            Code::UndefinedFilter(name) => e.raw(format!("UNDEFINED-FILTER {name}")),
+            Code::UrlMech(words) => {
+                e.raw("URLMECH ");
+                e.spaced(words, |e, word| e.raw(word));
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// Between the brackets.
     pub(crate) fn encode(&self, e: &mut Encoder) {
+        if self.encode_extension(e) {
+            return;
+        }
         match self {
             Code::AppendUid { uid_validity, uids } => {
                 e.raw(format!("APPENDUID {uid_validity} "));

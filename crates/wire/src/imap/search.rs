@@ -1,4 +1,4 @@
-//! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5).
+//! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, 5182, 5032, 7162 §3.1.5, 5267, 5466, 6203, 8474, 8514, 9394, 9738).
 //!
 //! ```abnf
 //! search             = "SEARCH" [search-return-opts] SP search-program
@@ -40,6 +40,24 @@ pub enum SearchReturn {
     All,
     Count,
     Save,
+    /// RFC 5267 §4.3: tell me when the result changes.
+    Update,
+    /// RFC 5267 §4.2: I shall come back for more of this.
+    Context,
+    /// RFC 9394 §3.1 (RFC 5267 §4.4).
+    Partial(PartialRange),
+    /// RFC 6203 §4: scores of a FUZZY search.
+    Relevancy,
+}
+
+/// A window on a result, 1 being the first: `1:500`, or counted from the end, `-1:-100`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct PartialRange {
+    pub from_end: bool,
+    /// At most `last`.
+    pub first: u32,
+    pub last: u32,
 }
 
 /// A search key. The simple flag keys of the RFCs (`SEEN`, `UNSEEN`, `OLD`, `NEW` ...) have their own names.
@@ -64,6 +82,12 @@ pub enum SearchKey {
     ModSeq(u64),
     New,
     Not(Box<SearchKey>),
+    /// RFC 8474 §5
+    EmailId(SmolStr),
+    /// RFC 5466: the search that METADATA keeps by this name.
+    Filter(SmolStr),
+    /// RFC 6203: approximate.
+    Fuzzy(Box<SearchKey>),
     Old,
     /// RFC 5032: INTERNALDATE is at least so many seconds ago.
     Older(u32),
@@ -72,6 +96,11 @@ pub enum SearchKey {
     /// Parenthesised: all must match.
     And(Vec<SearchKey>),
     Recent,
+    /// RFC 8514: all messages of a mailbox that keeps save dates, or none.
+    SaveDateSupported,
+    SavedBefore(Date),
+    SavedOn(Date),
+    SavedSince(Date),
     Seen,
     SentBefore(Date),
     SentOn(Date),
@@ -82,8 +111,14 @@ pub enum SearchKey {
     Smaller(u64),
     Subject(String),
     Text(String),
+    /// RFC 8474 §5
+    ThreadId(SmolStr),
     To(String),
     Uid(SequenceSet),
+    /// RFC 9738 §3.4: greater than this.
+    UidAfter(u32),
+    /// RFC 9738 §3.4: less than this.
+    UidBefore(u32),
     Unanswered,
     Undeleted,
     Undraft,
@@ -102,23 +137,79 @@ impl Search {
 }
 
 impl SearchReturn {
-    const NAMES: [(&'static str, SearchReturn); 5] = [
+    const NAMES: [(&'static str, SearchReturn); 8] = [
         ("MIN", SearchReturn::Min),
         ("MAX", SearchReturn::Max),
         ("ALL", SearchReturn::All),
         ("COUNT", SearchReturn::Count),
         ("SAVE", SearchReturn::Save),
+        ("UPDATE", SearchReturn::Update),
+        ("CONTEXT", SearchReturn::Context),
+        ("RELEVANCY", SearchReturn::Relevancy),
     ];
-    fn parse(c: &mut Cursor<'_>) -> Parsed<SearchReturn> {
+    pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<SearchReturn> {
         let word = c.atom()?;
+        if word.eq_ignore_ascii_case("PARTIAL") {
+            c.space()?;
+            return PartialRange::parse(c).map(SearchReturn::Partial);
+        }
         match Self::NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
             Some((_, option)) => Ok(*option),
             None => c.error("unknown RETURN option"),
         }
     }
-    fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, option)| *option == self).map_or("ALL", |(name, _)| name)
+    pub(crate) fn encode(self, e: &mut Encoder) {
+        match self {
+            SearchReturn::Partial(range) => {
+                e.raw("PARTIAL ");
+                range.encode(e);
+            }
+            known => e.raw(Self::NAMES.iter().find(|(_, option)| *option == known).map_or("ALL", |(name, _)| name)),
+        }
     }
+}
+
+impl PartialRange {
+    pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<PartialRange> {
+        let from_end = c.eat(b'-');
+        let one = c.nz_number()?;
+        c.expect(b':', "a range is first:last")?;
+        if c.eat(b'-') != from_end {
+            return c.error("a range has both ends from the same side");
+        }
+        let other = c.nz_number()?;
+        Ok(PartialRange { from_end, first: one.min(other), last: one.max(other) })
+    }
+    pub(crate) fn encode(self, e: &mut Encoder) {
+        let sign = if self.from_end { "-" } else { "" };
+        e.raw(format!("{sign}{}:{sign}{}", self.first, self.last));
+    }
+    /// Which of `len` results, as positions from 0; may be empty.
+    pub fn positions(self, len: usize) -> std::ops::Range<usize> {
+        let (first, last) = (self.first as usize - 1, (self.last as usize).min(len));
+        if first >= last {
+            return 0..0;
+        }
+        if self.from_end { len - last..len - first } else { first..last }
+    }
+}
+
+/// `RETURN (...) `, when there.
+pub(crate) fn encode_returns(e: &mut Encoder, returns: Option<&[SearchReturn]>) {
+    if let Some(returns) = returns {
+        e.raw("RETURN ");
+        e.list(returns, |e, option| option.encode(e));
+        e.raw(" ");
+    }
+}
+
+/// One or more keys to the end.
+pub(crate) fn keys(c: &mut Cursor<'_>) -> Parsed<Vec<SearchKey>> {
+    let mut keys = vec![SearchKey::parse(c)?];
+    while c.eat_space() {
+        keys.push(SearchKey::parse(c)?);
+    }
+    Ok(keys)
 }
 
 impl Search {
@@ -137,20 +228,17 @@ impl Search {
             charset = Some(SmolStr::new(String::from_utf8_lossy(&c.astring()?)));
             c.space()?;
         }
-        let mut keys = vec![SearchKey::parse(c)?];
-        while c.eat_space() {
-            keys.push(SearchKey::parse(c)?);
-        }
-        Ok(Search { uid, returns, charset, keys })
+        Ok(Search { uid, returns, charset, keys: keys(c)? })
     }
 
     pub(crate) fn encode(&self, e: &mut Encoder) {
         e.raw(if self.uid { "UID SEARCH " } else { "SEARCH " });
-        if let Some(returns) = &self.returns {
-            e.raw("RETURN ");
-            e.list(returns, |e, option| e.raw(option.name()));
-            e.raw(" ");
-        }
+        self.encode_program(e);
+    }
+
+    /// RETURN, CHARSET and keys.
+    pub(crate) fn encode_program(&self, e: &mut Encoder) {
+        encode_returns(e, self.returns.as_deref());
         if let Some(charset) = &self.charset {
             e.raw("CHARSET ");
             e.astring(charset.as_bytes());
@@ -161,7 +249,7 @@ impl Search {
 }
 
 /// Keys that are a word alone.
-const WORDS: [(&str, SearchKey); 14] = [
+const WORDS: [(&str, SearchKey); 15] = [
     ("ALL", SearchKey::All),
     ("ANSWERED", SearchKey::Answered),
     ("DELETED", SearchKey::Deleted),
@@ -170,6 +258,7 @@ const WORDS: [(&str, SearchKey); 14] = [
     ("NEW", SearchKey::New),
     ("OLD", SearchKey::Old),
     ("RECENT", SearchKey::Recent),
+    ("SAVEDATESUPPORTED", SearchKey::SaveDateSupported),
     ("SEEN", SearchKey::Seen),
     ("UNANSWERED", SearchKey::Unanswered),
     ("UNDELETED", SearchKey::Undeleted),
@@ -227,6 +316,15 @@ impl SearchKey {
             "YOUNGER" => SearchKey::Younger(c.nz_number()?),
             "UID" => SearchKey::Uid(SequenceSet::parse(c)?),
             "MODSEQ" => SearchKey::ModSeq(mod_seq(c)?),
+            "SAVEDBEFORE" => SearchKey::SavedBefore(Date::parse(c)?),
+            "SAVEDON" => SearchKey::SavedOn(Date::parse(c)?),
+            "SAVEDSINCE" => SearchKey::SavedSince(Date::parse(c)?),
+            "EMAILID" => SearchKey::EmailId(object_id(c)?),
+            "THREADID" => SearchKey::ThreadId(object_id(c)?),
+            "UIDAFTER" => SearchKey::UidAfter(c.nz_number()?),
+            "UIDBEFORE" => SearchKey::UidBefore(c.nz_number()?),
+            "FILTER" => SearchKey::Filter(SmolStr::new(c.atom()?)),
+            "FUZZY" => SearchKey::Fuzzy(Box::new(SearchKey::parse_deeper(c)?)),
             "NOT" => SearchKey::Not(Box::new(SearchKey::parse_deeper(c)?)),
             "OR" => {
                 let first = SearchKey::parse_deeper(c)?;
@@ -275,6 +373,18 @@ impl SearchKey {
             K::Older(n) => e.raw(format!("OLDER {n}")),
             K::Younger(n) => e.raw(format!("YOUNGER {n}")),
             K::ModSeq(n) => e.raw(format!("MODSEQ {n}")),
+            K::SavedBefore(d) => named_date(e, "SAVEDBEFORE ", d),
+            K::SavedOn(d) => named_date(e, "SAVEDON ", d),
+            K::SavedSince(d) => named_date(e, "SAVEDSINCE ", d),
+            K::EmailId(id) => e.raw(format!("EMAILID {id}")),
+            K::ThreadId(id) => e.raw(format!("THREADID {id}")),
+            K::UidAfter(n) => e.raw(format!("UIDAFTER {n}")),
+            K::UidBefore(n) => e.raw(format!("UIDBEFORE {n}")),
+            K::Filter(name) => e.raw(format!("FILTER {name}")),
+            K::Fuzzy(key) => {
+                e.raw("FUZZY ");
+                key.encode(e);
+            }
             K::Uid(set) => {
                 e.raw("UID ");
                 set.encode(e);
@@ -309,6 +419,15 @@ fn named_date(e: &mut Encoder, name: &str, date: &Date) {
 /// Text in whatever charset: UTF-8 is kept, another is made readable and refused later by its CHARSET.
 fn text(c: &mut Cursor<'_>) -> Parsed<String> {
     c.astring().map(|octets| String::from_utf8_lossy(&octets).into_owned())
+}
+
+/// `objectid` (RFC 8474 §7): 1 to 255 of letters, digits, `_` and `-`.
+pub(crate) fn object_id(c: &mut Cursor<'_>) -> Parsed<SmolStr> {
+    let id = c.take_while(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    match std::str::from_utf8(id) {
+        Ok(id) if (1..=255).contains(&id.len()) => Ok(SmolStr::new(id)),
+        _ => c.error("an object id is missing"),
+    }
 }
 
 /// `flag-keyword`; old clients ask for system flags here, which no message has as keyword.
@@ -368,6 +487,9 @@ mod tests {
             "SEARCH SENTBEFORE 1-Jan-2000 SENTON 2-Jan-2000 SENTSINCE 3-Jan-2000 BEFORE 1-Jan-2000 ON 1-Jan-2000",
             "SEARCH ANSWERED DELETED DRAFT FLAGGED NEW OLD RECENT SEEN UNANSWERED UNDELETED UNDRAFT UNFLAGGED UNSEEN",
             "SEARCH BCC a CC b FROM c SUBJECT d TEXT e TO f",
+            "UID SEARCH RETURN (PARTIAL -1:-100 UPDATE CONTEXT) FUZZY TEXT boat",
+            "SEARCH SAVEDBEFORE 1-Jan-2000 SAVEDON 2-Jan-2000 SAVEDSINCE 3-Jan-2000 SAVEDATESUPPORTED",
+            "SEARCH EMAILID M6d99ac3275bb4e THREADID T64b478a75b7ea9 FILTER on-the-road UIDAFTER 5 UIDBEFORE 9",
         ] {
             assert_eq!(written(&read(text).unwrap()), text);
         }
@@ -396,6 +518,10 @@ mod tests {
             "SEARCH FROM",
             "SEARCH RETURN (FOO) ALL",
             "SEARCH RETURN (ALL)",
+            "SEARCH RETURN (PARTIAL 0:5) ALL",
+            "SEARCH RETURN (PARTIAL -1:5) ALL",
+            "SEARCH RETURN (PARTIAL 1) ALL",
+            "SEARCH EMAILID (x",
             "SEARCH OLDER 0",
             "SEARCH UID x",
             "SEARCH SINCE 2000-01-01",
@@ -403,6 +529,16 @@ mod tests {
         ] {
             assert_eq!(read(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn partial_ranges_are_windows() {
+        let range = |text: &str| PartialRange::parse(&mut Cursor::new(text.as_bytes())).unwrap();
+        assert_eq!(range("1:5").positions(10), 0..5);
+        assert_eq!(range("5:1").positions(3), 0..3);
+        assert_eq!(range("4:9").positions(3), 0..0);
+        assert_eq!(range("-1:-3").positions(10), 7..10);
+        assert_eq!(range("-3:-5").positions(4), 0..2);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;
 use super::mailbox_name::MailboxName;
+use super::search;
+use smol_str::SmolStr;
 
 /// What may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +24,10 @@ pub enum StatusAttribute {
     Size,
     HighestModSeq,
     AppendLimit,
+    /// RFC 9208 §4.1.4: octets that an EXPUNGE would give back.
+    DeletedStorage,
+    /// RFC 8474 §4.3; its value stands in [`StatusResponse::mailbox_id`].
+    MailboxId,
 }
 
 /// The STATUS command.
@@ -40,10 +46,12 @@ pub struct StatusResponse {
     pub mailbox: MailboxName,
     /// In the order asked; `None` is NIL (APPENDLIMIT only).
     pub values: Vec<(StatusAttribute, Option<u64>)>,
+    /// When asked for.
+    pub mailbox_id: Option<SmolStr>,
 }
 
 impl StatusAttribute {
-    const NAMES: [(&'static str, StatusAttribute); 9] = [
+    const NAMES: [(&'static str, StatusAttribute); 11] = [
         ("MESSAGES", StatusAttribute::Messages),
         ("RECENT", StatusAttribute::Recent),
         ("UIDNEXT", StatusAttribute::UidNext),
@@ -53,6 +61,8 @@ impl StatusAttribute {
         ("SIZE", StatusAttribute::Size),
         ("HIGHESTMODSEQ", StatusAttribute::HighestModSeq),
         ("APPENDLIMIT", StatusAttribute::AppendLimit),
+        ("DELETED-STORAGE", StatusAttribute::DeletedStorage),
+        ("MAILBOXID", StatusAttribute::MailboxId),
     ];
     fn by_name(word: &str) -> Option<StatusAttribute> {
         Self::NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, attribute)| *attribute)
@@ -95,20 +105,27 @@ impl StatusResponse {
         c.space()?;
         let mailbox = MailboxName::parse_tolerant(c)?;
         c.space()?;
+        let mut mailbox_id = None;
         let values = c.list(true, |c| {
             let attribute = StatusAttribute::by_name(c.atom()?);
             c.space()?;
             let Some(attribute) = attribute else { return c.skip_value().map(|_| None) };
+            if attribute == StatusAttribute::MailboxId {
+                c.open()?;
+                mailbox_id = Some(search::object_id(c)?);
+                return c.close().map(|()| None);
+            }
             let value = if c.eat_nil() { None } else { Some(c.number64()?) };
             Ok(Some((attribute, value)))
         })?;
-        Ok(StatusResponse { mailbox, values: values.into_iter().flatten().collect() })
+        Ok(StatusResponse { mailbox, values: values.into_iter().flatten().collect(), mailbox_id })
     }
     pub(crate) fn encode(&self, e: &mut Encoder) {
         e.raw("STATUS ");
         self.mailbox.encode(e);
         e.raw(" ");
-        e.list(&self.values, |e, (attribute, value)| {
+        e.raw("(");
+        e.spaced(&self.values, |e, (attribute, value)| {
             e.raw(attribute.name());
             e.raw(" ");
             match value {
@@ -116,6 +133,12 @@ impl StatusResponse {
                 None => e.raw("NIL"),
             }
         });
+        if let Some(id) = &self.mailbox_id {
+            e.raw(if self.values.is_empty() { "MAILBOXID (" } else { " MAILBOXID (" });
+            e.raw(id);
+            e.raw(")");
+        }
+        e.raw(")");
     }
 }
 
@@ -145,12 +168,15 @@ mod tests {
 
     #[test]
     fn both_ways() {
-        let all = "STATUS blurdybloop (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE HIGHESTMODSEQ APPENDLIMIT)";
+        let all = "STATUS blurdybloop (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE HIGHESTMODSEQ APPENDLIMIT \
+                   DELETED-STORAGE MAILBOXID)";
         assert_eq!(command(all).unwrap(), all);
         assert_eq!(command("STATUS inbox ( messages )").unwrap(), "STATUS INBOX (MESSAGES)");
         for bad in ["STATUS", "STATUS x", "STATUS x ()", "STATUS x MESSAGES", "STATUS x (FOO)"] {
             assert_eq!(command(bad), None, "{bad}");
         }
+        let ids = "STATUS x (MESSAGES 1 DELETED-STORAGE 8 MAILBOXID (F2212ea87-6097))";
+        assert_eq!(response(ids).unwrap(), ids);
         let answer = "STATUS \"a b\" (MESSAGES 231 UIDNEXT 44292 SIZE 5000000000 APPENDLIMIT NIL)";
         assert_eq!(response(answer).unwrap(), answer);
         assert_eq!(response("STATUS x (X-GUID (a b) MESSAGES 1 )").unwrap(), "STATUS x (MESSAGES 1)");

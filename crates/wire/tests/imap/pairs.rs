@@ -110,7 +110,14 @@ fn append(size: u64, utf8: bool) -> Command {
 
 fn fetch_body() -> Command {
     let item = FetchItem::BodySection { peek: true, section: Section::default(), partial: None };
-    Command::Fetch(Fetch { uid: false, set: SequenceSet::range(1, 1), items: vec![item], changed_since: None, vanished: false })
+    Command::Fetch(Fetch {
+        uid: false,
+        set: SequenceSet::range(1, 1),
+        items: vec![item],
+        changed_since: None,
+        vanished: false,
+        partial: None,
+    })
 }
 
 #[test]
