@@ -12,60 +12,80 @@ use crate::parameter::{comment_end, quoted_string};
 
 /// One entry of an address list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderAddress {
+pub enum HeaderAddress<'a> {
     /// An address.
     Mailbox {
         /// Display name without quotes, encoded-words raw; else what a comment behind the address says.
-        name: Option<Vec<u8>>,
+        name: Option<Cow<'a, [u8]>>,
         /// Source route `@a,@b` (RFC 5322 §4.4 obs-route).
-        route: Option<Vec<u8>>,
+        route: Option<Cow<'a, [u8]>>,
         /// Without quotes.
-        local: Vec<u8>,
+        local: Cow<'a, [u8]>,
         /// Empty when there was no at sign.
-        domain: Vec<u8>,
+        domain: Cow<'a, [u8]>,
     },
     /// `name:`
-    Group(Vec<u8>),
+    Group(Cow<'a, [u8]>),
     /// `;`
     GroupEnd,
 }
 
-impl HeaderAddress {
+impl HeaderAddress<'_> {
     /// `Ann <ann@here.test>`, decoded; `None` for a group's marks.
+    ///
+    /// ```
+    /// let list = message::address_list::parse(b"=?utf-8?Q?=C3=84nne?= <aenne@here.test>");
+    /// assert_eq!(list[0].display().as_deref(), Some("Änne <aenne@here.test>"));
+    /// ```
     pub fn display(&self) -> Option<String> {
-        let HeaderAddress::Mailbox { name, .. } = self else { return None };
+        let HeaderAddress::Mailbox { .. } = self else { return None };
         let address = self.address()?;
-        match name.as_deref().map(encoded_word::decode) {
+        match self.name() {
             Some(name) if !name.trim().is_empty() => Some(format!("{} <{address}>", name.trim())),
             _ => Some(address),
         }
     }
 
     /// `local@domain` as text, the local part unquoted; `None` for a group's marks.
+    ///
+    /// ```
+    /// let list = message::address_list::parse(b"\"a b\"@here.test");
+    /// assert_eq!(list[0].address().as_deref(), Some("a b@here.test"));
+    /// ```
     pub fn address(&self) -> Option<String> {
         let HeaderAddress::Mailbox { local, domain, .. } = self else { return None };
-        let local = String::from_utf8_lossy(local);
-        Some(if domain.is_empty() { local.into_owned() } else { format!("{local}@{}", String::from_utf8_lossy(domain)) })
+        let mut out = String::with_capacity(local.len() + 1 + domain.len());
+        out.push_str(&String::from_utf8_lossy(local));
+        if !domain.is_empty() {
+            out.push('@');
+            out.push_str(&String::from_utf8_lossy(domain));
+        }
+        Some(out)
     }
 
     /// The display name, decoded.
-    pub fn name(&self) -> Option<String> {
+    ///
+    /// ```
+    /// let list = message::address_list::parse(b"ann@here.test (Ann B.)");
+    /// assert_eq!(list[0].name().as_deref(), Some("Ann B."));
+    /// ```
+    pub fn name(&self) -> Option<Cow<'_, str>> {
         match self {
-            HeaderAddress::Mailbox { name, .. } => name.as_deref().map(encoded_word::decode),
-            HeaderAddress::Group(name) => Some(encoded_word::decode(name)),
+            HeaderAddress::Mailbox { name, .. } => name.as_deref().map(|n| encoded_word::decode_cow(Cow::Borrowed(n), None)),
+            HeaderAddress::Group(name) => Some(encoded_word::decode_cow(Cow::Borrowed(name), None)),
             HeaderAddress::GroupEnd => None,
         }
     }
 }
 
-/// Parses the unfolded body of an address field.
+/// Parses the body of an address field, folded or not.
 ///
 /// ```
 /// let list = message::address_list::parse(b"Ann B. <ann@here.test>, \"Doe, J\" <j@x.test>");
 /// assert_eq!(list.len(), 2);
 /// assert_eq!(list[0].display().as_deref(), Some("Ann B. <ann@here.test>"));
 /// ```
-pub fn parse(value: &[u8]) -> Vec<HeaderAddress> {
+pub fn parse(value: &[u8]) -> Vec<HeaderAddress<'_>> {
     run(value).out
 }
 
@@ -96,19 +116,22 @@ pub(crate) fn check(value: &[u8], tell: &mut dyn FnMut(DefectKind)) {
 struct Word<'a> {
     text: Cow<'a, [u8]>,
     spaced: bool,
+    /// Where it stands in the value, if it stands there as it is.
+    start: Option<usize>,
 }
 
 /// Where an address stands apart from its name.
 #[derive(Debug, Default)]
-struct AddrSpec {
-    route: Option<Vec<u8>>,
-    local: Vec<u8>,
-    domain: Vec<u8>,
+struct AddrSpec<'a> {
+    route: Option<Cow<'a, [u8]>>,
+    local: Cow<'a, [u8]>,
+    domain: Cow<'a, [u8]>,
 }
 
 /// What has been read since the last comma.
 #[derive(Debug, Default)]
 struct Item<'a> {
+    value: &'a [u8],
     words: Vec<Word<'a>>,
     /// Number of words before the first at sign.
     at_sign: Option<usize>,
@@ -116,30 +139,58 @@ struct Item<'a> {
     at_sign_spaced: bool,
     comment: Option<Vec<u8>>,
     /// What stood in `<...>`.
-    angle: Option<AddrSpec>,
+    angle: Option<AddrSpec<'a>>,
     /// A blank has been seen since the last word.
     spaced: bool,
 }
 
 impl<'a> Item<'a> {
-    fn push(&mut self, text: Cow<'a, [u8]>) {
+    fn push(&mut self, text: Cow<'a, [u8]>, start: Option<usize>) {
         let spaced = std::mem::take(&mut self.spaced);
-        self.words.push(Word { text, spaced });
+        self.words.push(Word { text, spaced, start });
     }
 
-    fn phrase(&self, words: &[Word<'_>]) -> Option<Vec<u8>> {
+    /// As it was in the beginning, but keeps the room for words.
+    fn clear(&mut self) {
+        self.words.clear();
+        let words = std::mem::take(&mut self.words);
+        *self = Item { value: self.value, words, ..Item::default() };
+    }
+
+    /// Words with one blank where there are some.
+    fn phrase(&self, words: &[Word<'a>]) -> Option<Cow<'a, [u8]>> {
+        self.join(words, true).filter(|text| !text.is_empty())
+    }
+
+    /// Words joined; a piece of the value itself where it reads the same.
+    fn join(&self, words: &[Word<'a>], blanks: bool) -> Option<Cow<'a, [u8]>> {
+        let (first, rest) = words.split_first()?;
+        if rest.is_empty() {
+            return Some(first.text.clone());
+        }
+        let mut end = first.start.map(|start| start + first.text.len());
+        for word in rest {
+            let gap = usize::from(word.spaced && blanks);
+            end = end
+                .zip(word.start)
+                .filter(|(end, start)| end + gap == *start && (gap == 0 || self.value.get(*end) == Some(&b' ')))
+                .map(|(_, start)| start + word.text.len());
+        }
+        if let Some(piece) = first.start.zip(end).and_then(|(start, end)| self.value.get(start..end)) {
+            return Some(Cow::Borrowed(piece));
+        }
         let mut out = Vec::new();
         for word in words {
-            if word.spaced && !out.is_empty() {
+            if blanks && word.spaced && !out.is_empty() {
                 out.push(b' ');
             }
             out.extend_from_slice(&word.text);
         }
-        (!out.is_empty()).then_some(out)
+        Some(Cow::Owned(out))
     }
 
     /// `name local@domain` without brackets: the local part is the words that stand together before the at sign.
-    fn bare(&self) -> Option<(Option<Vec<u8>>, AddrSpec)> {
+    fn bare(&self) -> Option<(Option<Cow<'a, [u8]>>, AddrSpec<'a>)> {
         let Some(at_sign) = self.at_sign else {
             let local = self.phrase(&self.words)?;
             return Some((None, AddrSpec { local, ..AddrSpec::default() }));
@@ -159,8 +210,8 @@ impl<'a> Item<'a> {
             }
         }
         let (name, local) = before.split_at_checked(start)?;
-        let local = local.iter().flat_map(|w| w.text.iter().copied()).collect();
-        let domain = after.iter().flat_map(|w| w.text.iter().copied()).collect();
+        let local = self.join(local, false).unwrap_or_default();
+        let domain = self.join(after, false).unwrap_or_default();
         Some((self.phrase(name), AddrSpec { route: None, local, domain }))
     }
 }
@@ -168,7 +219,7 @@ impl<'a> Item<'a> {
 struct Parser<'a> {
     value: &'a [u8],
     at: usize,
-    out: Vec<HeaderAddress>,
+    out: Vec<HeaderAddress<'a>>,
     item: Item<'a>,
     in_group: bool,
     /// A comment, or a quoted string, that is never closed has been met.
@@ -190,7 +241,7 @@ impl<'a> Parser<'a> {
             if self.out.len() >= ADDRESSES_MAX {
                 // An open group still needs its end.
                 self.note(DefectKind::TooManyAddresses);
-                self.item = Item::default();
+                self.item.clear();
                 break;
             }
             match byte {
@@ -218,7 +269,7 @@ impl<'a> Parser<'a> {
                     self.at += 1;
                     // The first at sign parts; others stay where they are.
                     if self.item.at_sign.is_some() {
-                        self.item.push(Cow::Borrowed(b"@"));
+                        self.item.push(Cow::Borrowed(b"@"), Some(self.at - 1));
                     } else {
                         self.item.at_sign = Some(self.item.words.len());
                         self.item.at_sign_spaced = self.item.spaced;
@@ -239,7 +290,7 @@ impl<'a> Parser<'a> {
             let (text, next) = quoted_string(self.value, self.at);
             if next > self.at + 1 && is_closed(self.value, self.at, next) {
                 self.at = next;
-                return self.item.push(text);
+                return self.item.push(text, None);
             }
         }
         self.note(DefectKind::AddressQuoteOpen);
@@ -268,7 +319,9 @@ impl<'a> Parser<'a> {
                     continue;
                 }
                 escaped = false;
-                text.push(*byte);
+                if *byte != b'\r' && *byte != b'\n' {
+                    text.push(*byte);
+                }
             }
             // What stands behind the address is its name (RFC 5322 §A.5 has it so); one before it only for want of that.
             let behind = self.item.at_sign.is_some_and(|at| self.item.words.len() > at);
@@ -283,7 +336,7 @@ impl<'a> Parser<'a> {
     fn begin_group(&mut self) {
         self.at += 1;
         let name = self.item.phrase(&self.item.words).unwrap_or_default();
-        self.item = Item::default();
+        self.item.clear();
         self.out.push(HeaderAddress::Group(name));
         self.in_group = true;
     }
@@ -295,16 +348,18 @@ impl<'a> Parser<'a> {
     }
 
     fn end_item(&mut self) {
-        let mut item = std::mem::take(&mut self.item);
+        let item = &mut self.item;
         let found = match item.angle.take() {
             Some(spec) => Some((item.phrase(&item.words), spec)),
             None => item.bare(),
         };
+        let comment = item.comment.take();
+        item.clear();
         let Some((name, AddrSpec { route, local, domain })) = found else { return };
         if domain.is_empty() && !local.is_empty() {
             self.note(DefectKind::AddressWithoutDomain);
         }
-        let name = name.or(item.comment);
+        let name = name.or(comment.map(Cow::Owned));
         if name.is_none() && local.is_empty() && domain.is_empty() {
             return;
         }
@@ -316,83 +371,103 @@ impl<'a> Parser<'a> {
         let value: &'a [u8] = self.value;
         let rest = value.get(self.at..).unwrap_or_default();
         let len = memchr::memchr(close, rest).map_or(rest.len(), |i| i + 1);
-        self.item.push(Cow::Borrowed(rest.get(..len).unwrap_or_default()));
+        self.item.push(Cow::Borrowed(rest.get(..len).unwrap_or_default()), Some(self.at));
         self.at += len;
     }
 
     fn atom(&mut self) {
         let value: &'a [u8] = self.value;
         let rest = value.get(self.at..).unwrap_or_default();
-        let len = encoded_word_len(rest).unwrap_or_else(|| {
-            let special = |b: &u8| b" \t\r\n()<>[]:;@,\"".contains(b);
-            rest.iter().position(special).unwrap_or(rest.len()).max(1)
-        });
+        let len = encoded_word_len(rest).unwrap_or_else(|| rest.iter().position(|b| is_special(*b)).unwrap_or(rest.len()).max(1));
         let text = rest.get(..len).unwrap_or_default();
         // A special that is not one here (`)`, `>`, `]`, `:` in a group) is dropped.
         if !(len == 1 && b")>]:".contains(text.first().unwrap_or(&b' '))) {
-            self.item.push(Cow::Borrowed(text));
+            self.item.push(Cow::Borrowed(text), Some(self.at));
         }
         self.at += len;
     }
 
     /// `<@route:local@domain>`; a missing `>` ends with the field or at a comma behind an at sign.
     fn angle(&mut self) {
-        let rest = self.value.get(self.at + 1..).unwrap_or_default();
-        let mut inner = Vec::new();
-        let mut route = None;
-        let mut at_sign: Option<usize> = None;
-        let mut i = 0;
-        while let Some(byte) = rest.get(i).copied() {
-            match byte {
-                b'>' => break,
-                b'"' => {
-                    let (text, next) = quoted_string(rest, i);
-                    inner.extend_from_slice(&text);
-                    i = next;
-                    continue;
-                }
-                b'(' => {
-                    i = comment_end(rest, i);
-                    continue;
-                }
-                b' ' | b'\t' | b'\r' | b'\n' => {}
-                b':' if inner.first() == Some(&b'@') && route.is_none() => {
-                    route = Some(std::mem::take(&mut inner));
-                    at_sign = None;
-                }
-                b',' | b';' if at_sign.is_some_and(|a| a > 0) => break,
-                other => {
-                    if other == b'@' {
-                        at_sign = Some(inner.len());
-                    }
-                    inner.push(other);
-                }
-            }
-            i += 1;
-        }
-        if rest.get(i) == Some(&b'>') {
-            i += 1;
-        } else {
+        let value: &'a [u8] = self.value;
+        let rest = value.get(self.at + 1..).unwrap_or_default();
+        let (spec, used, closed) = plain_angle(rest).unwrap_or_else(|| odd_angle(rest));
+        if !closed {
             self.note(DefectKind::AddressAngleOpen);
         }
-        self.at += 1 + i;
-        let (local, domain) = match at_sign.and_then(|a| inner.split_at_checked(a)) {
-            Some((local, domain)) => (local.to_vec(), domain.get(1..).unwrap_or_default().to_vec()),
-            None => (inner, Vec::new()),
-        };
+        self.at += 1 + used;
         if self.item.angle.is_none() {
             if self.item.at_sign.is_some() {
                 // `ann@here.test <ann@here.test>`: the name has an unquoted at sign.
                 self.note(DefectKind::AddressNotQuoted);
                 let at = self.item.at_sign.take().unwrap_or(0).min(self.item.words.len());
+                let spaced = self.item.at_sign_spaced;
                 if let Some(next) = self.item.words.get_mut(at) {
-                    next.spaced |= self.item.at_sign_spaced;
+                    next.spaced |= spaced;
                 }
-                self.item.words.insert(at, Word { text: Cow::Borrowed(b"@"), spaced: self.item.at_sign_spaced });
+                self.item.words.insert(at, Word { text: Cow::Borrowed(b"@"), spaced, start: None });
             }
-            self.item.angle = Some(AddrSpec { route, local, domain });
+            self.item.angle = Some(spec);
         }
     }
+}
+
+/// What is left of `<...>`, how many octets it took, and whether it was closed.
+type Angle<'a> = (AddrSpec<'a>, usize, bool);
+
+/// `local@domain>` as nearly all write it.
+fn plain_angle(rest: &[u8]) -> Option<Angle<'_>> {
+    let end = rest.iter().position(|b| is_special(*b) && *b != b'@')?;
+    let inner = rest.get(..end).filter(|_| rest.get(end) == Some(&b'>'))?;
+    let at = memchr::memrchr(b'@', inner)?;
+    let (local, domain) = (inner.get(..at)?, inner.get(at + 1..)?);
+    Some((AddrSpec { route: None, local: Cow::Borrowed(local), domain: Cow::Borrowed(domain) }, end + 1, true))
+}
+
+fn odd_angle<'a>(rest: &[u8]) -> Angle<'a> {
+    let mut inner = Vec::new();
+    let mut route = None;
+    let mut at_sign: Option<usize> = None;
+    let mut i = 0;
+    while let Some(byte) = rest.get(i).copied() {
+        match byte {
+            b'>' => break,
+            b'"' => {
+                let (text, next) = quoted_string(rest, i);
+                inner.extend_from_slice(&text);
+                i = next;
+                continue;
+            }
+            b'(' => {
+                i = comment_end(rest, i);
+                continue;
+            }
+            b' ' | b'\t' | b'\r' | b'\n' => {}
+            b':' if inner.first() == Some(&b'@') && route.is_none() => {
+                route = Some(Cow::Owned(std::mem::take(&mut inner)));
+                at_sign = None;
+            }
+            b',' | b';' if at_sign.is_some_and(|a| a > 0) => break,
+            other => {
+                if other == b'@' {
+                    at_sign = Some(inner.len());
+                }
+                inner.push(other);
+            }
+        }
+        i += 1;
+    }
+    let closed = rest.get(i) == Some(&b'>');
+    let (local, domain) = match at_sign.and_then(|a| inner.split_at_checked(a)) {
+        Some((local, domain)) => (local.to_vec(), domain.get(1..).unwrap_or_default().to_vec()),
+        None => (inner, Vec::new()),
+    };
+    (AddrSpec { route, local: local.into(), domain: domain.into() }, i + usize::from(closed), closed)
+}
+
+/// What ends an atom here.
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'(' | b')' | b'<' | b'>' | b'[' | b']' | b':' | b';' | b'@' | b',' | b'"')
 }
 
 /// True where the quoted string from `start` to `end` ends with its own quote.
@@ -444,12 +519,12 @@ mod tests {
             .map(|a| match a {
                 HeaderAddress::Mailbox { name, route, local, domain } => format!(
                     "{}|{}|{}|{}",
-                    name.map_or("-".into(), |n| String::from_utf8(n).unwrap()),
-                    route.map_or("-".into(), |n| String::from_utf8(n).unwrap()),
-                    String::from_utf8(local).unwrap(),
-                    String::from_utf8(domain).unwrap()
+                    name.map_or("-".into(), |n| String::from_utf8(n.into_owned()).unwrap()),
+                    route.map_or("-".into(), |n| String::from_utf8(n.into_owned()).unwrap()),
+                    String::from_utf8(local.into_owned()).unwrap(),
+                    String::from_utf8(domain.into_owned()).unwrap()
                 ),
-                HeaderAddress::Group(name) => format!("{{{}", String::from_utf8(name).unwrap()),
+                HeaderAddress::Group(name) => format!("{{{}", String::from_utf8(name.into_owned()).unwrap()),
                 HeaderAddress::GroupEnd => "}".into(),
             })
             .collect()

@@ -3,6 +3,8 @@
 //! Adjacent words of one charset are joined as octets before they become text, so a character that was
 //! cut in two comes back whole. One pass; what is no encoded-word stays.
 
+use std::borrow::Cow;
+
 use memchr::{memchr_iter, memmem};
 
 use crate::charset;
@@ -16,7 +18,7 @@ use crate::transfer::Base64Decoder;
 /// assert_eq!(message::encoded_word::decode(subject), "☺ and more");
 /// ```
 pub fn decode(bytes: &[u8]) -> String {
-    decode_in(bytes, None)
+    decode_cow(Cow::Borrowed(bytes), None).into_owned()
 }
 
 /// [`decode`] where raw octets that are not UTF-8 are in `raw_charset`, if that is one we know.
@@ -25,46 +27,73 @@ pub fn decode(bytes: &[u8]) -> String {
 /// assert_eq!(message::encoded_word::decode_in(b"\xd0\xd2\xc9", Some(b"koi8-r")), "при");
 /// ```
 pub fn decode_in(bytes: &[u8], raw_charset: Option<&[u8]>) -> String {
+    decode_cow(Cow::Borrowed(bytes), raw_charset).into_owned()
+}
+
+/// [`decode_in`] that owns nothing where there is nothing to decode.
+///
+/// ```
+/// use std::borrow::Cow;
+/// assert!(matches!(message::encoded_word::decode_cow(Cow::Borrowed(b"plain"), None), Cow::Borrowed("plain")));
+/// ```
+pub fn decode_cow<'a>(bytes: Cow<'a, [u8]>, raw_charset: Option<&[u8]>) -> Cow<'a, str> {
+    if let Some(first) = mark_from(&bytes, 0) {
+        return Cow::Owned(decode_words(&bytes, first, raw_charset));
+    }
+    match bytes {
+        Cow::Borrowed(bytes) => charset::guess_in(bytes, raw_charset),
+        Cow::Owned(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Cow::Owned(text),
+            Err(e) => Cow::Owned(charset::guess_in(e.as_bytes(), raw_charset).into_owned()),
+        },
+    }
+}
+
+/// The next `=?`.
+fn mark_from(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    memchr_iter(b'?', rest).find(|i| *i > 0 && rest.get(i - 1) == Some(&b'=')).map(|i| from + i - 1)
+}
+
+fn decode_words(bytes: &[u8], first: usize, raw_charset: Option<&[u8]>) -> String {
     let mut out = String::with_capacity(bytes.len());
     // Octets of adjacent words with one charset, not yet text.
-    let mut held: Option<(&[u8], Vec<u8>)> = None;
+    let mut held: Option<&[u8]> = None;
+    let mut octets = Vec::new();
     let mut plain_start = 0;
-    let mut at = 0;
-    while let Some(i) = bytes.get(at..).and_then(|rest| memmem::find(rest, b"=?")) {
-        let start = at + i;
+    let mut next = Some(first);
+    while let Some(start) = next {
         let Some((word, end)) = word_at(bytes, start) else {
-            at = start + 2;
+            next = mark_from(bytes, start + 2);
             continue;
         };
         let between = bytes.get(plain_start..start).unwrap_or_default();
         let adjacent = held.is_some() && between.trim_ascii().is_empty();
         if !adjacent {
-            flush(&mut held, &mut out);
+            flush(&mut held, &mut octets, &mut out);
             out.push_str(&charset::guess_in(between, raw_charset));
         }
-        match &mut held {
-            Some((label, octets)) if label.eq_ignore_ascii_case(word.charset) => word.octets(octets),
-            _ => {
-                flush(&mut held, &mut out);
-                let mut octets = Vec::with_capacity(word.text.len());
-                word.octets(&mut octets);
-                held = Some((word.charset, octets));
-            }
+        if held.is_some_and(|label| !label.eq_ignore_ascii_case(word.charset)) {
+            flush(&mut held, &mut octets, &mut out);
         }
+        held = Some(word.charset);
+        word.octets(&mut octets);
         if !word.closed {
             // What is behind an unclosed word is not adjacent to it: its blank counts.
-            flush(&mut held, &mut out);
+            flush(&mut held, &mut octets, &mut out);
         }
-        (plain_start, at) = (end, end);
+        plain_start = end;
+        next = mark_from(bytes, end);
     }
-    flush(&mut held, &mut out);
+    flush(&mut held, &mut octets, &mut out);
     out.push_str(&charset::guess_in(bytes.get(plain_start..).unwrap_or_default(), raw_charset));
     out
 }
 
-fn flush(held: &mut Option<(&[u8], Vec<u8>)>, out: &mut String) {
-    if let Some((label, octets)) = held.take() {
-        out.push_str(&charset::decode(label, &octets));
+fn flush(held: &mut Option<&[u8]>, octets: &mut Vec<u8>, out: &mut String) {
+    if let Some(label) = held.take() {
+        out.push_str(&charset::decode(label, octets));
+        octets.clear();
     }
 }
 

@@ -97,7 +97,7 @@ fn addresses(value: Option<&[u8]>) -> Option<Vec<u8>> {
 }
 
 /// `address`: name, source route, mailbox, host. A host of NIL marks a group, so a missing one is `""`.
-fn push_address(out: &mut Vec<u8>, address: &HeaderAddress) {
+fn push_address(out: &mut Vec<u8>, address: &HeaderAddress<'_>) {
     match address {
         HeaderAddress::Mailbox { name, route, local, domain } => {
             out.push(b'(');

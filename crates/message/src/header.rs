@@ -40,14 +40,30 @@ impl<'a> Field<'a> {
     /// let header = b"Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\r\n";
     /// assert_eq!(message::header::first(header, "Subject").unwrap().text(), "Grüße");
     /// ```
-    pub fn text(&self) -> String {
-        crate::encoded_word::decode(&self.value_cut())
+    pub fn text(&self) -> Cow<'a, str> {
+        crate::encoded_word::decode_cow(self.value_cut(), None)
     }
 
     /// [`Field::text`] where raw octets that are not UTF-8 are in `charset`, if that is known
     /// ([`crate::Message::header_charset`]).
-    pub fn text_in(&self, charset: Option<&[u8]>) -> String {
-        crate::encoded_word::decode_in(&self.value_cut(), charset)
+    ///
+    /// ```
+    /// let header = b"Subject: \xd0\xd2\xc9\r\n\r\n";
+    /// assert_eq!(message::header::first(header, "Subject").unwrap().text_in(Some(b"koi8-r")), "при");
+    /// ```
+    pub fn text_in(&self, charset: Option<&[u8]>) -> Cow<'a, str> {
+        crate::encoded_word::decode_cow(self.value_cut(), charset)
+    }
+
+    /// The addresses of an address field, which borrow from it.
+    ///
+    /// ```
+    /// let header = b"To: Ann\r\n <ann@here.test>,\r\n\tbob@here.test\r\n\r\n";
+    /// let people = message::header::first(header, "To").unwrap().addresses();
+    /// assert_eq!(people.iter().filter_map(|a| a.display()).collect::<Vec<_>>(), ["Ann <ann@here.test>", "bob@here.test"]);
+    /// ```
+    pub fn addresses(&self) -> Vec<crate::address_list::HeaderAddress<'a>> {
+        crate::address_list::parse(self.body_cut())
     }
 
     /// The first [`FIELD_BYTES_MAX`] octets of the body, folding included: what facts are made of.
@@ -162,10 +178,16 @@ pub fn first<'a>(header: &'a [u8], name: &str) -> Option<Field<'a>> {
 /// Removes folding (RFC 5322 §2.2.3: only the line ends) and blanks at both ends.
 pub fn unfold(body: &[u8]) -> Cow<'_, [u8]> {
     let body = trim(body);
-    if memchr::memchr2(b'\n', b'\r', body).is_none() {
-        return Cow::Borrowed(body);
+    let Some(first) = memchr::memchr2(b'\n', b'\r', body) else { return Cow::Borrowed(body) };
+    let mut out = Vec::with_capacity(body.len());
+    let (mut plain, mut at) = (0, Some(first));
+    while let Some(end) = at {
+        out.extend_from_slice(body.get(plain..end).unwrap_or_default());
+        plain = end + 1;
+        at = memchr::memchr2(b'\n', b'\r', body.get(plain..).unwrap_or_default()).map(|i| plain + i);
     }
-    Cow::Owned(body.iter().copied().filter(|b| *b != b'\r' && *b != b'\n').collect())
+    out.extend_from_slice(body.get(plain..).unwrap_or_default());
+    Cow::Owned(out)
 }
 
 /// Without blanks and line ends at both ends.

@@ -47,7 +47,7 @@ pub fn of(message: &Message<'_>) -> SearchText {
             _ => continue,
         };
         for person in address_list::parse(&field.value_cut()) {
-            [person.name(), person.address()].into_iter().flatten().for_each(|text| push(slot, &text));
+            [person.name(), person.address().map(Into::into)].into_iter().flatten().for_each(|text| push(slot, &text));
         }
     }
     for text in body_texts(message) {

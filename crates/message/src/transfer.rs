@@ -86,7 +86,7 @@ pub fn decode_cow(encoding: TransferEncoding, octets: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(octets);
     }
     let mut out =
-        Vec::with_capacity(if encoding == TransferEncoding::QuotedPrintable { octets.len() } else { octets.len() / 4 * 3 + 3 });
+        Vec::with_capacity(if encoding == TransferEncoding::QuotedPrintable { octets.len() } else { octets.len() / 4 * 3 + 6 });
     let mut decoder = Decoder::new(encoding);
     decoder.push(octets, &mut out);
     decoder.finish(&mut out);
@@ -242,60 +242,112 @@ pub struct Base64Decoder {
 impl Base64Decoder {
     /// Decodes more. Foreign octets are skipped (RFC 2045 §6.8); padding ends a quantum, so several
     /// encodings behind one another decode as one. Behind padding, foreign octets and blanks end it all.
+    ///
+    /// ```
+    /// let (mut decoder, mut out) = (message::transfer::Base64Decoder::default(), Vec::new());
+    /// decoder.push(b"aGVs!!bG8g\r\n", &mut out);
+    /// decoder.push(b"d29ybGQ", &mut out);
+    /// decoder.finish(&mut out);
+    /// assert_eq!(out, b"hello world");
+    /// ```
     pub fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        out.reserve(octets.len() / 4 * 3 + 3);
+        // Room for all of it, filled from `at` on: whole quanta are written without asking for room.
+        let mut at = out.len();
+        out.resize(at + octets.len() / 4 * 3 + 6, 0);
         let mut rest = octets;
         while !rest.is_empty() && !self.over {
             if self.count == 0 {
-                rest = quads(rest, out);
+                let (used, made) = quads(rest, out.get_mut(at..).unwrap_or_default());
+                at += made;
+                rest = rest.get(used..).unwrap_or_default();
+                if let [b'\r', b'\n', after @ ..] = rest {
+                    rest = after;
+                    continue;
+                }
             }
             let Some((byte, after)) = rest.split_first() else { break };
             rest = after;
             match value_of(*byte) {
                 FOREIGN => self.over = self.padded && *byte != b'\r' && *byte != b'\n',
                 PADDING => {
-                    self.finish(out);
+                    let (left, count) = self.left_over();
+                    if let Some(room) = out.get_mut(at..at + 2) {
+                        room.copy_from_slice(&left);
+                    }
+                    at += count;
                     self.padded = true;
                 }
                 value => {
                     self.bits = self.bits << 6 | u32::from(value);
                     self.count += 1;
                     if self.count == 4 {
-                        out.extend_from_slice(&[(self.bits >> 16) as u8, (self.bits >> 8) as u8, self.bits as u8]);
+                        let three = [(self.bits >> 16) as u8, (self.bits >> 8) as u8, self.bits as u8];
+                        if let Some(room) = out.get_mut(at..at + 3) {
+                            room.copy_from_slice(&three);
+                        }
+                        at += 3;
                         self.bits = 0;
                         self.count = 0;
                     }
                 }
             }
         }
+        out.truncate(at);
     }
 
     /// What an unfinished quantum still holds.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        match self.count {
-            2 => out.push((self.bits >> 4) as u8),
-            3 => out.extend_from_slice(&[(self.bits >> 10) as u8, (self.bits >> 2) as u8]),
-            _ => {}
-        }
+        let (left, count) = self.left_over();
+        out.extend_from_slice(left.get(..count).unwrap_or_default());
+    }
+
+    fn left_over(&mut self) -> ([u8; 2], usize) {
+        let left = match self.count {
+            2 => ([(self.bits >> 4) as u8, 0], 1),
+            3 => ([(self.bits >> 10) as u8, (self.bits >> 2) as u8], 2),
+            _ => ([0, 0], 0),
+        };
         self.bits = 0;
         self.count = 0;
+        left
     }
 }
 
-/// Decodes whole groups of four as long as all four are good; what is left over is returned.
-fn quads<'a>(octets: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+/// The value of a digit at its place in a group of four; [`BAD`] for what is no digit.
+const fn placed(shift: u32) -> [u32; 256] {
+    let mut table = [BAD; 256];
+    let mut i = 0;
+    while i < 64 {
+        table[ALPHABET[i] as usize] = (i as u32) << shift;
+        i += 1;
+    }
+    table
+}
+
+const BAD: u32 = 1 << 31;
+static PLACED: [[u32; 256]; 4] = [placed(18), placed(12), placed(6), placed(0)];
+
+/// Four digits to 24 bits, or [`BAD`] with them.
+fn quad(digits: &[u8; 4]) -> u32 {
+    let [a, b, c, d] = &PLACED;
+    a[usize::from(digits[0])] | b[usize::from(digits[1])] | c[usize::from(digits[2])] | d[usize::from(digits[3])]
+}
+
+/// Decodes whole groups of four as long as all four are good: how many octets were used, how many made.
+fn quads(octets: &[u8], room: &mut [u8]) -> (usize, usize) {
+    let (groups, _) = octets.as_chunks::<4>();
+    let (places, _) = room.as_chunks_mut::<3>();
     let mut done = 0;
-    for quad in octets.chunks_exact(4) {
-        let &[a, b, c, d] = quad else { break };
-        let (a, b, c, d) = (value_of(a), value_of(b), value_of(c), value_of(d));
-        if (a | b | c | d) & 0xc0 != 0 {
+    for (four, place) in groups.iter().zip(places) {
+        let bits = quad(four);
+        if bits & BAD != 0 {
             break;
         }
-        let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
-        out.extend_from_slice(&[(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]);
-        done += 4;
+        let [_, high, middle, low] = bits.to_be_bytes();
+        *place = [high, middle, low];
+        done += 1;
     }
-    octets.get(done..).unwrap_or_default()
+    (done * 4, done * 3)
 }
 
 /// Decodes base64 whole.
@@ -392,9 +444,12 @@ fn quoted_printable_line(line: &[u8], out: &mut Vec<u8>) {
 /// `=XX` to octets; anything else stays.
 fn escapes(content: &[u8], out: &mut Vec<u8>) {
     let mut rest = content;
-    while let Some(mark) = memchr::memchr(b'=', rest) {
+    // Escapes stand together where a text is not ASCII: no search for the next one then.
+    while let Some(mark) = if rest.first() == Some(&b'=') { Some(0) } else { memchr::memchr(b'=', rest) } {
         let (plain, after) = rest.split_at(mark);
-        out.extend_from_slice(plain);
+        if !plain.is_empty() {
+            out.extend_from_slice(plain);
+        }
         let pair = after.get(1).copied().and_then(hex).zip(after.get(2).copied().and_then(hex));
         match pair {
             Some((high, low)) => {

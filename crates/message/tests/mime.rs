@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use message::parameter::Parameters;
 use message::parse::PartKind;
 use message::section::{SectionKind, range};
-use message::{Facts, Message, Part, address_list, date, parse};
+use message::{Facts, Message, Part, date, parse};
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mime")
@@ -109,7 +109,7 @@ fn fields(message: &Message<'_>, part: &Part<'_>, pad: &str, out: &mut String) {
         let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
         match name.as_str() {
             "from" | "sender" | "reply-to" | "to" | "cc" | "bcc" => {
-                let list = address_list::parse(&field.value());
+                let list = field.addresses();
                 let list: Vec<String> = list.iter().map(|a| format!("{:?}", (a.name(), a.address()))).collect();
                 writeln!(out, "{pad}{name}: {}", list.join(" ")).unwrap();
             }

@@ -399,8 +399,9 @@ proptest! {
             let told: Vec<&str> = told.split(' ').map(|id| &id[1..id.len() - 1]).collect();
             prop_assert_eq!(&told, &ids);
         }
-        let list = address_list::parse(&field("To"));
-        let shown: Vec<String> = list.iter().map(|a| a.name().unwrap_or_default()).collect();
+        let to = field("To");
+        let list = address_list::parse(&to);
+        let shown: Vec<String> = list.iter().map(|a| a.name().unwrap_or_default().into_owned()).collect();
         let wanted: Vec<String> = names.iter().map(|n| n.trim().to_owned()).collect();
         prop_assert_eq!(shown, wanted);
         let leaves = leaves(&message);

@@ -1,0 +1,49 @@
+//! The generated corpus, which the benchmark reads too: every message is whole, and every law of a tree holds for it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs, unreachable_pub)]
+
+#[path = "corpus/generator.rs"]
+mod generator;
+
+use message::defect::DefectKind;
+use message::{Facts, parse};
+
+#[test]
+fn generated_messages_are_read_without_repair() {
+    for (number, octets) in generator::corpus(42, 60).iter().enumerate() {
+        let message = parse(octets);
+        assert_eq!(message.root().raw(), octets, "{number}");
+        let found = message.examine();
+        // Encoded-words that are cut anywhere, and text that is not ASCII in a 7bit part, are as they come every day.
+        let wrong = found.iter().filter(|d| !matches!(d.kind, DefectKind::EncodedWordCut | DefectKind::EightBitBody));
+        assert_eq!(wrong.count(), 0, "{number}: {found:?}");
+        let facts = Facts::compute(octets);
+        assert!(!facts.subject.is_empty() && !facts.from.is_empty() && facts.date_secs.is_some() && facts.message_id.is_some());
+        for (part, kept) in message.parts.iter().zip(&facts.parts) {
+            assert_eq!((part.header.clone(), part.body.clone()), (kept.header(), kept.body()), "{number}");
+            let pieces: Vec<u8> = part.contents().flat_map(|piece| piece.into_owned()).collect();
+            assert_eq!(pieces, part.content().as_ref(), "{number}");
+        }
+    }
+    assert_eq!(generator::corpus(1, 3), generator::corpus(1, 3));
+}
+
+#[test]
+fn every_kind_is_what_it_is_called() {
+    let mut random = generator::Random::new(3);
+    for kind in generator::KINDS {
+        let octets = generator::message(&mut random, kind);
+        let message = parse(&octets);
+        let depth = (0..message.parts.len()).map(|i| message.path(i).len()).max().unwrap();
+        let types: Vec<&str> = message.parts.iter().map(|p| p.content_type.sub.as_str()).collect();
+        let right = match kind {
+            "newsletter" => types.contains(&"html"),
+            "attachment" => message.parts.iter().any(|p| p.file_name().is_some()),
+            "forward" => types.contains(&"rfc822"),
+            "deep" => depth >= 3,
+            "eight-bit" => message.root().charset() == Some(b"iso-8859-1"),
+            _ => types == ["plain"],
+        };
+        assert!(right, "{kind}: {types:?}");
+    }
+}
