@@ -108,9 +108,12 @@ class Run:
         if words("MEDIUM") and medium not in words("MEDIUM") or not names:
             return
         folder = tempfile.mkdtemp(prefix="pb-bench-", dir=where)
+        sides = []
+        self.open.append((folder, sides))
         os.chmod(folder, 0o755)
-        ours, theirs = Ours(folder), peers.Peers(folder, "always")
-        self.open.append((folder, [ours, theirs]))
+        for make in (lambda: Ours(folder), lambda: peers.Peers(folder, "always")):
+            sides.append(make())
+        ours, theirs = sides
         bench = parts.Bench(program, medium, ours, theirs, self.values, self.quick)
         for side in bench.sides:
             side.start()
@@ -161,7 +164,7 @@ TITLES = {
 def report(run, load, seconds):
     out = ["# Bench", "", "Made by `make bench`; the newest run is kept. " + machine(load, seconds), "",
            "Rates differ from machine to machine: what counts are the ratios, taken in one run in which both sides did the same work in turn",
-           f"({parts.ROUNDS} rounds, medians). Every delivery was looked for and compared octet by octet afterwards. Dovecot runs in its",
+           f"(up to {parts.ROUNDS} rounds, medians). Every delivery was looked for and compared octet by octet afterwards. Dovecot runs in its",
            "high-performance login mode with sdbox. Memory is PSS; connections idle for 30 seconds after the handshake.", ""]
     for medium, title in TITLES.items():
         lines, reached, measured = rows.table(run.values, medium)
