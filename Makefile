@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build test unit lint clients crash power lab soak fuzz bench instructions deny packages
+.PHONY: run build test unit lint clients crash power lab soak fuzz bench bench-mime instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -51,6 +51,9 @@ soak:           ## hours: the crash test's thousand rounds, every call failing o
 bench:          ## beside Postfix + Dovecot, 10 to 15 minutes (ONLY=part,part QUICK=1 MEDIUM=disk); keeps docs/bench.md
 	cargo build --release --locked -p packetboat
 	PACKETBOAT=$(abspath $(TARGET))/release/packetboat python3 tests/bench/bench.py
+
+bench-mime:     ## MB/s and allocations of the MIME reader, beside mail-parser and Python's email (MESSAGES=n SEED=n)
+	tests/bench/mime/run.sh
 
 instructions:   ## counts the instructions of six hot operations anew and keeps the bounds
 	python3 tests/bench/instructions.py keep --release
