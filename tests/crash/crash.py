@@ -80,7 +80,10 @@ class Sink(threading.Thread):
 
     def run(self):
         while True:
-            c, _ = self.socket.accept()
+            try:
+                c, _ = self.socket.accept()
+            except OSError:
+                return  # closed with its office
             threading.Thread(target=self.talk, args=(c,), daemon=True).start()
 
     def talk(self, c):

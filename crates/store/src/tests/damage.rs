@@ -98,6 +98,36 @@ async fn a_group_that_reached_the_disk_out_of_order_is_a_torn_end_and_no_damage(
     }
 }
 
+/// Data directories of release 0.1.0 have records that do not tell their place in the group.
+#[tokio::test]
+async fn records_of_an_older_release_are_read_and_written_behind() {
+    let place = Place::new();
+    let ann = segmented(&place).await;
+    let before = seen(&place.open().await).await;
+    for (path, _) in segments(&place) {
+        let segment = SegmentFile::open(&path).unwrap().unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let mut at = FILE_HEAD;
+        while let Next::Record(record) = segment.next(at, true).unwrap() {
+            let old = crate::engine::segment::RecordHead { behind: None, ..record.head };
+            assert!(record.head.behind.is_some());
+            file.write_all_at(&old.encode(segment.head.salt), at).unwrap();
+            at = record.end();
+        }
+    }
+    let store = place.open().await;
+    assert_eq!(seen(&store).await, before);
+    store.accept(acceptance(text(50), &[ann])).await.unwrap();
+    let now = seen(&store).await;
+    sound(&store).await;
+    let copy = killed(&place);
+    super::durability::lose_index_log(&copy);
+    assert_eq!(seen(&copy.open().await).await, now);
+    store.close().await.unwrap();
+    assert_eq!(Store::rebuild(place.config()).await.unwrap().skipped, Vec::new());
+    assert_eq!(seen(&place.open().await).await, now);
+}
+
 #[tokio::test]
 async fn a_hole_in_an_older_group_is_damage() {
     let place = Place::new();
