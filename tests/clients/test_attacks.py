@@ -199,13 +199,14 @@ class Signed(Attacks):
             "From: =?utf-8?q?evil=40bank.test?=", "From: <@bank.test:ann@here.test>", "From: ann@here.test\rFrom: evil@bank.test",
             "From: ann@here.test\nFrom: evil@bank.test", "From: ann@here.test\r\n\x0bFrom: evil@bank.test", "garbage\r\nFrom: evil@bank.test",
             "From: ann@here.test\r\nFr\0om: evil@bank.test", 'From: "ann@here.test" <evil@bank.test>', "From: <>",
+            "From: ann@here.test\r\nSender: evil@bank.test", "Sender: bob@here.test", "From: ann@here.test\r\nResent-From: Evil <evil@bank.test>",
         ]
         for field in bad:
             with self.subTest(field[:60]):
                 self.begin(line, "ann@here.test")
                 self.assertRegex(line.raw(field.encode() + b"\r\n" + HEADER + b"\r\nx\r\n.\r\n"), "^550 5.[67].[01] ")
         self.server.run("alias", "add", "team@here.test", "ann@here.test", "bob@here.test")
-        good = ["From: Ann <ann@here.test>", "From: team@HERE.test", "From: ann+news@here.test", 'From: "evil@bank.test" <ann@here.test>',
+        good = ["From: Ann <ann@here.test>", "From: ann@here.test\r\nSender: team@here.test\r\nResent-From: ann@here.test", "From: team@HERE.test", "From: ann+news@here.test", 'From: "evil@bank.test" <ann@here.test>',
                 "From: ann@here.test <ann@here.test>", "From: =?utf-8?q?=C3=84nn?= <ann@here.test>", "From: ann@here.test, team@here.test", ""]
         for field in good:
             with self.subTest(field):
@@ -217,6 +218,20 @@ class Signed(Attacks):
         mail = self.inbox()
         self.assertEqual(len(mail), len(good) + 1)
         self.assertIn(b'\r\nFrom: <"ann+x>, <evil@bank.test>, <a"@here.test>\r\n', mail[-1])
+
+    def test_only_a_literal8_may_carry_nul(self):
+        c = imaplib.IMAP4("127.0.0.1", self.server.ports["imap"])
+        c.login("bob", self.server.password)
+        for head, octets, answer in ((b"{14}", b"Subject: x\r\n\0\0", b"BAD"), (b"{14}", b"Subject: x\r\nab", b"OK")):
+            tag = c._new_tag()
+            c.send(tag + b" APPEND INBOX " + head + b"\r\n")
+            self.assertTrue(c.readline().startswith(b"+"))
+            c.send(octets + b"\r\n")
+            while not (line := c.readline()).startswith(tag):
+                self.assertTrue(line)
+            self.assertTrue(line.startswith(tag + b" " + answer), line)
+        c.logout()
+        self.assertEqual(len(self.inbox()), 1)
 
     def test_a_suspended_account_is_gone_in_the_middle_of_a_message(self):
         line = self.signed_in()

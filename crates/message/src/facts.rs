@@ -243,6 +243,17 @@ impl Facts {
         out
     }
 
+    /// Where in what `encode` gave the items of IMAP lie that are answered as they are: ENVELOPE, BODYSTRUCTURE, BODY.
+    pub fn rendered(bytes: &[u8]) -> Option<[Range<usize>; 3]> {
+        let mut reader = Reader { rest: bytes };
+        let mut next = || {
+            let len = reader.bytes()?.len();
+            let end = bytes.len() - reader.rest.len();
+            Some(end - len..end)
+        };
+        Some([next()?, next()?, next()?])
+    }
+
     /// `None` when the bytes are not what `encode` of this version gives.
     pub fn decode(bytes: &[u8]) -> Option<Facts> {
         let mut reader = Reader { rest: bytes };
@@ -447,6 +458,11 @@ mod tests {
         assert_eq!(facts.date_secs, Some(837_595_405));
         assert_eq!(facts.date_days, Some(9694));
         assert_eq!(facts.header_bytes(), text.len() - 2);
+        let encoded = facts.encode();
+        let [envelope, body_structure, body] = Facts::rendered(&encoded).unwrap();
+        assert_eq!((&encoded[envelope], &encoded[body_structure]), (&facts.envelope[..], &facts.body_structure[..]));
+        assert_eq!(&encoded[body], facts.body);
+        assert_eq!(Facts::rendered(&encoded[..encoded.len() / 4]), None);
         assert_eq!(Facts::decode(&facts.encode()), Some(facts));
     }
 

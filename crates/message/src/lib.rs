@@ -50,6 +50,7 @@ pub mod section;
 #[cfg(test)]
 mod test_messages;
 pub mod thread_keys;
+pub mod threading;
 pub mod tnef;
 pub mod transfer;
 pub mod yenc;

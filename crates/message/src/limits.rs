@@ -41,6 +41,8 @@ pub const DISPLAY_BYTES_MAX: usize = 1_000;
 pub const SEARCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Ancestors of one message that its thread keys name.
 pub const REFERENCES_MAX: usize = 200;
+/// Threading: steps looking for loops, in all; past them a message keeps the parent it has.
+pub const THREAD_STEPS_MAX: u64 = 20_000_000;
 /// Ancestors of one message whose keys are kept in its facts.
 pub const REFERENCE_KEYS_MAX: usize = 32;
 /// Bytes of one message id that counts as one.

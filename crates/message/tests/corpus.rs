@@ -5,6 +5,8 @@
 #[path = "corpus/generator.rs"]
 mod generator;
 
+use std::time::{Duration, Instant};
+
 use message::defect::DefectKind;
 use message::{Facts, parse};
 
@@ -45,5 +47,31 @@ fn every_kind_is_what_it_is_called() {
             _ => types == ["plain"],
         };
         assert!(right, "{kind}: {types:?}");
+    }
+}
+
+fn everything(octets: &[u8]) -> usize {
+    let message = parse(octets);
+    let texts: usize = message.parts.iter().map(|p| p.text().map_or(0, |t| t.len()) + p.file_name().map_or(0, |n| n.len())).sum();
+    texts + message.examine().len() + Facts::compute(octets).parts.len()
+}
+
+/// The least of a few: what else the machine does only adds to it.
+fn time_of(octets: &[u8]) -> Duration {
+    let one = || {
+        let start = Instant::now();
+        everything(octets);
+        start.elapsed()
+    };
+    (0..3).map(|_| one()).min().unwrap()
+}
+
+#[test]
+fn twice_the_spite_costs_twice_the_time() {
+    const BYTES: usize = 256 * 1024;
+    for ((name, once), (_, twice)) in generator::spiteful(BYTES).iter().zip(&generator::spiteful(2 * BYTES)) {
+        // What grows with the square fails every time, what others make slow does not.
+        let ratio = || time_of(twice).as_secs_f64() / time_of(once).as_secs_f64();
+        assert!((0..6).any(|_| ratio() <= 2.5), "{name}");
     }
 }

@@ -69,7 +69,7 @@ pub trait Names: Send + Sync {
 
 #[derive(Clone)]
 enum Source {
-    Dns(TokioResolver),
+    Dns(Box<TokioResolver>),
     Other(Arc<dyn Names>),
 }
 
@@ -103,7 +103,7 @@ impl Resolver {
     pub fn system() -> Result<Resolver, DnsError> {
         let mut builder = TokioResolver::builder_tokio().map_err(temporary)?;
         options(builder.options_mut());
-        Ok(Resolver { source: Source::Dns(builder.build().map_err(temporary)?) })
+        Ok(Resolver { source: Source::Dns(Box::new(builder.build().map_err(temporary)?)) })
     }
 
     /// These servers and no others, nor `/etc/hosts`.
@@ -123,7 +123,7 @@ impl Resolver {
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         options(builder.options_mut());
         builder.options_mut().use_hosts_file = ResolveHosts::Never;
-        Ok(Resolver { source: Source::Dns(builder.build().map_err(temporary)?) })
+        Ok(Resolver { source: Source::Dns(Box::new(builder.build().map_err(temporary)?)) })
     }
 
     /// Asks `names` instead of DNS, without a cache.
@@ -338,7 +338,7 @@ mod tests {
         );
         builder.options_mut().timeout = Duration::from_millis(50);
         builder.options_mut().attempts = 1;
-        dns.source = Source::Dns(builder.build().unwrap());
+        dns.source = Source::Dns(Box::new(builder.build().unwrap()));
         assert!(dns.mx("here.test").await.unwrap_err().is_temporary());
     }
 }

@@ -242,6 +242,7 @@ transcripts! {
     imap4rev2,
     list_status,
     literals,
+    copy_of_what_is_gone,
     move_of_what_is_gone,
     quota_and_size,
     read_only,

@@ -6,6 +6,7 @@
 use crate::Store;
 use crate::account::decode_gone;
 use crate::engine::{Engine, Found, Key, Query};
+use crate::flag_runs::{FlagRun, apply_flag_runs, decode_flag_runs};
 use crate::key;
 use crate::queue::{decode_entry, due_parts};
 use crate::rows::{
@@ -27,6 +28,7 @@ pub(crate) struct Everything {
     pub(crate) mailboxes: BTreeMap<(AccountId, MailboxId), MailboxState>,
     pub(crate) rows: Vec<(AccountId, MailboxId, MessageRow)>,
     pub(crate) changes: BTreeMap<AccountId, Vec<u64>>,
+    flag_runs: BTreeMap<(AccountId, MailboxId), Vec<FlagRun>>,
     pub(crate) undo: Vec<(AccountId, UnixSecs, EmailId, UndoRow)>,
     pub(crate) emails: HashMap<EmailId, EmailRecord>,
     pub(crate) bodies: BTreeMap<BodyId, (u32, u64)>,
@@ -40,7 +42,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 19] = [
+const KINDS: [u8; 20] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -52,6 +54,7 @@ const KINDS: [u8; 19] = [
     key::UID,
     key::CHANGE,
     key::UNDO,
+    key::FLAGS,
     key::QUEUE,
     key::QUEUE_DUE,
     key::QUEUE_BAD,
@@ -84,6 +87,7 @@ pub(crate) async fn read_everything(engine: &dyn Engine) -> Result<Everything> {
             Found::Values(_) => {}
         }
     }
+    all.apply_flag_runs();
     Ok(all)
 }
 
@@ -117,6 +121,11 @@ impl Everything {
                 let mailbox = MailboxId(parts.u32().ok_or_else(bad_key)?);
                 self.rows.push((account, mailbox, decode_uid(at, stored)?));
             }
+            key::FLAGS => {
+                let account = AccountId(parts.u32().ok_or_else(bad_key)?);
+                let mailbox = MailboxId(parts.u32().ok_or_else(bad_key)?);
+                self.flag_runs.insert((account, mailbox), decode_flag_runs(at, stored)?);
+            }
             key::CHANGE => {
                 decode_changes(at, stored)?;
                 let account = AccountId(parts.u32().ok_or_else(bad_key)?);
@@ -134,6 +143,23 @@ impl Everything {
             _ => drop(open(at, stored)?),
         }
         Ok(())
+    }
+
+    /// Rows come by account, mailbox and UID.
+    fn apply_flag_runs(&mut self) {
+        let mut of_one: Vec<MessageRow> = Vec::new();
+        for ((account, mailbox), runs) in std::mem::take(&mut self.flag_runs) {
+            if !self.mailboxes.contains_key(&(account, mailbox)) && self.spaces.get(&account).is_none_or(|space| !space.gone) {
+                self.defect(format!("account {} mailbox {}", account.0, mailbox.0), "flags of a mailbox that is not there");
+            }
+            let first = self.rows.partition_point(|row| (row.0, row.1) < (account, mailbox));
+            let last = self.rows.partition_point(|row| (row.0, row.1) <= (account, mailbox));
+            let rows = self.rows.get_mut(first..last).unwrap_or_default();
+            of_one.clear();
+            of_one.extend(rows.iter().map(|(_, _, row)| row.clone()));
+            apply_flag_runs(&mut of_one, &runs);
+            rows.iter_mut().zip(of_one.drain(..)).for_each(|(row, now)| row.2 = now);
+        }
     }
 
     fn defect(&mut self, place: String, what: impl Into<String>) {

@@ -17,6 +17,7 @@ pub(crate) const SUBSCRIPTION: u8 = 0x12;
 pub(crate) const UID: u8 = 0x13;
 pub(crate) const CHANGE: u8 = 0x14;
 pub(crate) const UNDO: u8 = 0x15;
+pub(crate) const FLAGS: u8 = 0x16;
 pub(crate) const QUEUE: u8 = 0x20;
 pub(crate) const QUEUE_DUE: u8 = 0x21;
 pub(crate) const QUEUE_BAD: u8 = 0x22;
@@ -85,6 +86,9 @@ pub(crate) fn subscription(id: AccountId, name: &str) -> Key {
 pub(crate) fn uid(id: AccountId, mailbox: MailboxId, uid: Uid) -> Key {
     Build::new(UID).u32(id.0).u32(mailbox.0).u32(uid.0).key()
 }
+pub(crate) fn flags(id: AccountId, mailbox: MailboxId) -> Key {
+    Build::new(FLAGS).u32(id.0).u32(mailbox.0).key()
+}
 pub(crate) fn change(id: AccountId, mod_seq: u64) -> Key {
     Build::new(CHANGE).u32(id.0).u64(mod_seq).key()
 }
@@ -134,6 +138,10 @@ pub(crate) fn under(prefix: &Key) -> (Key, Key) {
     (prefix.clone(), Key::new(end))
 }
 
+/// The first key behind this one.
+pub(crate) fn behind(at: &Key) -> Key {
+    Key::new([at.bytes(), &[0]].concat())
+}
 pub(crate) fn of_account(kind: u8, id: AccountId) -> (Key, Key) {
     under(&Build::new(kind).u32(id.0).key())
 }

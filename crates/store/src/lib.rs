@@ -9,6 +9,7 @@ mod account;
 mod care;
 mod check;
 mod engine;
+mod flag_runs;
 pub mod fuzzing;
 mod hash;
 mod key;
@@ -34,6 +35,7 @@ mod value;
 mod tests;
 
 pub use memory_disk::MemoryDisk;
+pub use reading::Rendered;
 pub use spool::Spool;
 pub use types::*;
 

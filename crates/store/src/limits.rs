@@ -48,6 +48,8 @@ pub const SNAPSHOT_ROWS_CACHED: usize = 2_000_000;
 pub const TAIL_CHANGES: usize = 256;
 /// Rows in those changes.
 pub const TAIL_ROWS: usize = 4096;
+/// Messages whose flags one act changes, before it is tried to write them as runs.
+pub const FLAG_RUN_ROWS_MIN: usize = if cfg!(test) { 2 } else { 128 };
 /// Acts the change log of an account keeps at least; older ones are trimmed.
 pub const CHANGE_LOG_ACTS: u64 = 100_000;
 /// Retries of an act whose ground moved under it.

@@ -5,6 +5,7 @@
 
 use crate::Store;
 use crate::engine::Batch;
+use crate::key;
 use crate::limits::{MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX, MAILBOXES_MAX, SUBSCRIPTIONS_ELSEWHERE_MAX};
 use crate::space::{Act, NewRow};
 use crate::store::{Inner, Result};
@@ -108,14 +109,22 @@ fn keep_subscription(act: &mut Act, name: &SmolStr) -> Result<()> {
 /// A macro and not a function over an `AsyncFn`: the future of such a one cannot be shown to be `Send`, so no face could
 /// be spawned.
 macro_rules! exclusively {
-    ($inner:expr, $account:expr, |$act:ident, $batch:ident| $body:block) => {{
+    ($inner:expr, $account:expr, |$act:ident, $batch:ident| $body:block) => {
+        crate::mailbox::acting!($inner, ($account, true), |$act, $batch| $body)
+    };
+}
+pub(crate) use exclusively;
+
+/// An act on (an account, with nothing in flight on it?), again when its ground moved.
+macro_rules! acting {
+    ($inner:expr, ($account:expr, $exclusive:expr), |$act:ident, $batch:ident| $body:block) => {{
         let mut tries = crate::limits::CONFLICT_RETRIES;
         loop {
             if tries == 0 {
                 break Err(crate::types::StoreError::Io("the account kept changing".into()));
             }
             tries -= 1;
-            let mut held = $inner.act($account, true).await?;
+            let mut held = $inner.act($account, $exclusive).await?;
             let mut gathered = crate::engine::Batch::default();
             let prepared: std::result::Result<(bool, _), crate::types::StoreError> = async {
                 let $act = &mut held;
@@ -135,7 +144,7 @@ macro_rules! exclusively {
         }
     }};
 }
-pub(crate) use exclusively;
+pub(crate) use acting;
 
 impl Inner {
     async fn remove_mailbox(&self, account: AccountId, name: &str, now_secs: UnixSecs) -> Result<()> {
@@ -154,6 +163,7 @@ impl Inner {
                 keep_subscription(act, &name)?;
             }
             act.remove_mailbox(state.info.id);
+            batch.delete(key::flags(account, state.info.id));
             Ok((true, ()))
         })
     }

@@ -1,15 +1,15 @@
 //! Messages: accepting, appending, flags, copying, moving, expunging.
 //!
-//! Accepting and appending are prepared on the head, one after another, and share syncs; the rest waits until nothing
-//! is in flight on its account. Invariant: what an act changes is one batch.
+//! Accepting, appending, flags, moving and expunging are prepared on the head, one after another, and share syncs; copying,
+//! and flags of many at once, wait until nothing is in flight on their account. Invariant: what an act changes is one batch.
 //! Must not know: how mail came or who reads it.
 
 use crate::Store;
 use crate::engine::{Batch, NewBody, Outcome, Version, get};
+use crate::flag_runs::{FlagRun, decode_flag_runs, gather_flag_runs};
 use crate::key;
-use crate::limits::{CONFLICT_RETRIES, KEYWORD_BYTES_MAX, KEYWORDS_MAX};
-use crate::mailbox::exclusively;
-use crate::mailbox::resolve;
+use crate::limits::{CONFLICT_RETRIES, FLAG_RUN_ROWS_MIN, KEYWORD_BYTES_MAX, KEYWORDS_MAX};
+use crate::mailbox::{acting, exclusively, resolve};
 use crate::rows::{EmailRecord, decode_accepted, encode_accepted};
 use crate::space::{Act, NewRow};
 use crate::store::{Inner, Result};
@@ -213,12 +213,21 @@ impl Inner {
         Err(StoreError::Io("the account kept changing".into()))
     }
 
-    async fn copy_rows(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
+    async fn copy_rows(
+        &self,
+        account: AccountId,
+        (from, uids): (MailboxId, &[Uid]),
+        to: MailboxId,
+        whole: bool,
+    ) -> Result<Copied> {
         let uids = ascending(uids);
         exclusively!(self, account, |act, batch| {
             let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
             act.mailbox(from).ok_or(StoreError::NotFound)?;
-            let rows = self.some_rows(act.space(), from, &uids).await?;
+            let mut rows = self.some_rows(act, from, &uids).await?;
+            if whole && rows.len() < uids.len() {
+                rows.clear();
+            }
             act.room(rows.iter().map(|row| u64::from(row.size_bytes)).sum())?;
             let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
             let records = self.email_records(account, &emails).await?;
@@ -237,10 +246,10 @@ impl Inner {
 
     async fn move_rows(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
         let uids = ascending(uids);
-        exclusively!(self, account, |act, batch| {
+        acting!(self, (account, false), |act, batch| {
             let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
             act.mailbox(from).ok_or(StoreError::NotFound)?;
-            let rows = self.some_rows(act.space(), from, &uids).await?;
+            let rows = self.some_rows(act, from, &uids).await?;
             let mut copied = Copied { uid_validity, pairs: Vec::new() };
             for row in &rows {
                 act.remove_row(batch, from, row)?;
@@ -260,9 +269,9 @@ impl Inner {
         (only, now_secs): (u8, UnixSecs),
     ) -> Result<Vec<Uid>> {
         let uids = ascending(uids);
-        exclusively!(self, account, |act, batch| {
+        acting!(self, (account, false), |act, batch| {
             let info = act.mailbox(mailbox).ok_or(StoreError::NotFound)?.info.clone();
-            let mut rows = self.some_rows(act.space(), mailbox, &uids).await?;
+            let mut rows = self.some_rows(act, mailbox, &uids).await?;
             rows.retain(|row| row.flags.system & only == only);
             for row in &rows {
                 crate::undo::put_aside(act, batch, &info, row, now_secs)?;
@@ -280,11 +289,12 @@ impl Inner {
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagsChanged> {
         let uids = ascending(uids);
-        exclusively!(self, account, |act, batch| {
+        acting!(self, (account, uids.len() >= FLAG_RUN_ROWS_MIN), |act, batch| {
             act.mailbox(mailbox).ok_or(StoreError::NotFound)?;
-            let rows = self.some_rows(act.space(), mailbox, &uids).await?;
+            let rows = self.some_rows(act, mailbox, &uids).await?;
             let mut answer = FlagsChanged::default();
-            let mut changed = false;
+            let mut before = Vec::new();
+            let mut after = Vec::new();
             for row in rows {
                 if unchanged_since.is_some_and(|limit| row.mod_seq > limit) {
                     answer.modified.push(row.uid);
@@ -294,12 +304,29 @@ impl Inner {
                 if flags == row.flags {
                     answer.rows.push(row);
                 } else {
-                    changed = true;
-                    answer.rows.push(act.change_row(batch, mailbox, &row, flags)?);
+                    let now = MessageRow { flags, mod_seq: act.mod_seq(), ..row.clone() };
+                    answer.rows.push(now.clone());
+                    after.push(now);
+                    before.push(row);
                 }
             }
+            let runs = self.flag_runs_after(act, mailbox, &after).await?;
+            let changed = !after.is_empty();
+            act.change_rows(batch, mailbox, &before, after, runs)?;
             Ok((changed, answer))
         })
+    }
+
+    /// The mailbox's runs of flags with what `after` changes, when that is the shorter way to write it.
+    async fn flag_runs_after(&self, act: &Act, mailbox: MailboxId, after: &[MessageRow]) -> Result<Option<Vec<FlagRun>>> {
+        if after.len() < FLAG_RUN_ROWS_MIN {
+            return Ok(None);
+        }
+        let at = key::flags(act.account(), mailbox);
+        let old = get(&*self.engine, at.clone()).await?;
+        let old = old.map_or(Ok(Vec::new()), |stored| decode_flag_runs(&at, &stored))?;
+        let rows = self.rows_of(act.space(), mailbox).await?;
+        Ok(gather_flag_runs(rows.iter(), &old, after))
     }
 
     fn needs_room(&self) -> Result<()> {
@@ -342,7 +369,13 @@ impl Store {
     /// Copies, flags and INTERNALDATE kept, all or none, bodies shared.
     pub async fn copy(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
         self.inner.needs_room()?;
-        self.inner.copy_rows(account, from, uids, to).await
+        self.inner.copy_rows(account, (from, uids), to, false).await
+    }
+
+    /// The same, but nothing when one of them is not there.
+    pub async fn copy_whole(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
+        self.inner.needs_room()?;
+        self.inner.copy_rows(account, (from, uids), to, true).await
     }
 
     /// Moves, all or none: one commit, never visible in both or in neither.

@@ -406,8 +406,16 @@ impl Rows {
     pub fn put(&mut self, rows: &[MessageRow]) {
         let inner = Arc::make_mut(&mut self.inner);
         let mut recount = false;
+        // Neighbours mostly follow each other.
+        let mut last = (0, 0);
         for row in rows {
             let uid = row.uid.0;
+            let next = inner.blocks.get_mut(last.0).filter(|block| last.1 + 1 < block.len() && block.uid(last.1 + 1) == uid);
+            if let Some(slot) = next {
+                last.1 += 1;
+                Arc::make_mut(slot).set(last.1, row);
+                continue;
+            }
             let number = inner.blocks.partition_point(|block| block.last_uid() < uid);
             let Some(slot) = inner.blocks.get_mut(number) else {
                 recount = true;
@@ -426,6 +434,7 @@ impl Rows {
             };
             let block = Arc::make_mut(slot);
             let at = block.place_of(uid);
+            last = (number, at);
             if block.uid(at) == uid {
                 block.set(at, row);
                 continue;

@@ -4,22 +4,26 @@
 //! moved past is brought up by the changes since or thrown away. Must not know: who reads.
 
 use crate::Store;
-use crate::engine::{Batch, Found, Query, commit};
+use crate::engine::{Batch, Found, Key, Query, commit};
+use crate::flag_runs::{apply_flag_runs, decode_flag_runs};
 use crate::key;
 use crate::limits::{BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, SNAPSHOT_ROWS_CACHED};
 use crate::message::{facts_of, note_of};
-use crate::rows::{Counters, EmailRecord, decode_changes, decode_uid};
 use crate::packed::Rows;
-use crate::space::Space;
+use crate::rows::{Counters, EmailRecord, decode_changes, decode_uid};
+use crate::space::{Act, Space};
 use crate::store::{Inner, Result};
 use crate::types::*;
-use message::facts::Facts;
+use message::facts::{FACTS_VERSION, Facts};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 const FILL_TRIES: usize = 20;
+/// Rows read in at a time.
+const FILL_ROWS: usize = if cfg!(test) { 3 } else { 16 * 1024 };
 
 /// Which cached mailboxes are the longest unused, and how many rows all hold.
 #[derive(Debug, Default)]
@@ -85,15 +89,15 @@ impl Inner {
         }
     }
 
-    /// Runs on the cached rows of a mailbox, reading them in first if need be.
-    async fn with_rows<T>(&self, space: &Arc<Space>, mailbox: MailboxId, take: impl Fn(&Rows) -> T) -> Result<T> {
+    /// Runs on the cached rows of a mailbox and the mod-sequence they are as of, reading them in first if need be.
+    async fn with_rows<T>(&self, space: &Arc<Space>, mailbox: MailboxId, take: impl Fn(&Rows, u64) -> T) -> Result<T> {
         for _ in 0..FILL_TRIES {
             let taken = {
                 let published = space.published();
                 if !published.mailboxes.contains_key(&mailbox) {
                     return Err(StoreError::NotFound);
                 }
-                published.cached.get(&mailbox).map(|rows| (take(rows), rows.len()))
+                published.cached.get(&mailbox).map(|rows| (take(rows, published.counters.mod_seq), rows.len()))
             };
             if let Some((answer, rows)) = taken {
                 self.let_go(self.budget.used(space.id, mailbox, rows));
@@ -104,57 +108,99 @@ impl Inner {
         Err(StoreError::Io("the mailbox kept changing while it was read".into()))
     }
 
+    /// Reads a mailbox in, some rows at a time: what changes between the first and the last look is in the newest changes,
+    /// which are put over it, or it is read again.
     async fn fill(&self, space: &Arc<Space>, mailbox: MailboxId) -> Result<()> {
-        let space_key = key::space(space.id);
-        let (from, to) = key::uids_of(space.id, mailbox);
-        let queries = vec![Query::Get(space_key.clone()), Query::Range { from, to, limit: usize::MAX, reverse: false }];
-        let mut found = self.engine.read(queries).await?.into_iter();
-        let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
-        let read_at = Counters::decode(&space_key, &stored)?.mod_seq;
-        let pairs = found.next().map(Found::pairs).unwrap_or_default();
-        let mut rows = Vec::with_capacity(pairs.len());
-        for (at, value) in &pairs {
-            match decode_uid(at, value) {
-                Ok(row) => rows.push(row),
-                // Damage is local: one message is missing, and `check` says which.
-                Err(error) => tracing::error!(?error, account = space.id.0, mailbox = mailbox.0, "a message row cannot be read"),
+        let mut rows = Rows::default();
+        let (mut from, to) = key::uids_of(space.id, mailbox);
+        let mut begun_at = None;
+        let (first, last) = loop {
+            let (read_at, page, next) = self.page(space.id, mailbox, (from, to.clone())).await?;
+            let first = *begun_at.get_or_insert(read_at);
+            rows.put(&page);
+            match next {
+                Some(next) => from = next,
+                None => break (first, read_at),
             }
-        }
+        };
         // The commit we read may still be on its way to being published.
         let mut watch = space.watch.subscribe();
-        let published = tokio::time::timeout(std::time::Duration::from_secs(5), watch.wait_for(|now| now.0 >= read_at)).await;
+        let published = tokio::time::timeout(std::time::Duration::from_secs(5), watch.wait_for(|now| now.0 >= last)).await;
         if published.is_err() {
             return Ok(());
         }
         let mut published = space.published();
-        if published.counters.mod_seq < read_at || published.tail_from > read_at {
+        if published.counters.mod_seq < last || published.tail_from > first {
             return Ok(());
         }
-        let mut rows = Rows::of(&rows);
-        for change in published.tail.iter().filter(|change| change.mod_seq > read_at && change.mailbox == mailbox.0) {
+        for change in published.tail.iter().filter(|change| change.mod_seq > first && change.mailbox == mailbox.0) {
             change.apply(&mut rows);
         }
         published.cached.entry(mailbox).or_insert(rows);
         Ok(())
     }
 
-    /// All rows of a mailbox as published.
-    pub(crate) async fn rows_of(&self, space: &Arc<Space>, mailbox: MailboxId) -> Result<Rows> {
-        self.with_rows(space, mailbox, Rows::clone).await
+    /// Some rows at one instant: (its mod-sequence, the rows, where the next ones begin).
+    async fn page(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        (from, to): (Key, Key),
+    ) -> Result<(u64, Vec<MessageRow>, Option<Key>)> {
+        let (space_key, flags_key) = (key::space(account), key::flags(account, mailbox));
+        let queries = vec![
+            Query::Get(space_key.clone()),
+            Query::Get(flags_key.clone()),
+            Query::Range { from, to, limit: FILL_ROWS, reverse: false },
+        ];
+        let mut found = self.engine.read(queries).await?.into_iter();
+        let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
+        let read_at = Counters::decode(&space_key, &stored)?.mod_seq;
+        let runs = found.next().and_then(Found::value);
+        let pairs = found.next().map(Found::pairs).unwrap_or_default();
+        let mut rows = Vec::with_capacity(pairs.len());
+        for (at, value) in &pairs {
+            match decode_uid(at, value) {
+                Ok(row) => rows.push(row),
+                // Damage is local: one message is missing, and `check` says which.
+                Err(error) => tracing::error!(?error, account = account.0, mailbox = mailbox.0, "a message row cannot be read"),
+            }
+        }
+        put_flag_runs(&flags_key, runs, &mut rows);
+        let next = pairs.last().filter(|_| pairs.len() == FILL_ROWS).map(|(at, _)| key::behind(at));
+        Ok((read_at, rows, next))
     }
 
-    /// These rows (ascending UIDs) as published; those that do not exist are left out.
-    pub(crate) async fn some_rows(&self, space: &Arc<Space>, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
+    /// All rows of a mailbox as published.
+    pub(crate) async fn rows_of(&self, space: &Arc<Space>, mailbox: MailboxId) -> Result<Rows> {
+        self.with_rows(space, mailbox, |rows, _| rows.clone()).await
+    }
+
+    /// These rows (ascending UIDs) as the act finds them; those that do not exist are left out.
+    pub(crate) async fn some_rows(&self, act: &Act, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
+        let space = act.space();
         let is_cached = space.published().cached.contains_key(&mailbox);
-        if is_cached || uids.len() > 64 {
-            let some = |rows: &Rows| uids.iter().filter_map(|uid| rows.get(rows.index_of(*uid)?)).collect();
-            return self.with_rows(space, mailbox, some).await;
-        }
-        // Only ever called with nothing in flight on the account, so what the engine has is what is published.
-        let keys: Vec<_> = uids.iter().map(|uid| key::uid(space.id, mailbox, *uid)).collect();
-        let found =
-            self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values).unwrap_or_default();
-        keys.iter().zip(found).filter_map(|(at, stored)| stored.map(|stored| decode_uid(at, &stored))).collect()
+        let (mut rows, at) = match is_cached || uids.len() > 64 {
+            true => self.with_rows(space, mailbox, |rows, at| (rows.clone(), at)).await?,
+            false => self.rows_in_index(space.id, mailbox, uids).await?,
+        };
+        act.bring_up(&mut rows, at, mailbox);
+        Ok(uids.iter().filter_map(|uid| rows.get(rows.index_of(*uid)?)).collect())
+    }
+
+    /// A few rows and the mod-sequence they are as of.
+    async fn rows_in_index(&self, account: AccountId, mailbox: MailboxId, uids: &[Uid]) -> Result<(Rows, u64)> {
+        let (space_key, flags_key) = (key::space(account), key::flags(account, mailbox));
+        let keys: Vec<_> = uids.iter().map(|uid| key::uid(account, mailbox, *uid)).collect();
+        let queries = vec![Query::Get(space_key.clone()), Query::Many(keys.clone()), Query::Get(flags_key.clone())];
+        let mut found = self.engine.read(queries).await?.into_iter();
+        let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
+        let read_at = Counters::decode(&space_key, &stored)?.mod_seq;
+        let stored = found.next().map(Found::values).unwrap_or_default();
+        let rows = keys.iter().zip(stored).filter_map(|(at, stored)| stored.map(|stored| decode_uid(at, &stored)));
+        let mut rows: Vec<MessageRow> = rows.collect::<Result<_>>()?;
+        put_flag_runs(&flags_key, found.next().and_then(Found::value), &mut rows);
+        Ok((Rows::of(&rows), read_at))
     }
 
     /// Records of an account's emails, in the order given; `None` where one is gone or another account's.
@@ -228,6 +274,27 @@ impl Inner {
         Ok(facts)
     }
 
+    /// Notes of many emails, one read for all; those that are missing or older are made anew. `None` where one is gone.
+    pub(crate) async fn rendered(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Rendered>>> {
+        let records = self.email_records(account, emails).await?;
+        let bodies: Vec<BodyId> = records.iter().flatten().map(|record| record.body).collect();
+        let notes = self.engine.read(vec![Query::Notes(bodies)]).await?.into_iter().next().map(Found::values).unwrap_or_default();
+        let mut notes = notes.into_iter();
+        let mut rendered = Vec::with_capacity(emails.len());
+        for (record, email) in records.iter().zip(emails) {
+            let kept = record.as_ref().and_then(|_| notes.next().flatten()).and_then(Rendered::of);
+            rendered.push(match (kept, record) {
+                (Some(kept), _) => Some(kept),
+                (None, None) => None,
+                (None, Some(_)) => {
+                    let facts = self.facts(account, &[*email]).await?.into_iter().next().flatten();
+                    facts.and_then(|facts| Rendered::of(note_of(&facts)))
+                }
+            });
+        }
+        Ok(rendered)
+    }
+
     async fn recompute(&self, record: EmailRecord, renewed: &mut Vec<(BodyId, Vec<u8>)>) -> Result<Option<Facts>> {
         let octets = match self.engine.body(record.body, 0, u64::from(record.size_bytes)).await {
             Ok(octets) => octets,
@@ -291,6 +358,15 @@ impl Inner {
     }
 }
 
+/// What a mailbox's runs of flags say of these rows. Damage is local: then the rows stand as they are, and `check` tells.
+fn put_flag_runs(at: &Key, stored: Option<Vec<u8>>, rows: &mut [MessageRow]) {
+    match stored.map(|stored| decode_flag_runs(at, &stored)) {
+        Some(Ok(runs)) => apply_flag_runs(rows, &runs),
+        Some(Err(error)) => tracing::error!(?error, "flags of a mailbox cannot be read"),
+        None => {}
+    }
+}
+
 /// Answered from memory when the newest changes reach back far enough; `None` when not.
 fn from_tail(space: &Space, mailbox: MailboxId, since: u64) -> Option<Changes> {
     let published = space.published();
@@ -319,6 +395,40 @@ fn from_tail(space: &Space, mailbox: MailboxId, since: u64) -> Option<Changes> {
     changes.updated = updated.into_values().cloned().collect();
     changes.vanished = vanished.into_iter().collect();
     Some(changes)
+}
+
+/// What readers of many messages ask for, as it was rendered at delivery: nothing is taken apart.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    note: Vec<u8>,
+    places: [Range<usize>; 3],
+}
+
+impl Rendered {
+    fn of(note: Vec<u8>) -> Option<Rendered> {
+        let (_, facts) = note.split_first().filter(|(version, _)| **version == FACTS_VERSION)?;
+        Some(Rendered { places: Facts::rendered(facts)?, note })
+    }
+
+    fn part(&self, number: usize) -> &[u8] {
+        let facts = self.note.get(1..).unwrap_or_default();
+        self.places.get(number).and_then(|place| facts.get(place.clone())).unwrap_or_default()
+    }
+
+    /// As [`Facts::envelope`].
+    pub fn envelope(&self) -> &[u8] {
+        self.part(0)
+    }
+
+    /// As [`Facts::body_structure`].
+    pub fn body_structure(&self) -> &[u8] {
+        self.part(1)
+    }
+
+    /// As [`Facts::body`].
+    pub fn body(&self) -> &[u8] {
+        self.part(2)
+    }
 }
 
 impl Store {
@@ -356,6 +466,11 @@ impl Store {
     /// Facts of many emails, in the order given; `None` where one is gone. Recomputed when of an older version.
     pub async fn facts(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Arc<Facts>>>> {
         self.inner.facts(account, emails).await
+    }
+
+    /// The rendered part of the facts of many emails, in the order given; `None` where one is gone.
+    pub async fn rendered(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Rendered>>> {
+        self.inner.rendered(account, emails).await
     }
 
     /// Octets of an email from `offset`, at most `len` (short at the end). Also just after an expunge. Checksum verified.

@@ -6,10 +6,11 @@
 //! head is dropped and read again. Invariant: readers never see what is not durable; UIDs appear in order.
 
 use crate::engine::{Batch, Engine, Found, Outcome, Query, Version};
+use crate::flag_runs::{FlagRun, encode_flag_runs};
 use crate::key;
 use crate::limits::{TAIL_CHANGES, TAIL_ROWS};
-use crate::rows::{Counters, LoggedChange, MailboxState, encode_changes, encode_uid};
 use crate::packed::Rows;
+use crate::rows::{Counters, LoggedChange, MailboxState, encode_changes, encode_uid};
 use crate::types::*;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -45,6 +46,8 @@ pub(crate) struct Head {
     pub(crate) counters: Counters,
     pub(crate) mailboxes: BTreeMap<MailboxId, MailboxState>,
     pub(crate) elsewhere: BTreeSet<SmolStr>,
+    /// What was submitted and may not be published yet, oldest first.
+    submitted: Vec<Arc<Change>>,
 }
 
 /// What readers see: durable.
@@ -170,7 +173,8 @@ impl Space {
             tail_from: mod_seq,
             ..Published::default()
         };
-        *head = Head { loaded: true, version: Some(Version::of(Some(&stored))), counters, mailboxes, elsewhere };
+        let version = Some(Version::of(Some(&stored)));
+        *head = Head { loaded: true, version, counters, mailboxes, elsewhere, submitted: Vec::new() };
         self.stale.store(false, Ordering::SeqCst);
         self.watch.send_if_modified(|now| std::mem::replace(now, ModSeq(mod_seq)) != ModSeq(mod_seq));
         Ok(())
@@ -202,7 +206,7 @@ impl Published {
             self.list = sorted_list(&self.mailboxes);
         }
         for change in publication.changes.drain(..) {
-            self.log(Arc::new(change));
+            self.log(change);
         }
         self.counters = publication.counters.clone();
     }
@@ -234,7 +238,7 @@ pub(crate) struct Publication {
     counters: Counters,
     touched: BTreeMap<MailboxId, Option<MailboxState>>,
     elsewhere: Option<BTreeSet<SmolStr>>,
-    changes: Vec<Change>,
+    changes: Vec<Arc<Change>>,
     settled: bool,
 }
 
@@ -281,6 +285,13 @@ impl Act {
 
     pub(crate) fn account(&self) -> AccountId {
         self.space.id
+    }
+
+    /// Brings rows that are as of `at` up to what this act is prepared on.
+    pub(crate) fn bring_up(&self, rows: &mut Rows, at: u64, mailbox: MailboxId) {
+        for change in self.head.submitted.iter().filter(|change| change.mod_seq > at && change.mailbox == mailbox.0) {
+            change.apply(rows);
+        }
     }
 
     pub(crate) fn space(&self) -> &Arc<Space> {
@@ -369,24 +380,39 @@ impl Act {
         Ok(uid)
     }
 
-    /// Replaces a row's flags.
-    pub(crate) fn change_row(
+    /// Replaces rows' flags (ascending): each in its own row, or all in the mailbox's runs of flags.
+    pub(crate) fn change_rows(
         &mut self,
         batch: &mut Batch,
         mailbox: MailboxId,
-        old: &MessageRow,
-        flags: Flags,
-    ) -> Result<MessageRow> {
-        let row = MessageRow { flags, mod_seq: self.mod_seq(), ..old.clone() };
-        let key = key::uid(self.account(), mailbox, row.uid);
+        before: &[MessageRow],
+        after: Vec<MessageRow>,
+        runs: Option<Vec<FlagRun>>,
+    ) -> Result<()> {
+        if after.is_empty() {
+            return Ok(());
+        }
+        let (account, mod_seq) = (self.account(), self.mod_seq());
         let state = self.mailbox_mut(mailbox)?;
-        state.count(old, -1);
-        state.count(&row, 1);
-        state.highest = row.mod_seq;
-        let value = encode_uid(&key, &row);
-        batch.put(key, value);
-        self.change(mailbox).rows.push(row.clone());
-        Ok(row)
+        before.iter().for_each(|row| state.count(row, -1));
+        after.iter().for_each(|row| state.count(row, 1));
+        state.highest = mod_seq;
+        match runs {
+            Some(runs) => {
+                let key = key::flags(account, mailbox);
+                let value = encode_flag_runs(&key, &runs);
+                batch.put(key, value);
+            }
+            None => {
+                for row in &after {
+                    let key = key::uid(account, mailbox, row.uid);
+                    let value = encode_uid(&key, row);
+                    batch.put(key, value);
+                }
+            }
+        }
+        self.change(mailbox).rows.extend(after);
+        Ok(())
     }
 
     /// Takes a message out of a mailbox.
@@ -452,6 +478,10 @@ impl Act {
         let log_key = key::change(account, self.counters.mod_seq);
         let value = encode_changes(&log_key, &logged);
         batch.put(log_key, value);
+        let changes: Vec<Arc<Change>> = changes.into_iter().map(Arc::new).collect();
+        let published = self.space.published().counters.mod_seq;
+        self.head.submitted.retain(|change| change.mod_seq > published);
+        self.head.submitted.extend(changes.iter().cloned());
         self.space.in_flight.send_modify(|count| *count += 1);
         let Act { space, head, counters, touched, elsewhere, .. } = self;
         (Publication { space, counters, touched, elsewhere, changes, settled: false }, head)

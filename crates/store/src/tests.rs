@@ -4,6 +4,7 @@
 mod acts;
 mod damage;
 mod durability;
+mod facts;
 mod flips;
 mod model;
 mod queue;

@@ -49,6 +49,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("server", &["message", "wire", "store", "mta", "net"]),
     ("web", &[]),
     ("packetboat", &["message", "wire", "store", "mta", "net", "server", "web"]),
+    ("simulation", &["message", "wire", "store", "mta", "net", "server"]),
     ("tidy", &[]),
 ];
 
@@ -91,6 +92,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
             "crates/server/",
             "crates/web/",
             "crates/packetboat/",
+            "crates/simulation/",
             "crates/tidy/",
         ],
         "message, wire and mta are functions of their arguments",

@@ -275,3 +275,38 @@ pub fn corpus(seed: u64, count: usize) -> Vec<Vec<u8>> {
         })
         .collect()
 }
+
+/// Messages of `bytes` octets made to cost more than they weigh.
+pub fn spiteful(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
+    let filled = |start: &str, unit: &dyn Fn(usize) -> String| {
+        let mut out = start.to_owned();
+        let mut i = 0;
+        while out.len() < bytes {
+            out.push_str(&unit(i));
+            i += 1;
+        }
+        out.into_bytes()
+    };
+    let nested = |i: usize| format!("Content-Type: multipart/mixed; boundary=b{i}\r\n\r\n--b{i}\r\n");
+    let deep: String = (0..90).map(nested).collect();
+    vec![
+        ("nested multiparts", filled("", &nested)),
+        ("lines of hyphens in nested multiparts", filled(&deep, &|i| format!("--b{}x\r\n", i % 90))),
+        ("boundaries of nested multiparts", filled(&deep, &|i| format!("--b{}\r\n\r\n", 89 - i % 90))),
+        (
+            "closed and opened again",
+            filled("Content-Type: multipart/mixed; boundary=a\r\n\r\n", &|_| "--a--\r\n--a\r\n\r\n".into()),
+        ),
+        ("parentheses", filled("To: ", &|_| "(".into())),
+        ("quotes", filled("To: \"", &|_| "\\\"".into())),
+        ("parentheses in a type", filled("Content-Type: text/plain; a=b", &|_| " (".into())),
+        ("RFC 2231 pieces", filled("Content-Type: text/plain", &|i| format!(";\r\n name*{i}*=utf-8''%41"))),
+        ("opened words", filled("Subject: ", &|_| "=?".into())),
+        ("opened q words", filled("Subject: ", &|_| "=?utf-8?q?x".into())),
+        ("words", filled("Subject: ", &|_| "=?utf-8?q?=E2=98?= ".into())),
+        ("lines that are no fields", filled("", &|_| "x\r\n".into())),
+        ("addresses", filled("To: ", &|i| format!("a b <c@d{i}.test>,"))),
+        ("padding", filled("Content-Transfer-Encoding: base64\r\n\r\n", &|_| "QQ=".into())),
+        ("equals signs", filled("Content-Transfer-Encoding: quoted-printable\r\n\r\n", &|_| "= ".into())),
+    ]
+}

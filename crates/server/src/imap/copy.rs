@@ -1,6 +1,8 @@
 //! COPY and MOVE (RFC 9051 §6.4.7, §6.4.8): all or none, with COPYUID.
 //!
-//! Invariant: messages that are gone already are passed over; a MOVE that finds none is OK, never a reason to try again.
+//! Messages that another session expunged: UIDs that are not there are passed over, as for every UID command. A COPY by
+//! number that names one copies nothing and says NO [EXPUNGEISSUED] (RFC 2180 §4.4.1): the client believes it to be there and
+//! would take the copy for complete. A MOVE that finds none is OK, never a reason to try again.
 
 use super::failure::{Outcome, Trouble, done, done_with, no};
 use super::session::Session;
@@ -12,15 +14,23 @@ impl Session {
     /// COPY and UID COPY.
     pub(crate) async fn copy(&mut self, uid: bool, set: &SequenceSet, to: &MailboxName) -> Outcome {
         self.sync(uid).await?;
+        let named: usize = self.resolve(set, uid)?.into_iter().map(|range| range.len()).sum();
         let uids = self.resolve_uids(set, uid)?;
         let target = self.target(to).await?;
+        if uids.len() < named && !uid {
+            return Err(some_are_gone());
+        }
         if uids.is_empty() {
             return done("There are no such messages");
         }
         let (account, from) = (self.account_id()?, self.view()?.mailbox.id);
-        let copied = self.store().copy(account, from, &uids, target.id).await.map_err(gone_meanwhile)?;
-        match copy_uid(&copied) {
+        let copied = match uid {
+            true => self.store().copy(account, from, &uids, target.id).await,
+            false => self.store().copy_whole(account, from, &uids, target.id).await,
+        };
+        match copy_uid(&copied.map_err(gone_meanwhile)?) {
             Some(code) => done_with(code, "Copied"),
+            None if !uid => Err(some_are_gone()),
             None => done("There are no such messages"),
         }
     }
@@ -47,6 +57,10 @@ impl Session {
         let found = self.store().mailbox(self.account_id()?, name.as_str()).await?;
         found.ok_or_else(|| no(Code::TryCreate, "There is no such mailbox"))
     }
+}
+
+fn some_are_gone() -> Trouble {
+    no(Code::ExpungeIssued, "Some of the messages are gone, nothing was copied")
 }
 
 /// UIDs that are gone the store passes over; what is not found is a mailbox.

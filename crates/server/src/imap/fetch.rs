@@ -12,7 +12,7 @@ use super::session::{Indexes, Session, merge};
 use message::facts::Facts;
 use std::ops::Range;
 use std::sync::Arc;
-use store::{EmailId, FlagOp, Flags, MessageRow, StoreError, Uid};
+use store::{EmailId, FlagOp, Flags, MessageRow, Rendered, StoreError, Uid};
 use wire::imap::Code;
 use wire::imap::date::DateTime;
 use wire::imap::fetch::{Fetch, FetchItem, FetchWriter, ItemName};
@@ -23,6 +23,8 @@ struct Plan {
     items: Vec<FetchItem>,
     /// Some item needs what was computed at delivery.
     facts: bool,
+    /// ENVELOPE, BODY or BODYSTRUCTURE, and beside them only what the row says.
+    rendered: bool,
     /// Some item is answered with octets of the message.
     octets: bool,
     /// Some item sets \Seen (BODY[] and its kin without PEEK).
@@ -47,9 +49,10 @@ impl Plan {
         let octets = items.iter().any(is_octets);
         let facts = items.iter().any(needs_facts);
         let seen = items.iter().any(sets_seen);
+        let rendered = facts && !octets;
         let flags = items.contains(&FetchItem::Flags);
         let mod_seq = items.contains(&FetchItem::ModSeq);
-        Plan { items, facts, octets, seen, recent: !rev2, flags, mod_seq }
+        Plan { items, facts, rendered, octets, seen, recent: !rev2, flags, mod_seq }
     }
 }
 
@@ -101,6 +104,9 @@ impl Session {
             indexes = merge(indexes.into_iter().flatten().filter(changed));
         }
         let plan = Plan::new(fetch, self.rev2);
+        if plan.rendered {
+            return self.fetch_rendered(&plan, indexes).await;
+        }
         if plan.facts || plan.octets {
             return self.fetch_messages(&plan, indexes).await;
         }
@@ -125,6 +131,55 @@ impl Session {
             }
             writer.end();
         }
+    }
+
+    /// The other fast path: rows, and what was rendered at delivery, copied.
+    async fn fetch_rendered(&mut self, plan: &Plan, indexes: Indexes) -> Outcome {
+        let (account, store) = (self.account_id()?, self.store());
+        let mut trouble = None;
+        for start in indexes.into_iter().flat_map(|range| {
+            range.clone().step_by(limits::RENDERED_CHUNK).map(move |start| start..range.end.min(start + limits::RENDERED_CHUNK))
+        }) {
+            let rows: Vec<MessageRow> = self.view()?.rows().range(start.clone()).collect();
+            let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
+            let all = match store.rendered(account, &emails).await {
+                Ok(all) => all,
+                // One of them is damaged: the others are served all the same.
+                Err(StoreError::Damaged(_)) => {
+                    if let Some(met) = self.fetch_chunk(plan, start.collect()).await? {
+                        trouble.get_or_insert(met);
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for ((index, row), rendered) in start.zip(&rows).zip(all) {
+                match rendered {
+                    Some(rendered) => self.write_rendered(plan, index, row, &rendered)?,
+                    None => drop(trouble.get_or_insert(no(Code::ExpungeIssued, "Some of the messages are gone"))),
+                }
+            }
+            self.breathe().await?;
+        }
+        match trouble {
+            Some(trouble) => Err(trouble),
+            None => done("Fetched"),
+        }
+    }
+
+    fn write_rendered(&mut self, plan: &Plan, index: usize, row: &MessageRow, rendered: &Rendered) -> Result<(), Trouble> {
+        let recent = plan.recent && plan.flags && self.view()?.is_recent(row.uid);
+        let mut writer = FetchWriter::begin(self.wire.out_mut(), number_at(index));
+        for item in &plan.items {
+            match item {
+                FetchItem::Envelope => writer.rendered("ENVELOPE", rendered.envelope()),
+                FetchItem::Body => writer.rendered("BODY", rendered.body()),
+                FetchItem::BodyStructure => writer.rendered("BODYSTRUCTURE", rendered.body_structure()),
+                _ => write_row_item(&mut writer, item, row, recent),
+            }
+        }
+        writer.end();
+        Ok(())
     }
 
     /// With facts or octets: in chunks.

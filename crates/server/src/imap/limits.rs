@@ -6,6 +6,8 @@ pub(crate) const PENDING_BYTES_MAX: usize = 128 * 1024;
 pub(crate) const PIECE_BYTES: u64 = 128 * 1024;
 /// Messages whose facts are asked for at a time.
 pub(crate) const FACTS_CHUNK: usize = 500;
+/// Messages whose rendered facts are asked for at a time.
+pub(crate) const RENDERED_CHUNK: usize = 1000;
 /// Messages that get \Seen in one commit, just before their bodies are sent.
 pub(crate) const SEEN_CHUNK: usize = 32;
 /// Sessions of one account at a time.

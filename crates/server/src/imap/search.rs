@@ -40,8 +40,12 @@ impl Session {
         if with_mod_seq {
             self.enable_condstore();
         }
-        let found = match self.found(&search).await {
+        let found = match self.unless_over(self.found(&search)).await {
             Ok(found) => found,
+            Err(Trouble::Over) => {
+                self.wire.bye(None, "The session is over");
+                return Err(Trouble::Over);
+            }
             Err(trouble) => {
                 // RFC 5182 §2.1: a SEARCH that failed leaves an empty result.
                 if let (true, Some(view)) = (saving, self.view.as_mut()) {

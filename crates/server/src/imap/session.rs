@@ -11,6 +11,7 @@ use net::connection::Connection;
 use std::ops::Range;
 use std::sync::Arc;
 use store::{Account, AccountId, ModSeq, Store, Uid};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 use wire::imap::response::{Kind, Response, StatusText};
 use wire::imap::server::Server;
@@ -91,7 +92,51 @@ impl Session {
         if !self.connection.flush(&mut self.wire).await {
             return Err(Trouble::Over);
         }
+        self.go_on().await
+    }
+
+    /// A long command does not outlive the server or its reader's sign-in: says BYE and is `Over` then.
+    async fn go_on(&mut self) -> Result<(), Trouble> {
+        if *self.context.shutdown.borrow() {
+            self.wire.bye(None, "The server is shutting down");
+            return Err(Trouble::Over);
+        }
+        let mut changed = false;
+        if let Some(signed_in) = self.signed_in.as_mut() {
+            loop {
+                match signed_in.epochs.try_recv() {
+                    Ok(id) => changed |= id == signed_in.account.id,
+                    Err(TryRecvError::Lagged(_)) => changed = true,
+                    Err(_) => break,
+                }
+            }
+        }
+        if changed && !self.still_signed_in().await {
+            self.wire.bye(None, "Sign in again");
+            return Err(Trouble::Over);
+        }
         Ok(())
+    }
+
+    /// Does long work that says nothing; gives up when the server or the sign-in ends meanwhile.
+    pub(crate) async fn unless_over<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        let mut shutdown = self.context.shutdown.clone();
+        let account = self.account_id()?;
+        let mut epochs = self.context.store.epoch_watch();
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|down| *down) => return Err(Trouble::Over),
+                changed = epochs.recv() => match changed {
+                    Ok(id) if id != account => {}
+                    Err(RecvError::Closed) => return Err(Trouble::Over),
+                    _ if !self.still_signed_in().await => return Err(Trouble::Over),
+                    _ => {}
+                },
+                done = &mut work => return done,
+            }
+        }
     }
 
     /// The rows a command names (RFC 9051 §6.4.9): indexes into the view.

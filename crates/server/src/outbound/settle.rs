@@ -30,7 +30,7 @@ pub(super) async fn settle(outbound: &Outbound, claim: &Claim, outcomes: &[Optio
         tracing::info!(id = claim.entry.id.0, to = %recipient.address, state = ?recipient.state, said = %recipient.last_reply, "attempt");
     }
     for attempt in 1..=TRIES {
-        match write(outbound, claim, &settled, &deliveries, now_secs).await {
+        match write(outbound, claim, &settled, &deliveries, (now_secs, attempt == TRIES)).await {
             Ok(()) => return,
             Err(StoreError::LeaseLost | StoreError::NotFound) => {
                 tracing::warn!(id = claim.entry.id.0, "a queue entry was taken away during its attempt");
@@ -78,11 +78,11 @@ async fn write(
     claim: &Claim,
     settled: &Settled,
     deliveries: &[Acceptance],
-    now_secs: i64,
+    (now_secs, last): (i64, bool),
 ) -> Result<(), StoreError> {
     let mut notices = deliveries.to_vec();
     for report in &settled.reports {
-        notices.extend(one_notice(outbound, claim, report, now_secs).await?);
+        notices.extend(one_notice(outbound, claim, report, (now_secs, last)).await?);
     }
     let settlement = Settlement {
         recipients: settled.recipients.clone(),
@@ -98,12 +98,19 @@ async fn one_notice(
     outbound: &Outbound,
     claim: &Claim,
     report: &Report,
-    now_secs: i64,
+    (now_secs, last): (i64, bool),
 ) -> Result<Option<Acceptance>, StoreError> {
     let (entry, message) = (&claim.entry, &claim.entry.message);
     let (wanted, whole) = original_bytes_wanted(report.action, u64::from(entry.size_bytes), message.ret_headers);
-    // A damaged original must not keep the sender from hearing of it.
-    let original = outbound.context.store.queue_body(entry.body, 0, wanted).await.unwrap_or_default();
+    let original = match outbound.context.store.queue_body(entry.body, 0, wanted).await {
+        Ok(original) => original,
+        // A damaged original must not keep the sender from hearing of it; what merely did not work is read again.
+        Err(error) if last || matches!(error, StoreError::Damaged(_) | StoreError::NotFound) => {
+            tracing::error!(?error, id = entry.id.0, "the original cannot be read for a report");
+            Default::default()
+        }
+        Err(error) => return Err(error),
+    };
     let about = About {
         reverse_path: &message.reverse_path,
         hostname: &outbound.context.hostname,

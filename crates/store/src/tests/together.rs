@@ -91,3 +91,86 @@ async fn meddlers_and_followers() {
         sound(&again).await;
     }
 }
+
+/// Acts on what is not durable yet: prepared on it, submitted behind it, answered with it.
+#[tokio::test]
+async fn flags_moves_and_expunges_share_the_sync_of_what_is_under_way() {
+    for fails in [false, true] {
+        let engine = Arc::new(crate::engine::memory::Memory::default());
+        let store = Store::on_engine(Place::new().config(), Box::new(engine.clone()), None, None).await.unwrap();
+        let ann = ann(&store).await;
+        let inbox = inbox(&store, ann).await;
+        let trash = store.mailbox(ann, "Trash").await.unwrap().unwrap().id;
+        store.append(ann, inbox, (0..4).map(|number| email(text(number))).collect()).await.unwrap();
+        engine.pause();
+        let flagged = Flags { system: Flags::FLAGGED, keywords: None };
+        let (first, second, third, last) = (store.clone(), store.clone(), store.clone(), store.clone());
+        let one_more = tokio::spawn(async move { first.append(ann, inbox, vec![email(text(5))]).await.map(|done| done.uids) });
+        while engine.waiting() < 1 {
+            tokio::task::yield_now().await;
+        }
+        // The message is seen by the acts behind it, though by no reader.
+        let asked = flagged.clone();
+        let flags = tokio::spawn(async move { second.flags(ann, inbox, &[Uid(5)], FlagOp::Add, &asked, None).await });
+        while engine.waiting() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(uids(&store, ann, inbox).await, [1, 2, 3, 4]);
+        let moved = tokio::spawn(async move { third.move_(ann, inbox, &[Uid(2), Uid(5)], trash, NOW).await });
+        while engine.waiting() < 3 {
+            tokio::task::yield_now().await;
+        }
+        let gone = tokio::spawn(async move { last.expunge(ann, inbox, &[Uid(1), Uid(2), Uid(5)], NOW).await });
+        while engine.waiting() < 4 {
+            tokio::task::yield_now().await;
+        }
+        if fails {
+            engine.fail_after(0, StoreError::Io("EIO".into()));
+        }
+        engine.resume();
+        assert_eq!(one_more.await.unwrap().is_ok(), !fails);
+        let (flags, moved, gone) = (flags.await.unwrap().unwrap(), moved.await.unwrap().unwrap(), gone.await.unwrap().unwrap());
+        let left = uids(&store, ann, inbox).await;
+        if fails {
+            // They were prepared again, in any order, on a mailbox where that message never was.
+            assert!(flags.rows.is_empty() && moved.pairs.len() + gone.len() == 2, "{moved:?} {gone:?}");
+            assert_eq!(left, [3, 4]);
+        } else {
+            assert_eq!(flags.rows.iter().map(|row| (row.uid, row.flags.clone())).collect::<Vec<_>>(), [(Uid(5), flagged)]);
+            assert_eq!((moved.pairs, gone), (vec![(Uid(2), Uid(1)), (Uid(5), Uid(2))], vec![Uid(1)]));
+            assert_eq!((left, uids(&store, ann, trash).await), (vec![3, 4], vec![1, 2]));
+        }
+        sound(&store).await;
+    }
+}
+
+/// Flags of many at once are one row; messages of their own come and go between, and all of it is there after a kill.
+#[tokio::test]
+async fn runs_of_flags_are_there_again() {
+    let place = Place::new();
+    let store = place.open().await;
+    let ann = ann(&store).await;
+    let inbox = inbox(&store, ann).await;
+    store.append(ann, inbox, (0..60).map(|number| email(text(number))).collect()).await.unwrap();
+    let some = |step: usize| (1..=60).step_by(step).map(Uid).collect::<Vec<_>>();
+    for (number, step) in [1, 2, 3, 1, 5].into_iter().enumerate() {
+        let keywords = (step == 2).then(|| Arc::from([smol_str::SmolStr::new("$Two")]));
+        let flags = Flags { system: 1 << number, keywords };
+        store
+            .flags(ann, inbox, &some(step), if number == 3 { FlagOp::Replace } else { FlagOp::Add }, &flags, None)
+            .await
+            .unwrap();
+        store.expunge(ann, inbox, &[Uid(number as u32 * 7 + 2)], NOW).await.unwrap();
+        store.append(ann, inbox, vec![email(text(number))]).await.unwrap();
+        let seen = seen(&store).await;
+        let copy = killed(&place);
+        lose_index_log(&copy);
+        let again = copy.open().await;
+        assert_eq!(seen(&again).await, seen);
+        // Few at a time, from the index.
+        let changed = again.flags(ann, inbox, &[Uid(1)], FlagOp::Add, &Flags { system: 0, keywords: None }, None).await.unwrap();
+        assert_eq!(changed.rows.first(), store.snapshot(ann, inbox).await.unwrap().rows.get(0).as_ref());
+        sound(&again).await;
+    }
+    sound(&store).await;
+}

@@ -150,7 +150,12 @@ impl Session {
         while at < range.end {
             let piece = self.piece(email, at..range.end).await?;
             at += piece.len() as u64;
-            self.wire.out_mut().extend_from_slice(&piece);
+            let out = self.wire.out_mut();
+            if out.len() > limits::PENDING_BYTES_MAX / 8 && out.capacity() < limits::PENDING_BYTES_MAX {
+                // Many come: room at once for all until they are flushed, growing bit by bit copies them again.
+                out.reserve(limits::PENDING_BYTES_MAX + piece.len());
+            }
+            out.extend_from_slice(&piece);
             self.breathe_within(flushed).await?;
         }
         Ok(())
