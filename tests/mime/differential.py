@@ -386,6 +386,8 @@ def explain_tree(mine, other, octets):
         return "content-type-unreadable"
     if any(a[1].startswith("message/") and a[2] == "Leaf" and b[2] == "Message" for a, b in differing):
         return "message-of-another-kind"
+    if re.search(rb"(?i)boundary=[^\";\s]+\s+[^\s;]", re.sub(rb"\r?\n(?![ \t])", b";", octets)):
+        return "boundary-not-quoted"
     if has_adjacent_boundaries(octets):
         return "empty-part"
     if has_part_after_end(octets):
