@@ -86,6 +86,13 @@ class Sink(threading.Thread):
                 return  # closed with its office
             threading.Thread(target=self.talk, args=(c,), daemon=True).start()
 
+    def close(self):
+        """Also for the thread that waits: else it would take mail that is meant for the next office's."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.join(10)
+        assert not self.is_alive()
+
     def talk(self, c):
         try:
             f = c.makefile("rwb")
@@ -380,7 +387,7 @@ def office(numbers, rng, options):
             print("the data directory is kept:", server.dir)
             return number + 1, 1, {}
     server.__exit__(None, None, None)
-    sink.socket.close()
+    sink.close()
     acts = {k: v for k, v in ledger.counts.items() if ":" not in k}
     return number + 1, 0, {**acts, "promises": len(ledger.promised), "sent again after a kill": again}
 
