@@ -57,7 +57,7 @@ pub fn imap_response(data: &[u8]) {
             assert!(vague || again.code == status.code, "{again:?}");
         }
         // A name that is no name is kept as it is written, which another writing does not give back.
-        Response::List(_) | Response::Status(_) => {
+        Response::List(_) | Response::Status(_) | Response::Namespace(_) => {
             let Ok(again) = again else { panic!("{} is not read", bytes.escape_ascii()) };
             let third = Response::parse(&mut Cursor::with_utf8(&encode(&again), utf8));
             assert_eq!(third.as_ref(), Ok(&again), "{}", bytes.escape_ascii());

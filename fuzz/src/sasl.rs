@@ -60,7 +60,7 @@ pub fn sasl_server(data: &[u8]) {
 pub fn sasl_client(data: &[u8]) {
     let ([which], rest) = take(data);
     let mechanism = mechanism(which);
-    let credentials = Credentials { login: "a=n,n".into(), password: Secret::new(b"pw".to_vec()) };
+    let credentials = Credentials { login: "a=n,n".into(), password: Secret::new(b"not pw at all".to_vec()) };
     let mut exchange = client::Exchange::new(mechanism, credentials, "clientnonce");
     if which & 4 != 0 {
         let _ = exchange.initial();
@@ -70,7 +70,7 @@ pub fn sasl_client(data: &[u8]) {
             return;
         }
         match exchange.respond(challenge) {
-            Ok(answer) => assert!(mechanism != Mechanism::ScramSha256 || !answer.windows(2).any(|w| w == b"pw")),
+            Ok(answer) => assert!(mechanism != Mechanism::ScramSha256 || !answer.windows(13).any(|w| w == b"not pw at all")),
             Err(failure) => assert!(mechanism == Mechanism::ScramSha256 || failure == Failure::Syntax),
         }
         assert!(mechanism != Mechanism::ScramSha256 || exchange.succeeded().is_err(), "believed without a proof");

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use crate::build::{Builder, Entity, Mailbox, TextForm, text_entity};
 use crate::date;
-use crate::header::{fields, header_end};
+use crate::header::{fields, line_at};
 use crate::limits::PARTS_MAX;
 pub use crate::report::Original;
 use crate::report::{line, push_field, returned, seconds, text, untyped};
@@ -119,7 +119,7 @@ impl DeliveryStatus {
         let mut rest = body;
         let mut first = true;
         while !rest.is_empty() && out.recipients.len() < PARTS_MAX {
-            let (group, after) = rest.split_at_checked(header_end(rest))?;
+            let (group, after) = rest.split_at_checked(group_end(rest))?;
             rest = after;
             if group.iter().all(u8::is_ascii_whitespace) {
                 continue;
@@ -139,6 +139,19 @@ impl DeliveryStatus {
         }
         (!out.recipients.is_empty()).then_some(out)
     }
+}
+
+/// Behind the next empty line: whatever stands between, each group of fields ends there (RFC 3464 §2.1).
+fn group_end(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while at < bytes.len() {
+        let (line, next) = line_at(bytes, at);
+        at = next;
+        if line.is_empty() {
+            break;
+        }
+    }
+    at
 }
 
 impl RecipientStatus {

@@ -40,7 +40,8 @@ pub(crate) struct Pace {
     octets: u64,
     /// Octets that came since the last look at the clock.
     fresh: u64,
-    ended: bool,
+    /// Something ended, with so many octets of the next behind it.
+    ended: Option<u64>,
 }
 
 impl Pace {
@@ -49,16 +50,17 @@ impl Pace {
         self.fresh = self.fresh.saturating_add(octets as u64);
     }
 
-    /// Something came to its end, or was answered: the next thing has all its time.
-    pub(crate) fn end(&mut self) {
-        self.ended = true;
+    /// Something came to its end, or was answered: the next thing has all its time. `buffered` octets of it are here
+    /// (they count from now on, so that it makes no difference how the octets were cut).
+    pub(crate) fn end(&mut self, buffered: usize) {
+        self.ended = Some(buffered as u64);
         self.fresh = 0;
     }
 
     /// Looks at the clock; to be called before anything is asked.
     pub(crate) fn tick(&mut self, now: Time) {
-        if std::mem::take(&mut self.ended) || self.begun.is_none() {
-            (self.begun, self.last, self.octets) = (Some(now), now, 0);
+        if self.ended.is_some() || self.begun.is_none() {
+            (self.begun, self.last, self.octets) = (Some(now), now, self.ended.take().unwrap_or(0));
         }
         let fresh = std::mem::take(&mut self.fresh);
         if fresh > 0 {
@@ -108,13 +110,13 @@ mod tests {
         }
         assert!(pace.is_over(at(22), 10, &PATIENCE));
         // Fast enough is borne for as long as it takes, but for its silences.
-        pace.end();
+        pace.end(0);
         for secs in 30..200 {
             pace.hear(150);
             pace.tick(at(secs));
             assert_eq!(pace.deadline(10, &PATIENCE), Some(at(secs + 10)));
         }
-        pace.end();
+        pace.end(0);
         pace.tick(at(210));
         assert_eq!(pace.deadline(10, &PATIENCE), Some(at(220)));
     }

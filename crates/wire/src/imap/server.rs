@@ -308,7 +308,7 @@ impl Server {
     fn finish(&mut self, kind: Kind, code: Option<&Code>, text: &str) {
         let Some(tag) = self.tag.take() else { return };
         self.condition(tag.as_str(), kind, code, text);
-        self.pace.end();
+        self.pace.end(self.input.len());
         self.idle_broken = false;
         self.phase = match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Closed => Phase::Closed,
@@ -558,6 +558,7 @@ impl Session for Server {
                 Progress::Again => {}
                 Progress::Starved if self.ended && !self.owner_is_next() => self.close(),
                 Progress::Starved => {
+                    self.pace.tick(now);
                     if self.input.is_empty() && self.input.capacity() > BUFFER_BYTES_KEPT {
                         self.input = BytesMut::new();
                     }
@@ -587,7 +588,7 @@ impl Session for Server {
 
     fn tls_started(&mut self) {
         self.config.tls = true;
-        self.pace.end();
+        self.pace.end(self.input.len());
         self.phase = Phase::Command;
         if !self.input.is_empty() {
             self.close();

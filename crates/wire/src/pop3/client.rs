@@ -353,7 +353,7 @@ impl Client {
     /// A line without its end, if there is one; `Err` when the server's line has no end.
     fn line(&mut self) -> Result<Option<BytesMut>, Failure> {
         let Some(at) = memchr::memchr(b'\n', &self.input) else {
-            return if self.input.len() > limits::REPLY_BYTES_MAX { Err(Failure::Protocol("an endless line")) } else { Ok(None) };
+            return if self.input.len() > limits::REPLY_BYTES_MAX { Err(Failure::Protocol("a line too long")) } else { Ok(None) };
         };
         if at >= limits::REPLY_BYTES_MAX {
             return Err(Failure::Protocol("a line too long"));

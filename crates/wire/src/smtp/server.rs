@@ -323,7 +323,7 @@ impl Server {
             }
             other => self.state = other,
         }
-        self.pace.end();
+        self.pace.end(self.input.len());
     }
 
     /// Answers [`Event::MessageEnd`]: one reply, or in LMTP one for each accepted recipient in order (a single one is
@@ -340,7 +340,7 @@ impl Server {
             let reply = replies.get(index).or(replies.last()).unwrap_or(&fallback).clone();
             self.owner_says(reply);
         }
-        self.pace.end();
+        self.pace.end(self.input.len());
     }
 
     /// The server drains: 421 at the next command boundary.
@@ -357,7 +357,7 @@ impl Server {
 
     fn say(&mut self, reply: &Reply) {
         reply.encode(&mut self.output);
-        self.pace.end();
+        self.pace.end(self.input.len());
     }
 
     /// A reply of the owner; its 421 closes.
@@ -456,7 +456,7 @@ impl Server {
             }
             return false;
         };
-        self.pace.end();
+        self.pace.end(self.input.len());
         let line = self.input.split_to(end + 1).freeze();
         let line = line.get(..end).unwrap_or_default();
         let line = match line.strip_suffix(b"\r") {
@@ -545,7 +545,7 @@ impl Session for Server {
                 return Step::StartTls;
             }
             // The owner's time is not the peer's.
-            State::Await(_) => self.pace.end(),
+            State::Await(_) => self.pace.end(self.input.len()),
             State::Text | State::Chunk { .. } | State::Discard { .. } | State::SkipLine | State::Tls { .. }
                 if self.input_ended =>
             {
@@ -587,7 +587,7 @@ impl Session for Server {
         self.signed_in = false;
         self.input.clear();
         self.state = State::Command;
-        self.pace.end();
+        self.pace.end(self.input.len());
     }
 }
 

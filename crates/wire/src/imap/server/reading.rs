@@ -64,7 +64,7 @@ impl Server {
                 taken.truncate(text);
                 self.framing = Framing::default();
                 self.drained = 0;
-                self.pace.end();
+                self.pace.end(self.input.len());
                 if taken.trim_ascii().is_empty() { Progress::Again } else { self.command(&taken).into() }
             }
             Framed::Literal { text, total, head } => self.read_literal(text, total, head),
@@ -153,7 +153,7 @@ impl Server {
         self.input.advance(total.min(self.input.len()));
         self.framing = Framing::default();
         self.drained = 0;
-        self.pace.end();
+        self.pace.end(self.input.len());
     }
 
     fn read_octets(&mut self, left: u64, utf8: bool) -> Progress {
