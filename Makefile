@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build test unit lint clients crash power lab soak fuzz bench bench-mime instructions deny packages
+.PHONY: run build test unit lint clients crash power lab simulate soak fuzz bench bench-mime instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -36,13 +36,19 @@ power:          ## power cut, failing calls, full disk (WHAT=cut|teeth|fail|full
 	cargo build --locked -p store --example power
 	python3 tests/power/power.py $(or $(WHAT),all) --seed $(or $(SEED),1) --images $(or $(IMAGES),1000)
 
+simulate:       ## whole servers in virtual time with seeded trouble (SEEDS=n FIRST=n); docs/simulation.md
+	PACKETBOAT_SIM_SEEDS=$(or $(SEEDS),1000) PACKETBOAT_SIM_FIRST=$(or $(FIRST),1) \
+		cargo test --release --locked -p simulation --test seeds seeds_keep_the_laws -- --nocapture
+
 lab:            ## long: more mail programs and neighbours (tests/lab), every client test three times, a hundred crashes
 	tests/packages.sh
 	tests/lab/packages.sh
 	cargo build --locked -p packetboat
 	python3 tests/clients/run.py --lab
+	python3 tests/mime/differential.py --count 20000
 	for again in 1 2 3; do python3 tests/clients/run.py || exit 1; done
 	python3 tests/crash/crash.py --rounds 100 --seed $(or $(SEED),1)
+	$(MAKE) simulate SEEDS=10000
 
 soak:           ## hours: the crash test's thousand rounds, every call failing once, ten thousand power cuts
 	$(MAKE) crash ROUNDS=$(or $(ROUNDS),1000)
