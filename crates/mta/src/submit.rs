@@ -33,10 +33,18 @@ pub async fn check_sender(place: &Place<'_>, account: &Account, reverse_path: &s
     owned(place, account, reverse_path, "MAIL FROM").await
 }
 
-/// May this account send a message with this header? Every From address must be its own.
-pub async fn check_author(place: &Place<'_>, account: &Account, header: &[u8]) -> Result<(), Refusal> {
-    for address in from_addresses(header)? {
-        owned(place, account, &address, "From").await?;
+/// May this account send a message with this header? Every From address must be its own, and every one in the fields
+/// that say who acts for the author (RFC 5322 §3.6.2, §3.6.6), unless `foreign_sender`: RFC 6409 §8.1 would let us replace
+/// what stands there, but a message says what its author wrote or does not leave.
+pub async fn check_author(place: &Place<'_>, account: &Account, header: &[u8], foreign_sender: bool) -> Result<(), Refusal> {
+    if has_disguised_from(header) {
+        return Err(unreadable("A field that is nearly From stands in the header"));
+    }
+    let names: &[&str] = if foreign_sender { &["From"] } else { &["From", "Sender", "Resent-From", "Resent-Sender"] };
+    for name in names {
+        for address in addresses_of(header, name)? {
+            owned(place, account, &address, name).await?;
+        }
     }
     Ok(())
 }
@@ -52,14 +60,11 @@ async fn owned(place: &Place<'_>, account: &Account, address: &str, what: &str) 
     }
 }
 
-/// All addresses of all From fields. A From nobody can read is refused, and so is one that different programs may read
-/// differently: both would be ways around the rule.
-fn from_addresses(header: &[u8]) -> Result<Vec<String>, Refusal> {
-    if has_disguised_from(header) {
-        return Err(unreadable("A field that is nearly From stands in the header"));
-    }
+/// All addresses of all fields of that name. One nobody can read is refused, and so is one that different programs may
+/// read differently: both would be ways around the rule.
+fn addresses_of(header: &[u8], name: &str) -> Result<Vec<String>, Refusal> {
     let mut found = Vec::new();
-    for field in fields(header).filter(|field| field.is("From")) {
+    for field in fields(header).filter(|field| field.is(name)) {
         let value = field.value();
         if value.is_empty() {
             continue;
@@ -67,25 +72,25 @@ fn from_addresses(header: &[u8]) -> Result<Vec<String>, Refusal> {
         let list = message::address_list::parse(&value);
         let mailboxes = list.iter().filter(|entry| matches!(entry, HeaderAddress::Mailbox { .. })).count();
         if mailboxes == 0 {
-            return Err(unreadable("The From field has no address"));
+            return Err(unreadable(format!("The {name} field has no address")));
         }
         // Before the list's own limit, behind which an address would not be looked at.
         if list.len() > FROM_ADDRESSES_MAX {
-            return Err(too_many());
+            return Err(too_many(name));
         }
         found.extend(list.iter().filter_map(HeaderAddress::address));
-        found.extend(seen_addresses(&value).ok_or_else(|| unreadable("The From field can be read in more than one way"))?);
+        found.extend(seen_addresses(&value).ok_or_else(|| unreadable(format!("The {name} field can be read in more than one way")))?);
     }
     if found.iter().any(|address| !address.contains('@')) {
-        return Err(unreadable("An entry of the From field has no address"));
+        return Err(unreadable(format!("An entry of the {name} field has no address")));
     }
     found.sort_unstable();
     found.dedup();
-    if found.len() > FROM_ADDRESSES_MAX { Err(too_many()) } else { Ok(found) }
+    if found.len() > FROM_ADDRESSES_MAX { Err(too_many(name)) } else { Ok(found) }
 }
 
-fn too_many() -> Refusal {
-    unreadable(format!("More than {FROM_ADDRESSES_MAX} addresses in From"))
+fn too_many(name: &str) -> Refusal {
+    unreadable(format!("More than {FROM_ADDRESSES_MAX} addresses in {name}"))
 }
 
 fn unreadable(text: impl Into<String>) -> Refusal {
@@ -252,6 +257,10 @@ mod tests {
         assert!(mended("").ends_with("From: <ann@here.test>\r\n\r\n"));
     }
 
+    fn from_addresses(header: &[u8]) -> Result<Vec<String>, Refusal> {
+        if has_disguised_from(header) { Err(unreadable("disguised")) } else { addresses_of(header, "From") }
+    }
+
     #[test]
     fn all_from_addresses_are_looked_at() {
         assert_eq!(from_addresses(b"From: Ann <ann@here.test>\r\n\r\n").unwrap(), ["ann@here.test"]);
@@ -316,7 +325,8 @@ mod tests {
     fn an_added_from_cannot_be_broken_out_of() {
         let fix = Fix { author: "ann+x>, <evil@bank.test>, <a@here.test", ..FIX };
         let head = mend(b"Subject: hi\r\n\r\n", &fix);
-        let list = message::address_list::parse(&message::header::first(&head, "From").unwrap().value());
+        let from = message::header::first(&head, "From").unwrap().value();
+        let list = message::address_list::parse(&from);
         assert_eq!(list.len(), 1);
         assert_eq!(list[0].address().as_deref(), Some(fix.author));
     }

@@ -119,7 +119,15 @@ async fn whose_address_is_it() {
         assert_eq!((refusal.code, refusal.enhanced), (550, (5, 7, 1)), "{address}");
     }
     assert!(submit::check_sender(&place, &ann, "").await.is_ok());
-    assert!(submit::check_author(&place, &ann, b"From: A <ann@here.test>\r\nFrom: bob@here.test\r\n\r\n").await.is_err());
+    let check = async |header: &[u8], foreign| submit::check_author(&place, &ann, header, foreign).await;
+    assert!(check(b"From: A <ann@here.test>\r\nFrom: bob@here.test\r\n\r\n", true).await.is_err());
+    // Who acts for the author is told the truth about, unless that is allowed otherwise.
+    for name in ["Sender", "Resent-From", "Resent-Sender"] {
+        let header = |who: &str| format!("From: ann@here.test\r\n{name}: {who}\r\n\r\n").into_bytes();
+        assert!(check(&header("Ann <ann+x@here.test>"), false).await.is_ok(), "{name}");
+        assert_eq!(check(&header("bob@here.test"), false).await.unwrap_err().enhanced, (5, 7, 1), "{name}");
+        assert!(check(&header("bob@here.test"), true).await.is_ok(), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -66,10 +66,21 @@ fn prepare(config: Config) -> Result<Ready, String> {
             give_away(&config, &bound, &user)?;
             privileges::become_user(&user)?;
             tracing::info!(user = user.name, "goes on as this user");
+            warn_of_unreadable(&config, &user);
         }
         None => office::make_data_dir(&config.data_dir)?,
     }
     Ok(Ready { config, bound, tls })
+}
+
+/// SIGHUP reads the certificate again when root is long given up: better told now than when it has expired.
+fn warn_of_unreadable(config: &Config, user: &User) {
+    for path in [&config.certificate, &config.private_key].into_iter().flatten() {
+        if let Err(error) = std::fs::File::open(path) {
+            let path = path.display();
+            tracing::warn!("{path} cannot be read by {} ({error}): SIGHUP will keep the old certificate, only a restart takes a new one", user.name);
+        }
+    }
 }
 
 /// Whom root goes on as.

@@ -164,7 +164,7 @@ impl Auth {
     /// What the outcome does to the delays; trouble of ours does nothing.
     fn settle(&self, name: &str, peer: Option<IpAddr>, result: &Result<Arc<Account>, Refused>) {
         match result {
-            Ok(_) | Err(Refused::Suspended) => self.delays.succeeded(name, peer),
+            Ok(_) | Err(Refused::Suspended) => self.delays.succeeded(name, peer, monotonic()),
             Err(Refused::Credentials) if !is_loopback(peer) => self.delays.failed(name, peer, monotonic()),
             Err(_) => {}
         }

@@ -41,6 +41,8 @@ pub struct Limits {
     pub pop3_login_delay_secs: u32,
     /// How long a silent or slow peer is borne, by every protocol.
     pub patience: wire::Patience,
+    /// A submitted message may name somebody else in Sender, Resent-From and Resent-Sender.
+    pub foreign_sender: bool,
     /// A TLS handshake takes at most this, seconds.
     pub handshake_secs: u32,
 }
@@ -54,6 +56,7 @@ impl Default for Limits {
             connections_per_ip: 50,
             pop3_login_delay_secs: 0,
             patience: wire::Patience::default(),
+            foreign_sender: false,
             handshake_secs: 30,
         }
     }

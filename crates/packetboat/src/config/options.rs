@@ -69,6 +69,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     LIMITS_RECIPIENTS,
     LIMITS_RECIPIENTS_MAX,
     LIMITS_POP3_LOGIN_DELAY,
+    LIMITS_FOREIGN_SENDER,
     LIMITS_SILENCE,
     LIMITS_SIGN_IN,
     LIMITS_BYTES_PER_SEC,
@@ -306,7 +307,7 @@ const TLS_CERTIFICATE: OptionBlock = OptionBlock {
 
 const TLS_PRIVATE_KEY: OptionBlock = OptionBlock {
     name: "tls.private_key",
-    doc: "The certificate's private key, PEM.",
+    doc: "The certificate's private key, PEM. At the start root reads it; for SIGHUP to read it again, `user` must be allowed to.",
     default: "",
     example: "\"key.pem\"",
     read: |config, item| config.private_key = item.readable_file(),
@@ -368,7 +369,7 @@ const OUTBOUND_PORT: OptionBlock = OptionBlock {
 
 const OUTBOUND_CA_FILE: OptionBlock = OptionBlock {
     name: "outbound.ca_file",
-    doc: "More authorities (PEM) to trust where an outgoing connection's certificate is verified, beside the usual ones.",
+    doc: "More authorities (PEM) to trust, beside the usual ones, where an outgoing connection's certificate is verified: a smarthost's is, one found by MX is not (RFC 7435).",
     default: "",
     example: "\"ca.pem\"",
     read: |config, item| config.ca_file = item.readable_file(),
@@ -500,6 +501,19 @@ const LIMITS_POP3_LOGIN_DELAY: OptionBlock = OptionBlock {
         }
     },
     refused: &["-1", "100000"],
+};
+
+const LIMITS_FOREIGN_SENDER: OptionBlock = OptionBlock {
+    name: "limits.foreign_sender",
+    doc: "A submitted message may name somebody else in Sender, Resent-From and Resent-Sender; From must be the account's own in any case.",
+    default: "false",
+    example: "true",
+    read: |config, item| {
+        if let Some(yes) = item.boolean() {
+            config.limits.foreign_sender = yes;
+        }
+    },
+    refused: &["\"yes\"", "1"],
 };
 
 const LIMITS_SILENCE: OptionBlock = OptionBlock {

@@ -20,6 +20,8 @@ pub(crate) struct Appending {
     mailbox: MailboxId,
     flags: Flags,
     internal_date_secs: UnixSecs,
+    /// By literal8, which alone may carry NUL.
+    binary: bool,
 }
 
 impl Session {
@@ -67,12 +69,17 @@ impl Session {
             mailbox: mailbox.id,
             flags: to_store(&append.message.flags)?,
             internal_date_secs: append.message.date.map_or_else(unix_now, |date| date.unix_secs),
+            binary: append.message.binary,
         })
     }
 
     /// A piece; on trouble the rest is thrown away by the wire.
     async fn append_chunk(&mut self, appending: &mut Option<Appending>, chunk: &Bytes) -> Result<(), Trouble> {
         let Some(open) = appending.as_mut() else { return Ok(()) };
+        if !open.binary && chunk.contains(&0) {
+            *appending = None;
+            return Err(Trouble::Bad("A message with NUL must come in a literal8 (RFC 9051 section 6.3.12)"));
+        }
         if let Err(error) = open.spool.write(chunk).await {
             *appending = None;
             return Err(error.into());

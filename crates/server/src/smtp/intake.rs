@@ -109,7 +109,7 @@ impl Intake {
         self.gate = None;
         let head = match account {
             Some(account) => {
-                submit::check_author(&place(context), account, &head).await?;
+                submit::check_author(&place(context), account, &head, context.limits.foreign_sender).await?;
                 let stripped = submit::strip(&head)?;
                 let author = if self.envelope.reverse_path.is_empty() { &account.address } else { &self.envelope.reverse_path };
                 let fix = Fix { now_secs: self.now_secs, id: &self.id, hostname: &context.hostname, author };
