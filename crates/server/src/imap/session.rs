@@ -120,21 +120,23 @@ impl Session {
 
     /// Does long work that says nothing; gives up when the server or the sign-in ends meanwhile.
     pub(crate) async fn unless_over<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
-        let mut shutdown = self.context.shutdown.clone();
         let account = self.account_id()?;
         let mut epochs = self.context.store.epoch_watch();
         tokio::pin!(work);
         loop {
-            tokio::select! {
+            let changed = tokio::select! {
                 biased;
-                _ = shutdown.wait_for(|down| *down) => return Err(Trouble::Over),
-                changed = epochs.recv() => match changed {
-                    Ok(id) if id != account => {}
-                    Err(RecvError::Closed) => return Err(Trouble::Over),
-                    _ if !self.still_signed_in().await => return Err(Trouble::Over),
-                    _ => {}
-                },
+                () = self.context.draining() => return Err(Trouble::Over),
+                changed = epochs.recv() => changed,
                 done = &mut work => return done,
+            };
+            let ours = match changed {
+                Ok(id) => id == account,
+                Err(RecvError::Lagged(_)) => true,
+                Err(RecvError::Closed) => return Err(Trouble::Over),
+            };
+            if ours && !self.still_signed_in().await {
+                return Err(Trouble::Over);
             }
         }
     }
