@@ -37,7 +37,12 @@ impl Action {
         }
     }
 
-    fn from_word(word: &str) -> Option<Action> {
+    /// From that word, in any case.
+    ///
+    /// ```
+    /// assert_eq!(message::dsn::Action::from_word("Failed"), Some(message::dsn::Action::Failed));
+    /// ```
+    pub fn from_word(word: &str) -> Option<Action> {
         use Action::*;
         [Failed, Delayed, Delivered, Relayed, Expanded].into_iter().find(|a| a.word().eq_ignore_ascii_case(word))
     }

@@ -269,7 +269,8 @@ fn attribute(inside: &str, wanted: &str) -> Option<String> {
     }
 }
 
-fn unescaped(value: &str) -> String {
+/// Character references decoded, blanks around removed.
+pub(crate) fn unescaped(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     let mut rest = value;
     while let Some(i) = memchr(b'&', rest.as_bytes()) {

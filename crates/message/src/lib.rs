@@ -29,6 +29,8 @@ mod examine;
 pub mod facts;
 pub mod flowed;
 pub mod header;
+#[cfg(feature = "html")]
+pub mod html;
 pub mod html_entity;
 pub mod html_text;
 #[cfg(test)]

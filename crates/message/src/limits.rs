@@ -71,3 +71,21 @@ pub const FRAGMENTS_MAX: usize = 10_000;
 pub const CALENDAR_LINES_MAX: usize = 100_000;
 /// Groups of fields in one report (delivery status, feedback).
 pub const REPORT_GROUPS_MAX: usize = 10_000;
+/// Octets of HTML that are looked at for showing; the rest is left out.
+pub const HTML_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Elements inside one another of shown HTML; the tags of deeper ones go, their text stays.
+pub const HTML_DEPTH_MAX: usize = 200;
+/// Formatting elements (`<b>`, `<font>` ...) that are open at once.
+pub const HTML_FORMATTING_MAX: usize = 40;
+/// Attributes of one tag that are looked at.
+pub const HTML_ATTRIBUTES_MAX: usize = 100;
+/// Octets of one attribute's value; a longer one is left out.
+pub const HTML_ATTRIBUTE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Remote things of one message that are listed.
+pub const HTML_REMOTE_MAX: usize = 10_000;
+/// Octets of an address that is listed.
+pub const URL_BYTES_MAX: usize = 16 * 1024;
+/// Octets of style sheets of one message.
+pub const CSS_BYTES_MAX: usize = 512 * 1024;
+/// Parentheses and `@media` inside one another.
+pub const CSS_DEPTH_MAX: usize = 8;

@@ -33,6 +33,16 @@ impl DispositionType {
             DispositionType::Processed => "processed",
         }
     }
+
+    /// From that word, in any case.
+    ///
+    /// ```
+    /// use message::mdn::DispositionType;
+    /// assert_eq!(DispositionType::from_word("Deleted"), Some(DispositionType::Deleted));
+    /// ```
+    pub fn from_word(word: &str) -> Option<DispositionType> {
+        DispositionType::ALL.into_iter().find(|known| word.eq_ignore_ascii_case(known.word()))
+    }
 }
 
 /// The Disposition field (RFC 8098 §3.2.6).
@@ -66,7 +76,7 @@ impl Disposition {
         Some(Disposition {
             automatic_action: is(action, "automatic-action"),
             sent_automatically: is(sending, "MDN-sent-automatically"),
-            kind: DispositionType::ALL.into_iter().find(|known| is(kind, known.word()))?,
+            kind: DispositionType::from_word(kind.trim())?,
             modifiers: modifiers.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect(),
         })
     }
