@@ -244,7 +244,8 @@ class Load:
         self.stop, self.delivered, self.failures = threading.Event(), {user: [] for user in USERS}, []
 
     def size(self, rng):
-        return rng.choice([1, 20, 400])
+        # Now and then one that arrives by way of a spool file and is a chunk of its own in the segment.
+        return rng.choice([1, 20, 400] * 8 + [14_000])
 
     def connect(self, service):
         return Line(self.server.ports[service])

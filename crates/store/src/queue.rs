@@ -231,7 +231,8 @@ impl Inner {
         }
     }
 
-    /// Moves a row that cannot be read out of the way, with the reason.
+    /// Moves a row that cannot be read out of the way, with the reason. In the index only: what the segments hold may be
+    /// good, and `rebuild` brings it back.
     async fn set_aside(&self, at: Key, stored: Vec<u8>, reason: &str) -> Result<()> {
         let Some(id) = key::Parts::of(&at).u64().map(QueueId) else { return Ok(()) };
         tracing::error!(queue_id = id.0, reason, "a queue row cannot be read; it is set aside");
@@ -240,7 +241,7 @@ impl Inner {
         out.text(reason).bytes(&stored);
         let value = out.seal(&bad);
         let expects = vec![(at.clone(), Version::of(Some(&stored)))];
-        let batch = Batch { expects, writes: vec![(bad, Some(value)), (at, None)], ..Batch::default() };
+        let batch = Batch { expects, writes: vec![(bad, Some(value)), (at, None)], light: true, ..Batch::default() };
         match self.commit(batch).await {
             Outcome::Done | Outcome::Conflict => Ok(()),
             Outcome::Failed(error) => Err(error),

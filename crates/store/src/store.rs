@@ -107,7 +107,8 @@ impl Inner {
         mut batch: Batch,
         also: impl FnOnce(&Outcome) + Send + 'static,
     ) -> Outcome {
-        let reserved = self.ids.reserve(&mut batch);
+        // What is not in the segments would not be there after a power cut.
+        let reserved = if batch.light { None } else { self.ids.reserve(&mut batch) };
         let ceiling = self.ids.ceiling.clone();
         let raise = move |outcome: &Outcome| {
             if let (Outcome::Done, Some(value)) = (outcome, reserved) {

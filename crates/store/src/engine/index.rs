@@ -462,6 +462,27 @@ pub(crate) fn is_told(connection: &Connection, file: u32, at: u64) -> Result<boo
     Ok(get(connection, &key)?.is_some_and(|stored| open(&key, &stored).is_ok()))
 }
 
+/// Proves every page, and that every value lies under the key it was written for.
+pub(crate) fn prove(connection: &Connection) -> Result<()> {
+    if let Some(what) = pages(connection)?.into_iter().next() {
+        return Err(StoreError::Damaged(format!("index: {what}; `packetboat rebuild` makes it anew from the segments")));
+    }
+    let ledgers = [key::EMAIL, key::TRACE].map(|kind| (if kind == key::EMAIL { "ledger_81" } else { "ledger_82" }, Some(kind)));
+    for (table, kind) in [("kv", None)].into_iter().chain(ledgers) {
+        let column = if kind.is_some() { "id" } else { "key" };
+        let mut statement = connection.prepare(&format!("SELECT value,{column} FROM {table}")).map_err(sql_error)?;
+        let mut rows = statement.query([]).map_err(sql_error)?;
+        while let Some(row) = rows.next().map_err(sql_error)? {
+            let key = match kind {
+                None => row.get_ref(1).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?.to_vec(),
+                Some(kind) => [&[kind][..], &row.get::<_, i64>(1).map_err(sql_error)?.to_be_bytes()[..]].concat(),
+            };
+            open(&Key::new(key), row.get_ref(0).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?)?;
+        }
+    }
+    bodies(connection, 0, usize::MAX)?.into_iter().try_for_each(|(_, row)| row.map(|_| ()))
+}
+
 /// What SQLite finds wrong with its own pages.
 pub(crate) fn pages(connection: &Connection) -> Result<Vec<String>> {
     let mut statement = connection.prepare("PRAGMA integrity_check(20)").map_err(sql_error)?;

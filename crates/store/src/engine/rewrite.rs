@@ -54,11 +54,7 @@ pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
 }
 
 /// Octets alive by segment file.
-fn check_bodies(
-    shared: &Shared,
-    rows: &[(u64, Result<BodyRow>)],
-    defects: &mut Vec<Defect>,
-) -> Result<HashMap<u32, u64>> {
+fn check_bodies(shared: &Shared, rows: &[(u64, Result<BodyRow>)], defects: &mut Vec<Defect>) -> Result<HashMap<u32, u64>> {
     let mut alive: HashMap<u32, u64> = HashMap::new();
     for (id, row) in rows {
         match row {
@@ -107,14 +103,19 @@ pub(crate) async fn maintain(engine: &Embedded) -> Result<()> {
     else {
         return Ok(());
     };
+    let is_mostly_dead = |row: &SegmentRow| row.alive.saturating_mul(100) < row.written.saturating_mul(SEGMENT_ALIVE_PERCENT_MIN);
+    // Behind the position nothing is replayed, so only there may records change.
+    let wanted: Vec<SegmentRow> = rows.into_iter().filter(|row| is_mostly_dead(row) && row.order < position.order).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    // What the index has lost would be taken for dead: the truth is never thrown away on the word of a damaged view.
+    let shared = engine.shared.clone();
+    blocking(move || shared.with_reader(index::prove)).await?;
     let mut told = Ok(());
-    for row in rows {
-        let mostly_dead = row.alive.saturating_mul(100) < row.written.saturating_mul(SEGMENT_ALIVE_PERCENT_MIN);
-        // Behind the position nothing is replayed, so only there may records change.
-        if mostly_dead && row.order < position.order {
-            // What one segment has damaged does not keep the others from giving their room back.
-            told = told.and(rewrite_one(engine, row).await);
-        }
+    for row in wanted {
+        // What one segment has damaged does not keep the others from giving their room back.
+        told = told.and(rewrite_one(engine, row).await);
     }
     told
 }
@@ -184,12 +185,7 @@ fn swap(shared: &Arc<Shared>, connection: &rusqlite::Connection, old: SegmentRow
     let moved = (|| {
         let mut alive = 0;
         for (id, at) in &new.places {
-            let row = match index::body(connection, *id) {
-                // Its octets came along; `rebuild` finds them.
-                Err(StoreError::Damaged(_)) => continue,
-                row => row?,
-            };
-            if let Some(row) = row.filter(|row| row.file == old.file) {
+            if let Some(row) = index::body(connection, *id)?.filter(|row| row.file == old.file) {
                 alive += row.len;
                 index::write_body(connection, *id, Some(&BodyRow { file: new.row.file, at: *at, ..row }))?;
             }
@@ -266,10 +262,7 @@ fn copy_record(
     shared.with_reader(|connection| {
         let view = View { layers: &layers, connection };
         for body in manifest.bodies.iter_mut().filter(|body| !body.dropped) {
-            let lives = match view.body(body.id) {
-                Err(StoreError::Damaged(_)) => true,
-                row => row?.is_some_and(|row| row.file == source.head.number && row.at == at),
-            };
+            let lives = view.body(body.id)?.is_some_and(|row| row.file == source.head.number && row.at == at);
             if lives {
                 copies.push((body.id, at, body.len));
             }
