@@ -5,7 +5,7 @@ mod mime;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-pub(crate) use mime::MimeArgs;
+pub(crate) use mime::{BuildArgs, MimeArgs, MimeCommand, ReportArgs, ReportKind};
 
 /// An email server and email program in one binary.
 #[derive(Debug, Parser)]

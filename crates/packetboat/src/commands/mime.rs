@@ -3,13 +3,14 @@
 //! Invariant: what is printed for people has no control characters of the message's; what is written lies in the directory
 //! that was named. Must not know: MIME (that is `message`).
 
+mod build;
 mod extract;
 mod media_type;
 mod safe_name;
 mod tree;
 mod view;
 
-use crate::cli::MimeArgs;
+use crate::cli::{MimeArgs, MimeCommand};
 use message::Facts;
 use message::section::{self, SectionKind};
 use serde_json::json;
@@ -25,6 +26,9 @@ pub(crate) fn run(arguments: &MimeArgs, json: bool) -> u8 {
 }
 
 fn perform(arguments: &MimeArgs, json: bool) -> Result<(), String> {
+    if let Some(MimeCommand::Build(words)) = &arguments.command {
+        return build::run(words, json);
+    }
     let file = arguments.file.as_deref().unwrap_or(Path::new("-"));
     let octets = read(file)?;
     if let Some(section) = &arguments.raw {

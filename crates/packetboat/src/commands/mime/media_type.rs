@@ -60,6 +60,12 @@ pub(super) fn extension(media_type: &str) -> &'static str {
     TYPES.iter().find(|(_, of)| *of == media_type).map_or("bin", |(extension, _)| extension)
 }
 
+/// By the extension of a name; `application/octet-stream` when nobody knows.
+pub(super) fn of_name(name: &str) -> &'static str {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
+    TYPES.iter().find(|(known, _)| *known == extension).map_or("application/octet-stream", |(_, of)| of)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -70,5 +76,7 @@ mod tests {
         assert_eq!(extension("image/jpeg"), "jpg");
         assert_eq!(extension("message/rfc822"), "eml");
         assert_eq!(extension("x/y"), "bin");
+        assert_eq!(of_name("a/b.tar.GZ"), "application/gzip");
+        assert_eq!(of_name("README"), "application/octet-stream");
     }
 }

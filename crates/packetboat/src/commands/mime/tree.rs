@@ -34,6 +34,10 @@ pub(super) fn words(view: &View) -> String {
         let name = one.name.as_deref().unwrap_or("(no name)");
         let _ = writeln!(out, "attachment: {}, {}, {}, {} octets", shown(name), one.kind, shown(&one.r#type), one.bytes);
     }
+    for remote in view.parts.iter().filter_map(|part| part.safe_html.as_ref()).flat_map(|html| &html.remote) {
+        let tracker = remote.tracker.map(|sign| format!(", a tracking pixel ({sign})")).unwrap_or_default();
+        let _ = writeln!(out, "remote: {}, {}{tracker}", shown(&remote.url), remote.kind);
+    }
     for defect in &view.defects {
         let _ = writeln!(out, "defect: {} in {} at octet {}: {}", defect.kind, defect.section, defect.at, defect.meaning);
     }
