@@ -25,6 +25,7 @@ mod smtp_dialogs;
 mod smtp_sessions;
 mod stored;
 mod tree;
+mod wild;
 
 pub use bodies::{charset, search_text, transfer};
 pub use fields::{date, encoded_word, header_fields, parameter};
@@ -42,6 +43,7 @@ pub use smtp_dialogs::{smtp_client_dialog, smtp_server_dialog};
 pub use smtp_sessions::{smtp_client, smtp_server};
 pub use stored::{store_row, store_segment};
 pub use tree::{message_facts, message_parse};
+pub use wild::{derived_facts, packed_files};
 
 /// A target: it takes any octets and panics where a law is broken.
 pub type Target = fn(&[u8]);
@@ -52,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("address_list", address_list),
     ("charset", charset),
     ("date", date),
+    ("derived_facts", derived_facts),
     ("dsn", dsn),
     ("encoded_word", encoded_word),
     ("header_fields", header_fields),
@@ -69,6 +72,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("message_build", message_build),
     ("message_facts", message_facts),
     ("message_parse", message_parse),
+    ("packed_files", packed_files),
     ("parameter", parameter),
     ("pop3_client", pop3_client),
     ("pop3_client_dialog", pop3_client_dialog),

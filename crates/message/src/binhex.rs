@@ -45,7 +45,8 @@ pub struct MacFile {
     pub troubles: Vec<Trouble>,
 }
 
-const SENTENCE: &[u8] = b"(This file must be converted with BinHex";
+/// How the sentence begins that every such file has (RFC 1741); encoders end it as they like.
+const SENTENCE: &[u8] = b"(This file must be converted";
 
 /// Every BinHex file of a text, in order.
 ///

@@ -4,12 +4,15 @@
 //! Invariant: a function of the octets, so the same message always has the same preview (RFC 8970 §3.1).
 //! Must not know: IMAP.
 
+use std::borrow::Cow;
+
 use crate::charset;
 use crate::flowed;
 use crate::html_text::{self, Wanted};
 use crate::limits::{PREVIEW_BYTES_MAX, PREVIEW_CHARS_MAX};
 use crate::part::{Message, Part, PartKind};
 use crate::transfer::Decoder;
+use crate::uuencode;
 
 /// The preview; empty when there is no text that a person sees (an encrypted message, a picture).
 ///
@@ -94,7 +97,26 @@ fn of_text(text: &str, part: &Part<'_>) -> (String, bool) {
     }
     let parameter =
         |name, value: &str| part.content_type.parameters.get(name).is_some_and(|v| v.eq_ignore_ascii_case(value.as_bytes()));
-    if parameter("format", "flowed") { from_lines(&flowed::unflow(text, parameter("delsp", "yes"))) } else { from_lines(text) }
+    if parameter("format", "flowed") {
+        from_lines(&flowed::unflow(text, parameter("delsp", "yes")))
+    } else {
+        from_lines(&without_files(text))
+    }
+}
+
+/// Without uuencoded files, which nobody reads.
+fn without_files(text: &str) -> Cow<'_, str> {
+    let mut files = uuencode::find(text.as_bytes()).into_iter().map(|file| file.range).peekable();
+    if files.peek().is_none() {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+    for range in files {
+        out.push_str(text.get(at..range.start).unwrap_or_default());
+        at = range.end;
+    }
+    out.push_str(text.get(at..).unwrap_or_default());
+    Cow::Owned(out)
 }
 
 /// Of plain text, quotes marked with `>`.
