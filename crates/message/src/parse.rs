@@ -33,6 +33,7 @@ pub fn parse(bytes: &[u8]) -> Message<'_> {
         parts: Vec::with_capacity(4),
         open: Vec::with_capacity(4),
         bounds: Vec::new(),
+        hashes: [0; 16],
         defects: Vec::new(),
         hyphens: None,
         is_full: false,
@@ -89,6 +90,8 @@ struct Parser<'a> {
     parts: Vec<Part<'a>>,
     open: Vec<Open>,
     bounds: Vec<Bound<'a>>,
+    /// A bit for each hash of a boundary so far: most lines are none of them, and are not compared.
+    hashes: [u64; 16],
     defects: Vec<Defect>,
     /// Finds a line end with two hyphens behind it; made for the first multipart.
     hyphens: Option<Finder<'static>>,
@@ -216,7 +219,11 @@ impl<'a> Parser<'a> {
                 self.defect(DefectKind::BoundaryTooLong, index, start);
             }
             self.hyphens.get_or_insert_with(|| Finder::new(b"\n--"));
-            self.bounds.push(Bound { hash: hash(&text), text, depth: self.open.len() - 1, closed: false });
+            let hash = hash(&text);
+            if let Some(word) = self.hashes.get_mut(hash as usize >> 6 & 15) {
+                *word |= 1 << (hash & 63);
+            }
+            self.bounds.push(Bound { hash, text, depth: self.open.len() - 1, closed: false });
         }
         stop
     }
@@ -386,6 +393,10 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn may_be(&self, hash: u64) -> bool {
+        self.hashes.get(hash as usize >> 6 & 15).is_some_and(|word| word >> (hash & 63) & 1 == 1)
+    }
+
     /// Is the line at `at`, which begins with two hyphens, one of the boundaries? The innermost that is not closed counts,
     /// else the innermost that is, for a part behind the end.
     fn boundary_at(&self, at: usize) -> Option<(usize, bool)> {
@@ -395,6 +406,9 @@ impl<'a> Parser<'a> {
         let short = line.strip_suffix(b"--");
         let by_hash = self.bounds.len() > BOUNDS_COMPARED;
         let hashes = if by_hash { (hash(line), short.map(hash)) } else { (0, None) };
+        if by_hash && !self.may_be(hashes.0) && !hashes.1.is_some_and(|h| self.may_be(h)) {
+            return None;
+        }
         // Whole-line comparison: boundaries may be prefixes of one another.
         let matches = |bound: &Bound<'_>| {
             if (!by_hash || bound.hash == hashes.0) && *bound.text == *line {

@@ -51,10 +51,10 @@ def main():
     for work, name in ((everything, "everything"), (email.message_from_bytes, "parse alone")):
         took = []
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()
             for octets in messages:
                 work(octets)
-            took.append(time.perf_counter() - start)
+            took.append(time.process_time() - start)
         rate = total / 1e6 / min(took)
         print(f"Python email: {name:<20} {rate:8.1f} MB/s")
         best = best or rate

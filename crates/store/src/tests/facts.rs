@@ -1,7 +1,7 @@
 //! Facts of another version than this program's: made anew from the octets, and kept.
 use super::*;
 use crate::engine::{Batch, Found, Outcome, Query, commit};
-use message::facts::FACTS_VERSION;
+use ::message::facts::FACTS_VERSION;
 
 #[tokio::test]
 async fn facts_of_an_older_version_are_made_anew_and_kept() {

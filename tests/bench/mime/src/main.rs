@@ -7,11 +7,12 @@
 use std::alloc::System;
 use std::hint::black_box;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mail_parser::MessageParser;
 use message::address_list::HeaderAddress;
 use message::header::Field;
+use rustix::time::{ClockId, clock_gettime};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[path = "../../../../crates/message/tests/corpus/generator.rs"]
@@ -19,6 +20,12 @@ mod generator;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What this thread has had of the processor: what else the machine does counts for nobody.
+fn now() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
 
 fn argument(name: &str) -> Option<String> {
     let mut arguments = std::env::args().skip_while(|a| a != name);
@@ -40,11 +47,11 @@ fn measure(name: &str, corpus: &[Vec<u8>], mut one: impl FnMut(&[u8]) -> usize) 
     let allocated = region.change();
     let mut best = Duration::MAX;
     for _ in 0..5 {
-        let start = Instant::now();
+        let start = now();
         for message in corpus {
             sum += one(message);
         }
-        best = best.min(start.elapsed());
+        best = best.min(now() - start);
     }
     black_box(sum);
     let rate = bytes as f64 / 1e6 / best.as_secs_f64();
@@ -99,9 +106,9 @@ fn theirs(parser: &MessageParser, octets: &[u8]) -> usize {
 fn spite() {
     for (name, octets) in generator::spiteful(2_000_000) {
         let round = || {
-            let start = Instant::now();
+            let start = now();
             black_box(ours_everything(&octets) + message::Facts::compute(&octets).parts.len());
-            start.elapsed()
+            now() - start
         };
         let best = (0..5).map(|_| round()).min().unwrap_or_default();
         let each = best.as_secs_f64() * 1e3 / (octets.len() as f64 / 1e6);
