@@ -17,7 +17,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 KEPT = os.path.join(HERE, "instructions.tsv")
-# How far above the kept count an operation may come. What is far below is to be kept anew, so that the bound stays close.
+# How far above the kept count an operation may come, and how far below it is worth a word: the bound should stay close.
 ABOVE, BELOW = 1.10, 0.75
 ROWS = 50
 # (operation, how often more, how many rows each)
@@ -76,7 +76,7 @@ def check():
         if count > bound * ABOVE:
             bad.append(f"{name}: {count:,} instructions are more than {ABOVE:g} times the kept {bound:,}")
         elif count < bound * BELOW:
-            bad.append(f"{name}: {count:,} instructions are far fewer than the kept {bound:,}: `make instructions` keeps the new count")
+            print("  far fewer than kept: `make instructions` keeps the new count")
     if bad:
         raise SystemExit("\n".join(bad))
 
