@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
             0x0014 => PropertyValue::Number(i64::from_le_bytes(self.array()?)),
             0x0040 => PropertyValue::Time(unix_secs(u64::from_le_bytes(self.array()?))),
             0x0001 | 0x0004 => self.take(4).map(|_| PropertyValue::Other)?,
-            0x0005 | 0x0006 | 0x0007 => self.take(8).map(|_| PropertyValue::Other)?,
+            0x0005..=0x0007 => self.take(8).map(|_| PropertyValue::Other)?,
             0x0048 => self.take(16).map(|_| PropertyValue::Other)?,
             0x001e => PropertyValue::Text8(until_nul(self.counted()?)),
             0x001f => PropertyValue::Text16(self.counted()?),
