@@ -187,7 +187,8 @@ fn ledger(key: &Key) -> Option<(&'static str, i64)> {
 }
 
 fn blob(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
-    row.get_ref(0)?.as_blob().map(<[u8]>::to_vec).map_err(rusqlite::Error::from)
+    // A flipped bit may make a text of it: then it costs itself, by its checksum.
+    row.get_ref(0)?.as_bytes().map(<[u8]>::to_vec).map_err(rusqlite::Error::from)
 }
 
 pub(crate) fn get(connection: &Connection, key: &Key) -> Result<Option<Vec<u8>>> {

@@ -201,6 +201,73 @@ async fn damaged_rows_stop_neither_care_nor_writing() {
 }
 
 #[tokio::test]
+async fn a_segment_cut_off_in_its_making_is_removed() {
+    let place = Place::new();
+    segmented(&place).await;
+    let path = place.config().data_dir.join("segments").join("00000099.segment");
+    for content in [&b""[..], &[0; 10], &[0; FILE_HEAD as usize]] {
+        std::fs::write(&path, content).unwrap();
+        let store = place.open().await;
+        assert!(!path.exists());
+        sound(&store).await;
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_queue_row_damaged_in_the_index_comes_back_with_rebuild() {
+    let place = Place::new();
+    let store = place.open().await;
+    let ann = ann(&store).await;
+    let mut one = acceptance(text(1), &[ann]);
+    one.queue.push(super::durability::queue_entry("carol@there.test"));
+    store.accept(one).await.unwrap();
+    let id = store.queue_list(None, 9).await.unwrap()[0].id;
+    store.close().await.unwrap();
+    let index = rusqlite::Connection::open(place.config().data_dir.join("index.sqlite")).unwrap();
+    let at = crate::key::queue(id).bytes().to_vec();
+    assert_eq!(index.execute("UPDATE kv SET value=value||x'00' WHERE key=?1", [at]).unwrap(), 1);
+    drop(index);
+    let store = place.open().await;
+    assert_eq!(store.queue_due(NOW, 9).await.unwrap().0.len(), 0);
+    assert_eq!(store.queue_bad().await.unwrap().len(), 1, "set aside");
+    store.close().await.unwrap();
+    Store::rebuild(place.config()).await.unwrap();
+    let store = place.open().await;
+    assert_eq!(store.queue_due(NOW, 9).await.unwrap().0[0].id, id);
+    assert_eq!(store.queue_bad().await.unwrap().len(), 0);
+    sound(&store).await;
+}
+
+#[tokio::test]
+async fn an_undo_row_under_a_damaged_key_erases_nothing() {
+    let place = Place::new();
+    let store = place.open().await;
+    let ann = ann(&store).await;
+    let inbox = inbox(&store, ann).await;
+    for number in 0..2 {
+        store.accept(acceptance(text(number), &[ann])).await.unwrap();
+    }
+    let emails: Vec<EmailId> = store.snapshot(ann, inbox).await.unwrap().rows.iter().map(|row| row.email).collect();
+    store.expunge(ann, inbox, &[Uid(1)], NOW).await.unwrap();
+    store.close().await.unwrap();
+    let index = rusqlite::Connection::open(place.config().data_dir.join("index.sqlite")).unwrap();
+    let keys = emails.iter().map(|email| crate::key::undo(ann, NOW, *email).bytes().to_vec()).collect::<Vec<_>>();
+    assert_eq!(index.execute("UPDATE kv SET key=?2 WHERE key=?1", rusqlite::params![keys[0], keys[1]]).unwrap(), 1);
+    drop(index);
+    let store = place.open().await;
+    assert!(matches!(store.maintain(NOW + 31 * 86_400).await, Err(StoreError::Damaged(_))));
+    assert_eq!(store.body(ann, emails[1], 0, u64::MAX).await.unwrap(), text(1), "it is in its mailbox");
+    store.close().await.unwrap();
+    Store::rebuild(place.config()).await.unwrap();
+    let store = place.open().await;
+    sound(&store).await;
+    store.maintain(NOW + 31 * 86_400).await.unwrap();
+    assert_eq!((uids(&store, ann, inbox).await, store.undo_list(ann, 9).await.unwrap().len()), (vec![2], 0));
+    sound(&store).await;
+}
+
+#[tokio::test]
 async fn a_damaged_head_of_the_newest_segment_costs_nothing_while_the_index_is_there() {
     let place = Place::new();
     let ann = segmented(&place).await;
