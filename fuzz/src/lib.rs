@@ -20,6 +20,7 @@ mod pop3_dialogs;
 mod pop3_sessions;
 mod report;
 mod sasl;
+mod shown;
 mod smtp;
 mod smtp_dialogs;
 mod smtp_sessions;
@@ -38,6 +39,7 @@ pub use pop3_dialogs::{pop3_client_dialog, pop3_server_dialog};
 pub use pop3_sessions::{pop3_client, pop3_server};
 pub use report::{dsn, message_build};
 pub use sasl::{sasl_client, sasl_pair, sasl_server};
+pub use shown::{report_fields, safe_html};
 pub use smtp::{smtp_command, smtp_data, smtp_ehlo, smtp_reply};
 pub use smtp_dialogs::{smtp_client_dialog, smtp_server_dialog};
 pub use smtp_sessions::{smtp_client, smtp_server};
@@ -81,6 +83,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("pop3_reply", pop3_reply),
     ("pop3_server", pop3_server),
     ("pop3_server_dialog", pop3_server_dialog),
+    ("report_fields", report_fields),
+    ("safe_html", safe_html),
     ("sasl_client", sasl_client),
     ("sasl_pair", sasl_pair),
     ("sasl_server", sasl_server),
