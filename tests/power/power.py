@@ -134,7 +134,7 @@ def verdict(ledger, report, moment, queue=True):
 # ---- the store's own load: small segments, rewriting, folds of the index
 
 def store_load(folder, record, seed, millis, blind=None):
-    """Runs it three times on one folder (the second start replays, folds and cares); gives (disk, ledger)."""
+    """Runs it twice on one folder (the second start replays, folds and cares); gives (disk, ledger)."""
     log = os.path.join(folder, "log")
     root = os.path.join(folder, "machine")
     os.makedirs(root)
@@ -391,9 +391,6 @@ class Recorded(lab.Server):
     def __init__(self, record, folder, **env):
         self.env = {**os.environ, "LD_PRELOAD": record, "RECORD_ROOT": folder, **env}
         super().__init__(extra=ELSEWHERE, data=folder, keep=True)
-
-    def popen(self, arguments, **more):
-        return subprocess.Popen([lab.binary(), *arguments, "--config", self.config], env=self.env, **more)
 
 
 def binary_load(folder, record, seed, seconds, blind=None):
