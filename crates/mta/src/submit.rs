@@ -99,7 +99,9 @@ fn unreadable(text: impl Into<String>) -> Refusal {
 
 /// A line whose name is `From` only for who overlooks control characters or octets beyond ASCII in it.
 fn has_disguised_from(header: &[u8]) -> bool {
-    header.get(..header_end(header)).unwrap_or(header).split(|octet| *octet == b'\n').any(|line| {
+    // To the empty line: what our parser takes for the body because it is no field, another may take for a field.
+    let mut lines = header.split(|octet| *octet == b'\n').take_while(|line| !matches!(*line, b"" | b"\r"));
+    lines.any(|line| {
         let Some(colon) = line.iter().position(|octet| *octet == b':') else { return false };
         let name = line.get(..colon).unwrap_or_default();
         let seen: Vec<u8> = name.iter().copied().filter(u8::is_ascii_graphic).collect();
