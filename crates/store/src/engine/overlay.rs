@@ -58,6 +58,7 @@ impl Overlay {
     /// Puts what a group changed on top.
     pub(crate) fn push(&self, stage: Stage, position: Position, wake_at: usize) {
         let mut state = self.state();
+        let was_empty = state.layers.is_empty();
         state.pushed += 1;
         state.position = position;
         state.weight += stage.weight();
@@ -68,7 +69,7 @@ impl Overlay {
             // Somebody reads it at this moment.
             None => state.layers.push(Arc::new(stage)),
         }
-        if state.weight >= wake_at || state.weight == 0 {
+        if was_empty || state.weight >= wake_at {
             self.grown.notify_one();
         }
     }
@@ -103,8 +104,9 @@ impl Overlay {
     pub(crate) fn thaw(&self, frozen: Frozen, written: bool) {
         let mut state = self.state();
         if written {
-            let gone: usize = state.layers.drain(..frozen.layers.len()).map(|layer| layer.weight()).sum();
-            state.weight = state.weight.saturating_sub(gone);
+            state.layers.drain(..frozen.layers.len());
+            // Counted anew: what was written twice in a layer lies there once.
+            state.weight = state.layers.iter().map(|layer| layer.weight()).sum();
         }
         state.frozen = 0;
         debug_assert!(frozen.pushed <= state.pushed);
@@ -114,8 +116,7 @@ impl Overlay {
     pub(crate) fn wait(&self, wake_at: usize, patience: Duration) -> bool {
         let mut state = self.state();
         while state.layers.is_empty() && !state.stopping {
-            let (next, _) = self.grown.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
-            state = next;
+            state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if !state.stopping && state.weight < wake_at {
             let enough = |state: &mut State| !state.stopping && state.weight < wake_at;
@@ -290,4 +291,104 @@ fn merge<K: PartialEq, V>(
     merged.extend(rows);
     merged.truncate(limit);
     merged
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use crate::engine::embedded::{Embedded, Tuning};
+    use crate::engine::{Batch, Engine, Key, NewBody, Outcome, Query, commit};
+    use crate::types::{BodyId, Spooled};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn name(number: u8) -> Key {
+        Key::new(vec![0x50, number])
+    }
+
+    /// Act `number`: a counter in two places, one more row, the row of ten acts before gone, a body for each that is there.
+    fn act(number: u64) -> Batch {
+        let mut batch = Batch::default();
+        batch.put(name(1), number.to_be_bytes().to_vec());
+        batch.put(name(2), number.to_be_bytes().to_vec());
+        batch.put(Key::new([&[0x51], &number.to_be_bytes()[..]].concat()), vec![1]);
+        let content = Spooled::from_bytes(number.to_be_bytes().to_vec().into());
+        batch.bodies.push(NewBody { id: BodyId(number), refs: 1, content, note: Some(vec![7]) });
+        if let Some(old) = number.checked_sub(10).filter(|old| *old > 0) {
+            batch.delete(Key::new([&[0x51], &old.to_be_bytes()[..]].concat()));
+            batch.release.push((BodyId(old), 1));
+        }
+        batch
+    }
+
+    async fn look(engine: &Embedded) -> u64 {
+        let (from, to) = (Key::new(vec![0x51]), Key::new(vec![0x52]));
+        let range = |limit, reverse| Query::Range { from: from.clone(), to: to.clone(), limit, reverse };
+        let mut found = engine
+            .read(vec![
+                Query::Get(name(1)),
+                range(usize::MAX, false),
+                Query::Many(vec![name(2), name(3)]),
+                range(3, false),
+                range(3, true),
+                Query::Bodies { after: BodyId(0), limit: usize::MAX },
+                Query::Bodies { after: BodyId(0), limit: 2 },
+            ])
+            .await
+            .unwrap()
+            .into_iter();
+        let Some(counted) = found.next().unwrap().value() else { return 0 };
+        let number = u64::from_be_bytes(counted.clone().try_into().unwrap());
+        let there: Vec<u64> = (number.saturating_sub(9).max(1)..=number).collect();
+        let numbers = |pairs: Vec<(Key, Vec<u8>)>| {
+            pairs.iter().map(|(key, _)| u64::from_be_bytes(key.bytes()[1..].try_into().unwrap())).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(found.next().unwrap().pairs()), there);
+        assert_eq!(found.next().unwrap().values(), [Some(counted), None]);
+        assert_eq!(numbers(found.next().unwrap().pairs()), there[..there.len().min(3)]);
+        assert_eq!(numbers(found.next().unwrap().pairs()), there.iter().rev().take(3).copied().collect::<Vec<_>>());
+        let ids = |found| match found {
+            crate::engine::Found::Bodies(rows) => rows.into_iter().map(|(id, _, _)| id.0).collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        assert_eq!(ids(found.next().unwrap()), there);
+        assert_eq!(ids(found.next().unwrap()), there[..there.len().min(2)]);
+        number
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn readers_see_one_instant_while_the_index_is_written_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Arc::new(Embedded::open(folder.path(), Tuning::default()).unwrap().0);
+        let over = Arc::new(AtomicBool::new(false));
+        let mut lookers = Vec::new();
+        for _ in 0..2 {
+            let (engine, over) = (engine.clone(), over.clone());
+            lookers.push(tokio::spawn(async move {
+                let mut last = 0;
+                while !over.load(Ordering::SeqCst) {
+                    let now = look(&engine).await;
+                    assert!(now >= last);
+                    last = now;
+                }
+            }));
+        }
+        for number in 1..=300 {
+            assert_eq!(commit(&*engine, act(number)).await, Outcome::Done);
+            // What is answered is visible, wherever it is.
+            assert_eq!(look(&engine).await, number);
+            if number % 7 == 0 {
+                engine.shared.write_behind(|_| Ok(())).unwrap();
+            }
+        }
+        engine.shared.write_behind(|_| Ok(())).unwrap();
+        assert_eq!(engine.shared.overlay.weight(), 0);
+        over.store(true, Ordering::SeqCst);
+        for looker in lookers {
+            looker.await.unwrap();
+        }
+        let notes = engine.read(vec![Query::Notes(vec![BodyId(1), BodyId(300), BodyId(295)])]).await.unwrap().remove(0).values();
+        assert_eq!(notes, [None, Some(vec![7]), Some(vec![7])]);
+        assert!(engine.check().await.unwrap().is_empty());
+    }
 }

@@ -162,11 +162,11 @@ async fn runs_of_flags_are_there_again() {
             .unwrap();
         store.expunge(ann, inbox, &[Uid(number as u32 * 7 + 2)], NOW).await.unwrap();
         store.append(ann, inbox, vec![email(text(number))]).await.unwrap();
-        let seen = seen(&store).await;
+        let shown = seen(&store).await;
         let copy = killed(&place);
         lose_index_log(&copy);
         let again = copy.open().await;
-        assert_eq!(seen(&again).await, seen);
+        assert_eq!(seen(&again).await, shown);
         // Few at a time, from the index.
         let changed = again.flags(ann, inbox, &[Uid(1)], FlagOp::Add, &Flags { system: 0, keywords: None }, None).await.unwrap();
         assert_eq!(changed.rows.first(), store.snapshot(ann, inbox).await.unwrap().rows.get(0).as_ref());
