@@ -14,15 +14,15 @@ SETUP = """
 set -e
 mount --make-rprivate /
 mount -t tmpfs -o size=2g guest {dir}
-mkdir {dir}/up {dir}/work {dir}/root
-mount -t overlay overlay -o lowerdir=/,upperdir={dir}/up,workdir={dir}/work {dir}/root
-mount --rbind /dev {dir}/root/dev
-mount -t proc proc {dir}/root/proc
-mount -t tmpfs tmp {dir}/root/tmp
-printf '#!/bin/sh\\nexit 101\\n' > {dir}/root/usr/sbin/policy-rc.d
-chmod 755 {dir}/root/usr/sbin/policy-rc.d
-mkdir -p {dir}/root{share}
-mount --bind {share} {dir}/root{share}
+mkdir {dir}/up {dir}/work {dir}/tree
+mount -t overlay overlay -o lowerdir=/,upperdir={dir}/up,workdir={dir}/work {dir}/tree
+mount --rbind /dev {dir}/tree/dev
+mount -t proc proc {dir}/tree/proc
+mount -t tmpfs tmp {dir}/tree/tmp
+printf '#!/bin/sh\\nexit 101\\n' > {dir}/tree/usr/sbin/policy-rc.d
+chmod 755 {dir}/tree/usr/sbin/policy-rc.d
+mkdir -p {dir}/tree{share}
+mount --bind {share} {dir}/tree{share}
 echo up
 exec sleep infinity
 """
@@ -49,8 +49,8 @@ class Guest:
         return self
 
     def command(self, *command):
-        return ["nsenter", f"--target={self.keeper.pid}", "--mount", "chroot", f"{self.dir}/root",
-                "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "HOME=/root", *command]
+        return ["nsenter", f"--target={self.keeper.pid}", "--mount", "chroot", f"{self.dir}/tree",
+                "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", f"HOME={self.share}", *command]
 
     def run(self, *command, stdin="", ok=True, seconds=120):
         done = subprocess.run(self.command(*command), input=stdin, capture_output=True, text=True, errors="replace", timeout=seconds)
@@ -85,7 +85,7 @@ class Guest:
         # Daemons that left their group are still inside this root: find them by it.
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                if os.readlink(f"/proc/{pid}/root").startswith(f"{self.dir}/root"):
+                if os.readlink(f"/proc/{pid}/root").startswith(f"{self.dir}/tree"):
                     os.kill(int(pid), signal.SIGKILL)
             except OSError:
                 pass
