@@ -68,21 +68,7 @@ impl Faces {
         if matches!(service, Service::Http | Service::Https) {
             return Box::pin(self.serve_web(service, incoming, pass)).await;
         }
-        let peer = incoming.peer().clone();
-        let mut connection = if service.is_implicit_tls() {
-            let Some(tls) = &self.tls else { return };
-            match Box::pin(Connection::server_tls(incoming, tls, self.handshake_max())).await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    tracing::debug!(service = service.name(), ?peer, %error, "TLS handshake");
-                    return;
-                }
-            }
-        } else {
-            Connection::server(incoming, self.tls.clone())
-        };
-        connection.set_handshake_max(self.handshake_max());
-        tracing::debug!(service = service.name(), ?peer, "connection");
+        let Some(connection) = Box::pin(self.open(service, incoming)).await else { return };
         let context = self.context;
         let session: Pin<Box<dyn Future<Output = ()> + Send>> = match service {
             Service::Smtp => Box::pin(server::smtp::serve(context, connection, Mode::Mx)),
@@ -94,6 +80,20 @@ impl Faces {
         };
         session.await;
         drop(pass);
+    }
+
+    /// With TLS where it comes first; `None` when that failed.
+    async fn open(&self, service: Service, incoming: Incoming) -> Option<Connection> {
+        let peer = incoming.peer().clone();
+        let mut connection = if service.is_implicit_tls() {
+            let made = Connection::server_tls(incoming, self.tls.as_ref()?, self.handshake_max()).await;
+            made.inspect_err(|error| tracing::debug!(service = service.name(), ?peer, %error, "TLS handshake")).ok()?
+        } else {
+            Connection::server(incoming, self.tls.clone())
+        };
+        connection.set_handshake_max(self.handshake_max());
+        tracing::debug!(service = service.name(), ?peer, "connection");
+        Some(connection)
     }
 
     async fn serve_web(self, service: Service, incoming: Incoming, pass: Pass) {
@@ -151,6 +151,7 @@ mod tests {
         let smtp = octets(|context, connection| server::smtp::serve(context, connection, Mode::Mx));
         let told = format!("octets of a connection's task {task}, of a session by IMAP {imap}, POP3 {pop}, SMTP {smtp}");
         println!("{told}; a connection {}", size_of::<Connection>());
-        assert!(task <= 512 && imap <= 3_072 && pop <= 3_072 && smtp <= 3_072, "{told}");
+        // With its socket and the allocator's share that is below 6 KB by IMAP (make bench).
+        assert!(task <= 384 && imap <= 3_584 && pop <= 3_072 && smtp <= 3_072, "{told}");
     }
 }
