@@ -5,7 +5,7 @@
 
 use crate::engine::{Batch, Key, Outcome, Version, get, range};
 use crate::key;
-use crate::limits::{ACCOUNTS_CACHED, CONFLICT_RETRIES};
+use crate::limits::{ACCOUNTS_CACHED, CONFLICT_RETRIES, MESSAGES_MAX};
 use crate::rows::{Counters, MailboxState, decode_account, decode_number, encode_account, encode_number};
 use crate::store::{Inner, Result};
 use crate::types::*;
@@ -369,6 +369,14 @@ impl Store {
         Ok((published.counters.used_bytes, published.counters.messages))
     }
 
+    /// What an account holds and may hold, without waiting for anybody.
+    pub async fn usage(&self, id: AccountId) -> Result<Usage> {
+        let space = self.inner.ready(id).await?;
+        let published = space.published();
+        let Counters { used_bytes, messages, quota_bytes, .. } = published.counters;
+        Ok(Usage { bytes: used_bytes, quota_bytes, messages, mailboxes: published.mailboxes.len() as u64 })
+    }
+
     /// Room for one more message of `size_bytes`? `Err(OverQuota)` / `Err(NoSpace)` if not.
     pub async fn room(&self, id: AccountId, size_bytes: u64) -> Result<()> {
         if !self.inner.free.has_space() {
@@ -377,6 +385,7 @@ impl Store {
         let space = self.inner.ready(id).await?;
         let published = space.published();
         match published.counters.quota_bytes {
+            _ if published.counters.messages >= MESSAGES_MAX => Err(StoreError::OverQuota),
             Some(quota) if published.counters.used_bytes.saturating_add(size_bytes) > quota => Err(StoreError::OverQuota),
             _ => Ok(()),
         }

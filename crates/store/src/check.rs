@@ -29,6 +29,8 @@ pub(crate) struct Everything {
     pub(crate) rows: Vec<(AccountId, MailboxId, MessageRow)>,
     pub(crate) changes: BTreeMap<AccountId, Vec<u64>>,
     flag_runs: BTreeMap<(AccountId, MailboxId), Vec<FlagRun>>,
+    /// Of mailboxes.
+    pub(crate) annotations: Vec<(AccountId, MailboxId, Key)>,
     pub(crate) undo: Vec<(AccountId, UnixSecs, EmailId, UndoRow)>,
     pub(crate) emails: HashMap<EmailId, EmailRecord>,
     pub(crate) bodies: BTreeMap<BodyId, (u32, u64)>,
@@ -42,7 +44,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 20] = [
+const KINDS: [u8; 21] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -55,6 +57,7 @@ const KINDS: [u8; 20] = [
     key::CHANGE,
     key::UNDO,
     key::FLAGS,
+    key::ANNOTATION,
     key::QUEUE,
     key::QUEUE_DUE,
     key::QUEUE_BAD,
@@ -125,6 +128,11 @@ impl Everything {
                 let account = AccountId(parts.u32().ok_or_else(bad_key)?);
                 let mailbox = MailboxId(parts.u32().ok_or_else(bad_key)?);
                 self.flag_runs.insert((account, mailbox), decode_flag_runs(at, stored)?);
+            }
+            key::ANNOTATION => {
+                crate::annotation::decode(at, stored)?;
+                let (account, mailbox, _) = crate::annotation::parts_of(at).ok_or_else(bad_key)?;
+                self.annotations.extend(mailbox.map(|mailbox| (account, mailbox, at.clone())));
             }
             key::CHANGE => {
                 decode_changes(at, stored)?;
@@ -220,6 +228,11 @@ impl Everything {
             state.count(row, 1);
             *last = (*last).max(row.uid.0);
             *newest = (*newest).max(row.mod_seq.0);
+        }
+        for (account, mailbox, at) in &self.annotations {
+            if !self.mailboxes.contains_key(&(*account, *mailbox)) && self.spaces.get(account).is_none_or(|space| !space.gone) {
+                wrong.push((at.to_string(), "an annotation of a mailbox that is not there".to_owned()));
+            }
         }
         let mut totals: BTreeMap<AccountId, (u64, u64)> = BTreeMap::new();
         for (at, (state, last, newest)) in &counted {

@@ -18,6 +18,7 @@ pub(crate) const UID: u8 = 0x13;
 pub(crate) const CHANGE: u8 = 0x14;
 pub(crate) const UNDO: u8 = 0x15;
 pub(crate) const FLAGS: u8 = 0x16;
+pub(crate) const ANNOTATION: u8 = 0x17;
 pub(crate) const QUEUE: u8 = 0x20;
 pub(crate) const QUEUE_DUE: u8 = 0x21;
 pub(crate) const QUEUE_BAD: u8 = 0x22;
@@ -95,6 +96,9 @@ pub(crate) fn change(id: AccountId, mod_seq: u64) -> Key {
 pub(crate) fn undo(id: AccountId, at: UnixSecs, email: EmailId) -> Key {
     Build::new(UNDO).u32(id.0).secs(at).u64(email.0).key()
 }
+pub(crate) fn annotation(id: AccountId, mailbox: MailboxId, name: &str) -> Key {
+    Build::new(ANNOTATION).u32(id.0).u32(mailbox.0).raw(name.as_bytes()).key()
+}
 pub(crate) fn queue(id: QueueId) -> Key {
     Build::new(QUEUE).u64(id.0).key()
 }
@@ -147,6 +151,9 @@ pub(crate) fn of_account(kind: u8, id: AccountId) -> (Key, Key) {
 }
 pub(crate) fn uids_of(id: AccountId, mailbox: MailboxId) -> (Key, Key) {
     under(&Build::new(UID).u32(id.0).u32(mailbox.0).key())
+}
+pub(crate) fn annotations_of(id: AccountId, mailbox: MailboxId) -> (Key, Key) {
+    under(&Build::new(ANNOTATION).u32(id.0).u32(mailbox.0).key())
 }
 pub(crate) fn trace_hash(bucket: u32, hash: u64) -> (Key, Key) {
     under(&Build::new(TRACE_KEY).u32(bucket).u64(hash).key())

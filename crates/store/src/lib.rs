@@ -6,6 +6,7 @@
 //! Must not know: protocol words, sockets.
 
 mod account;
+mod annotation;
 mod care;
 mod check;
 mod engine;
@@ -34,6 +35,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use annotation::Annotations;
 pub use memory_disk::MemoryDisk;
 pub use reading::Rendered;
 pub use spool::Spool;

@@ -70,6 +70,14 @@ pub const MAILBOX_NAME_BYTES_MAX: usize = 1000;
 pub const MAILBOX_LEVELS_MAX: usize = 32;
 /// Mailboxes of an account.
 pub const MAILBOXES_MAX: usize = 10_000;
+/// Messages of an account: more than any program can show, fewer than 32 bits count.
+pub const MESSAGES_MAX: u64 = 1_000_000_000;
+/// Octets of one annotation.
+pub const ANNOTATION_BYTES_MAX: usize = 32 * 1024;
+/// Annotations of one mailbox, or of the account itself.
+pub const ANNOTATIONS_MAX: usize = 100;
+/// Octets of all annotations of an account, names and all.
+pub const ANNOTATIONS_BYTES_MAX: usize = 1024 * 1024;
 /// Distinct keywords of one message.
 pub const KEYWORDS_MAX: usize = 64;
 /// Octets of a keyword.

@@ -69,7 +69,7 @@ pub(crate) fn make(act: &mut Act, name: &str, special_use: Option<SpecialUse>, n
             continue;
         }
         if act.mailboxes().count() >= MAILBOXES_MAX {
-            return Err(StoreError::Invalid("the account has too many mailboxes"));
+            return Err(StoreError::OverQuota);
         }
         let (id, uid_validity) = act.next_mailbox(now_secs);
         // A subscription is to the name (RFC 9051 §6.3.7), so it may be older than the mailbox.
@@ -164,6 +164,7 @@ impl Inner {
             }
             act.remove_mailbox(state.info.id);
             batch.delete(key::flags(account, state.info.id));
+            self.forget_annotations(batch, account, state.info.id).await?;
             Ok((true, ()))
         })
     }

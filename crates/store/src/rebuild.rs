@@ -143,6 +143,9 @@ fn recount_mailboxes(all: &Everything, lost: &BTreeSet<EmailId>, batch: &mut Bat
         let value = counters.encode(&at);
         batch.put(at, value);
     }
+    for (_, _, at) in all.annotations.iter().filter(|(account, mailbox, _)| !states.contains_key(&(*account, *mailbox))) {
+        batch.delete(at.clone());
+    }
     for ((account, mailbox), state) in &states {
         let at = key::mailbox(*account, *mailbox);
         let value = state.encode(&at);

@@ -8,13 +8,13 @@
 use crate::engine::{Batch, Engine, Found, Outcome, Query, Version};
 use crate::flag_runs::{FlagRun, encode_flag_runs};
 use crate::key;
-use crate::limits::{TAIL_CHANGES, TAIL_ROWS};
+use crate::limits::{MESSAGES_MAX, TAIL_CHANGES, TAIL_ROWS};
 use crate::packed::Rows;
 use crate::rows::{Counters, LoggedChange, MailboxState, encode_changes, encode_uid};
 use crate::types::*;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedMutexGuard, watch};
 
@@ -73,6 +73,8 @@ pub(crate) struct Space {
     published: Mutex<Published>,
     pub(crate) watch: watch::Sender<ModSeq>,
     in_flight: watch::Sender<u32>,
+    /// Changes of annotations since the account was loaded.
+    pub(crate) annotated: AtomicU64,
     stale: AtomicBool,
 }
 
@@ -90,6 +92,7 @@ impl Space {
             published: Mutex::default(),
             watch: watch::Sender::new(ModSeq(0)),
             in_flight: watch::Sender::new(0),
+            annotated: AtomicU64::new(0),
             stale: AtomicBool::new(false),
         }
     }
@@ -432,6 +435,7 @@ impl Act {
     /// Room under the quota?
     pub(crate) fn room(&self, size_bytes: u64) -> Result<()> {
         match self.counters.quota_bytes {
+            _ if self.counters.messages >= MESSAGES_MAX => Err(StoreError::OverQuota),
             Some(quota) if self.counters.used_bytes.saturating_add(size_bytes) > quota => Err(StoreError::OverQuota),
             _ => Ok(()),
         }

@@ -142,6 +142,19 @@ pub struct MailboxStatus {
     pub highest_mod_seq: ModSeq,
 }
 
+/// What an account holds and may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct Usage {
+    pub bytes: u64,
+    /// `None` is unlimited.
+    pub quota_bytes: Option<u64>,
+    /// At most [`crate::limits::MESSAGES_MAX`].
+    pub messages: u64,
+    /// At most [`crate::limits::MAILBOXES_MAX`].
+    pub mailboxes: u64,
+}
+
 /// System flags as bits, keywords as sorted unique words (kept as first spelled, compared without case).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Flags {
