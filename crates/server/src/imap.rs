@@ -13,7 +13,9 @@ mod limits;
 mod list;
 mod mailbox;
 pub mod memory;
+mod metadata;
 mod other;
+mod quota;
 mod recent;
 mod search;
 mod select;
@@ -221,6 +223,9 @@ impl Session {
             Command::Search(search) => Box::pin(self.search(tag, search)).await,
             Command::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
             Command::Store(store) => Box::pin(self.store_flags(store)).await,
+            Command::Quota(quota) => Box::pin(self.quota(quota)).await,
+            Command::GetMetadata(get) => Box::pin(self.get_metadata(get)).await,
+            Command::SetMetadata(set) => Box::pin(self.set_metadata(set)).await,
             Command::Copy { uid, set, mailbox } => Box::pin(self.copy(uid, &set, &mailbox)).await,
             Command::Move { uid, set, mailbox } => Box::pin(self.move_(uid, &set, &mailbox)).await,
             Command::Capability

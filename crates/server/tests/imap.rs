@@ -183,6 +183,16 @@ impl Play {
             // `\n` stands for CRLF.
             "message" => self.office.deliver("INBOX", rest.replace("\\n", "\r\n").as_bytes()).await,
             "quota" => store.account_quota(account, Some(rest.parse().unwrap())).await.unwrap(),
+            "octets" => {
+                let peer = self.peers.get_mut(&1).unwrap();
+                peer.unsent.resize(peer.unsent.len() + rest.parse::<usize>().unwrap(), b'x');
+            }
+            "annotate" => {
+                let inbox = store.mailbox(account, "INBOX").await.unwrap().unwrap().id;
+                let there = store.annotations(account).await.unwrap().keys().filter(|(at, _)| *at == Some(inbox)).count();
+                let values = (there..rest.parse().unwrap()).map(|number| (format!("/private/{number}").into(), Some(vec![])));
+                store.annotate(account, Some(inbox), &values.collect::<Vec<_>>()).await.unwrap();
+            }
             "suspend" => store.account_suspend(account, true).await.unwrap(),
             "shutdown" => drop(self.office.shutdown.send(true)),
             "pause" => tokio::time::sleep(Duration::from_millis(150)).await,
@@ -241,9 +251,11 @@ transcripts! {
     fetch_spellings,
     imap4rev2,
     list_status,
+    metadata,
     literals,
     copy_of_what_is_gone,
     move_of_what_is_gone,
+    quota,
     quota_and_size,
     read_only,
     recent,

@@ -1,4 +1,4 @@
-//! LIST, LSUB and XLIST (RFC 9051 §6.3.9, RFC 3501 §6.3.9, RFC 5258, 5819, 6154, 3348).
+//! LIST, LSUB and XLIST (RFC 9051 §6.3.9, RFC 3501 §6.3.9, RFC 5258, 5819, 6154, 3348, 9590).
 //!
 //! Invariant: special-use and child attributes are in every answer, asked for or not (some clients only look).
 //! Each mailbox's STATUS comes right after its LIST line.
@@ -8,7 +8,7 @@ use super::limits;
 use super::mailbox::attribute;
 use super::session::Session;
 use std::collections::{BTreeMap, HashSet};
-use store::{Mailbox, SpecialUse};
+use store::{Annotations, Mailbox, SpecialUse};
 use wire::imap::list::{List, ListKind, ListResponse, ListReturn, ListSelection, MailboxAttribute, matches};
 use wire::imap::response::Response;
 use wire::imap::status::StatusAttribute;
@@ -50,8 +50,19 @@ impl Session {
         if asked.is_some_and(|asked| asked.contains(&StatusAttribute::HighestModSeq)) {
             self.enable_condstore();
         }
+        let metadata = list.returns.iter().find_map(|option| match option {
+            ListReturn::Metadata(wanted) => Some(wanted.as_slice()),
+            _ => None,
+        });
+        let annotations = match metadata {
+            Some(_) => store.annotations(account).await?,
+            None => Annotations::new(),
+        };
         for (response, mailbox) in answers {
             self.wire.untagged(&Response::List(response));
+            if let (Some(wanted), Some(mailbox)) = (metadata, mailbox) {
+                self.tell_metadata(&annotations, mailbox, wanted);
+            }
             if let (Some(asked), Some(mailbox)) = (asked, mailbox) {
                 self.tell_status(mailbox, asked).await?;
             }

@@ -26,7 +26,7 @@ impl Capabilities {
 const ALWAYS: [&str; 5] = ["IMAP4rev1", "IMAP4rev2", "ID", "ENABLE", "IDLE"];
 
 /// After sign-in; APPENDLIMIT comes with its number.
-const SIGNED_IN: [&str; 17] = [
+const SIGNED_IN: [&str; 24] = [
     "LITERAL+",
     "UIDPLUS",
     "MOVE",
@@ -42,6 +42,13 @@ const SIGNED_IN: [&str; 17] = [
     "WITHIN",
     "LIST-EXTENDED",
     "LIST-STATUS",
+    "LIST-METADATA",
+    "METADATA",
+    "METADATA-SERVER",
+    "QUOTA",
+    "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
+    "QUOTA=RES-MAILBOX",
     "BINARY",
     "UTF8=ACCEPT",
 ];

@@ -266,6 +266,13 @@ impl MailboxAttribute {
         ("Trash", MailboxAttribute::Trash),
         ("Important", MailboxAttribute::Important),
     ];
+    /// As on the wire, without its backslash.
+    pub fn name(&self) -> &str {
+        match self {
+            MailboxAttribute::Other(word) => word,
+            known => Self::NAMES.iter().find(|(_, attribute)| attribute == known).map_or("", |(name, _)| name),
+        }
+    }
     /// With its backslash (which a few servers forget for new attributes).
     pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<MailboxAttribute> {
         c.eat(b'\\');
@@ -280,10 +287,7 @@ impl MailboxAttribute {
     }
     pub(crate) fn encode(&self, e: &mut Encoder) {
         e.raw("\\");
-        match self {
-            MailboxAttribute::Other(word) => e.raw(word),
-            known => e.raw(Self::NAMES.iter().find(|(_, attribute)| attribute == known).map_or("", |(name, _)| name)),
-        }
+        e.raw(self.name());
     }
 }
 
