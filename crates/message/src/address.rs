@@ -9,6 +9,13 @@ use crate::domain;
 use crate::limits::{ADDRESS_BYTES_MAX, DOMAIN_BYTES_MAX, LOCAL_PART_BYTES_MAX};
 
 /// A mail address. `domain` is lower-case as far as ASCII goes, or an address literal in brackets.
+///
+/// ```
+/// use message::address::Address;
+/// let address = Address::parse("ann@bücher.example").unwrap();
+/// assert!(!address.is_ascii());
+/// assert_eq!(address.ascii().as_deref(), Some("ann@xn--bcher-kva.example"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     /// Unquoted local part, as spelled.

@@ -5,6 +5,8 @@
 //! path. Must not know: file systems.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::apple_single::{self, mac_text};
 use crate::limits::{ATTACHMENTS_MAX, UNPACKED_BYTES_MAX};
@@ -42,6 +44,8 @@ pub enum Place {
     Uuencode(usize),
     /// The nth yEnc part inside the part's text.
     Yenc(usize),
+    /// A yEnc file in pieces: each by its part, and which of the yEnc parts there it is.
+    YencPieces(Vec<(usize, usize)>),
     /// The nth BinHex file inside the part's text.
     BinHex(usize),
     /// The data fork of an AppleSingle.
@@ -80,16 +84,18 @@ pub struct Attachment {
 /// ```
 pub fn list(message: &Message<'_>) -> Vec<Attachment> {
     let mut out = Vec::new();
+    let mut pieces = Pieces::new();
     for (index, part) in message.parts.iter().enumerate() {
         if out.len() >= ATTACHMENTS_MAX {
             break;
         }
         match role(message, index, part) {
-            Role::Body => inside_text(index, part, &mut out),
+            Role::Body => inside_text(index, part, &mut out, &mut pieces),
             Role::Hidden => {}
             Role::Attachment(kind) => push(message, index, part, kind, &mut out),
         }
     }
+    join_pieces(pieces, &mut out);
     out.truncate(ATTACHMENTS_MAX);
     out
 }
@@ -113,9 +119,14 @@ pub fn content<'a>(message: &Message<'a>, attachment: &Attachment) -> Option<Cow
     if attachment.place == Place::Part {
         return Some(if part.kind == PartKind::Leaf { part.content() } else { Cow::Borrowed(part.raw_body()) });
     }
+    if let Place::YencPieces(pieces) = &attachment.place {
+        let one = |(part, nth): &(usize, usize)| yenc::find(&message.parts.get(*part)?.content()).into_iter().nth(*nth);
+        let pieces: Vec<yenc::YencPart> = pieces.iter().filter_map(one).collect();
+        return yenc::join(&pieces, UNPACKED_BYTES_MAX).map(|file| Cow::Owned(file.content));
+    }
     let octets = part.content();
     let content = match &attachment.place {
-        Place::Part => return None,
+        Place::Part | Place::YencPieces(_) => return None,
         Place::Uuencode(nth) => uuencode::find(&octets).into_iter().nth(*nth)?.content,
         Place::Yenc(nth) => yenc::find(&octets).into_iter().nth(*nth)?.content,
         Place::BinHex(nth) => binhex::find(&octets).into_iter().nth(*nth)?.data,
@@ -281,7 +292,7 @@ fn packed(index: usize, place: Place, name: String, size: usize) -> Attachment {
 }
 
 /// Files inside a text part; only plain text is looked through.
-fn inside_text(index: usize, part: &Part<'_>, out: &mut Vec<Attachment>) {
+fn inside_text(index: usize, part: &Part<'_>, out: &mut Vec<Attachment>, pieces: &mut Pieces) {
     if part.content_type.sub != "plain" || part.raw_body().len() > UNPACKED_BYTES_MAX {
         return;
     }
@@ -291,14 +302,58 @@ fn inside_text(index: usize, part: &Part<'_>, out: &mut Vec<Attachment>) {
     for (nth, file) in uuencode::find(&octets).iter().enumerate() {
         found.push((file.range.start, packed(index, Place::Uuencode(nth), name(&file.name), file.content.len())));
     }
-    for (nth, file) in yenc::find(&octets).iter().enumerate() {
+    for (nth, file) in yenc::find(&octets).into_iter().enumerate() {
         found.push((file.range.start, packed(index, Place::Yenc(nth), name(&file.name), file.content.len())));
+        if file.part.is_some() {
+            pieces.entry((file.name, file.file_len)).or_default().push((index, nth, file.place));
+        }
     }
     for (nth, file) in binhex::find(&octets).iter().enumerate() {
         found.push((file.range.start, of_binhex(index, nth, file)));
     }
     found.sort_by_key(|(start, _)| *start);
     out.extend(found.into_iter().map(|(_, attachment)| attachment));
+}
+
+/// yEnc files in pieces, by name and length: part, number there, place in the file.
+type Pieces = BTreeMap<(Vec<u8>, u64), Vec<(usize, usize, Range<u64>)>>;
+
+/// Pieces that make a whole become one file, where the first of them stood; others stay pieces.
+fn join_pieces(pieces: Pieces, out: &mut Vec<Attachment>) {
+    let mut gone: Vec<(usize, usize)> = Vec::new();
+    for ((_, len), mut found) in pieces {
+        found.sort_by_key(|(_, _, place)| place.start);
+        let end = found.iter().try_fold(0, |at, (_, _, place)| (place.start <= at).then_some(place.end.max(at)));
+        let whole = end == Some(len) && usize::try_from(len).is_ok_and(|len| len <= UNPACKED_BYTES_MAX);
+        let mut places: Vec<(usize, usize)> = found.into_iter().map(|(part, nth, _)| (part, nth)).collect();
+        let Some(first) = places.iter().min().copied().filter(|_| whole && places.len() > 1) else { continue };
+        let Some(one) = out.iter_mut().find(|a| (a.part, &a.place) == (first.0, &Place::Yenc(first.1))) else { continue };
+        one.size = len;
+        one.place = Place::YencPieces(places.clone());
+        places.retain(|place| *place != first);
+        gone.append(&mut places);
+    }
+    gone.sort_unstable();
+    out.retain(|a| !matches!(a.place, Place::Yenc(nth) if gone.binary_search(&(a.part, nth)).is_ok()));
+}
+
+/// A text without the files inside it, which nobody reads.
+pub(crate) fn without_files(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    let uuencoded = uuencode::find(&text).into_iter().map(|file| file.range);
+    let yencoded = yenc::find(&text).into_iter().map(|file| file.range);
+    let mut ranges: Vec<Range<usize>> = uuencoded.chain(yencoded).collect();
+    ranges.extend(binhex::find(&text).into_iter().map(|file| file.range));
+    if ranges.is_empty() {
+        return text;
+    }
+    ranges.sort_by_key(|range| range.start);
+    let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
+    for range in ranges {
+        out.extend_from_slice(text.get(at..range.start).unwrap_or_default());
+        at = range.end.max(at);
+    }
+    out.extend_from_slice(text.get(at..).unwrap_or_default());
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -366,6 +421,42 @@ mod tests {
         let invitation =
             multipart("alternative", &["\r\nHi", "Content-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VCALENDAR"]);
         assert_eq!(seen(invitation.as_bytes()), [is(Calendar, "", 15)]);
+    }
+
+    #[test]
+    fn pieces_of_a_yenc_file_are_one_file() {
+        let content: Vec<u8> = (0..1_000u32).map(|i| (i * 7) as u8).collect();
+        let piece = |number: usize, total: usize| {
+            let (from, to) = (1_000 * (number - 1) / total, 1_000 * number / total);
+            let alone = yenc::encode("film.bin", &content[from..to]);
+            let body = &alone[memchr::memchr(b'\n', &alone).unwrap() + 1..memchr::memmem::rfind(&alone, b"\r\n=yend").unwrap()];
+            let mut text = format!(
+                "\r\n=ybegin part={number} total={total} line=128 size=1000 name=film.bin\r\n=ypart begin={} end={to}\r\n",
+                from + 1
+            )
+            .into_bytes();
+            text.extend_from_slice(body);
+            text.extend_from_slice(format!("\r\n=yend size={} part={number}\r\n", to - from).as_bytes());
+            text
+        };
+        let message = |order: &[usize]| {
+            let mut text = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n".to_vec();
+            for number in order {
+                text.extend_from_slice(b"--a\r\nContent-Transfer-Encoding: binary\r\n");
+                text.extend_from_slice(&piece(*number, 3));
+            }
+            text.extend_from_slice(b"--a--\r\n");
+            text
+        };
+        let text = message(&[3, 1, 2]);
+        assert_eq!(seen(&text), [is(File, "film.bin", 1_000)]);
+        let parsed = parse(&text);
+        let found = list(&parsed);
+        assert_eq!(super::content(&parsed, &found[0]).unwrap().as_ref(), content);
+        // Without one of them they stay what they are.
+        assert_eq!(seen(&message(&[3, 1])), [is(File, "film.bin", 334), is(File, "film.bin", 333)]);
+        let without = without_files(Cow::Owned([b"Hi\r\n".to_vec(), piece(1, 3), b"Bye".to_vec()].concat()));
+        assert_eq!(without.as_ref(), b"Hi\r\n\r\nBye");
     }
 
     #[test]

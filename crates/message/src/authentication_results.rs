@@ -59,6 +59,11 @@ pub fn of_header(header: &[u8]) -> Vec<AuthenticationResults> {
 }
 
 /// The body of one field: `authserv-id [version] *(";" resinfo)` or `; none` (RFC 8601 §2.2).
+///
+/// ```
+/// let field = message::authentication_results::parse(b"mx.here.test; dmarc=pass header.from=there.test").unwrap();
+/// assert_eq!(field.results[0].method, "dmarc");
+/// ```
 pub fn parse(value: &[u8]) -> Option<AuthenticationResults> {
     let mut reader = Reader { value, at: 0 };
     let server = reader.word(b";")?.to_ascii_lowercase();

@@ -33,6 +33,11 @@ pub fn of_field(body: &[u8]) -> BaseSubject {
 }
 
 /// Of a subject that is text already.
+///
+/// ```
+/// use message::base_subject::of_text;
+/// assert_eq!(of_text("Re: LUNCH").key(), of_text("Fwd: lunch").key());
+/// ```
 pub fn of_text(subject: &str) -> BaseSubject {
     // Step 1: tabs, continuations and runs of blanks become one space.
     let mut spaced = String::with_capacity(subject.len());

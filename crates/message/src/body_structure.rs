@@ -8,6 +8,12 @@ use crate::parameter::Parameters;
 use crate::parse::{Message, Part, PartKind};
 
 /// Renders the whole message: BODYSTRUCTURE with `extended`, BODY without.
+///
+/// ```
+/// let mut out = Vec::new();
+/// message::body_structure::render(&message::parse(b"\r\nHi\r\n"), false, &mut out);
+/// assert_eq!(out, br#"("TEXT" "PLAIN" ("CHARSET" "us-ascii") NIL NIL "7BIT" 4 1)"#);
+/// ```
 pub fn render(message: &Message<'_>, extended: bool, out: &mut Vec<u8>) {
     part(message, 0, extended, out);
 }

@@ -6,7 +6,6 @@
 
 mod entity;
 mod fields;
-mod flowed;
 mod signed;
 #[cfg(test)]
 mod tests;
@@ -23,6 +22,7 @@ pub use signed::Signer;
 pub(crate) use text::{TextForm, text_entity};
 
 use crate::date;
+use crate::flowed;
 use crate::limits::LINE_BYTES_MAX;
 use crate::list_fields::ListFields;
 use entity::Boundaries;
@@ -188,6 +188,7 @@ pub struct Builder<'a> {
     reply_to: Vec<Mailbox>,
     to: Vec<Mailbox>,
     cc: Vec<Mailbox>,
+    bcc: Vec<Mailbox>,
     subject: Option<String>,
     in_reply_to: Vec<String>,
     references: Vec<String>,
@@ -203,6 +204,32 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// `message_id` without its brackets.
+    ///
+    /// ```
+    /// use message::{address::Address, build::{Attachment, Builder}};
+    /// let address = |text| Address::parse(text).unwrap();
+    /// let octets = Builder::new(1_795_392_994, "2@here.test")
+    ///     .date_offset_minutes(60)
+    ///     .boundary_seed("any")
+    ///     .from(address("ann@here.test"))
+    ///     .sender(address("desk@here.test"))
+    ///     .reply_to(address("answers@here.test"))
+    ///     .cc(address("bob@here.test"))
+    ///     .in_reply_to("1@there.test")
+    ///     .references("1@there.test")
+    ///     .field("X-Mailer", "Packetboat")
+    ///     .flowed("A paragraph of any length.\n")
+    ///     .html("<p>Hi <img src=\"cid:boat@here.test\">")
+    ///     .inline(Attachment::new("image/png", b"\x89PNG".to_vec()).content_id("boat@here.test"))
+    ///     .eight_bit()
+    ///     .build()
+    ///     .unwrap();
+    /// let text = String::from_utf8(octets.clone()).unwrap();
+    /// assert!(text.contains("Reply-To: answers@here.test\r\nCc: bob@here.test\r\n"));
+    /// assert!(text.contains("In-Reply-To: <1@there.test>\r\nReferences: <1@there.test>\r\nX-Mailer: Packetboat\r\n"));
+    /// let message = message::parse(&octets);
+    /// assert!(message.root().content_type.is("multipart", "alternative") && message.parts[2].content_type.is("multipart", "related"));
+    /// ```
     pub fn new(date_secs: i64, message_id: &str) -> Builder<'a> {
         Builder { date_secs, message_id: message_id.to_owned(), ..Builder::default() }
     }
@@ -246,6 +273,19 @@ impl<'a> Builder<'a> {
     /// One more recipient of a copy.
     pub fn cc(mut self, mailbox: impl Into<Mailbox>) -> Builder<'a> {
         self.cc.push(mailbox.into());
+        self
+    }
+
+    /// One more recipient that the others do not see (RFC 5322 §3.6.3). The field is written: for a draft, or the copy that
+    /// the author keeps. It has no place in what is sent.
+    ///
+    /// ```
+    /// use message::{address::Address, build::Builder};
+    /// let draft = Builder::new(0, "1@here.test").bcc(Address::parse("eve@here.test").unwrap()).build().unwrap();
+    /// assert!(String::from_utf8(draft).unwrap().contains("\r\nBcc: eve@here.test\r\n"));
+    /// ```
+    pub fn bcc(mut self, mailbox: impl Into<Mailbox>) -> Builder<'a> {
+        self.bcc.push(mailbox.into());
         self
     }
 
@@ -398,8 +438,14 @@ impl<'a> Builder<'a> {
     fn header(&self) -> String {
         let mut header = Header::default();
         header.raw("Date", &date::DateTime::from_unix(self.date_secs, self.date_offset_minutes).rfc_5322());
-        let lists =
-            [("From", &self.from), ("Sender", &self.sender), ("Reply-To", &self.reply_to), ("To", &self.to), ("Cc", &self.cc)];
+        let lists = [
+            ("From", &self.from),
+            ("Sender", &self.sender),
+            ("Reply-To", &self.reply_to),
+            ("To", &self.to),
+            ("Cc", &self.cc),
+            ("Bcc", &self.bcc),
+        ];
         for (name, list) in lists {
             header.mailboxes(name, list);
         }
@@ -428,7 +474,7 @@ impl<'a> Builder<'a> {
             html = Some(Entity::multipart("related; type=\"text/html\"", parts));
         }
         let text = self.text.as_deref().map(|text| match self.text_is_flowed {
-            true => text_entity("plain; format=flowed", &flowed::encode(text), form),
+            true => text_entity("plain; format=flowed", &flowed::encode(&flowed::of_lines(text), false), form),
             false => text_entity("plain", text, form),
         });
         let body = match (text, html) {

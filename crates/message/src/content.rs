@@ -12,6 +12,14 @@ use crate::parameter::{Parameters, is_token_byte, parse_parameters, skip_cfws};
 use crate::transfer::TransferEncoding;
 
 /// Content-Type (RFC 2045 §5): lower-case words, raw parameters.
+///
+/// ```
+/// use message::content::ContentType;
+/// let html = ContentType::parse(b"Text/HTML; charset=utf-8").unwrap();
+/// assert!(html.is("text", "html") && !html.is_message());
+/// assert_eq!(html.parameters.get("charset"), Some(&b"utf-8"[..]));
+/// assert_eq!((ContentType::new("text", "plain").sub, ContentType::text_plain().main), ("plain".into(), "text".into()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentType<'a> {
     /// `text`
@@ -65,6 +73,11 @@ impl<'a> ContentType<'a> {
 }
 
 /// Content-Disposition (RFC 2183).
+///
+/// ```
+/// let disposition = message::content::Disposition::parse(b"Attachment; filename=\"a b.txt\"").unwrap();
+/// assert_eq!((disposition.kind.as_str(), disposition.parameters.decoded("filename").as_deref()), ("attachment", Some("a b.txt")));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disposition<'a> {
     /// `inline`, `attachment`, ... lower-case.
@@ -99,6 +112,12 @@ fn token(value: &[u8], start: usize) -> Option<(SmolStr, usize)> {
 }
 
 /// All Content-* fields of one entity. Of two with one name the first counts.
+///
+/// ```
+/// use message::{content::ContentFields, transfer::TransferEncoding};
+/// let fields = ContentFields::read(b"Content-Type: nonsense\r\nContent-Transfer-Encoding: base64\r\n\r\n");
+/// assert_eq!((fields.content_type, fields.encoding), (Some(None), TransferEncoding::Base64));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
 pub struct ContentFields<'a> {

@@ -3,6 +3,14 @@
 //! Civil time from seconds since 1970 and back, proleptic Gregorian. There is no clock here.
 
 /// A date and time of day as written, with its zone.
+///
+/// ```
+/// use message::date::DateTime;
+/// let date = DateTime::from_unix(1_795_392_994, 60);
+/// assert_eq!(date.rfc_5322(), "Mon, 23 Nov 2026 01:16:34 +0100");
+/// assert_eq!((date.imap().as_str(), date.rfc_3339().as_str()), ("23-Nov-2026 01:16:34 +0100", "2026-11-23T01:16:34+01:00"));
+/// assert_eq!((date.unix_secs(), date.days()), (1_795_392_994, 20_780));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub struct DateTime {
@@ -36,6 +44,11 @@ pub fn days_from_civil(year: i32, month: u8, day: u8) -> i64 {
 }
 
 /// Year, month and day of a number of days since 1970-01-01.
+///
+/// ```
+/// use message::date::{civil_from_days, days_from_civil};
+/// assert_eq!((civil_from_days(20_780), days_from_civil(2026, 11, 23)), ((2026, 11, 23), 20_780));
+/// ```
 pub fn civil_from_days(days: i64) -> (i32, u8, u8) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
@@ -159,6 +172,13 @@ pub fn format_imap(secs: i64) -> String {
 }
 
 /// RFC 3339 of `secs`, in UTC.
+///
+/// ```
+/// use message::date::{format_imap, format_rfc_3339, format_rfc_5322};
+/// assert_eq!(format_rfc_3339(0), "1970-01-01T00:00:00Z");
+/// assert_eq!(format_rfc_5322(0), "Thu, 1 Jan 1970 00:00:00 +0000");
+/// assert_eq!(format_imap(0), "\" 1-Jan-1970 00:00:00 +0000\"");
+/// ```
 pub fn format_rfc_3339(secs: i64) -> String {
     DateTime::from_unix(secs, 0).rfc_3339()
 }
@@ -386,6 +406,14 @@ fn parse_imap_civil(text: &[u8]) -> Option<(i32, u8, u8)> {
 }
 
 /// Reads RFC 3339; fractions of a second are dropped.
+///
+/// ```
+/// use message::date::{parse_imap, parse_imap_date, parse_rfc_3339};
+/// let secs = |date: Option<message::date::DateTime>| date.unwrap().unix_secs();
+/// assert_eq!(secs(parse_rfc_3339(b"1970-01-01T01:00:00.5+01:00")), 0);
+/// assert_eq!(secs(parse_imap(b"1-Jan-1970 00:00:00 -0100")), 3_600);
+/// assert_eq!(parse_imap_date(b"\"2-Jan-1970\""), Some(1));
+/// ```
 pub fn parse_rfc_3339(text: &[u8]) -> Option<DateTime> {
     let part = |range: std::ops::Range<usize>| {
         let digits = text.get(range)?;

@@ -11,7 +11,7 @@
 /// let message = message::parse(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nnever closed");
 /// let defect = &message.defects[0];
 /// assert_eq!((defect.kind, defect.part, message.path(defect.part)), (DefectKind::BoundaryNotClosed, 0, vec![]));
-/// assert_eq!(defect.to_string(), "boundary-not-closed at octet 62");
+/// assert_eq!(defect.to_string(), "boundary-not-closed at octet 64");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Defect {

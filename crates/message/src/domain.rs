@@ -7,6 +7,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::limits::DOMAIN_BYTES_MAX;
 
 /// Labels of letters, digits and inner hyphens (underscores seen and let pass), or U-labels; no dot at the end.
+///
+/// ```
+/// use message::domain::{is_domain, is_literal, to_unicode};
+/// assert!(is_domain("mail.here.test") && !is_domain("here..test") && is_literal("[127.0.0.1]") && !is_literal("127.0.0.1"));
+/// assert_eq!(to_unicode("xn--bcher-kva.example"), "bücher.example");
+/// ```
 pub fn is_domain(text: &str) -> bool {
     text.len() <= DOMAIN_BYTES_MAX && text.split('.').all(is_label)
 }

@@ -70,6 +70,22 @@ pub struct RecipientStatus {
 }
 
 /// The machine-readable part (RFC 3464 §2.1).
+///
+/// ```
+/// use message::{address::Address, build::Mailbox, dsn::{Action, DeliveryStatus, Original, RecipientStatus, Report, meaning}};
+/// let bob = RecipientStatus {
+///     original: None, final_recipient: "bob@there.test".into(), action: Action::Failed, status: "5.1.1".into(), diagnostic: None,
+///     remote_mta: None, last_attempt_secs: None, will_retry_until_secs: None,
+/// };
+/// assert_eq!((bob.action.word(), meaning(&bob.status)), ("failed", Some("there is no such mailbox")));
+/// let status = DeliveryStatus { reporting_mta: "mx.here.test".into(), recipients: vec![bob], ..DeliveryStatus::default() };
+/// assert_eq!(DeliveryStatus::parse(status.encode().as_bytes()), Some(status.clone()));
+/// assert!(!status.is_utf8());
+/// let from = Mailbox::from(Address::parse("postmaster@here.test").unwrap());
+/// let original = Original::Header(b"Subject: x\r\n\r\n");
+/// let report = Report { from: from.clone(), to: from, date_secs: 0, message_id: "1@here.test", status, original };
+/// assert!(message::parse(&report.build()).parts[2].content_type.is("message", "delivery-status"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeliveryStatus {
     /// ENVID, decoded.

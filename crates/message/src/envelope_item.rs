@@ -10,6 +10,14 @@ use crate::imap_string::{push_nstring, push_string};
 use crate::limits::HEADER_FIELDS_MAX;
 
 /// The fields ENVELOPE is made of, unfolded; of two with one name the first that is not empty counts.
+///
+/// ```
+/// use message::envelope_item::EnvelopeFields;
+/// let mut out = Vec::new();
+/// EnvelopeFields::read(b"Subject: Hi\r\nFrom: Ann <ann@here.test>\r\n\r\n").render(&mut out);
+/// let ann = r#"(("Ann" NIL "ann" "here.test"))"#;
+/// assert_eq!(String::from_utf8(out).unwrap(), format!(r#"(NIL "Hi" {ann} {ann} {ann} NIL NIL NIL NIL NIL)"#));
+/// ```
 #[derive(Debug, Clone, Default)]
 #[allow(missing_docs)]
 pub struct EnvelopeFields<'a> {

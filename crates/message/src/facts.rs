@@ -19,7 +19,7 @@ use crate::thread_keys;
 use crate::transfer::TransferEncoding;
 
 /// Grows with every change of what [`Facts::compute`] answers.
-pub const FACTS_VERSION: u8 = 2;
+pub const FACTS_VERSION: u8 = 3;
 
 /// Everything readers ask about a message without opening its body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,6 +73,15 @@ pub enum UnsubscribeWay {
 }
 
 /// Where one entity lies in the message, enough for every section of FETCH without parsing again.
+///
+/// ```
+/// use message::Facts;
+/// let text = b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nhello";
+/// let facts = Facts::compute(text);
+/// let inner = facts.inner_message(0).unwrap();
+/// assert_eq!((&text[inner.header()], &text[inner.body()]), (&b"Subject: x\r\n\r\n"[..], &b"hello"[..]));
+/// assert_eq!((facts.header_bytes(), facts.part(&[1]).unwrap().whole(), facts.part_index(&[2])), (32, 0..text.len(), None));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PartFacts {
     /// Index in [`Facts::parts`] of the entity around it; the message itself names itself (0).
@@ -204,7 +213,14 @@ impl Facts {
     /// For keeping; without version byte or checksum, those are the store's.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.envelope.len() + self.body_structure.len() + self.body.len() + 128);
-        let texts = [&self.envelope[..], &self.body_structure, &self.body, self.subject.as_bytes(), self.from.as_bytes(), self.preview.as_bytes()];
+        let texts = [
+            &self.envelope[..],
+            &self.body_structure,
+            &self.body,
+            self.subject.as_bytes(),
+            self.from.as_bytes(),
+            self.preview.as_bytes(),
+        ];
         for text in texts {
             push_bytes(&mut out, text);
         }
@@ -244,6 +260,15 @@ impl Facts {
     }
 
     /// Where in what `encode` gave the items of IMAP lie that are answered as they are: ENVELOPE, BODYSTRUCTURE, BODY.
+    ///
+    /// ```
+    /// use message::Facts;
+    /// let facts = Facts::compute(b"Subject: x\r\n\r\nhello");
+    /// let kept = facts.encode();
+    /// let [envelope, body_structure, body] = Facts::rendered(&kept).unwrap();
+    /// assert_eq!((&kept[envelope], &kept[body_structure], &kept[body]), (&facts.envelope[..], &facts.body_structure[..], &facts.body[..]));
+    /// assert_eq!(Facts::decode(&kept), Some(facts));
+    /// ```
     pub fn rendered(bytes: &[u8]) -> Option<[Range<usize>; 3]> {
         let mut reader = Reader { rest: bytes };
         let mut next = || {
@@ -472,7 +497,10 @@ mod tests {
             List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nHello there\r\n\
             --a\r\nContent-Type: image/png; name=a.png\r\n\r\nPNG\r\n--a--\r\n";
         let facts = Facts::compute(text);
-        assert_eq!((facts.preview.as_str(), facts.has_attachment, facts.unsubscribe), ("Hello there", true, UnsubscribeWay::OneClick));
+        assert_eq!(
+            (facts.preview.as_str(), facts.has_attachment, facts.unsubscribe),
+            ("Hello there", true, UnsubscribeWay::OneClick)
+        );
         assert_eq!((facts.list_id.as_deref(), facts.message_key), (Some("f.test"), Some(thread_keys::key("c@x"))));
         assert_eq!(facts.reference_keys, ["a@x", "b@x"].map(thread_keys::key));
         assert_eq!(Facts::decode(&facts.encode()), Some(facts));

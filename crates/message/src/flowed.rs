@@ -73,6 +73,23 @@ pub fn unflow(text: &str, del_sp: bool) -> String {
     out
 }
 
+/// The paragraphs of a text whose lines are paragraphs, quotes marked with `>`: what [`unflow`] gives.
+///
+/// ```
+/// use message::flowed;
+/// assert_eq!(flowed::encode(&flowed::of_lines("> said\nFrom here on\n"), false), "> said\r\n From here on\r\n");
+/// ```
+pub fn of_lines(text: &str) -> Vec<Paragraph> {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let one = |line: &str| {
+        let content = line.trim_start_matches('>');
+        let quote_depth = line.len() - content.len();
+        let content = if quote_depth > 0 { content.strip_prefix(' ').unwrap_or(content) } else { content };
+        Paragraph { quote_depth, text: content.to_owned() }
+    };
+    text.lines().map(one).collect()
+}
+
 /// Paragraphs as format=flowed, lines of at most 78, CRLF at their ends. With `del_sp` a word longer than a line is cut.
 ///
 /// ```
@@ -196,6 +213,14 @@ mod tests {
             let wanted: Vec<Paragraph> = found.into_iter().map(|(quote_depth, text)| Paragraph { quote_depth, text: text.trim_end().to_owned() }).collect();
             let text = encode(&wanted, del_sp);
             prop_assert_eq!(paragraphs(&text, del_sp), wanted, "{:?}", text);
+        }
+        #[test]
+        fn lines_become_paragraphs_and_lines_again(text in "([a-z]{1,9}| |\n|> |>|From |-- |日本){0,200}") {
+            let mut wanted = of_lines(&text);
+            for paragraph in wanted.iter_mut().filter(|p| p.text != "-- ") {
+                paragraph.text.truncate(paragraph.text.trim_end_matches(' ').len());
+            }
+            prop_assert_eq!(paragraphs(&encode(&of_lines(&text), false), false), wanted);
         }
     }
 }

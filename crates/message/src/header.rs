@@ -85,6 +85,13 @@ pub struct Fields<'a> {
 }
 
 /// The fields of `header` (a header alone, or a whole message).
+///
+/// ```
+/// let header = b"Subject: one\r\n two\r\nTo: ann@here.test\r\n\r\nbody";
+/// let found: Vec<_> = message::header::fields(header).collect();
+/// assert!(found.len() == 2 && found[0].is("SUBJECT"));
+/// assert_eq!((found[0].value().as_ref(), message::header::header_end(header)), (&b"one two"[..], header.len() - 4));
+/// ```
 pub fn fields(header: &[u8]) -> Fields<'_> {
     Fields { bytes: header, at: 0 }
 }
@@ -176,6 +183,11 @@ pub fn first<'a>(header: &'a [u8], name: &str) -> Option<Field<'a>> {
 }
 
 /// Removes folding (RFC 5322 §2.2.3: only the line ends) and blanks at both ends.
+///
+/// ```
+/// use message::header::{trim, unfold};
+/// assert_eq!((unfold(b" a\r\n\tb ").as_ref(), trim(b" a \r\n")), (&b"a\tb"[..], &b"a"[..]));
+/// ```
 pub fn unfold(body: &[u8]) -> Cow<'_, [u8]> {
     let body = trim(body);
     let Some(first) = memchr::memchr2(b'\n', b'\r', body) else { return Cow::Borrowed(body) };

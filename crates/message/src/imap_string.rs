@@ -5,6 +5,15 @@
 use crate::limits::QUOTED_BYTES_MAX;
 
 /// `string`.
+///
+/// ```
+/// use message::imap_string::{push_nstring, push_string};
+/// let mut out = Vec::new();
+/// push_string(&mut out, b"a \"b\"");
+/// push_nstring(&mut out, None);
+/// push_nstring(&mut out, Some(b"\xff"));
+/// assert_eq!(out, b"\"a \\\"b\\\"\"NIL{1}\r\n\xff");
+/// ```
 pub fn push_string(out: &mut Vec<u8>, text: &[u8]) {
     let quotable = |b: &u8| (1..0x80).contains(b) && *b != b'\r' && *b != b'\n';
     if text.len() <= QUOTED_BYTES_MAX && text.iter().all(quotable) {

@@ -63,6 +63,8 @@ pub const UNPACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const INLINE_FILES_MAX: usize = 1_000;
 /// TNEF messages inside one another.
 pub const TNEF_DEPTH_MAX: usize = 8;
+/// Groups of an RTF text inside one another that are told apart.
+pub const RTF_DEPTH_MAX: usize = 100;
 /// Attributes of one TNEF stream, properties of one of its property lists.
 pub const TNEF_ATTRIBUTES_MAX: usize = 10_000;
 /// Fragments of one message/partial.

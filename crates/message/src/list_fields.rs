@@ -46,6 +46,11 @@ pub enum Unsubscribe {
 
 impl ListFields {
     /// The message is from a list.
+    ///
+    /// ```
+    /// let header = b"List-Id: News <news.here.test>\r\nList-Unsubscribe: <mailto:off@here.test>\r\n\r\n";
+    /// assert!(message::list_fields::of_header(header).is_list());
+    /// ```
     pub fn is_list(&self) -> bool {
         *self != ListFields::default()
     }

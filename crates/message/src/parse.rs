@@ -22,7 +22,7 @@ use crate::transfer::TransferEncoding;
 /// ```
 /// let message = message::parse(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\none\r\n--a--\r\n");
 /// assert_eq!(message.parts.len(), 2);
-/// assert_eq!((message.parts[1].body.clone(), message.parts[1].text().as_deref()), (50..53, Some("one")));
+/// assert_eq!((message.parts[1].body.clone(), message.parts[1].text().as_deref()), (52..55, Some("one")));
 /// assert!(message.defects.is_empty());
 /// ```
 pub fn parse(bytes: &[u8]) -> Message<'_> {

@@ -181,6 +181,13 @@ impl<'a> Part<'a> {
         self.kind == PartKind::Leaf && self.content_type.main == "text"
     }
 
+    /// True for what Outlook packs (winmail.dat).
+    pub(crate) fn is_tnef(&self) -> bool {
+        self.kind == PartKind::Leaf
+            && self.content_type.main == "application"
+            && matches!(self.content_type.sub.as_str(), "ms-tnef" | "vnd.ms-tnef")
+    }
+
     /// The charset named, raw; `None` where none is named.
     ///
     /// ```
@@ -297,6 +304,11 @@ impl<'a> Message<'a> {
     }
 
     /// Header octets of a part.
+    ///
+    /// ```
+    /// let message = message::parse(b"Subject: x\r\n\r\nhello");
+    /// assert_eq!((message.header(message.root()), message.body(message.root())), (&b"Subject: x\r\n\r\n"[..], &b"hello"[..]));
+    /// ```
     pub fn header(&self, part: &Part<'_>) -> &'a [u8] {
         self.bytes.get(part.header.clone()).unwrap_or_default()
     }

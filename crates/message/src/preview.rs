@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 
+use crate::attachment;
 use crate::charset;
 use crate::flowed;
 use crate::html_text::{self, Wanted};
 use crate::limits::{PREVIEW_BYTES_MAX, PREVIEW_CHARS_MAX};
 use crate::part::{Message, Part, PartKind};
+use crate::tnef;
 use crate::transfer::Decoder;
-use crate::uuencode;
 
 /// The preview; empty when there is no text that a person sees (an encrypted message, a picture).
 ///
@@ -23,7 +24,8 @@ use crate::uuencode;
 pub fn of(message: &Message<'_>) -> String {
     let mut parts = Vec::new();
     candidates(message, &mut parts);
-    parts.into_iter().map(of_part).find(|text| !text.is_empty()).unwrap_or_default()
+    let found = parts.into_iter().map(of_part).find(|text| !text.is_empty());
+    found.or_else(|| of_tnef(message)).unwrap_or_default()
 }
 
 /// Text parts in the order in which a person would meet them; of alternatives plain text before HTML.
@@ -73,13 +75,16 @@ fn of_part(part: &Part<'_>) -> String {
         let whole = window >= body.len();
         let head = body.get(..window).unwrap_or(body);
         let (mut decoder, mut octets) = (part.decoder(), Vec::new());
-        let octets = if matches!(decoder, Decoder::Identity) {
-            head
+        let mut octets = if matches!(decoder, Decoder::Identity) {
+            Cow::Borrowed(head)
         } else {
             decoder.push(head, &mut octets);
-            octets.as_slice()
+            Cow::Owned(octets)
         };
-        let text = charset::decode(part.charset().unwrap_or_default(), octets);
+        if part.content_type.sub == "plain" {
+            octets = attachment::without_files(octets);
+        }
+        let text = charset::decode(part.charset().unwrap_or_default(), &octets);
         let (preview, complete) = of_text(&text, part);
         if complete || whole || window >= PREVIEW_BYTES_MAX {
             return preview;
@@ -97,26 +102,15 @@ fn of_text(text: &str, part: &Part<'_>) -> (String, bool) {
     }
     let parameter =
         |name, value: &str| part.content_type.parameters.get(name).is_some_and(|v| v.eq_ignore_ascii_case(value.as_bytes()));
-    if parameter("format", "flowed") {
-        from_lines(&flowed::unflow(text, parameter("delsp", "yes")))
-    } else {
-        from_lines(&without_files(text))
-    }
+    if parameter("format", "flowed") { from_lines(&flowed::unflow(text, parameter("delsp", "yes"))) } else { from_lines(text) }
 }
 
-/// Without uuencoded files, which nobody reads.
-fn without_files(text: &str) -> Cow<'_, str> {
-    let mut files = uuencode::find(text.as_bytes()).into_iter().map(|file| file.range).peekable();
-    if files.peek().is_none() {
-        return Cow::Borrowed(text);
-    }
-    let (mut out, mut at) = (String::with_capacity(text.len()), 0);
-    for range in files {
-        out.push_str(text.get(at..range.start).unwrap_or_default());
-        at = range.end;
-    }
-    out.push_str(text.get(at..).unwrap_or_default());
-    Cow::Owned(out)
+/// Of what only Outlook would show.
+fn of_tnef(message: &Message<'_>) -> Option<String> {
+    let part = message.parts.iter().find(|part| part.is_tnef())?;
+    let octets = part.content();
+    let stream = tnef::parse(&octets)?;
+    Some(from_lines(&stream.text()?).0)
 }
 
 /// Of plain text, quotes marked with `>`.

@@ -3,9 +3,12 @@
 //! Linear in the message; decoded text is bounded by [`crate::limits::SEARCH_BYTES_MAX`].
 //! Must not know: the grammar of SEARCH.
 
+use std::borrow::Cow;
+
 use icu_normalizer::ComposingNormalizerBorrowed;
 use memchr::memmem::Finder;
 
+use crate::attachment;
 use crate::charset;
 use crate::encoded_word;
 use crate::flowed;
@@ -13,6 +16,7 @@ use crate::header::fields;
 use crate::html_text;
 use crate::limits::SEARCH_BYTES_MAX;
 use crate::parse::{Message, Part, PartKind, parse};
+use crate::tnef::{self, Tnef};
 use crate::transfer;
 
 /// What is looked for, made ready once for many messages.
@@ -80,7 +84,7 @@ pub fn header_contains(header: &[u8], name: &str, needle: &Needle) -> bool {
     fields(header).filter(|f| f.is(name)).any(|f| needle.is_empty() || needle.is_in(&decoded(&f.value())))
 }
 
-/// The decoded text of every text part, and the header of every message inside, in order: what BODY looks through.
+/// The decoded text of every text part and winmail.dat, and the header of every message inside, in order: what BODY looks through.
 pub fn body_texts(message: &Message<'_>) -> Vec<String> {
     let mut left = SEARCH_BYTES_MAX;
     message.parts.iter().enumerate().filter_map(|(i, part)| body_text(message, i, part, &mut left)).collect()
@@ -92,6 +96,16 @@ pub fn body_contains(message: &[u8], needle: &Needle) -> bool {
 }
 
 /// TEXT: the needle is in the header (of the message or of any part), or in the body.
+///
+/// ```
+/// use message::search::{Needle, body_contains, body_texts, header_contains, header_texts, text_contains};
+/// let text = b"Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\r\nFrom the sea\r\n";
+/// let (greeting, sea) = (Needle::new("grüsse"), Needle::new("SEA"));
+/// assert!(header_contains(text, "subject", &greeting) && text_contains(text, &greeting) && !body_contains(text, &greeting));
+/// assert!(body_contains(text, &sea) && Needle::new("").is_empty());
+/// assert_eq!(header_texts(text, "Subject"), ["Grüße"]);
+/// assert_eq!(body_texts(&message::parse(text)), ["From the sea\r\n"]);
+/// ```
 pub fn text_contains(message: &[u8], needle: &Needle) -> bool {
     parsed_contains(&parse(message), needle, true)
 }
@@ -113,15 +127,31 @@ fn body_text(message: &Message<'_>, index: usize, part: &Part<'_>, left: &mut us
     if part.kind == PartKind::Leaf && part.content_type.main == "text" {
         text.push_str(&text_of(message.body(part), part, *left));
     }
+    if part.is_tnef() && part.raw_body().len() <= *left {
+        tnef::parse(&part.content()).iter().for_each(|stream| push_tnef(stream, &mut text));
+    }
     *left = left.saturating_sub(text.len());
     (!text.is_empty()).then_some(text)
 }
 
-/// A text part's content as people read it: HTML without its tags, flowed lines joined. An unknown encoding is looked
-/// through as it stands.
+/// The words that only Outlook would show, those of messages inside too.
+fn push_tnef(stream: &Tnef<'_>, out: &mut String) {
+    for text in [stream.subject.as_deref().map(Cow::Borrowed), stream.text()].into_iter().flatten() {
+        out.push_str(&text);
+        out.push_str("\r\n");
+    }
+    stream.attachments.iter().filter_map(|a| a.message.as_deref()).for_each(|inner| push_tnef(inner, out));
+}
+
+/// A text part's content as people read it: HTML without its tags, flowed lines joined, without the
+/// files inside it. An unknown encoding is looked through as it stands.
 fn text_of(body: &[u8], part: &Part<'_>, bytes_max: usize) -> String {
     let body = body.get(..bytes_max).unwrap_or(body);
-    let text = charset::decode_cow(part.charset().unwrap_or_default(), transfer::decode_cow(part.encoding, body));
+    let mut octets = transfer::decode_cow(part.encoding, body);
+    if part.content_type.sub == "plain" {
+        octets = attachment::without_files(octets);
+    }
+    let text = charset::decode_cow(part.charset().unwrap_or_default(), octets);
     let says =
         |name, value: &str| part.content_type.parameters.get(name).is_some_and(|v| v.eq_ignore_ascii_case(value.as_bytes()));
     match part.content_type.sub.as_str() {

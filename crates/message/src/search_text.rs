@@ -6,11 +6,9 @@ use crate::address_list;
 use crate::attachment;
 use crate::encoded_word;
 use crate::header::fields;
-use crate::html_text;
 use crate::limits::{HEADER_FIELDS_MAX, SEARCH_BYTES_MAX};
 use crate::part::Message;
 use crate::search::{body_texts, case_fold};
-use crate::tnef;
 
 /// What can be searched, each folded with [`case_fold`]; several of a kind on lines of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,9 +53,6 @@ pub fn of(message: &Message<'_>) -> SearchText {
     }
     for attachment in attachment::list(message) {
         attachment.name.iter().for_each(|name| push(&mut out.attachments, name));
-        if attachment.kind == attachment::AttachmentKind::Tnef {
-            tnef_text(message, attachment.part, &mut out.body);
-        }
     }
     out
 }
@@ -71,25 +66,33 @@ fn push(slot: &mut String, text: &str) {
     }
 }
 
-/// The words that only Outlook would show.
-fn tnef_text(message: &Message<'_>, part: usize, out: &mut String) {
-    let Some(content) = message.parts.get(part).map(|p| p.content()) else { return };
-    let mut open: Vec<tnef::Tnef<'_>> = tnef::parse(&content).into_iter().collect();
-    while let Some(inner) = open.pop() {
-        inner.subject.iter().chain(&inner.body).for_each(|text| push(out, text));
-        if inner.body.is_none()
-            && let Some(html) = &inner.html
-        {
-            push(out, &html_text::text(&crate::charset::decode(inner.html_charset.unwrap_or("utf-8").as_bytes(), html)));
-        }
-        open.extend(inner.attachments.into_iter().filter_map(|a| a.message).map(|m| *m));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use crate::tnef;
+
+    #[test]
+    fn words_that_are_only_in_rtf_and_none_that_are_in_files() {
+        let rtf = b"{\\rtf1\\ansi Lunch at {\\b noon}\\par Ann}";
+        let mut packed = ((rtf.len() + 12) as u32).to_le_bytes().to_vec();
+        packed.extend_from_slice(&(rtf.len() as u32).to_le_bytes());
+        packed.extend_from_slice(b"MELA\0\0\0\0");
+        packed.extend_from_slice(rtf);
+        let mut properties = b"\x01\0\0\0\x02\x01\x09\x10\x01\0\0\0".to_vec();
+        properties.extend_from_slice(&(packed.len() as u32).to_le_bytes());
+        properties.extend_from_slice(&packed);
+        properties.resize(properties.len().next_multiple_of(4), 0);
+        let mut text = b"Content-Type: application/ms-tnef\r\nContent-Transfer-Encoding: binary\r\n\r\n".to_vec();
+        text.extend_from_slice(&tnef::encode(&[(1, 0x0006_9003, &properties)]));
+        let message = crate::parse(&text);
+        assert_eq!(of(&message).body, "lunch at noon\nann\n");
+        assert_eq!(crate::preview::of(&message), "Lunch at noon Ann");
+        assert!(crate::search::body_contains(&text, &crate::search::Needle::new("NOON")));
+        let files = b"\r\nHere:\r\nbegin 644 u.txt\r\n#0V%T\r\n`\r\nend\r\nBye\r\n";
+        assert_eq!(of(&crate::parse(files)).body, "here:\r\nbye\n");
+        assert_eq!(of(&crate::parse(files)).attachments, "u.txt\n");
+    }
 
     #[test]
     fn everything_that_can_be_looked_for() {

@@ -58,6 +58,14 @@ pub fn binary(facts: &Facts, path: &[u32]) -> Option<(Range<usize>, TransferEnco
 }
 
 /// `BINARY.SIZE[path]`: `None` without such a part, `Some(None)` when the encoding is unknown.
+///
+/// ```
+/// use message::{Facts, section::{binary, binary_size}, transfer::TransferEncoding};
+/// let text = b"Content-Transfer-Encoding: base64\r\n\r\naGk=";
+/// let facts = Facts::compute(text);
+/// assert_eq!(binary(&facts, &[1]), Some((37..41, TransferEncoding::Base64)));
+/// assert_eq!((binary_size(&facts, text, &[1]), binary_size(&facts, text, &[2])), (Some(Some(2)), None));
+/// ```
 pub fn binary_size(facts: &Facts, message: &[u8], path: &[u32]) -> Option<Option<u64>> {
     let (range, encoding) = binary(facts, path)?;
     Some(transfer::decoded_len(encoding, message.get(range).unwrap_or_default()))

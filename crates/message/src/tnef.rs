@@ -8,8 +8,10 @@ use std::borrow::Cow;
 
 use crate::charset;
 use crate::compressed_rtf;
+use crate::html_text;
 use crate::limits::{TNEF_ATTRIBUTES_MAX, TNEF_DEPTH_MAX};
 use crate::mapi::{self, Property, PropertyName, PropertyValue, Reader, until_nul};
+use crate::rtf_text;
 
 /// What was wrong with a TNEF stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +57,25 @@ pub struct Tnef<'a> {
     pub attachments: Vec<TnefAttachment<'a>>,
     /// What was wrong, each once.
     pub troubles: Vec<Trouble>,
+}
+
+impl Tnef<'_> {
+    /// What a person reads: the plain text, else the HTML as text, else the RTF as text.
+    ///
+    /// ```
+    /// let stream = message::tnef::encode(&[(1, 0x0002_800c, b"Lunch?\0")]);
+    /// assert_eq!(message::tnef::parse(&stream).unwrap().text().as_deref(), Some("Lunch?"));
+    /// ```
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        if let Some(body) = &self.body {
+            return Some(Cow::Borrowed(body));
+        }
+        if let Some(html) = &self.html {
+            let charset = self.html_charset.unwrap_or("utf-8");
+            return Some(Cow::Owned(html_text::text(&charset::decode(charset.as_bytes(), html))));
+        }
+        self.rtf.as_deref().map(|rtf| Cow::Owned(rtf_text::text(rtf)))
+    }
 }
 
 /// A file inside.

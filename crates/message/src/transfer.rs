@@ -7,6 +7,14 @@
 use std::borrow::Cow;
 
 /// How a part's octets travel (RFC 2045 §6.1).
+///
+/// ```
+/// use message::transfer::{TransferEncoding, decode, decoded_len};
+/// let encoding = TransferEncoding::from_word(b"Base64");
+/// assert_eq!((encoding.word(), encoding.is_identity()), ("BASE64", false));
+/// assert_eq!((decode(encoding, b"aGk="), decoded_len(encoding, b"aGk=")), (Some(b"hi".to_vec()), Some(2)));
+/// assert_eq!(decode(TransferEncoding::from_word(b"x-none"), b"a"), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 #[allow(missing_docs)]
@@ -94,6 +102,12 @@ pub fn decode_cow(encoding: TransferEncoding, octets: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// A body's content in pieces of bounded size ([`crate::part::Part::contents`]).
+///
+/// ```
+/// let message = message::parse(b"Content-Transfer-Encoding: base64\r\n\r\naGVsbG8=");
+/// let pieces: message::transfer::Contents<'_> = message.root().contents();
+/// assert_eq!(pieces.map(|piece| piece.len()).sum::<usize>(), 5);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Contents<'a> {
     rest: &'a [u8],
@@ -514,6 +528,11 @@ impl UuencodeDecoder {
 }
 
 /// True for a line that has the length it says, which is not zero, and only uuencode's characters.
+///
+/// ```
+/// use message::transfer::is_uuencode_line;
+/// assert!(is_uuencode_line(b"#0V%T") && !is_uuencode_line(b"Hello"));
+/// ```
 pub fn is_uuencode_line(line: &[u8]) -> bool {
     let Some((first, digits)) = line.split_first() else { return false };
     let count = usize::from(first.wrapping_sub(b' ') & 63);
@@ -557,6 +576,13 @@ pub fn quoted_printable_decode(octets: &[u8]) -> Vec<u8> {
 
 /// Encodes as quoted-printable: CRLF and LF stay line ends (as CRLF), every other octet comes back as it was;
 /// lines of at most 76. A line that begins with `From ` or is a lone dot is escaped as well (RFC 2049 §3).
+///
+/// ```
+/// use message::transfer::{base64_encode, quoted_printable_decode, quoted_printable_encode};
+/// assert_eq!(quoted_printable_encode("ä=\n".as_bytes()), b"=C3=A4=3D\r\n");
+/// assert_eq!(quoted_printable_decode(b"=C3=A4=\r\n"), "ä".as_bytes());
+/// assert_eq!(base64_encode(b"hi"), b"aGk=\r\n");
+/// ```
 pub fn quoted_printable_encode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + text.len() / 8);
     let mut rest = text;

@@ -100,18 +100,19 @@ pub fn join(parts: &[YencPart], bytes_max: usize) -> Option<YencFile> {
     for part in order {
         if part.place.start > at {
             out.missing.push(at..part.place.start.min(first.file_len));
-            out.content.resize(usize::try_from(part.place.start).ok()?.min(len), 0);
         } else if part.place.start < at {
             continue;
         }
+        // What a damaged piece lacks is zeros: the next one stands where it says.
+        out.content.resize(usize::try_from(part.place.start).ok()?.min(len).max(out.content.len()), 0);
         out.content.extend_from_slice(part.content.get(..len.saturating_sub(out.content.len())).unwrap_or(&part.content));
         at = part.place.end.max(out.content.len() as u64);
         part.troubles.iter().for_each(|t| note(&mut out.troubles, *t));
     }
     if at < first.file_len {
         out.missing.push(at..first.file_len);
-        out.content.resize(len, 0);
     }
+    out.content.resize(len, 0);
     let written = parts.iter().find_map(|p| p.file_crc32);
     if out.missing.is_empty() && written.is_some_and(|crc| crc != crc32(&out.content)) {
         note(&mut out.troubles, Trouble::Checksum);

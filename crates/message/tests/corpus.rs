@@ -5,10 +5,11 @@
 #[path = "corpus/generator.rs"]
 mod generator;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use message::defect::DefectKind;
 use message::{Facts, parse};
+use rustix::time::{ClockId, clock_gettime};
 
 #[test]
 fn generated_messages_are_read_without_repair() {
@@ -56,22 +57,28 @@ fn everything(octets: &[u8]) -> usize {
     texts + message.examine().len() + Facts::compute(octets).parts.len()
 }
 
-/// The least of a few: what else the machine does only adds to it.
+/// What this thread has had of the processor: what else the machine does counts for nobody.
+fn now() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
+}
+
+/// The least of a few: a cold cache only adds to it.
 fn time_of(octets: &[u8]) -> Duration {
     let one = || {
-        let start = Instant::now();
+        let start = now();
         everything(octets);
-        start.elapsed()
+        now() - start
     };
     (0..3).map(|_| one()).min().unwrap()
 }
 
 #[test]
 fn twice_the_spite_costs_twice_the_time() {
-    const BYTES: usize = 64 * 1024;
+    const BYTES: usize = 12 * 1024;
     for ((name, once), (_, twice)) in generator::spiteful(BYTES).iter().zip(&generator::spiteful(2 * BYTES)) {
-        // What grows with the square fails every time, what others make slow does not.
+        // What grows with the square costs four times as much, every time.
         let ratio = || time_of(twice).as_secs_f64() / time_of(once).as_secs_f64();
-        assert!((0..6).any(|_| ratio() <= 2.5), "{name}");
+        assert!((0..6).any(|_| ratio() <= 3.0), "{name}");
     }
 }

@@ -12,7 +12,7 @@ use crate::list_fields::ListFields;
 pub enum FieldNameError {
     /// RFC 5322 §2.2: printable ASCII without a colon, and here at most 76 octets.
     NotAName,
-    /// The builder makes it from typed values, or (Bcc) it must not be in a message that is sent.
+    /// The builder makes it from typed values.
     Ours,
 }
 

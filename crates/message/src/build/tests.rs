@@ -413,33 +413,4 @@ proptest! {
         prop_assert_eq!(decoded(leaves.last().unwrap(), &built), file);
         prop_assert_eq!(leaves.last().unwrap().file_name().unwrap(), file_name);
     }
-
-    #[test]
-    fn flowed_lines_join_again(text in "([a-z]{1,9}| |\n|> |>|From |-- |日本){0,200}") {
-        let text = text + "\n";
-        let flowed = flowed::encode(&text);
-        let (mut joined, mut goes_on) = (String::new(), false);
-        for line in flowed.strip_suffix('\n').unwrap().split('\n') {
-            let depth = line.len() - line.trim_start_matches('>').len();
-            let (quote, content) = line.split_at(depth);
-            let content = content.strip_prefix(' ').unwrap_or(content);
-            if !goes_on {
-                joined.push_str(quote);
-                if depth > 0 { joined.push(' '); }
-            }
-            joined.push_str(content);
-            goes_on = content.ends_with(' ') && content != "-- ";
-            if !goes_on { joined.push('\n'); }
-        }
-        // The same paragraphs, but for blanks at their ends.
-        let trimmed = |text: &str| text.split('\n').map(|line| {
-            let depth = line.len() - line.trim_start_matches('>').len();
-            let (quote, content) = line.split_at(depth);
-            let content = if depth > 0 { content.strip_prefix(' ').unwrap_or(content) } else { content };
-            let content = if content == "-- " { content } else { content.trim_end_matches(' ') };
-            (quote.to_owned(), content.to_owned())
-        }).collect::<Vec<_>>();
-        prop_assert_eq!(trimmed(&joined), trimmed(&text));
-        prop_assert!(!goes_on);
-    }
 }

@@ -117,6 +117,60 @@ fn spite() {
     }
 }
 
+/// HTML made to be slow, under 50 ms per MB: sanitised, and read as text.
+fn spiteful_html() {
+    let bytes = 2_000_000;
+    let units = [
+        ("opened elements", "<div>"),
+        ("opened formatting", "<b><i>"),
+        ("tables in tables", "<table><tr><td>"),
+        ("attributes", "<p a=b c=d e=f g=h>"),
+        ("entities", "&amp;&lt;&#x41;&notit;"),
+        ("comments never closed", "<!-- "),
+        ("angles", "<"),
+        ("pictures from elsewhere", "<img src=http://t.test/p.gif width=1>"),
+        ("styles", "<p style=\"color:red;background:url(http://t.test/a)\">x"),
+        ("style sheets", "<style>p { color: red }</style>"),
+        ("links", "<a href='http://here.test/?q=1'>x</a>"),
+        ("words", "one two three &nbsp; four<br>"),
+    ];
+    for (name, unit) in units {
+        let html = unit.repeat(bytes / unit.len());
+        let time = |one: &dyn Fn() -> usize| {
+            let round = || {
+                let start = now();
+                black_box(one());
+                now() - start
+            };
+            (0..3).map(|_| round()).min().unwrap_or_default().as_secs_f64() * 1e3 / (html.len() as f64 / 1e6)
+        };
+        let safe = time(&|| message::html::sanitise(&html, &message::html::Policy::default()).html.len());
+        let text = time(&|| message::html_text::text(&html).len());
+        println!("spite: HTML of {name:<34} {safe:>6.1} ms/MB safe {text:>6.1} ms/MB text");
+        assert!(safe < 50.0 && text < 50.0, "{name} is too slow");
+    }
+}
+
+/// What delivery costs: facts of messages of the usual size, and what is kept of them.
+fn facts_of_usual_messages() {
+    let mut random = generator::Random::new(7);
+    let some: Vec<Vec<u8>> = (0..2_000)
+        .map(|i| generator::message(&mut random, generator::KINDS[i % generator::KINDS.len()]))
+        .filter(|message| (5_000..10_000).contains(&message.len()))
+        .collect();
+    let round = || {
+        let start = now();
+        some.iter().for_each(|message| drop(black_box(message::Facts::compute(message))));
+        now() - start
+    };
+    let best = (0..5).map(|_| round()).min().unwrap_or_default();
+    let kept: usize = some.iter().map(|message| message::Facts::compute(message).encode().len()).sum();
+    let (bytes, count) = (some.iter().map(Vec::len).sum::<usize>(), some.len().max(1));
+    let each = best.as_secs_f64() * 1e6 / count as f64;
+    println!("facts: {each:.1} us for a message of {} octets, {} kept ({count} messages)", bytes / count, kept / count);
+    assert!(each < 40.0, "facts are too slow");
+}
+
 fn main() {
     let corpus = generator::corpus(number("--seed", 1), number("--messages", 2_000) as usize);
     let bytes: usize = corpus.iter().map(Vec::len).sum();
@@ -138,7 +192,9 @@ fn main() {
     measure("message: facts", &corpus, |m| black_box(&message::Facts::compute(m)).parts.len());
     measure("message: examine", &corpus, |m| black_box(&message::parse(m).examine()).len());
     println!("everything: {:.2} times mail-parser; tree: {:.2} times", ours / other, tree / other_tree);
+    facts_of_usual_messages();
     spite();
+    spiteful_html();
     let only = argument("--kind");
     for kind in generator::KINDS.into_iter().filter(|kind| only.as_deref().is_none_or(|only| only == *kind)) {
         let mut random = generator::Random::new(7);
