@@ -3,6 +3,7 @@
 
 use message::attachment::{self, AttachmentKind};
 use message::facts::UnsubscribeWay;
+use message::html::{Policy, TrackerSign, sanitise};
 use message::parse::{Message, Part, PartKind};
 use message::transfer::TransferEncoding;
 use message::{Facts, address_list, encoded_word, list_fields};
@@ -129,6 +130,44 @@ pub(super) struct PartView {
     pub(super) sha256: Option<String>,
     /// The decoded text, of `text/*` only.
     pub(super) text: Option<String>,
+    /// Of `text/html` only: made safe to show.
+    pub(super) safe_html: Option<SafeHtmlView>,
+}
+
+/// HTML that can be shown.
+#[derive(Debug, Serialize)]
+pub(super) struct SafeHtmlView {
+    html: String,
+    text: String,
+    /// What it wanted from elsewhere; none of it is in `html`.
+    pub(super) remote: Vec<RemoteView>,
+}
+
+/// Something from elsewhere.
+#[derive(Debug, Serialize)]
+pub(super) struct RemoteView {
+    pub(super) url: String,
+    pub(super) kind: &'static str,
+    /// `tiny`, `hidden`, `known`; `null` where it is no tracking pixel.
+    pub(super) tracker: Option<&'static str>,
+}
+
+impl SafeHtmlView {
+    /// Pictures inside the message are `part/SECTION`.
+    fn of(html: &str, pictures: &BTreeMap<String, String>) -> SafeHtmlView {
+        let resolve_cid = |id: &str| pictures.get(id).map(|section| format!("part/{section}"));
+        let safe = sanitise(html, &Policy { resolve_cid: &resolve_cid, ..Policy::default() });
+        let remote = safe.remote.into_iter().map(|one| RemoteView {
+            url: one.url,
+            kind: one.kind.word(),
+            tracker: one.tracker.map(|sign| match sign {
+                TrackerSign::Tiny => "tiny",
+                TrackerSign::Hidden => "hidden",
+                TrackerSign::Known => "known",
+            }),
+        });
+        SafeHtmlView { remote: remote.collect(), html: safe.html, text: safe.text }
+    }
 }
 
 impl View {
@@ -138,6 +177,10 @@ impl View {
         for (part, section) in message.parts.iter().zip(sections(message)) {
             let depth = part.parent.and_then(|p| parts.get(p)).map_or(0, |p| p.depth + 1);
             parts.push(PartView::of(part, section, depth));
+        }
+        let pictures = parts.iter().filter_map(|p| Some((p.content_id.clone()?, p.section.clone()))).collect();
+        for part in parts.iter_mut().filter(|part| part.r#type == "text/html") {
+            part.safe_html = part.text.as_deref().map(|html| SafeHtmlView::of(html, &pictures));
         }
         let section = |part: usize| parts.get(part).map(|p| p.section.clone()).unwrap_or_default();
         let attachments = attachment::list(message).into_iter().map(|one| AttachmentView::of(message, &one, section(one.part)));
@@ -162,11 +205,15 @@ impl FactsView {
             let mut out = Vec::new();
             let field = message.root().field(name);
             let value = field.map(|field| field.value());
-            for entry in value.as_ref().map(|value| address_list::parse(value)).unwrap_or_default() {
+            for entry in value.as_deref().map(address_list::parse).unwrap_or_default() {
                 match &entry {
                     address_list::HeaderAddress::Group(_) => group = entry.name().map(|name| name.into_owned()),
                     address_list::HeaderAddress::GroupEnd => group = None,
-                    _ => out.push(AddressView { name: entry.name().map(Into::into), address: entry.address(), group: group.clone() }),
+                    _ => out.push(AddressView {
+                        name: entry.name().map(|name| name.into_owned()),
+                        address: entry.address(),
+                        group: group.clone(),
+                    }),
                 }
             }
             out
@@ -257,6 +304,7 @@ impl PartView {
             decoded_bytes: part.content_len(),
             sha256: (leaf && part.encoding != TransferEncoding::Other).then(|| sha256(&part.content())),
             text: part.text().map(|text| text.into_owned()),
+            safe_html: None,
         }
     }
 }
