@@ -3,7 +3,7 @@
 use crate::pieces::take;
 use crate::play::{at_any_chunking, holds_still, lines_are_sound, note_octets};
 use crate::sasl::verifier;
-use wire::imap::append::{Append, AppendMessage};
+use wire::imap::append::{Append, AppendMessage, AppendPiece};
 use wire::imap::client::{self, Client, ClientConfig, StartTls};
 use wire::imap::enable::Extension;
 use wire::imap::limits;
@@ -54,6 +54,19 @@ impl Owner {
                 }
                 self.octets.clear();
                 (self.left, self.refused) = (Some(append.message.size), false);
+                server.append_go();
+            }
+            Event::AppendPiece(piece) => {
+                holds_still(server);
+                assert_eq!(self.left.take(), Some(0), "a piece before the end of the last");
+                self.left = Some(match piece {
+                    AppendPiece::Message { message, .. } => message.size,
+                    AppendPiece::Text { size, .. } => size,
+                    AppendPiece::Url(_) => 0,
+                });
+                if self.mood.below(8) == 0 {
+                    return server.no(Some(Code::TooBig), "Too big");
+                }
                 server.append_go();
             }
             Event::AppendEnd => {

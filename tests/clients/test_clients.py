@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 import unittest
+import zlib
 
 import lab
 
@@ -358,6 +359,49 @@ class Python(Clients):
         self.assertEqual(c.append("Drafts", r"(\Draft \Seen)", None, b"Subject: x\r\n\r\ny\r\n")[0], "OK")
         self.assertEqual(c.status("Drafts", "(MESSAGES UNSEEN UIDNEXT)")[1], [b"Drafts (MESSAGES 1 UNSEEN 0 UIDNEXT 2)"])
         c.close()
+        c.logout()
+
+    def test_compress_with_python_s_zlib(self):
+        texts = [lab.message("ann@here.test", "bob@here.test", f"Packed {i}", lab.ATTACHMENTS) for i in range(5)]
+        for text in texts:
+            send(self.server, text)
+        self.got(5)
+        c = imap(self.server)
+        self.assertIn("COMPRESS=DEFLATE", c.capability()[1][0].decode())
+        self.assertEqual(c.xatom("COMPRESS", "DEFLATE")[0], "OK")
+        pack, unpack, held, came = zlib.compressobj(6, zlib.DEFLATED, -15), zlib.decompressobj(-15), bytearray(), [0]
+
+        def take(count):
+            data = bytes(held[:count])
+            del held[:count]
+            return data
+
+        def more():
+            octets = c.sock.recv(65536)
+            self.assertTrue(octets, "the server closed")
+            came[0] += len(octets)
+            held.extend(unpack.decompress(octets))
+
+        def read(size):
+            while len(held) < size:
+                more()
+            return take(size)
+
+        def readline():
+            while b"\n" not in held:
+                more()
+            return take(held.index(b"\n") + 1)
+
+        c.read, c.readline = read, readline
+        c.send = lambda data: c.sock.sendall(pack.compress(data) + pack.flush(zlib.Z_SYNC_FLUSH))
+        c.select("INBOX")
+        data = c.fetch("1:5", "(BODY.PEEK[])")[1]
+        bodies = [part[1] for part in data if isinstance(part, tuple)]
+        self.assertEqual(len(bodies), 5)
+        self.assertTrue(all(b"dots" in body for body in bodies))
+        self.assertLess(came[0], sum(map(len, bodies)) // 2, "it is packed")
+        self.assertEqual(c.append("Drafts", None, None, b"Subject: x\r\n\r\n" + b"y" * 100_000)[0], "OK")
+        self.assertEqual(c.xatom("COMPRESS", "DEFLATE")[0], "NO")
         c.logout()
 
     def test_idle_hears_of_new_mail_within_a_second(self):

@@ -121,6 +121,7 @@ pub(crate) struct Config {
     pub(crate) outbound_port: u16,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) relay: Option<Relay>,
+    pub(crate) capabilities_off: Vec<server::imap::CapabilityOff>,
     pub(crate) limits: server::context::Limits,
     pub(crate) connections_max: u32,
 }
@@ -147,6 +148,7 @@ impl Config {
             outbound_port: 0,
             ca_file: None,
             relay: None,
+            capabilities_off: Vec::new(),
             limits: server::context::Limits::default(),
             connections_max: 0,
         }

@@ -164,7 +164,7 @@ fn context(config: &Config, store: Store, shutdown: watch::Receiver<bool>, reach
         reachable,
         smtp: server::smtp::Settings::default(),
         shutdown,
-        imap: server::imap::Memory::default(),
+        imap: server::imap::Memory::new(config.capabilities_off.clone()),
         pop: Default::default(),
     }
 }

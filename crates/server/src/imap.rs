@@ -14,17 +14,26 @@ mod list;
 mod mailbox;
 pub mod memory;
 mod metadata;
+mod multi_search;
+mod object_id;
+mod notify;
 mod other;
 mod quota;
 mod recent;
+mod resync;
 mod search;
 mod select;
 mod session;
+mod sort;
 mod status;
+mod switches;
 mod sync;
+mod thread;
+mod urls;
 mod view;
 
 pub use memory::Memory;
+pub use switches::CapabilityOff;
 
 use crate::auth::SignIn;
 use crate::context::Shared;
@@ -36,6 +45,7 @@ use std::sync::Arc;
 use store::Account;
 use tokio::sync::broadcast::error::RecvError;
 use wire::imap::response::Kind;
+use wire::imap::search::SearchKey;
 use wire::imap::server::{Event, Server, ServerConfig};
 use wire::imap::{Code, Command, Tag};
 use wire::sasl::{Answer, Question, Refusal};
@@ -45,7 +55,7 @@ pub async fn serve(context: Shared, connection: Connection) {
     let config = configuration(&context, &connection);
     let mut wire = Server::new(config);
     wire.set_patience(context.limits.patience);
-    let mut session = Session { wire, context, connection, signed_in: None, view: None, rev2: false, condstore: false };
+    let mut session = Session { wire, context, connection, signed_in: None, view: None, notify: None, rev2: false, condstore: false, qresync: false, uid_only: false };
     session.run().await;
 }
 
@@ -58,7 +68,7 @@ fn configuration(context: &Shared, connection: &Connection) -> ServerConfig {
         plaintext_login: context.plaintext.allows(connection.peer()),
         scram: true,
         append_bytes_max: context.message_bytes_max,
-        capabilities_off: Vec::new(),
+        capabilities_off: CapabilityOff::on_listener(&context.imap.switches, connection.is_tls()),
     }
 }
 
@@ -67,7 +77,7 @@ enum Woken {
     Shutdown,
     /// The sign-in facts of this account (or unknown ones) changed.
     SignInChanged,
-    /// Something happened in the account while idling.
+    /// Something happened in the account while the client listens.
     Changed,
     Next(Next<Event>),
 }
@@ -79,10 +89,11 @@ impl Session {
         let mut appending: Option<Appending> = None;
         let mut idling = false;
         loop {
-            if idling && self.sync(true).await.is_err_and(|trouble| self.is_over(&trouble)) {
+            let unasked = idling || (self.notify.is_some() && appending.is_none());
+            if unasked && Box::pin(self.notify_between(idling)).await.is_err_and(|trouble| self.is_over(&trouble)) {
                 break;
             }
-            match self.wait(&mut shutdown, idling).await {
+            match self.wait(&mut shutdown, unasked).await {
                 Woken::Shutdown => {
                     self.wire.bye(None, "The server is shutting down");
                     break;
@@ -121,7 +132,7 @@ impl Session {
     }
 
     /// Waits for the next thing to do. Everything waited for is cancel-safe; the account's end goes before the client's words.
-    async fn wait(&mut self, shutdown: &mut tokio::sync::watch::Receiver<bool>, idling: bool) -> Woken {
+    async fn wait(&mut self, shutdown: &mut tokio::sync::watch::Receiver<bool>, unasked: bool) -> Woken {
         let Session { connection, wire, signed_in, .. } = self;
         let Some(signed_in) = signed_in else {
             return tokio::select! {
@@ -140,7 +151,7 @@ impl Session {
                     Ok(_) | Err(RecvError::Lagged(_)) => return Woken::SignInChanged,
                     Err(RecvError::Closed) => return Woken::Shutdown,
                 },
-                changed = signed_in.watch.changed(), if idling => return match changed {
+                changed = signed_in.watch.changed(), if unasked => return match changed {
                     Ok(()) => Woken::Changed,
                     // The store is closing.
                     Err(_) => Woken::Shutdown,
@@ -195,10 +206,22 @@ impl Session {
             Command::Fetch(fetch) => fetch.uid,
             Command::Store(store) => store.uid,
             Command::Search(search) => search.uid,
+            Command::Sort(sort) => sort.search.uid,
+            Command::Thread(thread) => thread.search.uid,
             Command::Copy { uid, .. } => *uid,
             _ => true,
         };
-        let outcome = self.perform(tag, command).await;
+        if command == Command::Unauthenticate {
+            self.unauthenticate();
+            return true;
+        }
+        if matches!(command, Command::Expunge { .. } | Command::Move { .. }) {
+            self.show_selected();
+        }
+        let outcome = match self.uid_only && uses_numbers(&command) {
+            true => Err(Trouble::UidRequired),
+            false => self.perform(tag, command).await,
+        };
         self.finish(outcome, may_expunge).await
     }
 
@@ -206,7 +229,7 @@ impl Session {
     async fn perform(&mut self, tag: Tag, command: Command) -> Outcome {
         match command {
             Command::Noop | Command::Check => failure::done("Done"),
-            Command::Id(_) => self.id(),
+            Command::Id(id) => self.id(&id),
             Command::Namespace => self.namespace(),
             Command::Enable(extensions) => self.enable(&extensions),
             Command::Select(select) => Box::pin(self.select(select)).await,
@@ -221,19 +244,25 @@ impl Session {
             Command::Status(status) => Box::pin(self.status(&status)).await,
             Command::Expunge { uids } => Box::pin(self.expunge(uids.as_ref())).await,
             Command::Search(search) => Box::pin(self.search(tag, search)).await,
+            Command::Sort(sort) => Box::pin(self.sort(tag, sort)).await,
+            Command::Thread(thread) => Box::pin(self.thread(thread)).await,
+            Command::MultiSearch(search) => Box::pin(self.multi_search(tag, search)).await,
             Command::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
             Command::Store(store) => Box::pin(self.store_flags(store)).await,
+            Command::Notify(notify) => Box::pin(self.notify(notify)).await,
             Command::Quota(quota) => Box::pin(self.quota(quota)).await,
             Command::GetMetadata(get) => Box::pin(self.get_metadata(get)).await,
             Command::SetMetadata(set) => Box::pin(self.set_metadata(set)).await,
             Command::Copy { uid, set, mailbox } => Box::pin(self.copy(uid, &set, &mailbox)).await,
             Command::Move { uid, set, mailbox } => Box::pin(self.move_(uid, &set, &mailbox)).await,
+            Command::UidBatches { size, batches } => Box::pin(self.uid_batches(tag, size, batches)).await,
             Command::Capability
             | Command::Logout
             | Command::StartTls
             | Command::Authenticate { .. }
             | Command::Login { .. }
             | Command::Append(_)
+            | Command::Replace { .. }
             | Command::Idle => Err(Trouble::Bad("Not now")),
             // Read by the grammar, not announced: not offered yet.
             _ => Err(Trouble::Bad("unknown command")),
@@ -245,7 +274,11 @@ impl Session {
         if matches!(outcome, Err(Trouble::Over)) {
             return false;
         }
-        match Box::pin(self.sync(may_expunge)).await {
+        let synced = match Box::pin(self.sync(may_expunge)).await {
+            Ok(()) => Box::pin(self.tell_events()).await,
+            trouble => trouble,
+        };
+        match synced {
             Err(Trouble::Over) => return false,
             Err(Trouble::Store(error)) => {
                 failure::from_store(&error);
@@ -256,6 +289,7 @@ impl Session {
             Ok(done) => self.wire.ok(done.code, done.text),
             Err(Trouble::No(code, text)) => self.wire.no(code, &text),
             Err(Trouble::Bad(text)) => self.wire.bad(None, text),
+            Err(Trouble::UidRequired) => self.wire.bad(Some(Code::UidRequired), "Message numbers are not used here any more"),
             Err(Trouble::Store(error)) => {
                 let (kind, code, text) = failure::from_store(&error);
                 debug_assert_eq!(kind, Kind::No);
@@ -270,6 +304,30 @@ impl Session {
     fn nonexistent(text: &'static str) -> Trouble {
         failure::no(Code::NonExistent, text)
     }
+}
+
+/// Commands that name messages by number, or answer with numbers (RFC 9586 §3: refused once UIDONLY is on).
+fn uses_numbers(command: &Command) -> bool {
+    match command {
+        Command::Fetch(fetch) => !fetch.uid,
+        Command::Store(store) => !store.uid,
+        Command::Search(search) => !search.uid || names_numbers(&search.keys),
+        Command::Sort(sort) => !sort.search.uid || names_numbers(&sort.search.keys),
+        Command::Thread(thread) => !thread.search.uid || names_numbers(&thread.search.keys),
+        Command::Copy { uid, .. } | Command::Move { uid, .. } => !uid,
+        Command::Select(select) => select.qresync.as_ref().is_some_and(|known| known.known_sequence_match.is_some()),
+        _ => false,
+    }
+}
+
+fn names_numbers(keys: &[SearchKey]) -> bool {
+    keys.iter().any(|key| match key {
+        SearchKey::Sequence(set) => !set.is_saved(),
+        SearchKey::Not(inner) | SearchKey::Fuzzy(inner) => names_numbers(std::slice::from_ref(inner)),
+        SearchKey::Or(one, other) => names_numbers(std::slice::from_ref(one)) || names_numbers(std::slice::from_ref(other)),
+        SearchKey::And(keys) => names_numbers(keys),
+        _ => false,
+    })
 }
 
 #[cfg(test)]

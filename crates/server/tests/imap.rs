@@ -1,12 +1,15 @@
 //! The IMAP face over loopback: transcripts (`tests/imap/*.txt`) of what clients say and must be told, each lesson by name.
 //!
 //! Lines: `C:` is sent (several in a row as one packet), `S:` must be the next line, `S*:` skips up to that line; `C2:`,
-//! `S2:` are a second connection. `…` stands for any text in a line. `@` lines act on the store or the connection.
+//! `S2:` are a second connection. `…` stands for any text in a line; `«x»` for some text that is kept and put wherever `«x»`
+//! comes again. `@` lines act on the store or the connection.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "imap/client.rs"]
 mod client;
+#[path = "imap/matrix.rs"]
+mod matrix;
 #[path = "imap/office.rs"]
 mod office;
 #[path = "imap/soak.rs"]
@@ -34,12 +37,14 @@ struct Peer {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     unsent: Vec<u8>,
+    /// The last line that came.
+    last: String,
 }
 
 impl Peer {
     async fn connect(address: SocketAddr) -> Peer {
         let (reader, writer) = TcpStream::connect(address).await.unwrap().into_split();
-        Peer { reader: BufReader::new(reader), writer, unsent: Vec::new() }
+        Peer { reader: BufReader::new(reader), writer, unsent: Vec::new(), last: String::new() }
     }
 
     async fn login(address: SocketAddr) -> Peer {
@@ -65,7 +70,8 @@ impl Peer {
         while line.last().is_some_and(|octet| *octet == b'\r' || *octet == b'\n') {
             line.pop();
         }
-        Some(String::from_utf8_lossy(&line).into_owned())
+        self.last = String::from_utf8_lossy(&line).into_owned();
+        Some(self.last.clone())
     }
 
     async fn expect(&mut self, pattern: &str) -> Result<(), String> {
@@ -114,16 +120,40 @@ fn fits(pattern: &str, line: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// What each `«name»` in the pattern stands for in a line that fits it.
+fn captured(pattern: &str, line: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let Some(at) = pattern.find(['…', '«']) else { return found };
+    let (mut pattern, mut line) = (&pattern[at..], &line[at..]);
+    while let Some(wild) = pattern.chars().next() {
+        let (name, after) = match wild {
+            '«' => pattern['«'.len_utf8()..].split_once('»').expect("» is missing"),
+            _ => ("", &pattern[wild.len_utf8()..]),
+        };
+        let literal = &after[..after.find(['…', '«']).unwrap_or(after.len())];
+        let end = match literal.len() == after.len() {
+            true => line.len() - literal.len(),
+            false => line.find(literal).expect("the line fits"),
+        };
+        if !name.is_empty() {
+            found.push((name.to_owned(), line[..end].to_owned()));
+        }
+        (pattern, line) = (&after[literal.len()..], &line[end + literal.len()..]);
+    }
+    found
+}
+
 /// Runs one transcript.
 struct Play {
     office: Office,
     peers: BTreeMap<u8, Peer>,
     delivered: u32,
+    kept: BTreeMap<String, String>,
 }
 
 impl Play {
     async fn run(name: &str, script: &str) {
-        let mut play = Play { office: Office::open().await, peers: BTreeMap::new(), delivered: 0 };
+        let mut play = Play { office: Office::open().await, peers: BTreeMap::new(), delivered: 0, kept: BTreeMap::new() };
         for (number, line) in script.lines().enumerate() {
             if let Err(why) = play.step(line).await {
                 panic!("{name}.txt:{}: {line}\n{why}", number + 1);
@@ -142,7 +172,14 @@ impl Play {
             return Ok(());
         }
         let (who, text) = line.split_once(':').ok_or("neither C: nor S: nor @")?;
-        let text = text.strip_prefix(' ').unwrap_or(text);
+        let mut text = text.strip_prefix(' ').unwrap_or(text).to_owned();
+        for (name, value) in &self.kept {
+            text = text.replace(&format!("«{name}»"), value);
+        }
+        let pattern = text.clone();
+        while let Some((before, rest)) = text.split_once('«') {
+            text = format!("{before}…{}", rest.split_once('»').ok_or("» is missing")?.1);
+        }
         let side = if who.contains('2') { 2 } else { 1 };
         let address = self.office.address;
         if let std::collections::btree_map::Entry::Vacant(slot) = self.peers.entry(side) {
@@ -155,11 +192,15 @@ impl Play {
                 peer.unsent.extend_from_slice(b"\r\n");
                 Ok(())
             }
-            "S" if who.ends_with('*') => peer.skip_to(text).await,
+            "S" if who.ends_with('*') => peer.skip_to(&text).await,
             "S" if text == "<silence>" => peer.silence().await,
-            "S" => peer.expect(text).await,
+            "S" => peer.expect(&text).await,
             other => Err(format!("`{other}` is nobody")),
+        }?;
+        if who.starts_with('S') && pattern != text {
+            self.kept.extend(captured(&pattern, &peer.last));
         }
+        Ok(())
     }
 
     async fn act(&mut self, act: &str) {
@@ -192,6 +233,14 @@ impl Play {
                 let there = store.annotations(account).await.unwrap().keys().filter(|(at, _)| *at == Some(inbox)).count();
                 let values = (there..rest.parse().unwrap()).map(|number| (format!("/private/{number}").into(), Some(vec![])));
                 store.annotate(account, Some(inbox), &values.collect::<Vec<_>>()).await.unwrap();
+            }
+            // Under `many`, subscribed to, in as many acts.
+            "mailboxes" => {
+                for number in 0..rest.parse::<u32>().unwrap() {
+                    let name = format!("many/{number}");
+                    store.mailbox_create(account, &name, None, 1).await.unwrap();
+                    store.mailbox_subscribe(account, &name, true).await.unwrap();
+                }
             }
             "suspend" => store.account_suspend(account, true).await.unwrap(),
             "shutdown" => drop(self.office.shutdown.send(true)),
@@ -242,6 +291,7 @@ transcripts! {
     c23_uids_of_append_and_copy,
     c24_modified_utf7,
     c25_strictly_in_order,
+    catenate,
     condstore,
     connection_ends,
     delete_and_rename,
@@ -255,16 +305,31 @@ transcripts! {
     literals,
     copy_of_what_is_gone,
     move_of_what_is_gone,
+    multisearch,
+    object_ids,
+    partial,
+    preview,
+    multiappend,
+    notify,
+    notify_overflow,
+    qresync,
     quota,
     quota_and_size,
     read_only,
     recent,
+    replace,
     search_keys,
     shutdown,
     sign_in,
     silent_store,
+    sort,
     status_swallows_nothing,
     subscriptions,
+    switched_off,
+    thread,
+    uidbatches,
+    uidonly,
+    unauthenticate,
     utf8_accept,
 }
 

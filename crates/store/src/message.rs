@@ -280,6 +280,34 @@ impl Inner {
         })
     }
 
+    /// `None`: the old one is not there any more.
+    async fn replace_row(
+        &self,
+        account: AccountId,
+        (from, uid): (MailboxId, Uid),
+        to: MailboxId,
+        (email, now_secs): (&NewEmail, UnixSecs),
+    ) -> Result<Option<Appended>> {
+        acting!(self, (account, false), |act, batch| {
+            let info = act.mailbox(from).ok_or(StoreError::NotFound)?.info.clone();
+            let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
+            let size_bytes = self.size_of(&email.body)?;
+            match self.some_rows(act, from, &[uid]).await?.first() {
+                None => Ok((false, None)),
+                Some(old) => {
+                    crate::undo::put_aside(act, batch, &info, old, now_secs)?;
+                    act.room(u64::from(size_bytes))?;
+                    let body = self.new_body(batch, &email.body, &email.facts, 1);
+                    let internal_date_secs = email.internal_date_secs;
+                    let id = self.put_email(batch, &EmailRecord { account, body, size_bytes, internal_date_secs });
+                    let like = NewRow { flags: tidy(&email.flags)?, internal_date_secs, size_bytes };
+                    let uids = vec![act.add_row(batch, to, id, &like)?];
+                    Ok((true, Some(Appended { uid_validity, uids })))
+                }
+            }
+        })
+    }
+
     async fn change_flags(
         &self,
         account: AccountId,
@@ -350,6 +378,22 @@ impl Store {
         self.inner.needs_room()?;
         let appended = self.inner.append(account, mailbox, &emails).await?;
         self.inner.after_growth(std::iter::once((account, mailbox)));
+        Ok(appended)
+    }
+
+    /// Puts a message in the place of another, in one commit: the old one goes as if expunged, and its room counts for the
+    /// new one. `None`, and nothing done, when the old one is not there.
+    pub async fn replace(
+        &self,
+        account: AccountId,
+        (from, uid): (MailboxId, Uid),
+        to: MailboxId,
+        email: NewEmail,
+        now_secs: UnixSecs,
+    ) -> Result<Option<Appended>> {
+        self.inner.needs_room()?;
+        let appended = self.inner.replace_row(account, (from, uid), to, (&email, now_secs)).await?;
+        self.inner.after_growth(std::iter::once((account, to)));
         Ok(appended)
     }
 

@@ -65,6 +65,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     RELAY_TLS,
     RELAY_USERNAME,
     RELAY_PASSWORD_FILE,
+    IMAP_CAPABILITIES_OFF,
     LIMITS_MESSAGES,
     LIMITS_RECIPIENTS,
     LIMITS_RECIPIENTS_MAX,
@@ -449,6 +450,19 @@ const RELAY_PASSWORD_FILE: OptionBlock = OptionBlock {
         }
     },
     refused: &["\"missing.password\"", "\"/dev/null\"", "1"],
+};
+
+const IMAP_CAPABILITIES_OFF: OptionBlock = OptionBlock {
+    name: "imap.capabilities_off",
+    doc: "What IMAP does not announce, for clients that go wrong with it: \"CAPABILITY\" to nobody, \"CAPABILITY on imap\" or \"CAPABILITY on imaps\" on those listeners, \"CAPABILITY for NAME\" to clients that give this name in their ID.",
+    default: "[]",
+    example: "[\"COMPRESS=DEFLATE on imaps\", \"QRESYNC for Some Mail\"]",
+    read: |config, item| {
+        if let Some(off) = item.list_of(server::imap::CapabilityOff::parse) {
+            config.capabilities_off = off;
+        }
+    },
+    refused: &["\"QRESYNC\"", "[\"\"]", "[\"QRESYNC on smtp\"]", "[1]"],
 };
 
 const LIMITS_MESSAGES: OptionBlock = OptionBlock {

@@ -1,34 +1,48 @@
-//! APPEND (RFC 9051 §6.3.12, RFC 4315, RFC 7889): the message streams into the store's spool.
+//! APPEND and REPLACE (RFC 9051 §6.3.12, RFC 4315, RFC 7889, RFC 3502, RFC 4469, RFC 8508): messages stream into the store's spool.
 //!
 //! Invariant: the stored octets are exactly those that came, bare LF and all; whatever can be refused is refused before
-//! the client sends them. Must not know: how literals are framed.
+//! the client sends them; all messages of one command are one commit, and so are the new and the old one of a REPLACE.
+//! Must not know: how literals are framed.
 
-use super::failure::{Done, Outcome, Trouble, no};
+use super::failure::{Done, Outcome, Trouble, done, no};
 use super::flags::to_store;
+use super::limits;
 use super::session::Session;
 use crate::context::unix_now;
 use crate::facts::facts_of;
 use bytes::Bytes;
-use store::{Flags, MailboxId, NewEmail, Spool, StoreError, UnixSecs};
-use wire::imap::Code;
-use wire::imap::append::Append;
+use store::{Appended, Flags, MailboxId, NewEmail, Spool, StoreError, Uid, UnixSecs};
+use wire::imap::append::{Append, AppendMessage, AppendPiece, Replaced};
+use wire::imap::sequence_set::{SeqNumber, SequenceSet};
 use wire::imap::server::Event;
+use wire::imap::{Code, NumberSet};
 
 /// An APPEND whose octets are on their way.
 pub(crate) struct Appending {
-    spool: Spool,
     mailbox: MailboxId,
+    /// In whose place: the mailbox and the message.
+    replaced: Option<(MailboxId, Uid)>,
+    /// Messages that are whole.
+    whole: Vec<NewEmail>,
+    open: Open,
+    /// Octets announced, of all messages.
+    announced: u64,
+}
+
+/// The message at hand.
+struct Open {
+    spool: Spool,
     flags: Flags,
     internal_date_secs: UnixSecs,
-    /// By literal8, which alone may carry NUL.
-    binary: bool,
+    /// Octets announced.
+    announced: u64,
 }
 
 impl Session {
     /// The events of APPEND; false when the session is over.
     pub(crate) async fn append_event(&mut self, appending: &mut Option<Appending>, event: Event) -> bool {
         let outcome = match event {
-            Event::Append { append, .. } => match self.append_begins(append).await {
+            Event::Append { append, catenate, replaced, .. } => match self.append_begins(append, catenate, replaced).await {
                 Ok(begun) => {
                     *appending = Some(begun);
                     self.wire.append_go();
@@ -36,7 +50,14 @@ impl Session {
                 }
                 Err(trouble) => Err(trouble),
             },
-            Event::AppendChunk(chunk) => match self.append_chunk(appending, &chunk).await {
+            Event::AppendPiece(piece) => match self.append_piece(appending, piece).await {
+                Ok(()) => {
+                    self.wire.append_go();
+                    return true;
+                }
+                Err(trouble) => Err(trouble),
+            },
+            Event::AppendChunk(chunk) => match append_chunk(appending, &chunk).await {
                 Ok(()) => return true,
                 Err(trouble) => Err(trouble),
             },
@@ -49,54 +70,127 @@ impl Session {
                 return true;
             }
         };
+        *appending = None;
         self.finish(outcome, true).await
     }
 
-    async fn append_begins(&mut self, append: Append) -> Result<Appending, Trouble> {
-        let account = self.account_id()?;
-        let mailbox = self.target(&append.mailbox).await?;
-        let size = append.message.size;
-        if size > self.context.message_bytes_max || u32::try_from(size).is_err() {
-            return Err(no(Code::TooBig, "The message is too big"));
+    async fn append_begins(&mut self, append: Append, catenate: bool, replaced: Option<Replaced>) -> Result<Appending, Trouble> {
+        let replaced = match replaced {
+            Some(replaced) => Some(self.named_by_replace(replaced).await?),
+            None => None,
+        };
+        let mailbox = self.target(&append.mailbox).await?.id;
+        let open = self.open(&append.message)?;
+        let mut appending = Appending { mailbox, replaced, whole: Vec::new(), open, announced: 0 };
+        if !catenate {
+            self.announce(&mut appending, append.message.size).await?;
         }
-        if size == 0 {
-            return Err(no(Code::Cannot, "An empty message cannot be kept"));
+        Ok(appending)
+    }
+
+    /// The one message a REPLACE names; it must be there, and the mailbox writable.
+    async fn named_by_replace(&mut self, Replaced { uid, number }: Replaced) -> Result<(MailboxId, Uid), Trouble> {
+        if self.uid_only && !uid {
+            return Err(Trouble::UidRequired);
         }
-        let store = self.store();
-        store.room(account, size).await?;
-        Ok(Appending {
-            spool: store.spool(),
-            mailbox: mailbox.id,
-            flags: to_store(&append.message.flags)?,
-            internal_date_secs: append.message.date.map_or_else(unix_now, |date| date.unix_secs),
-            binary: append.message.binary,
+        self.sync(uid).await?;
+        let mailbox = self.writable()?.mailbox.id;
+        if number == SeqNumber::Star && self.view()?.exists() == 0 {
+            return Err(no(Code::NonExistent, "There is no such message"));
+        }
+        match self.resolve_uids(&SequenceSet::Ranges(vec![(number, number)]), uid)?.first() {
+            Some(found) => Ok((mailbox, *found)),
+            None => Err(no(Code::NonExistent, "There is no such message")),
+        }
+    }
+
+    fn open(&self, message: &AppendMessage) -> Result<Open, Trouble> {
+        Ok(Open {
+            spool: self.store().spool(),
+            flags: to_store(&message.flags)?,
+            internal_date_secs: message.date.map_or_else(unix_now, |date| date.unix_secs),
+            announced: 0,
         })
     }
 
-    /// A piece; on trouble the rest is thrown away by the wire.
-    async fn append_chunk(&mut self, appending: &mut Option<Appending>, chunk: &Bytes) -> Result<(), Trouble> {
-        let Some(open) = appending.as_mut() else { return Ok(()) };
-        if !open.binary && chunk.contains(&0) {
-            *appending = None;
-            return Err(Trouble::Bad("A message with NUL must come in a literal8 (RFC 9051 section 6.3.12)"));
+    /// So many octets more are to come: is there room? The room for a replacement the commit itself looks at.
+    async fn announce(&self, appending: &mut Appending, size: u64) -> Result<(), Trouble> {
+        appending.open.announced = appending.open.announced.saturating_add(size);
+        appending.announced = appending.announced.saturating_add(size);
+        let message = appending.open.announced;
+        if message > self.context.message_bytes_max || u32::try_from(message).is_err() {
+            return Err(no(Code::TooBig, "The message is too big"));
         }
-        if let Err(error) = open.spool.write(chunk).await {
-            *appending = None;
-            return Err(error.into());
+        if appending.replaced.is_none() {
+            self.store().room(self.account_id()?, appending.announced).await?;
         }
         Ok(())
     }
 
+    async fn append_piece(&mut self, appending: &mut Option<Appending>, piece: AppendPiece) -> Result<(), Trouble> {
+        let Some(appending) = appending.as_mut() else { return Err(Trouble::Bad("There is nothing to append")) };
+        match piece {
+            AppendPiece::Message { message, catenate } => {
+                let open = self.open(&message)?;
+                appending.whole.push(close(std::mem::replace(&mut appending.open, open)).await?);
+                if catenate { Ok(()) } else { self.announce(appending, message.size).await }
+            }
+            AppendPiece::Text { size, .. } => self.announce(appending, size).await,
+            AppendPiece::Url(url) => {
+                let mut octets = self.octets_of(&url).await?;
+                self.announce(appending, octets.len()).await?;
+                while let Some(piece) = self.next_octets(&mut octets, limits::PIECE_BYTES).await? {
+                    appending.open.spool.write(&piece).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     async fn append_ends(&mut self, complete: Appending) -> Outcome {
         let account = self.account_id()?;
-        let body = complete.spool.finish().await?;
-        let facts = facts_of(body.bytes().await?).await?;
-        let email = NewEmail { body, facts, flags: complete.flags, internal_date_secs: complete.internal_date_secs };
-        let appended = match self.store().append(account, complete.mailbox, vec![email]).await {
-            Err(StoreError::NotFound) => return Err(no(Code::TryCreate, "The mailbox was deleted meanwhile")),
-            other => other?,
+        let Appending { mailbox, replaced, mut whole, open, .. } = complete;
+        let last = close(open).await?;
+        let Some((from, uid)) = replaced else {
+            whole.push(last);
+            let appended = self.store().append(account, mailbox, whole).await.map_err(gone_meanwhile)?;
+            return Ok(Done { code: Some(append_uid(&appended)), text: "Appended" });
         };
-        let uids = appended.uids.iter().map(|uid| uid.0).collect();
-        Ok(Done { code: Some(Code::AppendUid { uid_validity: appended.uid_validity, uids }), text: "Appended" })
+        let replaced = self.store().replace(account, (from, uid), mailbox, last, unix_now()).await.map_err(gone_meanwhile)?;
+        match replaced {
+            Some(appended) => {
+                self.untagged_ok(append_uid(&appended), "The new message is there");
+                done("Replaced")
+            }
+            None => Err(no(Code::ExpungeIssued, "The message to replace is gone, nothing was changed")),
+        }
+    }
+}
+
+/// A piece; on trouble the rest is thrown away by the wire.
+async fn append_chunk(appending: &mut Option<Appending>, chunk: &Bytes) -> Result<(), Trouble> {
+    let Some(appending) = appending.as_mut() else { return Ok(()) };
+    Ok(appending.open.spool.write(chunk).await?)
+}
+
+/// All octets of a message are there.
+async fn close(open: Open) -> Result<NewEmail, Trouble> {
+    if open.spool.is_empty() {
+        return Err(no(Code::Cannot, "An empty message cannot be kept"));
+    }
+    let body = open.spool.finish().await?;
+    let facts = facts_of(body.bytes().await?).await?;
+    Ok(NewEmail { body, facts, flags: open.flags, internal_date_secs: open.internal_date_secs })
+}
+
+fn append_uid(appended: &Appended) -> Code {
+    let uids: NumberSet = appended.uids.iter().map(|uid| uid.0).collect();
+    Code::AppendUid { uid_validity: appended.uid_validity, uids }
+}
+
+fn gone_meanwhile(error: StoreError) -> Trouble {
+    match error {
+        StoreError::NotFound => no(Code::TryCreate, "The mailbox was deleted meanwhile"),
+        other => other.into(),
     }
 }

@@ -3,11 +3,11 @@
 //! Invariant: only messages this session knows as \Deleted, and that still are when it is done, go, and only after the
 //! commit are they told as gone.
 
-use super::failure::{Outcome, Trouble, done};
+use super::failure::{Outcome, Trouble, done, done_with};
 use super::session::Session;
 use crate::context::unix_now;
 use store::{Flags, Uid};
-use wire::imap::{NumberSet, SequenceSet};
+use wire::imap::{Code, NumberSet, SequenceSet};
 
 impl Session {
     /// EXPUNGE; with a set UID EXPUNGE. The EXPUNGE responses are told by the sync at the end of the command.
@@ -18,8 +18,15 @@ impl Session {
             Some(set) => Some(self.resolve_uids(set, true)?.iter().map(|uid| uid.0).collect()),
             None => None,
         };
+        let before = self.view()?.exists();
         self.expunge_deleted(named.as_ref()).await?;
-        done("Expunged")
+        self.sync(true).await?;
+        let view = self.view()?;
+        match self.condstore && view.exists() < before {
+            // RFC 7162 §3.2.7: so that the client need not ask.
+            true => done_with(Code::HighestModSeq(view.mod_seq.0), "Expunged"),
+            false => done("Expunged"),
+        }
     }
 
     /// Expunges what is \Deleted, of all or of those named.

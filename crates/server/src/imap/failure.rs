@@ -21,6 +21,8 @@ pub(crate) enum Trouble {
     No(Option<Code>, Cow<'static, str>),
     /// The client's words made no sense here: tagged BAD.
     Bad(&'static str),
+    /// Only UIDs are spoken (RFC 9586 §3): tagged BAD.
+    UidRequired,
     /// The store's refusal or failure.
     Store(StoreError),
     /// The session is over: the peer is gone, or BYE was said.

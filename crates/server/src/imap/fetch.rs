@@ -5,14 +5,17 @@
 
 mod octets;
 
+pub(super) use octets::NamedOctets;
+
 use super::failure::{Outcome, Trouble, done, no};
-use super::flags::{number_at, write_flags};
+use super::flags::{begin_fetch, write_flags};
 use super::limits;
+use super::object_id;
 use super::session::{Indexes, Session, merge};
 use message::facts::Facts;
 use std::ops::Range;
 use std::sync::Arc;
-use store::{EmailId, FlagOp, Flags, MessageRow, Rendered, StoreError, Uid};
+use store::{BodyId, EmailId, FlagOp, Flags, MessageRow, ModSeq, Rendered, StoreError, Uid};
 use wire::imap::Code;
 use wire::imap::date::DateTime;
 use wire::imap::fetch::{Fetch, FetchItem, FetchWriter, ItemName};
@@ -27,6 +30,8 @@ struct Plan {
     rendered: bool,
     /// Some item is answered with octets of the message.
     octets: bool,
+    /// EMAILID or THREADID is among the items.
+    ids: bool,
     /// Some item sets \Seen (BODY[] and its kin without PEEK).
     seen: bool,
     /// \Recent is shown.
@@ -38,9 +43,9 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(fetch: Fetch, rev2: bool) -> Plan {
+    fn new(fetch: Fetch, rev2: bool, uid_only: bool) -> Plan {
         let mut items = fetch.items;
-        if fetch.uid && !items.contains(&FetchItem::Uid) {
+        if fetch.uid && !uid_only && !items.contains(&FetchItem::Uid) {
             items.insert(0, FetchItem::Uid);
         }
         if fetch.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
@@ -49,10 +54,11 @@ impl Plan {
         let octets = items.iter().any(is_octets);
         let facts = items.iter().any(needs_facts);
         let seen = items.iter().any(sets_seen);
-        let rendered = facts && !octets;
+        let ids = items.iter().any(|item| matches!(item, FetchItem::EmailId | FetchItem::ThreadId));
+        let rendered = facts && !octets && !ids && !items.iter().any(|item| matches!(item, FetchItem::Preview { .. }));
         let flags = items.contains(&FetchItem::Flags);
         let mod_seq = items.contains(&FetchItem::ModSeq);
-        Plan { items, facts, rendered, octets, seen, recent: !rev2, flags, mod_seq }
+        Plan { items, facts, rendered, octets, ids, seen, recent: !rev2, flags, mod_seq }
     }
 }
 
@@ -65,6 +71,7 @@ fn needs_facts(item: &FetchItem) -> bool {
     match item {
         FetchItem::BodySection { section, .. } => !section.part.is_empty() || section.text.is_some(),
         FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure => true,
+        FetchItem::Preview { .. } | FetchItem::ThreadId => true,
         FetchItem::Rfc822 => false,
         other => is_octets(other),
     }
@@ -83,6 +90,8 @@ struct Subject {
     index: usize,
     row: MessageRow,
     facts: Option<Arc<Facts>>,
+    /// For EMAILID and THREADID.
+    body: Option<BodyId>,
     /// \Seen was set just now: FLAGS are told.
     newly_seen: bool,
 }
@@ -91,23 +100,35 @@ impl Session {
     /// FETCH and UID FETCH.
     pub(crate) async fn fetch(&mut self, fetch: Fetch) -> Outcome {
         self.sync(fetch.uid).await?;
-        if fetch.vanished {
-            return Err(Trouble::Bad("VANISHED needs QRESYNC, which is not offered"));
+        if fetch.vanished && !self.qresync {
+            return Err(Trouble::Bad("VANISHED needs ENABLE QRESYNC first"));
         }
         if fetch.changed_since.is_some() || fetch.items.contains(&FetchItem::ModSeq) {
             self.enable_condstore();
         }
         let mut indexes = self.resolve(&fetch.set, fetch.uid)?;
         if let Some(since) = fetch.changed_since {
+            if fetch.vanished {
+                self.tell_vanished_among(&fetch.set, ModSeq(since)).await?;
+            }
             let rows = self.view()?.rows();
             let changed = |index: &usize| rows.get(*index).is_some_and(|row| row.mod_seq.0 > since);
             indexes = merge(indexes.into_iter().flatten().filter(changed));
         }
-        let plan = Plan::new(fetch, self.rev2);
+        if let Some(window) = fetch.partial {
+            let all: Vec<usize> = indexes.into_iter().flatten().collect();
+            indexes = merge(all.get(window.positions(all.len())).into_iter().flatten().copied());
+        }
+        self.fetch_indexes(fetch, indexes).await
+    }
+
+    /// What a FETCH asks, of these rows.
+    pub(crate) async fn fetch_indexes(&mut self, fetch: Fetch, indexes: Indexes) -> Outcome {
+        let plan = Plan::new(fetch, self.rev2, self.uid_only);
         if plan.rendered {
             return self.fetch_rendered(&plan, indexes).await;
         }
-        if plan.facts || plan.octets {
+        if plan.facts || plan.octets || plan.ids {
             return self.fetch_messages(&plan, indexes).await;
         }
         for range in indexes {
@@ -125,7 +146,7 @@ impl Session {
         let rows = view.rows().range(range.clone());
         for (index, row) in range.zip(rows) {
             let recent = plan.recent && plan.flags && view.is_recent(row.uid);
-            let mut writer = FetchWriter::begin(self.wire.out_mut(), number_at(index));
+            let mut writer = begin_fetch(self.wire.out_mut(), self.uid_only, index, row.uid);
             for item in &plan.items {
                 write_row_item(&mut writer, item, &row, recent);
             }
@@ -169,7 +190,7 @@ impl Session {
 
     fn write_rendered(&mut self, plan: &Plan, index: usize, row: &MessageRow, rendered: &Rendered) -> Result<(), Trouble> {
         let recent = plan.recent && plan.flags && self.view()?.is_recent(row.uid);
-        let mut writer = FetchWriter::begin(self.wire.out_mut(), number_at(index));
+        let mut writer = begin_fetch(self.wire.out_mut(), self.uid_only, index, row.uid);
         for item in &plan.items {
             match item {
                 FetchItem::Envelope => writer.rendered("ENVELOPE", rendered.envelope()),
@@ -209,7 +230,7 @@ impl Session {
             if let Some(row) = self.view()?.rows().get(subject.index) {
                 subject.row = row;
             }
-            if plan.facts && subject.facts.is_none() {
+            if (plan.facts && subject.facts.is_none()) || (plan.ids && subject.body.is_none()) {
                 trouble.get_or_insert(no(Code::ExpungeIssued, "Some of the messages are gone"));
                 continue;
             }
@@ -236,11 +257,18 @@ impl Session {
     /// Facts and \Seen for one chunk, in one read and one commit.
     async fn subjects(&mut self, plan: &Plan, chunk: Vec<usize>) -> Result<(Vec<Subject>, Option<Trouble>), Trouble> {
         let rows = self.view()?.rows();
-        let subject = |index| Some(Subject { index, row: rows.get(index)?, facts: None, newly_seen: false });
+        let subject = |index| Some(Subject { index, row: rows.get(index)?, facts: None, body: None, newly_seen: false });
         let mut subjects: Vec<Subject> = chunk.into_iter().filter_map(subject).collect();
         let mut trouble = None;
         if plan.facts {
             trouble = self.add_facts(&mut subjects).await?;
+        }
+        if plan.ids {
+            let emails: Vec<EmailId> = subjects.iter().map(|subject| subject.row.email).collect();
+            let bodies = self.store().bodies(self.account_id()?, &emails).await?;
+            for (subject, body) in subjects.iter_mut().zip(bodies) {
+                subject.body = body;
+            }
         }
         if plan.seen && !self.view()?.read_only {
             self.mark_seen(&mut subjects).await?;
@@ -302,14 +330,15 @@ impl Session {
     /// One `* n FETCH (...)`, items in the order asked. `flushed` tells whether a part of it is already sent.
     async fn write_message(&mut self, plan: &Plan, subject: &Subject, flushed: &mut bool) -> Result<(), Trouble> {
         let recent = plan.recent && self.view()?.is_recent(subject.row.uid);
-        let mut begun = false;
+        let (mut begun, utf8) = (false, self.wire.utf8());
         for item in &plan.items {
             if is_octets(item) {
                 let source = self.source(item, subject).await?;
+                let uid_only = self.uid_only;
                 let out = self.wire.out_mut();
                 let mut writer = match begun {
                     true => FetchWriter::resume(out),
-                    false => FetchWriter::begin(out, number_at(subject.index)),
+                    false => begin_fetch(out, uid_only, subject.index, subject.row.uid),
                 };
                 begun = true;
                 let name = item_name(item);
@@ -317,13 +346,18 @@ impl Session {
                 self.pour(subject.row.email, source, flushed).await?;
                 continue;
             }
+            let uid_only = self.uid_only;
             let out = self.wire.out_mut();
             let mut writer = match begun {
                 true => FetchWriter::resume(out),
-                false => FetchWriter::begin(out, number_at(subject.index)),
+                false => begin_fetch(out, uid_only, subject.index, subject.row.uid),
             };
             begun = true;
             match (item, &subject.facts) {
+                (FetchItem::Preview { .. }, Some(facts)) => writer.preview(Some(&facts.preview), utf8),
+                (FetchItem::EmailId | FetchItem::ThreadId, facts) => {
+                    write_object_id(&mut writer, item, subject, facts.as_deref())
+                }
                 (FetchItem::Envelope, Some(facts)) => writer.rendered("ENVELOPE", &facts.envelope),
                 (FetchItem::Body, Some(facts)) => writer.rendered("BODY", &facts.body),
                 (FetchItem::BodyStructure, Some(facts)) => writer.rendered("BODYSTRUCTURE", &facts.body_structure),
@@ -348,6 +382,17 @@ fn gone_or(trouble: Trouble) -> Trouble {
     match trouble {
         Trouble::Store(StoreError::NotFound) => no(Code::ExpungeIssued, "Some of the messages are gone"),
         other => other,
+    }
+}
+
+/// EMAILID or THREADID.
+fn write_object_id(writer: &mut FetchWriter<'_>, item: &FetchItem, subject: &Subject, facts: Option<&Facts>) {
+    let Some(body) = subject.body else { return };
+    match (item, facts) {
+        (FetchItem::ThreadId, Some(facts)) => {
+            writer.thread_id(Some(&object_id::of_thread(object_id::thread_root(facts), body)));
+        }
+        _ => writer.email_id(&object_id::of_email(body, &subject.row)),
     }
 }
 

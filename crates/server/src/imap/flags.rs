@@ -135,8 +135,8 @@ impl Session {
     /// `* n FETCH (...)` of what the row itself says.
     pub(crate) fn write_row(&mut self, index: usize, row: &MessageRow, told: Told) {
         let Some(view) = self.view.as_ref() else { return };
-        let mut writer = FetchWriter::begin(self.wire.out_mut(), number_at(index));
-        if told.uid {
+        let mut writer = begin_fetch(self.wire.out_mut(), self.uid_only, index, row.uid);
+        if told.uid && !self.uid_only {
             writer.uid(row.uid.0);
         }
         if told.flags {
@@ -155,6 +155,11 @@ pub(crate) struct Told {
     pub(crate) uid: bool,
     pub(crate) flags: bool,
     pub(crate) mod_seq: bool,
+}
+
+/// `* n FETCH (`, or `* uid UIDFETCH (` once UIDONLY is on.
+pub(crate) fn begin_fetch(out: &mut Vec<u8>, uid_only: bool, index: usize, uid: Uid) -> FetchWriter<'_> {
+    if uid_only { FetchWriter::begin_uid(out, uid.0) } else { FetchWriter::begin(out, number_at(index)) }
 }
 
 /// The message number of the row at `index`.

@@ -10,6 +10,10 @@ pub(crate) const FACTS_CHUNK: usize = 500;
 pub(crate) const RENDERED_CHUNK: usize = 1000;
 /// Messages that get \Seen in one commit, just before their bodies are sent.
 pub(crate) const SEEN_CHUNK: usize = 32;
+/// Mailboxes one NOTIFY names.
+pub(crate) const NOTIFY_NAMES_MAX: usize = 1_000;
+/// Answers nobody asked for that one look at the account may give, before it is NOTIFICATIONOVERFLOW.
+pub(crate) const NOTIFY_ROUND_MAX: usize = 500;
 /// Sessions of one account at a time.
 pub(crate) const SESSIONS_PER_ACCOUNT_MAX: u32 = 500;
 /// Octets of one keyword.
@@ -28,3 +32,9 @@ pub(crate) const SEARCH_BLOCK: usize = 1024;
 pub(crate) const SEARCH_TASKS: usize = 2;
 /// Pattern octets times name octets one LIST may compare: about a second's work. 10,000 usual names times 800 octets of patterns.
 pub(crate) const LIST_COMPARISONS_MAX: u64 = 250_000_000;
+/// Ranges of one VANISHED line.
+pub(crate) const VANISHED_RANGES: usize = 2_000;
+/// Pairs of message number and UID that a SELECT (QRESYNC) is compared with.
+pub(crate) const SEQUENCE_MATCHES_MAX: usize = 10_000;
+/// What SORT and THREAD keep in memory for all mailboxes together, octets.
+pub(crate) const SORT_KEYS_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -4,6 +4,8 @@
 
 use super::limits;
 use super::recent::RecentLedger;
+use super::search::keys::Shelf;
+use super::switches::CapabilityOff;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use store::AccountId;
@@ -13,6 +15,10 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub struct Memory {
     pub(crate) recent: RecentLedger,
+    /// What is not announced.
+    pub(crate) switches: Vec<CapabilityOff>,
+    /// What SORT and THREAD go by.
+    pub(crate) sort_keys: Shelf,
     /// Large messages held by SEARCH, all sessions together.
     pub(crate) large_messages: Semaphore,
     sessions: Arc<Mutex<HashMap<AccountId, u32>>>,
@@ -27,15 +33,22 @@ pub(crate) struct Seat {
 
 impl Default for Memory {
     fn default() -> Memory {
-        Memory {
-            recent: RecentLedger::default(),
-            large_messages: Semaphore::new(limits::LARGE_MESSAGES_MAX),
-            sessions: Arc::default(),
-        }
+        Memory::new(Vec::new())
     }
 }
 
 impl Memory {
+    /// At the start of a server.
+    pub fn new(switches: Vec<CapabilityOff>) -> Memory {
+        Memory {
+            switches,
+            recent: RecentLedger::default(),
+            sort_keys: Shelf::default(),
+            large_messages: Semaphore::new(limits::LARGE_MESSAGES_MAX),
+            sessions: Arc::default(),
+        }
+    }
+
     /// One more session of this account, unless there are `sessions_max`.
     pub(crate) fn seat(&self, account: AccountId, sessions_max: u32) -> Option<Seat> {
         let mut sessions = self.sessions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -1,11 +1,14 @@
 //! The small commands: NAMESPACE (RFC 9051 §6.3.10), ID (RFC 2971), ENABLE (RFC 9051 §6.3.1).
 
-use super::failure::{Outcome, done};
+use super::failure::{Outcome, done, no};
 use super::session::Session;
+use super::switches::CapabilityOff;
 use wire::imap::enable::Extension;
 use wire::imap::id::Id;
+use wire::imap::limits::UID_BATCH_MESSAGES_MIN;
 use wire::imap::namespace::{Namespace, NamespaceResponse};
 use wire::imap::response::Response;
+use wire::imap::{Code, Tag};
 
 impl Session {
     /// One personal namespace, without a prefix.
@@ -16,11 +19,41 @@ impl Session {
     }
 
     /// Who we are.
-    pub(crate) fn id(&mut self) -> Outcome {
+    pub(crate) fn id(&mut self, client: &Id) -> Outcome {
+        let theirs = client.fields.iter().flatten().find(|(field, _)| field.eq_ignore_ascii_case("name"));
+        if let Some((_, Some(name))) = theirs {
+            self.wire.switch_off(CapabilityOff::for_client(&self.context.imap.switches, name));
+        }
         let fields = [("name", "Packetboat"), ("version", env!("CARGO_PKG_VERSION"))];
         let fields = fields.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).to_vec();
         self.wire.untagged(&Response::Id(Id { fields: Some(fields) }));
         done("Pleased to meet you")
+    }
+
+    /// UNAUTHENTICATE (RFC 8437): all of the session but the connection and its TLS is as it was before sign-in. Nothing is expunged.
+    pub(crate) fn unauthenticate(&mut self) {
+        (self.signed_in, self.view, self.notify) = (None, None, None);
+        (self.rev2, self.condstore, self.qresync, self.uid_only) = (false, false, false, false);
+        self.wire.unauthenticated();
+    }
+
+    /// UIDBATCHES (RFC 10022): the first batch has the highest UIDs; all are of `size` messages but the last.
+    pub(crate) async fn uid_batches(&mut self, tag: Tag, size: u32, asked: Option<(u32, u32)>) -> Outcome {
+        self.sync(true).await?;
+        if size < UID_BATCH_MESSAGES_MIN {
+            let code = Code::Other { name: "TOOFEW".into(), argument: None };
+            return Err(no(code, "A batch has at least 500 messages"));
+        }
+        let (first, last) = asked.unwrap_or((1, u32::MAX));
+        let (rows, size) = (self.view()?.rows(), size as usize);
+        let batch = |number: usize| {
+            let end = rows.len().checked_sub(number.checked_mul(size)?).filter(|end| *end > 0)?;
+            Some((rows.uid(end - 1)?.0, rows.uid(end.saturating_sub(size))?.0))
+        };
+        let last = (last as usize).min(rows.len().div_ceil(size));
+        let batches: Vec<(u32, u32)> = (first as usize..=last).filter_map(|number| batch(number.checked_sub(1)?)).collect();
+        self.wire.untagged(&Response::UidBatches { tag, batches });
+        done("Batches told")
     }
 
     /// Only what is known is enabled and listed; the rest is passed over.
@@ -34,7 +67,12 @@ impl Session {
                 }
                 Extension::Utf8Accept => self.wire.set_utf8(true),
                 Extension::CondStore => self.enable_condstore(),
-                Extension::QResync | Extension::UidOnly | Extension::Other(_) => continue,
+                Extension::QResync => {
+                    self.enable_condstore();
+                    self.qresync = true;
+                }
+                Extension::UidOnly => self.uid_only = true,
+                Extension::Other(_) => continue,
             }
             if !enabled.contains(extension) {
                 enabled.push(extension.clone());

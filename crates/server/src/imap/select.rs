@@ -4,9 +4,10 @@
 
 use super::failure::{Outcome, Trouble, done, done_with};
 use super::flags::known_keywords;
+use super::object_id;
 use super::session::Session;
 use super::view::View;
-use store::Flags;
+use store::{AccountId, Flags};
 use wire::imap::list::{ListKind, ListResponse};
 use wire::imap::response::Response;
 use wire::imap::select::Select;
@@ -16,8 +17,8 @@ impl Session {
     /// SELECT and EXAMINE.
     pub(crate) async fn select(&mut self, select: Select) -> Outcome {
         self.leave();
-        if select.qresync.is_some() {
-            return Err(Trouble::Bad("QRESYNC is not offered"));
+        if select.qresync.is_some() && !self.qresync {
+            return Err(Trouble::Bad("Say ENABLE QRESYNC first"));
         }
         let Some(signed_in) = self.signed_in.as_mut() else { return Err(Trouble::Bad("Sign in first")) };
         let account = signed_in.account.id;
@@ -30,11 +31,17 @@ impl Session {
         let (uid_validity, uid_next) = (snapshot.mailbox.uid_validity, snapshot.uid_next.0);
         self.condstore |= select.condstore;
         let view = View::new(snapshot, select.examine, checked);
-        self.describe(&view, uid_validity, uid_next);
+        self.describe(account, &view, uid_validity, uid_next);
         self.view = Some(view);
         self.claim_recent()?;
         self.tell_recent();
         self.wire.selected(true);
+        if let Some(known) = select.qresync.filter(|known| known.uid_validity == uid_validity) {
+            if let Err(trouble) = Box::pin(self.resynchronise(&known, uid_next)).await {
+                self.unselect()?;
+                return Err(trouble);
+            }
+        }
         match select.examine {
             true => done_with(Code::ReadOnly, "Examined"),
             false => done_with(Code::ReadWrite, "Selected"),
@@ -42,7 +49,7 @@ impl Session {
     }
 
     /// The untagged answers of SELECT, without RECENT.
-    fn describe(&mut self, view: &View, uid_validity: u32, uid_next: u32) {
+    fn describe(&mut self, account: AccountId, view: &View, uid_validity: u32, uid_next: u32) {
         let flags = known_keywords(view);
         let permanent = match view.read_only {
             true => Vec::new(),
@@ -59,7 +66,7 @@ impl Session {
                 child_info: Vec::new(),
                 old_name: None,
             }));
-        } else {
+        } else if !self.uid_only {
             let unseen = view.rows().first_without(Flags::SEEN);
             if let Some(number) = unseen.and_then(|index| u32::try_from(index + 1).ok()) {
                 self.untagged_ok(Code::Unseen(number), "First unseen");
@@ -68,6 +75,7 @@ impl Session {
         self.untagged_ok(Code::PermanentFlags(permanent), "Limited");
         self.untagged_ok(Code::UidValidity(uid_validity), "UIDs are valid");
         self.untagged_ok(Code::UidNext(uid_next), "Predicted next UID");
+        self.untagged_ok(Code::MailboxId(object_id::of_mailbox(account, view.mailbox.id)), "The mailbox's id");
         self.untagged_ok(Code::HighestModSeq(view.mod_seq.0), "Highest");
     }
 

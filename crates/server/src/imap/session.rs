@@ -5,6 +5,7 @@
 use super::failure::Trouble;
 use super::limits;
 use super::memory::Seat;
+use super::notify::Notifying;
 use super::view::View;
 use crate::context::Shared;
 use net::connection::Connection;
@@ -36,8 +37,14 @@ pub(crate) struct Session {
     pub(crate) view: Option<View>,
     /// ENABLE IMAP4rev2.
     pub(crate) rev2: bool,
+    /// From the first NOTIFY on (RFC 5465).
+    pub(crate) notify: Option<Box<Notifying>>,
     /// A CONDSTORE enabling command was seen (RFC 7162 §3.1).
     pub(crate) condstore: bool,
+    /// ENABLE QRESYNC (RFC 7162 §3.2.3): VANISHED takes EXPUNGE's place.
+    pub(crate) qresync: bool,
+    /// ENABLE UIDONLY (RFC 9586): no message number is ever told.
+    pub(crate) uid_only: bool,
 }
 
 /// Indexes of rows, ascending and apart.

@@ -8,12 +8,15 @@ use super::flags::{Told, known_keywords};
 use super::session::Session;
 use super::view::{Update, View};
 use store::{Flags, StoreError};
-use wire::imap::Code;
 use wire::imap::response::Response;
+use wire::imap::{Code, NumberSet};
 
 impl Session {
     /// Takes in what happened and tells the client; EXPUNGE only with `may_expunge`.
     pub(crate) async fn sync(&mut self, may_expunge: bool) -> Result<(), Trouble> {
+        if self.is_muted() {
+            return Ok(());
+        }
         let (Some(signed_in), Some(view)) = (self.signed_in.as_mut(), self.view.as_mut()) else { return Ok(()) };
         let newest = *signed_in.watch.borrow_and_update();
         if newest == view.checked && !(may_expunge && view.has_vanished()) {
@@ -24,8 +27,10 @@ impl Session {
             other => other?,
         };
         view.checked = newest;
-        let updates = view.apply(snapshot, may_expunge);
-        self.tell(&updates)
+        let (before, updates) = (view.rows().len(), view.apply(snapshot, may_expunge));
+        self.tell(&updates)?;
+        let gone = updates.iter().filter(|update| matches!(update, Update::Expunge(..))).count();
+        self.fetch_new(before.saturating_sub(gone)).await
     }
 
     /// Another session deleted the mailbox: this one cannot go on as it is.
@@ -36,15 +41,24 @@ impl Session {
     }
 
     fn tell(&mut self, updates: &[Update]) -> Result<(), Trouble> {
+        if self.qresync || self.uid_only {
+            let gone = updates.iter().filter_map(|update| if let Update::Expunge(_, uid) = update { Some(uid.0) } else { None });
+            let uids: NumberSet = gone.collect();
+            if !uids.is_empty() {
+                self.wire.untagged(&Response::Vanished { earlier: false, uids });
+            }
+        }
         for update in updates {
             match *update {
-                Update::Expunge(number) => self.wire.untagged(&Response::Expunge(number)),
+                Update::Expunge(..) if self.qresync || self.uid_only => {}
+                Update::Expunge(number, _) => self.wire.untagged(&Response::Expunge(number)),
                 Update::Exists(count) => {
                     self.wire.untagged(&Response::Exists(count));
                     self.claim_recent()?;
                     self.tell_recent();
                 }
-                Update::Flags(index) => self.tell_flags(index)?,
+                Update::Flags(index) if self.tells_flags() => self.tell_flags(index)?,
+                Update::Flags(_) => {}
             }
         }
         Ok(())
@@ -81,7 +95,7 @@ impl Session {
     pub(crate) fn tell_flags(&mut self, index: usize) -> Result<(), Trouble> {
         let Some(row) = self.view()?.rows().get(index) else { return Ok(()) };
         self.tell_new_keywords(&row.flags)?;
-        self.write_row(index, &row, Told { uid: self.rev2 || self.condstore, flags: true, mod_seq: self.condstore });
+        self.write_row(index, &row, Told { uid: self.rev2 || self.condstore || self.notify.is_some(), flags: true, mod_seq: self.condstore });
         Ok(())
     }
 

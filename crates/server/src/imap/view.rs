@@ -14,8 +14,8 @@ use store::{Flags, Mailbox, MessageRow, ModSeq, Rows, Snapshot, Uid};
 /// A thing to tell the client, in the order it must be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Update {
-    /// `* n EXPUNGE`; each number is right at the moment it is told.
-    Expunge(u32),
+    /// `* n EXPUNGE`, or VANISHED of the UID; each number is right at the moment it is told.
+    Expunge(u32, Uid),
     /// `* n EXISTS`: there are more.
     Exists(u32),
     /// `* n FETCH (FLAGS ...)` for the row at this index.
@@ -193,7 +193,7 @@ impl View {
         let vanished = std::mem::take(&mut self.vanished);
         for uid in vanished.iter().rev() {
             if let Some(index) = self.index_of(*uid) {
-                updates.push(Update::Expunge(u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)));
+                updates.push(Update::Expunge(u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1), *uid));
             }
         }
         self.saved.retain(|uid| !vanished.contains(uid));
@@ -236,7 +236,7 @@ mod tests {
         assert!(view.has_vanished() && view.is_vanished(Uid(5)));
         assert_eq!(view.index_of(Uid(6)), Some(3));
         assert_eq!(view.apply(now.clone(), false), vec![]);
-        assert_eq!(view.apply(now, true), vec![Update::Expunge(3), Update::Expunge(1)]);
+        assert_eq!(view.apply(now, true), vec![Update::Expunge(3, Uid(5)), Update::Expunge(1, Uid(1))]);
         assert_eq!(view.index_of(Uid(6)), Some(1));
         assert!(!view.has_vanished());
     }
@@ -286,7 +286,7 @@ mod tests {
                 let before = view.rows().clone();
                 for update in view.apply(now.clone(), may_expunge) {
                     match update {
-                        Update::Expunge(number) => drop(client.remove(number as usize - 1)),
+                        Update::Expunge(number, uid) => prop_assert_eq!(client.remove(number as usize - 1), uid.0),
                         Update::Exists(count) => {
                             prop_assert!(count as usize > client.len());
                             client.extend(view.rows().uids(client.len()..count as usize).map(|uid| uid.0));

@@ -70,7 +70,11 @@ impl Office {
             reachable: None,
             smtp: server::smtp::Settings::default(),
             shutdown: shutdown_seen,
-            imap: server::imap::Memory::default(),
+            imap: server::imap::Memory::new(
+                ["SASL-IR on imaps", "BINARY on imap", "QRESYNC for Bad Mail"]
+                    .map(|text| server::imap::CapabilityOff::parse(text).unwrap())
+                    .to_vec(),
+            ),
             pop: server::pop::Maildrops::default(),
         });
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();

@@ -26,19 +26,36 @@ impl Capabilities {
 const ALWAYS: [&str; 5] = ["IMAP4rev1", "IMAP4rev2", "ID", "ENABLE", "IDLE"];
 
 /// After sign-in; APPENDLIMIT comes with its number.
-const SIGNED_IN: [&str; 24] = [
+const SIGNED_IN: &[&str] = &[
     "LITERAL+",
+    "MULTIAPPEND",
+    "CATENATE",
+    "URL-PARTIAL",
+    "REPLACE",
     "UIDPLUS",
     "MOVE",
     "NAMESPACE",
+    "NOTIFY",
     "UNSELECT",
     "CHILDREN",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
     "CONDSTORE",
+    "QRESYNC",
+    "UIDONLY",
     "STATUS=SIZE",
     "ESEARCH",
     "SEARCHRES",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=REFERENCES",
+    "THREAD=REFS",
+    "THREAD=ORDEREDSUBJECT",
+    "PARTIAL",
+    "PREVIEW",
+    "OBJECTID",
+    "MULTISEARCH",
     "WITHIN",
     "LIST-EXTENDED",
     "LIST-STATUS",
@@ -50,6 +67,9 @@ const SIGNED_IN: [&str; 24] = [
     "QUOTA=RES-MESSAGE",
     "QUOTA=RES-MAILBOX",
     "BINARY",
+    "COMPRESS=DEFLATE",
+    "UNAUTHENTICATE",
+    "UIDBATCHES",
     "UTF8=ACCEPT",
 ];
 

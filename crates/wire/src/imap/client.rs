@@ -22,6 +22,7 @@ use super::response::{Kind, Response, ServerLine, StatusText};
 use super::response_code::Code;
 use super::string::LiteralHead;
 use super::tag::Tag;
+use crate::deflate::Deflate;
 use crate::sasl::client::Credentials;
 use crate::session::{Session, Step, Time};
 use bytes::{Bytes, BytesMut};
@@ -121,6 +122,7 @@ enum Then {
     Nothing,
     Append { left: u64, utf8: bool },
     Idle,
+    Compress,
 }
 
 /// What the line is held by; later commands wait.
@@ -134,6 +136,8 @@ enum Busy {
         left: u64,
         utf8: bool,
     },
+    /// The answer decides whether what follows is compressed.
+    Compress(Tag),
     /// A continuation will say that IDLE is on.
     IdleAsked(Tag),
     Idle,
@@ -161,6 +165,8 @@ pub struct Client {
     held: Held,
     ended: bool,
     out: Vec<u8>,
+    /// COMPRESS is on (RFC 4978).
+    deflate: Option<Box<Deflate>>,
     outgoing: VecDeque<Outgoing>,
     busy: Busy,
     pending: VecDeque<Tag>,
@@ -185,6 +191,7 @@ impl Client {
             held: Held::default(),
             ended: false,
             out: Vec::new(),
+            deflate: None,
             outgoing: VecDeque::new(),
             busy: Busy::No,
             pending: VecDeque::new(),
@@ -218,8 +225,11 @@ impl Client {
         e.raw(" ");
         command.encode(&mut e);
         let then = match command {
-            Command::Append(append) => Then::Append { left: append.message.size, utf8: append.message.utf8 },
+            Command::Append(append) | Command::Replace { append, .. } => {
+                Then::Append { left: append.message.size, utf8: append.message.utf8 }
+            }
             Command::Idle => Then::Idle,
+            Command::Compress(_) => Then::Compress,
             _ => Then::Nothing,
         };
         if !matches!(then, Then::Append { .. }) {
@@ -298,6 +308,7 @@ impl Client {
                 self.append_octets(b"");
             }
             Then::Idle => self.busy = Busy::IdleAsked(sent.tag),
+            Then::Compress => self.busy = Busy::Compress(sent.tag),
         }
     }
 
@@ -332,7 +343,12 @@ impl Client {
         if being_sent {
             self.outgoing.pop_front();
         }
-        if being_sent || idle {
+        let compress = matches!(&self.busy, Busy::Compress(asked) if *asked == tag);
+        if compress && status.kind == Kind::Ok {
+            let (plain, raw) = (std::mem::take(&mut self.out), std::mem::take(&mut self.input));
+            self.deflate = Some(Box::new(Deflate::new(plain, &raw)));
+        }
+        if being_sent || idle || compress {
             self.busy = Busy::No;
         }
         if let (Kind::Ok, Some(Code::Capability(words))) = (status.kind, &status.code) {
@@ -370,6 +386,23 @@ impl Client {
             self.closed = true;
             self.input = BytesMut::new();
             self.events.push_back(Event::Failed(failure));
+        }
+    }
+
+    /// Octets of the server that are not used yet, inflated or not.
+    fn buffered(&self) -> usize {
+        self.input.len() + self.deflate.as_ref().map_or(0, |deflate| deflate.waiting())
+    }
+
+    /// More input out of what came compressed? What is no DEFLATE stream ends the session.
+    fn inflate(&mut self) -> bool {
+        let Some(deflate) = self.deflate.as_mut() else { return false };
+        match deflate.inflate(&mut self.input, RESPONSE_LITERALS_BYTES_MAX + INPUT_BYTES_MAX) {
+            Ok(more) => more,
+            Err(_) => {
+                self.fail(Failure::Protocol("the server's compression is broken"));
+                true
+            }
         }
     }
 
@@ -480,7 +513,10 @@ impl Session for Client {
 
     fn receive(&mut self, bytes: &[u8]) {
         if !self.closed {
-            self.input.extend_from_slice(bytes);
+            match &mut self.deflate {
+                Some(deflate) => deflate.receive(bytes),
+                None => self.input.extend_from_slice(bytes),
+            }
             self.heard = true;
         }
     }
@@ -505,7 +541,7 @@ impl Session for Client {
             if self.opening.wants_tls() {
                 return Step::StartTls;
             }
-            if !self.read() && self.events.is_empty() && !self.closed {
+            if !self.read() && self.events.is_empty() && !self.closed && !self.inflate() {
                 if !self.ended {
                     if self.input.is_empty() && self.input.capacity() > BUFFER_BYTES_KEPT {
                         self.input = BytesMut::new();
@@ -522,6 +558,9 @@ impl Session for Client {
     }
 
     fn transmit(&mut self, out: &mut Vec<u8>) {
+        if let Some(deflate) = &mut self.deflate {
+            return deflate.transmit(&mut self.out, out);
+        }
         let ready = std::mem::take(&mut self.out);
         if out.is_empty() { *out = ready } else { out.extend_from_slice(&ready) }
     }
@@ -537,7 +576,7 @@ impl Session for Client {
         !self.closed
             && !self.ended
             && !self.opening.wants_tls()
-            && self.input.len() < RESPONSE_LITERALS_BYTES_MAX + INPUT_BYTES_MAX
+            && self.buffered() < RESPONSE_LITERALS_BYTES_MAX + INPUT_BYTES_MAX
     }
 
     fn tls_started(&mut self) {
@@ -548,6 +587,6 @@ impl Session for Client {
 
 impl crate::laws::Buffered for Client {
     fn input_buffered(&self) -> usize {
-        self.input.len() + self.held.bytes.len()
+        self.buffered() + self.held.bytes.len()
     }
 }

@@ -7,7 +7,7 @@
 //! To add a command: a variant, a row in `COMMANDS`, an arm in `parse` and one in `encode`.
 
 use super::acl::AclCommand;
-use super::append::Append;
+use super::append::{Append, Replaced};
 use super::cursor::{Cursor, Parsed};
 use super::enable::Extension;
 use super::encoder::Encoder;
@@ -78,6 +78,11 @@ pub enum Command {
     Status(Status),
     /// Up to its literal.
     Append(Append),
+    /// REPLACE and UID REPLACE (RFC 8508), up to the literal.
+    Replace {
+        replaced: Replaced,
+        append: Append,
+    },
     Idle,
     // selected
     Check,
@@ -139,7 +144,7 @@ pub(crate) enum Allowed {
 }
 
 /// Every command word. ENABLE is taken with a mailbox selected, too (lenient).
-const COMMANDS: [(&str, Allowed); 55] = [
+const COMMANDS: [(&str, Allowed); 56] = [
     ("CAPABILITY", Allowed::Always),
     ("NOOP", Allowed::Always),
     ("LOGOUT", Allowed::Always),
@@ -174,6 +179,7 @@ const COMMANDS: [(&str, Allowed); 55] = [
     ("UID", Allowed::Selected),
     ("SORT", Allowed::Selected),
     ("THREAD", Allowed::Selected),
+    ("REPLACE", Allowed::Selected),
     ("UIDBATCHES", Allowed::Selected),
     ("ESEARCH", Allowed::Authenticated),
     ("CANCELUPDATE", Allowed::Authenticated),
@@ -236,7 +242,7 @@ impl Command {
             "XLIST" => Command::List(List::parse(c, ListKind::Xlist)?),
             "NAMESPACE" => Command::Namespace,
             "STATUS" => Command::Status(Status::parse(c)?),
-            "APPEND" => return c.error("APPEND takes a literal"),
+            "APPEND" | "REPLACE" => return c.error("APPEND takes a literal"),
             "IDLE" => Command::Idle,
             "CHECK" => Command::Check,
             "CLOSE" => Command::Close,
@@ -395,7 +401,14 @@ impl Command {
             Command::List(list) => list.encode(e),
             Command::Namespace => e.raw("NAMESPACE"),
             Command::Status(status) => status.encode(e),
-            Command::Append(append) => append.encode(e),
+            Command::Append(append) => {
+                e.raw("APPEND ");
+                append.encode(e);
+            }
+            Command::Replace { replaced, append } => {
+                replaced.encode(e);
+                append.encode(e);
+            }
             Command::Idle => e.raw("IDLE"),
             Command::Check => e.raw("CHECK"),
             Command::Close => e.raw("CLOSE"),

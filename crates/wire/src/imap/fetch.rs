@@ -377,6 +377,13 @@ impl Section {
         }
     }
 
+    /// As it stands between the brackets (or in a URL).
+    pub fn from_text(text: &str) -> Option<Section> {
+        let text = format!("[{text}]");
+        let mut c = Cursor::new(text.as_bytes());
+        Section::parse(&mut c).ok().filter(|_| c.at_end())
+    }
+
     /// From `[` to `]`.
     fn parse(c: &mut Cursor<'_>) -> Parsed<Section> {
         c.expect(b'[', "[ is missing")?;

@@ -40,6 +40,8 @@ pub const BAD_MAX: u32 = 20;
 pub const BAD_MAX_BEFORE_LOGIN: u32 = 5;
 /// Autologout after sign-in, seconds: above RFC 9051 §5.4's 30 minutes and not round, so that both sides do not close at once.
 pub const IDLE_SECS_MAX: u64 = 31 * 60 + 7;
+/// Messages of one APPEND (RFC 3502): those that are small stay in memory until the last is there.
+pub const APPEND_MESSAGES_MAX: usize = 200;
 /// Largest piece of an APPEND handed out at once, octets.
 pub const APPEND_CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// What one connection may have waiting in its input buffer beyond a command, octets.

@@ -122,6 +122,22 @@ impl NumberSet {
         }
         set
     }
+    /// Of ranges that are ascending, apart and do not touch.
+    pub fn from_sorted(ranges: &[(u32, u32)]) -> NumberSet {
+        NumberSet { ranges: ranges.to_vec() }
+    }
+    /// Those in both.
+    pub fn intersect(&self, other: &NumberSet) -> NumberSet {
+        let (mut ranges, mut at) = (Vec::new(), 0);
+        for &(first, last) in &self.ranges {
+            while other.ranges.get(at).is_some_and(|&(_, end)| end < first) {
+                at += 1;
+            }
+            let overlapping = other.ranges.iter().skip(at).take_while(|&&(start, _)| start <= last);
+            ranges.extend(overlapping.map(|&(start, end)| (start.max(first), end.min(last))));
+        }
+        NumberSet { ranges }
+    }
     /// In it?
     pub fn contains(&self, number: u32) -> bool {
         let at = self.ranges.partition_point(|&(_, last)| last < number);
@@ -295,6 +311,9 @@ mod tests {
             for n in 0..62 {
                 prop_assert_eq!(collected.contains(n), model.contains(&n));
             }
+            let odd: NumberSet = (1..62).filter(|n| n % 3 == 1).chain(20..40).collect();
+            let both: BTreeSet<u32> = model.iter().copied().filter(|n| odd.contains(*n)).collect();
+            prop_assert_eq!(collected.intersect(&odd).iter().collect::<Vec<_>>(), both.into_iter().collect::<Vec<_>>());
             if !numbers.is_empty() {
                 prop_assert_eq!(NumberSet::parse(&mut Cursor::new(written(&collected).as_bytes())).unwrap(), collected);
             }

@@ -6,7 +6,7 @@
 
 mod reading;
 
-use super::append::Append;
+use super::append::{self, Append, AppendPiece, Head, Place, Replaced, Segment};
 use super::capability;
 use super::command::{self, Allowed, Command};
 use super::cursor::{Cursor, SyntaxError};
@@ -17,7 +17,9 @@ use super::limits::{
 };
 use super::response::{Kind, Response, encode_condition};
 use super::response_code::Code;
+use super::string::LiteralHead;
 use super::tag::Tag;
+use crate::deflate::Deflate;
 use crate::pace::{Pace, Patience};
 use crate::sasl::server::{Exchange, Step as SaslStep};
 use crate::sasl::{self, Answer, Mechanism, Question, Refusal, Secret};
@@ -25,6 +27,7 @@ use crate::session::{Session, Step, Time};
 use bytes::{Bytes, BytesMut};
 use reading::Progress;
 use smol_str::SmolStr;
+use std::collections::VecDeque;
 
 /// What the session must know before its first word.
 #[derive(Debug, Clone)]
@@ -45,11 +48,26 @@ pub struct ServerConfig {
     pub capabilities_off: Vec<SmolStr>,
 }
 
+/// A whole line.
+enum Parsed {
+    Command(Command),
+    Append((Head, Segment)),
+}
+
+/// An APPEND without a literal of message octets: all of its parts are URLs.
+fn append_line(c: &mut Cursor<'_>, name: &str) -> Result<(Head, Segment), SyntaxError> {
+    let Some(head) = Head::parse(c, name)? else { return c.error("a mailbox name is missing") };
+    match Segment::parse(c, head.place())? {
+        Some(segment) => Ok((head, segment)),
+        None => c.error("a URL is missing"),
+    }
+}
+
 /// What the client wants.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// A command to be done; answer with `untagged` ... and then `ok`, `no` or `bad`.
-    /// Never CAPABILITY, LOGOUT, STARTTLS, LOGIN, AUTHENTICATE, APPEND or IDLE.
+    /// Never CAPABILITY, LOGOUT, STARTTLS, LOGIN, AUTHENTICATE, APPEND, REPLACE or IDLE.
     Command {
         /// For ESEARCH's correlator and the like.
         tag: Tag,
@@ -58,14 +76,21 @@ pub enum Event {
     },
     /// LOGIN or AUTHENTICATE: the same questions as in SMTP and POP3; answer with [`Server::answer`].
     Sasl(Question),
-    /// APPEND up to its literal: answer with `append_go` (then chunks follow) or `no`/`bad` (the octets are thrown away).
+    /// APPEND or REPLACE up to its first message: answer with `append_go` (then its chunks, or its pieces, follow) or
+    /// `no`/`bad` (what comes is thrown away).
     Append {
         /// Of the command.
         tag: Tag,
         /// Where to, flags, date, size.
         append: Append,
+        /// Its octets come in pieces (CATENATE, RFC 4469).
+        catenate: bool,
+        /// REPLACE: in whose place.
+        replaced: Option<Replaced>,
     },
-    /// The next octets of the message; poll again, no answer. `no`/`bad` may be said at once, then the rest is thrown away.
+    /// Another message of the APPEND, or a part of a catenated one: answer as to [`Event::Append`].
+    AppendPiece(AppendPiece),
+    /// The next octets of the message or part; poll again, no answer. `no`/`bad` may be said at once, then the rest is thrown away.
     AppendChunk(Bytes),
     /// All octets are there and the command's syntax was right: answer with `ok`, `no` or `bad`.
     AppendEnd,
@@ -98,22 +123,16 @@ enum Phase {
     Command,
     /// An event waits for its answer.
     Answer,
-    /// The owner looks at an APPEND; `drain` octets come anyway if it is refused.
-    AppendAsked {
-        size: u64,
-        drain: u64,
-        utf8: bool,
-        synchronising: bool,
-    },
-    /// So many octets of a message are still to come.
+    /// The owner looks at a piece of an APPEND.
+    AppendAsked,
+    /// The next piece of what was read, or the end, is due.
+    AppendNext,
+    /// So many octets of a literal are still to come.
     AppendOctets {
         left: u64,
-        utf8: bool,
     },
-    /// The end of the line after the octets.
-    AppendTail {
-        utf8: bool,
-    },
+    /// What stands behind the octets.
+    AppendTail,
     /// So many octets nobody wants, then the rest of their line.
     Drain {
         left: u64,
@@ -129,6 +148,16 @@ enum Phase {
     Closed,
 }
 
+/// An APPEND between its first word and its end.
+#[derive(Debug)]
+struct Appending {
+    place: Place,
+    /// Read, not handed out yet.
+    pieces: VecDeque<AppendPiece>,
+    /// Follows the last of them.
+    literal: Option<LiteralHead>,
+}
+
 /// The server side of one IMAP connection.
 #[derive(Debug)]
 pub struct Server {
@@ -138,12 +167,16 @@ pub struct Server {
     utf8: bool,
     input: BytesMut,
     framing: Framing,
+    /// The APPEND at hand.
+    appending: Option<Box<Appending>>,
     /// Octets thrown away for the command at hand.
     drained: u64,
     ended: bool,
     out: Vec<u8>,
     /// Of the command at hand.
     tag: Option<Tag>,
+    /// COMPRESS is on.
+    deflate: Option<Box<Deflate>>,
     /// An event born of an answer.
     queued: Option<Event>,
     /// IDLE ended with something other than DONE.
@@ -164,10 +197,12 @@ impl Server {
             utf8: false,
             input: BytesMut::new(),
             framing: Framing::default(),
+            appending: None,
             drained: 0,
             ended: false,
             out: Vec::new(),
             tag: None,
+            deflate: None,
             queued: None,
             idle_broken: false,
             bads: 0,
@@ -219,14 +254,19 @@ impl Server {
         self.finish(Kind::Bad, code.as_ref(), text);
         self.count_bad();
     }
-    /// Go on with an APPEND: sends the continuation if the literal is synchronising.
+    /// Go on with an APPEND: sends the continuation if a literal is next and it is synchronising.
     pub fn append_go(&mut self) {
-        if let Phase::AppendAsked { size, utf8, synchronising, .. } = self.phase {
-            if synchronising {
-                self.out.extend_from_slice(b"+ Ready for the message\r\n");
+        let (Phase::AppendAsked, Some(appending)) = (&self.phase, self.appending.as_mut()) else { return };
+        let literal = if appending.pieces.is_empty() { appending.literal.take() } else { None };
+        self.phase = match literal {
+            Some(head) => {
+                if !head.non_synchronising {
+                    self.out.extend_from_slice(b"+ Ready for the message\r\n");
+                }
+                Phase::AppendOctets { left: head.len }
             }
-            self.phase = Phase::AppendOctets { left: size, utf8 };
-        }
+            None => Phase::AppendNext,
+        };
     }
     /// To [`Event::Sasl`]. Accept: state Authenticated and `tag OK [CAPABILITY ...]`; Refuse: NO with the right code.
     pub fn answer(&mut self, answer: Answer) {
@@ -248,6 +288,21 @@ impl Server {
     pub fn selected(&mut self, selected: bool) {
         if matches!(self.state, State::Authenticated | State::Selected) {
             self.state = if selected { State::Selected } else { State::Authenticated };
+        }
+    }
+
+    /// To UNAUTHENTICATE: says OK; then nobody is signed in, names are as at the beginning, and nothing is compressed any more
+    /// (RFC 8437 §3, §4.2).
+    pub fn unauthenticated(&mut self) {
+        self.ok(None, "Nobody is signed in now");
+        if let Some(mut deflate) = self.deflate.take() {
+            let mut compressed = Vec::new();
+            deflate.transmit(&mut self.out, &mut compressed);
+            self.out = compressed;
+        }
+        self.utf8 = false;
+        if !matches!(self.phase, Phase::Closed) {
+            self.state = State::NotAuthenticated;
         }
     }
 
@@ -288,12 +343,41 @@ impl Server {
     pub fn utf8(&self) -> bool {
         self.utf8
     }
+    /// Announces these no more (client bugs).
+    pub fn switch_off(&mut self, capabilities: impl IntoIterator<Item = SmolStr>) {
+        for name in capabilities {
+            if self.offers(&name) {
+                self.config.capabilities_off.push(name);
+            }
+        }
+    }
     /// The capability list that is right now (for the answer of a face's own).
     pub fn capabilities(&self) -> Vec<SmolStr> {
         capability::of_server(&self.config, self.state)
     }
 
     // ---- inside ----
+
+    /// Octets of the client that are not used yet, inflated or not.
+    fn buffered(&self) -> usize {
+        self.input.len() + self.deflate.as_ref().map_or(0, |deflate| deflate.waiting())
+    }
+
+    /// More input out of what came compressed? What is no DEFLATE stream ends the session.
+    fn inflate(&mut self) -> bool {
+        let Some(deflate) = self.deflate.as_mut().filter(|_| !matches!(self.phase, Phase::Closed)) else { return false };
+        match deflate.inflate(&mut self.input, INPUT_BYTES_MAX) {
+            Ok(more) => more,
+            Err(_) => {
+                self.bye(None, "That is not compressed");
+                true
+            }
+        }
+    }
+
+    fn silence_deadline(&self) -> Option<Time> {
+        if self.owner_is_next() { None } else { self.pace.deadline(self.silence_secs(), &self.patience) }
+    }
 
     fn condition(&mut self, tag: &str, kind: Kind, code: Option<&Code>, text: &str) {
         let mut e = Encoder::server(std::mem::take(&mut self.out), self.utf8);
@@ -312,11 +396,15 @@ impl Server {
         self.idle_broken = false;
         self.phase = match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Closed => Phase::Closed,
-            Phase::AppendAsked { drain: 0, .. } => Phase::Command,
-            Phase::AppendAsked { drain: left, .. } | Phase::AppendOctets { left, .. } => Phase::Drain { left },
-            Phase::AppendTail { .. } => Phase::DiscardLine,
+            Phase::AppendAsked => {
+                let literal = self.appending.as_ref().and_then(|appending| appending.literal);
+                literal.filter(|head| head.non_synchronising).map_or(Phase::Command, |head| Phase::Drain { left: head.len })
+            }
+            Phase::AppendOctets { left } => Phase::Drain { left },
+            Phase::AppendTail => Phase::DiscardLine,
             _ => Phase::Command,
         };
+        self.appending = None;
         if let Phase::Drain { left } = self.phase {
             self.drain(left);
         }
@@ -381,10 +469,12 @@ impl Server {
         };
         let parsed = command::word(&mut c).and_then(|(name, allowed)| match self.state_error(allowed) {
             Some(what) => c.error(what),
-            None => Command::parse_arguments(&mut c, name),
+            None if append::is_append(&c, name) => append_line(&mut c, name).map(Parsed::Append),
+            None => Command::parse_arguments(&mut c, name).map(Parsed::Command),
         });
         match parsed {
-            Ok(command) => {
+            Ok(Parsed::Append((head, segment))) => Some(self.begin_append(tag, head, segment)),
+            Ok(Parsed::Command(command)) => {
                 self.tag = Some(tag.clone());
                 self.phase = Phase::Answer;
                 self.dispatch(tag, command)
@@ -424,6 +514,10 @@ impl Server {
                 self.start_tls();
                 None
             }
+            Command::Compress(mechanism) => {
+                self.compress(&mechanism);
+                None
+            }
             Command::Login { user, password } => self.login(user, Secret::new(password)),
             Command::Authenticate { mechanism, initial_response } => self.authenticate(&mechanism, initial_response),
             Command::Idle => {
@@ -445,6 +539,23 @@ impl Server {
         }
         self.ok(None, "Begin TLS now");
         self.phase = Phase::StartTls;
+    }
+
+    /// RFC 4978 §3: the OK is the last that goes as it is; what came behind the command is compressed.
+    fn compress(&mut self, mechanism: &str) {
+        if self.deflate.is_some() {
+            return self.no(Some(Code::CompressionActive), "DEFLATE is active already");
+        }
+        if !mechanism.eq_ignore_ascii_case("DEFLATE") || !self.offers("COMPRESS=DEFLATE") {
+            return self.no(Some(Code::Cannot), "That compression is not offered");
+        }
+        self.ok(None, "DEFLATE active");
+        let (plain, raw) = (std::mem::take(&mut self.out), std::mem::take(&mut self.input));
+        self.deflate = Some(Box::new(Deflate::new(plain, &raw)));
+    }
+
+    fn offers(&self, capability: &str) -> bool {
+        !self.config.capabilities_off.iter().any(|off| off.eq_ignore_ascii_case(capability))
     }
 
     fn login(&mut self, login: String, password: Secret) -> Option<Event> {
@@ -533,7 +644,10 @@ impl Session for Server {
 
     fn receive(&mut self, bytes: &[u8]) {
         if !matches!(self.phase, Phase::Closed) {
-            self.input.extend_from_slice(bytes);
+            match &mut self.deflate {
+                Some(deflate) => deflate.receive(bytes),
+                None => self.input.extend_from_slice(bytes),
+            }
             self.pace.hear(bytes.len());
         }
     }
@@ -544,7 +658,10 @@ impl Session for Server {
 
     fn poll(&mut self, now: Time) -> Step<Event> {
         self.pace.tick(now);
-        if self.deadline().is_some_and(|deadline| now >= deadline) {
+        if let Some(deflate) = &mut self.deflate {
+            deflate.tick(now);
+        }
+        if self.silence_deadline().is_some_and(|deadline| now >= deadline) {
             self.bye(None, "Autologout, you were silent for too long");
         }
         loop {
@@ -556,6 +673,7 @@ impl Session for Server {
             match self.advance() {
                 Progress::Event(event) => return Step::Event(event),
                 Progress::Again => {}
+                Progress::Starved if self.inflate() => {}
                 Progress::Starved if self.ended && !self.owner_is_next() => self.close(),
                 Progress::Starved => {
                     self.pace.tick(now);
@@ -569,7 +687,12 @@ impl Session for Server {
     }
 
     fn transmit(&mut self, out: &mut Vec<u8>) {
-        if self.out.capacity() > BUFFER_BYTES_KEPT {
+        if let Some(deflate) = &mut self.deflate {
+            deflate.transmit(&mut self.out, out);
+            if self.out.capacity() > BUFFER_BYTES_KEPT {
+                self.out = Vec::new();
+            }
+        } else if self.out.capacity() > BUFFER_BYTES_KEPT {
             let ready = std::mem::take(&mut self.out);
             if out.is_empty() { *out = ready } else { out.extend_from_slice(&ready) }
         } else {
@@ -578,12 +701,13 @@ impl Session for Server {
     }
 
     fn deadline(&self) -> Option<Time> {
-        if self.owner_is_next() { None } else { self.pace.deadline(self.silence_secs(), &self.patience) }
+        let deflate = self.deflate.as_ref().and_then(|deflate| deflate.deadline());
+        self.silence_deadline().into_iter().chain(deflate).min()
     }
 
     fn wants_input(&self) -> bool {
         let max = if self.state == State::NotAuthenticated { INPUT_BYTES_MAX_BEFORE_LOGIN } else { INPUT_BYTES_MAX };
-        !self.owner_is_next() && !self.ended && self.input.len() < max
+        !self.owner_is_next() && !self.ended && self.buffered() < max
     }
 
     fn tls_started(&mut self) {
@@ -598,6 +722,6 @@ impl Session for Server {
 
 impl crate::laws::Buffered for Server {
     fn input_buffered(&self) -> usize {
-        self.input.len()
+        self.buffered()
     }
 }

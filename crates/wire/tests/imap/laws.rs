@@ -92,6 +92,11 @@ fn never_panics() {
         b"l LIST \"\" *\r\n",
         b"{99999999999999999999+}\r\n",
         b"m ENABLE UTF8=ACCEPT\r\n",
+        b"n APPEND INBOX CATENATE (URL a ",
+        b"TEXT {3+}\r\n",
+        b"URL {3+}\r\n",
+        b"o UID REPLACE 1 INBOX {3+}\r\n",
+        b"p COMPRESS DEFLATE\r\n",
     ];
     for config in ["plaintext", "starttls", "tls"] {
         let mut owner = Owner::default();

@@ -1,6 +1,7 @@
 //! An owner of a server session that is small but real enough: one account, two mailboxes, canned messages.
 
 use std::num::NonZeroU32;
+use wire::imap::append::AppendPiece;
 use wire::imap::enable::Extension;
 use wire::imap::fetch::{FetchItem, FetchWriter, ItemName};
 use wire::imap::response::Response;
@@ -14,6 +15,8 @@ pub(crate) const SIZE_MAX: u64 = 100_000;
 #[derive(Default)]
 pub(crate) struct Owner {
     pub(crate) octets: Vec<u8>,
+    /// Octets of the messages before.
+    pub(crate) sizes: Vec<u32>,
     pub(crate) events: Vec<String>,
 }
 
@@ -45,8 +48,20 @@ impl Owner {
             Event::Append { append, .. } if append.message.size > SIZE_MAX => server.no(Some(Code::TooBig), "Too big"),
             Event::Append { .. } => {
                 self.octets.clear();
+                self.sizes.clear();
                 server.append_go();
             }
+            Event::AppendPiece(AppendPiece::Url(url)) if url == "gone" => server.no(Some(Code::BadUrl(url)), "No such message"),
+            Event::AppendPiece(AppendPiece::Url(url)) => {
+                self.octets.extend_from_slice(url.as_bytes());
+                server.append_go();
+            }
+            Event::AppendPiece(AppendPiece::Message { .. }) => {
+                self.sizes.push(u32::try_from(self.octets.len()).unwrap().max(1));
+                self.octets.clear();
+                server.append_go();
+            }
+            Event::AppendPiece(AppendPiece::Text { .. }) => server.append_go(),
             Event::AppendChunk(chunk) => {
                 self.octets.extend_from_slice(&chunk);
                 if self.octets.starts_with(b"disk full") {
@@ -54,7 +69,8 @@ impl Owner {
                 }
             }
             Event::AppendEnd => {
-                let uids = [u32::try_from(self.octets.len()).unwrap().max(1)].into_iter().collect();
+                let last = u32::try_from(self.octets.len()).unwrap().max(1);
+                let uids = self.sizes.drain(..).chain([last]).collect();
                 server.ok(Some(Code::AppendUid { uid_validity: 1, uids }), "Appended");
             }
             Event::AppendAborted => {

@@ -1,5 +1,5 @@
 //! Transcripts: `#` what it shows, `@` the server's switches, `C:` a line, `C~` octets as escaped, `S:` a line expected,
-//! `X` the server closes. Each is played at every chunking, pipelined whole included.
+//! `X` the server closes; `«signed in»` stands for what is announced after sign-in. Each is played at every chunking, pipelined whole included.
 
 use crate::owner::{Owner, server};
 use std::path::Path;
@@ -29,7 +29,16 @@ fn unescape(text: &str) -> Vec<u8> {
     out
 }
 
+/// What is announced after sign-in: `capability.rs` has the list.
+fn signed_in() -> String {
+    let mut session = server("plaintext");
+    let mut owner = Owner::default();
+    laws::converse(&mut session, [&b"a LOGIN ann pw\r\n"[..]], &mut |server, event| owner.answer(server, event));
+    session.capabilities().join(" ")
+}
+
 fn read(text: &str) -> Transcript {
+    let text = &text.replace("«signed in»", &signed_in());
     let mut transcript = Transcript { words: String::new(), input: Vec::new(), output: String::new(), closes: false };
     for line in text.lines() {
         let (kind, rest) = line.split_at(line.len().min(2));

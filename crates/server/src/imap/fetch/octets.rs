@@ -12,7 +12,7 @@ use message::facts::Facts;
 use message::section::{self, SectionKind};
 use message::transfer::{Decoder, TransferEncoding};
 use std::ops::Range;
-use store::{EmailId, StoreError};
+use store::{EmailId, MessageRow, StoreError};
 use wire::imap::Code;
 use wire::imap::fetch::{FetchItem, FetchWriter, ItemName, Partial, Section, SectionText};
 
@@ -56,7 +56,36 @@ impl Source {
     }
 }
 
+/// What a section is: a range of the stored octets, or octets picked from them.
+pub(in crate::imap) enum NamedOctets {
+    Stored(Range<u64>),
+    Here(Vec<u8>),
+}
+
 impl Session {
+    /// The octets BODY[section]<partial> would be answered with; `None` without such a part.
+    pub(in crate::imap) async fn octets_named(
+        &self,
+        row: MessageRow,
+        section: Section,
+        partial: Option<Partial>,
+    ) -> Result<Option<NamedOctets>, Trouble> {
+        let facts = self.store().facts(self.account_id()?, &[row.email]).await?.into_iter().next().flatten();
+        let Some(facts) = facts else { return Ok(None) };
+        let whole = section.part.is_empty() && section.text.is_none();
+        let size = u64::from(row.size_bytes);
+        let subject = Subject { index: 0, row, facts: None, body: None, newly_seen: false };
+        let source = match whole {
+            true => Source::Stored(window(0..size, partial)),
+            false => self.section(&facts, &subject, &section, partial).await?,
+        };
+        Ok(match source {
+            Source::Stored(range) => Some(NamedOctets::Stored(range)),
+            Source::Here(octets) => Some(NamedOctets::Here(octets)),
+            Source::Nil | Source::Size(_) | Source::Decoded { .. } => None,
+        })
+    }
+
     /// Finds the octets of an item; decoded lengths are counted here, in a first pass.
     pub(super) async fn source(&self, item: &FetchItem, subject: &Subject) -> Result<Source, Trouble> {
         let size = u64::from(subject.row.size_bytes);
@@ -201,7 +230,7 @@ impl Session {
     }
 
     /// One piece from the start of `range`; never empty.
-    async fn piece(&self, email: EmailId, range: Range<u64>) -> Result<Bytes, Trouble> {
+    pub(in crate::imap) async fn piece(&self, email: EmailId, range: Range<u64>) -> Result<Bytes, Trouble> {
         let len = (range.end - range.start).min(limits::PIECE_BYTES);
         let piece = self.store().body(self.account_id()?, email, range.start, len).await?;
         if piece.is_empty() { Err(shorter_than_promised()) } else { Ok(piece) }

@@ -3,8 +3,8 @@
 //! Invariant: whatever the chunks, the same events come out; a refused literal is read to its end (within reason) and
 //! never taken for commands.
 
-use super::{Event, Phase, Server, State};
-use crate::imap::append::{self, Append, AppendMessage};
+use super::{Appending, Event, Phase, Server, State};
+use crate::imap::append::{self, Append, AppendPiece, Head, Segment};
 use crate::imap::command;
 use crate::imap::cursor::{Cursor, SyntaxError};
 use crate::imap::framing::{self, Framed, Framing};
@@ -19,6 +19,7 @@ use crate::imap::tag::Tag;
 use crate::sasl;
 use crate::sasl::server::Exchange;
 use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
 
 /// How far one look at the input got.
 pub(super) enum Progress {
@@ -43,8 +44,9 @@ impl Server {
         }
         match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Command => self.read_command(),
-            Phase::AppendOctets { left, utf8 } => self.read_octets(left, utf8),
-            Phase::AppendTail { utf8 } => self.read_tail(utf8),
+            Phase::AppendNext => Progress::Event(self.next_piece()),
+            Phase::AppendOctets { left } => self.read_octets(left),
+            Phase::AppendTail => self.read_tail(),
             Phase::Drain { left } => self.read_drain(left),
             Phase::DiscardLine => self.read_discard(),
             Phase::Sasl(exchange) => self.read_sasl(exchange),
@@ -96,13 +98,9 @@ impl Server {
                 self.framing.take_literal(total, head.len);
                 Progress::Again
             }
-            Literal::Append(tag, append) => {
+            Literal::Append(tag, head, segment) => {
                 self.consume(total);
-                self.tag = Some(tag.clone());
-                let drain = if head.non_synchronising { head.len } else { 0 };
-                let AppendMessage { size, utf8, .. } = append.message;
-                self.phase = Phase::AppendAsked { size, drain, utf8, synchronising: !head.non_synchronising };
-                Progress::Event(Event::Append { tag, append })
+                Progress::Event(self.begin_append(tag, head, segment))
             }
             Literal::Refused(tag, kind, what) => {
                 self.consume(total);
@@ -134,9 +132,13 @@ impl Server {
         if let Some(what) = self.state_error(allowed) {
             return Literal::Refused(Some(tag), Kind::Bad, what);
         }
-        if name == "APPEND" {
-            match Append::parse_head(&mut c) {
-                Ok(Some(append)) => return Literal::Append(tag, append),
+        if append::is_append(&c, name) {
+            let parsed = Head::parse(&mut c, name).and_then(|head| match head {
+                Some(head) => Segment::parse(&mut c, head.place()).map(|segment| Some(head).zip(segment)),
+                None => Ok(None),
+            });
+            match parsed {
+                Ok(Some((head, segment))) => return Literal::Append(tag, head, segment),
                 Ok(None) => {}
                 Err(error) => return Literal::Refused(Some(tag), Kind::Bad, error.what),
             }
@@ -156,37 +158,97 @@ impl Server {
         self.pace.end(self.input.len());
     }
 
-    fn read_octets(&mut self, left: u64, utf8: bool) -> Progress {
+    /// The first segment of an APPEND is read.
+    pub(super) fn begin_append(&mut self, tag: Tag, head: Head, segment: Segment) -> Event {
+        let Segment { pieces, literal, place } = segment;
+        let mut pieces = VecDeque::from(pieces);
+        self.tag = Some(tag.clone());
+        let Some(AppendPiece::Message { message, catenate }) = pieces.pop_front() else {
+            // The grammar begins with a message.
+            self.bad(None, "APPEND takes a literal");
+            return Event::AppendAborted;
+        };
+        self.appending = Some(Box::new(Appending { place, pieces, literal }));
+        self.phase = Phase::AppendAsked;
+        Event::Append { tag, append: Append { mailbox: head.mailbox, message }, catenate, replaced: head.replaced }
+    }
+
+    fn next_piece(&mut self) -> Event {
+        match self.appending.as_mut().and_then(|appending| appending.pieces.pop_front()) {
+            Some(piece) => {
+                self.phase = Phase::AppendAsked;
+                Event::AppendPiece(piece)
+            }
+            None => {
+                self.appending = None;
+                self.phase = Phase::Answer;
+                Event::AppendEnd
+            }
+        }
+    }
+
+    fn read_octets(&mut self, left: u64) -> Progress {
         if left == 0 {
-            self.phase = Phase::AppendTail { utf8 };
+            self.phase = Phase::AppendTail;
             return Progress::Again;
         }
         let len = self.input.len().min(APPEND_CHUNK_BYTES_MAX).min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.phase = Phase::AppendOctets { left: left - len as u64, utf8 };
+        self.phase = Phase::AppendOctets { left: left - len as u64 };
         if len == 0 { Progress::Starved } else { Progress::Event(Event::AppendChunk(self.input.split_to(len).freeze())) }
     }
 
-    fn read_tail(&mut self, utf8: bool) -> Progress {
-        let Some(line) = framing::take_line(&mut self.input) else {
-            if self.input.len() <= line_bytes_max(self.state) {
-                self.phase = Phase::AppendTail { utf8 };
+    /// What stands behind the octets of a literal: the end, or more of them.
+    fn read_tail(&mut self) -> Progress {
+        let (text, total, head) = match self.framing.next(&self.input, line_bytes_max(self.state)) {
+            Framed::More => {
+                self.phase = Phase::AppendTail;
                 return Progress::Starved;
             }
-            self.bad(None, "The command line is too long");
-            self.discard_on();
-            return Progress::Event(Event::AppendAborted);
-        };
-        match append::tail(&mut Cursor::new(&line), utf8) {
-            Ok(()) => {
-                self.phase = Phase::Answer;
-                Progress::Event(Event::AppendEnd)
+            Framed::TooLong => {
+                self.pass(self.framing.line_start());
+                self.bad(None, "The command line is too long");
+                self.discard_on();
+                return Progress::Event(Event::AppendAborted);
             }
-            Err(error) => {
-                self.bad(None, error.what);
-                self.drain_if_literal(&line);
+            Framed::Line { text, total } => (text, total, None),
+            Framed::Literal { text, total, head } => (text, total, Some(head)),
+        };
+        let line = self.input.get(..text).unwrap_or_default();
+        let place = self.appending.as_ref().map(|appending| appending.place).unwrap_or_default();
+        let parsed = Segment::parse(&mut Cursor::with_utf8(line, self.utf8), place);
+        match (parsed, head) {
+            (Ok(Some(Segment { pieces, literal, place })), _) => {
+                self.pass(total);
+                self.appending = Some(Box::new(Appending { place, pieces: pieces.into(), literal }));
+                self.phase = Phase::AppendNext;
+                Progress::Again
+            }
+            (Ok(None), Some(head)) if self.framing.has_room(head.len, literal_bytes_max(self.state)) => {
+                if !head.non_synchronising {
+                    self.out.extend_from_slice(b"+ Ready for the literal\r\n");
+                }
+                self.framing.take_literal(total, head.len);
+                self.phase = Phase::AppendTail;
+                Progress::Again
+            }
+            (parsed, head) => {
+                self.pass(total);
+                match parsed {
+                    Err(error) => self.bad(None, error.what),
+                    Ok(_) => self.no(Some(Code::TooBig), "That literal is too large"),
+                }
+                if let Some(head) = head.filter(|head| head.non_synchronising && !matches!(self.phase, Phase::Closed)) {
+                    self.drain(head.len);
+                }
                 Progress::Event(Event::AppendAborted)
             }
         }
+    }
+
+    /// Done with the first `total` octets of the input; the command goes on.
+    fn pass(&mut self, total: usize) {
+        self.input.advance(total.min(self.input.len()));
+        self.framing = Framing::default();
     }
 
     fn read_drain(&mut self, left: u64) -> Progress {
@@ -277,7 +339,7 @@ impl Server {
 
     /// Does an answer of the owner, or TLS, come next (and not the client)?
     pub(super) fn owner_is_next(&self) -> bool {
-        matches!(self.phase, Phase::Answer | Phase::AppendAsked { .. } | Phase::SaslAsked(_) | Phase::StartTls | Phase::Closed)
+        matches!(self.phase, Phase::Answer | Phase::AppendAsked | Phase::SaslAsked(_) | Phase::StartTls | Phase::Closed)
     }
 }
 
@@ -296,6 +358,6 @@ fn drain_bytes_max(state: State) -> u64 {
 /// What becomes of a literal.
 enum Literal {
     Inline,
-    Append(Tag, Append),
+    Append(Tag, Head, Segment),
     Refused(Option<Tag>, Kind, &'static str),
 }

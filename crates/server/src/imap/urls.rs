@@ -1,0 +1,78 @@
+//! Octets that IMAP URLs name (RFC 5092; CATENATE, RFC 4469; URL-PARTIAL, RFC 5550).
+//!
+//! Only messages of the account that is signed in, on this server; reading by URL sets no \Seen. Invariant: what cannot be had
+//! is BADURL with the URL, never somebody else's octets. Must not know: what they are read for.
+
+use super::failure::{Trouble, no};
+use super::fetch::NamedOctets;
+use super::session::Session;
+use bytes::Bytes;
+use store::{EmailId, Uid};
+use wire::imap::Code;
+use wire::imap::fetch::{Partial, Section};
+use wire::imap::url::ImapUrl;
+
+/// What a URL names, as far as it is not read yet.
+pub(crate) struct UrlOctets {
+    email: EmailId,
+    named: NamedOctets,
+}
+
+impl UrlOctets {
+    /// Octets left.
+    pub(crate) fn len(&self) -> u64 {
+        match &self.named {
+            NamedOctets::Stored(range) => range.end - range.start,
+            NamedOctets::Here(octets) => octets.len() as u64,
+        }
+    }
+}
+
+fn bad_url(url: &str) -> Trouble {
+    no(Code::BadUrl(url.to_owned()), "There is nothing by that URL")
+}
+
+impl Session {
+    /// Finds them; relative URLs begin at the server's root, or in the selected mailbox.
+    pub(crate) async fn octets_of(&self, text: &str) -> Result<UrlOctets, Trouble> {
+        let account = self.account()?;
+        let url = ImapUrl::parse(text).ok_or_else(|| bad_url(text))?;
+        let ours = url.host.as_deref().is_none_or(|host| host.eq_ignore_ascii_case(&self.context.hostname));
+        let mine = url.user.as_deref().is_none_or(|user| store::normalise(user) == account.address);
+        if !ours || !mine || url.access.is_some() {
+            return Err(bad_url(text));
+        }
+        let store = self.store();
+        let mailbox = match &url.mailbox {
+            Some(name) => store.mailbox(account.id, name.as_str()).await?.ok_or_else(|| bad_url(text))?,
+            None => self.view.as_ref().map(|view| view.mailbox.clone()).ok_or_else(|| bad_url(text))?,
+        };
+        if url.uid_validity.is_some_and(|validity| validity != mailbox.uid_validity) {
+            return Err(bad_url(text));
+        }
+        let rows = store.snapshot(account.id, mailbox.id).await?.rows;
+        let row = rows.index_of(Uid(url.uid)).and_then(|index| rows.get(index)).ok_or_else(|| bad_url(text))?;
+        let section = match &url.section {
+            Some(section) => Section::from_text(section).ok_or_else(|| bad_url(text))?,
+            None => Section::default(),
+        };
+        let partial = url.partial.map(|(offset, length)| Partial { offset, length: length.unwrap_or(u64::MAX) });
+        let email = row.email;
+        let named = self.octets_named(row, section, partial).await?.ok_or_else(|| bad_url(text))?;
+        Ok(UrlOctets { email, named })
+    }
+
+    /// The next of them, at most `max`; `None` at the end.
+    pub(crate) async fn next_octets(&self, octets: &mut UrlOctets, max: u64) -> Result<Option<Bytes>, Trouble> {
+        match &mut octets.named {
+            NamedOctets::Here(here) if here.is_empty() => Ok(None),
+            NamedOctets::Here(here) => Ok(Some(Bytes::from(std::mem::take(here)))),
+            NamedOctets::Stored(range) if range.is_empty() => Ok(None),
+            NamedOctets::Stored(range) => {
+                let piece = self.piece(octets.email, range.start..range.end.min(range.start.saturating_add(max))).await?;
+                range.start += piece.len() as u64;
+                Ok(Some(piece))
+            }
+        }
+    }
+}
