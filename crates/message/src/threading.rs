@@ -9,14 +9,14 @@ use std::collections::HashMap;
 use crate::limits::THREAD_STEPS_MAX;
 
 /// What is known of one message.
-#[derive(Debug, Clone, Default)]
-pub struct Threadable {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Threadable<'a> {
     /// [`crate::thread_keys::key`] of its Message-ID.
     pub message_key: Option<u64>,
     /// Of its ancestors, oldest first.
-    pub reference_keys: Vec<u64>,
-    /// [`crate::base_subject::BaseSubject::key`].
-    pub subject_key: String,
+    pub reference_keys: &'a [u64],
+    /// A number for its base subject, one for those that are equal; 0 is the empty one.
+    pub subject_key: u64,
     /// Its subject says that it answers or forwards.
     pub is_reply: bool,
     /// The Date field (or, without a good one, the arrival) in seconds since 1970-01-01 UTC.
@@ -59,11 +59,11 @@ pub struct Forest {
 /// ```
 /// use message::threading::{Algorithm, Threadable, thread};
 /// let first = Threadable { message_key: Some(1), sent_secs: 10, ..Threadable::default() };
-/// let answer = Threadable { message_key: Some(2), reference_keys: vec![1], sent_secs: 20, ..Threadable::default() };
+/// let answer = Threadable { message_key: Some(2), reference_keys: &[1], sent_secs: 20, ..Threadable::default() };
 /// let forest = thread(&[answer, first], Algorithm::References);
 /// assert_eq!(forest.shape(), "(1 0)");
 /// ```
-pub fn thread(messages: &[Threadable], algorithm: Algorithm) -> Forest {
+pub fn thread(messages: &[Threadable<'_>], algorithm: Algorithm) -> Forest {
     if algorithm == Algorithm::OrderedSubject {
         return ordered_subject(messages);
     }
@@ -116,15 +116,15 @@ impl Forest {
 }
 
 /// RFC 5256 §4, ORDEREDSUBJECT: the first of a subject, then the others under it.
-fn ordered_subject(messages: &[Threadable]) -> Forest {
+fn ordered_subject(messages: &[Threadable<'_>]) -> Forest {
     let mut order: Vec<usize> = (0..messages.len()).collect();
     let of = |index: usize| messages.get(index);
-    order.sort_by_key(|&index| of(index).map(|m| (m.subject_key.as_str(), m.sent_secs, index)));
+    order.sort_by_key(|&index| of(index).map(|m| (m.subject_key, m.sent_secs, index)));
     let mut forest = Forest {
         nodes: (0..messages.len()).map(|n| Node { message: Some(n), children: Vec::new() }).collect(),
         roots: Vec::new(),
     };
-    for group in order.chunk_by(|one, other| of(*one).map(|m| &m.subject_key) == of(*other).map(|m| &m.subject_key)) {
+    for group in order.chunk_by(|one, other| of(*one).map(|m| m.subject_key) == of(*other).map(|m| m.subject_key)) {
         let Some((&root, rest)) = group.split_first() else { continue };
         forest.roots.push(root);
         if let Some(node) = forest.nodes.get_mut(root) {
@@ -137,7 +137,7 @@ fn ordered_subject(messages: &[Threadable]) -> Forest {
 
 /// The REFERENCES algorithm at work. Nodes `0..messages.len()` are the messages; those after them are not there.
 struct Builder<'a> {
-    messages: &'a [Threadable],
+    messages: &'a [Threadable<'a>],
     nodes: Vec<Node>,
     parents: Vec<Option<usize>>,
     /// How many children each has while links change (the lists are made at the end).
@@ -147,7 +147,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(messages: &'a [Threadable]) -> Builder<'a> {
+    fn new(messages: &'a [Threadable<'a>]) -> Builder<'a> {
         let nodes: Vec<Node> = (0..messages.len()).map(|n| Node { message: Some(n), children: Vec::new() }).collect();
         let count = nodes.len();
         Builder { messages, nodes, parents: vec![None; count], child_counts: vec![0; count], roots: Vec::new(), steps: 0 }
@@ -171,7 +171,7 @@ impl<'a> Builder<'a> {
         let messages = self.messages;
         for (index, message) in messages.iter().enumerate() {
             let mut before: Option<usize> = None;
-            for key in &message.reference_keys {
+            for key in message.reference_keys {
                 let node = match by_key.get(key) {
                     Some(node) => *node,
                     None => {
@@ -328,17 +328,17 @@ impl<'a> Builder<'a> {
         self.roots = roots;
     }
 
-    fn subject(&self, root: usize) -> Option<(&'a str, bool)> {
+    fn subject(&self, root: usize) -> Option<(u64, bool)> {
         let message = self.messages.get(self.face(root)?)?;
-        (!message.subject_key.is_empty()).then_some((message.subject_key.as_str(), message.is_reply))
+        (message.subject_key != 0).then_some((message.subject_key, message.is_reply))
     }
 
     /// Step 5: threads with one base subject are one thread.
     fn join_subjects(&mut self) {
-        let mut table: HashMap<&'a str, usize> = HashMap::new();
+        let mut table: HashMap<u64, usize> = HashMap::new();
         for &root in &self.roots {
             let Some((subject, is_reply)) = self.subject(root) else { continue };
-            let Some(known) = table.get(subject).copied() else {
+            let Some(known) = table.get(&subject).copied() else {
                 table.insert(subject, root);
                 continue;
             };
@@ -350,7 +350,7 @@ impl<'a> Builder<'a> {
         let mut taken = vec![false; self.nodes.len()];
         for root in self.roots.clone() {
             let Some((subject, is_reply)) = self.subject(root) else { continue };
-            let Some(known) = table.get(subject).copied().filter(|known| *known != root) else { continue };
+            let Some(known) = table.get(&subject).copied().filter(|known| *known != root) else { continue };
             let known_is_reply = self.subject(known).is_some_and(|(_, is_reply)| is_reply);
             if let Some(slot) = taken.get_mut(root) {
                 *slot = true;
@@ -416,7 +416,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// `id < refs : subject`, sent in the order of the list.
-    fn messages(lines: &[(u64, &[u64], &str)]) -> Vec<Threadable> {
+    fn messages<'a>(lines: &[(u64, &'a [u64], &str)]) -> Vec<Threadable<'a>> {
         let mut sent = 0;
         lines
             .iter()
@@ -425,8 +425,8 @@ mod tests {
                 let base = crate::base_subject::of_text(subject);
                 Threadable {
                     message_key: (*id > 0).then_some(*id),
-                    reference_keys: references.to_vec(),
-                    subject_key: base.key(),
+                    reference_keys: references,
+                    subject_key: if base.text.is_empty() { 0 } else { crate::thread_keys::key(&base.key()) },
                     is_reply: base.is_reply,
                     sent_secs: sent,
                     arrived_secs: sent,
@@ -489,19 +489,21 @@ mod tests {
     #[test]
     fn a_hostile_mailbox_costs_bounded_steps() {
         // A chain of 20,000, and 20,000 messages whose children came first and who all hang themselves on its end.
-        let mut many: Vec<Threadable> = (1..=20_000u64)
+        let keys: Vec<u64> = (0..50_000).collect();
+        let key = |n: u64| &keys[n as usize..=n as usize];
+        let mut many: Vec<Threadable<'_>> = (1..=20_000u64)
             .map(|n| Threadable {
                 message_key: Some(n),
-                reference_keys: vec![n - 1],
+                reference_keys: key(n - 1),
                 sent_secs: n as i64,
                 ..Threadable::default()
             })
             .collect();
         for n in 30_000..50_000u64 {
-            many.push(Threadable { reference_keys: vec![n], ..Threadable::default() });
+            many.push(Threadable { reference_keys: key(n), ..Threadable::default() });
         }
         for n in 30_000..50_000u64 {
-            many.push(Threadable { message_key: Some(n), reference_keys: vec![20_000], ..Threadable::default() });
+            many.push(Threadable { message_key: Some(n), reference_keys: key(20_000), ..Threadable::default() });
         }
         let forest = thread(&many, Algorithm::References);
         assert!(!forest.roots.is_empty());

@@ -473,6 +473,12 @@ impl Store {
         self.inner.rendered(account, emails).await
     }
 
+    /// The stored octets of many emails, in the order given: copies of a message share theirs. `None` where one is gone.
+    pub async fn bodies(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<BodyId>>> {
+        let records = self.inner.email_records(account, emails).await?;
+        Ok(records.into_iter().map(|record| record.map(|record| record.body)).collect())
+    }
+
     /// Octets of an email from `offset`, at most `len` (short at the end). Also just after an expunge. Checksum verified.
     pub async fn body(&self, account: AccountId, email: EmailId, offset: u64, len: u64) -> Result<Octets> {
         let record =

@@ -1,6 +1,7 @@
-//! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 9051 §6.3.4-§6.3.8, RFC 6154 §3).
+//! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 9051 §6.3.4-§6.3.8, RFC 6154 §3, RFC 8474 §4).
 
-use super::failure::{Outcome, Trouble, done, no};
+use super::failure::{Outcome, Trouble, done, done_with, no};
+use super::object_id;
 use super::session::Session;
 use crate::context::unix_now;
 use store::{SpecialUse, StoreError};
@@ -21,8 +22,8 @@ impl Session {
         if special_use.is_some() && self.store().mailboxes(account).await?.iter().any(|other| other.special_use == special_use) {
             return Err(no(Code::UseAttr, "Another mailbox has that use"));
         }
-        self.store().mailbox_create(account, name, special_use, unix_now()).await?;
-        done("Created")
+        let created = self.store().mailbox_create(account, name, special_use, unix_now()).await?;
+        done_with(Code::MailboxId(object_id::of_mailbox(account, created.id)), "Created")
     }
 
     /// DELETE.

@@ -1,37 +1,64 @@
-//! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 7162 §3.1.5).
+//! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 7162 §3.1.5, RFC 9394), and what SORT and THREAD share.
 //!
 //! Correct first: substrings as the RFC wants them, found by reading. Invariant: no EXPUNGE while message numbers are
 //! in play; memory holds a few messages at a time.
 
+pub(crate) mod keys;
 mod plan;
 mod reading;
+mod texts;
 
 use super::failure::{Outcome, Trouble, done, no};
 use super::flags::number_at;
 use super::limits;
 use super::session::{Indexes, Session};
+use super::view::View;
 use crate::context::unix_now;
 use plan::Candidate;
 use reading::{Open, Reader};
 use std::sync::Arc;
-use store::Uid;
+use store::{StoreError, Uid};
 use wire::imap::esearch::ESearch;
 use wire::imap::response::Response;
-use wire::imap::search::{Search, SearchKey, SearchReturn};
-use wire::imap::{Code, SequenceSet, Tag};
+use wire::imap::search::{PartialRange, Search, SearchKey, SearchReturn};
+use wire::imap::{Code, MailboxName, SequenceSet, Tag};
+
+/// Whose answer it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Search,
+    Sort,
+    /// ESEARCH, the command: each answer names its mailbox.
+    Multi,
+}
 
 impl Session {
     /// SEARCH and UID SEARCH.
     pub(crate) async fn search(&mut self, tag: Tag, search: Search) -> Outcome {
+        let (found, with_mod_seq) = self.searched(&search).await?;
+        self.answer(tag, &search, &found, Kind::Search, with_mod_seq)?;
+        done("Searched")
+    }
+
+    /// Indexes of what matches, ascending, and whether mod-sequences are told.
+    pub(super) async fn searched(&mut self, search: &Search) -> Result<(Vec<usize>, bool), Trouble> {
         self.sync(search.uid).await?;
         self.view()?;
-        let saving = search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save));
+        let with_mod_seq = self.searchable(search)?;
+        Ok((self.found_or_over(search).await?, with_mod_seq))
+    }
+
+    /// Refuses what cannot be searched; answers whether mod-sequences are told.
+    pub(super) fn searchable(&mut self, search: &Search) -> Result<bool, Trouble> {
+        let returns = search.returns.as_deref().unwrap_or_default();
+        returns_make_sense(returns)?;
+        let saving = returns.contains(&SearchReturn::Save);
         if search.charset.is_some() && self.wire.utf8() && !self.rev2 {
             return Err(Trouble::Bad("After UTF8=ACCEPT there is no CHARSET (RFC 9755)"));
         }
         if !search.charset_supported() {
-            if saving {
-                self.view_mut()?.save(Vec::new());
+            if let (true, Some(view)) = (saving, self.view.as_mut()) {
+                view.save(Vec::new());
             }
             let known = vec!["US-ASCII".into(), "UTF-8".into()];
             return Err(no(Code::BadCharset(known), "That charset is not known"));
@@ -40,27 +67,38 @@ impl Session {
         if with_mod_seq {
             self.enable_condstore();
         }
-        let found = match self.unless_over(self.found(&search)).await {
-            Ok(found) => found,
-            Err(Trouble::Over) => {
-                self.wire.bye(None, "The session is over");
-                return Err(Trouble::Over);
-            }
-            Err(trouble) => {
-                // RFC 5182 §2.1: a SEARCH that failed leaves an empty result.
-                if let (true, Some(view)) = (saving, self.view.as_mut()) {
-                    view.save(Vec::new());
-                }
-                return Err(trouble);
-            }
-        };
-        self.answer(tag, &search, &found, with_mod_seq)?;
-        done("Searched")
+        Ok(with_mod_seq)
+    }
+
+    /// Indexes of what matches in the view, ascending.
+    pub(super) async fn found_or_over(&mut self, search: &Search) -> Result<Vec<usize>, Trouble> {
+        let found = self.unless_over(self.found(search)).await;
+        let saving = search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save));
+        if let (Err(_), true, Some(view)) = (&found, saving, self.view.as_mut()) {
+            // RFC 5182 §2.1: a SEARCH that failed leaves an empty result.
+            view.save(Vec::new());
+        }
+        self.bye_if_over(found)
+    }
+
+    /// Whoever's session ended during long work is told.
+    pub(super) fn bye_if_over<T>(&mut self, outcome: Result<T, Trouble>) -> Result<T, Trouble> {
+        if matches!(outcome, Err(Trouble::Over)) {
+            self.wire.bye(None, "The session is over");
+        }
+        outcome
+    }
+
+    /// Long thinking, away from the threads that serve connections.
+    pub(super) async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Trouble> {
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| Trouble::Store(StoreError::Io("a search broke off".to_owned())))
     }
 
     /// Indexes of what matches, ascending.
     async fn found(&self, search: &Search) -> Result<Vec<usize>, Trouble> {
-        let test = Arc::new(self.plan(&search.keys, unix_now())?);
+        let named = self.object_ids(&search.keys).await?;
+        let test = Arc::new(self.plan(&search.keys, &named, unix_now())?);
         let reader = Reader { context: Arc::clone(&self.context), account: self.account_id()?, test: Arc::clone(&test) };
         let view = self.view()?;
         let (mut found, mut open) = (Vec::new(), Vec::new());
@@ -88,56 +126,36 @@ impl Session {
         self.resolve(set, uid)
     }
 
-    /// SEARCH for a plain one under IMAP4rev1, else ESEARCH.
-    fn answer(&mut self, tag: Tag, search: &Search, found: &[usize], with_mod_seq: bool) -> Result<(), Trouble> {
-        let view = self.view()?;
-        let rows = view.rows();
-        let uid_at = |index: &usize| rows.uid(*index).unwrap_or(Uid(0));
-        let number = |index: &usize| if search.uid { uid_at(index).0 } else { number_at(*index) };
-        let highest = found.iter().filter_map(|index| rows.get(*index)).map(|row| row.mod_seq.0).max();
-        let mod_seq = highest.filter(|_| with_mod_seq);
-        let Some(returns) = &search.returns else {
-            let response = match self.rev2 {
-                true => Response::ESearch(ESearch {
-                    tag: Some(tag),
-                    uid: search.uid,
-                    all: Some(found.iter().map(number).collect()),
-                    mod_seq,
-                    ..ESearch::default()
-                }),
-                false => Response::Search { numbers: found.iter().map(number).collect(), mod_seq },
+    /// ESEARCH with RETURN, and for a SEARCH under IMAP4rev2; else SEARCH or SORT. `found` stands in the answer's order.
+    pub(super) fn answer(
+        &mut self,
+        tag: Tag,
+        search: &Search,
+        found: &[usize],
+        kind: Kind,
+        with_mod_seq: bool,
+    ) -> Result<(), Trouble> {
+        let plain = search.returns.is_none() && (kind == Kind::Sort || (kind == Kind::Search && !self.rev2));
+        let told = Told { view: self.view()?, uid: search.uid, kind, with_mod_seq };
+        if plain {
+            let (numbers, mod_seq) = (told.numbers(found), told.highest(found));
+            let response = match kind {
+                Kind::Sort => Response::Sort { numbers, mod_seq },
+                _ => Response::Search { numbers: numbers.into_iter().collect(), mod_seq },
             };
             self.wire.untagged(&response);
             return Ok(());
-        };
-        if returns.iter().any(|option| {
-            !matches!(
-                option,
-                SearchReturn::Min | SearchReturn::Max | SearchReturn::All | SearchReturn::Count | SearchReturn::Save
-            )
-        }) {
-            return Err(Trouble::Bad("unknown RETURN option"));
         }
-        let wants = |option| returns.contains(&option);
-        let all = returns.is_empty() || wants(SearchReturn::All);
-        let min = found.first().filter(|_| wants(SearchReturn::Min));
-        let max = found.last().filter(|_| wants(SearchReturn::Max));
-        let response = ESearch {
-            tag: Some(tag),
-            uid: search.uid,
-            min: min.map(number),
-            max: max.map(number),
-            count: wants(SearchReturn::Count).then(|| u32::try_from(found.len()).unwrap_or(u32::MAX)),
-            all: all.then(|| found.iter().map(number).collect()),
-            mod_seq: match (all || wants(SearchReturn::Count), with_mod_seq) {
-                (_, false) => None,
-                (true, true) => mod_seq,
-                (false, true) => min.iter().chain(&max).filter_map(|index| rows.get(**index)).map(|row| row.mod_seq.0).max(),
-            },
-            ..ESearch::default()
-        };
-        let saved = wants(SearchReturn::Save).then(|| saved(returns, found).iter().map(uid_at).collect());
-        if response_is_wanted(returns) {
+        let returns = search.returns.as_deref().unwrap_or_default();
+        let response = told.esearch(tag, returns, found);
+        let saved = returns.contains(&SearchReturn::Save).then(|| {
+            let chosen = chosen(returns, found);
+            let mut uids: Vec<Uid> = chosen.iter().filter_map(|index| told.view.rows().uid(*index)).collect();
+            uids.sort_unstable();
+            uids
+        });
+        // RFC 5182 §2.1: SAVE alone is answered by the tagged OK only.
+        if *returns != [SearchReturn::Save] {
             self.wire.untagged(&Response::ESearch(response));
         }
         if let Some(saved) = saved {
@@ -147,20 +165,83 @@ impl Session {
     }
 }
 
-/// RFC 5182 §2.1: SAVE alone is answered by the tagged OK only.
-fn response_is_wanted(returns: &[SearchReturn]) -> bool {
-    returns != [SearchReturn::Save]
+/// How results are told.
+struct Told<'a> {
+    view: &'a View,
+    uid: bool,
+    kind: Kind,
+    with_mod_seq: bool,
 }
 
-/// What SAVE keeps: with MIN or MAX but neither ALL nor COUNT only those (RFC 5182 §2.4).
-fn saved(returns: &[SearchReturn], found: &[usize]) -> Vec<usize> {
+impl Told<'_> {
+    fn number(&self, index: usize) -> u32 {
+        if self.uid { self.view.rows().uid(index).map_or(0, |uid| uid.0) } else { number_at(index) }
+    }
+
+    fn numbers(&self, found: &[usize]) -> Vec<u32> {
+        found.iter().map(|index| self.number(*index)).collect()
+    }
+
+    /// The highest mod-sequence of these, where it is told.
+    fn highest(&self, found: &[usize]) -> Option<u64> {
+        let known = found.iter().filter_map(|index| self.view.rows().get(*index)).map(|row| row.mod_seq.0);
+        if self.with_mod_seq { known.max() } else { None }
+    }
+
+    fn esearch(&self, tag: Tag, returns: &[SearchReturn], found: &[usize]) -> ESearch {
+        let wants = |option| returns.contains(&option);
+        let all = returns.is_empty() || wants(SearchReturn::All);
+        let sorted = self.kind == Kind::Sort;
+        let one = |index: Option<&usize>| index.map(|index| self.number(*index));
+        let mailbox = &self.view.mailbox;
+        ESearch {
+            tag: Some(tag),
+            mailbox: (self.kind == Kind::Multi).then(|| (MailboxName::new(&mailbox.name), mailbox.uid_validity)),
+            uid: self.uid,
+            min: one(found.first().filter(|_| wants(SearchReturn::Min))),
+            max: one(found.last().filter(|_| wants(SearchReturn::Max))),
+            count: wants(SearchReturn::Count).then(|| u32::try_from(found.len()).unwrap_or(u32::MAX)),
+            all: (all && !sorted).then(|| self.numbers(found).into_iter().collect()),
+            all_sorted: (all && sorted).then(|| self.numbers(found)),
+            partial: window(returns)
+                .map(|range| (range, self.numbers(found.get(range.positions(found.len())).unwrap_or_default()))),
+            mod_seq: self.highest(&chosen(returns, found)),
+            ..ESearch::default()
+        }
+    }
+}
+
+/// The window asked for (RFC 9394 §3.1).
+fn window(returns: &[SearchReturn]) -> Option<PartialRange> {
+    returns.iter().find_map(|option| if let SearchReturn::Partial(range) = option { Some(*range) } else { None })
+}
+
+fn returns_make_sense(returns: &[SearchReturn]) -> Result<(), Trouble> {
+    use SearchReturn::{All, Context, Partial, Relevancy, Update};
+    if returns.iter().any(|option| matches!(option, Context | Relevancy | Update)) {
+        return Err(Trouble::Bad("unknown RETURN option"));
+    }
+    let windows = returns.iter().filter(|option| matches!(option, Partial(_))).count();
+    if windows > 1 || (windows == 1 && returns.contains(&All)) {
+        return Err(Trouble::Bad("One PARTIAL, and no ALL beside it (RFC 9394)"));
+    }
+    Ok(())
+}
+
+/// What SAVE keeps and MODSEQ is the highest of: with MIN, MAX or PARTIAL but neither ALL nor COUNT only what these name
+/// (RFC 5182 §2.4, RFC 4731 §3.2, RFC 9394 §3.3).
+fn chosen(returns: &[SearchReturn], found: &[usize]) -> Vec<usize> {
     let (min, max) = (returns.contains(&SearchReturn::Min), returns.contains(&SearchReturn::Max));
-    if !(min || max) || returns.contains(&SearchReturn::All) || returns.contains(&SearchReturn::Count) {
+    let window = window(returns);
+    let some = min || max || window.is_some();
+    if !some || returns.contains(&SearchReturn::All) || returns.contains(&SearchReturn::Count) {
         return found.to_vec();
     }
     let mut kept: Vec<usize> = Vec::new();
     kept.extend(found.first().filter(|_| min));
     kept.extend(found.last().filter(|_| max));
+    kept.extend(window.and_then(|range| found.get(range.positions(found.len()))).into_iter().flatten());
+    kept.sort_unstable();
     kept.dedup();
     kept
 }
@@ -181,11 +262,16 @@ mod tests {
 
     #[test]
     fn save_with_min_and_max_keeps_only_those() {
-        use SearchReturn::{All, Max, Min, Save};
-        assert_eq!(saved(&[Save], &[1, 2, 3]), [1, 2, 3]);
-        assert_eq!(saved(&[Save, Min], &[1, 2, 3]), [1]);
-        assert_eq!(saved(&[Save, Min, Max], &[1, 2, 3]), [1, 3]);
-        assert_eq!(saved(&[Save, Min, Max], &[2]), [2]);
-        assert_eq!(saved(&[Save, Min, All], &[1, 2, 3]), [1, 2, 3]);
+        use SearchReturn::{All, Count, Max, Min, Partial, Save};
+        assert_eq!(chosen(&[Save], &[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(chosen(&[Save, Min], &[1, 2, 3]), [1]);
+        assert_eq!(chosen(&[Save, Min, Max], &[1, 2, 3]), [1, 3]);
+        assert_eq!(chosen(&[Save, Min, Max], &[2]), [2]);
+        assert_eq!(chosen(&[Save, Min, All], &[1, 2, 3]), [1, 2, 3]);
+        let last = Partial(PartialRange { from_end: true, first: 1, last: 2 });
+        assert_eq!(chosen(&[Save, last], &[1, 2, 3]), [2, 3]);
+        assert_eq!(chosen(&[Save, last, Min], &[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(chosen(&[Save, last, Count], &[1, 2, 3]), [1, 2, 3]);
+        assert!(returns_make_sense(&[last, All]).is_err() && returns_make_sense(&[last, last]).is_err());
     }
 }

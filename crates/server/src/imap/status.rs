@@ -1,8 +1,9 @@
-//! STATUS (RFC 9051 §6.3.11; RFC 7162 §3.1.7, RFC 7889, RFC 8438).
+//! STATUS (RFC 9051 §6.3.11; RFC 7162 §3.1.7, RFC 7889, RFC 8438, RFC 8474, RFC 9208).
 //!
 //! Invariant: asking never touches the session's view, so it swallows no change of the selected mailbox.
 
 use super::failure::{Outcome, Trouble, done};
+use super::object_id;
 use super::session::Session;
 use store::Mailbox;
 use wire::imap::MailboxName;
@@ -28,6 +29,7 @@ impl Session {
     pub(crate) async fn status_of(&self, mailbox: &Mailbox, asked: &[StatusAttribute]) -> Result<StatusResponse, Trouble> {
         let account = self.account_id()?;
         let counts = self.store().status(account, mailbox.id).await?;
+        let mailbox_id = asked.contains(&StatusAttribute::MailboxId).then(|| object_id::of_mailbox(account, mailbox.id));
         let mut values = Vec::with_capacity(asked.len());
         for attribute in asked {
             let value = match attribute {
@@ -40,11 +42,19 @@ impl Session {
                 StatusAttribute::Size => counts.size_bytes,
                 StatusAttribute::HighestModSeq => counts.highest_mod_seq.0,
                 StatusAttribute::AppendLimit => self.context.message_bytes_max,
-                StatusAttribute::DeletedStorage | StatusAttribute::MailboxId => return Err(Trouble::Bad("unknown STATUS attribute")),
+                StatusAttribute::DeletedStorage => self.deleted_storage(mailbox).await?,
+                StatusAttribute::MailboxId => continue,
             };
             values.push((*attribute, Some(value)));
         }
-        Ok(StatusResponse { mailbox: MailboxName::new(&mailbox.name), values, mailbox_id: None })
+        Ok(StatusResponse { mailbox: MailboxName::new(&mailbox.name), values, mailbox_id })
+    }
+
+    /// Octets of the messages with \Deleted (RFC 9208 §4.1.4).
+    async fn deleted_storage(&self, mailbox: &Mailbox) -> Result<u64, Trouble> {
+        let rows = self.store().snapshot(self.account_id()?, mailbox.id).await?.rows;
+        let deleted = rows.with_flag(store::Flags::DELETED).filter_map(|uid| rows.get(rows.index_of(uid)?));
+        Ok(deleted.map(|row| u64::from(row.size_bytes)).sum())
     }
 
     /// Messages nobody had as recent yet.

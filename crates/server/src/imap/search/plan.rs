@@ -4,6 +4,7 @@
 //! octets. Invariant: the answer is that of testing every key on everything. Must not know: the store's calls, sockets.
 
 use crate::imap::failure::Trouble;
+use crate::imap::object_id::Named;
 use crate::imap::session::Session;
 use message::search::{self, Needle};
 use smol_str::SmolStr;
@@ -132,13 +133,13 @@ fn among(ranges: &[Range<usize>], index: usize) -> bool {
 
 impl Session {
     /// All keys as one test.
-    pub(super) fn plan(&self, keys: &[SearchKey], now_secs: UnixSecs) -> Result<Test, Trouble> {
-        let mut tests = keys.iter().map(|key| self.plan_key(key, now_secs)).collect::<Result<Vec<_>, _>>()?;
+    pub(super) fn plan(&self, keys: &[SearchKey], named: &Named, now_secs: UnixSecs) -> Result<Test, Trouble> {
+        let mut tests = keys.iter().map(|key| self.plan_key(key, named, now_secs)).collect::<Result<Vec<_>, _>>()?;
         tests.sort_by_key(Test::cost);
         Ok(Test::Every(tests))
     }
 
-    fn plan_key(&self, key: &SearchKey, now: UnixSecs) -> Result<Test, Trouble> {
+    fn plan_key(&self, key: &SearchKey, named: &Named, now: UnixSecs) -> Result<Test, Trouble> {
         use SearchKey as Key;
         let not = |test: Test| Test::Not(Box::new(test));
         let header = |name: &str, text: &str| Test::Header(name.to_owned(), Needle::new(text));
@@ -170,13 +171,13 @@ impl Session {
             Key::Larger(size) => Test::Larger(*size),
             Key::Smaller(size) => Test::Smaller(*size),
             Key::ModSeq(mod_seq) => Test::ModSeq(*mod_seq),
-            Key::Not(inner) => not(self.plan_key(inner, now)?),
+            Key::Not(inner) => not(self.plan_key(inner, named, now)?),
             Key::Or(one, other) => {
-                let (one, other) = (self.plan_key(one, now)?, self.plan_key(other, now)?);
+                let (one, other) = (self.plan_key(one, named, now)?, self.plan_key(other, named, now)?);
                 let (one, other) = if other.cost() < one.cost() { (other, one) } else { (one, other) };
                 Test::Either(Box::new(one), Box::new(other))
             }
-            Key::And(keys) => self.plan(keys, now)?,
+            Key::And(keys) => self.plan(keys, named, now)?,
             Key::Sequence(set) => Test::Among(self.resolve_loosely(set, false)?),
             Key::Uid(set) => Test::Among(self.resolve_loosely(set, true)?),
             Key::Older(secs) => Test::Dated(UnixSecs::MIN..now.saturating_sub(i64::from(*secs)).saturating_add(1)),
@@ -187,6 +188,16 @@ impl Session {
             Key::SentBefore(day) => Test::Sent(i64::MIN..day.days()),
             Key::SentOn(day) => Test::Sent(one_day(day)),
             Key::SentSince(day) => Test::Sent(day.days()..i64::MAX),
+            Key::UidAfter(uid) => {
+                let view = self.view()?;
+                let after = uid.checked_add(1).map(|first| view.uid_range(first, u32::MAX));
+                Test::Among(after.into_iter().collect())
+            }
+            Key::UidBefore(uid) => Test::Among(vec![self.view()?.uid_range(1, uid.saturating_sub(1))]),
+            Key::EmailId(_) | Key::ThreadId(_) => {
+                let found = named.iter().find(|(known, _)| known == key).map(|(_, indexes)| indexes.clone());
+                Test::Among(found.unwrap_or_default())
+            }
             // Read by the grammar, not announced: not offered yet.
             _ => return Err(Trouble::Bad("unknown search key")),
         })

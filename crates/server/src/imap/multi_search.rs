@@ -1,0 +1,106 @@
+//! ESEARCH, the command: a search of several mailboxes at once, selected or not (RFC 7377).
+//!
+//! Invariant: answers tell UIDs; a mailbox where nothing matches is not spoken of (§2.1); what is selected stays so, and no
+//! news of another mailbox is told.
+
+use super::failure::{Outcome, Trouble, done};
+use super::names_numbers;
+use super::search::Kind;
+use super::session::Session;
+use super::view::View;
+use std::collections::BTreeSet;
+use store::{Mailbox, MailboxId, StoreError};
+use wire::imap::esearch::MultiSearch;
+use wire::imap::notify::MailboxFilter;
+use wire::imap::search::{Search, SearchReturn};
+use wire::imap::{MailboxName, Tag};
+
+impl Session {
+    /// The command.
+    pub(crate) async fn multi_search(&mut self, tag: Tag, multi: MultiSearch) -> Outcome {
+        let MultiSearch { sources, search } = multi;
+        self.sync(true).await?;
+        let selected = self.view.as_ref().map(|view| view.mailbox.id);
+        let sources = sources.unwrap_or_else(|| vec![MailboxFilter::Selected]);
+        let only_selected = sources == [MailboxFilter::Selected];
+        let with_mod_seq = self.searchable(&search)?;
+        if only_selected && selected.is_none() {
+            return Err(Trouble::Bad("Select a mailbox first"));
+        }
+        let saving = search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save));
+        if !only_selected && (saving || names_numbers(&search.keys)) {
+            return Err(Trouble::Bad("SAVE and message numbers are of the selected mailbox only (RFC 7377)"));
+        }
+        for mailbox in self.searched_mailboxes(&sources, selected).await? {
+            if Some(mailbox) == selected {
+                self.search_view(&tag, &search, with_mod_seq, only_selected).await?;
+                continue;
+            }
+            let snapshot = match self.store().snapshot(self.account_id()?, mailbox).await {
+                Err(StoreError::NotFound) => continue,
+                other => other?,
+            };
+            // The search looks at what is in the place of the selected mailbox.
+            let checked = snapshot.highest_mod_seq;
+            let own = self.view.replace(View::new(snapshot, true, checked));
+            let outcome = self.search_view(&tag, &search, with_mod_seq, false).await;
+            self.view = own;
+            outcome?;
+        }
+        done("Searched")
+    }
+
+    async fn search_view(&mut self, tag: &Tag, search: &Search, with_mod_seq: bool, saving: bool) -> Result<(), Trouble> {
+        let found = self.found_or_over(search).await?;
+        if !found.is_empty() {
+            self.answer(tag.clone(), search, &found, Kind::Multi, with_mod_seq)?;
+        } else if saving && search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save)) {
+            self.view_mut()?.save(Vec::new());
+        }
+        self.breathe().await
+    }
+
+    /// Every mailbox that one of the sources names, once.
+    async fn searched_mailboxes(
+        &self,
+        sources: &[MailboxFilter],
+        selected: Option<MailboxId>,
+    ) -> Result<Vec<MailboxId>, Trouble> {
+        let mailboxes = self.store().mailboxes(self.account_id()?).await?;
+        let mut named = BTreeSet::new();
+        for source in sources {
+            let names = |mailbox: &&Mailbox| match source {
+                MailboxFilter::Selected | MailboxFilter::SelectedDelayed => Some(mailbox.id) == selected,
+                // Mail may be delivered to any of one's own.
+                MailboxFilter::Inboxes | MailboxFilter::Personal => true,
+                MailboxFilter::Subscribed => mailbox.subscribed,
+                MailboxFilter::Subtree(roots) => roots.iter().any(|root| depth(&mailbox.name, root).is_some()),
+                MailboxFilter::SubtreeOne(roots) => roots.iter().any(|root| depth(&mailbox.name, root).is_some_and(|n| n < 2)),
+                MailboxFilter::Mailboxes(names) => names.iter().any(|name| name.as_str() == mailbox.name),
+            };
+            named.extend(mailboxes.iter().filter(names).map(|mailbox| mailbox.id));
+        }
+        Ok(named.into_iter().collect())
+    }
+}
+
+/// How many levels `name` is below `root`; `None` when it is not.
+fn depth(name: &str, root: &MailboxName) -> Option<usize> {
+    let below = name.strip_prefix(root.as_str())?;
+    if below.is_empty() {
+        return Some(0);
+    }
+    below.strip_prefix('/').map(|below| below.split('/').count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_below() {
+        let root = MailboxName::new("a/b");
+        let depths = ["a/b", "a/b/c", "a/b/c/d", "a/bc", "a"].map(|name| depth(name, &root));
+        assert_eq!(depths, [Some(0), Some(1), Some(2), None, None]);
+    }
+}

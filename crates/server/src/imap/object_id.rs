@@ -1,0 +1,99 @@
+//! OBJECTID (RFC 8474): names of mailboxes, messages and conversations that outlive RENAME, COPY and MOVE.
+//!
+//! Nothing is kept for them: they are made of what never changes. Invariant: messages with one EMAILID have the same octets and
+//! the same INTERNALDATE; a message's THREADID follows from its octets, so it never changes. Must not know: the wire.
+
+use super::failure::Trouble;
+use super::session::{Indexes, Session, merge};
+use message::facts::Facts;
+use smol_str::{SmolStr, format_smolstr};
+use store::{AccountId, BodyId, MailboxId, MessageRow};
+use wire::imap::search::SearchKey;
+
+/// MAILBOXID
+pub(super) fn of_mailbox(account: AccountId, mailbox: MailboxId) -> SmolStr {
+    format_smolstr!("F{:x}-{:x}", account.0, mailbox.0)
+}
+
+/// EMAILID: two APPENDs of the same octets on different days are two messages.
+pub(super) fn of_email(body: BodyId, row: &MessageRow) -> SmolStr {
+    format_smolstr!("M{:x}-{:x}", body.0, row.internal_date_secs)
+}
+
+/// THREADID: the message its conversation began with, as far as it says; one that says nothing is its own.
+pub(super) fn of_thread(root: Option<u64>, body: BodyId) -> SmolStr {
+    match root {
+        Some(root) => format_smolstr!("T{root:016x}"),
+        None => format_smolstr!("U{:x}", body.0),
+    }
+}
+
+/// The key of the message that the conversation began with.
+pub(super) fn thread_root(facts: &Facts) -> Option<u64> {
+    facts.reference_keys.first().copied().or(facts.message_key)
+}
+
+/// What an EMAILID or THREADID key names, found out before the search begins.
+pub(super) type Named = Vec<(SearchKey, Indexes)>;
+
+impl Session {
+    /// The messages that the EMAILID and THREADID keys among these name.
+    pub(super) async fn object_ids(&self, keys: &[SearchKey]) -> Result<Named, Trouble> {
+        let mut asked = Vec::new();
+        collect(keys, &mut asked);
+        let mut named = Named::new();
+        for key in asked {
+            let indexes = match &key {
+                SearchKey::EmailId(id) => self.with_email_id(id).await?,
+                SearchKey::ThreadId(id) => self.with_thread_id(id).await?,
+                _ => continue,
+            };
+            named.push((key, indexes));
+        }
+        Ok(named)
+    }
+
+    async fn with_email_id(&self, id: &str) -> Result<Indexes, Trouble> {
+        let date = id.split_once('-').and_then(|(_, date)| u64::from_str_radix(date, 16).ok()).map(u64::cast_signed);
+        self.where_body(|row| Some(row.internal_date_secs) == date, |body, row| of_email(body, row) == id).await
+    }
+
+    async fn with_thread_id(&self, id: &str) -> Result<Indexes, Trouble> {
+        let all: Vec<usize> = (0..self.view()?.rows().len()).collect();
+        let keys = self.sort_keys(&all).await?;
+        let root = id.strip_prefix('T').and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        if root.is_some_and(|root| of_thread(Some(root), BodyId(0)) == id) {
+            let rows = self.view()?.rows();
+            return Ok(merge(rows.iter().enumerate().filter(|(_, row)| keys.thread_root(row) == root).map(|(index, _)| index)));
+        }
+        self.where_body(|row| keys.thread_root(row).is_none(), |body, _| of_thread(None, body) == id).await
+    }
+
+    /// Among the rows that may be, those whose stored octets are the right ones.
+    async fn where_body(
+        &self,
+        may: impl Fn(&MessageRow) -> bool,
+        is: impl Fn(BodyId, &MessageRow) -> bool,
+    ) -> Result<Indexes, Trouble> {
+        let rows: Vec<(usize, MessageRow)> = self.view()?.rows().iter().enumerate().filter(|(_, row)| may(row)).collect();
+        let emails: Vec<_> = rows.iter().map(|(_, row)| row.email).collect();
+        let bodies = self.context.store.bodies(self.account_id()?, &emails).await?;
+        let right = rows.iter().zip(bodies).filter(|((_, row), body)| body.is_some_and(|body| is(body, row)));
+        Ok(merge(right.map(|((index, _), _)| *index)))
+    }
+}
+
+fn collect(keys: &[SearchKey], asked: &mut Vec<SearchKey>) {
+    for key in keys {
+        match key {
+            SearchKey::EmailId(_) | SearchKey::ThreadId(_) => asked.push(key.clone()),
+            SearchKey::Not(inner) => collect(std::slice::from_ref(inner), asked),
+            SearchKey::Or(one, other) => {
+                collect(std::slice::from_ref(one), asked);
+                collect(std::slice::from_ref(other), asked);
+            }
+            SearchKey::And(keys) => collect(keys, asked),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What the messages of a mailbox are sorted and threaded by, kept in memory for all its sessions.
+//!
+//! Made from the facts when first asked for; a message's keys never change, so new ones are only added. Each text is kept
+//! once, with its rank among all, so that sorting compares numbers. Invariant: losing any of it costs time only; all
+//! mailboxes together stay below `SORT_KEYS_BYTES_MAX`, but for those in use. Must not know: the wire.
+
+use super::texts::Texts;
+use crate::imap::failure::Trouble;
+use crate::imap::limits;
+use crate::imap::session::Session;
+use message::facts::Facts;
+use message::sort_keys::SortKeys;
+use message::threading::Threadable;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use store::{AccountId, EmailId, MailboxId, MessageRow, Rows, Store, StoreError, Uid};
+use tokio::sync::OwnedMutexGuard;
+use wire::imap::sort::SortKey;
+
+/// All mailboxes that were sorted or threaded lately.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    mailboxes: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    by_mailbox: HashMap<(AccountId, MailboxId), Slot>,
+    /// Counts uses.
+    clock: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    keys: Arc<tokio::sync::Mutex<MailboxKeys>>,
+    used: u64,
+    bytes: usize,
+}
+
+/// One mailbox's.
+#[derive(Debug, Default)]
+pub(crate) struct MailboxKeys {
+    /// Ascending by UID; also of messages that are gone, until they are half of it.
+    entries: Vec<Entry>,
+    texts: Texts,
+    references: Vec<u64>,
+}
+
+/// One message's; texts by number.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    uid: u32,
+    has_message_key: bool,
+    is_reply: bool,
+    reference_count: u16,
+    first_reference: u32,
+    subject: u32,
+    from: u32,
+    to: u32,
+    cc: u32,
+    display_from: u32,
+    display_to: u32,
+    /// The least number: the Date field says nothing.
+    sent_secs: i64,
+    message_key: u64,
+}
+
+impl Shelf {
+    fn of(&self, account: AccountId, mailbox: MailboxId) -> Arc<tokio::sync::Mutex<MailboxKeys>> {
+        let mut slots = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.clock += 1;
+        let now = slots.clock;
+        let slot = slots.by_mailbox.entry((account, mailbox)).or_default();
+        slot.used = now;
+        Arc::clone(&slot.keys)
+    }
+
+    /// So large are these now; what was not used for the longest time goes when all together are too large.
+    fn note(&self, account: AccountId, mailbox: MailboxId, bytes: usize) {
+        let mut slots = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.by_mailbox.get_mut(&(account, mailbox)) {
+            slot.bytes = bytes;
+        }
+        let mut total: usize = slots.by_mailbox.values().map(|slot| slot.bytes).sum();
+        while total > limits::SORT_KEYS_BYTES_MAX {
+            let Some((oldest, freed)) =
+                slots.by_mailbox.iter().min_by_key(|(_, slot)| slot.used).map(|(id, slot)| (*id, slot.bytes))
+            else {
+                return;
+            };
+            slots.by_mailbox.remove(&oldest);
+            total = total.saturating_sub(freed);
+        }
+    }
+}
+
+impl MailboxKeys {
+    /// Starts anew when most of it is of messages that are gone.
+    fn forget_gone(&mut self, messages: usize) {
+        if self.entries.len() > messages.saturating_mul(2).saturating_add(1000) {
+            *self = MailboxKeys::default();
+        }
+    }
+
+    /// Which of these (ascending) are not here.
+    fn missing(&self, rows: &Rows, found: &[usize]) -> Vec<(Uid, EmailId)> {
+        let mut missing = Vec::new();
+        let mut at = 0;
+        for index in found {
+            let Some(uid) = rows.uid(*index) else { continue };
+            while self.entries.get(at).is_some_and(|entry| entry.uid < uid.0) {
+                at += 1;
+            }
+            if self.entries.get(at).is_none_or(|entry| entry.uid != uid.0) {
+                missing.extend(rows.get(*index).map(|row| (uid, row.email)));
+            }
+        }
+        missing
+    }
+
+    fn add(&mut self, uid: Uid, facts: &Facts) {
+        let keys = SortKeys::of(facts);
+        let first_reference = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
+        self.references.extend(&facts.reference_keys);
+        self.entries.push(Entry {
+            uid: uid.0,
+            has_message_key: facts.message_key.is_some(),
+            is_reply: keys.is_reply,
+            reference_count: u16::try_from(facts.reference_keys.len()).unwrap_or(u16::MAX),
+            first_reference,
+            subject: self.texts.number(&keys.subject),
+            from: self.texts.number(&keys.from),
+            to: self.texts.number(&keys.to),
+            cc: self.texts.number(&keys.cc),
+            display_from: self.texts.number(&keys.display_from),
+            display_to: self.texts.number(&keys.display_to),
+            sent_secs: facts.date_secs.unwrap_or(i64::MIN),
+            message_key: facts.message_key.unwrap_or_default(),
+        });
+    }
+
+    /// After some were added: ascending again.
+    fn settle(&mut self) {
+        if !self.entries.is_sorted_by_key(|entry| entry.uid) {
+            self.entries.sort_by_key(|entry| entry.uid);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.references.capacity() * 8 + self.texts.bytes()
+    }
+
+    /// Makes ready what [`MailboxKeys::value`] answers for texts.
+    pub(crate) fn rank(&mut self) {
+        self.texts.rank();
+    }
+
+    /// A number that is in order as the key is.
+    pub(crate) fn value(&self, key: SortKey, row: &MessageRow) -> u64 {
+        let entry = self.entry(row.uid);
+        let text = match key {
+            SortKey::Arrival => return ascending(row.internal_date_secs),
+            SortKey::Size => return u64::from(row.size_bytes),
+            SortKey::Date => return ascending(entry.sent(row)),
+            // What nothing is approximate about is all equally relevant.
+            SortKey::Relevancy => return 0,
+            SortKey::Subject => entry.subject,
+            SortKey::From => entry.from,
+            SortKey::To => entry.to,
+            SortKey::Cc => entry.cc,
+            SortKey::DisplayFrom => entry.display_from,
+            SortKey::DisplayTo => entry.display_to,
+        };
+        u64::from(self.texts.rank_of(text))
+    }
+
+    /// As the threader wants it.
+    pub(crate) fn threadable(&self, row: &MessageRow) -> Threadable<'_> {
+        let entry = self.entry(row.uid);
+        let first = entry.first_reference as usize;
+        Threadable {
+            message_key: entry.has_message_key.then_some(entry.message_key),
+            reference_keys: self.references.get(first..first + usize::from(entry.reference_count)).unwrap_or_default(),
+            subject_key: u64::from(entry.subject),
+            is_reply: entry.is_reply,
+            sent_secs: entry.sent(row),
+            arrived_secs: row.internal_date_secs,
+        }
+    }
+
+    /// The key of the message that its conversation began with (RFC 8474 §5.2).
+    pub(crate) fn thread_root(&self, row: &MessageRow) -> Option<u64> {
+        let message = self.threadable(row);
+        message.reference_keys.first().copied().or(message.message_key)
+    }
+
+    /// Without keys (gone or damaged): as of a message that says nothing.
+    fn entry(&self, uid: Uid) -> Entry {
+        let place = self.entries.binary_search_by_key(&uid.0, |entry| entry.uid).ok();
+        place.and_then(|at| self.entries.get(at)).copied().unwrap_or(Entry { sent_secs: i64::MIN, ..Entry::default() })
+    }
+}
+
+impl Entry {
+    /// RFC 5256 §2.2: without a good Date field INTERNALDATE.
+    fn sent(&self, row: &MessageRow) -> i64 {
+        if self.sent_secs == i64::MIN { row.internal_date_secs } else { self.sent_secs }
+    }
+}
+
+/// In the same order, without a sign.
+fn ascending(number: i64) -> u64 {
+    number.cast_unsigned() ^ (1 << 63)
+}
+
+impl Session {
+    /// The selected mailbox's keys, those of the messages at these indexes (ascending) among them.
+    pub(crate) async fn sort_keys(&self, found: &[usize]) -> Result<OwnedMutexGuard<MailboxKeys>, Trouble> {
+        let (account, view) = (self.account_id()?, self.view()?);
+        let (mailbox, rows, shelf) = (view.mailbox.id, view.rows(), &self.context.imap.sort_keys);
+        let mut keys = shelf.of(account, mailbox).lock_owned().await;
+        keys.forget_gone(rows.len());
+        let missing = keys.missing(rows, found);
+        for chunk in missing.chunks(limits::FACTS_CHUNK) {
+            let emails: Vec<EmailId> = chunk.iter().map(|(_, email)| *email).collect();
+            let facts = facts_of(&self.context.store, account, &emails).await?;
+            for ((uid, _), facts) in chunk.iter().zip(facts) {
+                if let Some(facts) = facts {
+                    keys.add(*uid, &facts);
+                }
+            }
+            keys.settle();
+        }
+        keys.rank();
+        shelf.note(account, mailbox, keys.bytes());
+        Ok(keys)
+    }
+}
+
+/// One read for all; where one of them is damaged, one by one: it is sorted as if it said nothing.
+async fn facts_of(store: &Store, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Arc<Facts>>>, StoreError> {
+    match store.facts(account, emails).await {
+        Err(StoreError::Damaged(_)) => {}
+        other => return other,
+    }
+    let mut all = Vec::with_capacity(emails.len());
+    for email in emails {
+        all.push(match store.facts(account, &[*email]).await {
+            Ok(one) => one.into_iter().next().flatten(),
+            Err(StoreError::Damaged(detail)) => {
+                tracing::error!(%detail, "a damaged message is sorted without its facts");
+                None
+            }
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use store::{Flags, ModSeq};
+
+    fn row(uid: u32) -> MessageRow {
+        MessageRow {
+            uid: Uid(uid),
+            email: EmailId(u64::from(uid)),
+            mod_seq: ModSeq(1),
+            flags: Flags::default(),
+            internal_date_secs: -5,
+            size_bytes: 1,
+        }
+    }
+
+    #[test]
+    fn only_what_is_missing_is_asked_for() {
+        let rows = Rows::of(&[row(2), row(4), row(6), row(9)]);
+        let mut keys = MailboxKeys::default();
+        keys.add(Uid(4), &Facts::compute(b"Subject: b\r\n\r\n"));
+        keys.add(Uid(9), &Facts::compute(b"Subject: a\r\nDate: Mon, 7 Feb 1994 21:52:25 -0800\r\n\r\n"));
+        assert_eq!(keys.missing(&rows, &[0, 1, 2, 3]), [(Uid(2), EmailId(2)), (Uid(6), EmailId(6))]);
+        keys.add(Uid(2), &Facts::compute(b"Subject: RE: B\r\n\r\n"));
+        keys.settle();
+        keys.rank();
+        assert_eq!(keys.missing(&rows, &[0, 1, 3]), []);
+        let subjects: Vec<u64> = [2, 4, 6, 9].map(|uid| keys.value(SortKey::Subject, &row(uid))).to_vec();
+        assert_eq!(subjects, [2, 2, 0, 1]);
+        assert!(keys.value(SortKey::Date, &row(4)) < keys.value(SortKey::Date, &row(9)));
+        assert_eq!(keys.value(SortKey::Date, &row(4)), keys.value(SortKey::Arrival, &row(4)));
+        keys.forget_gone(0);
+        assert_eq!(keys.entries.len(), 3);
+    }
+
+    #[test]
+    fn the_longest_unused_goes_first() {
+        let shelf = Shelf::default();
+        let half = limits::SORT_KEYS_BYTES_MAX / 2 + 1;
+        for mailbox in [1, 2, 1] {
+            drop(shelf.of(AccountId(1), MailboxId(mailbox)));
+        }
+        shelf.note(AccountId(1), MailboxId(1), half);
+        shelf.note(AccountId(1), MailboxId(2), half);
+        let left: Vec<u32> = shelf.mailboxes.lock().unwrap().by_mailbox.keys().map(|(_, mailbox)| mailbox.0).collect();
+        assert_eq!(left, [1]);
+    }
+}
