@@ -1,0 +1,434 @@
+//! NOTIFY (RFC 5465): what a client wants to hear of without asking, of the selected mailbox and of all others.
+//!
+//! The account's watch says that something happened; what, is the difference between what was known and what is.
+//! Invariant: without a selected group nothing of the selected mailbox is told but to EXPUNGE and MOVE of this client (§3.1);
+//! one round tells of a bounded number of changes, past it NOTIFICATIONOVERFLOW (§5.8). Must not know: how rows lie.
+
+use super::failure::{Outcome, Trouble, done, no};
+use super::limits;
+use super::mailbox::attribute;
+use super::session::Session;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use store::{AccountId, Mailbox, MailboxId, MailboxStatus, ModSeq};
+use wire::imap::fetch::{Fetch, FetchItem};
+use wire::imap::list::{ListKind, ListResponse, MailboxAttribute};
+use wire::imap::metadata::{Entry, MetadataData, MetadataResponse};
+use wire::imap::notify::{EventGroup, MailboxFilter, Notify, NotifyEvent};
+use wire::imap::response::Response;
+use wire::imap::status::{StatusAttribute, StatusResponse};
+use wire::imap::{Code, MailboxName, SequenceSet};
+
+/// RFC 5465 §5: every event there is here.
+const EVENTS: [&str; 7] = [
+    "MessageNew",
+    "MessageExpunge",
+    "FlagChange",
+    "MailboxName",
+    "SubscriptionChange",
+    "MailboxMetadataChange",
+    "ServerMetadataChange",
+];
+
+/// What is wanted of the selected mailbox (§6.1).
+#[derive(Debug, Clone)]
+struct Selected {
+    delayed: bool,
+    /// Of each new message.
+    items: Vec<FetchItem>,
+    flags: bool,
+}
+
+/// From the first NOTIFY on.
+#[derive(Debug, Default)]
+pub(crate) struct Notifying {
+    selected: Option<Selected>,
+    groups: Vec<EventGroup>,
+    known: Known,
+    /// The command under way shows the selected mailbox in any case.
+    pub(crate) shown: bool,
+}
+
+/// One instant of the account, as far as it can be told of.
+#[derive(Debug, Default)]
+struct Known {
+    mod_seq: ModSeq,
+    mailboxes: BTreeMap<MailboxId, (Mailbox, MailboxStatus)>,
+    subscribed: BTreeSet<String>,
+    annotation_count: u64,
+    /// Values by their hashes.
+    annotations: BTreeMap<(Option<MailboxId>, String), u64>,
+}
+
+impl Notifying {
+    fn wants(&self, name: &str, subscribed: bool, wanted: &NotifyEvent) -> bool {
+        let of_event = |event: &NotifyEvent| event.name() == wanted.name();
+        self.groups.iter().any(|group| covers(&group.filter, name, subscribed) && group.events.iter().any(of_event))
+    }
+
+    fn wants_anywhere(&self, wanted: &NotifyEvent) -> bool {
+        self.groups.iter().any(|group| group.events.contains(wanted))
+    }
+}
+
+fn is_message_event(event: &NotifyEvent) -> bool {
+    matches!(event, NotifyEvent::MessageNew(_) | NotifyEvent::MessageExpunge | NotifyEvent::FlagChange)
+}
+
+/// Is the mailbox one of those meant (§6)? Delivery goes to INBOX alone.
+fn covers(filter: &MailboxFilter, name: &str, subscribed: bool) -> bool {
+    let below = |top: &MailboxName| name.strip_prefix(top.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match filter {
+        MailboxFilter::Selected | MailboxFilter::SelectedDelayed | MailboxFilter::SubtreeOne(_) => false,
+        MailboxFilter::Inboxes => name == "INBOX",
+        MailboxFilter::Personal => true,
+        MailboxFilter::Subscribed => subscribed,
+        MailboxFilter::Subtree(tops) => tops.iter().any(below),
+        MailboxFilter::Mailboxes(names) => names.iter().any(|one| one.as_str() == name),
+    }
+}
+
+/// The groups of a NOTIFY SET, the selected one apart; refused when they make no sense.
+fn sorted(groups: Vec<EventGroup>) -> Result<(Option<Selected>, Vec<EventGroup>), Trouble> {
+    let mut names = 0;
+    for group in &groups {
+        let unknown = |event: &NotifyEvent| !EVENTS.contains(&event.name());
+        if group.events.iter().any(unknown) {
+            let code = Code::BadEvent(EVENTS.iter().map(|name| (*name).into()).collect());
+            return Err(no(code, "There is no such event here"));
+        }
+        names += match &group.filter {
+            MailboxFilter::SubtreeOne(_) => return Err(Trouble::Bad("subtree-one is for ESEARCH")),
+            MailboxFilter::Subtree(names) | MailboxFilter::Mailboxes(names) => names.len(),
+            _ => 1,
+        };
+    }
+    if names > limits::NOTIFY_NAMES_MAX {
+        return Err(no(Code::NotificationOverflow, "Too many mailboxes are named"));
+    }
+    let mut selected = None;
+    let mut others = Vec::new();
+    for group in groups {
+        let delayed = match group.filter {
+            MailboxFilter::Selected => false,
+            MailboxFilter::SelectedDelayed => true,
+            _ => {
+                others.push(group);
+                continue;
+            }
+        };
+        if !group.events.iter().all(is_message_event) {
+            return Err(Trouble::Bad("Of the selected mailbox there are message events only"));
+        }
+        let items = group.events.iter().find_map(|event| match event {
+            NotifyEvent::MessageNew(items) => Some(items.clone()),
+            _ => None,
+        });
+        let flags = group.events.contains(&NotifyEvent::FlagChange);
+        selected = items.map(|items| Selected { delayed, items, flags });
+    }
+    Ok((selected, others))
+}
+
+impl Session {
+    /// NOTIFY: SET is a NOOP as well (§3.1).
+    pub(crate) async fn notify(&mut self, notify: Notify) -> Outcome {
+        let Notify::Set { status, groups } = notify else {
+            self.notify = Some(Box::default());
+            return done("Nothing will be told");
+        };
+        let (selected, groups) = sorted(groups)?;
+        self.show_selected();
+        self.sync(true).await?;
+        let account = self.account_id()?;
+        let known = self.look(account, &Known::default(), true).await?;
+        let notifying = Notifying { selected, groups, known, shown: false };
+        let told = if status { first_status(&notifying, self.selected_id()) } else { Vec::new() };
+        for response in told {
+            self.wire.untagged(&response);
+            self.breathe().await?;
+        }
+        self.notify = Some(Box::new(notifying));
+        done("Notifying")
+    }
+
+    /// Nothing of the selected mailbox may be told now.
+    pub(crate) fn is_muted(&self) -> bool {
+        self.notify.as_ref().is_some_and(|notifying| notifying.selected.is_none() && !notifying.shown)
+    }
+
+    /// The command under way tells of the selected mailbox whatever NOTIFY said: it is about nothing else.
+    pub(crate) fn show_selected(&mut self) {
+        if let Some(notifying) = self.notify.as_mut() {
+            notifying.shown = true;
+        }
+    }
+
+    /// Are changes of flags told?
+    pub(crate) fn tells_flags(&self) -> bool {
+        let selected = self.notify.as_ref().and_then(|notifying| notifying.selected.as_ref());
+        selected.is_none_or(|selected| selected.flags)
+    }
+
+    /// Between commands: what happened since. EXPUNGE at once only where the client said so (§6.1.1), or idles.
+    pub(crate) async fn notify_between(&mut self, idling: bool) -> Result<(), Trouble> {
+        let selected = self.notify.as_ref().and_then(|notifying| notifying.selected.as_ref());
+        let expunges = idling || selected.is_some_and(|selected| !selected.delayed);
+        self.sync(expunges).await?;
+        self.tell_events().await
+    }
+
+    /// The rest of an EXISTS: what was asked of new messages, those from `first` on.
+    pub(crate) async fn fetch_new(&mut self, first: usize) -> Result<(), Trouble> {
+        let selected = self.notify.as_ref().and_then(|notifying| notifying.selected.as_ref());
+        let Some(mut items) = selected.map(|selected| selected.items.clone()).filter(|items| !items.is_empty()) else {
+            return Ok(());
+        };
+        let exists = self.view()?.rows().len();
+        if first >= exists {
+            return Ok(());
+        }
+        // RFC 7162 §3.2: from the first enabling command on, flags come with their MODSEQ.
+        if self.condstore && items.contains(&FetchItem::Flags) && !items.contains(&FetchItem::ModSeq) {
+            items.push(FetchItem::ModSeq);
+        }
+        let set = SequenceSet::range(1, 1);
+        let fetch = Fetch { uid: false, set, items, changed_since: None, vanished: false, partial: None };
+        Box::pin(self.fetch_indexes(fetch, std::iter::once(first..exists).collect())).await.map(drop)
+    }
+
+    /// What happened in other mailboxes, to names, subscriptions and metadata.
+    pub(crate) async fn tell_events(&mut self) -> Result<(), Trouble> {
+        let Some(mut notifying) = self.notify.take() else { return Ok(()) };
+        notifying.shown = false;
+        let told = self.events_since(&mut notifying).await;
+        self.notify = Some(notifying);
+        let told = told?;
+        if told.len() > limits::NOTIFY_ROUND_MAX {
+            self.notify = Some(Box::default());
+            self.untagged_ok(Code::NotificationOverflow, "Too much happened at once; say NOTIFY again");
+            return Ok(());
+        }
+        told.iter().for_each(|response| self.wire.untagged(response));
+        Ok(())
+    }
+
+    async fn events_since(&self, notifying: &mut Notifying) -> Result<Vec<Response>, Trouble> {
+        if notifying.groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        let account = self.account_id()?;
+        let Some(signed_in) = self.signed_in.as_ref() else { return Ok(Vec::new()) };
+        let still = *signed_in.watch.borrow() == notifying.known.mod_seq;
+        if still && self.context.store.annotation_count(account) == notifying.known.annotation_count {
+            return Ok(Vec::new());
+        }
+        let now = self.look(account, &notifying.known, false).await?;
+        let mut told = names_changed(notifying, &now);
+        told.extend(messages_changed(notifying, &now, self.selected_id(), self.condstore));
+        told.extend(metadata_changed(notifying, &now));
+        notifying.known = now;
+        Ok(told)
+    }
+
+    fn selected_id(&self) -> Option<MailboxId> {
+        self.view.as_ref().map(|view| view.mailbox.id)
+    }
+
+    /// The account as it is. Annotations are read only when they changed (or `anew`).
+    async fn look(&self, account: AccountId, before: &Known, anew: bool) -> Result<Known, Trouble> {
+        let store = &self.context.store;
+        // Taken first: what comes after it makes the next round look again.
+        let mod_seq = self.signed_in.as_ref().map(|signed_in| *signed_in.watch.borrow()).unwrap_or_default();
+        let annotation_count = store.annotation_count(account);
+        let mut known = Known { mod_seq, annotation_count, ..Known::default() };
+        for mailbox in store.mailboxes(account).await?.iter() {
+            // One that is gone meanwhile is told of in the next round.
+            if let Ok(status) = store.status(account, mailbox.id).await {
+                known.mailboxes.insert(mailbox.id, (mailbox.clone(), status));
+            }
+            if mailbox.subscribed {
+                known.subscribed.insert(mailbox.name.to_string());
+            }
+        }
+        known.subscribed.extend(store.subscriptions_elsewhere(account).await?.iter().map(ToString::to_string));
+        if !anew && annotation_count == before.annotation_count {
+            known.annotations = before.annotations.clone();
+            return Ok(known);
+        }
+        for ((place, name), value) in store.annotations(account).await? {
+            let mut hasher = DefaultHasher::new();
+            value.hash(&mut hasher);
+            known.annotations.insert((place, name.to_string()), hasher.finish());
+        }
+        Ok(known)
+    }
+}
+
+fn status_response(name: &str, status: &MailboxStatus, attributes: &[StatusAttribute]) -> Response {
+    let values = attributes.iter().map(|attribute| {
+        let value = match attribute {
+            StatusAttribute::Messages => u64::from(status.messages),
+            StatusAttribute::UidNext => u64::from(status.uid_next),
+            StatusAttribute::UidValidity => u64::from(status.uid_validity),
+            StatusAttribute::Unseen => u64::from(status.unseen),
+            StatusAttribute::HighestModSeq => status.highest_mod_seq.0,
+            _ => 0,
+        };
+        (*attribute, Some(value))
+    });
+    Response::Status(StatusResponse { mailbox: MailboxName::new(name), values: values.collect(), mailbox_id: None })
+}
+
+/// NOTIFY SET STATUS (§3.1).
+fn first_status(notifying: &Notifying, selected: Option<MailboxId>) -> Vec<Response> {
+    let mut told = Vec::new();
+    for (mailbox, status) in notifying.known.mailboxes.values().filter(|(mailbox, _)| Some(mailbox.id) != selected) {
+        let wants = |event| notifying.wants(&mailbox.name, mailbox.subscribed, &event);
+        let mut attributes = vec![StatusAttribute::Messages, StatusAttribute::UidNext, StatusAttribute::UidValidity];
+        if wants(NotifyEvent::FlagChange) {
+            attributes.push(StatusAttribute::HighestModSeq);
+        }
+        if wants(NotifyEvent::MessageExpunge) {
+            told.push(status_response(&mailbox.name, status, &attributes));
+        }
+    }
+    told
+}
+
+/// New, expunged and changed messages of mailboxes that are not selected: STATUS (§5.1-§5.3).
+fn messages_changed(notifying: &Notifying, now: &Known, selected: Option<MailboxId>, condstore: bool) -> Vec<Response> {
+    let mut told = Vec::new();
+    for (id, (mailbox, status)) in now.mailboxes.iter().filter(|(id, _)| Some(**id) != selected) {
+        let Some((_, before)) = notifying.known.mailboxes.get(id) else { continue };
+        if before == status {
+            continue;
+        }
+        let wants = |event| notifying.wants(&mailbox.name, mailbox.subscribed, &event);
+        let mut attributes = Vec::new();
+        if (before.messages, before.uid_next) != (status.messages, status.uid_next) && wants(NotifyEvent::MessageExpunge) {
+            attributes.extend([StatusAttribute::Messages, StatusAttribute::UidNext, StatusAttribute::UidValidity]);
+        }
+        if wants(NotifyEvent::FlagChange) && (condstore || before.unseen != status.unseen) {
+            attributes.push(StatusAttribute::Unseen);
+            if !attributes.contains(&StatusAttribute::UidValidity) {
+                attributes.push(StatusAttribute::UidValidity);
+            }
+        }
+        if condstore && !attributes.is_empty() {
+            attributes.push(StatusAttribute::HighestModSeq);
+        }
+        if !attributes.is_empty() {
+            told.push(status_response(&mailbox.name, status, &attributes));
+        }
+    }
+    told
+}
+
+/// A name as it is now (§5.4, §5.5: every attribute is right).
+fn listed(now: &Known, name: &str, old_name: Option<&str>) -> Response {
+    let below = format!("{name}/");
+    let mut attributes = Vec::new();
+    if now.subscribed.contains(name) {
+        attributes.push(MailboxAttribute::Subscribed);
+    }
+    match now.mailboxes.values().find(|(mailbox, _)| mailbox.name == name) {
+        None => attributes.push(MailboxAttribute::NonExistent),
+        Some((mailbox, _)) => {
+            let has_children = now.mailboxes.values().any(|(other, _)| other.name.starts_with(&below));
+            attributes.push(if has_children { MailboxAttribute::HasChildren } else { MailboxAttribute::HasNoChildren });
+            attributes.extend(mailbox.special_use.map(attribute));
+        }
+    }
+    Response::List(ListResponse {
+        kind: ListKind::List,
+        attributes,
+        delimiter: Some('/'),
+        name: MailboxName::new(name),
+        child_info: Vec::new(),
+        old_name: old_name.map(MailboxName::new),
+    })
+}
+
+/// Old and new name of every mailbox whose name is another, or that came or went.
+fn renamed<'a>(before: &'a Known, now: &'a Known) -> Vec<(Option<&'a str>, Option<&'a str>)> {
+    let name = |known: &'a Known, id| known.mailboxes.get(id).map(|(mailbox, _)| mailbox.name.as_str());
+    let there = now.mailboxes.keys().map(|id| (name(before, id), name(now, id)));
+    let gone = before.mailboxes.keys().filter(|id| !now.mailboxes.contains_key(id)).map(|id| (name(before, id), None));
+    there.chain(gone).filter(|(old, new)| old != new).collect()
+}
+
+/// Mailboxes made, deleted and renamed, and the subscription list: LIST, each name once.
+fn names_changed(notifying: &Notifying, now: &Known) -> Vec<Response> {
+    let before = &notifying.known;
+    // Affected names and, of one renamed, its old name.
+    let mut affected: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    let changed = renamed(before, now);
+    let old_ids: BTreeMap<&str, MailboxId> = match changed.is_empty() {
+        true => BTreeMap::new(),
+        false => before.mailboxes.iter().map(|(id, (mailbox, _))| (mailbox.name.as_str(), *id)).collect(),
+    };
+    for (old, new) in changed {
+        let wanted = |name: &str| {
+            let subscribed = now.subscribed.contains(name) || before.subscribed.contains(name);
+            notifying.wants(name, subscribed, &NotifyEvent::MailboxName)
+        };
+        match (old, new) {
+            (Some(old), Some(new)) => {
+                if (wanted(old) || wanted(new)) && !moved_with_superior(&old_ids, now, old, new) {
+                    affected.insert(new, Some(old));
+                }
+            }
+            (Some(name), None) | (None, Some(name)) => {
+                let superior = name.rsplit_once('/').map(|(superior, _)| superior);
+                for name in std::iter::once(name).chain(superior).filter(|name| wanted(name)) {
+                    affected.entry(name).or_default();
+                }
+            }
+            (None, None) => {}
+        }
+    }
+    for name in before.subscribed.symmetric_difference(&now.subscribed) {
+        if notifying.wants(name, true, &NotifyEvent::SubscriptionChange) {
+            affected.entry(name).or_default();
+        }
+    }
+    // One more than is told is an overflow; the rest need not be made.
+    affected.into_iter().take(limits::NOTIFY_ROUND_MAX + 1).map(|(name, old_name)| listed(now, name, old_name)).collect()
+}
+
+/// Of a mailbox that was renamed because its superior was nothing is told (§5.4).
+fn moved_with_superior(old_ids: &BTreeMap<&str, MailboxId>, now: &Known, old: &str, new: &str) -> bool {
+    let (Some((old_top, old_leaf)), Some((new_top, new_leaf))) = (old.rsplit_once('/'), new.rsplit_once('/')) else {
+        return false;
+    };
+    let superior_now = old_ids.get(old_top).and_then(|id| now.mailboxes.get(id));
+    old_leaf == new_leaf && old_top != new_top && superior_now.is_some_and(|(mailbox, _)| mailbox.name == new_top)
+}
+
+/// METADATA with the names of entries that were set or taken away (§5.6, §5.7).
+fn metadata_changed(notifying: &Notifying, now: &Known) -> Vec<Response> {
+    let before = &notifying.known.annotations;
+    let mut changed: BTreeMap<Option<MailboxId>, BTreeSet<&str>> = BTreeMap::new();
+    for place in before.keys().chain(now.annotations.keys()) {
+        if before.get(place) != now.annotations.get(place) {
+            changed.entry(place.0).or_default().insert(&place.1);
+        }
+    }
+    let mut told = Vec::new();
+    for (place, names) in changed {
+        let mailbox = match place {
+            None if notifying.wants_anywhere(&NotifyEvent::ServerMetadataChange) => None,
+            None => continue,
+            Some(id) => match now.mailboxes.get(&id) {
+                Some((mailbox, _)) if notifying.wants(&mailbox.name, mailbox.subscribed, &NotifyEvent::MailboxMetadataChange) => {
+                    Some(MailboxName::new(&mailbox.name))
+                }
+                _ => continue,
+            },
+        };
+        let entries = names.into_iter().filter_map(Entry::new).collect();
+        told.push(Response::Metadata(MetadataResponse { mailbox, data: MetadataData::Changed(entries) }));
+    }
+    told
+}
