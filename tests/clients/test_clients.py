@@ -401,6 +401,7 @@ class Python(Clients):
         self.assertTrue(all(b"dots" in body for body in bodies))
         self.assertLess(came[0], sum(map(len, bodies)) // 2, "it is packed")
         self.assertEqual(c.append("Drafts", None, None, b"Subject: x\r\n\r\n" + b"y" * 100_000)[0], "OK")
+        c.unselect()
         self.assertEqual(c.xatom("COMPRESS", "DEFLATE")[0], "NO")
         c.logout()
 
