@@ -36,11 +36,11 @@ impl Session {
         self.claim_recent()?;
         self.tell_recent();
         self.wire.selected(true);
-        if let Some(known) = select.qresync.filter(|known| known.uid_validity == uid_validity) {
-            if let Err(trouble) = Box::pin(self.resynchronise(&known, uid_next)).await {
-                self.unselect()?;
-                return Err(trouble);
-            }
+        if let Some(known) = select.qresync.filter(|known| known.uid_validity == uid_validity)
+            && let Err(trouble) = Box::pin(self.resynchronise(&known, uid_next)).await
+        {
+            self.unselect()?;
+            return Err(trouble);
         }
         match select.examine {
             true => done_with(Code::ReadOnly, "Examined"),
