@@ -139,7 +139,7 @@ impl Talk {
             let whole = FetchItem::BodySection { peek: true, section: Section::default(), partial: None };
             let set = SequenceSet::Ranges(vec![(SeqNumber::Number(1), SeqNumber::Star)]);
             let items = vec![FetchItem::Flags, whole];
-            let fetch = Fetch { uid: true, set, items, changed_since: None, vanished: false };
+            let fetch = Fetch { uid: true, set, items, changed_since: None, vanished: false, partial: None };
             let (events, status) = self.run(&Command::Fetch(fetch)).await?;
             let rows: Vec<((usize, u32), Row)> = events.iter().filter_map(|event| row(at, event)).collect();
             if status.kind != Kind::Ok || rows.len() != exists as usize {
