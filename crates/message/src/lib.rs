@@ -40,6 +40,7 @@ pub mod imap_string;
 pub mod limits;
 pub mod list_fields;
 pub mod mapi;
+pub mod mbox;
 pub mod mdn;
 pub mod parameter;
 pub mod parse;
@@ -63,3 +64,8 @@ pub mod uuencode;
 
 pub use facts::Facts;
 pub use parse::{Message, Part, parse};
+
+/// The examples of the README run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -76,6 +76,17 @@ fn pieces_of_a_message_are_joined() {
 const PICTURE: &str = "eb3a1fe2";
 
 #[test]
+fn an_mbox_is_many_messages() {
+    let mbox = std::fs::read(file("two-messages.mbox")).unwrap();
+    let found: Vec<_> = message::mbox::entries(&mbox).collect();
+    assert!(found[0].message.ends_with(b"\nFrom here on it is text.\n--\nAnn\n"), "{found:?}");
+    let subjects: Vec<String> =
+        found.iter().map(|e| parse(&e.message).root().field("subject").unwrap().text().into_owned()).collect();
+    assert_eq!(subjects, ["One", "Two"]);
+    assert_eq!(found[1].from, b"bob@there.test Mon Nov 23 00:16:35 2026");
+}
+
+#[test]
 fn a_body_that_lies_elsewhere_is_told() {
     let octets = eml("external-body");
     let found = partial::external_body(parse(&octets).root()).unwrap();

@@ -214,6 +214,9 @@ mod tests {
             "packetboat account list --config x --json",
             "packetboat --json --config x account list",
             "packetboat account --config x list --json",
+            "packetboat mime --json --config x build --from a@here.test",
+            "packetboat mime build --from a@here.test --json --config x",
+            "packetboat mime --json --config x FILE",
         ] {
             let cli = Cli::parse_from(line.split(' '));
             assert!(cli.json && cli.config.as_os_str() == "x", "{line}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// `packetboat mime ...`.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(subcommand_negates_reqs = true)]
 pub(crate) struct MimeArgs {
     /// The message; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -45,6 +45,9 @@ pub(crate) struct BuildArgs {
     /// A recipient of a copy
     #[arg(long, value_name = "MAILBOX")]
     pub(crate) cc: Vec<String>,
+    /// A recipient that the others do not see: for a draft; what is sent has no such field
+    #[arg(long, value_name = "MAILBOX")]
+    pub(crate) bcc: Vec<String>,
     /// The subject
     #[arg(long)]
     pub(crate) subject: Option<String>,

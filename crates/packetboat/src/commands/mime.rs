@@ -27,6 +27,9 @@ pub(crate) fn run(arguments: &MimeArgs, json: bool) -> u8 {
 
 fn perform(arguments: &MimeArgs, json: bool) -> Result<(), String> {
     if let Some(MimeCommand::Build(words)) = &arguments.command {
+        if arguments.file.is_some() || arguments.extract.is_some() || arguments.raw.is_some() {
+            return Err("mime build reads no message: FILE, --extract and --raw are not for it".to_owned());
+        }
         return build::run(words, json);
     }
     let file = arguments.file.as_deref().unwrap_or(Path::new("-"));

@@ -76,6 +76,9 @@ fn head<'a>(mut builder: Builder<'a>, arguments: &BuildArgs) -> Result<Builder<'
     for cc in &arguments.cc {
         builder = builder.cc(mailbox(cc)?);
     }
+    for bcc in &arguments.bcc {
+        builder = builder.bcc(mailbox(bcc)?);
+    }
     if let Some(subject) = &arguments.subject {
         builder = builder.subject(subject);
     }
