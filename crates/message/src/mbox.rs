@@ -26,7 +26,7 @@ pub struct Entries<'a> {
 ///
 /// ```
 /// let text = b"From ann@here.test Mon Nov 23 00:16:34 2026\nSubject: one\n\n>From here on\n\nFrom bob@here.test Mon Nov 23 00:16:35 2026\n\ntwo\n";
-/// let found: Vec<_> = message::mbox::entries(text).collect();
+/// let found: Vec<message::mbox::Entry<'_>> = message::mbox::entries(text).collect();
 /// assert_eq!((found.len(), found[0].message.as_ref()), (2, &b"Subject: one\n\nFrom here on\n"[..]));
 /// assert_eq!(message::parse(&found[1].message).root().text().as_deref(), Some("two\n"));
 /// ```
