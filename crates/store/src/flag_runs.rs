@@ -134,10 +134,12 @@ mod tests {
                 let mod_seq = number as u64 + 1;
                 let some: Vec<MessageRow> = now.range(from..from + count).map(|(uid, _)| row(*uid, mod_seq, system)).collect();
                 match act {
-                    0 => for uid in next..next + count {
-                        now.insert(uid, row(uid, mod_seq, system));
-                        stored.insert(uid, row(uid, mod_seq, system));
-                        next = uid + 1;
+                    0 => {
+                        for uid in next..next + count {
+                            now.insert(uid, row(uid, mod_seq, system));
+                            stored.insert(uid, row(uid, mod_seq, system));
+                        }
+                        next += count;
                     }
                     1 => for row in some.iter().step_by(2) {
                         now.remove(&row.uid.0);

@@ -51,6 +51,15 @@ pub(crate) fn tidy(flags: &Flags) -> Result<Flags> {
 }
 
 fn apply_flags(old: &Flags, op: FlagOp, flags: &Flags) -> Result<Flags> {
+    // Mostly nobody speaks of keywords at all.
+    if old.keywords.is_none() && flags.keywords.is_none() {
+        let system = match op {
+            FlagOp::Replace => flags.system,
+            FlagOp::Add => old.system | flags.system,
+            FlagOp::Remove => old.system & !flags.system,
+        };
+        return Ok(Flags { system, keywords: None });
+    }
     let old_words = old.keywords.as_deref().unwrap_or_default();
     let words = flags.keywords.as_deref().unwrap_or_default();
     let named = |word: &SmolStr| words.iter().any(|other| other.eq_ignore_ascii_case(word));
@@ -332,10 +341,10 @@ impl Inner {
                 if flags == row.flags {
                     answer.rows.push(row);
                 } else {
-                    let now = MessageRow { flags, mod_seq: act.mod_seq(), ..row.clone() };
+                    before.push(row.flags.system);
+                    let now = MessageRow { flags, mod_seq: act.mod_seq(), ..row };
                     answer.rows.push(now.clone());
                     after.push(now);
-                    before.push(row);
                 }
             }
             let runs = self.flag_runs_after(act, mailbox, &after).await?;
@@ -354,7 +363,11 @@ impl Inner {
         let old = get(&*self.engine, at.clone()).await?;
         let old = old.map_or(Ok(Vec::new()), |stored| decode_flag_runs(&at, &stored))?;
         let rows = self.rows_of(act.space(), mailbox).await?;
-        Ok(gather_flag_runs(rows.iter(), &old, after))
+        // Where all changes, what there was says nothing more.
+        Ok(match after.len() == rows.len() {
+            true => gather_flag_runs(after.iter().cloned(), &[], after),
+            false => gather_flag_runs(rows.iter(), &old, after),
+        })
     }
 
     fn needs_room(&self) -> Result<()> {

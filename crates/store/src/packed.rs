@@ -211,6 +211,11 @@ impl Block {
     /// In place of the row at `at`, or behind the last one.
     fn set(&mut self, at: usize, row: &MessageRow) {
         self.uids.set(at, u64::from(row.uid.0));
+        self.revise(at, row);
+    }
+
+    /// In place of the row at `at`, with the same UID.
+    fn revise(&mut self, at: usize, row: &MessageRow) {
         self.emails.set(at, row.email.0);
         self.mod_seqs.set(at, row.mod_seq.0);
         self.dates.set(at, row.internal_date_secs as u64 ^ SIGN);
@@ -368,6 +373,30 @@ impl Rows {
         self.pieces(range).flat_map(|(block, places)| places.map(|at| Uid(block.uid(at))))
     }
 
+    /// The rows with these UIDs (ascending), those that are there: one walk over both.
+    pub fn pick<'a>(&'a self, uids: &'a [Uid]) -> impl Iterator<Item = (usize, MessageRow)> + 'a {
+        let (mut number, mut at) = (0, 0);
+        uids.iter().filter_map(move |uid| {
+            let mut block = self.inner.blocks.get(number)?;
+            if block.last_uid() < uid.0 {
+                let further = self.inner.blocks.get(number..).unwrap_or_default();
+                number += further.partition_point(|block| block.last_uid() < uid.0);
+                block = self.inner.blocks.get(number)?;
+                at = 0;
+            }
+            // Neighbours mostly follow each other.
+            if at >= block.len() || block.uid(at) != uid.0 {
+                at = block.place_of(uid.0);
+            }
+            if block.uid(at) != uid.0 {
+                return None;
+            }
+            let found = (self.inner.starts.get(number)? + at, block.row(at));
+            at += 1;
+            Some(found)
+        })
+    }
+
     fn pieces(&self, range: Range<usize>) -> impl Iterator<Item = (&Block, Range<usize>)> {
         let first = self.inner.starts.partition_point(|start| *start <= range.start).saturating_sub(1);
         let blocks = self.inner.blocks.iter().zip(&self.inner.starts).skip(first);
@@ -406,17 +435,15 @@ impl Rows {
     pub fn put(&mut self, rows: &[MessageRow]) {
         let inner = Arc::make_mut(&mut self.inner);
         let mut recount = false;
-        // Neighbours mostly follow each other.
-        let mut last = (0, 0);
-        for row in rows {
+        let mut rest = rows;
+        while let Some((row, behind)) = rest.split_first() {
+            rest = behind;
             let uid = row.uid.0;
-            let next = inner.blocks.get_mut(last.0).filter(|block| last.1 + 1 < block.len() && block.uid(last.1 + 1) == uid);
-            if let Some(slot) = next {
-                last.1 += 1;
-                Arc::make_mut(slot).set(last.1, row);
-                continue;
-            }
-            let number = inner.blocks.partition_point(|block| block.last_uid() < uid);
+            // New ones come behind all others.
+            let number = match inner.blocks.last() {
+                Some(last) if last.last_uid() < uid => inner.blocks.len(),
+                _ => inner.blocks.partition_point(|block| block.last_uid() < uid),
+            };
             let Some(slot) = inner.blocks.get_mut(number) else {
                 recount = true;
                 match inner.blocks.last_mut().filter(|last| last.len() < BLOCK_ROWS) {
@@ -434,9 +461,13 @@ impl Rows {
             };
             let block = Arc::make_mut(slot);
             let at = block.place_of(uid);
-            last = (number, at);
             if block.uid(at) == uid {
                 block.set(at, row);
+                // Neighbours mostly follow each other.
+                let follow = (at + 1..block.len()).zip(rest).take_while(|(at, row)| block.uid(*at) == row.uid.0).count();
+                let (now, later) = rest.split_at(follow);
+                (at + 1..).zip(now).for_each(|(at, row)| block.revise(at, row));
+                rest = later;
                 continue;
             }
             recount = true;
@@ -617,6 +648,9 @@ mod tests {
                 prop_assert_eq!(rows.first_without(1), model.values().position(|row| row.flags.system & 1 == 0));
                 prop_assert_eq!(rows.with_flag(2).collect::<Vec<_>>(), model.values().filter(|row| row.flags.system & 2 != 0).map(|row| row.uid).collect::<Vec<_>>());
                 prop_assert_eq!(rows.keywords().next().is_some(), model.values().any(|row| row.flags.keywords.is_some()));
+                let some: Vec<Uid> = (0..next + 3).filter(|uid| uid % (pick % 5 + 1) == 0).map(Uid).collect();
+                let wanted: Vec<_> = model.iter().enumerate().filter(|(_, (uid, _))| **uid % (pick % 5 + 1) == 0).map(|(at, (_, row))| (at, row.clone())).collect();
+                prop_assert_eq!(rows.pick(&some).collect::<Vec<_>>(), wanted);
                 prop_assert_eq!(rows.range(3..9).collect::<Vec<_>>(), model.values().skip(3).take(6).cloned().collect::<Vec<_>>());
                 let (held, seen) = &mut lookers[number % 3];
                 let told = held.difference(&rows);

@@ -185,7 +185,7 @@ impl Inner {
             false => self.rows_in_index(space.id, mailbox, uids).await?,
         };
         act.bring_up(&mut rows, at, mailbox);
-        Ok(uids.iter().filter_map(|uid| rows.get(rows.index_of(*uid)?)).collect())
+        Ok(rows.pick(uids).map(|(_, row)| row).collect())
     }
 
     /// A few rows and the mod-sequence they are as of.

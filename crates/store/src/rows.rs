@@ -165,6 +165,13 @@ impl MailboxState {
         self.size_bytes = self.size_bytes.saturating_add_signed(i64::from(row.size_bytes) * i64::from(sign));
     }
 
+    /// A row's system flags become others.
+    pub(crate) fn recount(&mut self, before: u8, now: u8) {
+        let change = |flag: u8| i32::from(now & flag != 0) - i32::from(before & flag != 0);
+        self.unseen = self.unseen.saturating_add_signed(-change(Flags::SEEN));
+        self.deleted = self.deleted.saturating_add_signed(change(Flags::DELETED));
+    }
+
     pub(crate) fn status(&self) -> MailboxStatus {
         MailboxStatus {
             messages: self.messages,

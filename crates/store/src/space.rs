@@ -383,12 +383,13 @@ impl Act {
         Ok(uid)
     }
 
-    /// Replaces rows' flags (ascending): each in its own row, or all in the mailbox's runs of flags.
+    /// Replaces rows' flags (ascending; `before`: the system flags they had): each in its own row, or all in the mailbox's
+    /// runs of flags.
     pub(crate) fn change_rows(
         &mut self,
         batch: &mut Batch,
         mailbox: MailboxId,
-        before: &[MessageRow],
+        before: &[u8],
         after: Vec<MessageRow>,
         runs: Option<Vec<FlagRun>>,
     ) -> Result<()> {
@@ -397,8 +398,7 @@ impl Act {
         }
         let (account, mod_seq) = (self.account(), self.mod_seq());
         let state = self.mailbox_mut(mailbox)?;
-        before.iter().for_each(|row| state.count(row, -1));
-        after.iter().for_each(|row| state.count(row, 1));
+        before.iter().zip(&after).for_each(|(before, row)| state.recount(*before, row.flags.system));
         state.highest = mod_seq;
         match runs {
             Some(runs) => {
@@ -414,7 +414,12 @@ impl Act {
                 }
             }
         }
-        self.change(mailbox).rows.extend(after);
+        let rows = &mut self.change(mailbox).rows;
+        if rows.is_empty() {
+            *rows = after
+        } else {
+            rows.extend(after)
+        }
         Ok(())
     }
 
