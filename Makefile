@@ -50,7 +50,8 @@ lab:            ## long: more mail programs and neighbours (tests/lab), every cl
 	python3 tests/crash/crash.py --rounds 100 --seed $(or $(SEED),1)
 	$(MAKE) simulate SEEDS=10000
 
-soak:           ## hours: the crash test's thousand rounds, every call failing once, ten thousand power cuts
+soak:           ## hours: the crash test's thousand rounds, every call failing once, ten thousand power cuts, every octet flipped
+	STORE_FLIP_STEP=1 cargo test --release --locked -p store flips
 	$(MAKE) crash ROUNDS=$(or $(ROUNDS),1000)
 	$(MAKE) power IMAGES=10000
 

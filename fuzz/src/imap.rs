@@ -60,7 +60,10 @@ pub fn imap_response(data: &[u8]) {
         Response::List(_) | Response::Status(_) | Response::Namespace(_) => {
             let Ok(again) = again else { panic!("{} is not read", bytes.escape_ascii()) };
             let third = Response::parse(&mut Cursor::with_utf8(&encode(&again), utf8));
-            assert_eq!(third.as_ref(), Ok(&again), "{}", bytes.escape_ascii());
+            // Nor is one that is too long a name: it gets longer with each writing.
+            if bytes.len() <= limits::MAILBOX_NAME_BYTES_MAX / 2 {
+                assert_eq!(third.as_ref(), Ok(&again), "{}", bytes.escape_ascii());
+            }
         }
         _ => assert_eq!(again.as_ref(), Ok(&response), "{}", bytes.escape_ascii()),
     }

@@ -13,6 +13,7 @@ mod imap;
 mod imap_dialogs;
 mod imap_sessions;
 mod names;
+mod office;
 mod pieces;
 mod play;
 mod pop3;
@@ -34,6 +35,7 @@ pub use imap::{imap_command, imap_fetch, imap_list_pattern, imap_mailbox_name, i
 pub use imap_dialogs::{imap_client_dialog, imap_server_dialog};
 pub use imap_sessions::{imap_client, imap_server};
 pub use names::{address, address_list};
+pub use office::{configuration, control_request, dns_answer};
 pub use pop3::{pop3_command, pop3_multiline, pop3_reply};
 pub use pop3_dialogs::{pop3_client_dialog, pop3_server_dialog};
 pub use pop3_sessions::{pop3_client, pop3_server};
@@ -55,8 +57,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("address", address),
     ("address_list", address_list),
     ("charset", charset),
+    ("configuration", configuration),
+    ("control_request", control_request),
     ("date", date),
     ("derived_facts", derived_facts),
+    ("dns_answer", dns_answer),
     ("dsn", dsn),
     ("encoded_word", encoded_word),
     ("header_fields", header_fields),

@@ -37,10 +37,10 @@ pub async fn check_sender(place: &Place<'_>, account: &Account, reverse_path: &s
 /// that say who acts for the author (RFC 5322 §3.6.2, §3.6.6), unless `foreign_sender`: RFC 6409 §8.1 would let us replace
 /// what stands there, but a message says what its author wrote or does not leave.
 pub async fn check_author(place: &Place<'_>, account: &Account, header: &[u8], foreign_sender: bool) -> Result<(), Refusal> {
-    if has_disguised_from(header) {
-        return Err(unreadable("A field that is nearly From stands in the header"));
-    }
     let names: &[&str] = if foreign_sender { &["From"] } else { &["From", "Sender", "Resent-From", "Resent-Sender"] };
+    if has_disguised(names, header) {
+        return Err(unreadable(format!("A field that is nearly {} stands in the header", names.join(" or "))));
+    }
     for name in names {
         for address in addresses_of(header, name)? {
             owned(place, account, &address, name).await?;
@@ -79,7 +79,9 @@ fn addresses_of(header: &[u8], name: &str) -> Result<Vec<String>, Refusal> {
             return Err(too_many(name));
         }
         found.extend(list.iter().filter_map(HeaderAddress::address));
-        found.extend(seen_addresses(&value).ok_or_else(|| unreadable(format!("The {name} field can be read in more than one way")))?);
+        found.extend(
+            seen_addresses(&value).ok_or_else(|| unreadable(format!("The {name} field can be read in more than one way")))?,
+        );
     }
     if found.iter().any(|address| !address.contains('@')) {
         return Err(unreadable(format!("An entry of the {name} field has no address")));
@@ -97,17 +99,23 @@ fn unreadable(text: impl Into<String>) -> Refusal {
     Refusal::new(550, (5, 6, 0), text)
 }
 
-/// A line whose name is `From` only for who overlooks control characters or octets beyond ASCII in it.
-fn has_disguised_from(header: &[u8]) -> bool {
-    // To the empty line: what our parser takes for the body because it is no field, another may take for a field.
-    let mut lines = header.split(|octet| *octet == b'\n').take_while(|line| !matches!(*line, b"" | b"\r"));
-    lines.any(|line| {
+/// A line whose name is one of these only for who overlooks control characters or octets beyond ASCII in it, or takes for a
+/// field what is none to us (`From://`).
+fn has_disguised(names: &[&str], header: &[u8]) -> bool {
+    lines_to_the_empty_one(header).any(|line| {
         let Some(colon) = line.iter().position(|octet| *octet == b':') else { return false };
         let name = line.get(..colon).unwrap_or_default();
         let seen: Vec<u8> = name.iter().copied().filter(u8::is_ascii_graphic).collect();
         let folded = name.first().is_some_and(|octet| matches!(octet, b' ' | b'\t'));
-        !folded && seen.eq_ignore_ascii_case(b"from") && !name.trim_ascii_end().eq_ignore_ascii_case(b"from")
+        let Some(wanted) = names.iter().find(|wanted| seen.eq_ignore_ascii_case(wanted.as_bytes())) else { return false };
+        !folded && !fields(line).any(|field| field.start == 0 && field.is(wanted))
     })
+}
+
+/// The lines down to the empty one. What our parser takes for the body because it is no field ([`header_end`]), another may take
+/// for a field: nothing is judged by our reading alone.
+fn lines_to_the_empty_one(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split(|octet| *octet == b'\n').take_while(|line| !matches!(*line, b"" | b"\r"))
 }
 
 /// Everything that looks like `local@domain` outside quoted strings and comments, also where the grammar sees a display name
@@ -213,9 +221,9 @@ pub fn strip(head: &[u8]) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-/// Does the header section have octets outside US-ASCII (RFC 6532)?
+/// Does the header section have octets outside US-ASCII (RFC 6532)? As the next server may see it: down to the empty line.
 pub fn header_needs_utf8(head: &[u8]) -> bool {
-    !head.get(..header_end(head)).unwrap_or(head).is_ascii()
+    lines_to_the_empty_one(head).any(|line| !line.is_ascii())
 }
 
 #[cfg(test)]
@@ -260,7 +268,7 @@ mod tests {
     }
 
     fn from_addresses(header: &[u8]) -> Result<Vec<String>, Refusal> {
-        if has_disguised_from(header) { Err(unreadable("disguised")) } else { addresses_of(header, "From") }
+        if has_disguised(&["From"], header) { Err(unreadable("disguised")) } else { addresses_of(header, "From") }
     }
 
     #[test]
@@ -316,9 +324,15 @@ mod tests {
 
     #[test]
     fn a_field_that_others_may_take_for_from_is_refused() {
-        for disguised in ["\x0bFrom: a@b", "Fr\0om: a@b", "From\x01: a@b", "Fro\u{e9}m: a@b"] {
+        for disguised in ["\x0bFrom: a@b", "Fr\0om: a@b", "From\x01: a@b", "Fro\u{e9}m: a@b", "From://x <a@b>", "From\t:// <a@b>"]
+        {
             let header = format!("From: ann@here.test\r\n{disguised}\r\n\r\n");
             assert_eq!(from_addresses(header.as_bytes()).unwrap_err().enhanced, (5, 6, 0), "{disguised:?}");
+            // Also where our own reading sees the body already.
+            let header = format!("From: ann@here.test\r\nno field\r\n{disguised}\r\n\r\n");
+            assert_eq!(from_addresses(header.as_bytes()).unwrap_err().enhanced, (5, 6, 0), "{disguised:?} behind a line");
+            let sender = header.replace("From", "Resent-Sender");
+            assert!(has_disguised(&["From", "Resent-Sender"], sender.as_bytes()), "{sender:?}");
         }
         assert!(from_addresses(b"From : ann@here.test\r\nSubject: x\r\n from: y\r\nX-From: z\r\n\r\n\x0bFrom: body").is_ok());
     }
@@ -331,6 +345,20 @@ mod tests {
         let list = message::address_list::parse(&from);
         assert_eq!(list.len(), 1);
         assert_eq!(list[0].address().as_deref(), Some(fix.author));
+    }
+
+    #[test]
+    fn lines_that_are_no_fields_hide_nothing() {
+        // Our reading lets the body begin at a line behind which no field comes; others read on to the empty line.
+        let noise = "From: ann@here.test\r\nDate: x\r\nMessage-ID: <x@y>\r\nno field\r\n";
+        let with = |more: &str| format!("{noise}{more}\r\nbody");
+        assert_eq!(mended(&with("Bcc: c@d\r\n")), with(""));
+        assert_eq!(mended(&with("\x0bFrom: a@b\r\n")), with("\x0bFrom: a@b\r\n"), "refused before, and never moved");
+        assert_eq!(strip(with("Return-Path: <a@b>\r\n").as_bytes()).unwrap(), with("").as_bytes());
+        assert_eq!(strip(with(&"Received: x\r\n".repeat(101)).as_bytes()).unwrap_err().enhanced, (5, 4, 6));
+        assert!(header_needs_utf8(with("Gr\u{fc}\u{df}e\r\n").as_bytes()));
+        assert!(header_needs_utf8(with("Subject: \u{fc}\r\n").as_bytes()));
+        assert!(!header_needs_utf8(format!("{noise}\r\nGr\u{fc}\u{df}e").as_bytes()));
     }
 
     #[test]

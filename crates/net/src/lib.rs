@@ -6,6 +6,7 @@ pub mod clock;
 pub mod connection;
 pub mod dns;
 pub mod dns_server;
+pub mod fuzzing;
 pub mod limits;
 pub mod listener;
 mod network;

@@ -158,18 +158,23 @@ impl Admin {
 
     async fn account_list(&self) -> Answer {
         let mut list = Vec::new();
+        let mut damaged = self.store.directory_damage().await.map_err(|error| told(&error))?;
         let mut after: Option<String> = None;
         loop {
             let page = self.store.account_list(after.as_deref(), PAGE).await.map_err(|error| told(&error))?;
             for account in &page {
-                list.push(self.view(account).await?);
+                match self.view(account).await {
+                    Ok(view) => list.push(view),
+                    // One account's damage is no reason to show none of the others.
+                    Err(why) => damaged.push(format!("account {}: {why}", account.address)),
+                }
             }
             match page.last() {
                 Some(last) if page.len() == PAGE => after = Some(last.address.clone()),
                 _ => break,
             }
         }
-        Ok(json!({ "accounts": list }))
+        Ok(with_damage(json!({ "accounts": list }), damaged))
     }
 
     async fn account_show(&self, address: &str) -> Answer {
@@ -238,7 +243,8 @@ impl Admin {
     async fn alias_list(&self) -> Answer {
         let list = self.store.alias_list().await.map_err(|error| told(&error))?;
         let list: Vec<AliasView> = list.iter().map(|alias| AliasView::from(alias.as_ref())).collect();
-        Ok(json!({ "aliases": list }))
+        let damaged = self.store.directory_damage().await.map_err(|error| told(&error))?;
+        Ok(with_damage(json!({ "aliases": list }), damaged))
     }
 
     async fn alias_remove(&self, address: &str, yes: bool) -> Answer {
@@ -402,6 +408,14 @@ pub(crate) fn check_account_address(address: &str, domains: &[String]) -> Result
         return Err(format!("{address}: {domain} is not among the served domains ({})", domains.join(", ")));
     }
     Ok(())
+}
+
+/// `damaged` stands in an answer only when there is damage.
+fn with_damage(mut answer: Value, damaged: Vec<String>) -> Value {
+    if let Some(fields) = answer.as_object_mut().filter(|_| !damaged.is_empty()) {
+        fields.insert("damaged".into(), damaged.into());
+    }
+    answer
 }
 
 /// The store's trouble in plain words.

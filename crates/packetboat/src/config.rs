@@ -228,6 +228,10 @@ pub(crate) fn parse(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
     if problems.is_empty() {
         return Ok(config);
     }
+    // A problem is one line, also when it quotes what has more.
+    for problem in &mut problems {
+        problem.message = problem.message.replace(char::is_control, " ");
+    }
     problems.sort_by(|a, b| a.span.start.cmp(&b.span.start).then_with(|| a.message.cmp(&b.message)));
     problems.dedup();
     Err(problems)

@@ -164,3 +164,49 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    #[tokio::test]
+    async fn whoever_is_silent_is_let_go_and_nonsense_is_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = store::StoreConfig {
+            data_dir: dir.path().join("data"),
+            undo_days: 30,
+            free_bytes_min: 0,
+            free_bytes_tight: 0,
+            message_bytes_max: 1_000_000,
+        };
+        let store = store::Store::open(config).await.unwrap();
+        let admin = Arc::new(Admin::new(store, vec!["here.test".into()], None));
+        let serving = tokio::spawn(serve(bind(dir.path()).unwrap(), admin));
+        let mut client = Client::connect(dir.path()).await.unwrap().unwrap();
+        let connect = async || UnixStream::connect(dir.path().join(NAME)).await.unwrap();
+        let (mut silent, mut half) = (connect().await, connect().await);
+        half.write_all(b"{\"act\":").await.unwrap();
+        client.writing.write_all(b"what?\n\xff\0{}\n{\"act\":\"no-such-act\"}\n").await.unwrap();
+        for _ in 0..3 {
+            let mut line = String::new();
+            client.reading.read_line(&mut line).await.unwrap();
+            assert!(line.starts_with("{\"error\":\"the server does not understand"), "{line}");
+        }
+        assert!(client.ask(&Request::AccountList).await.is_ok());
+        tokio::time::pause();
+        let begun = Instant::now();
+        for stream in [&mut silent, &mut half] {
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.unwrap();
+            assert!(rest.is_empty());
+            assert!(begun.elapsed() + Duration::from_secs(5) > SILENCE_MAX, "{:?}", begun.elapsed());
+        }
+        assert!(begun.elapsed() < SILENCE_MAX * 2, "{:?}", begun.elapsed());
+        // The next is served.
+        assert!(Client::connect(dir.path()).await.unwrap().unwrap().ask(&Request::AliasList).await.is_ok());
+        serving.abort();
+    }
+}

@@ -99,7 +99,8 @@ impl Office {
         helpers.spawn(care(store));
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
-        let web = web::Web::start(shutdown);
+        let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
+        let web = web::Web::start(shutdown, http_max);
         let mut loops = JoinSet::new();
         let mut listening = Vec::new();
         for Bound { service, listener } in bound {

@@ -77,6 +77,25 @@ fn decode_alias(key: &Key, stored: &[u8]) -> Result<Alias> {
     )
 }
 
+/// What was read; `None`, and a line in the log, where the octets are damaged.
+fn readable<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(value) => Ok(Some(value)),
+        Err(StoreError::Damaged(what)) => {
+            tracing::error!(what, "a row of the directory cannot be read; it is left out");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The next key in order: this one with a zero behind it.
+fn behind(key: &Key) -> Key {
+    let mut bytes = key.bytes().to_vec();
+    bytes.push(0);
+    Key::new(bytes)
+}
+
 fn address_is_good(address: &str) -> bool {
     let parts = address.rsplit_once('@');
     parts.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
@@ -133,6 +152,12 @@ impl Inner {
         let at = key::account(id);
         let Some(stored) = get(&*self.engine, at.clone()).await? else { return Ok(None) };
         Ok(Some((decode_account(&at, &stored)?, Version::of(Some(&stored)))))
+    }
+
+    /// The account that a row of addresses leads to.
+    async fn account_at(&self, at: &Key, stored: &[u8]) -> Result<Option<Account>> {
+        let id = AccountId(u32::try_from(decode_number(at, stored)?).unwrap_or(0));
+        Ok(self.account_row(id).await?.map(|(account, _)| account))
     }
 
     /// Commits a change of the directory; caches are emptied before anybody is answered.
@@ -300,21 +325,42 @@ impl Store {
         self.inner.lookup_id(id).await
     }
 
-    /// All, by address, from after `after`, at most `limit`.
+    /// All, by address, from after `after`, at most `limit`. One that cannot be read costs itself: it is left out, and
+    /// [`Store::directory_damage`] tells of it.
     pub async fn account_list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Arc<Account>>> {
         let (mut from, to) = key::whole(key::ADDRESS);
         if let Some(after) = after {
-            // The next key in order is this one with a zero behind it.
-            let mut bytes = key::address(&normalise(after)).bytes().to_vec();
-            bytes.push(0);
-            from = Key::new(bytes);
+            from = behind(&key::address(&normalise(after)));
         }
         let mut accounts = Vec::new();
-        for (at, stored) in range(&*self.inner.engine, (from, to), limit).await? {
-            let id = AccountId(u32::try_from(decode_number(&at, &stored)?).unwrap_or(0));
-            accounts.extend(self.inner.account_row(id).await?.map(|(account, _)| Arc::new(account)));
+        loop {
+            let wanted = limit.saturating_sub(accounts.len());
+            let rows = range(&*self.inner.engine, (from, to.clone()), wanted).await?;
+            for (at, stored) in &rows {
+                accounts.extend(readable(self.inner.account_at(at, stored).await)?.flatten().map(Arc::new));
+            }
+            match rows.last() {
+                // Some were left out: the page is not full yet.
+                Some((last, _)) if rows.len() == wanted && accounts.len() < limit => from = behind(last),
+                _ => return Ok(accounts),
+            }
         }
-        Ok(accounts)
+    }
+
+    /// What of the directory cannot be read, in words for the operator; `check` finds the same, `rebuild` mends it.
+    pub async fn directory_damage(&self) -> Result<Vec<String>> {
+        let mut damage = Vec::new();
+        for (at, stored) in range(&*self.inner.engine, key::whole(key::ADDRESS), usize::MAX).await? {
+            if let Err(StoreError::Damaged(what)) = self.inner.account_at(&at, &stored).await {
+                damage.push(format!("account {}: {what}", key::Parts::of(&at).text().unwrap_or("?")));
+            }
+        }
+        for (at, stored) in range(&*self.inner.engine, key::whole(key::ALIAS), usize::MAX).await? {
+            if let Err(StoreError::Damaged(what)) = decode_alias(&at, &stored) {
+                damage.push(format!("alias {}: {what}", key::Parts::of(&at).text().unwrap_or("?")));
+            }
+        }
+        Ok(damage)
     }
 
     /// The first account ever made that still exists (postmaster's default).
@@ -439,9 +485,13 @@ impl Store {
         self.inner.lookup_alias(&normalise(address)).await
     }
 
-    /// All aliases, by address.
+    /// All aliases, by address. One that cannot be read costs itself, as in [`Store::account_list`].
     pub async fn alias_list(&self) -> Result<Vec<Arc<Alias>>> {
         let rows = range(&*self.inner.engine, key::whole(key::ALIAS), usize::MAX).await?;
-        rows.iter().map(|(at, stored)| decode_alias(at, stored).map(Arc::new)).collect()
+        let mut aliases = Vec::with_capacity(rows.len());
+        for (at, stored) in &rows {
+            aliases.extend(readable(decode_alias(at, stored))?.map(Arc::new));
+        }
+        Ok(aliases)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Streams come in from whoever listens (this crate opens no socket); one short answer, then the connection closes. A
 //! body is read to its end first, so that the answer is not lost in a reset.
-//! Invariant: a silent or slow peer is gone after [`CONNECTION_MAX`]. Must not know: mail.
+//! Invariant: a silent or slow peer is gone after [`CONNECTION_MAX`], or what the owner says. Must not know: mail.
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 
-/// A connection lives no longer than this.
+/// A connection lives no longer than this, if the owner says nothing else.
 pub const CONNECTION_MAX: Duration = Duration::from_secs(30);
 /// Connections handed over but not yet taken.
 const WAITING_MAX: usize = 64;
@@ -90,11 +90,12 @@ impl axum::serve::Listener for HandedOver {
 #[derive(Clone)]
 pub struct Web {
     door: mpsc::Sender<Bounded>,
+    connection_max: Duration,
 }
 
 impl Web {
-    /// Starts it; it ends when `shutdown` becomes true.
-    pub fn start(mut shutdown: watch::Receiver<bool>) -> Web {
+    /// Starts it; it ends when `shutdown` becomes true, and every connection after `connection_max`.
+    pub fn start(mut shutdown: watch::Receiver<bool>, connection_max: Duration) -> Web {
         let (door, inside) = mpsc::channel(WAITING_MAX);
         let end = async move {
             let _ = shutdown.wait_for(|down| *down).await;
@@ -104,12 +105,12 @@ impl Web {
                 tracing::error!(%error, "the web face ended");
             }
         });
-        Web { door }
+        Web { door, connection_max }
     }
 
     /// Serves one connection; `held` is let go when it ends.
     pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, held: impl Send + 'static) {
-        let until = Box::pin(tokio::time::sleep(CONNECTION_MAX));
+        let until = Box::pin(tokio::time::sleep(self.connection_max));
         let _ = self.door.send(Bounded { stream: Box::new(stream), until, _held: Box::new(held) }).await;
     }
 }
@@ -151,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn everything_is_404_and_the_connection_closes() {
         let (stop, shutdown) = watch::channel(false);
-        let web = Web::start(shutdown);
+        let web = Web::start(shutdown, CONNECTION_MAX);
         let (mut ours, theirs) = tokio::io::duplex(4096);
         let (held, mut let_go) = tokio::sync::oneshot::channel::<()>();
         web.serve(theirs, held).await;
@@ -165,7 +166,7 @@ mod tests {
 
     async fn posted(body: usize, extra: &str) -> String {
         let (_stop, shutdown) = watch::channel(false);
-        let web = Web::start(shutdown);
+        let web = Web::start(shutdown, CONNECTION_MAX);
         let (mut ours, theirs) = tokio::io::duplex(4096);
         web.serve(theirs, ()).await;
         let head = format!("POST / HTTP/1.1\r\nHost: here.test\r\nContent-Length: {body}\r\n{extra}\r\n");
@@ -188,7 +189,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_peer_is_closed() {
         let (_stop, shutdown) = watch::channel(false);
-        let web = Web::start(shutdown);
+        let web = Web::start(shutdown, CONNECTION_MAX);
         let (mut ours, theirs) = tokio::io::duplex(4096);
         web.serve(theirs, ()).await;
         let mut answer = Vec::new();

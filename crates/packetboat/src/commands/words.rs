@@ -49,7 +49,7 @@ fn account_words(command: &AccountCommand, value: &Value) -> String {
                     state.into(),
                 ]
             });
-            table(&["ADDRESS", "MESSAGES", "USED", "QUOTA", ""], rows)
+            table(&["ADDRESS", "MESSAGES", "USED", "QUOTA", ""], rows) + &damage_words(value)
         }
         AccountCommand::Show { .. } => show_words(value),
         AccountCommand::Password { .. } => format!("{address}: new password; its sessions are ended\n"),
@@ -57,6 +57,11 @@ fn account_words(command: &AccountCommand, value: &Value) -> String {
         AccountCommand::Resume { .. } => format!("{address}: may sign in again\n"),
         AccountCommand::Remove { .. } => format!("{address}: removed\n"),
     }
+}
+
+fn damage_words(value: &Value) -> String {
+    let damaged: Vec<String> = list(value, "damaged");
+    damaged.iter().map(|what| format!("cannot be read: {what} (see packetboat check)\n")).collect()
 }
 
 fn added_words(many: bool, value: &Value) -> String {

@@ -532,7 +532,7 @@ const LIMITS_FOREIGN_SENDER: OptionBlock = OptionBlock {
 
 const LIMITS_SILENCE: OptionBlock = OptionBlock {
     name: "limits.silence_secs",
-    doc: "Seconds of silence after which a connection is closed; 0 is what each protocol asks for (SMTP 300, POP3 630, IMAP 1867). Less breaks clients that rely on their RFC: for servers under attack, and for tests.",
+    doc: "Seconds of silence after which a connection is closed; 0 is what each protocol asks for (SMTP 300, POP3 630, IMAP 1867; HTTP 30 for the whole request). Less breaks clients that rely on their RFC: for servers under attack, and for tests.",
     default: "0",
     example: "300",
     read: |config, item| {

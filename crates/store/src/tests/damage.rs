@@ -240,6 +240,40 @@ async fn a_queue_row_damaged_in_the_index_comes_back_with_rebuild() {
 }
 
 #[tokio::test]
+async fn a_damaged_row_of_the_directory_costs_itself() {
+    let place = Place::new();
+    let store = place.open().await;
+    let addresses = ["ann@here.test", "bob@here.test", "cat@here.test"];
+    let ids = store.accounts_add(addresses.iter().map(|address| new_account(address)).collect(), NOW).await.unwrap();
+    for address in ["all@here.test", "some@here.test"] {
+        store.alias_add(Alias { address: address.into(), targets: vec!["ann@here.test".into()] }).await.unwrap();
+    }
+    assert!(store.directory_damage().await.unwrap().is_empty());
+    store.close().await.unwrap();
+    let index = rusqlite::Connection::open(place.config().data_dir.join("index.sqlite")).unwrap();
+    for key in [crate::key::account(ids[0]), crate::key::address("cat@here.test"), crate::key::alias("all@here.test")] {
+        let changed = index.execute("UPDATE kv SET value=value||x'00' WHERE key=?1", [key.bytes().to_vec()]);
+        assert_eq!(changed.unwrap(), 1);
+    }
+    drop(index);
+    let store = place.open().await;
+    for page in [1, 2, 1000] {
+        let found = store.account_list(None, page).await.unwrap();
+        assert_eq!(found.iter().map(|account| account.address.as_str()).collect::<Vec<_>>(), ["bob@here.test"], "{page}");
+        assert!(store.account_list(Some("bob@here.test"), page).await.unwrap().is_empty());
+    }
+    assert_eq!(store.alias_list().await.unwrap()[0].address, "some@here.test");
+    let damage = store.directory_damage().await.unwrap();
+    let told = |word: &str| damage.iter().filter(|what| what.starts_with(word)).count();
+    assert_eq!((damage.len(), told("account ann@"), told("account cat@"), told("alias all@")), (3, 1, 1, 1), "{damage:?}");
+    store.close().await.unwrap();
+    Store::rebuild(place.config()).await.unwrap();
+    let store = place.open().await;
+    assert_eq!((store.account_list(None, 9).await.unwrap().len(), store.alias_list().await.unwrap().len()), (3, 2));
+    sound(&store).await;
+}
+
+#[tokio::test]
 async fn an_undo_row_under_a_damaged_key_erases_nothing() {
     let place = Place::new();
     let store = place.open().await;

@@ -1,0 +1,58 @@
+//! Door for the fuzz target (`fuzz/src/office.rs`) to what becomes of an answer of DNS. Not for use by anybody else.
+//!
+//! Whatever a name server says is bounded, ordered, and names hosts as they are dialled.
+
+#![doc(hidden)]
+#![allow(clippy::panic, clippy::missing_panics_doc)]
+
+use crate::dns::{Answering, DnsError, MxAnswer, Name, Names, RData, RecordType, Resolver};
+use crate::limits::{ADDRESSES_MAX, MX_HOSTS_MAX};
+use hickory_proto::op::Message;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// Says the same to every question.
+struct Said(Vec<RData>);
+
+impl Names for Said {
+    fn ask(&self, _: Name, kind: RecordType) -> Answering<'_> {
+        let found: Vec<RData> = self.0.iter().filter(|data| data.record_type() == kind).cloned().collect();
+        Box::pin(async { if found.is_empty() { Err(DnsError::NoData) } else { Ok(found) } })
+    }
+}
+
+/// Nothing here waits for anything.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+fn is_host(name: &str) -> bool {
+    !name.is_empty() && name.is_ascii() && !name.ends_with('.') && !name.bytes().any(|octet| octet.is_ascii_uppercase())
+}
+
+/// A whole answer, as it comes in a datagram.
+pub fn dns_answer(data: &[u8]) {
+    let Ok(message) = Message::from_vec(data) else { return };
+    let records = message.answers.iter().map(|record| record.data.clone()).collect();
+    let resolver = Resolver::of(Arc::new(Said(records)));
+    match now(resolver.mx("asked.test")) {
+        Ok(MxAnswer::Hosts(hosts)) => {
+            assert!(!hosts.is_empty() && hosts.len() <= MX_HOSTS_MAX);
+            assert!(hosts.is_sorted_by_key(|(preference, _)| *preference), "{hosts:?}");
+            assert!(hosts.iter().all(|(_, host)| is_host(host)), "{hosts:?}");
+            // A host that is told can be asked for.
+            hosts.iter().for_each(|(_, host)| drop(now(resolver.addresses(host))));
+        }
+        Ok(MxAnswer::Null | MxAnswer::Implicit) | Err(DnsError::NoData) => {}
+        Err(error) => panic!("{error}"),
+    }
+    let addresses = now(resolver.addresses("asked.test")).unwrap_or_default();
+    assert!(addresses.len() <= ADDRESSES_MAX);
+    let _ = now(resolver.ptr([192, 0, 2, 1].into()));
+    let _ = now(resolver.txt("asked.test"));
+}

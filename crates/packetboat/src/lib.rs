@@ -1,0 +1,94 @@
+//! Packetboat: an email server and email program in one binary. Here: configuration, command line, start and stop; `main.rs`
+//! only calls [`run`].
+//!
+//! Puts all crates together. Must not know: grammar, key layout.
+
+mod admin;
+mod certificates;
+mod cli;
+mod commands;
+mod config;
+mod control;
+pub mod fuzzing;
+mod gate;
+mod office;
+mod privileges;
+mod serve;
+mod trial;
+
+use clap::Parser;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// What is logged, in the words of tracing's filters; `info` without it.
+const LOG_VARIABLE: &str = "PACKETBOAT_LOG";
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        // Who asked for JSON gets JSON, also about a slip of the pen.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
+            commands::fail(error.to_string().trim_end(), true);
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
+    privileges::close_to_others();
+    ExitCode::from(match cli.command {
+        cli::Command::Serve => {
+            log("info");
+            serve::run(&cli.config)
+        }
+        cli::Command::Try(arguments) => {
+            log("warn");
+            trial::run(&arguments)
+        }
+        cli::Command::Config => {
+            print!("{}", config::reference());
+            0
+        }
+        cli::Command::Mime(arguments) => commands::mime::run(&arguments, cli.json),
+        command => {
+            log("warn");
+            operate(&cli.config, command, cli.json)
+        }
+    })
+}
+
+/// Logs go to standard error; no message or log line ever holds a password.
+fn log(default: &str) {
+    let filter = std::env::var(LOG_VARIABLE).ok().and_then(|text| EnvFilter::try_new(text).ok());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(default)))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+/// A command without a server works on the data as the server will: as the same user.
+fn identify(config: &config::Config) -> Result<(), String> {
+    let is_new = std::fs::read_dir(&config.data_dir).map_or(true, |mut entries| entries.next().is_none());
+    office::make_data_dir(&config.data_dir)?;
+    match privileges::unprivileged(&config.user, config.user_given, &config.data_dir)? {
+        Some(user) if is_new => {
+            privileges::give_folder(&config.data_dir, &user)?;
+            privileges::become_user(&user)
+        }
+        _ => privileges::become_owner_of(&config.data_dir),
+    }
+}
+
+/// An operator's command.
+fn operate(file: &std::path::Path, command: cli::Command, json: bool) -> u8 {
+    let outcome = config::load(file).map_err(|problems| problems.join("\n")).and_then(|config| {
+        identify(&config)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+        Ok((config, runtime))
+    });
+    match outcome {
+        Ok((config, runtime)) => runtime.block_on(commands::run(&config, command, json)),
+        Err(why) => commands::fail(&why, json),
+    }
+}
