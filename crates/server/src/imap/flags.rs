@@ -113,12 +113,13 @@ impl Session {
     ) -> Result<(), Trouble> {
         let rows = self.view()?.rows().clone();
         self.view_mut()?.note_own(&changed.rows);
+        let uids: Vec<Uid> = changed.rows.iter().map(|row| row.uid).collect();
+        let mut stood = rows.pick(&uids).peekable();
         for row in &changed.rows {
-            let Some(index) = rows.index_of(row.uid) else { continue };
-            let (before, at) = rows.get(index).map(|row| (row.flags, row.mod_seq)).unwrap_or_default();
-            let as_asked = at <= known
-                && row.flags.system == expected_system(before.system, command.operation, asked.system)
-                && same_keywords(&row.flags, &expected_keywords(&before, command.operation, asked));
+            let Some((index, before)) = stood.next_if(|(_, before)| before.uid == row.uid) else { continue };
+            let as_asked = before.mod_seq <= known
+                && row.flags.system == expected_system(before.flags.system, command.operation, asked.system)
+                && same_keywords(&row.flags, &expected_keywords(&before.flags, command.operation, asked));
             let flags = !(command.silent && as_asked);
             if flags {
                 self.tell_new_keywords(&row.flags)?;
