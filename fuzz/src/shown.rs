@@ -5,7 +5,8 @@ use message::html::{BOX_CLASS, Policy, sanitise};
 use message::mdn::DispositionNotification;
 
 /// Words that no answer may have inside a tag.
-const NEVER: &[&str] = &["<script", "<iframe", "<object", "<embed", "<svg", "<math", "<form", "<meta", "<base", "<link", "<template"];
+const NEVER: &[&str] =
+    &["<script", "<iframe", "<object", "<embed", "<svg", "<math", "<form", "<meta", "<base", "<link", "<template"];
 
 /// Any HTML becomes a box that runs nothing, loads nothing and ends where it should; made safe again it stays safe.
 pub fn safe_html(data: &[u8]) {

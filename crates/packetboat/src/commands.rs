@@ -123,7 +123,9 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
             Request::UndoRestore { address: address.clone(), emails: which(args) }
         }
         Command::Check => Request::Check,
-        Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config | Command::Mime(_) => return Err("not an act".into()),
+        Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config | Command::Mime(_) => {
+            return Err("not an act".into());
+        }
     })
 }
 

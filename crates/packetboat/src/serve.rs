@@ -78,7 +78,10 @@ fn warn_of_unreadable(config: &Config, user: &User) {
     for path in [&config.certificate, &config.private_key].into_iter().flatten() {
         if let Err(error) = std::fs::File::open(path) {
             let path = path.display();
-            tracing::warn!("{path} cannot be read by {} ({error}): SIGHUP will keep the old certificate, only a restart takes a new one", user.name);
+            tracing::warn!(
+                "{path} cannot be read by {} ({error}): SIGHUP will keep the old certificate, only a restart takes a new one",
+                user.name
+            );
         }
     }
 }

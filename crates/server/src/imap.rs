@@ -55,7 +55,18 @@ pub async fn serve(context: Shared, connection: Connection) {
     let config = configuration(&context, &connection);
     let mut wire = Server::new(config);
     wire.set_patience(context.limits.patience);
-    let mut session = Session { wire, context, connection, signed_in: None, view: None, notify: None, rev2: false, condstore: false, qresync: false, uid_only: false };
+    let mut session = Session {
+        wire,
+        context,
+        connection,
+        signed_in: None,
+        view: None,
+        notify: None,
+        rev2: false,
+        condstore: false,
+        qresync: false,
+        uid_only: false,
+    };
     session.run().await;
 }
 

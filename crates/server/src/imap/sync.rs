@@ -95,7 +95,11 @@ impl Session {
     pub(crate) fn tell_flags(&mut self, index: usize) -> Result<(), Trouble> {
         let Some(row) = self.view()?.rows().get(index) else { return Ok(()) };
         self.tell_new_keywords(&row.flags)?;
-        self.write_row(index, &row, Told { uid: self.rev2 || self.condstore || self.notify.is_some(), flags: true, mod_seq: self.condstore });
+        self.write_row(
+            index,
+            &row,
+            Told { uid: self.rev2 || self.condstore || self.notify.is_some(), flags: true, mod_seq: self.condstore },
+        );
         Ok(())
     }
 

@@ -80,7 +80,14 @@ async fn starttls_scram_and_a_large_message_both_ways() {
     let select = Select { examine: false, mailbox: inbox(), condstore: false, qresync: None };
     assert_eq!(talk.run(&Command::Select(select)).await.1.code, Some(Code::ReadWrite));
     let item = FetchItem::BodySection { peek: true, section: Section::default(), partial: None };
-    let fetch = Fetch { uid: true, set: SequenceSet::range(1, 1), items: vec![item], changed_since: None, vanished: false, partial: None };
+    let fetch = Fetch {
+        uid: true,
+        set: SequenceSet::range(1, 1),
+        items: vec![item],
+        changed_since: None,
+        vanished: false,
+        partial: None,
+    };
     let (events, status) = talk.run(&Command::Fetch(fetch)).await;
     assert_eq!(status.kind, Kind::Ok);
     let back: Vec<Bytes> =
