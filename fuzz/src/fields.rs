@@ -3,7 +3,7 @@
 use crate::pieces::take;
 use message::date::{self, DateTime};
 use message::header::{fields, header_end, header_fields as pick, unfold};
-use message::limits::{LINE_BYTES_WANTED, PARAMETERS_MAX};
+use message::limits::{LINE_BYTES_MAX, LINE_BYTES_WANTED, PARAMETERS_MAX};
 use message::{encoded_word as words, parameter as parameters};
 
 /// Fields lie in order inside the header; those picked by name are the same fields.
@@ -34,7 +34,10 @@ pub fn encoded_word(data: &[u8]) {
     let text: String = String::from_utf8_lossy(rest).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let encoded = words::encode(&text, usize::from(column) % 40);
     for line in encoded.split("\r\n") {
-        assert!(line.is_ascii() && line.len() <= LINE_BYTES_WANTED, "{line}");
+        // One long word of ASCII is left whole, if a line can carry it.
+        let is_a_word = !line.trim_ascii_start().contains([' ', '\t']);
+        let most = if is_a_word { LINE_BYTES_MAX } else { LINE_BYTES_WANTED };
+        assert!(line.is_ascii() && line.len() <= most, "{line}");
     }
     assert_eq!(words::decode(&unfold(encoded.as_bytes())), text);
 }

@@ -188,7 +188,7 @@ impl<'a> Property<'a> {
                 Some(quoted) => quoted.split_once('"')?,
                 None => value.split_at_checked(value.find([';', ':'])?)?,
             };
-            parameters.push((key.to_ascii_uppercase(), text.replace("^n", "\n").replace("^'", "\"").replace("^^", "^")));
+            parameters.push((key.to_ascii_uppercase(), without_carets(text)));
             rest = after.get(after.find([';', ':'])?..)?;
         }
         let value = rest.strip_prefix(':')?;
@@ -288,10 +288,34 @@ fn parse_duration(text: &str) -> Option<i64> {
     Some(sign * secs)
 }
 
+/// RFC 6868 §3: `^n`, `^'` and `^^`, read from left to right; any other stays as it is.
+fn without_carets(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let meant = match letters.peek() {
+            Some('n') if letter == '^' => Some('\n'),
+            Some('\'') if letter == '^' => Some('"'),
+            Some('^') if letter == '^' => Some('^'),
+            _ => None,
+        };
+        if meant.is_some() {
+            letters.next();
+        }
+        plain.push(meant.unwrap_or(letter));
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn carets_are_read_from_left_to_right() {
+        assert_eq!(without_carets("a^nb ^'c^' ^^n ^x ^"), "a\nb \"c\" ^n ^x ^");
+    }
 
     #[test]
     fn an_invitation() {
