@@ -39,6 +39,7 @@ mod imap_grammar;
 pub mod imap_string;
 pub mod limits;
 pub mod list_fields;
+pub mod maildir;
 pub mod mapi;
 pub mod mbox;
 pub mod mdn;
