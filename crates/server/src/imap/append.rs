@@ -36,6 +36,8 @@ struct Open {
     internal_date_secs: UnixSecs,
     /// Octets announced.
     announced: u64,
+    /// What comes now comes by literal8, which alone may carry NUL.
+    binary: bool,
 }
 
 impl Session {
@@ -110,6 +112,7 @@ impl Session {
             flags: to_store(&message.flags)?,
             internal_date_secs: message.date.map_or_else(unix_now, |date| date.unix_secs),
             announced: 0,
+            binary: message.binary,
         })
     }
 
@@ -135,7 +138,10 @@ impl Session {
                 appending.whole.push(close(std::mem::replace(&mut appending.open, open)).await?);
                 if catenate { Ok(()) } else { self.announce(appending, message.size).await }
             }
-            AppendPiece::Text { size, .. } => self.announce(appending, size).await,
+            AppendPiece::Text { size, binary } => {
+                appending.open.binary = binary;
+                self.announce(appending, size).await
+            }
             AppendPiece::Url(url) => {
                 let mut octets = self.octets_of(&url).await?;
                 self.announce(appending, octets.len()).await?;
@@ -170,6 +176,9 @@ impl Session {
 /// A piece; on trouble the rest is thrown away by the wire.
 async fn append_chunk(appending: &mut Option<Appending>, chunk: &Bytes) -> Result<(), Trouble> {
     let Some(appending) = appending.as_mut() else { return Ok(()) };
+    if !appending.open.binary && chunk.contains(&0) {
+        return Err(Trouble::Bad("A message with NUL must come in a literal8 (RFC 9051 section 6.3.12)"));
+    }
     Ok(appending.open.spool.write(chunk).await?)
 }
 
