@@ -48,14 +48,18 @@ pub(crate) fn push_field(out: &mut String, name: &str, value: Option<&str>) {
 
 /// One line, whatever a far server said.
 pub(crate) fn line(text: &str) -> String {
-    let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut text = without_controls(text);
     text.truncate(text.floor_char_boundary(LINE_BYTES_MAX - 40));
     text.trim().to_owned()
 }
 
-/// A field's body for people.
+fn without_controls(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A field's body for people, as [`line`] could write it again.
 pub(crate) fn text(field: &Field<'_>) -> String {
-    encoded_word::decode(&field.value())
+    without_controls(&encoded_word::decode(&field.value()))
 }
 
 /// Without `dns;`, `rfc822;`, `smtp;`.

@@ -71,7 +71,7 @@ async fn starttls_scram_and_a_large_message_both_ways() {
     assert_eq!(talk.event().await, Event::Ready);
     assert!(talk.connection.is_tls());
     let octets: Vec<u8> = b"Subject: large\r\n\r\n".iter().copied().chain((0..700_000u32).map(|n| (n % 251) as u8)).collect();
-    let message = AppendMessage { flags: vec![Flag::Seen], date: None, size: octets.len() as u64, binary: false, utf8: false };
+    let message = AppendMessage { flags: vec![Flag::Seen], date: None, size: octets.len() as u64, binary: true, utf8: false };
     let tag = talk.client.command(&Command::Append(Append { mailbox: inbox(), message }));
     while !matches!(talk.event().await, Event::AppendReady(_)) {}
     assert_eq!(talk.client.append_octets(&octets), octets.len());
