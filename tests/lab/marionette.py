@@ -115,9 +115,6 @@ const {{ MailServices }} = ChromeUtils.importESModule("resource:///modules/MailS
             raise AssertionError("Thunderbird: " + answer["error"])
         return answer["value"]
 
-    def screenshot(self, path):
-        subprocess.run(["xwd", "-root", "-silent", "-display", self.display.name, "-out", path], check=False)
-
     def __exit__(self, *why):
         if self.process.poll() is None:
             os.killpg(self.process.pid, 15)

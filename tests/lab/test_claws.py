@@ -51,11 +51,15 @@ receive_at_get_all=1
     def window(self, name, seconds=30):
         """The window whose title matches; passwords are typed where they are asked for meanwhile."""
         def look():
-            for asked in self.windows("Input password"):
-                self.x("windowfocus", asked, "type", self.server.password)
-                self.x("key", "Return")
+            self.give_passwords()
             return self.windows(name)
         return lab.wait_for(f"a window {name}", look, seconds, every=0.5)[-1]
+
+    def give_passwords(self):
+        """To every window that asks for one."""
+        for asked in self.windows("Input password"):
+            self.x("windowfocus", asked, "type", self.server.password)
+            self.x("key", "Return")
 
     def windows(self, name):
         return self.x("search", "--onlyvisible", "--name", name).split()
@@ -103,9 +107,7 @@ receive_at_get_all=1
         self.x("windowfocus", composer, "key", "ctrl+Return")
 
         def answered():
-            for asked in self.windows("Input password"):
-                self.x("windowfocus", asked, "type", self.server.password)
-                self.x("key", "Return")
+            self.give_passwords()
             return inbox(self.server, "ann")
         answer = lab.wait_for("the answer", answered, 40, every=0.5)[0]
         self.assertIn(b"Answer from Claws.", answer)

@@ -161,9 +161,6 @@ impl EventGroup {
     fn parse(c: &mut Cursor<'_>) -> Parsed<EventGroup> {
         c.open()?;
         let filter = MailboxFilter::parse(c)?;
-        if filter == MailboxFilter::SubtreeOne(Vec::new()) {
-            return c.error("unknown mailbox filter");
-        }
         c.space()?;
         let events = if c.eat_text("NONE") { Vec::new() } else { c.list(false, NotifyEvent::parse)? };
         c.close()?;

@@ -247,7 +247,10 @@ impl Response {
                 c.space()?;
                 Response::Flags(c.list(true, Flag::parse)?)
             }
-            "SEARCH" => Response::parse_search(c)?,
+            "SEARCH" => {
+                let (numbers, mod_seq) = parse_found(c)?;
+                Response::Search { numbers, mod_seq }
+            }
             "ESEARCH" => Response::ESearch(ESearch::parse(c)?),
             "VANISHED" => {
                 c.space()?;
@@ -262,10 +265,10 @@ impl Response {
 
     fn parse_extension(c: &mut Cursor<'_>, word: &str) -> Parsed<Response> {
         Ok(match word {
-            "SORT" => match Response::parse_search(c)? {
-                Response::Search { numbers, mod_seq } => Response::Sort { numbers, mod_seq },
-                other => other,
-            },
+            "SORT" => {
+                let (numbers, mod_seq) = parse_found(c)?;
+                Response::Sort { numbers, mod_seq }
+            }
             "THREAD" => Response::Thread(thread::parse(c)?),
             "ACL" => Response::Acl(AclResponse::parse(c)?),
             "LISTRIGHTS" => Response::ListRights(ListRightsResponse::parse(c)?),
@@ -351,21 +354,6 @@ impl Response {
         })
     }
 
-    /// `"SEARCH" *(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]`
-    fn parse_search(c: &mut Cursor<'_>) -> Parsed<Response> {
-        let mut numbers = Vec::new();
-        let mut mod_seq = None;
-        while c.eat_space() {
-            if c.eat_text("(MODSEQ ") {
-                mod_seq = Some(c.mod_seq()?);
-                c.expect(b')', ") is missing")?;
-            } else {
-                numbers.push(c.number()?);
-            }
-        }
-        Ok(Response::Search { numbers, mod_seq })
-    }
-
     /// Without `* ` and CRLF.
     pub fn encode(&self, e: &mut Encoder) {
         match self {
@@ -384,13 +372,7 @@ impl Response {
             }
             Response::Search { numbers, mod_seq } => {
                 e.raw("SEARCH");
-                for number in numbers {
-                    e.raw(" ");
-                    e.number(*number);
-                }
-                if let Some(mod_seq) = mod_seq {
-                    e.raw(format!(" (MODSEQ {mod_seq})"));
-                }
+                encode_found(e, numbers, *mod_seq);
             }
             Response::ESearch(found) => found.encode(e),
             Response::Exists(n) => e.raw(format!("{n} EXISTS")),
@@ -418,13 +400,7 @@ impl Response {
             }
             Response::Sort { numbers, mod_seq } => {
                 e.raw("SORT");
-                for number in numbers {
-                    e.raw(" ");
-                    e.number(*number);
-                }
-                if let Some(mod_seq) = mod_seq {
-                    e.raw(format!(" (MODSEQ {mod_seq})"));
-                }
+                encode_found(e, numbers, *mod_seq);
             }
             Response::Thread(threads) => thread::encode(e, threads),
             Response::Acl(acl) => acl.encode(e),
@@ -468,6 +444,30 @@ impl Response {
             }
             _ => {}
         }
+    }
+}
+
+/// Of SEARCH and SORT: `*(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]`
+fn parse_found(c: &mut Cursor<'_>) -> Parsed<(Vec<u32>, Option<u64>)> {
+    let (mut numbers, mut mod_seq) = (Vec::new(), None);
+    while c.eat_space() {
+        if c.eat_text("(MODSEQ ") {
+            mod_seq = Some(c.mod_seq()?);
+            c.expect(b')', ") is missing")?;
+        } else {
+            numbers.push(c.number()?);
+        }
+    }
+    Ok((numbers, mod_seq))
+}
+
+fn encode_found(e: &mut Encoder, numbers: &[u32], mod_seq: Option<u64>) {
+    for number in numbers {
+        e.raw(" ");
+        e.number(*number);
+    }
+    if let Some(mod_seq) = mod_seq {
+        e.raw(format!(" (MODSEQ {mod_seq})"));
     }
 }
 

@@ -182,13 +182,7 @@ impl Code {
                 Code::CopyUid { uid_validity, source, destination: NumberSet::parse(c)? }
             }
             "BADCHARSET" => Code::BadCharset(c.list(true, |c| c.astring_text().map(SmolStr::from))?),
-            "CAPABILITY" => {
-                let mut words = vec![SmolStr::new(c.atom()?)];
-                while c.eat_space() && c.peek() != Some(b']') {
-                    words.push(SmolStr::new(c.atom()?));
-                }
-                Code::Capability(words)
-            }
+            "CAPABILITY" => Code::Capability(words(c)?),
             "HIGHESTMODSEQ" => Code::HighestModSeq(c.mod_seq()?),
             "BADEVENT" => Code::BadEvent(c.list(true, |c| c.atom().map(SmolStr::new))?),
             "BADURL" => Code::BadUrl(c.astring_text()?),
@@ -209,13 +203,7 @@ impl Code {
                 None => return Ok(None),
             },
             "UNDEFINED-FILTER" => Code::UndefinedFilter(SmolStr::new(c.atom()?)),
-            "URLMECH" => {
-                let mut words = vec![SmolStr::new(c.atom()?)];
-                while c.eat_space() && c.peek() != Some(b']') {
-                    words.push(SmolStr::new(c.atom()?));
-                }
-                Code::UrlMech(words)
-            }
+            "URLMECH" => Code::UrlMech(words(c)?),
             "MODIFIED" => Code::Modified(NumberSet::parse(c)?),
             "PERMANENTFLAGS" => Code::PermanentFlags(c.list(true, Flag::parse)?),
             "UIDNEXT" => Code::UidNext(c.number()?),
@@ -348,6 +336,15 @@ impl Code {
             word => e.raw(WORDS.iter().find(|(_, code)| code == word).map_or("", |(name, _)| name)),
         }
     }
+}
+
+/// One word or more, up to the closing bracket.
+fn words(c: &mut Cursor<'_>) -> Parsed<Vec<SmolStr>> {
+    let mut words = vec![SmolStr::new(c.atom()?)];
+    while c.eat_space() && c.peek() != Some(b']') {
+        words.push(SmolStr::new(c.atom()?));
+    }
+    Ok(words)
 }
 
 #[cfg(test)]

@@ -195,6 +195,17 @@ impl PartialRange {
 }
 
 /// `RETURN (...) `, when there.
+pub(crate) fn returns(c: &mut Cursor<'_>) -> Parsed<Option<Vec<SearchReturn>>> {
+    if !c.eat_text("RETURN (") {
+        return Ok(None);
+    }
+    c.at -= 1;
+    let returns = c.list(true, SearchReturn::parse)?;
+    c.space()?;
+    Ok(Some(returns))
+}
+
+/// The same, written.
 pub(crate) fn encode_returns(e: &mut Encoder, returns: Option<&[SearchReturn]>) {
     if let Some(returns) = returns {
         e.raw("RETURN ");
@@ -216,12 +227,7 @@ impl Search {
     /// After `SEARCH` or `UID SEARCH`.
     pub(crate) fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Search> {
         c.space()?;
-        let mut returns = None;
-        if c.eat_text("RETURN (") {
-            c.at -= 1;
-            returns = Some(c.list(true, SearchReturn::parse)?);
-            c.space()?;
-        }
+        let returns = returns(c)?;
         let mut charset = None;
         if c.eat_text("CHARSET ") {
             c.skip_spaces();

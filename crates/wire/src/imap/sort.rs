@@ -9,7 +9,7 @@
 
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;
-use super::search::{self, Search, SearchReturn};
+use super::search::{self, Search};
 use smol_str::SmolStr;
 
 /// SORT and UID SORT.
@@ -91,12 +91,7 @@ impl Sort {
     /// After `SORT` or `UID SORT`.
     pub(crate) fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Sort> {
         c.space()?;
-        let mut returns = None;
-        if c.eat_text("RETURN (") {
-            c.at -= 1;
-            returns = Some(c.list(true, SearchReturn::parse)?);
-            c.space()?;
-        }
+        let returns = search::returns(c)?;
         let criteria = c.list(false, SortCriterion::parse)?;
         let (charset, keys) = charset_and_keys(c)?;
         Ok(Sort { criteria, search: Search { uid, returns, charset: Some(charset), keys } })
