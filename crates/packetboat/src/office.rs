@@ -155,6 +155,7 @@ fn context(config: &Config, store: Store, shutdown: watch::Receiver<bool>, reach
         _ => None,
     };
     Context {
+        search: search::Searcher::new(store.clone()),
         auth: Auth::new(store.clone(), sole_domain),
         store,
         hostname: config.hostname.clone(),

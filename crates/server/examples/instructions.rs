@@ -66,6 +66,7 @@ async fn office(folder: &std::path::Path) -> Outcome<(Shared, watch::Sender<bool
     fill(&store, account.id).await?;
     let (shutdown, shutdown_seen) = watch::channel(false);
     let context = Context {
+        search: search::Searcher::new(store.clone()),
         auth: Auth::new(store.clone(), Some("here.test".into())),
         store,
         hostname: "mail.here.test".into(),

@@ -66,6 +66,8 @@ impl Default for Limits {
 pub struct Context {
     /// The store.
     pub store: Store,
+    /// Finds and orders what is in it.
+    pub search: search::Searcher,
     /// Sign-in, for every protocol.
     pub auth: Auth,
     /// Our name in greetings and trace fields.

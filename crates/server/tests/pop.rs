@@ -51,6 +51,7 @@ impl Office {
         let account = add_account(&store, "ann@here.test").await;
         let (shutdown, shutdown_seen) = watch::channel(false);
         let context = Arc::new(Context {
+            search: search::Searcher::new(store.clone()),
             auth: Auth::new(store.clone(), Some("here.test".into())),
             store,
             hostname: "mail.here.test".into(),

@@ -152,6 +152,7 @@ impl Office {
         let [a, .., d] = self.plan.octets;
         let [.., low] = start.to_be_bytes();
         Context {
+            search: search::Searcher::new(store.clone()),
             auth: Auth::new(store.clone(), Some(self.plan.domain.to_owned())),
             store,
             hostname: self.plan.hostname.to_owned(),

@@ -44,12 +44,13 @@ const WALLS: &[(&str, &[&str])] = &[
     ("message", &[]),
     ("wire", &["message"]),
     ("store", &["message"]),
+    ("search", &["message", "store"]),
     ("net", &["wire"]),
     ("mta", &["message", "wire", "store"]),
-    ("server", &["message", "wire", "store", "mta", "net"]),
+    ("server", &["message", "wire", "store", "search", "mta", "net"]),
     ("web", &[]),
-    ("packetboat", &["message", "wire", "store", "mta", "net", "server", "web"]),
-    ("simulation", &["message", "wire", "store", "mta", "net", "server"]),
+    ("packetboat", &["message", "wire", "store", "search", "mta", "net", "server", "web"]),
+    ("simulation", &["message", "wire", "store", "search", "mta", "net", "server"]),
     ("tidy", &[]),
 ];
 
@@ -88,6 +89,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
         &[
             "crates/net/",
             "crates/store/",
+            "crates/search/",
             "crates/mta/tests/",
             "crates/server/",
             "crates/web/",

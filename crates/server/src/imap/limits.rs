@@ -20,21 +20,9 @@ pub(crate) const SESSIONS_PER_ACCOUNT_MAX: u32 = 500;
 pub(crate) const KEYWORD_BYTES_MAX: usize = 255;
 /// Keywords of one STORE or APPEND.
 pub(crate) const KEYWORDS_MAX: usize = 64;
-/// The first look into a message's header: most fit, octets.
-pub(crate) const HEADER_PIECE_BYTES: u64 = 8 * 1024;
-/// Messages up to this are read whole by SEARCH without asking, octets.
-pub(crate) const SMALL_MESSAGE_BYTES: u64 = 256 * 1024;
-/// Larger ones held by SEARCH at a time, all sessions together.
-pub(crate) const LARGE_MESSAGES_MAX: usize = 4;
-/// Messages a SEARCH hands to its readers at a time.
-pub(crate) const SEARCH_BLOCK: usize = 1024;
-/// Messages one SEARCH reads at the same time.
-pub(crate) const SEARCH_TASKS: usize = 2;
 /// Pattern octets times name octets one LIST may compare: about a second's work. 10,000 usual names times 800 octets of patterns.
 pub(crate) const LIST_COMPARISONS_MAX: u64 = 250_000_000;
 /// Ranges of one VANISHED line.
 pub(crate) const VANISHED_RANGES: usize = 2_000;
 /// Pairs of message number and UID that a SELECT (QRESYNC) is compared with.
 pub(crate) const SEQUENCE_MATCHES_MAX: usize = 10_000;
-/// What SORT and THREAD keep in memory for all mailboxes together, octets.
-pub(crate) const SORT_KEYS_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -2,14 +2,11 @@
 //!
 //! Invariant: losing all of it at a restart loses no mail and no state a client may rely on.
 
-use super::limits;
 use super::recent::RecentLedger;
-use super::search::keys::Shelf;
 use super::switches::CapabilityOff;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use store::AccountId;
-use tokio::sync::Semaphore;
 
 /// Shared by all sessions of one server.
 #[derive(Debug)]
@@ -17,10 +14,6 @@ pub struct Memory {
     pub(crate) recent: RecentLedger,
     /// What is not announced.
     pub(crate) switches: Vec<CapabilityOff>,
-    /// What SORT and THREAD go by.
-    pub(crate) sort_keys: Shelf,
-    /// Large messages held by SEARCH, all sessions together.
-    pub(crate) large_messages: Semaphore,
     sessions: Arc<Mutex<HashMap<AccountId, u32>>>,
 }
 
@@ -40,13 +33,7 @@ impl Default for Memory {
 impl Memory {
     /// At the start of a server.
     pub fn new(switches: Vec<CapabilityOff>) -> Memory {
-        Memory {
-            switches,
-            recent: RecentLedger::default(),
-            sort_keys: Shelf::default(),
-            large_messages: Semaphore::new(limits::LARGE_MESSAGES_MAX),
-            sessions: Arc::default(),
-        }
+        Memory { switches, recent: RecentLedger::default(), sessions: Arc::default() }
     }
 
     /// One more session of this account, unless there are `sessions_max`.

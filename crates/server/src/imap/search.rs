@@ -1,23 +1,17 @@
 //! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 7162 §3.1.5, RFC 9394), and what SORT and THREAD share.
 //!
-//! Correct first: substrings as the RFC wants them, found by reading. Invariant: no EXPUNGE while message numbers are
-//! in play; memory holds a few messages at a time.
+//! What matches is `search`'s to say. Invariant: no EXPUNGE while message numbers are in play.
 
-pub(crate) mod keys;
 mod plan;
-mod reading;
-mod texts;
 
 use super::failure::{Outcome, Trouble, done, no};
 use super::flags::number_at;
-use super::limits;
 use super::session::{Indexes, Session};
 use super::view::View;
 use crate::context::unix_now;
-use plan::Candidate;
-use reading::{Open, Reader};
-use std::sync::Arc;
+use search::MailboxKeys;
 use store::{StoreError, Uid};
+use tokio::sync::OwnedMutexGuard;
 use wire::imap::esearch::ESearch;
 use wire::imap::response::Response;
 use wire::imap::search::{PartialRange, Search, SearchKey, SearchReturn};
@@ -98,24 +92,15 @@ impl Session {
     /// Indexes of what matches, ascending.
     async fn found(&self, search: &Search) -> Result<Vec<usize>, Trouble> {
         let named = self.object_ids(&search.keys).await?;
-        let test = Arc::new(self.plan(&search.keys, &named, unix_now())?);
-        let reader = Reader { context: Arc::clone(&self.context), account: self.account_id()?, test: Arc::clone(&test) };
+        let query = self.plan(&search.keys, &named, unix_now())?;
         let view = self.view()?;
-        let (mut found, mut open) = (Vec::new(), Vec::new());
-        for (index, row) in view.rows().iter().enumerate() {
-            let recent = view.is_recent(row.uid);
-            match test.holds(&Candidate { index, row: &row, recent, header: None, message: None }) {
-                Some(true) => found.push(index),
-                Some(false) => {}
-                None => open.push(Open { index, row, recent }),
-            }
-            if open.len() >= limits::SEARCH_BLOCK {
-                found.extend(reader.matching(std::mem::take(&mut open)).await?);
-            }
-        }
-        found.extend(reader.matching(open).await?);
-        found.sort_unstable();
-        Ok(found)
+        Ok(self.context.search.mailbox(self.account_id()?, view.mailbox.id, view.rows(), query).await?)
+    }
+
+    /// What the messages at these indexes (ascending) are sorted and threaded by.
+    pub(super) async fn sort_keys(&self, found: &[usize]) -> Result<OwnedMutexGuard<MailboxKeys>, Trouble> {
+        let view = self.view()?;
+        Ok(self.context.search.keys(self.account_id()?, view.mailbox.id, view.rows(), found).await?)
     }
 
     /// Numbers a search names; in a search what is not there simply does not match (an empty mailbox included).

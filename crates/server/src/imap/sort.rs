@@ -4,9 +4,9 @@
 
 use super::failure::{Outcome, Trouble, done};
 use super::search::Kind;
-use super::search::keys::MailboxKeys;
 use super::session::Session;
-use store::Rows;
+use search::{Key, MailboxKeys};
+use store::{MessageRow, Rows};
 use wire::imap::Tag;
 use wire::imap::sort::{Sort, SortCriterion, SortKey};
 
@@ -42,7 +42,7 @@ impl Session {
 fn in_order(keys: &MailboxKeys, rows: &Rows, found: &[usize], criteria: &[SortCriterion]) -> Vec<usize> {
     let mut values: Vec<u64> = Vec::with_capacity(found.len() * criteria.len());
     for row in found.iter().filter_map(|index| rows.get(*index)) {
-        values.extend(criteria.iter().map(|criterion| match (keys.value(criterion.key, &row), criterion.reverse) {
+        values.extend(criteria.iter().map(|criterion| match (value(keys, criterion.key, &row), criterion.reverse) {
             (value, false) => value,
             (value, true) => !value,
         }));
@@ -50,4 +50,21 @@ fn in_order(keys: &MailboxKeys, rows: &Rows, found: &[usize], criteria: &[SortCr
     let mut lines: Vec<(&[u64], usize)> = values.chunks(criteria.len().max(1)).zip(found.iter().copied()).collect();
     lines.sort_unstable();
     lines.into_iter().map(|(_, index)| index).collect()
+}
+
+fn value(keys: &MailboxKeys, key: SortKey, row: &MessageRow) -> u64 {
+    let key = match key {
+        SortKey::Arrival => Key::Arrival,
+        SortKey::Size => Key::Size,
+        SortKey::Date => Key::Date,
+        SortKey::Subject => Key::Subject,
+        SortKey::From => Key::From,
+        SortKey::To => Key::To,
+        SortKey::Cc => Key::Cc,
+        SortKey::DisplayFrom => Key::DisplayFrom,
+        SortKey::DisplayTo => Key::DisplayTo,
+        // What nothing is approximate about is all equally relevant.
+        SortKey::Relevancy => return 0,
+    };
+    keys.value(key, row)
 }

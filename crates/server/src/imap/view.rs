@@ -136,6 +136,12 @@ impl View {
         after.checked_sub(1).and_then(|at| self.recent.get(at)).is_some_and(|&(_, last)| uid.0 <= last)
     }
 
+    /// Indexes of the messages that are recent here, ascending and apart.
+    pub(crate) fn recent_ranges(&self) -> Vec<Range<usize>> {
+        let ranges = self.recent.iter().map(|&(first, last)| self.uid_range(first, last));
+        ranges.filter(|range| !range.is_empty()).collect()
+    }
+
     /// How many messages are recent here.
     pub(crate) fn recent_count(&self) -> u32 {
         let count: usize = self.recent.iter().map(|&(first, last)| self.uid_range(first, last).len()).sum();

@@ -60,6 +60,7 @@ impl Office {
         let account = store.account("ann@here.test").await.unwrap().unwrap();
         let (shutdown, shutdown_seen) = watch::channel(false);
         let context = Arc::new(Context {
+            search: search::Searcher::new(store.clone()),
             auth: Auth::new(store.clone(), Some("here.test".into())),
             store,
             hostname: "mail.here.test".into(),

@@ -81,6 +81,7 @@ impl Office {
         let domains: Vec<String> = options.domains.iter().map(|d| (*d).to_owned()).collect();
         let sole = (domains.len() == 1).then(|| domains[0].clone());
         let context = Arc::new(Context {
+            search: search::Searcher::new(store.clone()),
             store: store.clone(),
             auth: Auth::new(store, sole),
             hostname: options.hostname.to_owned(),

@@ -1,13 +1,12 @@
-//! What the messages of a mailbox are sorted and threaded by, kept in memory for all its sessions.
+//! What the messages of a mailbox are sorted and threaded by, kept in memory for all who ask.
 //!
 //! Made from the facts when first asked for; a message's keys never change, so new ones are only added. Each text is kept
 //! once, with its rank among all, so that sorting compares numbers. Invariant: losing any of it costs time only; all
-//! mailboxes together stay below `SORT_KEYS_BYTES_MAX`, but for those in use. Must not know: the wire.
+//! mailboxes together stay below `SORT_KEYS_BYTES_MAX`, but for those in use. Must not know: protocols.
 
-use super::texts::Texts;
-use crate::imap::failure::Trouble;
-use crate::imap::limits;
-use crate::imap::session::Session;
+use crate::limits;
+use crate::reading::facts_of;
+use crate::texts::Texts;
 use message::facts::Facts;
 use message::sort_keys::SortKeys;
 use message::threading::Threadable;
@@ -15,7 +14,25 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{AccountId, EmailId, MailboxId, MessageRow, Rows, Store, StoreError, Uid};
 use tokio::sync::OwnedMutexGuard;
-use wire::imap::sort::SortKey;
+
+/// What messages can be put in order by (RFC 5256 §3, RFC 5957 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Key {
+    Arrival,
+    Size,
+    /// The Date field, or without a good one INTERNALDATE.
+    Date,
+    /// The base subject.
+    Subject,
+    /// The mailbox of the first address.
+    From,
+    To,
+    Cc,
+    /// The name of the first address, else the address.
+    DisplayFrom,
+    DisplayTo,
+}
 
 /// All mailboxes that were sorted or threaded lately.
 #[derive(Debug, Default)]
@@ -39,7 +56,7 @@ struct Slot {
 
 /// One mailbox's.
 #[derive(Debug, Default)]
-pub(crate) struct MailboxKeys {
+pub struct MailboxKeys {
     /// Ascending by UID; also of messages that are gone, until they are half of it.
     entries: Vec<Entry>,
     texts: Texts,
@@ -151,31 +168,29 @@ impl MailboxKeys {
     }
 
     /// Makes ready what [`MailboxKeys::value`] answers for texts.
-    pub(crate) fn rank(&mut self) {
+    fn rank(&mut self) {
         self.texts.rank();
     }
 
     /// A number that is in order as the key is.
-    pub(crate) fn value(&self, key: SortKey, row: &MessageRow) -> u64 {
+    pub fn value(&self, key: Key, row: &MessageRow) -> u64 {
         let entry = self.entry(row.uid);
         let text = match key {
-            SortKey::Arrival => return ascending(row.internal_date_secs),
-            SortKey::Size => return u64::from(row.size_bytes),
-            SortKey::Date => return ascending(entry.sent(row)),
-            // What nothing is approximate about is all equally relevant.
-            SortKey::Relevancy => return 0,
-            SortKey::Subject => entry.subject,
-            SortKey::From => entry.from,
-            SortKey::To => entry.to,
-            SortKey::Cc => entry.cc,
-            SortKey::DisplayFrom => entry.display_from,
-            SortKey::DisplayTo => entry.display_to,
+            Key::Arrival => return ascending(row.internal_date_secs),
+            Key::Size => return u64::from(row.size_bytes),
+            Key::Date => return ascending(entry.sent(row)),
+            Key::Subject => entry.subject,
+            Key::From => entry.from,
+            Key::To => entry.to,
+            Key::Cc => entry.cc,
+            Key::DisplayFrom => entry.display_from,
+            Key::DisplayTo => entry.display_to,
         };
         u64::from(self.texts.rank_of(text))
     }
 
     /// As the threader wants it.
-    pub(crate) fn threadable(&self, row: &MessageRow) -> Threadable<'_> {
+    pub fn threadable(&self, row: &MessageRow) -> Threadable<'_> {
         let entry = self.entry(row.uid);
         let first = entry.first_reference as usize;
         Threadable {
@@ -189,7 +204,7 @@ impl MailboxKeys {
     }
 
     /// The key of the message that its conversation began with (RFC 8474 §5.2).
-    pub(crate) fn thread_root(&self, row: &MessageRow) -> Option<u64> {
+    pub fn thread_root(&self, row: &MessageRow) -> Option<u64> {
         let message = self.threadable(row);
         message.reference_keys.first().copied().or(message.message_key)
     }
@@ -213,17 +228,22 @@ fn ascending(number: i64) -> u64 {
     number.cast_unsigned() ^ (1 << 63)
 }
 
-impl Session {
-    /// The selected mailbox's keys, those of the messages at these indexes (ascending) among them.
-    pub(crate) async fn sort_keys(&self, found: &[usize]) -> Result<OwnedMutexGuard<MailboxKeys>, Trouble> {
-        let (account, view) = (self.account_id()?, self.view()?);
-        let (mailbox, rows, shelf) = (view.mailbox.id, view.rows(), &self.context.imap.sort_keys);
-        let mut keys = shelf.of(account, mailbox).lock_owned().await;
+impl Shelf {
+    /// The mailbox's keys, those of the messages at these places (ascending) among them.
+    pub(crate) async fn keys(
+        &self,
+        store: &Store,
+        account: AccountId,
+        mailbox: MailboxId,
+        rows: &Rows,
+        found: &[usize],
+    ) -> Result<OwnedMutexGuard<MailboxKeys>, StoreError> {
+        let mut keys = self.of(account, mailbox).lock_owned().await;
         keys.forget_gone(rows.len());
         let missing = keys.missing(rows, found);
         for chunk in missing.chunks(limits::FACTS_CHUNK) {
             let emails: Vec<EmailId> = chunk.iter().map(|(_, email)| *email).collect();
-            let facts = facts_of(&self.context.store, account, &emails).await?;
+            let facts = facts_of(store, account, &emails).await?;
             for ((uid, _), facts) in chunk.iter().zip(facts) {
                 if let Some(facts) = facts {
                     keys.add(*uid, &facts);
@@ -232,29 +252,9 @@ impl Session {
             keys.settle();
         }
         keys.rank();
-        shelf.note(account, mailbox, keys.bytes());
+        self.note(account, mailbox, keys.bytes());
         Ok(keys)
     }
-}
-
-/// One read for all; where one of them is damaged, one by one: it is sorted as if it said nothing.
-async fn facts_of(store: &Store, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Arc<Facts>>>, StoreError> {
-    match store.facts(account, emails).await {
-        Err(StoreError::Damaged(_)) => {}
-        other => return other,
-    }
-    let mut all = Vec::with_capacity(emails.len());
-    for email in emails {
-        all.push(match store.facts(account, &[*email]).await {
-            Ok(one) => one.into_iter().next().flatten(),
-            Err(StoreError::Damaged(detail)) => {
-                tracing::error!(%detail, "a damaged message is sorted without its facts");
-                None
-            }
-            Err(error) => return Err(error),
-        });
-    }
-    Ok(all)
 }
 
 #[cfg(test)]
@@ -285,10 +285,10 @@ mod tests {
         keys.settle();
         keys.rank();
         assert_eq!(keys.missing(&rows, &[0, 1, 3]), []);
-        let subjects: Vec<u64> = [2, 4, 6, 9].map(|uid| keys.value(SortKey::Subject, &row(uid))).to_vec();
+        let subjects: Vec<u64> = [2, 4, 6, 9].map(|uid| keys.value(Key::Subject, &row(uid))).to_vec();
         assert_eq!(subjects, [2, 2, 0, 1]);
-        assert!(keys.value(SortKey::Date, &row(4)) < keys.value(SortKey::Date, &row(9)));
-        assert_eq!(keys.value(SortKey::Date, &row(4)), keys.value(SortKey::Arrival, &row(4)));
+        assert!(keys.value(Key::Date, &row(4)) < keys.value(Key::Date, &row(9)));
+        assert_eq!(keys.value(Key::Date, &row(4)), keys.value(Key::Arrival, &row(4)));
         keys.forget_gone(0);
         assert_eq!(keys.entries.len(), 3);
     }
