@@ -1,14 +1,25 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build test unit lint clients crash power lab simulate soak fuzz bench bench-mime instructions deny packages
+.PHONY: run build program test unit lint clients browser crash power lab simulate soak fuzz bench bench-mime instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-run:            ## build the release binary and open two post offices on this machine
+run: program    ## build the release binary and open two post offices on this machine
 	cargo build --release --locked -p packetboat
 	$(TARGET)/release/packetboat try
 
-build:          ## the release binary alone
+build: program  ## the release binary alone
 	cargo build --release --locked -p packetboat
+
+# The browser program: built only when its sources are newer than what was built. Its files go into the binary.
+SOURCES := $(shell find web-program -path web-program/node_modules -prune -o -path web-program/dist -prune -o -type f -print)
+
+program: web-program/dist/worker.js.br
+
+web-program/node_modules/.package-lock.json: web-program/package-lock.json
+	cd web-program && npm ci --no-audit --no-fund --loglevel=error
+
+web-program/dist/worker.js.br: web-program/node_modules/.package-lock.json $(SOURCES)
+	cd web-program && npm run --silent build
 
 packages:       ## Debian packages that the tests use
 	tests/packages.sh
@@ -26,6 +37,10 @@ unit:
 clients:        ## real clients and neighbours against the real binary
 	cargo build --locked -p packetboat
 	python3 tests/clients/run.py
+
+browser: program ## the browser program in Chromium (ONLY=part of a test's name)
+	cargo build --locked -p packetboat
+	tests/browser/run.sh $(ONLY)
 
 crash:          ## kill -9 under load, again and again (ROUNDS=n SEED=n)
 	cargo build --locked -p packetboat

@@ -1,13 +1,16 @@
-//! HTTP: where the web program will be; until it exists every request is answered 404.
+//! HTTP: the files of the browser program.
 //!
 //! Streams come in from whoever listens (this crate opens no socket); one short answer, then the connection closes. A
 //! body is read to its end first, so that the answer is not lost in a reset.
 //! Invariant: a silent or slow peer is gone after [`CONNECTION_MAX`], or what the owner says. Must not know: mail.
 
+mod program;
+
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -117,12 +120,14 @@ impl Web {
 
 fn router() -> Router {
     Router::new().fallback(async |request: Request| {
-        let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CONNECTION, "close")];
-        if is_too_large(request).await {
-            (StatusCode::PAYLOAD_TOO_LARGE, headers, "That is too large.\n")
+        let (method, path, asked) = (request.method().clone(), request.uri().path().to_owned(), request.headers().clone());
+        let mut answer = if is_too_large(request).await {
+            (StatusCode::PAYLOAD_TOO_LARGE, "That is too large.\n").into_response()
         } else {
-            (StatusCode::NOT_FOUND, headers, "There is no web program here yet.\n")
-        }
+            program::file(&method, &path, &asked)
+        };
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer
     })
 }
 
@@ -150,7 +155,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn everything_is_404_and_the_connection_closes() {
+    async fn nothing_is_404_and_the_connection_closes() {
         let (stop, shutdown) = watch::channel(false);
         let web = Web::start(shutdown, CONNECTION_MAX);
         let (mut ours, theirs) = tokio::io::duplex(4096);

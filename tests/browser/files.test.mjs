@@ -1,0 +1,42 @@
+// What the binary serves: the page, its policy, its size.
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { browser, Offices, page } from './offices.mjs'
+
+let offices, chrome
+before(async () => { [offices, chrome] = await Promise.all([Offices.open(), browser()]) }, { timeout: 90_000 })
+after(async () => { await chrome?.close(); await offices?.close() })
+
+describe('the files', { timeout: 60_000 }, () => {
+  it('load within the budget, compressed, and nothing is asked of anybody else', async () => {
+    const p = await page(await chrome.newContext())
+    const session = await p.context().newCDPSession(p)
+    await session.send('Network.enable')
+    let octets = 0
+    session.on('Network.loadingFinished', (e) => { octets += e.encodedDataLength })
+    await p.goto(offices.here)
+    await p.getByLabel('Password').waitFor()
+    await p.evaluate(() => document.fonts.ready)
+    assert.ok(octets > 30_000 && octets < 150_000, `${octets} octets`)
+    for (const url of p.asked) assert.ok(url.startsWith(offices.here), url)
+    assert.deepEqual(p.troubles, [])
+  })
+
+  it('run nothing that is not a file of ours', async () => {
+    const p = await page(await chrome.newContext())
+    await p.goto(offices.here)
+    await p.getByLabel('Password').waitFor()
+    const ran = await p.evaluate(async () => {
+      const script = document.createElement('script')
+      script.textContent = 'globalThis.ran = true'
+      document.body.append(script)
+      const image = document.createElement('img')
+      image.setAttribute('onerror', 'globalThis.ran = true')
+      image.src = '/none.png'
+      document.body.append(image)
+      await new Promise((go) => setTimeout(go, 300))
+      return globalThis.ran === true
+    })
+    assert.equal(ran, false)
+  })
+})

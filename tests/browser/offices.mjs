@@ -1,0 +1,136 @@
+// Two post offices (`packetboat try`) on free ports, a browser, and the mailboxes as other programs see them (curl by IMAP and POP3).
+import { execFile, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target')
+export const binary = process.env.PACKETBOAT ?? join(target, 'debug', 'packetboat')
+/** Screenshots: kept for who wants to look, never committed. */
+export const pictures = join(target, 'browser')
+mkdirSync(pictures, { recursive: true })
+
+const { chromium } = await import(new URL('../../web-program/node_modules/playwright-core/index.mjs', import.meta.url))
+
+const isFree = (port) => new Promise((done) => {
+  const server = createServer().once('error', () => done(false)).once('listening', () => server.close(() => done(true))).listen(port, '127.0.0.1')
+})
+
+async function freeBase() {
+  for (let base = 28000 + 100 * (process.pid % 40); base < 39000; base += 100) {
+    const ports = [25, 53, 80, 110, 143, 465, 587, 993, 995].flatMap((n) => [base + n, base + 1000 + n])
+    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return base
+  }
+  throw new Error('no free ports')
+}
+
+export async function until(what, act, seconds = 10) {
+  const end = Date.now() + seconds * 1000
+  let last
+  while (Date.now() < end) {
+    try { const found = await act(); if (found) return found } catch (error) { last = error }
+    await new Promise((go) => setTimeout(go, 50))
+  }
+  throw new Error(`${what}: not within ${seconds} s${last ? ` (${last.message})` : ''}`)
+}
+
+export class Offices {
+  static async open() {
+    const self = new Offices()
+    self.folder = mkdtempSync(join(tmpdir(), 'packetboat-browser-'))
+    self.base = await freeBase()
+    await self.start()
+    return self
+  }
+
+  async start() {
+    this.process = spawn(binary, ['try', '--data', join(this.folder, 'data'), '--port-base', String(this.base)], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.tour = ''
+    this.log = ''
+    this.process.stdout.on('data', (d) => { this.tour += d })
+    this.process.stderr.on('data', (d) => { this.log += d })
+    await until('both post offices', () => { if (this.process.exitCode !== null) throw new Error(this.log); return this.log.includes('packetboat ready') }, 60)
+  }
+
+  get here() { return `http://127.0.0.1:${this.base + 80}` }
+  get there() { return `http://127.0.0.1:${this.base + 1080}` }
+
+  password(address) {
+    const line = this.tour.split('\n').find((l) => l.includes(address) && l.includes('password'))
+    return line.trim().split(/\s+/).at(-1)
+  }
+
+  async stop(signal = 'SIGINT') {
+    const ended = new Promise((done) => this.process.once('exit', done))
+    this.process.kill(signal)
+    await ended
+  }
+
+  async close() {
+    await this.stop()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async curl(...args) {
+    const { stdout } = await promisify(execFile)('curl', ['-sS', '--max-time', '20', ...args], { maxBuffer: 64e6 })
+    return stdout
+  }
+
+  rc(name) { return join(this.folder, 'data', `${name}.curlrc`) }
+  imap(name, path, ...more) { return this.curl('-K', this.rc(name), `imap://127.0.0.1:${this.base + (name === 'carol' ? 1143 : 143)}/${path}`, ...more) }
+  pop(name, number) { return this.curl('-K', this.rc(name), `pop3://127.0.0.1:${this.base + (name === 'carol' ? 1110 : 110)}/${number}`) }
+
+  /** Puts a message into an inbox, as a neighbour of the same post office would: by submission. */
+  async submit(from, to, text) {
+    const file = join(this.folder, `message-${Math.random().toString(36).slice(2)}.eml`)
+    writeFileSync(file, text.replace(/\r?\n/g, '\r\n'))
+    const name = from.split('@')[0]
+    await this.curl('-K', this.rc(name), `smtp://127.0.0.1:${this.base + (name === 'carol' ? 1587 : 587)}`, '--mail-from', from, '--mail-rcpt', to, '-T', file)
+  }
+
+  /** APPEND by IMAP: octets as they are. */
+  async append(name, octets, box = 'INBOX') {
+    const file = join(this.folder, `append-${Math.random().toString(36).slice(2)}.eml`)
+    writeFileSync(file, octets)
+    await this.imap(name, box, '-T', file)
+  }
+}
+
+export async function browser() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] })
+}
+
+/** A page that fails its test with everything a console should not say, and that knows every address it asked. */
+export async function page(context) {
+  const found = await context.newPage()
+  found.troubles = []
+  found.asked = []
+  found.on('pageerror', (e) => found.troubles.push(`error: ${e.message}`))
+  found.on('console', (m) => { if (m.type() === 'error' && !/status of 401|ERR_CONNECTION|ERR_INTERNET|ERR_EMPTY|WebSocket/.test(m.text())) found.troubles.push(m.text()) })
+  found.on('request', (r) => found.asked.push(r.url()))
+  found.on('dialog', (d) => { void d.accept() })
+  return found
+}
+
+export async function signIn(p, origin, address, password) {
+  await p.goto(origin)
+  await p.getByLabel('Address').fill(address)
+  await p.getByLabel('Password').fill(password)
+  await p.getByRole('button', { name: 'Sign in', exact: true }).click()
+  await p.locator('#list').waitFor()
+}
+
+export const axeSource = () => readFileSync(new URL('../../web-program/node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
+
+/** Every violation of WCAG 2.2 A and AA that axe can see, as lines. */
+export async function axe(p) {
+  if (!(await p.evaluate(() => 'axe' in globalThis))) await p.evaluate(axeSource())
+  return p.evaluate(async () => {
+    const found = await globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], iframes: false })
+    return found.violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target.join(' ')} ${n.failureSummary.split('\n')[1] ?? ''}`))
+  })
+}

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# The browser program, as people meet it: real post offices, real Chromium. An argument names the tests to run.
+set -eu
+cd "$(dirname "$0")"
+exec node --test --test-concurrency=1 --test-reporter=spec ${1:+--test-name-pattern="$1"} ./*.test.mjs

@@ -1,0 +1,4 @@
+declare module 'virtual:icons' {
+  /** Outline, and filled. */
+  export const icons: Record<string, [string, string]>
+}

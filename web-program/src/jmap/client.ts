@@ -1,0 +1,121 @@
+// One JMAP server (RFC 8620): its session, calls with back-references, uploads with progress, where a blob is downloaded.
+// What went wrong is one of three: signed out, no network, or a refusal with a reason.
+
+import { CORE, type Id, type Session } from './types'
+
+export type Call = [method: string, args: Record<string, unknown>, id: string]
+
+export class SignedOut extends Error {}
+export class Offline extends Error {}
+export class Refused extends Error {
+  constructor(readonly type: string, message: string, readonly status = 0) { super(message || type) }
+}
+
+/** What the program says of itself with everything that changes something. */
+export const OURS = { 'Content-Type': 'application/json', 'X-Packetboat': '1' }
+
+export async function ask(url: string, init: RequestInit = {}): Promise<Response> {
+  let answer: Response
+  try {
+    answer = await fetch(url, { credentials: 'same-origin', cache: 'no-store', ...init })
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    throw new Offline('no answer')
+  }
+  if (answer.status === 401) throw new SignedOut('sign in')
+  if (answer.status === 502 || answer.status === 503 || answer.status === 504) throw new Offline(`the server answered ${answer.status}`)
+  if (!answer.ok) {
+    const told = await answer.json().catch(() => ({})) as { type?: string; detail?: string }
+    throw new Refused(told.type ?? 'http', told.detail ?? `the server answered ${answer.status}`, answer.status)
+  }
+  return answer
+}
+
+/** The answers to one request, by the id of the call. */
+export class Answers {
+  constructor(private readonly list: [string, Record<string, unknown>, string][]) {}
+
+  /** The answer to a call; an error of the method is thrown. */
+  of<T>(id: string): T {
+    const found = this.list.find(([name, , of]) => of === id && name !== 'error') ?? this.list.find(([, , of]) => of === id)
+    if (!found) throw new Refused('noAnswer', `no answer to ${id}`)
+    if (found[0] === 'error') throw new Refused(String(found[1].type), String(found[1].description ?? found[1].type))
+    return found[1] as T
+  }
+
+  /** The same; an error is `undefined`. */
+  maybe<T>(id: string): T | undefined {
+    try { return this.of<T>(id) } catch { return undefined }
+  }
+}
+
+/** An address of the session as a path of this origin: the page's own policy allows no other. */
+export function local(url: string): string {
+  const parsed = new URL(url, location.origin)
+  return parsed.pathname.replaceAll('%7B', '{').replaceAll('%7D', '}') + parsed.search.replaceAll('%7B', '{').replaceAll('%7D', '}')
+}
+
+export class Jmap {
+  private busy = 0
+  private readonly queue: (() => void)[] = []
+
+  constructor(public session: Session) {}
+
+  static async open(): Promise<Jmap> {
+    return new Jmap(await (await ask('/.well-known/jmap')).json() as Session)
+  }
+
+  has(capability: string): boolean { return capability in this.session.capabilities }
+
+  limit(name: string, otherwise: number): number {
+    const value = this.session.capabilities[CORE]?.[name]
+    return typeof value === 'number' ? value : otherwise
+  }
+
+  async call(calls: Call[], signal?: AbortSignal): Promise<Answers> {
+    const using = Object.keys(this.session.capabilities)
+    await this.turn()
+    try {
+      const answer = await ask(local(this.session.apiUrl), { method: 'POST', headers: OURS, body: JSON.stringify({ using, methodCalls: calls }), signal: signal ?? null })
+      const body = await answer.json() as { methodResponses: [string, Record<string, unknown>, string][] }
+      return new Answers(body.methodResponses)
+    } finally {
+      this.busy -= 1
+      this.queue.shift()?.()
+    }
+  }
+
+  /** No more requests at once than the server takes. */
+  private async turn(): Promise<void> {
+    const most = Math.max(1, Math.min(4, this.limit('maxConcurrentRequests', 4)))
+    while (this.busy >= most) await new Promise<void>((go) => this.queue.push(go))
+    this.busy += 1
+  }
+
+  download(account: Id, blob: Id, name: string, type: string): string {
+    const parts: Record<string, string> = { accountId: account, blobId: blob, name, type }
+    return local(this.session.downloadUrl).replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(parts[key] ?? ''))
+  }
+
+  /** Progress comes from XMLHttpRequest: `fetch` tells none. */
+  upload(account: Id, what: Blob, told: (share: number) => void, signal: AbortSignal): Promise<{ blobId: Id; size: number; type: string }> {
+    const url = local(this.session.uploadUrl).replace('{accountId}', encodeURIComponent(account))
+    return new Promise((done, failed) => {
+      const request = new XMLHttpRequest()
+      request.open('POST', url)
+      request.setRequestHeader('Content-Type', what.type || 'application/octet-stream')
+      request.setRequestHeader('X-Packetboat', '1')
+      request.responseType = 'json'
+      request.upload.onprogress = (event) => { if (event.lengthComputable) told(event.loaded / event.total) }
+      request.onload = () => {
+        if (request.status === 401) failed(new SignedOut('sign in'))
+        else if (request.status >= 200 && request.status < 300) done(request.response as { blobId: Id; size: number; type: string })
+        else failed(new Refused('upload', (request.response as { detail?: string } | null)?.detail ?? `the server answered ${request.status}`, request.status))
+      }
+      request.onerror = () => failed(new Offline('the upload was cut'))
+      request.onabort = () => failed(new DOMException('cancelled', 'AbortError'))
+      signal.addEventListener('abort', () => request.abort())
+      request.send(what)
+    })
+  }
+}

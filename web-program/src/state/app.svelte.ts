@@ -1,0 +1,304 @@
+// The program: who is signed in, what is shown, and every command there is, by its name.
+
+import { Cache } from '../data/cache'
+import * as search from '../data/search'
+import { ask, Jmap, Offline, OURS, SignedOut } from '../jmap/client'
+import { MAIL, type Filter, type Id, type Mailbox, type Row } from '../jmap/types'
+import { t } from '../texts'
+import { Desk } from './desk.svelte'
+import type { Asked, List } from './list.svelte'
+import { Mail } from './mail.svelte'
+import { router } from './route.svelte'
+import { toasts } from './toasts.svelte'
+
+export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze' | 'nav' | 'folder'
+export type Theme = 'system' | 'light' | 'dark'
+export interface Choices { theme: Theme; rows: 'full' | 'compact'; keys: boolean; undo: number; reader: 'right' | 'off' }
+
+const CHOICES: Choices = { theme: 'system', rows: 'full', keys: true, undo: 10, reader: 'right' }
+
+function chosen(): Choices {
+  try { return { ...CHOICES, ...(JSON.parse(localStorage.getItem('choices') ?? '{}') as Partial<Choices>) } } catch { return CHOICES }
+}
+
+export class App {
+  mail = $state.raw<Mail | undefined>(undefined)
+  address = $state('')
+  phase = $state<'starting' | 'signed-out' | 'ready'>('starting')
+  expired = $state(false)
+  layer = $state<Layer>('')
+  drawer = $state<'' | 'why'>('')
+  cursor = $state<Id>('')
+  choices = $state<Choices>(chosen())
+  /** The message in the reader that acts mean. */
+  reading = $state<Id>('')
+  pictures = $state(0)
+  recoloured = $state(false)
+  openAll = $state(0)
+  desk = new Desk(this)
+
+  choose(some: Partial<Choices>): void {
+    this.choices = { ...this.choices, ...some }
+    localStorage.setItem('choices', JSON.stringify(this.choices))
+  }
+
+  // ---- signing in and out
+
+  async start(): Promise<void> {
+    const cache = await Cache.open()
+    const kept = await cache.kept()
+    if (kept && localStorage.getItem('signed-in') === kept.session.username) {
+      await this.enter(new Jmap(kept.session), cache)
+    }
+    try {
+      const jmap = await Jmap.open()
+      if (this.mail) this.mail.jmap = jmap
+      else await this.enter(jmap, cache)
+      await this.mail?.boot()
+      void this.desk.restore()
+    } catch (error) {
+      if (error instanceof SignedOut) this.leave(kept !== undefined && this.mail !== undefined)
+      else if (error instanceof Offline) {
+        if (this.mail) { this.mail.lost(); void this.desk.restore(); this.retry() } else this.phase = 'signed-out'
+      } else { this.mail?.failed(error); if (!this.mail) this.phase = 'signed-out' }
+    }
+  }
+
+  private retry(): void {
+    setTimeout(() => {
+      void Jmap.open().then(async (jmap) => {
+        if (!this.mail) return
+        this.mail.jmap = jmap
+        await this.mail.boot()
+      }).catch((e: unknown) => { if (e instanceof SignedOut) this.leave(true); else this.retry() })
+    }, 3000)
+  }
+
+  private async enter(jmap: Jmap, cache: Cache): Promise<void> {
+    const account = jmap.session.primaryAccounts[MAIL] ?? Object.keys(jmap.session.accounts)[0] ?? ''
+    const mail = new Mail(jmap, account, cache, () => this.leave(true))
+    await mail.fromCache()
+    this.address = jmap.session.username
+    localStorage.setItem('signed-in', this.address)
+    this.mail = mail
+    this.phase = 'ready'
+    if (router.route.at === 'sign-in') router.go({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }, true)
+  }
+
+  /** 'ok', or what to tell. */
+  async signIn(address: string, password: string, totp: string): Promise<'ok' | { wait: number } | 'wrong' | 'no-server'> {
+    let answer: Response
+    try {
+      answer = await fetch('/api/sign-in', { method: 'POST', credentials: 'same-origin', headers: OURS, body: JSON.stringify({ address, password, ...(totp ? { totp } : {}) }) })
+    } catch { return 'no-server' }
+    if (answer.status === 429) return { wait: Number(answer.headers.get('Retry-After') ?? 60) }
+    if (!answer.ok) return answer.status >= 500 ? 'no-server' : 'wrong'
+    const before = localStorage.getItem('signed-in')
+    const cache = await Cache.open()
+    const kept = await cache.kept()
+    if (kept && (kept.session.username !== before || before !== address)) await cache.purge()
+    this.expired = false
+    this.phase = 'starting'
+    await this.start()
+    return 'ok'
+  }
+
+  async signOut(): Promise<void> {
+    const mail = this.mail
+    try { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) } catch { /* The cookie goes with the cache; the server's session ends by itself. */ }
+    mail?.close()
+    await mail?.cache.purge()
+    localStorage.clear()
+    sessionStorage.clear()
+    if ('caches' in globalThis) for (const name of await caches.keys()) if (name.startsWith('mail')) await caches.delete(name)
+    location.assign('/sign-in')
+  }
+
+  private leave(expired: boolean): void {
+    this.mail?.close()
+    this.mail = undefined
+    this.expired = expired
+    this.phase = 'signed-out'
+  }
+
+  // ---- what is shown
+
+  get box(): Mailbox | undefined {
+    const { route } = router
+    if (route.at !== 'mail' || !this.mail) return undefined
+    return this.mail.role(route.box) ?? this.mail.mailboxes.get(route.box)
+  }
+
+  boxPath(box: Mailbox): string { return box.role ?? box.id }
+
+  get list(): List | undefined {
+    const { route } = router
+    const { mail } = this
+    if (!mail) return undefined
+    const newest = [{ property: 'receivedAt', isAscending: false }]
+    if (route.at === 'search') {
+      const hidden = ['trash', 'junk'].map((r) => mail.role(r)?.id).filter((id): id is Id => id !== undefined)
+      return mail.list({ filter: search.filter(route.query, (n) => mail.named(n), hidden, new Date(new Date().toDateString())), collapse: false, sort: newest })
+    }
+    if (route.at !== 'mail') return mail.current
+    const { box } = this
+    if (!box) return undefined
+    const filter: Filter = { inMailbox: box.id }
+    if (route.only === 'unread') filter.notKeyword = '$seen'
+    if (route.only === 'files') filter.hasAttachment = true
+    if (route.only === 'starred') filter.hasKeyword = '$flagged'
+    const asked: Asked = { filter, collapse: !route.flat && box.role !== 'drafts', sort: newest }
+    return mail.list(asked)
+  }
+
+  openBox(box: Mailbox | string): void {
+    const path = typeof box === 'string' ? box : this.boxPath(box)
+    this.layer = ''
+    this.cursor = ''
+    this.mail?.selected.clear()
+    router.go({ at: 'mail', box: path, thread: '', email: '', flat: router.route.at === 'mail' && router.route.flat, only: '' })
+  }
+
+  get openThread(): string {
+    const { route } = router
+    return route.at === 'mail' || route.at === 'search' ? route.thread : ''
+  }
+
+  open(row: Row): void {
+    const { route } = router
+    this.cursor = row.id
+    if (route.at !== 'mail' && route.at !== 'search') return
+    if (this.mail?.role('drafts')?.id !== undefined && '$draft' in row.keywords && (this.mail.role('drafts')?.id ?? '') in row.mailboxIds) { void this.desk.edit(row.id); return }
+    const wasOpen = route.thread !== ''
+    const email = route.at === 'search' || (route.at === 'mail' && (route.flat || !this.list?.asked.collapse)) ? row.id : ''
+    router.go({ ...route, thread: row.threadId, email }, wasOpen)
+    const list = this.list
+    if (list) { const at = list.indexOf(row.id); for (const next of [at + 1, at + 2]) { const id = list.at(next); this.mail?.prefetch(id === undefined ? undefined : this.newest(id)) } }
+  }
+
+  private newest(id: Id): Id {
+    const row = this.mail?.rows.get(id)
+    const all = row && this.list?.asked.collapse ? this.mail?.thread(row) : undefined
+    return all?.find((r) => !('$seen' in r.keywords))?.id ?? all?.at(-1)?.id ?? id
+  }
+
+  close(): void {
+    const { route } = router
+    if ((route.at === 'mail' || route.at === 'search') && route.thread !== '') { this.drawer = ''; router.go({ ...route, thread: '', email: '' }, true) }
+  }
+
+  search(query: string): void {
+    const { route } = router
+    if (query.trim() === '') { if (route.at === 'search') router.back({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }); return }
+    router.go({ at: 'search', query, thread: '', email: '' }, route.at === 'search')
+  }
+
+  // ---- what acts mean
+
+  /** Selected rows, else the conversation that is open, else the row under the cursor. */
+  get target(): Id[] {
+    const { mail } = this
+    if (!mail) return []
+    if (mail.selected.size > 0) return [...mail.selected]
+    if (this.cursor !== '' && mail.rows.has(this.cursor)) return [this.cursor]
+    return []
+  }
+
+  /** Moves the cursor; with a conversation open the next is opened. */
+  step(by: number, select = false): void {
+    const list = this.list
+    if (!list || list.total === 0) return
+    const at = list.indexOf(this.cursor)
+    const to = at === -1 ? (by > 0 ? 0 : list.total - 1) : Math.min(list.total - 1, Math.max(0, at + by))
+    const id = list.at(to)
+    if (id === undefined) { void list.ensure(to, to + 1); return }
+    if (select && this.mail) { if (this.cursor !== '') this.mail.selected.add(this.cursor); this.mail.selected.add(id) }
+    this.cursor = id
+    if (this.openThread !== '' && !select) { const row = this.mail?.rows.get(id); if (row) this.open(row) }
+  }
+
+  /** Runs an act that takes rows away, and puts the cursor on the row that comes into their place. */
+  async away(act: (ids: Id[]) => Promise<void> | void, by = 1): Promise<void> {
+    const list = this.list
+    const ids = this.target
+    if (!list || ids.length === 0) return
+    const gone = new Set(ids)
+    const at = Math.min(...ids.map((id) => list.indexOf(id)).filter((i) => i >= 0), Number.MAX_SAFE_INTEGER)
+    let next: Id | undefined
+    for (let i = at; by > 0 && i < list.total; i++) { const id = list.at(i); if (id === undefined) break; if (!gone.has(id)) { next = id; break } }
+    for (let i = at - 1; next === undefined && i >= 0; i--) { const id = list.at(i); if (id === undefined) break; if (!gone.has(id)) { next = id; break } }
+    await act(ids)
+    this.mail?.selected.clear()
+    this.cursor = next ?? ''
+    if (this.openThread !== '') {
+      const row = next === undefined ? undefined : this.mail?.rows.get(next)
+      if (row && matchMedia('(min-width: 700px)').matches) this.open(row)
+      else this.close()
+    }
+  }
+
+  archive(by = 1): void { void this.away((ids) => this.mail?.toRole(ids, 'archive', t.done.archived), by) }
+
+  remove(): void {
+    const { mail } = this
+    if (!mail) return
+    const here = this.box?.role
+    if (here === 'trash') { if (confirm(t.folder.emptySure(mail.meant(this.target).length))) void this.away((ids) => mail.destroy(ids)) }
+    else void this.away((ids) => mail.toRole(ids, 'trash', t.done.deleted))
+  }
+
+  spam(): void {
+    const { mail } = this
+    if (!mail) return
+    if (this.box?.role === 'junk') void this.away((ids) => mail.toRole(ids, 'inbox', t.done.notSpam, { 'keywords/$junk': null, 'keywords/$notjunk': true }))
+    else void this.away((ids) => mail.toRole(ids, 'junk', t.done.spam, { 'keywords/$junk': true, 'keywords/$notjunk': null }))
+  }
+
+  move(to: Id): void {
+    const { mail } = this
+    const box = mail?.mailboxes.get(to)
+    if (mail && box) void this.away((ids) => mail.move(ids, to, (n) => t.done.moved(n, mail.label(box))))
+  }
+
+  star(): void {
+    const { mail } = this
+    const ids = this.target
+    if (!mail || ids.length === 0) return
+    const on = !ids.every((id) => '$flagged' in (mail.rows.get(id)?.keywords ?? {}))
+    const patches = Object.fromEntries(ids.map((id) => [id, { 'keywords/$flagged': on || null }]))
+    mail.act(patches, on ? t.done.starred : t.done.unstarred)
+  }
+
+  seen(on: boolean): void {
+    this.mail?.seen(this.target, on)
+    if (!on && this.openThread !== '') this.close()
+  }
+
+  select(): void {
+    const { mail } = this
+    if (!mail || this.cursor === '') return
+    if (!mail.selected.delete(this.cursor)) mail.selected.add(this.cursor)
+  }
+
+  label(keyword: string): void {
+    const { mail } = this
+    const ids = this.target
+    if (!mail || ids.length === 0 || keyword === '') return
+    const on = !ids.every((id) => keyword in (mail.rows.get(id)?.keywords ?? {}))
+    mail.flag(ids, keyword, on, on ? t.done.labelled(keyword) : t.done.unlabelled(keyword))
+  }
+
+  answer(kind: 'reply' | 'reply-all' | 'forward'): void {
+    const id = this.reading || this.target[0]
+    if (id) void this.desk.answer(kind, id)
+  }
+
+  undo(): void { this.mail?.undo() }
+
+  told(error: unknown): void {
+    this.mail?.failed(error)
+    toasts.show(error instanceof Offline ? t.signIn.noServer : t.done.refused(error instanceof Error ? error.message : String(error)), { kind: 'error' })
+  }
+}
+
+export const app = new App()

@@ -1,0 +1,414 @@
+// What is being written: letters with their autosave (here after 300 ms, on the server after 3 s), uploads, and the way out,
+// which holds an undo, waits for the network, and never sends twice.
+
+import * as answer from '../data/answer'
+import { isAddress, same } from '../data/address'
+import { email, isEmpty, localDate, type Draft, type Piece } from '../data/draft'
+import { Offline, Refused } from '../jmap/client'
+import { SUBMISSION, type Address, type Email, type Id, type SetAnswer, type Submission } from '../jmap/types'
+import { t } from '../texts'
+import type { App } from './app.svelte'
+import { toasts } from './toasts.svelte'
+
+const HERE_MS = 300
+const THERE_MS = 3000
+
+const token = (): string => [...crypto.getRandomValues(new Uint8Array(12))].map((b) => b.toString(16).padStart(2, '0')).join('')
+
+export class Letter {
+  to = $state.raw<Address[]>([])
+  cc = $state.raw<Address[]>([])
+  bcc = $state.raw<Address[]>([])
+  subject = $state('')
+  identityId = $state('')
+  html = $state.raw('')
+  text = ''
+  quoteHtml = $state.raw('')
+  quoteText = ''
+  pieces = $state<Piece[]>([])
+  plain = $state(false)
+  status = $state<'' | 'local' | 'saving' | 'saved'>('')
+  savedAt = $state<Date | undefined>(undefined)
+  problem = $state('')
+  minimised = $state(false)
+  sendAt: string | null = null
+  /** Grows when `html` is set from outside the editor. */
+  fresh = $state(0)
+  readonly aborts = new Map<string, AbortController>()
+  readonly previews = new Map<string, string>()
+  private here: ReturnType<typeof setTimeout> | undefined
+  private there: ReturnType<typeof setTimeout> | undefined
+  private saving: Promise<void> = Promise.resolve()
+  ended = false
+
+  constructor(readonly desk: Desk, readonly key: string, readonly kind: Draft['kind'], public rest: Pick<Draft, 'inReplyTo' | 'references' | 'answers' | 'forwards' | 'messageId' | 'emailId'>) {}
+
+  get draft(): Draft {
+    return {
+      key: this.key, account: this.desk.mail.account, kind: this.kind, identityId: this.identityId, to: [...this.to], cc: [...this.cc], bcc: [...this.bcc], subject: this.subject,
+      html: this.html, text: this.text, quoteHtml: this.quoteHtml, quoteText: this.quoteText, ...this.rest, pieces: $state.snapshot(this.pieces) as Piece[], plain: this.plain, sendAt: this.sendAt, changedAt: Date.now(),
+    }
+  }
+
+  take(draft: Draft): void {
+    this.to = draft.to
+    this.cc = draft.cc
+    this.bcc = draft.bcc
+    this.subject = draft.subject
+    this.identityId = draft.identityId
+    this.html = draft.html
+    this.text = draft.text
+    this.quoteHtml = draft.quoteHtml
+    this.quoteText = draft.quoteText
+    this.pieces = draft.pieces
+    this.plain = draft.plain
+    this.sendAt = draft.sendAt
+    this.fresh += 1
+  }
+
+  touched(): void {
+    if (this.ended) return
+    this.problem = ''
+    clearTimeout(this.here)
+    clearTimeout(this.there)
+    this.here = setTimeout(() => { void this.desk.mail.cache.putDraft(this.draft).then(() => { if (this.status !== 'saving') this.status = 'local' }) }, HERE_MS)
+    this.there = setTimeout(() => { void this.save() }, THERE_MS)
+  }
+
+  stop(): void {
+    this.ended = true
+    clearTimeout(this.here)
+    clearTimeout(this.there)
+    for (const url of this.previews.values()) URL.revokeObjectURL(url)
+  }
+
+  async settled(): Promise<void> { await this.saving }
+
+  /** One draft on the server: the new one takes the place of the old in one call. */
+  save(): Promise<void> {
+    this.saving = this.saving.then(() => this.saveOnce())
+    return this.saving
+  }
+
+  private async saveOnce(): Promise<void> {
+    if (this.ended) return
+    const { mail } = this.desk
+    const { draft } = this
+    if (isEmpty(draft) && draft.emailId === null) return
+    this.status = 'saving'
+    try {
+      const drafts = await mail.needed('drafts')
+      const create = email(draft, this.desk.facts(draft, drafts))
+      const answers = await mail.jmap.call([['Email/set', { accountId: mail.account, create: { d: create }, ...(draft.emailId ? { destroy: [draft.emailId] } : {}) }, 's']])
+      const set = answers.of<SetAnswer>('s')
+      const id = set.created?.d?.id as Id | undefined
+      if (id === undefined) throw new Refused(set.notCreated?.d?.type ?? 'refused', set.notCreated?.d?.description ?? '')
+      this.rest = { ...this.rest, emailId: id }
+      this.status = 'saved'
+      this.savedAt = new Date()
+      if (!this.ended) await mail.cache.putDraft(this.draft)
+    } catch (error) {
+      mail.failed(error)
+      this.status = 'local'
+      if (error instanceof Refused) this.problem = error.message
+    }
+  }
+
+  // ---- files
+
+  async attach(files: Iterable<File>, inline = false): Promise<Piece[]> {
+    const max = this.desk.mail.jmap.limit('maxSizeUpload', 50_000_000)
+    const added: Piece[] = []
+    for (const file of files) {
+      const piece: Piece = { key: token(), name: file.name || 'picture.png', type: file.type || 'application/octet-stream', size: file.size, blobId: null, cid: inline ? `${token()}@packetboat` : null, share: 0, error: null }
+      if (file.size > max) piece.error = t.compose.tooLarge(file.name, Math.ceil(file.size / 1e6), Math.floor(max / 1e6))
+      this.pieces.push(piece)
+      added.push(piece)
+      this.desk.files.set(piece.key, file)
+      if (piece.cid !== null) this.previews.set(piece.cid, URL.createObjectURL(file))
+      if (piece.error === null) void this.upload(piece.key)
+    }
+    return added
+  }
+
+  async upload(key: string): Promise<void> {
+    const file = this.desk.files.get(key)
+    const find = (): Piece | undefined => this.pieces.find((p) => p.key === key)
+    if (!file || !find()) return
+    const abort = new AbortController()
+    this.aborts.set(key, abort)
+    const started = find()
+    if (started) started.error = null
+    try {
+      const done = await this.desk.mail.jmap.upload(this.desk.mail.account, file, (share) => { const p = find(); if (p) p.share = share }, abort.signal)
+      const piece = find()
+      if (piece) { piece.blobId = done.blobId; piece.size = done.size; piece.share = 1; this.touched() }
+    } catch (error) {
+      const piece = find()
+      if (piece) piece.error = error instanceof Offline ? t.signIn.noServer : error instanceof Error ? error.message : String(error)
+    } finally { this.aborts.delete(key) }
+  }
+
+  drop(key: string): void {
+    this.aborts.get(key)?.abort()
+    this.pieces = this.pieces.filter((p) => p.key !== key)
+    this.touched()
+  }
+
+  get uploading(): boolean { return this.pieces.some((p) => p.blobId === null && p.error === null) }
+}
+
+export class Desk {
+  letters = $state.raw<Letter[]>([])
+  active = $state.raw<Letter | undefined>(undefined)
+  opening = $state(false)
+  typedAhead = ''
+  readonly files = new Map<string, File>()
+  private readonly outbox = new Set<string>()
+
+  constructor(readonly app: App) {}
+
+  get mail() { return this.app.mail as NonNullable<App['mail']> }
+  get mine(): string[] { return this.mail.identities.map((i) => i.email) }
+
+  facts(draft: Draft, drafts: Id): Parameters<typeof email>[1] {
+    const identity = this.mail.identities.find((i) => i.id === draft.identityId) ?? this.mail.identities[0]
+    return { from: { name: identity?.name || null, email: identity?.email ?? this.app.address }, drafts, replyTo: identity?.replyTo ?? null, bcc: identity?.bcc ?? [], now: localDate(new Date()) }
+  }
+
+  private fresh(kind: Draft['kind']): Letter {
+    const domain = (this.mine[0] ?? this.app.address).split('@')[1] ?? 'localhost'
+    const letter = new Letter(this, token(), kind, { inReplyTo: null, references: null, answers: null, forwards: null, messageId: `${token()}@${domain}`, emailId: null })
+    letter.identityId = this.mail.identities[0]?.id ?? ''
+    return letter
+  }
+
+  private show(letter: Letter): void {
+    this.letters = [...this.letters, letter]
+    this.active = letter
+  }
+
+  focus(letter: Letter): void { letter.minimised = false; this.active = letter }
+
+  private signed(identityId: Id): string {
+    const identity = this.mail.identities.find((i) => i.id === identityId)
+    if (!identity) return ''
+    if (identity.htmlSignature) return `<div><br></div><div class="signature">${identity.htmlSignature}</div>`
+    return identity.textSignature ? `<div><br></div><div class="signature">${answer.htmlOf(identity.textSignature)}</div>` : ''
+  }
+
+  async write(to: Address[] = [], subject = '', body = ''): Promise<Letter> {
+    const letter = this.fresh('new')
+    letter.to = to
+    letter.subject = subject
+    letter.html = (body ? answer.htmlOf(body) : '<div><br></div>') + this.signed(letter.identityId)
+    this.show(letter)
+    return letter
+  }
+
+  async answer(kind: 'reply' | 'reply-all' | 'forward', id: Id): Promise<void> {
+    this.opening = true
+    try {
+      const { email: of, safe } = await this.mail.body(id)
+      const letter = this.fresh(kind)
+      const identity = this.mail.identities.find((i) => i.email === answer.writtenTo(of, this.mine))
+      if (identity) letter.identityId = identity.id
+      const { to, cc } = answer.recipients(kind, of, this.mine)
+      letter.to = to
+      letter.cc = cc
+      letter.subject = answer.subject(kind, of.subject)
+      letter.html = '<div><br></div>' + this.signed(letter.identityId)
+      const text = of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n')
+      this.quote(letter, kind, of, text, safe?.html ?? null)
+      if (kind === 'forward') {
+        letter.pieces = of.attachments.filter((p) => p.blobId !== null).map((p) => ({ key: token(), name: p.name ?? 'file', type: p.type, size: p.size, blobId: p.blobId, cid: null, share: 1, error: null }))
+        letter.rest = { ...letter.rest, forwards: id }
+      } else letter.rest = { ...letter.rest, ...answer.threading(of), answers: id }
+      this.show(letter)
+    } catch (error) { this.app.told(error) } finally { this.opening = false }
+  }
+
+  private quote(letter: Letter, kind: Draft['kind'], of: Email, text: string, html: string | null): void {
+    const when = (iso: string): string => new Date(iso).toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'short' })
+    const inside = html ?? answer.htmlOf(text)
+    if (kind === 'forward') {
+      const head = answer.forwardHead(of, when)
+      letter.quoteText = [`-------- ${t.compose.forwarded} --------`, ...head.map(([k, v]) => `${k}: ${v}`), '', text].join('\n')
+      letter.quoteHtml = `<div>-------- ${t.compose.forwarded} --------</div>${head.map(([k, v]) => `<div><b>${k}:</b> ${answer.escaped(v)}</div>`).join('')}<div><br></div>${inside}`
+      return
+    }
+    const line = answer.headLine(of, when, t.compose)
+    letter.quoteText = `${line}\n${answer.quotedText(text)}`
+    letter.quoteHtml = `<div>${answer.escaped(line)}</div><blockquote type="cite">${inside}</blockquote>`
+  }
+
+  /** A draft of the server, opened to go on with. */
+  async edit(id: Id): Promise<void> {
+    const open = this.letters.find((l) => l.rest.emailId === id)
+    if (open) { this.focus(open); return }
+    try {
+      const kept = (await this.mail.cache.drafts()).find((d) => d.emailId === id)
+      if (kept) { const l = this.fresh(kept.kind); const letter = new Letter(this, kept.key, kept.kind, kept); letter.take(kept); void l; this.show(letter); return }
+      const { email: of, safe } = await this.mail.body(id)
+      const letter = this.fresh('new')
+      letter.rest = { inReplyTo: of.inReplyTo, references: of.references, answers: null, forwards: null, messageId: of.messageId?.[0] ?? letter.rest.messageId, emailId: id }
+      letter.to = of.to ?? []
+      letter.cc = of.cc ?? []
+      letter.bcc = of.bcc ?? []
+      letter.subject = of.subject ?? ''
+      letter.html = safe ? safe.html : answer.htmlOf(of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n'))
+      letter.pieces = of.attachments.filter((p) => p.blobId !== null).map((p) => ({ key: token(), name: p.name ?? 'file', type: p.type, size: p.size, blobId: p.blobId, cid: p.cid ?? null, share: 1, error: null }))
+      this.show(letter)
+    } catch (error) { this.app.told(error) }
+  }
+
+  /** Closing keeps it as a draft. */
+  async close(letter: Letter): Promise<void> {
+    this.letters = this.letters.filter((l) => l !== letter)
+    if (this.active === letter) this.active = this.letters.at(-1)
+    if (isEmpty(letter.draft) && letter.rest.emailId === null) { letter.stop(); await this.mail.cache.dropDraft(letter.key); return }
+    await letter.save()
+    letter.stop()
+    if (letter.status === 'saved') await this.mail.cache.dropDraft(letter.key)
+  }
+
+  async discard(letter: Letter): Promise<void> {
+    const { draft } = letter
+    this.letters = this.letters.filter((l) => l !== letter)
+    if (this.active === letter) this.active = this.letters.at(-1)
+    letter.stop()
+    await letter.settled()
+    await this.mail.cache.dropDraft(letter.key)
+    const id = letter.rest.emailId
+    if (id !== null) await this.mail.jmap.call([['Email/set', { accountId: this.mail.account, destroy: [id] }, 's']]).catch((e: unknown) => this.mail.failed(e))
+    if (!isEmpty(draft)) toasts.show(t.done.draftDropped, { action: { label: t.act.undo, run: () => this.reopen({ ...draft, emailId: null }) } })
+  }
+
+  reopen(draft: Draft): void {
+    const letter = new Letter(this, draft.key, draft.kind, draft)
+    letter.take({ ...draft, sendAt: null })
+    this.show(letter)
+    letter.touched()
+  }
+
+  /** What was being written when the program ended, and what still has to go out. */
+  async restore(): Promise<void> {
+    for (const draft of await this.mail.cache.drafts()) {
+      if (draft.account !== this.mail.account || this.letters.some((l) => l.key === draft.key)) continue
+      if (draft.sendAt !== null) void this.post(draft, draft.sendAt)
+      else { const letter = new Letter(this, draft.key, draft.kind, draft); letter.take(draft); letter.minimised = true; this.letters = [...this.letters, letter] }
+    }
+  }
+
+  /** Why it cannot go; empty: it can. */
+  problem(letter: Letter): string {
+    const all = [...letter.to, ...letter.cc, ...letter.bcc]
+    if (all.length === 0) return t.compose.noRecipient
+    const bad = all.find((a) => !isAddress(a.email))
+    if (bad) return t.compose.badAddress(bad.email)
+    if (letter.uploading) return t.compose.uploading
+    return letter.pieces.find((p) => p.error !== null)?.error ?? ''
+  }
+
+  async send(letter: Letter, at?: Date): Promise<void> {
+    const why = this.problem(letter)
+    if (why !== '') { letter.problem = why; return }
+    if (letter.subject.trim() === '' && !confirm(t.compose.noSubject)) return
+    if (letter.pieces.length === 0 && /\b(attach(ed|ment)?|enclosed|angehängt|im anhang)\b/i.test(letter.text) && !confirm(t.compose.missing)) return
+    letter.stop()
+    await letter.settled()
+    const draft: Draft = { ...letter.draft, sendAt: (at ?? new Date()).toISOString() }
+    this.letters = this.letters.filter((l) => l !== letter)
+    if (this.active === letter) this.active = this.letters.at(-1)
+    await this.mail.cache.putDraft(draft)
+    this.mail.meet([...draft.to, ...draft.cc, ...draft.bcc], 1)
+    await this.post(draft, draft.sendAt ?? '', at !== undefined)
+  }
+
+  private async post(draft: Draft, sendAt: string, scheduled = false): Promise<void> {
+    if (this.outbox.has(draft.key)) return
+    this.outbox.add(draft.key)
+    const tried = draft.changedAt
+    try {
+      const sent = await this.submit(draft, sendAt, scheduled, Date.now() - tried > 5000)
+      await this.mail.cache.dropDraft(draft.key)
+      if (sent) this.told(draft, sent, scheduled)
+      void this.mail.sync()
+    } catch (error) {
+      if (error instanceof Offline) {
+        this.mail.lost()
+        toasts.show(t.done.waiting)
+        const again = setInterval(() => { if (this.mail?.live) { clearInterval(again); this.outbox.delete(draft.key); void this.post({ ...draft, changedAt: 0 }, sendAt, scheduled) } }, 1000)
+        return
+      }
+      this.app.told(error)
+      this.reopen(draft)
+    }
+    this.outbox.delete(draft.key)
+  }
+
+  /** After a lost answer the Message-ID is looked for first. */
+  private async wasSent(draft: Draft): Promise<boolean> {
+    const { mail } = this
+    const answers = await mail.jmap.call([
+      ['Email/query', { accountId: mail.account, filter: { header: ['Message-ID', draft.messageId] }, limit: 5 }, 'q'],
+      ['Email/get', { accountId: mail.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['id', 'keywords'] }, 'e'],
+    ])
+    const found = answers.maybe<{ list: Email[] }>('e')?.list ?? []
+    return found.some((e) => !('$draft' in e.keywords))
+  }
+
+  private async submit(draft: Draft, sendAt: string, scheduled: boolean, again: boolean): Promise<Submission | undefined> {
+    const { mail } = this
+    if (again && await this.wasSent(draft)) return undefined
+    const drafts = await mail.needed('drafts')
+    const sent = await mail.needed('sent')
+    const facts = this.facts(draft, drafts)
+    const rcptTo = [...draft.to, ...draft.cc, ...draft.bcc, ...facts.bcc].filter((a, i, all) => all.findIndex((b) => same(a.email, b.email)) === i).map((a) => ({ email: a.email, parameters: null }))
+    const hold = this.holdFor(sendAt, scheduled)
+    const submission = { identityId: draft.identityId, emailId: '#d', envelope: { mailFrom: { email: facts.from.email, parameters: hold > 0 ? { HOLDFOR: String(hold) } : null }, rcptTo } }
+    const update: Record<string, unknown> = { [`mailboxIds/${drafts}`]: null, [`mailboxIds/${sent}`]: true, 'keywords/$draft': null }
+    const answers = await mail.jmap.call([
+      ['Email/set', { accountId: mail.account, create: { d: email(draft, facts) }, ...(draft.emailId ? { destroy: [draft.emailId] } : {}) }, 'e'],
+      ['EmailSubmission/set', { accountId: mail.account, create: { s: submission }, onSuccessUpdateEmail: { '#s': update } }, 's'],
+      ...(draft.answers ? [['Email/set', { accountId: mail.account, update: { [draft.answers]: { 'keywords/$answered': true } } }, 'a'] as [string, Record<string, unknown>, string]] : []),
+      ...(draft.forwards ? [['Email/set', { accountId: mail.account, update: { [draft.forwards]: { 'keywords/$forwarded': true } } }, 'f'] as [string, Record<string, unknown>, string]] : []),
+    ])
+    const made = answers.of<SetAnswer>('e')
+    const created = made.created?.d?.id as Id | undefined
+    if (created === undefined) throw new Refused(made.notCreated?.d?.type ?? 'refused', made.notCreated?.d?.description ?? '')
+    draft.emailId = created
+    const set = answers.of<SetAnswer>('s')
+    const found = set.created?.s as unknown as Submission | undefined
+    if (!found) throw new Refused(set.notCreated?.s?.type ?? 'refused', set.notCreated?.s?.description ?? '')
+    return { ...found, emailId: created }
+  }
+
+  /** Seconds the server holds it back: what was asked for, or the time to think again. */
+  private holdFor(sendAt: string, scheduled: boolean): number {
+    const account = this.mail.jmap.session.accounts[this.mail.account]?.accountCapabilities[SUBMISSION]
+    const max = Number(account?.maxDelayedSend ?? 0)
+    if (scheduled) return Math.min(max, Math.max(1, Math.round((Date.parse(sendAt) - Date.now()) / 1000)))
+    return Math.min(max, this.app.choices.undo)
+  }
+
+  private told(draft: Draft, sent: Submission, scheduled: boolean): void {
+    if (scheduled) { toasts.show(t.done.scheduled(new Date(draft.sendAt ?? '').toLocaleString()), { action: { label: t.act.undo, run: () => { void this.cancel(draft, sent) } } }); return }
+    const seconds = this.app.choices.undo
+    if (seconds === 0 || this.holdFor('', false) === 0) { toasts.show(t.done.sent); return }
+    toasts.show(t.done.sending, { seconds, action: { label: t.compose.undoSend, run: () => { void this.cancel(draft, sent) } } })
+  }
+
+  async cancel(draft: Draft, sent: Submission): Promise<void> {
+    const { mail } = this
+    try {
+      const drafts = await mail.needed('drafts')
+      const box = await mail.needed('sent')
+      const answers = await mail.jmap.call([['EmailSubmission/set', { accountId: mail.account, update: { [sent.id]: { undoStatus: 'canceled' } }, onSuccessUpdateEmail: { [sent.id]: { [`mailboxIds/${drafts}`]: true, [`mailboxIds/${box}`]: null, 'keywords/$draft': true } } }, 's']])
+      const refused = answers.of<SetAnswer>('s').notUpdated?.[sent.id]
+      if (refused) { toasts.show(t.done.tooLate, { kind: 'error' }); return }
+      toasts.show(t.done.cancelled)
+      this.reopen({ ...draft, emailId: sent.emailId })
+    } catch (error) { this.app.told(error) }
+  }
+}

@@ -1,0 +1,97 @@
+// One key, one act (Gmail's where Gmail has one). Silent in fields; what is typed while an answer opens goes into it.
+
+import { t } from '../texts'
+import { app } from './app.svelte'
+import { router } from './route.svelte'
+
+export interface Command { name: string; text: string; key?: string; group: 'move' | 'act' | 'write' | 'show'; run: () => void; when?: () => boolean }
+
+const any = (): boolean => app.target.length > 0
+const reading = (): boolean => app.openThread !== ''
+
+export function commands(): Command[] {
+  const act = t.act
+  const names = t.keys.names
+  const list: Command[] = [
+    { name: 'next', text: names.j ?? '', key: 'j', group: 'move', run: () => app.step(1) },
+    { name: 'previous', text: names.k ?? '', key: 'k', group: 'move', run: () => app.step(-1) },
+    { name: 'open', text: names.o ?? '', key: 'o', group: 'move', run: () => { const row = app.mail?.rows.get(app.cursor); if (row) app.open(row) } },
+    { name: 'close', text: names.u ?? '', key: 'u', group: 'move', run: () => app.close() },
+    { name: 'message-next', text: names.n ?? '', key: 'n', group: 'move', run: () => message(1), when: reading },
+    { name: 'message-previous', text: names.p ?? '', key: 'p', group: 'move', run: () => message(-1), when: reading },
+    { name: 'go', text: names.g ?? '', key: 'g', group: 'move', run: () => { app.layer = 'go' } },
+    { name: 'search', text: names['/'] ?? '', key: '/', group: 'move', run: () => document.querySelector<HTMLInputElement>('#search')?.focus() },
+    { name: 'archive', text: act.archive, key: 'e', group: 'act', run: () => app.archive(), when: any },
+    { name: 'archive-next', text: names[']'] ?? '', key: ']', group: 'act', run: () => app.archive(1), when: any },
+    { name: 'archive-previous', text: names['['] ?? '', key: '[', group: 'act', run: () => app.archive(-1), when: any },
+    { name: 'delete', text: act.delete, key: '#', group: 'act', run: () => app.remove(), when: any },
+    { name: 'spam', text: act.spam, key: '!', group: 'act', run: () => app.spam(), when: any },
+    { name: 'star', text: act.star, key: 's', group: 'act', run: () => app.star(), when: any },
+    { name: 'select', text: names.x ?? '', key: 'x', group: 'act', run: () => app.select() },
+    { name: 'select-next', text: names.J ?? '', key: 'J', group: 'act', run: () => app.step(1, true) },
+    { name: 'select-previous', text: names.K ?? '', key: 'K', group: 'act', run: () => app.step(-1, true) },
+    { name: 'move', text: act.move, key: 'v', group: 'act', run: () => { app.layer = 'move' }, when: any },
+    { name: 'label', text: act.label, key: 'l', group: 'act', run: () => { app.layer = 'label' }, when: any },
+    { name: 'read', text: act.read, key: 'I', group: 'act', run: () => app.seen(true), when: any },
+    { name: 'unread', text: act.unread, key: 'U', group: 'act', run: () => app.seen(false), when: any },
+    { name: 'undo', text: act.undo, key: 'z', group: 'act', run: () => app.undo() },
+    { name: 'write', text: t.nav.write, key: 'c', group: 'write', run: () => { void app.desk.write() } },
+    { name: 'reply', text: act.reply, key: 'r', group: 'write', run: () => app.answer('reply'), when: any },
+    { name: 'reply-all', text: act.replyAll, key: 'a', group: 'write', run: () => app.answer('reply-all'), when: any },
+    { name: 'forward', text: act.forward, key: 'f', group: 'write', run: () => app.answer('forward'), when: any },
+    { name: 'pictures', text: names.P ?? '', key: 'P', group: 'show', run: () => { app.pictures += 1 }, when: reading },
+    { name: 'recolour', text: names.D ?? '', key: 'D', group: 'show', run: () => { app.recoloured = !app.recoloured }, when: reading },
+    { name: 'open-all', text: names[';'] ?? '', key: ';', group: 'show', run: () => { app.openAll += 1 }, when: reading },
+    { name: 'keys', text: t.keys.title, key: '?', group: 'show', run: () => { app.layer = 'keys' } },
+    { name: 'theme', text: t.palette.theme, group: 'show', run: () => app.choose({ theme: isDark() ? 'light' : 'dark' }) },
+    { name: 'rows', text: t.palette.density(app.choices.rows === 'full' ? 'compact' : 'full'), group: 'show', run: () => app.choose({ rows: app.choices.rows === 'full' ? 'compact' : 'full' }) },
+    { name: 'settings', text: t.nav.settings, group: 'show', run: () => router.go({ at: 'settings', page: 'general' }) },
+    { name: 'sign-out', text: t.nav.signOut, group: 'show', run: () => { void app.signOut() } },
+  ]
+  return list
+}
+
+export function isDark(): boolean {
+  return app.choices.theme === 'dark' || (app.choices.theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
+}
+
+function message(by: number): void {
+  const all = [...document.querySelectorAll<HTMLElement>('[data-message]')]
+  const at = all.findIndex((m) => m.contains(document.activeElement)) 
+  const next = all[Math.min(all.length - 1, Math.max(0, at + by))]
+  next?.querySelector<HTMLElement>('button')?.focus()
+  next?.scrollIntoView({ block: 'nearest' })
+}
+
+function inField(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName) && !['checkbox', 'radio', 'button'].includes((target as HTMLInputElement).type))
+}
+
+export function onKey(event: KeyboardEvent): void {
+  if (!app.mail || event.defaultPrevented || event.isComposing) return
+  if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === 'k' && !inField(event.target)) {
+    event.preventDefault()
+    app.layer = 'palette'
+    return
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey) return
+  if (event.key === 'Escape') {
+    if (app.layer !== '') app.layer = ''
+    else if (app.drawer !== '') app.drawer = ''
+    else if (inField(event.target)) (event.target as HTMLElement).blur()
+    else if ((app.mail.selected.size ?? 0) > 0) app.mail.selected.clear()
+    else if (app.openThread !== '') app.close()
+    else if (router.route.at === 'search') app.search('')
+    return
+  }
+  if (app.layer !== '' || inField(event.target) || document.querySelector('dialog[open]')) return
+  // Between the key that opens an answer and its editor nothing that is typed is a command.
+  if (app.desk.opening) { if (event.key.length === 1) { app.desk.typedAhead += event.key; event.preventDefault() } return }
+  if (!app.choices.keys) return
+  const { route } = router
+  const command = commands().find((c) => c.key === event.key)
+  if (!command || (command.when && !command.when())) return
+  if (command.group !== 'write' && command.group !== 'show' && command.name !== 'go' && command.name !== 'search' && route.at !== 'mail' && route.at !== 'search') return
+  event.preventDefault()
+  command.run()
+}

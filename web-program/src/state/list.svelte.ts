@@ -1,0 +1,152 @@
+// One query as a list on the screen: its order, of which only windows are known, and how they are fetched and kept true.
+
+import { Offline } from '../jmap/client'
+import { ROW, type Filter, type Id, type QueryAnswer, type QueryChanges, type Row } from '../jmap/types'
+import { Order, WINDOW } from '../data/order'
+import type { Mail } from './mail.svelte'
+
+const KEPT = 200
+
+export interface Asked { filter: Filter; collapse: boolean; sort: { property: string; isAscending: boolean; keyword?: string }[] }
+
+export class List {
+  /** Grows when `order` changes. */
+  version = $state(0)
+  state = $state<'loading' | 'ready' | 'error' | 'kept'>('loading')
+  error = $state('')
+  readonly order = new Order()
+  readonly key: string
+  private readonly under = new Set<number>()
+
+  constructor(readonly mail: Mail, readonly asked: Asked) { this.key = JSON.stringify(asked) }
+
+  get total(): number { void this.version; return this.order.total }
+  at(index: number): Id | undefined { void this.version; return this.order.at(index) }
+  indexOf(id: Id): number { void this.version; return this.order.indexOf(id) }
+  changed(): void { this.version += 1 }
+
+  /** What is painted before the server has answered. */
+  async fromCache(): Promise<void> {
+    const kept = await this.mail.cache.query(this.key)
+    if (!kept || this.order.state !== undefined || this.order.total > 0) return
+    const rows = await this.mail.cache.rows([...kept.ids, ...Object.values(kept.threads).flat()])
+    if (this.order.state !== undefined) return
+    this.mail.learn(rows, true)
+    for (const [thread, ids] of Object.entries(kept.threads)) if (!this.mail.threads.has(thread)) this.mail.threads.set(thread, ids)
+    this.order.ids = kept.ids.filter((id) => this.mail.rows.has(id))
+    this.order.total = this.order.ids.length
+    this.state = 'kept'
+    this.changed()
+  }
+
+  /** Fetches the windows that are looked at and not known. */
+  async ensure(from: number, to: number): Promise<void> {
+    const windows = this.order.state === undefined ? [Math.floor(from / WINDOW) * WINDOW] : this.order.missing(from, to)
+    await Promise.all(windows.filter((w) => !this.under.has(w)).map((w) => this.fetch(w)))
+  }
+
+  private async fetch(position: number): Promise<void> {
+    this.under.add(position)
+    const { mail, asked } = this
+    try {
+      const account = mail.account
+      const refer = (of: string, name: string, path: string): Record<string, string> => ({ resultOf: of, name, path })
+      const answers = await mail.jmap.call([
+        ['Email/query', { accountId: account, filter: asked.filter, sort: asked.sort, collapseThreads: asked.collapse, position, limit: WINDOW, calculateTotal: true }, 'q'],
+        ['Email/get', { accountId: account, '#ids': refer('q', 'Email/query', '/ids'), properties: ROW }, 'e'],
+        ...(asked.collapse ? [
+          ['Thread/get', { accountId: account, '#ids': refer('e', 'Email/get', '/list/*/threadId') }, 't'] as [string, Record<string, unknown>, string],
+          ['Email/get', { accountId: account, '#ids': refer('t', 'Thread/get', '/list/*/emailIds'), properties: ROW }, 'te'] as [string, Record<string, unknown>, string],
+        ] : []),
+      ])
+      const found = answers.of<QueryAnswer>('q')
+      const rows = answers.of<{ list: Row[]; state: string }>('e')
+      mail.learn(rows.list)
+      const threads = answers.maybe<{ list: { id: Id; emailIds: Id[] }[] }>('t')
+      for (const thread of threads?.list ?? []) mail.threads.set(thread.id, thread.emailIds)
+      const others = answers.maybe<{ list: Row[] }>('te')
+      if (others) mail.learn(others.list)
+      this.order.put(found.position ?? position, found.ids.filter((id) => mail.rows.has(id)), found.total ?? found.ids.length, found.queryState)
+      this.hidePending()
+      this.state = 'ready'
+      this.changed()
+      if (position === 0) void this.keep()
+    } catch (error) {
+      if (error instanceof Offline) {
+        mail.lost()
+        if (this.order.total === 0) this.state = 'kept'
+      } else {
+        this.error = error instanceof Error ? error.message : String(error)
+        this.state = this.order.total === 0 ? 'error' : this.state
+        mail.failed(error)
+      }
+      this.changed()
+    } finally {
+      this.under.delete(position)
+    }
+  }
+
+  /** What we moved away and the server has not heard of yet stays away. */
+  private hidePending(): void {
+    const gone = new Set<Id>()
+    for (const id of this.mail.pendingIds()) {
+      const row = this.mail.rows.get(id)
+      if (row && !this.holds(row)) gone.add(id)
+    }
+    if (gone.size > 0) this.order.remove(gone)
+  }
+
+  /** Whether the row can still be in this list, as far as mailboxes tell. */
+  holds(row: Row): boolean {
+    const box = this.asked.filter.inMailbox
+    if (typeof box !== 'string') return true
+    if (box in row.mailboxIds) return true
+    if (!this.asked.collapse) return false
+    return (this.mail.threads.get(row.threadId) ?? []).some((id) => box in (this.mail.rows.get(id)?.mailboxIds ?? {}))
+  }
+
+  async refresh(visible: [number, number]): Promise<void> {
+    const { mail, asked, order } = this
+    if (order.state === undefined) return this.ensure(...visible)
+    try {
+      const known = order.ids.findLast((id) => id !== undefined)
+      const answers = await mail.jmap.call([
+        ['Email/queryChanges', { accountId: mail.account, filter: asked.filter, sort: asked.sort, collapseThreads: asked.collapse, sinceQueryState: order.state, calculateTotal: true, maxChanges: 500, ...(order.ids.includes(undefined) && known ? { upToId: known } : {}) }, 'c'],
+        ['Email/get', { accountId: mail.account, '#ids': { resultOf: 'c', name: 'Email/queryChanges', path: '/added/*/id' }, properties: ROW }, 'e'],
+        ['Thread/get', { accountId: mail.account, '#ids': { resultOf: 'e', name: 'Email/get', path: '/list/*/threadId' } }, 't'],
+        ['Email/get', { accountId: mail.account, '#ids': { resultOf: 't', name: 'Thread/get', path: '/list/*/emailIds' }, properties: ROW }, 'te'],
+      ])
+      const changes = answers.maybe<QueryChanges>('c')
+      if (!changes || changes.oldQueryState !== order.state) throw new Error('cannotCalculateChanges')
+      mail.learn(answers.maybe<{ list: Row[] }>('e')?.list ?? [])
+      for (const thread of answers.maybe<{ list: { id: Id; emailIds: Id[] }[] }>('t')?.list ?? []) mail.threads.set(thread.id, thread.emailIds)
+      mail.learn(answers.maybe<{ list: Row[] }>('te')?.list ?? [])
+      if (!order.change(changes)) throw new Error('cannotCalculateChanges')
+      this.hidePending()
+      this.changed()
+      void this.keep()
+    } catch (error) {
+      if (error instanceof Offline) { mail.lost(); return }
+      await this.again(visible)
+    }
+    await this.ensure(...visible)
+  }
+
+  /** Asks anew for what is looked at; what is on the screen stays until the answer is there. */
+  async again(visible: [number, number]): Promise<void> {
+    const before = this.order.state
+    await this.fetch(Math.floor(visible[0] / WINDOW) * WINDOW)
+    if (before === this.order.state && visible[0] >= WINDOW) this.order.forget()
+  }
+
+  private async keep(): Promise<void> {
+    const ids = this.order.head(KEPT)
+    const threads: Record<Id, Id[]> = {}
+    for (const id of ids) {
+      const thread = this.mail.rows.get(id)?.threadId
+      const all = thread === undefined ? undefined : this.mail.threads.get(thread)
+      if (thread !== undefined && all) threads[thread] = [...all]
+    }
+    await this.mail.cache.putQuery({ key: this.key, ids, total: this.order.total, threads })
+  }
+}

@@ -1,0 +1,545 @@
+// One account: its mailboxes, the rows known, what waits to be told to the server, and how all of it is kept true.
+// A change is on the screen first, in the journal second, with the server third; refused, its inverse brings it back.
+
+import { SvelteMap, SvelteSet } from 'svelte/reactivity'
+import type { Cache, Body, Waiting } from '../data/cache'
+import { applied, counted, effective, inverse, moved, path, type Patch, type Patches } from '../data/patch'
+import { met, type Person } from '../data/people'
+import { safe, type Safe } from '../data/safe'
+import { Offline, Refused, SignedOut, type Call, type Jmap } from '../jmap/client'
+import { Push, type States } from '../jmap/push'
+import { PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
+import { t } from '../texts'
+import { List, type Asked } from './list.svelte'
+import { toasts } from './toasts.svelte'
+
+const UNDO_MAX = 100
+const LISTS_MAX = 12
+
+interface Undo { text: string; patches: Patches; stood: [List, [number, Id][]][] }
+
+export class Mail {
+  readonly mailboxes = new SvelteMap<Id, Mailbox>()
+  readonly rows = new SvelteMap<Id, Row>()
+  readonly threads = new SvelteMap<Id, Id[]>()
+  readonly submissions = new SvelteMap<Id, Submission>()
+  readonly people = new SvelteMap<string, Person>()
+  readonly selected = new SvelteSet<Id>()
+  identities = $state.raw<Identity[]>([])
+  current = $state.raw<List | undefined>(undefined)
+  live = $state(false)
+  offlineSince = $state<Date | undefined>(undefined)
+  waiting = $state(0)
+  visible: [number, number] = [0, 50]
+
+  private readonly lists = new Map<string, List>()
+  private readonly bodies = new Map<Id, Body>()
+  private readonly loading = new Map<Id, Promise<Body>>()
+  private readonly undos: Undo[] = []
+  private pending: (Waiting & { sent?: boolean })[] = []
+  private draining = false
+  private push: Push | undefined
+  private states: Record<string, string> = {}
+  private syncing: Promise<void> | undefined
+  private syncAgain = false
+
+  constructor(public jmap: Jmap, readonly account: Id, readonly cache: Cache, private readonly signedOut: () => void) {}
+
+  // ---- start and end
+
+  async fromCache(): Promise<boolean> {
+    const kept = await this.cache.kept()
+    if (!kept) return false
+    for (const box of kept.mailboxes) this.mailboxes.set(box.id, box)
+    this.identities = kept.identities
+    this.pending = (await this.cache.journal()).filter((w) => w.account === this.account)
+    this.waiting = this.pending.length
+    for (const person of await this.cache.people()) this.people.set(person.email, person)
+    return true
+  }
+
+  async boot(): Promise<void> {
+    const calls: Call[] = [['Mailbox/get', { accountId: this.account, ids: null }, 'm'], ['Email/get', { accountId: this.account, ids: [] }, 'e']]
+    if (this.jmap.has(SUBMISSION)) calls.push(['Identity/get', { accountId: this.account, ids: null }, 'i'], ...this.submissionCalls())
+    const answers = await this.jmap.call(calls)
+    this.takeMailboxes(answers.of('m'))
+    this.states.Email = answers.of<{ state: string }>('e').state
+    const identities = answers.maybe<{ list: Identity[] }>('i')
+    if (identities) this.identities = identities.list
+    this.takeSubmissions(answers.maybe('s'))
+    this.keep()
+    this.found()
+    if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else this.live = false })
+    void this.drain()
+  }
+
+  close(): void { this.push?.close() }
+
+  private keep(): void {
+    void this.cache.keep({ session: this.jmap.session, mailboxes: [...this.mailboxes.values()], identities: this.identities })
+  }
+
+  private back(): void {
+    this.live = true
+    const was = this.offlineSince
+    this.found()
+    void this.drain()
+    if (was) { void this.sync() }
+  }
+
+  /** The server answered. */
+  found(): void { this.offlineSince = undefined }
+  /** It did not. */
+  lost(): void { this.live = false; this.offlineSince ??= new Date() }
+
+  failed(error: unknown): void {
+    if (error instanceof SignedOut) this.signedOut()
+    else if (error instanceof Offline) this.lost()
+    else if (!(error instanceof DOMException && error.name === 'AbortError')) console.warn('packetboat:', error)
+  }
+
+  // ---- mailboxes
+
+  private takeMailboxes(answer: { list: Mailbox[]; state: string }): void {
+    this.states.Mailbox = answer.state
+    const ids = new Set(answer.list.map((b) => b.id))
+    for (const id of this.mailboxes.keys()) if (!ids.has(id)) this.mailboxes.delete(id)
+    for (const box of answer.list) this.mailboxes.set(box.id, box)
+  }
+
+  role(role: string): Mailbox | undefined {
+    for (const box of this.mailboxes.values()) if (box.role === role) return box
+    return undefined
+  }
+
+  label(box: Mailbox): string { return (box.role !== null && t.roles[box.role]) || box.name }
+
+  /** The path of names, for pickers. */
+  pathOf(box: Mailbox): string {
+    const parent = box.parentId === null ? undefined : this.mailboxes.get(box.parentId)
+    return parent ? `${this.pathOf(parent)} / ${this.label(box)}` : this.label(box)
+  }
+
+  named(name: string): Id | undefined {
+    const wanted = name.toLowerCase()
+    for (const box of this.mailboxes.values()) {
+      if (box.role === wanted || box.name.toLowerCase() === wanted || this.label(box).toLowerCase() === wanted || box.id === name) return box.id
+    }
+    return undefined
+  }
+
+  async create(name: string, parentId: Id | null, role: string | null = null): Promise<Id> {
+    const answers = await this.jmap.call([['Mailbox/set', { accountId: this.account, create: { n: { name, parentId, isSubscribed: true, ...(role ? { role } : {}) } } }, 's'], ['Mailbox/get', { accountId: this.account, ids: null }, 'm']])
+    const set = answers.of<SetAnswer>('s')
+    const id = set.created?.n?.id as Id | undefined
+    if (id === undefined) throw new Refused(set.notCreated?.n?.type ?? 'refused', set.notCreated?.n?.description ?? '')
+    this.takeMailboxes(answers.of('m'))
+    this.keep()
+    return id
+  }
+
+  async changeMailbox(id: Id, patch: Record<string, unknown> | null): Promise<void> {
+    const change = patch === null ? { destroy: [id], onDestroyRemoveEmails: true } : { update: { [id]: patch } }
+    const answers = await this.jmap.call([['Mailbox/set', { accountId: this.account, ...change }, 's'], ['Mailbox/get', { accountId: this.account, ids: null }, 'm']])
+    const set = answers.of<SetAnswer>('s')
+    const refused = set.notUpdated?.[id] ?? set.notDestroyed?.[id]
+    if (refused) throw new Refused(refused.type, refused.description ?? '')
+    this.takeMailboxes(answers.of('m'))
+    this.keep()
+  }
+
+  /** The archive, the trash ...: made when it is first needed. */
+  async needed(role: string): Promise<Id> {
+    return this.role(role)?.id ?? await this.create(t.roles[role] ?? role, null, role)
+  }
+
+  // ---- rows
+
+  /** Rows from the server (or the cache), with what we changed and it does not know yet on top. */
+  learn(rows: readonly Row[], fromCache = false): void {
+    for (const row of rows) {
+      if (fromCache && this.rows.has(row.id)) continue
+      let now = row
+      for (const waiting of this.pending) {
+        const patch = waiting.patches[row.id]
+        if (patch) now = applied(now, patch)
+      }
+      this.rows.set(row.id, now)
+    }
+    if (!fromCache && rows.length > 0) void this.cache.putRows(rows)
+  }
+
+  *pendingIds(): Iterable<Id> { for (const w of this.pending) yield* Object.keys(w.patches) }
+
+  list(asked: Asked): List {
+    const key = JSON.stringify(asked)
+    let list = this.lists.get(key)
+    if (!list) {
+      list = new List(this, asked)
+      this.lists.set(key, list)
+      void list.fromCache()
+      if (this.lists.size > LISTS_MAX) {
+        const oldest = this.lists.keys().next().value
+        if (oldest !== undefined && oldest !== this.current?.key) this.lists.delete(oldest)
+      }
+    } else {
+      this.lists.delete(key)
+      this.lists.set(key, list)
+    }
+    return list
+  }
+
+  thread(row: Row): Row[] {
+    const ids = this.threads.get(row.threadId)
+    const all = ids?.map((id) => this.rows.get(id)).filter((r): r is Row => r !== undefined) ?? []
+    return all.length > 0 ? all : [row]
+  }
+
+  // ---- changes
+
+  /** The messages an act on a row means: of a conversation all that lie in the mailbox that is shown. */
+  meant(ids: Iterable<Id>, everywhere = false): Row[] {
+    const box = this.current?.asked.filter.inMailbox
+    const found = new Map<Id, Row>()
+    for (const id of ids) {
+      const row = this.rows.get(id)
+      if (!row) continue
+      const all = this.current?.asked.collapse ? this.thread(row) : [row]
+      for (const one of all) {
+        if (everywhere || one.id === id || typeof box !== 'string' || box in one.mailboxIds) found.set(one.id, one)
+      }
+    }
+    return [...found.values()]
+  }
+
+  act(patches: Patches, text: string, keep = true): boolean {
+    const told: Patches = {}
+    const back: Patches = {}
+    for (const [id, patch] of Object.entries(patches)) {
+      const row = this.rows.get(id)
+      if (!row) continue
+      const real = effective(row, patch)
+      if (Object.keys(real).length === 0) continue
+      told[id] = real
+      back[id] = inverse(row, real)
+    }
+    if (Object.keys(told).length === 0) return false
+    this.apply(told)
+    const stood = this.leave(told)
+    if (keep) {
+      this.undos.push({ text, patches: back, stood })
+      if (this.undos.length > UNDO_MAX) this.undos.shift()
+      if (text !== '') toasts.show(text, { action: { label: t.act.undo, run: () => this.undo() } })
+    }
+    void this.record(told, back)
+    return true
+  }
+
+  private apply(patches: Patches): void {
+    for (const [id, patch] of Object.entries(patches)) {
+      const row = this.rows.get(id)
+      if (!row) continue
+      const after = applied(row, patch)
+      this.rows.set(id, after)
+      const kept = this.bodies.get(id)
+      if (kept) kept.email = applied(kept.email, patch)
+      for (const [box, by] of counted(row, after)) {
+        const had = this.mailboxes.get(box)
+        if (had) this.mailboxes.set(box, { ...had, totalEmails: had.totalEmails + by.total, unreadEmails: Math.max(0, had.unreadEmails + by.unread), unreadThreads: Math.max(0, had.unreadThreads + by.unread) })
+      }
+    }
+  }
+
+  /** Takes rows out of the lists they no longer belong to. */
+  private leave(patches: Patches): [List, [number, Id][]][] {
+    const stood: [List, [number, Id][]][] = []
+    for (const list of this.lists.values()) {
+      const gone = new Set(Object.keys(patches).filter((id) => { const row = this.rows.get(id); return row !== undefined && !list.holds(row) }))
+      if (gone.size === 0) continue
+      const removed = list.order.remove(gone)
+      if (removed.length > 0) { stood.push([list, removed]); list.changed() }
+      for (const id of gone) this.selected.delete(id)
+    }
+    return stood
+  }
+
+  undo(): void {
+    const last = this.undos.pop()
+    if (!last) { toasts.show(t.done.nothing); return }
+    const told: Patches = {}
+    const back: Patches = {}
+    for (const [id, patch] of Object.entries(last.patches)) {
+      const row = this.rows.get(id)
+      if (!row) continue
+      told[id] = effective(row, patch)
+      back[id] = inverse(row, patch)
+    }
+    this.apply(told)
+    for (const [list, stood] of last.stood) {
+      list.order.restore(stood)
+      list.changed()
+    }
+    void this.record(told, back)
+    toasts.show(t.done.undone)
+  }
+
+  private async record(patches: Patches, back: Patches): Promise<void> {
+    const entry: Waiting = { account: this.account, patches, inverse: back }
+    this.pending.push(entry)
+    this.waiting = this.pending.length
+    const seq = await this.cache.write({ ...entry })
+    if (seq > 0) entry.seq = seq
+    await this.drain()
+  }
+
+  async drain(): Promise<void> {
+    if (this.draining) return
+    this.draining = true
+    try {
+      while (this.pending.length > 0) {
+        const entry = this.pending[0] as Waiting
+        const answers = await this.jmap.call([['Email/set', { accountId: this.account, update: entry.patches }, 's']])
+        const set = answers.of<SetAnswer>('s')
+        this.pending.shift()
+        this.waiting = this.pending.length
+        this.found()
+        if (entry.seq !== undefined) void this.cache.strike(entry.seq)
+        const refused = Object.entries(set.notUpdated ?? {}).filter(([, e]) => e.type !== 'notFound')
+        if (refused.length > 0) this.takeBack(entry, refused.map(([id]) => id), refused[0]?.[1].description ?? refused[0]?.[1].type ?? '')
+      }
+    } catch (error) {
+      if (error instanceof Refused) {
+        const entry = this.pending.shift()
+        this.waiting = this.pending.length
+        if (entry) {
+          if (entry.seq !== undefined) void this.cache.strike(entry.seq)
+          this.takeBack(entry, Object.keys(entry.patches), error.message)
+        }
+      } else this.failed(error)
+    } finally {
+      this.draining = false
+    }
+  }
+
+  private takeBack(entry: Waiting, ids: Id[], why: string): void {
+    const back: Patches = {}
+    for (const id of ids) { const patch = entry.inverse[id]; if (patch) back[id] = patch }
+    this.apply(back)
+    toasts.show(t.done.refused(why), { kind: 'error' })
+    if (this.current) void this.current.again(this.visible)
+  }
+
+  // ---- the acts
+
+  flag(ids: Iterable<Id>, keyword: string, on: boolean, text: string, everywhere = false): void {
+    const patches: Patches = {}
+    for (const row of this.meant(ids, everywhere)) patches[row.id] = { [path('keywords', keyword)]: on || null }
+    this.act(patches, text)
+  }
+
+  seen(ids: Iterable<Id>, on: boolean, quiet = false): void {
+    const patches: Patches = {}
+    for (const id of ids) {
+      const row = this.rows.get(id)
+      const all = row && !quiet && this.current?.asked.collapse ? this.meant([id]) : row ? [row] : []
+      for (const one of all) patches[one.id] = { [path('keywords', '$seen')]: on || null }
+    }
+    this.act(patches, quiet ? '' : on ? t.done.read : t.done.unread, !quiet)
+  }
+
+  async move(ids: Iterable<Id>, to: Id, text: (n: number) => string, keywords: Patch = {}): Promise<void> {
+    const patches: Patches = {}
+    const rows = this.meant(ids)
+    for (const row of rows) patches[row.id] = { ...moved(row, to), ...keywords }
+    this.act(patches, text(rows.length))
+  }
+
+  async toRole(ids: Iterable<Id>, role: string, text: (n: number) => string, keywords: Patch = {}): Promise<void> {
+    try {
+      await this.move(ids, await this.needed(role), text, keywords)
+    } catch (error) {
+      this.failed(error)
+      toasts.show(t.done.refused(error instanceof Error ? error.message : ''), { kind: 'error' })
+    }
+  }
+
+  async destroy(ids: Iterable<Id>): Promise<void> {
+    const rows = this.meant(ids)
+    const gone = new Set(rows.map((r) => r.id))
+    try {
+      const answers = await this.jmap.call([['Email/set', { accountId: this.account, destroy: [...gone] }, 's']])
+      const done = answers.of<SetAnswer>('s').destroyed ?? []
+      for (const list of this.lists.values()) { if (list.order.remove(new Set(done)).length > 0) list.changed() }
+      for (const id of done) { this.rows.delete(id); this.selected.delete(id) }
+      void this.cache.forget(done)
+      toasts.show(t.done.destroyed(done.length))
+    } catch (error) { this.failed(error); toasts.show(t.done.refused(error instanceof Error ? error.message : ''), { kind: 'error' }) }
+  }
+
+  // ---- bodies
+
+  keptBody(id: Id): Body | undefined { return this.bodies.get(id) }
+
+  body(id: Id): Promise<Body> {
+    const here = this.bodies.get(id)
+    if (here) return Promise.resolve(here)
+    let under = this.loading.get(id)
+    if (!under) {
+      under = this.fetchBody(id).finally(() => this.loading.delete(id))
+      this.loading.set(id, under)
+    }
+    return under
+  }
+
+  private async fetchBody(id: Id): Promise<Body> {
+    const kept = await this.cache.body(id)
+    if (kept) {
+      const row = this.rows.get(id)
+      if (row) kept.email = { ...kept.email, keywords: row.keywords, mailboxIds: row.mailboxIds }
+      this.bodies.set(id, kept)
+      return kept
+    }
+    const answers = await this.jmap.call([['Email/get', { accountId: this.account, ids: [id], properties: WHOLE, fetchTextBodyValues: true, maxBodyValueBytes: 1_000_000 }, 'e']])
+    const email = answers.of<{ list: Email[] }>('e').list[0]
+    if (!email) throw new Refused('notFound', t.reader.gone)
+    this.learn([strip(email)])
+    const html = email.htmlBody.some((p) => p.type === 'text/html')
+    const clean = html ? await safe(this.account, id, false) : null
+    return this.holdBody(email, clean)
+  }
+
+  holdBody(email: Email, clean: Safe | null): Body {
+    const body: Body = { id: email.id, email, safe: clean, at: Date.now(), size: (clean?.html.length ?? 0) * 2 + JSON.stringify(email.bodyValues).length * 2 + 2000 }
+    this.bodies.set(email.id, body)
+    if (this.bodies.size > 300) { const first = this.bodies.keys().next().value; if (first !== undefined) this.bodies.delete(first) }
+    void this.cache.putBody(body)
+    return body
+  }
+
+  prefetch(id: Id | undefined): void { if (id !== undefined && !this.bodies.has(id)) void this.body(id).catch(() => undefined) }
+
+  async loadThread(id: Id): Promise<Id[]> {
+    const answers = await this.jmap.call([
+      ['Thread/get', { accountId: this.account, ids: [id] }, 't'],
+      ['Email/get', { accountId: this.account, '#ids': { resultOf: 't', name: 'Thread/get', path: '/list/*/emailIds' }, properties: ROW }, 'e'],
+    ])
+    const thread = answers.of<{ list: { id: Id; emailIds: Id[] }[] }>('t').list[0]
+    this.learn(answers.of<{ list: Row[] }>('e').list)
+    if (thread) this.threads.set(thread.id, thread.emailIds)
+    return thread?.emailIds ?? []
+  }
+
+  // ---- what the server tells
+
+  private told(states: States): void {
+    const ours = states[this.account]
+    if (!ours) return
+    const news = Object.entries(ours).some(([type, state]) => this.states[type] !== state)
+    if (news) void this.sync(ours)
+  }
+
+  /** One at a time; what is told meanwhile makes one more. */
+  sync(told: Record<string, string> = { Email: '', Mailbox: '', EmailSubmission: '', Identity: '' }): Promise<void> {
+    if (this.syncing) { this.syncAgain = true; return this.syncing }
+    this.syncing = this.syncOnce(told).catch((e: unknown) => this.failed(e)).finally(() => {
+      this.syncing = undefined
+      if (this.syncAgain) { this.syncAgain = false; void this.sync() }
+    })
+    return this.syncing
+  }
+
+  private submissionCalls(): Call[] {
+    const accountId = this.account
+    return [
+      ['EmailSubmission/query', { accountId, sort: [{ property: 'sentAt', isAscending: false }], limit: 100 }, 'sq'],
+      ['EmailSubmission/get', { accountId, '#ids': { resultOf: 'sq', name: 'EmailSubmission/query', path: '/ids' } }, 's'],
+    ]
+  }
+
+  private takeSubmissions(answer: { list: Submission[]; state: string } | undefined): void {
+    if (!answer) return
+    this.states.EmailSubmission = answer.state
+    for (const s of answer.list) this.submissions.set(s.emailId, s)
+  }
+
+  private async syncOnce(told: Record<string, string>): Promise<void> {
+    const accountId = this.account
+    const refer = (of: string, name: string, at: string): Record<string, string> => ({ resultOf: of, name, path: at })
+    const calls: Call[] = [['Mailbox/get', { accountId, ids: null }, 'm']]
+    const mailChanged = ('Email' in told || 'Thread' in told) && this.states.Email !== undefined
+    if (mailChanged) {
+      calls.push(
+        ['Email/changes', { accountId, sinceState: this.states.Email, maxChanges: 400 }, 'c'],
+        ['Email/get', { accountId, '#ids': refer('c', 'Email/changes', '/updated'), properties: ROW }, 'u'],
+        ['Email/get', { accountId, '#ids': refer('c', 'Email/changes', '/created'), properties: ROW }, 'n'],
+        ['Thread/get', { accountId, '#ids': refer('n', 'Email/get', '/list/*/threadId') }, 'nt'],
+      )
+    }
+    if ('EmailSubmission' in told && this.jmap.has(SUBMISSION)) calls.push(...this.submissionCalls())
+    if ('Identity' in told && this.jmap.has(SUBMISSION)) calls.push(['Identity/get', { accountId, ids: null }, 'i'])
+    const answers = await this.jmap.call(calls)
+    this.found()
+    this.takeSubmissions(answers.maybe('s'))
+    const identities = answers.maybe<{ list: Identity[] }>('i')
+    if (identities) this.identities = identities.list
+    if (mailChanged) {
+      const changes = answers.maybe<Changes>('c')
+      if (changes) this.takeChanges(changes, answers.maybe<{ list: Row[] }>('u')?.list, answers.maybe<{ list: Row[] }>('n')?.list, answers.maybe<{ list: { id: Id; emailIds: Id[] }[] }>('nt')?.list)
+      else await this.forgetStates()
+      if (changes?.hasMoreChanges) this.syncAgain = true
+    }
+    this.takeMailboxes(answers.of('m'))
+    this.keep()
+    for (const list of this.lists.values()) if (list !== this.current) list.order.forget()
+    await this.current?.refresh(this.visible)
+  }
+
+  private takeChanges(changes: Changes, updated: Row[] = [], created: Row[] = [], threads: { id: Id; emailIds: Id[] }[] = []): void {
+    this.states.Email = changes.newState
+    this.learn(updated)
+    for (const row of updated) {
+      const kept = this.bodies.get(row.id)
+      if (kept) kept.email = { ...kept.email, keywords: row.keywords, mailboxIds: row.mailboxIds }
+    }
+    const fresh = created.filter((r) => !this.rows.has(r.id))
+    this.learn(created)
+    for (const thread of threads) this.threads.set(thread.id, thread.emailIds)
+    for (const id of changes.destroyed) {
+      const row = this.rows.get(id)
+      if (row) this.threads.set(row.threadId, (this.threads.get(row.threadId) ?? []).filter((e) => e !== id))
+      this.rows.delete(id)
+      this.selected.delete(id)
+      this.bodies.delete(id)
+    }
+    if (changes.destroyed.length > 0) void this.cache.forget(changes.destroyed)
+    const inbox = this.role('inbox')?.id
+    const news = fresh.filter((r) => inbox !== undefined && inbox in r.mailboxIds && !('$seen' in r.keywords))
+    if (news.length > 0) this.arrived?.(news)
+  }
+
+  /** Told of new mail in the inbox. */
+  arrived: ((rows: Row[]) => void) | undefined
+
+  private async forgetStates(): Promise<void> {
+    const answers = await this.jmap.call([['Email/get', { accountId: this.account, ids: [] }, 'e']])
+    this.states.Email = answers.of<{ state: string }>('e').state
+    this.current?.order.forget()
+  }
+
+  // ---- people
+
+  meet(addresses: readonly { name: string | null; email: string }[], by: number): void {
+    const now = Date.now()
+    const changed = addresses.map((a) => met(this.people.get(a.email.toLowerCase()), a, by, now))
+    for (const person of changed) this.people.set(person.email, person)
+    void this.cache.putPeople(changed)
+  }
+
+  get hasProgram(): boolean { return this.jmap.has(PROGRAM) }
+}
+
+/** A row of a whole message. */
+export function strip(email: Email): Row {
+  const { id, blobId, threadId, mailboxIds, keywords, size, receivedAt, from, to, subject, preview, hasAttachment } = email
+  return { id, blobId, threadId, mailboxIds, keywords, size, receivedAt, from, to, subject, preview, hasAttachment }
+}

@@ -1,0 +1,63 @@
+// Where one is, as the address bar has it: reload brings everything back, Back closes the top layer.
+
+export type Route =
+  | { at: 'sign-in' }
+  | { at: 'mail'; box: string; thread: string; email: string; flat: boolean; only: string }
+  | { at: 'search'; query: string; thread: string; email: string }
+  | { at: 'settings'; page: string }
+  | { at: 'people' }
+  | { at: 'wire' }
+  | { at: 'print'; email: string }
+
+export function read(url: URL): Route {
+  const parts = url.pathname.split('/').filter((p) => p !== '').map(decodeURIComponent)
+  const [first, second, third, fourth, fifth] = parts
+  const email = url.hash.slice(1)
+  if (first === 'sign-in') return { at: 'sign-in' }
+  if (first === 'search') return { at: 'search', query: url.searchParams.get('q') ?? '', thread: second === 't' ? third ?? '' : '', email }
+  if (first === 'settings') return { at: 'settings', page: second ?? 'general' }
+  if (first === 'people') return { at: 'people' }
+  if (first === 'wire') return { at: 'wire' }
+  if (first === 'print' && second !== undefined) return { at: 'print', email: second }
+  if (first === 'm') return { at: 'mail', box: third ?? 'inbox', thread: fourth === 't' ? fifth ?? '' : '', email, flat: url.searchParams.has('flat'), only: url.searchParams.get('only') ?? '' }
+  return { at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }
+}
+
+export function href(route: Route): string {
+  const e = encodeURIComponent
+  switch (route.at) {
+    case 'sign-in': return '/sign-in'
+    case 'search': return `/search${route.thread ? `/t/${e(route.thread)}` : ''}?q=${e(route.query)}${route.email ? `#${route.email}` : ''}`
+    case 'settings': return `/settings/${e(route.page)}`
+    case 'people': return '/people'
+    case 'wire': return '/wire'
+    case 'print': return `/print/${e(route.email)}`
+    case 'mail': {
+      const query = [route.flat ? 'flat' : '', route.only ? `only=${e(route.only)}` : ''].filter((q) => q !== '').join('&')
+      return `/m/0/${e(route.box)}${route.thread ? `/t/${e(route.thread)}` : ''}${query ? `?${query}` : ''}${route.email ? `#${route.email}` : ''}`
+    }
+  }
+}
+
+class Router {
+  route = $state.raw<Route>(read(new URL(location.href)))
+
+  constructor() { addEventListener('popstate', () => { this.route = read(new URL(location.href)) }) }
+
+  go(route: Route, replace = false): void {
+    const to = href(route)
+    if (to !== location.pathname + location.search + location.hash) {
+      if (replace) history.replaceState({ depth: (history.state as { depth?: number } | null)?.depth ?? 0 }, '', to)
+      else history.pushState({ depth: ((history.state as { depth?: number } | null)?.depth ?? 0) + 1 }, '', to)
+    }
+    this.route = route
+  }
+
+  /** Back where one came from within the program, else to `otherwise`. */
+  back(otherwise: Route): void {
+    if (((history.state as { depth?: number } | null)?.depth ?? 0) > 0) history.back()
+    else this.go(otherwise, true)
+  }
+}
+
+export const router = new Router()

@@ -1,0 +1,28 @@
+// Rows dragged onto mailboxes. Every drag has a twin in a menu or a key.
+
+import type { Attachment } from 'svelte/attachments'
+import type { Mailbox } from '../jmap/types'
+import { app } from '../state/app.svelte'
+import type { Mail } from '../state/mail.svelte'
+
+const KIND = 'application/x-packetboat-rows'
+
+export function drag(event: DragEvent, mail: Mail, id: string): void {
+  const ids = mail.selected.has(id) ? [...mail.selected] : [id]
+  event.dataTransfer?.setData(KIND, JSON.stringify(ids))
+  if (event.dataTransfer) event.dataTransfer.effectAllowed = 'move'
+  if (!mail.selected.has(id)) app.cursor = id
+}
+
+export function dropOn(mail: Mail, box: Mailbox): Attachment<HTMLElement> {
+  return (element) => {
+    const over = (e: DragEvent): void => { if (e.dataTransfer?.types.includes(KIND)) { e.preventDefault(); element.classList.add('drop') } }
+    const leave = (): void => element.classList.remove('drop')
+    const drop = (e: DragEvent): void => { leave(); if (e.dataTransfer?.types.includes(KIND)) { e.preventDefault(); app.move(box.id) } }
+    element.addEventListener('dragover', over)
+    element.addEventListener('dragleave', leave)
+    element.addEventListener('drop', drop)
+    void mail
+    return () => { element.removeEventListener('dragover', over); element.removeEventListener('dragleave', leave); element.removeEventListener('drop', drop) }
+  }
+}

@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest'
+import { isAddress, isForged, parsed, without, written } from '../src/data/address'
+import * as answer from '../src/data/answer'
+import { email, isEmpty, later, localDate, type Draft } from '../src/data/draft'
+import { Order } from '../src/data/order'
+import { applied, counted, effective, inverse, moved, type Patch } from '../src/data/patch'
+import { completions, met, weightAt } from '../src/data/people'
+import { filter, octets, terms, words } from '../src/data/search'
+import type { Email } from '../src/jmap/types'
+
+const row = { keywords: { $seen: true as const, work: true as const }, mailboxIds: { a: true as const } }
+
+describe('changes and their inverse', () => {
+  it('bring a row back, whatever was asked', () => {
+    const patches: Patch[] = [{ 'keywords/$seen': null }, { 'keywords/$flagged': true as const, 'keywords/work': null }, { 'mailboxIds/a': null, 'mailboxIds/b': true as const }, { 'keywords/a~1b': true as const }]
+    for (const patch of patches) {
+      const after = applied(row, patch)
+      expect(after).not.toEqual(row)
+      expect(applied(after, inverse(row, patch))).toEqual(row)
+    }
+  })
+  it('leave out what changes nothing', () => {
+    expect(effective(row, { 'keywords/$seen': true, 'keywords/$flagged': null })).toEqual({})
+    expect(inverse(row, { 'keywords/$seen': true })).toEqual({})
+  })
+  it('move from one mailbox, or from wherever it is', () => {
+    const two = { keywords: {}, mailboxIds: { a: true as const, b: true as const } }
+    expect(moved(two, 'c')).toEqual({ 'mailboxIds/a': null, 'mailboxIds/b': null, 'mailboxIds/c': true })
+    expect(moved(two, 'c', 'a')).toEqual({ 'mailboxIds/a': null, 'mailboxIds/c': true })
+    expect(applied(two, moved(two, 'b')).mailboxIds).toEqual({ b: true })
+  })
+  it('count at once what the mailboxes will show', () => {
+    const unread = { keywords: {}, mailboxIds: { a: true as const } }
+    expect(counted(unread, applied(unread, moved(unread, 'b')))).toEqual(new Map([['a', { total: -1, unread: -1 }], ['b', { total: 1, unread: 1 }]]))
+    expect(counted(unread, applied(unread, { 'keywords/$seen': true }))).toEqual(new Map([['a', { total: 0, unread: -1 }]]))
+  })
+})
+
+describe('an order of which windows are known', () => {
+  const ids = (from: number, n: number): string[] => Array.from({ length: n }, (_, i) => `m${from + i}`)
+  it('tells which windows are missing', () => {
+    const order = new Order()
+    order.put(0, ids(0, 50), 1000, '1')
+    order.put(500, ids(500, 50), 1000, '1')
+    expect(order.missing(0, 40)).toEqual([])
+    expect(order.missing(30, 120)).toEqual([50, 100])
+    expect(order.missing(990, 1100)).toEqual([950])
+  })
+  it('takes rows out and puts them back where they stood', () => {
+    const order = new Order()
+    order.put(0, ids(0, 5), 5, '1')
+    const stood = order.remove(new Set(['m1', 'm3']))
+    expect([order.ids, order.total]).toEqual([['m0', 'm2', 'm4'], 3])
+    order.restore(stood)
+    expect([order.ids, order.total]).toEqual([ids(0, 5), 5])
+  })
+  it('follows the changes of the server, also those it made first', () => {
+    const order = new Order()
+    order.put(0, ids(0, 5), 5, '1')
+    order.remove(new Set(['m2']))
+    expect(order.change({ oldQueryState: '1', newQueryState: '2', total: 5, removed: ['m2', 'm4'], added: [{ id: 'n', index: 0 }, { id: 'm4', index: 2 }] })).toBe(true)
+    expect(order.ids).toEqual(['n', 'm0', 'm4', 'm1', 'm3'])
+    expect(order.change({ oldQueryState: '1', newQueryState: '3', removed: [], added: [] })).toBe(false)
+  })
+  it('forgets what lies behind a hole that something left', () => {
+    const order = new Order()
+    order.put(0, ids(0, 50), 1000, '1')
+    order.put(500, ids(500, 50), 1000, '1')
+    order.change({ oldQueryState: '1', newQueryState: '2', total: 999, removed: ['elsewhere'], added: [] })
+    expect(order.ids.slice(0, 50)).toEqual(ids(0, 50))
+    expect([order.at(500), order.total, order.missing(0, 51)]).toEqual([undefined, 999, [50]])
+  })
+  it('keeps 100,000 places and knows its head', () => {
+    const order = new Order()
+    order.put(0, ids(0, 50), 100_000, '1')
+    order.put(99_950, ids(99_950, 50), 100_000, '1')
+    expect([order.at(99_999), order.head(200).length]).toEqual(['m99999', 50])
+  })
+})
+
+describe('what is typed into the search field', () => {
+  const now = new Date(2026, 10, 28, 12)
+  const boxes = (name: string): string | undefined => (name === 'archive' ? 'ma' : undefined)
+  it('is read as operators and words', () => {
+    expect(terms('from:bob "two words" -is:unread foo:bar').map(({ key, value, not }) => [key, value, not])).toEqual([['from', 'bob', false], ['text', 'two words', false], ['is', 'unread', true], ['text', 'foo:bar', false]])
+    expect(words('from:bob cake -x in:sent')).toEqual(['bob', 'cake'])
+    expect(terms('"unfinished')[0]?.value).toBe('unfinished')
+  })
+  it('becomes a filter', () => {
+    expect(filter('from:bob', boxes, [], now)).toEqual({ from: 'bob' })
+    expect(filter('from:bob has:file in:archive', boxes, ['mt'], now)).toEqual({ operator: 'AND', conditions: [{ from: 'bob' }, { hasAttachment: true }, { inMailbox: 'ma' }] })
+    expect(filter('-is:unread cake', boxes, ['mt'], now)).toEqual({ operator: 'AND', conditions: [{ operator: 'NOT', conditions: [{ notKeyword: '$seen' }] }, { text: 'cake' }, { inMailboxOtherThan: ['mt'] }] })
+    expect(filter('larger:2.5M', boxes, [], now)).toEqual({ minSize: 2_500_000 })
+    expect(filter('in:nowhere', boxes, [], now)).toEqual({ text: 'nowhere' })
+    expect(filter('older:1w', boxes, [], now)).toEqual({ before: new Date(2026, 10, 21).toISOString().replace('.000', '') })
+  })
+  it('knows sizes', () => { expect([octets('10k'), octets('1g'), octets('x')]).toEqual([10_000, 1_000_000_000, undefined]) })
+})
+
+describe('addresses', () => {
+  it('are read as people paste them', () => {
+    expect(parsed('Ann <ann@here.test>, bob@here.test; "Lee, Cy" <cy@x.test>\nmailto:d@x.test')).toEqual([
+      { name: 'Ann', email: 'ann@here.test' }, { name: null, email: 'bob@here.test' }, { name: 'Lee, Cy', email: 'cy@x.test' }, { name: null, email: 'd@x.test' }])
+    expect(written({ name: 'Lee, Cy', email: 'cy@x.test' })).toBe('"Lee, Cy" <cy@x.test>')
+    expect(parsed(written({ name: 'Lee, Cy', email: 'cy@x.test' }))).toEqual([{ name: 'Lee, Cy', email: 'cy@x.test' }])
+  })
+  it('are told from what is none', () => {
+    expect(['a@b', 'a.b+c@x.test', 'ä@ö.test'].every(isAddress)).toBe(true)
+    expect(['a', 'a@', '@b', 'a b@c', 'a@b@c', ''].some(isAddress)).toBe(false)
+  })
+  it('are forged when the name shows another', () => {
+    expect(isForged({ name: 'boss@corp.test', email: 'x@evil.test' })).toBe(true)
+    expect(isForged({ name: 'Boss <BOSS@corp.test>', email: 'boss@corp.test' })).toBe(false)
+    expect(isForged({ name: 'Boss', email: 'x@evil.test' })).toBe(false)
+  })
+  it('appear once', () => { expect(without([{ name: null, email: 'A@x' }, { name: 'a', email: 'a@X' }, { name: null, email: 'b@x' }], ['B@x'])).toEqual([{ name: null, email: 'A@x' }]) })
+})
+
+const mail = (some: Partial<Email>): Email => ({
+  id: 'e', blobId: 'b', threadId: 't', mailboxIds: {}, keywords: {}, size: 1, receivedAt: '2026-11-28T12:00:00Z', from: [{ name: 'Bob', email: 'bob@here.test' }], to: [{ name: null, email: 'ann@here.test' }, { name: 'Cy', email: 'cy@x.test' }], subject: 'Plan', preview: '', hasAttachment: false,
+  cc: [{ name: null, email: 'd@x.test' }, { name: null, email: 'ANN@here.test' }], bcc: null, replyTo: null, sender: null, sentAt: null, messageId: ['m1@x'], inReplyTo: null, references: ['m0@x'], textBody: [], htmlBody: [], attachments: [], bodyValues: {}, ...some })
+
+describe('answers', () => {
+  const mine = ['ann@here.test']
+  const emails = (l: { email: string }[]): string[] => l.map((a) => a.email)
+  it('go to whom they should', () => {
+    const one = answer.recipients('reply', mail({}), mine)
+    expect([emails(one.to), emails(one.cc)]).toEqual([['bob@here.test'], []])
+    const all = answer.recipients('reply-all', mail({}), mine)
+    expect([emails(all.to), emails(all.cc)]).toEqual([['bob@here.test', 'cy@x.test'], ['d@x.test']])
+    expect(emails(answer.recipients('reply', mail({ replyTo: [{ name: null, email: 'list@x.test' }] }), mine).to)).toEqual(['list@x.test'])
+    expect(emails(answer.recipients('reply', mail({ from: [{ name: null, email: 'ann@here.test' }], to: [{ name: null, email: 'cy@x.test' }] }), mine).to)).toEqual(['cy@x.test'])
+  })
+  it('keep subject and thread', () => {
+    expect([answer.subject('reply', 'Plan'), answer.subject('reply', 'RE: Plan'), answer.subject('reply', 'AW: Plan'), answer.subject('forward', 'Plan'), answer.subject('forward', 'Fwd: Plan')]).toEqual(['Re: Plan', 'RE: Plan', 'AW: Plan', 'Fwd: Plan', 'Fwd: Plan'])
+    expect(answer.threading(mail({}))).toEqual({ inReplyTo: ['m1@x'], references: ['m0@x', 'm1@x'] })
+  })
+  it('quote', () => {
+    expect(answer.quotedText('a\n> b\n\n')).toBe('> a\n>> b')
+    expect(answer.htmlOf('a <b>\n\nc')).toBe('<div>a &lt;b&gt;</div><div><br></div><div>c</div>')
+  })
+})
+
+describe('a draft', () => {
+  const draft: Draft = { key: 'k', account: 'a', kind: 'new', identityId: 'i', to: [{ name: null, email: 'c@x.test' }], cc: [], bcc: [], subject: 'S', html: '<div>x</div><img src="cid:p@q">', text: 'x', quoteHtml: '', quoteText: '> y', inReplyTo: null, references: null, answers: null, forwards: null, messageId: 'm@x', pieces: [], emailId: null, plain: false, sendAt: null, changedAt: 0 }
+  const facts = { from: { name: 'Ann', email: 'ann@here.test' }, drafts: 'md', replyTo: null, bcc: [], now: '2026-11-28T12:00:00+01:00' }
+  const piece = (name: string, cid: string | null): Draft['pieces'][number] => ({ key: name, name, type: 'image/png', size: 1, blobId: `b${name}`, cid, share: 1, error: null })
+  it('is text and HTML, pictures related, files mixed', () => {
+    const made = email({ ...draft, pieces: [piece('pic', 'p@q'), piece('file', null), piece('unused', 'z@q')] }, facts)
+    const body = made.bodyStructure as { type: string; subParts: { type: string; subParts?: { type: string; subParts?: unknown[] }[]; blobId?: string }[] }
+    expect([body.type, body.subParts.map((p) => p.type)]).toEqual(['multipart/mixed', ['multipart/alternative', 'image/png', 'image/png']])
+    expect(body.subParts[0]?.subParts?.map((p) => p.type)).toEqual(['text/plain', 'multipart/related'])
+    expect((made.bodyValues as Record<string, { value: string }>).text?.value).toBe('x\n\n> y\n')
+  })
+  it('is plain when it is plain', () => { expect(email({ ...draft, plain: true }, facts).bodyStructure).toEqual({ partId: 'text', type: 'text/plain' }) })
+  it('is empty when nothing was written', () => { expect([isEmpty(draft), isEmpty({ ...draft, to: [], subject: ' ', text: '\n' })]).toEqual([false, true]) })
+  it('is sent when one says', () => {
+    const now = new Date(2026, 10, 28, 14, 0) // a Saturday
+    const said = (text: string): string | undefined => later(text, now)?.toLocaleString('sv')
+    expect(said('tomorrow')).toBe('2026-11-29 08:00:00')
+    expect(said('tue 8')).toBe('2026-12-01 08:00:00')
+    expect(said('sat 9:30')).toBe('2026-12-05 09:30:00')
+    expect(said('16:15')).toBe('2026-11-28 16:15:00')
+    expect(said('9')).toBe('2026-11-29 09:00:00')
+    expect(said('in 2h')).toBe('2026-11-28 16:00:00')
+    expect(said('2026-12-24 18')).toBe('2026-12-24 18:00:00')
+    expect([said('yesterday'), said('25:00'), said(''), said('2020-01-01')]).toEqual([undefined, undefined, undefined, undefined])
+    expect(localDate(now)).toMatch(/^2026-11-28T14:00:00[+-]\d\d:\d\d$/)
+  })
+})
+
+describe('people', () => {
+  it('count less the older they are', () => {
+    const old = met(undefined, { name: 'Bob', email: 'Bob@x.test' }, 4, 0)
+    expect(weightAt(old, 60 * 86_400_000)).toBeCloseTo(2)
+    const cy = met(undefined, { name: 'Bobby', email: 'cy@x.test' }, 3, 60 * 86_400_000)
+    expect(completions([old, cy], 'bob', 60 * 86_400_000).map((p) => p.email)).toEqual(['cy@x.test', 'bob@x.test'])
+    expect(completions([old, { ...cy, hidden: true }], 'BÓB', 0).map((p) => p.email)).toEqual(['bob@x.test'])
+    expect(completions([old], '', 0)).toEqual([])
+  })
+})

@@ -1,0 +1,137 @@
+// The data layer against a server in memory: what is seen at once, what is told, what comes back.
+import 'fake-indexeddb/auto'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { Fake } from './fake.js'
+
+class Nothing { addEventListener(): void {} close(): void {} onopen = null; readyState = 0; static OPEN = 1 }
+vi.stubGlobal('EventSource', Nothing)
+vi.stubGlobal('WebSocket', Nothing)
+vi.stubGlobal('location', new URL('http://localhost/m/0/inbox'))
+vi.stubGlobal('addEventListener', () => undefined)
+vi.stubGlobal('removeEventListener', () => undefined)
+vi.stubGlobal('document', { addEventListener() {}, removeEventListener() {}, visibilityState: 'visible' })
+
+const { Cache } = await import('../src/data/cache')
+const { Jmap } = await import('../src/jmap/client')
+const { Mail } = await import('../src/state/mail.svelte')
+const { toasts } = await import('../src/state/toasts.svelte')
+
+const settled = async (): Promise<void> => { for (let i = 0; i < 30; i++) await new Promise((r) => setTimeout(r, 0)) }
+const inbox = { filter: { inMailbox: 'mi' }, collapse: false, sort: [{ property: 'receivedAt', isAscending: false }] }
+
+let fake: Fake
+let cache: Awaited<ReturnType<typeof Cache.open>>
+let mail: InstanceType<typeof Mail>
+
+async function fresh(): Promise<void> {
+  mail = new Mail(await Jmap.open(), 'a1', cache, () => undefined)
+  await mail.fromCache()
+  await mail.boot()
+  mail.current = mail.list(inbox)
+  await mail.current.ensure(0, 50)
+}
+
+beforeEach(async () => {
+  fake = new Fake()
+  for (let i = 0; i < 120; i++) fake.deliver()
+  vi.stubGlobal('fetch', (url: string, init?: RequestInit) => fake.fetch(url, init))
+  await (await Cache.open()).purge()
+  cache = await Cache.open()
+  toasts.list = []
+  await fresh()
+})
+
+describe('a list', () => {
+  it('fetches only the windows that are looked at', async () => {
+    const list = mail.current
+    expect([list?.total, list?.at(0), list?.at(49), list?.at(50)]).toEqual([120, 'e120', 'e71', undefined])
+    await list?.ensure(60, 80)
+    expect([list?.at(60), list?.at(110)]).toEqual(['e60', undefined])
+  })
+  it('takes in what came, where it belongs', async () => {
+    const made = fake.deliver({ subject: 'New' })
+    let told: string[] = []
+    mail.arrived = (rows) => { told = rows.map((r) => r.id) }
+    await mail.sync()
+    expect([mail.current?.at(0), mail.current?.total, mail.rows.get(made.id)?.subject, told]).toEqual([made.id, 121, 'New', [made.id]])
+    expect(mail.mailboxes.get('mi')?.totalEmails).toBe(121)
+  })
+  it('loses what another program moved away', async () => {
+    fake.call([['Email/set', { update: { e119: { 'mailboxIds/mi': null, 'mailboxIds/ma': true } } }, 'x']])
+    await mail.sync()
+    expect([mail.current?.at(0), mail.current?.at(1), mail.current?.total]).toEqual(['e120', 'e118', 119])
+  })
+  it('asks anew when the server cannot tell what changed', async () => {
+    fake.deliver()
+    fake.log.splice(0)
+    fake.state += 10
+    fake.deliver({ subject: 'After' })
+    fake.log.splice(0, 1)
+    fake.log.unshift({ state: fake.state, id: 'e122', kind: 'created' })
+    await mail.sync()
+    expect([mail.current?.total, mail.current?.at(0)]).toEqual([122, 'e122'])
+  })
+})
+
+describe('an act', () => {
+  it('is seen at once, told to the server, and undone', async () => {
+    const before = mail.mailboxes.get('mi')?.unreadEmails
+    await mail.toRole(['e120', 'e118'], 'archive', (n) => `${n} archived`)
+    expect([mail.current?.at(0), mail.current?.at(1), mail.current?.total]).toEqual(['e119', 'e117', 118])
+    expect(mail.mailboxes.get('mi')?.unreadEmails).toBe((before ?? 0) - 2)
+    expect(toasts.list.at(-1)?.text).toBe('2 archived')
+    await settled()
+    expect([fake.emails.get('e120')?.mailboxIds, mail.waiting]).toEqual([{ ma: true }, 0])
+    mail.undo()
+    expect([mail.current?.at(0), mail.current?.at(2), mail.current?.total]).toEqual(['e120', 'e118', 120])
+    await settled()
+    expect(fake.emails.get('e118')?.mailboxIds).toEqual({ mi: true })
+  })
+  it('that is refused comes back with the reason', async () => {
+    fake.refuse.e120 = 'not yours'
+    await mail.toRole(['e120'], 'trash', (n) => `${n}`)
+    expect(mail.current?.at(0)).toBe('e119')
+    await settled()
+    expect([mail.rows.get('e120')?.mailboxIds, mail.current?.at(0)]).toEqual([{ mi: true }, 'e120'])
+    expect(toasts.list.at(-1)?.text).toContain('not yours')
+  })
+  it('without a network waits, also over a restart, and is told once', async () => {
+    fake.trouble = 'offline'
+    mail.flag(['e120'], '$flagged', true, 'x')
+    await settled()
+    expect([mail.waiting, mail.offlineSince !== undefined, '$flagged' in (mail.rows.get('e120')?.keywords ?? {})]).toEqual([1, true, true])
+    fake.trouble = null
+    fake.calls = []
+    await fresh()
+    await settled()
+    expect([fake.emails.get('e120')?.keywords, mail.waiting]).toEqual([{ $flagged: true }, 0])
+    expect(fake.calls.filter((c) => c === 'Email/set').length).toBe(1)
+  })
+  it('is not undone by an answer that was under way', async () => {
+    fake.trouble = 'offline'
+    mail.seen(['e120'], true, true)
+    await settled()
+    mail.learn([fake.emails.get('e120') as never])
+    expect('$seen' in (mail.rows.get('e120')?.keywords ?? {})).toBe(true)
+  })
+  it('on nothing is no act', () => { expect(mail.act({ e120: { 'keywords/$seen': null } }, 'x')).toBe(false) })
+})
+
+describe('the cache', () => {
+  it('shows the list and reads a message without a network', async () => {
+    await mail.body('e120')
+    await settled()
+    fake.trouble = 'offline'
+    const again = new Mail(mail.jmap, 'a1', cache, () => undefined)
+    expect(await again.fromCache()).toBe(true)
+    const list = again.list(inbox)
+    await list.fromCache()
+    expect([list.at(0), again.mailboxes.get('mi')?.name, again.rows.get('e120')?.subject]).toEqual(['e120', 'Inbox', 'Message e120'])
+    expect((await again.body('e120')).email.bodyValues[1]?.value).toContain('and more')
+  })
+  it('is empty after it was purged', async () => {
+    await cache.purge()
+    cache = await Cache.open()
+    expect([await cache.kept(), (await cache.allRows()).length, (await cache.bodies()).length]).toEqual([undefined, 0, 0])
+  })
+})

@@ -1,0 +1,60 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
+import { svelte } from '@sveltejs/vite-plugin-svelte'
+import { defineConfig, type Plugin } from 'vite'
+
+// The icons of Phosphor (MIT) that the program shows, as paths: outline, and filled for "on".
+const ICONS = {
+  inbox: 'tray', drafts: 'pencil-simple', sent: 'paper-plane-tilt', archive: 'archive', junk: 'warning-octagon', trash: 'trash', folder: 'folder', later: 'clock', star: 'star', write: 'note-pencil',
+  search: 'magnifying-glass', settings: 'gear-six', people: 'users', close: 'x', back: 'arrow-left', reply: 'arrow-bend-up-left', 'reply-all': 'arrow-bend-double-up-left', forward: 'arrow-bend-up-right',
+  more: 'dots-three', file: 'paperclip', label: 'tag', move: 'folder-simple', unread: 'envelope-simple', read: 'envelope-simple-open', undo: 'arrow-counter-clockwise', menu: 'list', keys: 'keyboard',
+  bold: 'text-b', italic: 'text-italic', underline: 'text-underline', link: 'link-simple', bullets: 'list-bullets', numbers: 'list-numbers', quote: 'quotes', plain: 'text-aa', picture: 'image', down: 'caret-down',
+  right: 'caret-right', left: 'caret-left', up: 'caret-up', minimise: 'minus', warn: 'warning', ok: 'check', print: 'printer', why: 'question', mail: 'envelope', wire: 'broadcast', 'sign-out': 'sign-out', plus: 'plus', pin: 'push-pin', mute: 'bell-slash', download: 'download-simple', eye: 'eye', route: 'path',
+}
+
+function icons(): Plugin {
+  const id = 'virtual:icons'
+  const root = fileURLToPath(new URL('./node_modules/@phosphor-icons/core/assets', import.meta.url))
+  const path = (file: string): string => {
+    const inside = /<svg[^>]*>(.*)<\/svg>/s.exec(readFileSync(file, 'utf8'))?.[1] ?? ''
+    return [...inside.matchAll(/<path d="([^"]+)"/g)].map((m) => m[1]).join('')
+  }
+  return {
+    name: 'icons',
+    resolveId(source) { return source === id ? `\0${id}` : undefined },
+    load(source) {
+      if (source !== `\0${id}`) return undefined
+      const filled = new Set(['star', 'pin'])
+      const entries = Object.entries(ICONS).map(([name, of]) => [name, [path(`${root}/regular/${of}.svg`), filled.has(name) ? path(`${root}/fill/${of}-fill.svg`) : '']])
+      return `export const icons = ${JSON.stringify(Object.fromEntries(entries))}`
+    },
+  }
+}
+
+/** Each file compressed once, here, and not at every request. */
+function compressed(): Plugin {
+  const root = fileURLToPath(new URL('./dist', import.meta.url))
+  return {
+    name: 'compressed',
+    closeBundle() {
+      for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+        if (!/\.(js|css|html|json|svg|webmanifest)$/.test(name)) continue
+        const plain = readFileSync(`${root}/${name}`)
+        const brotli = brotliCompressSync(plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: plain.length } })
+        if (brotli.length >= plain.length) continue
+        writeFileSync(`${root}/${name}.br`, brotli)
+        writeFileSync(`${root}/${name}.gz`, gzipSync(plain, { level: 9 }))
+      }
+    },
+  }
+}
+
+// The service worker is a second build: one file, named without a hash, next to the others.
+export default defineConfig(({ mode }) => mode === 'worker'
+  ? { plugins: [compressed()], publicDir: false, build: { outDir: 'dist', emptyOutDir: false, lib: { entry: 'src/worker.ts', formats: ['es'], fileName: () => 'worker.js' }, target: 'es2022' } }
+  : {
+      plugins: [svelte(), icons()],
+      build: { target: ['chrome123', 'firefox121', 'safari17.5'], assetsInlineLimit: 0, modulePreload: { polyfill: false }, reportCompressedSize: false, manifest: 'files.json' },
+      test: { include: ['tests/**/*.test.ts'] },
+    } as never)
