@@ -4,6 +4,7 @@ import re
 import socket
 import time
 import unittest
+import zlib
 
 import lab
 
@@ -78,6 +79,28 @@ class Readers(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.server.__exit__(None, None, None)
+
+    def test_c2_a_partial_flush_is_read_at_once(self):
+        line = Imap(self.server, "dan")
+        line.ok("COMPRESS DEFLATE")
+        pack, unpack = zlib.compressobj(6, zlib.DEFLATED, -15), zlib.decompressobj(-15)
+        for number in range(5):
+            line.socket.sendall(pack.compress(b"p%d NOOP\r\n" % number) + pack.flush(zlib.Z_PARTIAL_FLUSH))
+            told = b""
+            while b"p%d OK" % number not in told:
+                octets = line.socket.recv(4096)
+                self.assertTrue(octets, told)
+                told += unpack.decompress(octets)
+        line.close()
+
+    def test_a_full_house_is_no_wrong_password(self):
+        lines = [Imap(self.server, "cay") for _ in range(500)]
+        late = Line(self.server, "imap")
+        late.send(f'a LOGIN cay "{self.server.password}"\r\n')
+        self.assertRegex(late.file.readline(), rb"^a NO \[UNAVAILABLE\] ")
+        late.close()
+        for line in lines:
+            line.close()
 
     def test_odd_messages_are_described_as_they_are_served(self):
         """RFC822.SIZE, BODY[] and the parts agree on what has no header, no body, no end or no sense."""

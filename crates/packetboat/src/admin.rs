@@ -4,6 +4,7 @@
 //! command line makes the verifiers. Destructive acts only tell what they would do unless `yes` is set.
 //! Must not know: sockets, terminals.
 
+pub(crate) mod access;
 pub(crate) mod views;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,7 @@ pub(crate) enum Request {
     AliasAdd { address: String, targets: Vec<String> },
     AliasList,
     AliasRemove { address: String, yes: bool },
+    Access(access::AccessDeed),
     QueueList,
     QueueShow { id: u64 },
     Queue { deed: QueueDeed, which: Which, yes: bool },
@@ -97,6 +99,7 @@ impl Admin {
             Request::AliasAdd { address, targets } => self.alias_add(&address, targets).await,
             Request::AliasList => self.alias_list().await,
             Request::AliasRemove { address, yes } => self.alias_remove(&address, yes).await,
+            Request::Access(deed) => self.access(deed).await,
             Request::QueueList => self.queue_list().await,
             Request::QueueShow { id } => self.queue_show(id).await,
             Request::Queue { deed, which, yes } => self.queue(deed, which, yes).await,

@@ -1,10 +1,12 @@
 //! The command line: names, words and shapes of every command. What they do is in `commands`, `serve` and `trial`.
 
+mod access;
 mod mime;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
+pub(crate) use access::{AclCommand, SharedCommand};
 pub(crate) use mime::{BuildArgs, MimeArgs, MimeCommand, ReportArgs, ReportKind};
 
 /// An email server and email program in one binary.
@@ -34,6 +36,12 @@ pub(crate) enum Command {
     /// Addresses that lead to other addresses
     #[command(subcommand)]
     Alias(AliasCommand),
+    /// Who beside its owner may do what with a mailbox
+    #[command(subcommand)]
+    Acl(AclCommand),
+    /// Mailboxes that nobody owns
+    #[command(subcommand)]
+    Shared(SharedCommand),
     /// Mail on its way out
     #[command(subcommand)]
     Queue(QueueCommand),

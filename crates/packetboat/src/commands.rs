@@ -8,9 +8,10 @@ pub(crate) mod mime;
 mod passwords;
 mod words;
 
+use crate::admin::access::AccessDeed;
 use crate::admin::views::SecretsText;
 use crate::admin::{AccountWanted, Admin, QueueDeed, Request, Which, check_account_address, told};
-use crate::cli::{AccountCommand, AliasCommand, Command, QueueCommand, UndoCommand, WhichArgs};
+use crate::cli::{AccountCommand, AclCommand, AliasCommand, Command, QueueCommand, SharedCommand, UndoCommand, WhichArgs};
 use crate::config::Config;
 use crate::control::Client;
 use serde_json::{Value, json};
@@ -110,6 +111,13 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
         }
         Command::Alias(AliasCommand::List) => Request::AliasList,
         Command::Alias(AliasCommand::Remove { address, yes }) => Request::AliasRemove { address: address.clone(), yes: *yes },
+        Command::Acl(acl) => Request::Access(acl_deed(acl)),
+        Command::Shared(SharedCommand::Add { address, admin, quota }) => {
+            check_account_address(address, &config.domains)?;
+            let (address, admins) = (address.clone(), admin.clone());
+            Request::Access(AccessDeed::SharedAdd { address, admins, quota_bytes: *quota })
+        }
+        Command::Shared(SharedCommand::List) => Request::Access(AccessDeed::SharedList),
         Command::Queue(QueueCommand::List) => Request::QueueList,
         Command::Queue(QueueCommand::Show { id }) => Request::QueueShow { id: *id },
         Command::Queue(QueueCommand::Retry(args)) => Request::Queue { deed: QueueDeed::Retry, which: which(args), yes: true },
@@ -127,6 +135,24 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
             return Err("not an act".into());
         }
     })
+}
+
+fn acl_deed(command: &AclCommand) -> AccessDeed {
+    match command {
+        AclCommand::List { address, mailbox } => AccessDeed::List { address: address.clone(), mailbox: mailbox.clone() },
+        AclCommand::Set { address, mailbox, identifier, rights } => AccessDeed::Set {
+            address: address.clone(),
+            mailbox: mailbox.clone(),
+            identifier: identifier.clone(),
+            rights: rights.clone(),
+        },
+        AclCommand::Remove { address, mailbox, identifier } => AccessDeed::Set {
+            address: address.clone(),
+            mailbox: mailbox.clone(),
+            identifier: identifier.clone(),
+            rights: String::new(),
+        },
+    }
 }
 
 fn account_request(config: &Config, command: &AccountCommand) -> Result<Request, String> {

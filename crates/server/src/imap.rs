@@ -3,6 +3,7 @@
 //! Invariant: commands run strictly in order; a tagged OK is sent only after the act is durable; EXPUNGE is never sent
 //! while FETCH, STORE or SEARCH by message number run. Must not know: grammar, engines, configuration files.
 
+mod acl;
 mod append;
 mod copy;
 mod expunge;
@@ -18,6 +19,7 @@ mod multi_search;
 mod notify;
 mod object_id;
 mod other;
+mod place;
 mod quota;
 mod recent;
 mod resync;
@@ -29,6 +31,7 @@ mod status;
 mod switches;
 mod sync;
 mod thread;
+mod url_auth;
 mod urls;
 mod view;
 
@@ -42,6 +45,7 @@ use failure::{Outcome, Trouble};
 use net::connection::{Connection, Next};
 use session::{Session, SignedIn};
 use std::sync::Arc;
+use std::task::Poll;
 use store::Account;
 use tokio::sync::broadcast::error::RecvError;
 use wire::imap::response::Kind;
@@ -144,7 +148,7 @@ impl Session {
 
     /// Waits for the next thing to do. Everything waited for is cancel-safe; the account's end goes before the client's words.
     async fn wait(&mut self, shutdown: &mut tokio::sync::watch::Receiver<bool>, unasked: bool) -> Woken {
-        let Session { connection, wire, signed_in, .. } = self;
+        let Session { connection, wire, signed_in, view, notify, .. } = self;
         let Some(signed_in) = signed_in else {
             return tokio::select! {
                 biased;
@@ -167,6 +171,7 @@ impl Session {
                     // The store is closing.
                     Err(_) => Woken::Shutdown,
                 },
+                () = changed_elsewhere(view, notify), if unasked => return Woken::Changed,
                 next = connection.next(wire) => return Woken::Next(next),
             }
         }
@@ -229,9 +234,12 @@ impl Session {
         if matches!(command, Command::Expunge { .. } | Command::Move { .. }) {
             self.show_selected();
         }
-        let outcome = match self.uid_only && uses_numbers(&command) {
-            true => Err(Trouble::UidRequired),
-            false => self.perform(tag, command).await,
+        // Whoever leaves the mailbox need not be told that it is closed to him.
+        let leaves = matches!(command, Command::Select(_) | Command::Unselect);
+        let outcome = match if leaves { Ok(()) } else { self.refresh_rights() } {
+            Err(trouble) => Err(trouble),
+            Ok(()) if self.uid_only && uses_numbers(&command) => Err(Trouble::UidRequired),
+            Ok(()) => self.perform(tag, command).await,
         };
         self.finish(outcome, may_expunge).await
     }
@@ -261,6 +269,8 @@ impl Session {
             Command::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
             Command::Store(store) => Box::pin(self.store_flags(store)).await,
             Command::Notify(notify) => Box::pin(self.notify(notify)).await,
+            Command::Url(url) => Box::pin(self.url_auth(url)).await,
+            Command::Acl(acl) => Box::pin(self.acl(acl)).await,
             Command::Quota(quota) => Box::pin(self.quota(quota)).await,
             Command::GetMetadata(get) => Box::pin(self.get_metadata(get)).await,
             Command::SetMetadata(set) => Box::pin(self.set_metadata(set)).await,
@@ -315,6 +325,33 @@ impl Session {
     fn nonexistent(text: &'static str) -> Trouble {
         failure::no(Code::NonExistent, text)
     }
+}
+
+/// Something happened in another account that this session follows.
+async fn changed_elsewhere(view: &mut Option<view::View>, notify: &mut Option<Box<notify::Notifying>>) {
+    let selected = view.as_mut().and_then(|view| view.watch.as_mut());
+    let mut lists = notify.as_ref().and_then(|notifying| notifying.lists());
+    let others = notify.iter_mut().flat_map(|notifying| notifying.watches());
+    let mut changes: Vec<_> = selected.into_iter().chain(others).map(|watch| Box::pin(watch.changed())).collect();
+    let mut lists = std::pin::pin!(async {
+        match lists.as_mut() {
+            Some(lists) => lists.changed().await.is_ok(),
+            None => std::future::pending().await,
+        }
+    });
+    std::future::poll_fn(|context| {
+        let mut changed = lists.as_mut().poll(context).is_ready();
+        changes.retain_mut(|change| match change.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(seen) => {
+                // A sender that is gone has nothing to tell any more.
+                changed |= seen.is_ok();
+                false
+            }
+        });
+        if changed { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Commands that name messages by number, or answer with numbers (RFC 9586 §3: refused once UIDONLY is on).

@@ -48,8 +48,12 @@ impl Peer {
     }
 
     async fn login(address: SocketAddr) -> Peer {
+        Peer::login_as(address, "ann").await
+    }
+
+    async fn login_as(address: SocketAddr, who: &str) -> Peer {
         let mut peer = Peer::connect(address).await;
-        peer.unsent.extend_from_slice(format!("login LOGIN ann@here.test {PASSWORD}\r\n").as_bytes());
+        peer.unsent.extend_from_slice(format!("login LOGIN {who}@here.test {PASSWORD}\r\n").as_bytes());
         peer.skip_to("login OK …").await.unwrap();
         peer
     }
@@ -180,13 +184,13 @@ impl Play {
         while let Some((before, rest)) = text.split_once('«') {
             text = format!("{before}…{}", rest.split_once('»').ok_or("» is missing")?.1);
         }
-        let side = if who.contains('2') { 2 } else { 1 };
+        let side = who.bytes().find(u8::is_ascii_digit).map_or(1, |digit| digit - b'0');
         let address = self.office.address;
         if let std::collections::btree_map::Entry::Vacant(slot) = self.peers.entry(side) {
             slot.insert(Peer::connect(address).await);
         }
         let peer = self.peers.get_mut(&side).ok_or("no peer")?;
-        match who.trim_end_matches(['2', '*']) {
+        match who.trim_end_matches(['2', '3', '*']) {
             "C" => {
                 peer.unsent.extend_from_slice(text.as_bytes());
                 peer.unsent.extend_from_slice(b"\r\n");
@@ -209,7 +213,20 @@ impl Play {
         let account = self.office.account.id;
         match verb {
             "login" => drop(self.peers.insert(1, Peer::login(self.office.address).await)),
-            "login2" => drop(self.peers.insert(2, Peer::login(self.office.address).await)),
+            "login2" if rest.is_empty() => drop(self.peers.insert(2, Peer::login(self.office.address).await)),
+            "login2" => drop(self.peers.insert(2, Peer::login_as(self.office.address, rest).await)),
+            "login3" => drop(self.peers.insert(3, Peer::login_as(self.office.address, rest).await)),
+            "people" => self.office.add_people(rest.split(' ')).await,
+            // An account nobody owns, whose root is ann's to manage.
+            "shared" => {
+                self.office.add_people(std::iter::once(rest)).await;
+                let shared = store.account(&format!("{rest}@here.test")).await.unwrap().unwrap().id;
+                store.account_share(shared).await.unwrap();
+                let all = store::AclChange::Replace(wire::imap::acl::Rights::ALL.bits());
+                store.acl_change_root(shared, "ann@here.test", all).await.unwrap();
+                let inbox = store.mailbox(shared, "INBOX").await.unwrap().unwrap().id;
+                store.acl_change(shared, inbox, "ann@here.test", all).await.unwrap();
+            }
             "deliver" => {
                 let (mailbox, count) = rest.split_once(' ').unwrap_or((rest, "1"));
                 for _ in 0..count.parse::<u32>().unwrap() {
@@ -316,6 +333,15 @@ transcripts! {
     quota,
     quota_and_size,
     read_only,
+    acl_commands,
+    acl_rights,
+    acl_revoked,
+    acl_shared_account,
+    acl_follow,
+    acl_across,
+    urlauth,
+    cheap_list,
+    net_unicode_names,
     recent,
     replace,
     search_keys,

@@ -405,6 +405,9 @@ impl Store {
 
     /// Removes it (a tombstone stays; its mail is erased after `undo_days`); the epoch grows.
     pub async fn account_remove(&self, id: AccountId, now_secs: UnixSecs) -> Result<()> {
+        if let Some(account) = self.account_by_id(id).await? {
+            self.forget_identifier(&account.address).await?;
+        }
         self.inner.account_remove(id, now_secs).await
     }
 

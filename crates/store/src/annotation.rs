@@ -94,6 +94,12 @@ impl Store {
         read(&*self.inner.engine, key::of_account(key::ANNOTATION, account)).await
     }
 
+    /// Those of one mailbox.
+    pub async fn annotations_at(&self, account: AccountId, mailbox: MailboxId) -> Result<Annotations> {
+        self.inner.ready(account).await?;
+        read(&*self.inner.engine, key::annotations_of(account, mailbox)).await
+    }
+
     /// Sets and (`None`) removes annotations of a mailbox or the account itself, all or none. Too many or one too long:
     /// `Invalid`; too many octets in the account: `OverQuota`.
     pub async fn annotate(&self, account: AccountId, at: Option<MailboxId>, values: &[(SmolStr, Option<Vec<u8>>)]) -> Result<()> {

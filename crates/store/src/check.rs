@@ -4,6 +4,7 @@
 //! Must not know: how to mend (that is `rebuild.rs`).
 
 use crate::Store;
+use crate::access::Acl;
 use crate::account::decode_gone;
 use crate::engine::{Engine, Found, Key, Query};
 use crate::flag_runs::{FlagRun, apply_flag_runs, decode_flag_runs};
@@ -29,7 +30,7 @@ pub(crate) struct Everything {
     pub(crate) rows: Vec<(AccountId, MailboxId, MessageRow)>,
     pub(crate) changes: BTreeMap<AccountId, Vec<u64>>,
     flag_runs: BTreeMap<(AccountId, MailboxId), Vec<FlagRun>>,
-    /// Of mailboxes.
+    /// Annotations and access lists of mailboxes.
     pub(crate) annotations: Vec<(AccountId, MailboxId, Key)>,
     pub(crate) undo: Vec<(AccountId, UnixSecs, EmailId, UndoRow)>,
     pub(crate) emails: HashMap<EmailId, EmailRecord>,
@@ -44,7 +45,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 21] = [
+const KINDS: [u8; 22] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -58,6 +59,7 @@ const KINDS: [u8; 21] = [
     key::UNDO,
     key::FLAGS,
     key::ANNOTATION,
+    key::ACL,
     key::QUEUE,
     key::QUEUE_DUE,
     key::QUEUE_BAD,
@@ -133,6 +135,13 @@ impl Everything {
                 crate::annotation::decode(at, stored)?;
                 let (account, mailbox, _) = crate::annotation::parts_of(at).ok_or_else(bad_key)?;
                 self.annotations.extend(mailbox.map(|mailbox| (account, mailbox, at.clone())));
+            }
+            key::ACL => {
+                Acl::decode(at, stored)?;
+                let (account, mailbox) = crate::access::place_of(at).ok_or_else(bad_key)?;
+                if crate::access::is_of_mailbox(mailbox) {
+                    self.annotations.push((account, mailbox, at.clone()));
+                }
             }
             key::CHANGE => {
                 decode_changes(at, stored)?;
@@ -231,7 +240,7 @@ impl Everything {
         }
         for (account, mailbox, at) in &self.annotations {
             if !self.mailboxes.contains_key(&(*account, *mailbox)) && self.spaces.get(account).is_none_or(|space| !space.gone) {
-                wrong.push((at.to_string(), "an annotation of a mailbox that is not there".to_owned()));
+                wrong.push((at.to_string(), "belongs to a mailbox that is not there".to_owned()));
             }
         }
         let mut totals: BTreeMap<AccountId, (u64, u64)> = BTreeMap::new();

@@ -5,6 +5,7 @@
 //! Invariant: a successful answer means synced to disk and visible to every reader.
 //! Must not know: protocol words, sockets.
 
+mod access;
 mod account;
 mod annotation;
 mod care;
@@ -35,6 +36,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use access::{ANYONE, Acl, AclChange};
 pub use annotation::Annotations;
 pub use memory_disk::MemoryDisk;
 pub use reading::Rendered;

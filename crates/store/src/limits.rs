@@ -72,6 +72,10 @@ pub const MAILBOX_LEVELS_MAX: usize = 32;
 pub const MAILBOXES_MAX: usize = 10_000;
 /// Messages of an account: more than any program can show, fewer than 32 bits count.
 pub const MESSAGES_MAX: u64 = 1_000_000_000;
+/// Entries of an access list.
+pub const ACL_ENTRIES_MAX: usize = 500;
+/// Octets of an identifier of an access list.
+pub const ACL_IDENTIFIER_BYTES_MAX: usize = 400;
 /// Octets of one annotation.
 pub const ANNOTATION_BYTES_MAX: usize = 32 * 1024;
 /// Annotations of one mailbox, or of the account itself.

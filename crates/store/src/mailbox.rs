@@ -25,8 +25,22 @@ pub(crate) fn canonical(name: &str) -> SmolStr {
     }
 }
 
+/// In Net-Unicode (RFC 9051 §5.1): composed (NFC).
+fn composed(name: &str) -> std::borrow::Cow<'_, str> {
+    match name.is_ascii() {
+        true => name.into(),
+        false => icu_normalizer::ComposingNormalizerBorrowed::new_nfc().normalize(name),
+    }
+}
+
+/// The one meant: by the name as said, else composed (names made by older releases may not be).
+fn named<'a>(list: impl Iterator<Item = &'a Mailbox> + Clone, name: &str) -> Option<&'a Mailbox> {
+    let (exact, net) = (list.clone().find(|mailbox| mailbox.name == name), composed(name));
+    exact.or_else(|| if net == name { None } else { list.clone().find(|mailbox| mailbox.name == *net) })
+}
+
 fn checked(name: &str) -> Result<SmolStr> {
-    let name = canonical(name.strip_suffix('/').unwrap_or(name));
+    let name = canonical(&composed(name.strip_suffix('/').unwrap_or(name)));
     if name.is_empty() || name.len() > MAILBOX_NAME_BYTES_MAX {
         return Err(StoreError::Invalid("a mailbox name has 1 to 1000 octets"));
     }
@@ -250,8 +264,8 @@ impl Store {
     pub async fn mailbox(&self, account: AccountId, name: &str) -> Result<Option<Mailbox>> {
         let space = self.inner.ready(account).await?;
         let name = canonical(name);
-        let found = space.published().list.iter().find(|mailbox| mailbox.name == name).cloned();
-        Ok(found)
+        let list = space.published().list.clone();
+        Ok(named(list.iter(), &name).cloned())
     }
 
     /// Makes it, and missing superiors as real mailboxes (lessons C12); not subscribed.
@@ -264,6 +278,7 @@ impl Store {
     ) -> Result<Mailbox> {
         exclusively!(self.inner, account, |act, _batch| {
             let id = make(act, name, special_use, now_secs)?;
+            crate::access::inherit(act, id);
             let info = act.mailbox(id).ok_or(StoreError::NotFound)?.info.clone();
             Ok((true, info))
         })
@@ -277,6 +292,11 @@ impl Store {
     /// Renames it with its inferiors; INBOX: its messages move to the new one (RFC 9051 §6.3.6).
     pub async fn mailbox_rename(&self, account: AccountId, from: &str, to: &str, now_secs: UnixSecs) -> Result<()> {
         self.inner.rename(account, from, to, now_secs).await
+    }
+
+    /// The name as a mailbox is made by it: composed, INBOX spelled so (RFC 9051 §5.1).
+    pub fn mailbox_name(name: &str) -> SmolStr {
+        canonical(&composed(name))
     }
 
     /// On or off the subscription list; the name need not exist.
@@ -320,6 +340,7 @@ mod tests {
         assert_eq!(canonical("inboxes"), "inboxes");
         assert!(checked("a//b").is_err() && checked("").is_err() && checked("/a").is_err() && checked("a*").is_err());
         assert_eq!(checked("a/b/").ok().as_deref(), Some("a/b"));
+        assert_eq!(checked("Cafe\u{301}").ok().as_deref(), Some("Caf\u{e9}"));
         assert!(checked(&"a".repeat(1000)).is_ok() && checked(&"a".repeat(1001)).is_err());
         assert!(checked(&vec!["a"; 32].join("/")).is_ok() && checked(&vec!["a"; 33].join("/")).is_err());
     }

@@ -75,6 +75,18 @@ fn apply_flags(old: &Flags, op: FlagOp, flags: &Flags) -> Result<Flags> {
     tidy(&Flags { system, keywords: (!kept.is_empty()).then(|| Arc::from(kept)) })
 }
 
+/// How messages cross from one account into another.
+#[derive(Debug, Clone, Copy)]
+enum Carry {
+    Copy { whole: bool },
+    Move { now_secs: UnixSecs },
+}
+
+/// What a copy of a row begins with.
+fn like(row: &MessageRow, mask: FlagMask) -> NewRow {
+    NewRow { flags: mask.of(&row.flags), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes }
+}
+
 /// UIDs ascending, each once.
 fn ascending(uids: &[Uid]) -> Vec<Uid> {
     let mut uids = uids.to_vec();
@@ -226,10 +238,10 @@ impl Inner {
         &self,
         account: AccountId,
         (from, uids): (MailboxId, &[Uid]),
-        to: MailboxId,
+        to: (MailboxId, FlagMask),
         whole: bool,
     ) -> Result<Copied> {
-        let uids = ascending(uids);
+        let (uids, (to, mask)) = (ascending(uids), to);
         exclusively!(self, account, |act, batch| {
             let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
             act.mailbox(from).ok_or(StoreError::NotFound)?;
@@ -245,16 +257,14 @@ impl Inner {
                 let record = record.ok_or_else(|| StoreError::Damaged(format!("email {} has no record", row.email.0)))?;
                 batch.retain.push((record.body, 1));
                 let email = self.put_email(batch, &record);
-                let like =
-                    NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
-                copied.pairs.push((row.uid, act.add_row(batch, to, email, &like)?));
+                copied.pairs.push((row.uid, act.add_row(batch, to, email, &like(row, mask))?));
             }
             Ok((!copied.pairs.is_empty(), copied))
         })
     }
 
-    async fn move_rows(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
-        let uids = ascending(uids);
+    async fn move_rows(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: (MailboxId, FlagMask)) -> Result<Copied> {
+        let (uids, (to, mask)) = (ascending(uids), to);
         acting!(self, (account, false), |act, batch| {
             let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
             act.mailbox(from).ok_or(StoreError::NotFound)?;
@@ -262,12 +272,70 @@ impl Inner {
             let mut copied = Copied { uid_validity, pairs: Vec::new() };
             for row in &rows {
                 act.remove_row(batch, from, row)?;
-                let like =
-                    NewRow { flags: row.flags.clone(), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes };
-                copied.pairs.push((row.uid, act.add_row(batch, to, row.email, &like)?));
+                copied.pairs.push((row.uid, act.add_row(batch, to, row.email, &like(row, mask))?));
             }
             Ok((!copied.pairs.is_empty(), copied))
         })
+    }
+
+    /// From one account into another, both held still, in one commit: the copies are new emails, and what is moved away
+    /// stays restorable for its owner.
+    async fn carry_rows(
+        &self,
+        (from_account, from, uids): (AccountId, MailboxId, &[Uid]),
+        (to_account, to, mask): (AccountId, MailboxId, FlagMask),
+        carry: Carry,
+    ) -> Result<Copied> {
+        let uids = ascending(uids);
+        for _ in 0..CONFLICT_RETRIES {
+            // In ascending order, as all who hold two.
+            let (mut source, mut target);
+            if from_account < to_account {
+                source = self.act(from_account, true).await?;
+                target = self.act(to_account, true).await?;
+            } else {
+                target = self.act(to_account, true).await?;
+                source = self.act(from_account, true).await?;
+            }
+            let mut batch = Batch::default();
+            let uid_validity = target.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
+            let info = source.mailbox(from).ok_or(StoreError::NotFound)?.info.clone();
+            let mut rows = self.some_rows(&source, from, &uids).await?;
+            if matches!(carry, Carry::Copy { whole: true }) && rows.len() < uids.len() {
+                rows.clear();
+            }
+            let mut copied = Copied { uid_validity, pairs: Vec::new() };
+            if rows.is_empty() {
+                return Ok(copied);
+            }
+            target.room(rows.iter().map(|row| u64::from(row.size_bytes)).sum())?;
+            let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
+            let records = self.email_records(from_account, &emails).await?;
+            for (row, record) in rows.iter().zip(records) {
+                let record = record.ok_or_else(|| StoreError::Damaged(format!("email {} has no record", row.email.0)))?;
+                batch.retain.push((record.body, 1));
+                let email = self.put_email(&mut batch, &EmailRecord { account: to_account, ..record });
+                copied.pairs.push((row.uid, target.add_row(&mut batch, to, email, &like(row, mask))?));
+                if let Carry::Move { now_secs } = carry {
+                    crate::undo::put_aside(&mut source, &mut batch, &info, row, now_secs)?;
+                }
+            }
+            let mut acts = vec![target];
+            let mut held = None;
+            match carry {
+                Carry::Copy { .. } => held = Some(source),
+                Carry::Move { .. } => acts.push(source),
+            }
+            acts.sort_by_key(Act::account);
+            let outcome = self.commit_acts(acts, batch).await;
+            drop(held);
+            match outcome {
+                Outcome::Done => return Ok(copied),
+                Outcome::Conflict => {}
+                Outcome::Failed(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Io("the accounts kept changing".into()))
     }
 
     async fn expunge(
@@ -322,7 +390,7 @@ impl Inner {
         account: AccountId,
         mailbox: MailboxId,
         uids: &[Uid],
-        change: (FlagOp, &Flags),
+        change: (FlagOp, &Flags, FlagMask),
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagsChanged> {
         let uids = ascending(uids);
@@ -337,7 +405,7 @@ impl Inner {
                     answer.modified.push(row.uid);
                     continue;
                 }
-                let flags = apply_flags(&row.flags, change.0, change.1)?;
+                let flags = change.2.within(&row.flags, apply_flags(&row.flags, change.0, change.1)?);
                 if flags == row.flags {
                     answer.rows.push(row);
                 } else {
@@ -420,19 +488,65 @@ impl Store {
         flags: &Flags,
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagsChanged> {
-        self.inner.change_flags(account, mailbox, uids, (op, flags), unchanged_since).await
+        self.inner.change_flags(account, mailbox, uids, (op, flags, FlagMask::ALL), unchanged_since).await
+    }
+
+    /// The same, but only flags of `mask` change.
+    pub async fn flags_within(
+        &self,
+        (account, mailbox): (AccountId, MailboxId),
+        uids: &[Uid],
+        (op, flags, mask): (FlagOp, &Flags, FlagMask),
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<FlagsChanged> {
+        self.inner.change_flags(account, mailbox, uids, (op, flags, mask), unchanged_since).await
     }
 
     /// Copies, flags and INTERNALDATE kept, all or none, bodies shared.
     pub async fn copy(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
         self.inner.needs_room()?;
-        self.inner.copy_rows(account, (from, uids), to, false).await
+        self.inner.copy_rows(account, (from, uids), (to, FlagMask::ALL), false).await
     }
 
     /// The same, but nothing when one of them is not there.
     pub async fn copy_whole(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
         self.inner.needs_room()?;
-        self.inner.copy_rows(account, (from, uids), to, true).await
+        self.inner.copy_rows(account, (from, uids), (to, FlagMask::ALL), true).await
+    }
+
+    /// Copies between any two mailboxes, whosever they are; new messages get flags of `mask` only. With `whole` nothing
+    /// when one of them is not there.
+    pub async fn copy_to(
+        &self,
+        from: (AccountId, MailboxId),
+        uids: &[Uid],
+        to: (AccountId, MailboxId),
+        mask: FlagMask,
+        whole: bool,
+    ) -> Result<Copied> {
+        self.inner.needs_room()?;
+        match from.0 == to.0 {
+            true => self.inner.copy_rows(from.0, (from.1, uids), (to.1, mask), whole).await,
+            false => self.inner.carry_rows((from.0, from.1, uids), (to.0, to.1, mask), Carry::Copy { whole }).await,
+        }
+    }
+
+    /// Moves between any two mailboxes, as [`Store::copy_to`] copies.
+    pub async fn move_to(
+        &self,
+        from: (AccountId, MailboxId),
+        uids: &[Uid],
+        to: (AccountId, MailboxId),
+        mask: FlagMask,
+        now_secs: UnixSecs,
+    ) -> Result<Copied> {
+        match from.0 == to.0 {
+            true => self.inner.move_rows(from.0, from.1, uids, (to.1, mask)).await,
+            false => {
+                self.inner.needs_room()?;
+                self.inner.carry_rows((from.0, from.1, uids), (to.0, to.1, mask), Carry::Move { now_secs }).await
+            }
+        }
     }
 
     /// Moves, all or none: one commit, never visible in both or in neither.
@@ -445,7 +559,7 @@ impl Store {
         now_secs: UnixSecs,
     ) -> Result<Copied> {
         let _ = now_secs;
-        self.inner.move_rows(account, from, uids, to).await
+        self.inner.move_rows(account, from, uids, (to, FlagMask::ALL)).await
     }
 
     /// Expunges these UIDs (whatever their flags); they stay restorable. Returns those that were there, ascending.

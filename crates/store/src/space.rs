@@ -5,6 +5,7 @@
 //! is answered. When a commit fails, everything prepared on top of it fails by its expectation of the counters row, the
 //! head is dropped and read again. Invariant: readers never see what is not durable; UIDs appear in order.
 
+use crate::access::{Acl, Shares};
 use crate::engine::{Batch, Engine, Found, Outcome, Query, Version};
 use crate::flag_runs::{FlagRun, encode_flag_runs};
 use crate::key;
@@ -76,6 +77,7 @@ pub(crate) struct Space {
     /// Changes of annotations since the account was loaded.
     pub(crate) annotated: AtomicU64,
     stale: AtomicBool,
+    pub(crate) shares: Arc<Shares>,
 }
 
 fn sorted_list(mailboxes: &BTreeMap<MailboxId, MailboxState>) -> Arc<Vec<Mailbox>> {
@@ -85,7 +87,7 @@ fn sorted_list(mailboxes: &BTreeMap<MailboxId, MailboxState>) -> Arc<Vec<Mailbox
 }
 
 impl Space {
-    pub(crate) fn new(id: AccountId) -> Space {
+    pub(crate) fn new(id: AccountId, shares: Arc<Shares>) -> Space {
         Space {
             id,
             head: Arc::default(),
@@ -94,6 +96,7 @@ impl Space {
             in_flight: watch::Sender::new(0),
             annotated: AtomicU64::new(0),
             stale: AtomicBool::new(false),
+            shares,
         }
     }
 
@@ -242,6 +245,7 @@ pub(crate) struct Publication {
     touched: BTreeMap<MailboxId, Option<MailboxState>>,
     elsewhere: Option<BTreeSet<SmolStr>>,
     changes: Vec<Arc<Change>>,
+    acls: BTreeMap<MailboxId, Option<Arc<Acl>>>,
     settled: bool,
 }
 
@@ -252,6 +256,7 @@ impl Publication {
             let mod_seq = ModSeq(self.counters.mod_seq);
             let space = self.space.clone();
             space.published().take(&mut self);
+            space.shares.take(space.id, std::mem::take(&mut self.acls), self.counters.gone);
             space.watch.send_replace(mod_seq);
             space.in_flight.send_modify(|count| *count -= 1);
         }
@@ -275,6 +280,7 @@ pub(crate) struct Act {
     touched: BTreeMap<MailboxId, Option<MailboxState>>,
     elsewhere: Option<BTreeSet<SmolStr>>,
     changes: BTreeMap<u32, Change>,
+    acls: BTreeMap<MailboxId, Option<Arc<Acl>>>,
 }
 
 impl Act {
@@ -283,7 +289,15 @@ impl Act {
         let head = space.lock(engine, exclusive).await?;
         let mut counters = head.counters.clone();
         counters.mod_seq += 1;
-        Ok(Act { space, head, counters, touched: BTreeMap::new(), elsewhere: None, changes: BTreeMap::new() })
+        Ok(Act {
+            space,
+            head,
+            counters,
+            touched: BTreeMap::new(),
+            elsewhere: None,
+            changes: BTreeMap::new(),
+            acls: BTreeMap::new(),
+        })
     }
 
     pub(crate) fn account(&self) -> AccountId {
@@ -335,6 +349,20 @@ impl Act {
 
     pub(crate) fn remove_mailbox(&mut self, id: MailboxId) {
         self.touched.insert(id, None);
+        self.acls.insert(id, None);
+    }
+
+    /// Was it made by this act?
+    pub(crate) fn is_new(&self, id: MailboxId) -> bool {
+        !self.head.mailboxes.contains_key(&id)
+    }
+
+    pub(crate) fn set_acl(&mut self, mailbox: MailboxId, acl: Option<Arc<Acl>>) {
+        self.acls.insert(mailbox, acl);
+    }
+
+    pub(crate) fn acls(&self) -> &BTreeMap<MailboxId, Option<Arc<Acl>>> {
+        &self.acls
     }
 
     pub(crate) fn next_mailbox(&mut self, now_secs: UnixSecs) -> (MailboxId, u32) {
@@ -470,6 +498,7 @@ impl Act {
                 }
             }
         }
+        self.write_acls(batch);
         if let Some(elsewhere) = &self.elsewhere {
             write_elsewhere(batch, account, &self.head.elsewhere, elsewhere);
             self.head.elsewhere.clone_from(elsewhere);
@@ -492,8 +521,8 @@ impl Act {
         self.head.submitted.retain(|change| change.mod_seq > published);
         self.head.submitted.extend(changes.iter().cloned());
         self.space.in_flight.send_modify(|count| *count += 1);
-        let Act { space, head, counters, touched, elsewhere, .. } = self;
-        (Publication { space, counters, touched, elsewhere, changes, settled: false }, head)
+        let Act { space, head, counters, touched, elsewhere, acls, .. } = self;
+        (Publication { space, counters, touched, elsewhere, changes, acls, settled: false }, head)
     }
 }
 

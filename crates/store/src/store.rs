@@ -3,6 +3,7 @@
 //! Invariant: ids are given once; what is on disk at start bounds them from below.
 //! Must not know: keys' bytes (that is `key.rs`).
 
+use crate::access::Shares;
 use crate::account::Directory;
 use crate::care::FreeSpace;
 use crate::engine::embedded::{Embedded, Tuning};
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) ids: Ids,
     pub(crate) spaces: Mutex<HashMap<AccountId, Arc<Space>>>,
     pub(crate) directory: Directory,
+    pub(crate) shares: Arc<Shares>,
     pub(crate) queue: QueueState,
     pub(crate) free: FreeSpace,
     pub(crate) budget: SnapshotBudget,
@@ -80,7 +82,7 @@ impl Inner {
             // Only those nobody holds: two heads of one account must never be.
             spaces.retain(|_, space| Arc::strong_count(space) > 1 || !space.is_idle());
         }
-        let space = Arc::new(Space::new(account));
+        let space = Arc::new(Space::new(account, self.shares.clone()));
         spaces.insert(account, space.clone());
         space
     }
@@ -176,11 +178,13 @@ impl Store {
     ) -> Result<Store> {
         let ids = reserve_ids(&*engine).await?;
         let free = FreeSpace::new(spool_folder.as_ref().map(|_| config.data_dir.clone()), config.free_bytes_min);
+        let shares = Arc::new(Shares::load(&*engine).await?);
         let inner = Inner {
             engine,
             ids,
             spaces: Mutex::default(),
             directory: Directory::new(),
+            shares,
             queue: QueueState::new(),
             free,
             budget: SnapshotBudget::default(),

@@ -220,6 +220,32 @@ impl Default for Uid {
     }
 }
 
+/// The flags an act may touch: all others stay as they are, and a new message does not get them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlagMask {
+    /// Or of the `Flags::SEEN` ... bits.
+    pub system: u8,
+    /// Keywords too.
+    pub keywords: bool,
+}
+
+impl FlagMask {
+    /// All there are.
+    pub const ALL: FlagMask = FlagMask { system: u8::MAX, keywords: true };
+
+    /// Of these flags those that may be given.
+    pub fn of(self, flags: &Flags) -> Flags {
+        let keywords = flags.keywords.clone().filter(|_| self.keywords);
+        Flags { system: flags.system & self.system, keywords }
+    }
+
+    /// `now`, where it may differ from `before`.
+    pub(crate) fn within(self, before: &Flags, now: Flags) -> Flags {
+        let keywords = if self.keywords { now.keywords } else { before.keywords.clone() };
+        Flags { system: (now.system & self.system) | (before.system & !self.system), keywords }
+    }
+}
+
 /// STORE's three ways (RFC 9051 §6.4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -219,6 +219,24 @@ fn the_rfc_table_says_only_what_a_test_shows() {
     report(&found);
 }
 
+/// docs/client-bugs.tsv: each bug that bit somebody else's server has a test here.
+#[test]
+fn every_client_bug_has_its_test() {
+    let table = fs::read_to_string(root().join("docs/client-bugs.tsv")).unwrap();
+    let tests: String =
+        tracked().iter().filter(|p| p.starts_with("tests") || p.starts_with("crates")).filter_map(|p| text(p)).collect();
+    let mut found = Vec::new();
+    for (i, line) in table.lines().enumerate().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [_, _, names] = columns[..] else { panic!("docs/client-bugs.tsv:{}: not 3 columns", i + 1) };
+        let missing = names.split(' ').filter(|name| {
+            !root().join(name).exists() && !tests.contains(&format!("fn {name}(")) && !tests.contains(&format!("def {name}("))
+        });
+        found.extend(missing.map(|name| format!("docs/client-bugs.tsv:{}: no test `{name}`", i + 1)));
+    }
+    report(&found);
+}
+
 /// The same list as `deny.toml`, checked without another tool.
 #[test]
 fn every_dependency_has_a_permissive_licence() {

@@ -1,7 +1,7 @@
 //! Answers in words: tables and sentences for people, made from the same JSON that `--json` prints.
 
 use crate::admin::views::{AccountView, AliasView, DefectView, QueueView, SetAsideView, UndoView};
-use crate::cli::{AccountCommand, Command};
+use crate::cli::{AccountCommand, Command, SharedCommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -25,6 +25,9 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
     match command {
         Command::Account(account) => account_words(account, value),
         Command::Alias(_) => alias_words(value),
+        Command::Acl(_) => acl_words(value),
+        Command::Shared(SharedCommand::List) => account_words(&AccountCommand::List, value),
+        Command::Shared(SharedCommand::Add { .. }) => added_words(false, value),
         Command::Queue(_) => queue_words(value),
         Command::Undo(_) => undo_words(value),
         Command::Check => check_words(value),
@@ -57,6 +60,20 @@ fn account_words(command: &AccountCommand, value: &Value) -> String {
         AccountCommand::Resume { .. } => format!("{address}: may sign in again\n"),
         AccountCommand::Remove { .. } => format!("{address}: removed\n"),
     }
+}
+
+fn acl_words(value: &Value) -> String {
+    let text = |row: &Value, name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(changed) = value.get("changed").and_then(Value::as_array) {
+        return format!("{}: changed for {} in {} mailboxes\n", text(value, "address"), text(value, "identifier"), changed.len());
+    }
+    let mut rows = Vec::new();
+    for mailbox in list::<Value>(value, "access") {
+        for entry in list::<Value>(&mailbox, "entries") {
+            rows.push(vec![text(&mailbox, "mailbox"), text(&entry, "identifier"), text(&entry, "rights")]);
+        }
+    }
+    table(&["MAILBOX", "WHO", "RIGHTS"], rows.into_iter())
 }
 
 fn damage_words(value: &Value) -> String {

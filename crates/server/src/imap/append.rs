@@ -7,11 +7,13 @@
 use super::failure::{Done, Outcome, Trouble, done, no};
 use super::flags::to_store;
 use super::limits;
+use super::place::{Placed, forbidden, mask};
 use super::session::Session;
 use crate::context::unix_now;
 use crate::facts::facts_of;
 use bytes::Bytes;
 use store::{Appended, Flags, MailboxId, NewEmail, Spool, StoreError, Uid, UnixSecs};
+use wire::imap::acl::Right;
 use wire::imap::append::{Append, AppendMessage, AppendPiece, Replaced};
 use wire::imap::sequence_set::{SeqNumber, SequenceSet};
 use wire::imap::server::Event;
@@ -19,7 +21,7 @@ use wire::imap::{Code, NumberSet};
 
 /// An APPEND whose octets are on their way.
 pub(crate) struct Appending {
-    mailbox: MailboxId,
+    to: Placed,
     /// In whose place: the mailbox and the message.
     replaced: Option<(MailboxId, Uid)>,
     /// Messages that are whole.
@@ -81,9 +83,12 @@ impl Session {
             Some(replaced) => Some(self.named_by_replace(replaced).await?),
             None => None,
         };
-        let mailbox = self.target(&append.mailbox).await?.id;
-        let open = self.open(&append.message)?;
-        let mut appending = Appending { mailbox, replaced, whole: Vec::new(), open, announced: 0 };
+        let to = self.target(&append.mailbox).await?;
+        if replaced.is_some() && self.view_account()? != to.account {
+            return Err(no(Code::Cannot, "The new message must stay with the owner of the old one"));
+        }
+        let open = self.open(&append.message, &to)?;
+        let mut appending = Appending { to, replaced, whole: Vec::new(), open, announced: 0 };
         if !catenate {
             self.announce(&mut appending, append.message.size).await?;
         }
@@ -96,7 +101,11 @@ impl Session {
             return Err(Trouble::UidRequired);
         }
         self.sync(uid).await?;
-        let mailbox = self.writable()?.mailbox.id;
+        let view = self.writable()?;
+        // RFC 8508 §5: as APPEND, STORE +FLAGS \Deleted and UID EXPUNGE.
+        view.require(Right::DeleteMessages)?;
+        view.require(Right::Expunge)?;
+        let mailbox = view.mailbox.id;
         if number == SeqNumber::Star && self.view()?.exists() == 0 {
             return Err(no(Code::NonExistent, "There is no such message"));
         }
@@ -106,10 +115,11 @@ impl Session {
         }
     }
 
-    fn open(&self, message: &AppendMessage) -> Result<Open, Trouble> {
+    fn open(&self, message: &AppendMessage, to: &Placed) -> Result<Open, Trouble> {
         Ok(Open {
             spool: self.store().spool(),
-            flags: to_store(&message.flags)?,
+            // RFC 4314 §4: flags without the right to set them are left out.
+            flags: mask(to.rights).of(&to_store(&message.flags)?),
             internal_date_secs: message.date.map_or_else(unix_now, |date| date.unix_secs),
             announced: 0,
             binary: message.binary,
@@ -125,7 +135,7 @@ impl Session {
             return Err(no(Code::TooBig, "The message is too big"));
         }
         if appending.replaced.is_none() {
-            self.store().room(self.account_id()?, appending.announced).await?;
+            self.store().room(appending.to.account, appending.announced).await?;
         }
         Ok(())
     }
@@ -134,7 +144,7 @@ impl Session {
         let Some(appending) = appending.as_mut() else { return Err(Trouble::Bad("There is nothing to append")) };
         match piece {
             AppendPiece::Message { message, catenate } => {
-                let open = self.open(&message)?;
+                let open = self.open(&message, &appending.to)?;
                 appending.whole.push(close(std::mem::replace(&mut appending.open, open)).await?);
                 if catenate { Ok(()) } else { self.announce(appending, message.size).await }
             }
@@ -154,9 +164,13 @@ impl Session {
     }
 
     async fn append_ends(&mut self, complete: Appending) -> Outcome {
-        let account = self.account_id()?;
-        let Appending { mailbox, replaced, mut whole, open, .. } = complete;
+        let Appending { to, replaced, mut whole, open, .. } = complete;
         let last = close(open).await?;
+        let (account, mailbox) = to.id();
+        // It may have taken long: the right may be gone.
+        if !self.rights_on(to.id())?.has(Right::Insert) {
+            return Err(forbidden());
+        }
         let Some((from, uid)) = replaced else {
             whole.push(last);
             let appended = self.store().append(account, mailbox, whole).await.map_err(gone_meanwhile)?;

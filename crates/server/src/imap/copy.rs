@@ -5,9 +5,11 @@
 //! would take the copy for complete. A MOVE that finds none is OK, never a reason to try again.
 
 use super::failure::{Outcome, Trouble, done, done_with, no};
+use super::place::{Placed, mask};
 use super::session::Session;
 use crate::context::unix_now;
-use store::{Copied, Mailbox, StoreError};
+use store::{Copied, StoreError};
+use wire::imap::acl::Right;
 use wire::imap::{Code, MailboxName, SequenceSet};
 
 impl Session {
@@ -23,11 +25,9 @@ impl Session {
         if uids.is_empty() {
             return done("There are no such messages");
         }
-        let (account, from) = (self.account_id()?, self.view()?.mailbox.id);
-        let copied = match uid {
-            true => self.store().copy(account, from, &uids, target.id).await,
-            false => self.store().copy_whole(account, from, &uids, target.id).await,
-        };
+        let view = self.view()?;
+        let from = (view.account, view.mailbox.id);
+        let copied = self.store().copy_to(from, &uids, target.id(), mask(target.rights), !uid).await;
         match copy_uid(&copied.map_err(gone_meanwhile)?) {
             Some(code) => done_with(code, "Copied"),
             None if !uid => Err(some_are_gone()),
@@ -38,13 +38,19 @@ impl Session {
     /// MOVE and UID MOVE: COPYUID comes untagged, before the EXPUNGEs (RFC 6851 §4.3).
     pub(crate) async fn move_(&mut self, uid: bool, set: &SequenceSet, to: &MailboxName) -> Outcome {
         self.sync(uid).await?;
-        self.writable()?;
+        let view = self.writable()?;
+        // RFC 6851 §4.1: as COPY, STORE +FLAGS \Deleted and EXPUNGE.
+        view.require(Right::DeleteMessages)?;
+        view.require(Right::Expunge)?;
+        let from = (view.account, view.mailbox.id);
         let uids = self.resolve_uids(set, uid)?;
         let target = self.target(to).await?;
-        let (account, from) = (self.account_id()?, self.view()?.mailbox.id);
         let copied = match uids.is_empty() {
             true => Copied::default(),
-            false => self.store().move_(account, from, &uids, target.id, unix_now()).await.map_err(gone_meanwhile)?,
+            false => {
+                let moved = self.store().move_to(from, &uids, target.id(), mask(target.rights), unix_now()).await;
+                moved.map_err(gone_meanwhile)?
+            }
         };
         if let Some(code) = copy_uid(&copied) {
             self.untagged_ok(code, "Moved");
@@ -53,9 +59,8 @@ impl Session {
     }
 
     /// The mailbox copies go to; a missing one may be created (TRYCREATE).
-    pub(crate) async fn target(&self, name: &MailboxName) -> Result<Mailbox, Trouble> {
-        let found = self.store().mailbox(self.account_id()?, name.as_str()).await?;
-        found.ok_or_else(|| no(Code::TryCreate, "There is no such mailbox"))
+    pub(crate) async fn target(&self, name: &MailboxName) -> Result<Placed, Trouble> {
+        self.find_or(name.as_str(), Right::Insert, || no(Code::TryCreate, "There is no such mailbox")).await
     }
 }
 

@@ -7,13 +7,14 @@ use super::failure::{Outcome, Trouble, done, done_with};
 use super::session::Session;
 use crate::context::unix_now;
 use store::{Flags, Uid};
+use wire::imap::acl::Right;
 use wire::imap::{Code, NumberSet, SequenceSet};
 
 impl Session {
     /// EXPUNGE; with a set UID EXPUNGE. The EXPUNGE responses are told by the sync at the end of the command.
     pub(crate) async fn expunge(&mut self, uids: Option<&SequenceSet>) -> Outcome {
         self.sync(true).await?;
-        self.writable()?;
+        self.writable()?.require(Right::Expunge)?;
         let named = match uids {
             Some(set) => Some(self.resolve_uids(set, true)?.iter().map(|uid| uid.0).collect()),
             None => None,
@@ -31,7 +32,8 @@ impl Session {
 
     /// Expunges what is \Deleted, of all or of those named.
     pub(crate) async fn expunge_deleted(&mut self, named: Option<&NumberSet>) -> Result<(), Trouble> {
-        let (account, view) = (self.account_id()?, self.view()?);
+        let view = self.view()?;
+        let account = view.account;
         let deleted = view.rows().with_flag(Flags::DELETED);
         let uids: Vec<Uid> = deleted.filter(|uid| named.is_none_or(|named| named.contains(uid.0))).collect();
         if !uids.is_empty() {

@@ -15,8 +15,9 @@ use super::session::{Indexes, Session, merge};
 use message::facts::Facts;
 use std::ops::Range;
 use std::sync::Arc;
-use store::{BodyId, EmailId, FlagOp, Flags, MessageRow, ModSeq, Rendered, StoreError, Uid};
+use store::{AccountId, BodyId, EmailId, FlagOp, Flags, MessageRow, ModSeq, Rendered, StoreError, Uid};
 use wire::imap::Code;
+use wire::imap::acl::Right;
 use wire::imap::date::DateTime;
 use wire::imap::fetch::{Fetch, FetchItem, FetchWriter, ItemName};
 
@@ -87,6 +88,8 @@ fn sets_seen(item: &FetchItem) -> bool {
 
 /// One message on its way out.
 struct Subject {
+    /// Whose.
+    account: AccountId,
     index: usize,
     row: MessageRow,
     facts: Option<Arc<Facts>>,
@@ -94,6 +97,15 @@ struct Subject {
     body: Option<BodyId>,
     /// \Seen was set just now: FLAGS are told.
     newly_seen: bool,
+}
+
+/// A message, and whose it is.
+pub(in crate::imap) type Stored = (AccountId, EmailId);
+
+impl Subject {
+    fn email(&self) -> Stored {
+        (self.account, self.row.email)
+    }
 }
 
 impl Session {
@@ -156,7 +168,7 @@ impl Session {
 
     /// The other fast path: rows, and what was rendered at delivery, copied.
     async fn fetch_rendered(&mut self, plan: &Plan, indexes: Indexes) -> Outcome {
-        let (account, store) = (self.account_id()?, self.store());
+        let (account, store) = (self.view_account()?, self.store());
         let mut trouble = None;
         for start in indexes.into_iter().flat_map(|range| {
             range.clone().step_by(limits::RENDERED_CHUNK).map(move |start| start..range.end.min(start + limits::RENDERED_CHUNK))
@@ -256,8 +268,8 @@ impl Session {
 
     /// Facts and \Seen for one chunk, in one read and one commit.
     async fn subjects(&mut self, plan: &Plan, chunk: Vec<usize>) -> Result<(Vec<Subject>, Option<Trouble>), Trouble> {
-        let rows = self.view()?.rows();
-        let subject = |index| Some(Subject { index, row: rows.get(index)?, facts: None, body: None, newly_seen: false });
+        let (account, rows) = (self.view_account()?, self.view()?.rows());
+        let subject = |index| Some(Subject { account, index, row: rows.get(index)?, facts: None, body: None, newly_seen: false });
         let mut subjects: Vec<Subject> = chunk.into_iter().filter_map(subject).collect();
         let mut trouble = None;
         if plan.facts {
@@ -265,12 +277,12 @@ impl Session {
         }
         if plan.ids {
             let emails: Vec<EmailId> = subjects.iter().map(|subject| subject.row.email).collect();
-            let bodies = self.store().bodies(self.account_id()?, &emails).await?;
+            let bodies = self.store().bodies(self.view_account()?, &emails).await?;
             for (subject, body) in subjects.iter_mut().zip(bodies) {
                 subject.body = body;
             }
         }
-        if plan.seen && !self.view()?.read_only {
+        if plan.seen && !self.view()?.read_only && self.view()?.rights.has(Right::Seen) {
             self.mark_seen(&mut subjects).await?;
         }
         Ok((subjects, trouble))
@@ -278,7 +290,7 @@ impl Session {
 
     /// One read for all; where one of them is damaged, one by one, so that the others are served.
     async fn add_facts(&self, subjects: &mut [Subject]) -> Result<Option<Trouble>, Trouble> {
-        let (account, store) = (self.account_id()?, self.store());
+        let (account, store) = (self.view_account()?, self.store());
         let emails: Vec<EmailId> = subjects.iter().map(|subject| subject.row.email).collect();
         match store.facts(account, &emails).await {
             Ok(all) => {
@@ -302,7 +314,8 @@ impl Session {
 
     /// Sets \Seen durably. Where that fails (a full disk) reading still goes on.
     async fn mark_seen(&mut self, subjects: &mut [Subject]) -> Result<(), Trouble> {
-        let (account, view) = (self.account_id()?, self.view()?);
+        let view = self.view()?;
+        let account = view.account;
         let unseen = |subject: &&Subject| subject.row.flags.system & Flags::SEEN == 0 && !view.is_vanished(subject.row.uid);
         let uids: Vec<Uid> = subjects.iter().filter(unseen).map(|subject| subject.row.uid).collect();
         if uids.is_empty() {
@@ -343,7 +356,7 @@ impl Session {
                 begun = true;
                 let name = item_name(item);
                 let Some(source) = source.start(&mut writer, item, &name) else { continue };
-                self.pour(subject.row.email, source, flushed).await?;
+                self.pour(subject.email(), source, flushed).await?;
                 continue;
             }
             let uid_only = self.uid_only;

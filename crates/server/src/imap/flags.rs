@@ -4,6 +4,7 @@
 
 use super::failure::{Outcome, Trouble, done, done_with, no};
 use super::limits;
+use super::place::{forbidden, mask};
 use super::session::Session;
 use super::view::View;
 use smol_str::SmolStr;
@@ -34,6 +35,20 @@ pub(crate) fn write_flags(writer: &mut FetchWriter<'_>, row: &MessageRow, recent
 pub(crate) fn known_keywords(view: &View) -> Vec<Flag> {
     let system = SYSTEM_FLAGS.iter().map(|(_, _, flag)| flag.clone());
     system.chain(view.keywords().map(|word| Flag::Keyword(word.clone()))).collect()
+}
+
+/// Those of them that this reader may change, and `\*` where new ones may be made (RFC 4314 §5.1.1).
+pub(crate) fn permanent_flags(view: &View) -> Vec<Flag> {
+    if view.read_only {
+        return Vec::new();
+    }
+    let mask = mask(view.rights);
+    let may = |flag: &Flag| match SYSTEM_FLAGS.iter().find(|(_, _, known)| known == flag) {
+        Some((bit, _, _)) => mask.system & bit != 0,
+        None => mask.keywords,
+    };
+    let any = mask.keywords.then_some(Flag::Any);
+    known_keywords(view).into_iter().filter(may).chain(any).collect()
 }
 
 /// The wire's flags as the store keeps them.
@@ -80,9 +95,17 @@ impl Session {
             StoreOperation::Add => FlagOp::Add,
             StoreOperation::Remove => FlagOp::Remove,
         };
-        let (account, mailbox) = (self.account_id()?, self.view()?.mailbox.id);
+        let view = self.view()?;
+        let (place, mask) = ((view.account, view.mailbox.id), mask(view.rights));
+        let nothing_left = match operation {
+            FlagOp::Replace => mask.system == 0 && !mask.keywords,
+            _ => flags != Flags::default() && mask.of(&flags) == Flags::default(),
+        };
+        if nothing_left {
+            return Err(forbidden());
+        }
         let since = command.unchanged_since.map(ModSeq);
-        let changed = self.store().flags(account, mailbox, &uids, operation, &flags, since).await?;
+        let changed = self.store().flags_within(place, &uids, (operation, &flags, mask), since).await?;
         self.tell_stored(&command, &flags, &changed, known).await?;
         if changed.modified.is_empty() {
             return done("Stored");

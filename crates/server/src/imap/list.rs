@@ -6,9 +6,11 @@
 use super::failure::{Outcome, Trouble, done, no};
 use super::limits;
 use super::mailbox::attribute;
+use super::place::Placed;
 use super::session::Session;
 use std::collections::{BTreeMap, HashSet};
-use store::{Annotations, Mailbox, SpecialUse};
+use store::{SpecialUse, Store};
+use wire::imap::acl::Right;
 use wire::imap::list::{List, ListKind, ListResponse, ListReturn, ListSelection, MailboxAttribute, matches};
 use wire::imap::response::Response;
 use wire::imap::status::StatusAttribute;
@@ -17,8 +19,9 @@ use wire::imap::{Code, MailboxName};
 /// A name an answer may tell of.
 #[derive(Debug, Default, Clone, Copy)]
 struct Candidate<'a> {
-    /// Absent: only a name, subscribed to or above one that is.
-    mailbox: Option<&'a Mailbox>,
+    /// Absent: only a name, subscribed to or above one that is, or one that leads to mailboxes of others.
+    placed: Option<&'a Placed>,
+    leads: bool,
     subscribed: bool,
     /// Some name below it is subscribed.
     subscribed_below: bool,
@@ -33,12 +36,12 @@ impl Session {
         }
         let account = self.account_id()?;
         let store = self.store();
-        let mailboxes = store.mailboxes(account).await?;
+        let mailboxes = self.all_places().await?;
         let elsewhere = match wants_subscribed(list) {
             true => store.subscriptions_elsewhere(account).await?,
             false => Vec::new(),
         };
-        let names = mailboxes.iter().map(|mailbox| mailbox.name.as_str()).chain(elsewhere.iter().map(|name| name.as_str()));
+        let names = mailboxes.iter().map(|placed| placed.mailbox.name.as_str()).chain(elsewhere.iter().map(|name| name.as_str()));
         if comparisons(list, names) > limits::LIST_COMPARISONS_MAX {
             return Err(no(Code::Limit, "Too many patterns for so many mailboxes"));
         }
@@ -54,26 +57,30 @@ impl Session {
             ListReturn::Metadata(wanted) => Some(wanted.as_slice()),
             _ => None,
         });
-        let annotations = match metadata {
-            Some(_) => store.annotations(account).await?,
-            None => Annotations::new(),
-        };
-        for (response, mailbox) in answers {
+        let my_rights = list.returns.contains(&ListReturn::MyRights);
+        for (response, placed) in answers {
             self.wire.untagged(&Response::List(response));
-            if let (Some(wanted), Some(mailbox)) = (metadata, mailbox) {
-                self.tell_metadata(&annotations, mailbox, wanted);
+            let Some(placed) = placed else { continue };
+            if my_rights {
+                self.tell_my_rights(placed);
             }
-            if let (Some(asked), Some(mailbox)) = (asked, mailbox) {
-                self.tell_status(mailbox, asked).await?;
+            if let Some(wanted) = metadata {
+                self.tell_metadata(placed, wanted).await?;
+            }
+            if let Some(asked) = asked {
+                self.tell_status(placed, asked).await?;
             }
             self.breathe().await?;
         }
         done("Listed")
     }
 
-    /// RFC 5819 §2: a mailbox whose counts cannot be had (it is gone meanwhile) has no STATUS line.
-    async fn tell_status(&mut self, mailbox: &Mailbox, asked: &[StatusAttribute]) -> Result<(), Trouble> {
-        match self.status_of(mailbox, asked).await {
+    /// RFC 5819 §2: a mailbox whose counts cannot be had (it is gone meanwhile, or may not be read) has no STATUS line.
+    async fn tell_status(&mut self, placed: &Placed, asked: &[StatusAttribute]) -> Result<(), Trouble> {
+        if !placed.rights.has(Right::Read) {
+            return Ok(());
+        }
+        match self.status_of(placed, asked).await {
             Ok(status) => self.wire.untagged(&Response::Status(status)),
             Err(Trouble::Over) => return Err(Trouble::Over),
             Err(_) => {}
@@ -111,25 +118,22 @@ fn interpret(reference: &str, pattern: &str) -> String {
         Some(rooted) => rooted.to_owned(),
         None => format!("{}{pattern}", reference.trim_start_matches('/')),
     };
-    match joined.split_at_checked(5) {
-        Some((first, rest)) if first.eq_ignore_ascii_case("INBOX") && rest.starts_with('/') => format!("INBOX{rest}"),
-        _ => joined,
-    }
+    Store::mailbox_name(&joined).to_string()
 }
 
 /// Every answer in order, with the mailbox it is about if there is one.
 fn answers<'a>(
     list: &List,
-    mailboxes: &'a [Mailbox],
+    mailboxes: &'a [Placed],
     elsewhere: impl Iterator<Item = &'a str>,
-) -> Vec<(ListResponse, Option<&'a Mailbox>)> {
+) -> Vec<(ListResponse, Option<&'a Placed>)> {
     let patterns: Vec<String> = list.patterns.iter().map(|pattern| interpret(&list.reference, pattern)).collect();
     let candidates = candidates(mailboxes, elsewhere);
-    let parents = superiors(mailboxes.iter().map(|mailbox| mailbox.name.as_str()));
+    let parents = superiors(mailboxes.iter().map(|placed| placed.mailbox.name.as_str()));
     let inbox_first = mailboxes
         .iter()
-        .map(|mailbox| mailbox.name.as_str())
-        .chain(candidates.iter().filter(|(_, candidate)| candidate.mailbox.is_none()).map(|(name, _)| *name));
+        .map(|placed| placed.mailbox.name.as_str())
+        .chain(candidates.iter().filter(|(_, candidate)| candidate.placed.is_none()).map(|(name, _)| *name));
     let mut told = Vec::new();
     for name in inbox_first {
         let Some(candidate) = candidates.get(name) else { continue };
@@ -146,16 +150,24 @@ fn answers<'a>(
             child_info: child_info.then(|| "SUBSCRIBED".into()).into_iter().collect(),
             old_name: None,
         };
-        told.push((response, candidate.mailbox));
+        told.push((response, candidate.placed));
     }
     told
 }
 
 /// All names that may be told of: mailboxes, subscriptions to what is none, and what is above those.
-fn candidates<'a>(mailboxes: &'a [Mailbox], elsewhere: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, Candidate<'a>> {
+fn candidates<'a>(mailboxes: &'a [Placed], elsewhere: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, Candidate<'a>> {
     let mut all: BTreeMap<&str, Candidate<'_>> = BTreeMap::new();
-    for mailbox in mailboxes {
-        all.insert(&mailbox.name, Candidate { mailbox: Some(mailbox), subscribed: mailbox.subscribed, subscribed_below: false });
+    for placed in mailboxes {
+        let subscribed = placed.mailbox.subscribed;
+        all.insert(&placed.mailbox.name, Candidate { placed: Some(placed), subscribed, ..Candidate::default() });
+    }
+    // What leads to mailboxes of others.
+    let others = mailboxes.iter().filter(|placed| placed.mailbox.name.len() > placed.own_name.len());
+    for name in others.filter_map(|placed| placed.mailbox.name.strip_suffix(placed.own_name.as_str())) {
+        let account = name.trim_end_matches('/');
+        all.entry(account).or_default().leads = true;
+        all.entry(account.split_once('/').map_or(account, |(top, _)| top)).or_default().leads = true;
     }
     for name in elsewhere {
         all.entry(name).or_default().subscribed = true;
@@ -186,12 +198,13 @@ fn selected(
     name: &str,
     all: &BTreeMap<&str, Candidate<'_>>,
 ) -> Option<bool> {
-    if list.selection.contains(&ListSelection::SpecialUse) && candidate.mailbox.and_then(|mailbox| mailbox.special_use).is_none()
+    if list.selection.contains(&ListSelection::SpecialUse)
+        && candidate.placed.and_then(|placed| placed.mailbox.special_use).is_none()
     {
         return None;
     }
     if !wants_subscribed(list) {
-        return candidate.mailbox.map(|_| false);
+        return (candidate.placed.is_some() || candidate.leads).then_some(false);
     }
     let recursive = list.selection.contains(&ListSelection::RecursiveMatch);
     if !recursive && list.kind != ListKind::Lsub {
@@ -214,7 +227,7 @@ fn hides(name: &str, patterns: &[String], all: &BTreeMap<&str, Candidate<'_>>) -
 fn attributes(list: &List, candidate: &Candidate<'_>, name: &str, has_children: bool) -> Vec<MailboxAttribute> {
     let mut attributes = Vec::new();
     if list.kind == ListKind::Lsub {
-        if !candidate.subscribed || candidate.mailbox.is_none() {
+        if !candidate.subscribed || candidate.placed.is_none() {
             attributes.push(MailboxAttribute::NoSelect);
         }
         return attributes;
@@ -223,8 +236,11 @@ fn attributes(list: &List, candidate: &Candidate<'_>, name: &str, has_children: 
     if wanted && candidate.subscribed {
         attributes.push(MailboxAttribute::Subscribed);
     }
-    let Some(mailbox) = candidate.mailbox else {
-        attributes.push(MailboxAttribute::NonExistent);
+    let Some(Placed { mailbox, .. }) = candidate.placed else {
+        match candidate.leads {
+            true => attributes.extend([MailboxAttribute::NoSelect, MailboxAttribute::HasChildren]),
+            false => attributes.push(MailboxAttribute::NonExistent),
+        }
         return attributes;
     };
     attributes.push(if has_children { MailboxAttribute::HasChildren } else { MailboxAttribute::HasNoChildren });
@@ -246,10 +262,11 @@ fn attributes(list: &List, candidate: &Candidate<'_>, name: &str, has_children: 
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use store::MailboxId;
+    use store::{AccountId, Mailbox, MailboxId};
 
-    fn mailbox(name: &str, subscribed: bool) -> Mailbox {
-        Mailbox { id: MailboxId(1), name: name.into(), uid_validity: 1, special_use: None, subscribed }
+    fn mailbox(name: &str, subscribed: bool) -> Placed {
+        let mailbox = Mailbox { id: MailboxId(1), name: name.into(), uid_validity: 1, special_use: None, subscribed };
+        Placed::own(AccountId(1), mailbox)
     }
 
     fn list(kind: ListKind, selection: &[ListSelection], reference: &str, pattern: &str) -> List {
@@ -263,7 +280,7 @@ mod tests {
         }
     }
 
-    fn names(list: &List, mailboxes: &[Mailbox], elsewhere: &[&str]) -> Vec<String> {
+    fn names(list: &List, mailboxes: &[Placed], elsewhere: &[&str]) -> Vec<String> {
         let told = answers(list, mailboxes, elsewhere.iter().copied());
         told.iter().map(|(response, _)| response.name.as_str().to_owned()).collect()
     }
@@ -313,7 +330,7 @@ mod tests {
     #[test]
     fn c3_special_use_is_in_the_plain_answer() {
         let mut sent = mailbox("Sent", true);
-        sent.special_use = Some(SpecialUse::Sent);
+        sent.mailbox.special_use = Some(SpecialUse::Sent);
         let told = answers(&list(ListKind::List, &[], "", "*"), std::slice::from_ref(&sent), std::iter::empty());
         assert_eq!(told[0].0.attributes, [MailboxAttribute::HasNoChildren, MailboxAttribute::Sent]);
     }

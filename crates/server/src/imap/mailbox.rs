@@ -2,17 +2,20 @@
 
 use super::failure::{Outcome, Trouble, done, done_with, no};
 use super::object_id;
+use super::place::Placed;
 use super::session::Session;
 use crate::context::unix_now;
-use store::{SpecialUse, StoreError};
-use wire::imap::list::MailboxAttribute;
+use store::{SpecialUse, Store, StoreError};
+use wire::imap::acl::Right;
+use wire::imap::list::{ListKind, ListResponse, MailboxAttribute};
+use wire::imap::response::Response;
 use wire::imap::{Code, MailboxName};
 
 impl Session {
     /// CREATE; a trailing delimiter only says that inferiors will come (§6.3.4).
     pub(crate) async fn create(&mut self, mailbox: &MailboxName, uses: &[MailboxAttribute]) -> Outcome {
         let name = mailbox.as_str().strip_suffix('/').unwrap_or(mailbox.as_str());
-        let account = self.account_id()?;
+        let (account, name) = self.may_create(name).await?;
         let use_attribute = || no(Code::UseAttr, "A mailbox cannot have that use");
         let special_use = match uses {
             [] => None,
@@ -23,32 +26,35 @@ impl Session {
             return Err(no(Code::UseAttr, "Another mailbox has that use"));
         }
         let created = self.store().mailbox_create(account, name, special_use, unix_now()).await?;
+        let made = created.name.as_str();
+        if made != name {
+            let asked = mailbox.as_str().strip_suffix('/').unwrap_or(mailbox.as_str());
+            let prefix = asked.strip_suffix(name).unwrap_or_default();
+            self.tell_new_name(&format!("{prefix}{made}"), asked);
+        }
         done_with(Code::MailboxId(object_id::of_mailbox(account, created.id)), "Created")
     }
 
     /// DELETE.
     pub(crate) async fn delete(&mut self, mailbox: &MailboxName) -> Outcome {
-        let account = self.account_id()?;
-        let store = self.store();
-        let Some(found) = store.mailbox(account, mailbox.as_str()).await? else {
-            return Err(Session::nonexistent("There is no such mailbox"));
-        };
-        match store.mailbox_delete(account, &found.name, unix_now()).await {
-            Err(StoreError::Invalid(why)) => return Err(self.undeletable(&found.name, why).await?),
+        let found = self.find_for(mailbox.as_str(), Right::DeleteMailbox).await?;
+        match self.store().mailbox_delete(found.account, &found.own_name, unix_now()).await {
+            Err(StoreError::Invalid(why)) => return Err(self.undeletable(&found, why).await?),
             other => other?,
         }
-        if self.view.as_ref().is_some_and(|view| view.mailbox.id == found.id) {
+        if self.view.as_ref().is_some_and(|view| (view.account, view.mailbox.id) == found.id()) {
             self.leave();
         }
         done("Deleted")
     }
 
-    async fn undeletable(&self, name: &str, why: &'static str) -> Result<Trouble, Trouble> {
+    async fn undeletable(&self, found: &Placed, why: &'static str) -> Result<Trouble, Trouble> {
+        let name = found.own_name.as_str();
         if name.eq_ignore_ascii_case("INBOX") {
             return Ok(no(Code::Cannot, "INBOX cannot be deleted"));
         }
         let inferior = format!("{name}/");
-        let mailboxes = self.store().mailboxes(self.account_id()?).await?;
+        let mailboxes = self.store().mailboxes(found.account).await?;
         if mailboxes.iter().any(|other| other.name.starts_with(&inferior)) {
             return Ok(no(Code::HasChildren, "Delete the mailboxes below it first"));
         }
@@ -57,9 +63,16 @@ impl Session {
 
     /// RENAME; INBOX stays and is emptied into the new mailbox (§6.3.6), which is the store's affair.
     pub(crate) async fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Outcome {
-        let account = self.account_id()?;
-        let to = to.as_str().strip_suffix('/').unwrap_or(to.as_str());
-        self.store().mailbox_rename(account, from.as_str(), to, unix_now()).await?;
+        let asked = to.as_str().strip_suffix('/').unwrap_or(to.as_str());
+        let old = from;
+        let from = self.find_for(from.as_str(), Right::DeleteMailbox).await?;
+        let (account, to) = self.may_create(asked).await?;
+        if account != from.account {
+            return Err(no(Code::Cannot, "A mailbox cannot be given to somebody else; copy its messages"));
+        }
+        self.store().mailbox_rename(account, &from.own_name, to, unix_now()).await?;
+        let prefix = asked.strip_suffix(to).unwrap_or_default();
+        self.tell_new_name(&format!("{prefix}{}", Store::mailbox_name(to)), old.as_str());
         done("Renamed")
     }
 
@@ -67,8 +80,28 @@ impl Session {
     pub(crate) async fn subscribe(&mut self, mailbox: &MailboxName, subscribed: bool) -> Outcome {
         let account = self.account_id()?;
         let name = mailbox.as_str().strip_suffix('/').unwrap_or(mailbox.as_str());
-        self.store().mailbox_subscribe(account, name, subscribed).await?;
+        let name = match self.store().mailbox(account, name).await? {
+            Some(found) => found.name,
+            None => Store::mailbox_name(name),
+        };
+        self.store().mailbox_subscribe(account, &name, subscribed).await?;
         done(if subscribed { "Subscribed" } else { "Unsubscribed" })
+    }
+}
+
+impl Session {
+    /// A mailbox is called otherwise than the client said or knew (RFC 9051 §6.3.9.7).
+    fn tell_new_name(&mut self, now: &str, old: &str) {
+        if self.rev2 {
+            self.wire.untagged(&Response::List(ListResponse {
+                kind: ListKind::List,
+                attributes: Vec::new(),
+                delimiter: Some('/'),
+                name: MailboxName::new(now),
+                child_info: Vec::new(),
+                old_name: Some(MailboxName::new(old)),
+            }));
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! METADATA and METADATA-SERVER (RFC 5464), LIST-METADATA (RFC 9590): entries of mailboxes and of the server.
 //!
-//! An account's `/private` and `/shared` entries lie at its mailboxes; its private server entries at the account itself.
+//! An account's `/private` and `/shared` entries lie at its mailboxes, private ones of other readers there too, under their
+//! numbers; its private server entries at the account itself.
 //! Invariant: what the server says by itself (`/shared/admin`, `/private/specialuse`) cannot be set. Must not know: rows.
 
 use super::failure::{Outcome, Trouble, done, done_with, no};
 use super::mailbox::attribute;
+use super::place::{Placed, forbidden};
 use super::session::Session;
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use store::limits::ANNOTATION_BYTES_MAX;
-use store::{Annotations, Mailbox, MailboxId, StoreError};
+use store::{AccountId, Annotations, MailboxId, StoreError};
+use wire::imap::acl::Right;
 use wire::imap::metadata::{Depth, Entry, GetMetadata, MetadataData, MetadataResponse, SetMetadata};
 use wire::imap::response::Response;
 use wire::imap::{Code, MailboxName};
@@ -26,14 +30,15 @@ impl Session {
     /// GETMETADATA.
     pub(crate) async fn get_metadata(&mut self, get: GetMetadata) -> Outcome {
         let place = self.place(get.mailbox.as_ref()).await?;
-        let all = self.store().annotations(self.account_id()?).await?;
+        let me = self.account_id()?;
+        let all = self.store().annotations(place.as_ref().map_or(me, |placed| placed.account)).await?;
         let entries = match &place {
-            Some(mailbox) => entries_of(&all, mailbox),
+            Some(placed) => entries_of(&all, placed, me),
             None => self.server_entries(&all),
         };
         let (values, longest) = asked(&entries, &get);
         if !values.is_empty() {
-            let mailbox = place.map(|mailbox| MailboxName::new(&mailbox.name));
+            let mailbox = place.map(|placed| MailboxName::new(&placed.mailbox.name));
             self.wire.untagged(&Response::Metadata(MetadataResponse { mailbox, data: MetadataData::Values(values) }));
         }
         match longest {
@@ -57,8 +62,13 @@ impl Session {
                 return Err(no(Code::NoPerm, "That entry cannot be set"));
             }
         }
-        let values: Vec<_> = set.values.into_iter().map(|(entry, value)| (entry.as_str().into(), value)).collect();
-        match self.store().annotate(self.account_id()?, place.map(|mailbox| mailbox.id), &values).await {
+        let me = self.account_id()?;
+        let (account, mailbox) = place.as_ref().map_or((me, None), |placed| (placed.account, Some(placed.mailbox.id)));
+        if set.values.iter().any(|(entry, _)| entry.is_shared()) && place.is_some_and(|placed| !placed.rights.has(Right::Write)) {
+            return Err(forbidden());
+        }
+        let values: Vec<_> = set.values.into_iter().map(|(entry, value)| (kept_as(&entry, account, me), value)).collect();
+        match self.store().annotate(account, mailbox, &values).await {
             Err(StoreError::Invalid(_)) => Err(no(Code::MetadataTooMany, "There are too many entries")),
             Err(error) => Err(error.into()),
             Ok(()) => done("Metadata set"),
@@ -66,18 +76,23 @@ impl Session {
     }
 
     /// LIST RETURN (METADATA ...): one answer a mailbox, NIL where there is no such entry (RFC 9590 §3).
-    pub(crate) fn tell_metadata(&mut self, all: &Annotations, mailbox: &Mailbox, wanted: &[Entry]) {
-        let entries = entries_of(all, mailbox);
+    pub(crate) async fn tell_metadata(&mut self, placed: &Placed, wanted: &[Entry]) -> Result<(), Trouble> {
+        if !placed.rights.has(Right::Read) {
+            return Ok(());
+        }
+        let all = self.store().annotations_at(placed.account, placed.mailbox.id).await?;
+        let entries = entries_of(&all, placed, self.account_id()?);
         let values = wanted.iter().map(|entry| (entry.clone(), entries.get(entry.as_str()).cloned())).collect();
-        let mailbox = Some(MailboxName::new(&mailbox.name));
+        let mailbox = Some(MailboxName::new(&placed.mailbox.name));
         self.wire.untagged(&Response::Metadata(MetadataResponse { mailbox, data: MetadataData::Values(values) }));
+        Ok(())
     }
 
     /// The mailbox meant, or the server.
-    async fn place(&self, mailbox: Option<&MailboxName>) -> Result<Option<Mailbox>, Trouble> {
+    async fn place(&self, mailbox: Option<&MailboxName>) -> Result<Option<Placed>, Trouble> {
         let Some(name) = mailbox else { return Ok(None) };
-        let found = self.store().mailbox(self.account_id()?, name.as_str()).await?;
-        found.map(Some).ok_or_else(|| Session::nonexistent("There is no such mailbox"))
+        let placed = self.find_for(name.as_str(), Right::Lookup).await?;
+        if placed.rights.has(Right::Read) { Ok(Some(placed)) } else { Err(forbidden()) }
     }
 
     fn server_entries(&self, all: &Annotations) -> Entries {
@@ -94,8 +109,32 @@ fn of_place(all: &Annotations, place: Option<MailboxId>) -> Entries {
     here.map(|((_, name), value)| (name.to_string(), value.clone())).collect()
 }
 
-fn entries_of(all: &Annotations, mailbox: &Mailbox) -> Entries {
+/// What a reader's private entry at a mailbox of another account is called there.
+fn kept_as(entry: &Entry, owner: AccountId, me: AccountId) -> SmolStr {
+    match owner == me || entry.is_shared() {
+        true => entry.as_str().into(),
+        false => SmolStr::from(format!("{}{}", private_prefix(me), entry.as_str())),
+    }
+}
+
+fn private_prefix(me: AccountId) -> String {
+    format!("{}:", me.0)
+}
+
+fn entries_of(all: &Annotations, placed: &Placed, me: AccountId) -> Entries {
+    let mailbox = &placed.mailbox;
     let mut entries = of_place(all, Some(mailbox.id));
+    if placed.account != me {
+        let prefix = private_prefix(me);
+        entries = entries
+            .into_iter()
+            .filter_map(|(name, value)| match name.strip_prefix(&prefix) {
+                Some(private) => Some((private.to_owned(), value)),
+                None => name.starts_with("/shared/").then_some((name, value)),
+            })
+            .collect();
+    }
+    entries.retain(|name, _| name.starts_with('/'));
     if let Some(special_use) = mailbox.special_use {
         entries.insert(SPECIAL_USE.to_owned(), format!("\\{}", attribute(special_use).name()).into_bytes());
     }

@@ -5,11 +5,13 @@
 
 use super::failure::{Outcome, Trouble, done};
 use super::names_numbers;
+use super::place::Placed;
 use super::search::Kind;
 use super::session::Session;
 use super::view::View;
-use std::collections::BTreeSet;
-use store::{Mailbox, MailboxId, StoreError};
+use std::collections::BTreeMap;
+use store::{AccountId, MailboxId, StoreError};
+use wire::imap::acl::Right;
 use wire::imap::esearch::MultiSearch;
 use wire::imap::notify::MailboxFilter;
 use wire::imap::search::{Search, SearchReturn};
@@ -20,7 +22,7 @@ impl Session {
     pub(crate) async fn multi_search(&mut self, tag: Tag, multi: MultiSearch) -> Outcome {
         let MultiSearch { sources, search } = multi;
         self.sync(true).await?;
-        let selected = self.view.as_ref().map(|view| view.mailbox.id);
+        let selected = self.view.as_ref().map(|view| (view.account, view.mailbox.id));
         let sources = sources.unwrap_or_else(|| vec![MailboxFilter::Selected]);
         let only_selected = sources == [MailboxFilter::Selected];
         let with_mod_seq = self.searchable(&search)?;
@@ -31,18 +33,19 @@ impl Session {
         if !only_selected && (saving || names_numbers(&search.keys)) {
             return Err(Trouble::Bad("SAVE and message numbers are of the selected mailbox only (RFC 7377)"));
         }
-        for mailbox in self.searched_mailboxes(&sources, selected).await? {
-            if Some(mailbox) == selected {
+        for placed in self.searched_mailboxes(&sources, selected).await? {
+            if Some(placed.id()) == selected {
                 self.search_view(&tag, &search, with_mod_seq, only_selected).await?;
                 continue;
             }
-            let snapshot = match self.store().snapshot(self.account_id()?, mailbox).await {
+            let mut snapshot = match self.store().snapshot(placed.account, placed.mailbox.id).await {
                 Err(StoreError::NotFound) => continue,
                 other => other?,
             };
             // The search looks at what is in the place of the selected mailbox.
             let checked = snapshot.highest_mod_seq;
-            let own = self.view.replace(View::new(snapshot, true, checked));
+            snapshot.mailbox = placed.mailbox;
+            let own = self.view.replace(View::new(placed.account, snapshot, true, checked));
             let outcome = self.search_view(&tag, &search, with_mod_seq, false).await;
             self.view = own;
             outcome?;
@@ -64,23 +67,32 @@ impl Session {
     async fn searched_mailboxes(
         &self,
         sources: &[MailboxFilter],
-        selected: Option<MailboxId>,
-    ) -> Result<Vec<MailboxId>, Trouble> {
-        let mailboxes = self.store().mailboxes(self.account_id()?).await?;
-        let mut named = BTreeSet::new();
-        for source in sources {
-            let names = |mailbox: &&Mailbox| match source {
-                MailboxFilter::Selected | MailboxFilter::SelectedDelayed => Some(mailbox.id) == selected,
-                // Mail may be delivered to any of one's own.
-                MailboxFilter::Inboxes | MailboxFilter::Personal => true,
-                MailboxFilter::Subscribed => mailbox.subscribed,
-                MailboxFilter::Subtree(roots) => roots.iter().any(|root| depth(&mailbox.name, root).is_some()),
-                MailboxFilter::SubtreeOne(roots) => roots.iter().any(|root| depth(&mailbox.name, root).is_some_and(|n| n < 2)),
-                MailboxFilter::Mailboxes(names) => names.iter().any(|name| name.as_str() == mailbox.name),
-            };
-            named.extend(mailboxes.iter().filter(names).map(|mailbox| mailbox.id));
+        selected: Option<(AccountId, MailboxId)>,
+    ) -> Result<Vec<Placed>, Trouble> {
+        let me = self.account_id()?;
+        let mut places = self.all_places().await?;
+        // One that may be read but not listed is found by its whole name only.
+        if let Some(view) = self.view.as_ref().filter(|_| places.iter().all(|placed| Some(placed.id()) != selected)) {
+            let (account, mailbox, rights) = (view.account, view.mailbox.clone(), view.rights);
+            places.push(Placed { account, own_name: mailbox.name.clone(), mailbox, rights });
         }
-        Ok(named.into_iter().collect())
+        let mut named = BTreeMap::new();
+        for source in sources {
+            let names = |placed: &&Placed| match source {
+                MailboxFilter::Selected | MailboxFilter::SelectedDelayed => Some(placed.id()) == selected,
+                // Mail may be delivered to any of one's own.
+                MailboxFilter::Inboxes | MailboxFilter::Personal => placed.account == me,
+                MailboxFilter::Subscribed => placed.mailbox.subscribed,
+                MailboxFilter::Subtree(roots) => roots.iter().any(|root| depth(&placed.mailbox.name, root).is_some()),
+                MailboxFilter::SubtreeOne(roots) => {
+                    roots.iter().any(|root| depth(&placed.mailbox.name, root).is_some_and(|n| n < 2))
+                }
+                MailboxFilter::Mailboxes(names) => names.iter().any(|name| name.as_str() == placed.mailbox.name),
+            };
+            let read = places.iter().filter(|placed| placed.rights.has(Right::Read)).filter(names);
+            named.extend(read.map(|placed| (placed.id(), placed.clone())));
+        }
+        Ok(named.into_values().collect())
     }
 }
 

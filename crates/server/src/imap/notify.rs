@@ -1,16 +1,19 @@
 //! NOTIFY (RFC 5465): what a client wants to hear of without asking, of the selected mailbox and of all others.
 //!
-//! The account's watch says that something happened; what, is the difference between what was known and what is.
+//! The watches of the accounts say that something happened; what, is the difference between what was known and what is.
 //! Invariant: without a selected group nothing of the selected mailbox is told but to EXPUNGE and MOVE of this client (§3.1);
 //! one round tells of a bounded number of changes, past it NOTIFICATIONOVERFLOW (§5.8). Must not know: how rows lie.
 
 use super::failure::{Outcome, Trouble, done, no};
 use super::limits;
 use super::mailbox::attribute;
+use super::place::{OTHER_USERS, Placed, SHARED};
 use super::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use store::{AccountId, Mailbox, MailboxId, MailboxStatus, ModSeq};
+use store::{AccountId, MailboxId, MailboxStatus, ModSeq};
+use tokio::sync::watch;
+use wire::imap::acl::Right;
 use wire::imap::fetch::{Fetch, FetchItem};
 use wire::imap::list::{ListKind, ListResponse, MailboxAttribute};
 use wire::imap::metadata::{Entry, MetadataData, MetadataResponse};
@@ -45,22 +48,45 @@ pub(crate) struct Notifying {
     selected: Option<Selected>,
     groups: Vec<EventGroup>,
     known: Known,
+    /// Only where one of the groups may mean mailboxes of others.
+    others: Option<Others>,
     /// The command under way shows the selected mailbox in any case.
     pub(crate) shown: bool,
 }
 
-/// One instant of the account, as far as it can be told of.
+/// A mailbox, and whose it is.
+type PlaceId = (AccountId, MailboxId);
+
+/// One instant of what the session may see, as far as it can be told of.
 #[derive(Debug, Default)]
 struct Known {
-    mod_seq: ModSeq,
-    mailboxes: BTreeMap<MailboxId, (Mailbox, MailboxStatus)>,
+    /// Of each account that is followed: its mod-sequence and how often its annotations changed.
+    stamps: Vec<(AccountId, ModSeq, u64)>,
+    mailboxes: BTreeMap<PlaceId, (Placed, MailboxStatus)>,
     subscribed: BTreeSet<String>,
-    annotation_count: u64,
-    /// Values by their hashes.
-    annotations: BTreeMap<(Option<MailboxId>, String), u64>,
+    /// Values by their hashes; without a mailbox: of the session's own account.
+    annotations: BTreeMap<(Option<PlaceId>, String), u64>,
+}
+
+/// The accounts of others that are followed.
+#[derive(Debug)]
+struct Others {
+    /// Moves with every access list.
+    lists: watch::Receiver<u64>,
+    accounts: Vec<(AccountId, watch::Receiver<ModSeq>)>,
 }
 
 impl Notifying {
+    /// What wakes the session beside its own account.
+    pub(crate) fn watches(&mut self) -> impl Iterator<Item = &mut watch::Receiver<ModSeq>> {
+        self.others.iter_mut().flat_map(|others| others.accounts.iter_mut().map(|(_, watch)| watch))
+    }
+
+    /// And the access lists.
+    pub(crate) fn lists(&self) -> Option<watch::Receiver<u64>> {
+        self.others.as_ref().map(|others| others.lists.clone())
+    }
+
     fn wants(&self, name: &str, subscribed: bool, wanted: &NotifyEvent) -> bool {
         let of_event = |event: &NotifyEvent| event.name() == wanted.name();
         self.groups.iter().any(|group| covers(&group.filter, name, subscribed) && group.events.iter().any(of_event))
@@ -81,10 +107,25 @@ fn covers(filter: &MailboxFilter, name: &str, subscribed: bool) -> bool {
     match filter {
         MailboxFilter::Selected | MailboxFilter::SelectedDelayed | MailboxFilter::SubtreeOne(_) => false,
         MailboxFilter::Inboxes => name == "INBOX",
-        MailboxFilter::Personal => true,
+        MailboxFilter::Personal => !is_of_others(name),
         MailboxFilter::Subscribed => subscribed,
         MailboxFilter::Subtree(tops) => tops.iter().any(below),
         MailboxFilter::Mailboxes(names) => names.iter().any(|one| one.as_str() == name),
+    }
+}
+
+/// Is the name below those that lead to others?
+fn is_of_others(name: &str) -> bool {
+    [OTHER_USERS, SHARED].iter().any(|top| name.strip_prefix(top).is_some_and(|rest| rest.starts_with('/')))
+}
+
+/// May the group mean mailboxes of others?
+fn reaches_others(group: &EventGroup) -> bool {
+    let leads = |name: &MailboxName| [OTHER_USERS, SHARED].contains(&name.as_str()) || is_of_others(name.as_str());
+    match &group.filter {
+        MailboxFilter::Subscribed => true,
+        MailboxFilter::Subtree(names) | MailboxFilter::Mailboxes(names) => names.iter().any(leads),
+        _ => false,
     }
 }
 
@@ -140,9 +181,10 @@ impl Session {
         let (selected, groups) = sorted(groups)?;
         self.show_selected();
         self.sync(true).await?;
-        let account = self.account_id()?;
-        let known = self.look(account, &Known::default(), true).await?;
-        let notifying = Notifying { selected, groups, known, shown: false };
+        let others = groups.iter().any(reaches_others);
+        let others = others.then(|| Others { lists: self.context.store.acl_watch(), accounts: Vec::new() });
+        let mut notifying = Notifying { selected, groups, known: Known::default(), others, shown: false };
+        notifying.known = self.look(&mut notifying, true).await?;
         let told = if status { first_status(&notifying, self.selected_id()) } else { Vec::new() };
         for response in told {
             self.wire.untagged(&response);
@@ -217,13 +259,11 @@ impl Session {
         if notifying.groups.is_empty() {
             return Ok(Vec::new());
         }
-        let account = self.account_id()?;
-        let Some(signed_in) = self.signed_in.as_ref() else { return Ok(Vec::new()) };
-        let still = *signed_in.watch.borrow() == notifying.known.mod_seq;
-        if still && self.context.store.annotation_count(account) == notifying.known.annotation_count {
+        let lists_stand = notifying.others.as_ref().is_none_or(|others| !others.lists.has_changed().unwrap_or(false));
+        if lists_stand && self.stamps(notifying)? == notifying.known.stamps {
             return Ok(Vec::new());
         }
-        let now = self.look(account, &notifying.known, false).await?;
+        let now = self.look(notifying, false).await?;
         let mut told = names_changed(notifying, &now);
         told.extend(messages_changed(notifying, &now, self.selected_id(), self.condstore));
         told.extend(metadata_changed(notifying, &now));
@@ -231,37 +271,80 @@ impl Session {
         Ok(told)
     }
 
-    fn selected_id(&self) -> Option<MailboxId> {
-        self.view.as_ref().map(|view| view.mailbox.id)
+    fn selected_id(&self) -> Option<PlaceId> {
+        self.view.as_ref().map(|view| (view.account, view.mailbox.id))
     }
 
-    /// The account as it is. Annotations are read only when they changed (or `anew`).
-    async fn look(&self, account: AccountId, before: &Known, anew: bool) -> Result<Known, Trouble> {
+    /// How far each account that is followed has come; one's own first.
+    fn stamps(&self, notifying: &Notifying) -> Result<Vec<(AccountId, ModSeq, u64)>, Trouble> {
         let store = &self.context.store;
+        let own = self.signed_in.as_ref().map(|signed_in| *signed_in.watch.borrow()).unwrap_or_default();
+        let others = notifying.others.iter().flat_map(|others| &others.accounts);
+        let all = std::iter::once((self.account_id()?, own)).chain(others.map(|(id, watch)| (*id, *watch.borrow())));
+        Ok(all.map(|(account, mod_seq)| (account, mod_seq, store.annotation_count(account))).collect())
+    }
+
+    /// All there is to see as it is. Annotations are read only when they changed (or `anew`).
+    async fn look(&self, notifying: &mut Notifying, anew: bool) -> Result<Known, Trouble> {
+        let (store, me) = (&self.context.store, self.account_id()?);
+        let mut places = self.all_places().await?;
+        match notifying.others.as_mut() {
+            None => places.retain(|placed| placed.account == me),
+            Some(others) => self.follow(others, &places).await?,
+        }
         // Taken first: what comes after it makes the next round look again.
-        let mod_seq = self.signed_in.as_ref().map(|signed_in| *signed_in.watch.borrow()).unwrap_or_default();
-        let annotation_count = store.annotation_count(account);
-        let mut known = Known { mod_seq, annotation_count, ..Known::default() };
-        for mailbox in store.mailboxes(account).await?.iter() {
+        let stamps = self.stamps(notifying)?;
+        let mut known = Known { stamps, ..Known::default() };
+        for placed in places {
+            let own = placed.account == me;
             // One that is gone meanwhile is told of in the next round.
-            if let Ok(status) = store.status(account, mailbox.id).await {
-                known.mailboxes.insert(mailbox.id, (mailbox.clone(), status));
-            }
-            if mailbox.subscribed {
-                known.subscribed.insert(mailbox.name.to_string());
+            if let Ok(status) = store.status(placed.account, placed.mailbox.id).await {
+                if own && placed.mailbox.subscribed {
+                    known.subscribed.insert(placed.mailbox.name.to_string());
+                }
+                // Of what may not be read only the name is told.
+                let status = if placed.rights.has(Right::Read) { status } else { MailboxStatus::default() };
+                known.mailboxes.insert(placed.id(), (placed, status));
             }
         }
-        known.subscribed.extend(store.subscriptions_elsewhere(account).await?.iter().map(ToString::to_string));
-        if !anew && annotation_count == before.annotation_count {
-            known.annotations = before.annotations.clone();
+        known.subscribed.extend(store.subscriptions_elsewhere(me).await?.iter().map(ToString::to_string));
+        let counts =
+            |known: &Known| -> Vec<(AccountId, u64)> { known.stamps.iter().map(|(id, _, count)| (*id, *count)).collect() };
+        if !anew && counts(&known) == counts(&notifying.known) && known.mailboxes.keys().eq(notifying.known.mailboxes.keys()) {
+            known.annotations = notifying.known.annotations.clone();
             return Ok(known);
         }
-        for ((place, name), value) in store.annotations(account).await? {
-            let mut hasher = DefaultHasher::new();
-            value.hash(&mut hasher);
-            known.annotations.insert((place, name.to_string()), hasher.finish());
+        for account in counts(&known).into_iter().map(|(account, _)| account) {
+            for ((mailbox, name), value) in store.annotations(account).await? {
+                let place = mailbox.map(|mailbox| (account, mailbox));
+                let readable = |place| known.mailboxes.get(&place).is_some_and(|(placed, _)| placed.rights.has(Right::Read));
+                let told = match place {
+                    None => account == me,
+                    Some(place) => (account == me || name.starts_with("/shared/")) && readable(place),
+                };
+                if told && name.starts_with('/') {
+                    let mut hasher = DefaultHasher::new();
+                    value.hash(&mut hasher);
+                    known.annotations.insert((place, name.to_string()), hasher.finish());
+                }
+            }
         }
         Ok(known)
+    }
+
+    /// Follows the accounts of these places, and no others.
+    async fn follow(&self, others: &mut Others, places: &[Placed]) -> Result<(), Trouble> {
+        others.lists.mark_unchanged();
+        let me = self.account_id()?;
+        let wanted: BTreeSet<AccountId> = places.iter().map(|placed| placed.account).filter(|account| *account != me).collect();
+        others.accounts.retain(|(account, _)| wanted.contains(account));
+        for account in wanted {
+            if others.accounts.iter().all(|(followed, _)| *followed != account) {
+                others.accounts.push((account, self.context.store.watch(account).await?));
+            }
+        }
+        others.accounts.sort_by_key(|(account, _)| *account);
+        Ok(())
     }
 }
 
@@ -281,9 +364,10 @@ fn status_response(name: &str, status: &MailboxStatus, attributes: &[StatusAttri
 }
 
 /// NOTIFY SET STATUS (§3.1).
-fn first_status(notifying: &Notifying, selected: Option<MailboxId>) -> Vec<Response> {
+fn first_status(notifying: &Notifying, selected: Option<PlaceId>) -> Vec<Response> {
     let mut told = Vec::new();
-    for (mailbox, status) in notifying.known.mailboxes.values().filter(|(mailbox, _)| Some(mailbox.id) != selected) {
+    let others = notifying.known.mailboxes.values().filter(|(placed, _)| Some(placed.id()) != selected);
+    for (Placed { mailbox, .. }, status) in others.filter(|(placed, _)| placed.rights.has(Right::Read)) {
         let wants = |event| notifying.wants(&mailbox.name, mailbox.subscribed, &event);
         let mut attributes = vec![StatusAttribute::Messages, StatusAttribute::UidNext, StatusAttribute::UidValidity];
         if wants(NotifyEvent::FlagChange) {
@@ -297,9 +381,9 @@ fn first_status(notifying: &Notifying, selected: Option<MailboxId>) -> Vec<Respo
 }
 
 /// New, expunged and changed messages of mailboxes that are not selected: STATUS (§5.1-§5.3).
-fn messages_changed(notifying: &Notifying, now: &Known, selected: Option<MailboxId>, condstore: bool) -> Vec<Response> {
+fn messages_changed(notifying: &Notifying, now: &Known, selected: Option<PlaceId>, condstore: bool) -> Vec<Response> {
     let mut told = Vec::new();
-    for (id, (mailbox, status)) in now.mailboxes.iter().filter(|(id, _)| Some(**id) != selected) {
+    for (id, (Placed { mailbox, .. }, status)) in now.mailboxes.iter().filter(|(id, _)| Some(**id) != selected) {
         let Some((_, before)) = notifying.known.mailboxes.get(id) else { continue };
         if before == status {
             continue;
@@ -332,10 +416,10 @@ fn listed(now: &Known, name: &str, old_name: Option<&str>) -> Response {
     if now.subscribed.contains(name) {
         attributes.push(MailboxAttribute::Subscribed);
     }
-    match now.mailboxes.values().find(|(mailbox, _)| mailbox.name == name) {
+    match now.mailboxes.values().find(|(placed, _)| placed.mailbox.name == name) {
         None => attributes.push(MailboxAttribute::NonExistent),
-        Some((mailbox, _)) => {
-            let has_children = now.mailboxes.values().any(|(other, _)| other.name.starts_with(&below));
+        Some((Placed { mailbox, .. }, _)) => {
+            let has_children = now.mailboxes.values().any(|(other, _)| other.mailbox.name.starts_with(&below));
             attributes.push(if has_children { MailboxAttribute::HasChildren } else { MailboxAttribute::HasNoChildren });
             attributes.extend(mailbox.special_use.map(attribute));
         }
@@ -352,7 +436,7 @@ fn listed(now: &Known, name: &str, old_name: Option<&str>) -> Response {
 
 /// Old and new name of every mailbox whose name is another, or that came or went.
 fn renamed<'a>(before: &'a Known, now: &'a Known) -> Vec<(Option<&'a str>, Option<&'a str>)> {
-    let name = |known: &'a Known, id| known.mailboxes.get(id).map(|(mailbox, _)| mailbox.name.as_str());
+    let name = |known: &'a Known, id| known.mailboxes.get(id).map(|(placed, _)| placed.mailbox.name.as_str());
     let there = now.mailboxes.keys().map(|id| (name(before, id), name(now, id)));
     let gone = before.mailboxes.keys().filter(|id| !now.mailboxes.contains_key(id)).map(|id| (name(before, id), None));
     there.chain(gone).filter(|(old, new)| old != new).collect()
@@ -364,9 +448,9 @@ fn names_changed(notifying: &Notifying, now: &Known) -> Vec<Response> {
     // Affected names and, of one renamed, its old name.
     let mut affected: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     let changed = renamed(before, now);
-    let old_ids: BTreeMap<&str, MailboxId> = match changed.is_empty() {
+    let old_ids: BTreeMap<&str, PlaceId> = match changed.is_empty() {
         true => BTreeMap::new(),
-        false => before.mailboxes.iter().map(|(id, (mailbox, _))| (mailbox.name.as_str(), *id)).collect(),
+        false => before.mailboxes.iter().map(|(id, (placed, _))| (placed.mailbox.name.as_str(), *id)).collect(),
     };
     for (old, new) in changed {
         let wanted = |name: &str| {
@@ -380,7 +464,9 @@ fn names_changed(notifying: &Notifying, now: &Known) -> Vec<Response> {
                 }
             }
             (Some(name), None) | (None, Some(name)) => {
-                let superior = name.rsplit_once('/').map(|(superior, _)| superior);
+                // What only leads to mailboxes of others is none itself.
+                let is_there = |name: &&str| now.mailboxes.values().any(|(placed, _)| placed.mailbox.name == *name);
+                let superior = name.rsplit_once('/').map(|(superior, _)| superior).filter(is_there);
                 for name in std::iter::once(name).chain(superior).filter(|name| wanted(name)) {
                     affected.entry(name).or_default();
                 }
@@ -398,18 +484,18 @@ fn names_changed(notifying: &Notifying, now: &Known) -> Vec<Response> {
 }
 
 /// Of a mailbox that was renamed because its superior was nothing is told (§5.4).
-fn moved_with_superior(old_ids: &BTreeMap<&str, MailboxId>, now: &Known, old: &str, new: &str) -> bool {
+fn moved_with_superior(old_ids: &BTreeMap<&str, PlaceId>, now: &Known, old: &str, new: &str) -> bool {
     let (Some((old_top, old_leaf)), Some((new_top, new_leaf))) = (old.rsplit_once('/'), new.rsplit_once('/')) else {
         return false;
     };
     let superior_now = old_ids.get(old_top).and_then(|id| now.mailboxes.get(id));
-    old_leaf == new_leaf && old_top != new_top && superior_now.is_some_and(|(mailbox, _)| mailbox.name == new_top)
+    old_leaf == new_leaf && old_top != new_top && superior_now.is_some_and(|(placed, _)| placed.mailbox.name == new_top)
 }
 
 /// METADATA with the names of entries that were set or taken away (§5.6, §5.7).
 fn metadata_changed(notifying: &Notifying, now: &Known) -> Vec<Response> {
     let before = &notifying.known.annotations;
-    let mut changed: BTreeMap<Option<MailboxId>, BTreeSet<&str>> = BTreeMap::new();
+    let mut changed: BTreeMap<Option<PlaceId>, BTreeSet<&str>> = BTreeMap::new();
     for place in before.keys().chain(now.annotations.keys()) {
         if before.get(place) != now.annotations.get(place) {
             changed.entry(place.0).or_default().insert(&place.1);
@@ -421,7 +507,9 @@ fn metadata_changed(notifying: &Notifying, now: &Known) -> Vec<Response> {
             None if notifying.wants_anywhere(&NotifyEvent::ServerMetadataChange) => None,
             None => continue,
             Some(id) => match now.mailboxes.get(&id) {
-                Some((mailbox, _)) if notifying.wants(&mailbox.name, mailbox.subscribed, &NotifyEvent::MailboxMetadataChange) => {
+                Some((Placed { mailbox, .. }, _))
+                    if notifying.wants(&mailbox.name, mailbox.subscribed, &NotifyEvent::MailboxMetadataChange) =>
+                {
                     Some(MailboxName::new(&mailbox.name))
                 }
                 _ => continue,

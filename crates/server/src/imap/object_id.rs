@@ -77,7 +77,7 @@ impl Session {
     ) -> Result<Indexes, Trouble> {
         let rows: Vec<(usize, MessageRow)> = self.view()?.rows().iter().enumerate().filter(|(_, row)| may(row)).collect();
         let emails: Vec<_> = rows.iter().map(|(_, row)| row.email).collect();
-        let bodies = self.context.store.bodies(self.account_id()?, &emails).await?;
+        let bodies = self.context.store.bodies(self.view_account()?, &emails).await?;
         let right = rows.iter().zip(bodies).filter(|((_, row), body)| body.is_some_and(|body| is(body, row)));
         Ok(merge(right.map(|((index, _), _)| *index)))
     }

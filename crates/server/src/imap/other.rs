@@ -1,6 +1,7 @@
 //! The small commands: NAMESPACE (RFC 9051 §6.3.10), ID (RFC 2971), ENABLE (RFC 9051 §6.3.1).
 
 use super::failure::{Outcome, done, no};
+use super::place::{OTHER_USERS, SHARED};
 use super::session::Session;
 use super::switches::CapabilityOff;
 use wire::imap::enable::Extension;
@@ -11,10 +12,11 @@ use wire::imap::response::Response;
 use wire::imap::{Code, Tag};
 
 impl Session {
-    /// One personal namespace, without a prefix.
+    /// One's own without a prefix, other people's, and what nobody owns.
     pub(crate) fn namespace(&mut self) -> Outcome {
-        let personal = vec![Namespace { prefix: String::new(), delimiter: Some('/') }];
-        self.wire.untagged(&Response::Namespace(NamespaceResponse { personal, ..NamespaceResponse::default() }));
+        let of = |prefix: String| vec![Namespace { prefix, delimiter: Some('/') }];
+        let (other_users, shared) = (of(format!("{OTHER_USERS}/")), of(format!("{SHARED}/")));
+        self.wire.untagged(&Response::Namespace(NamespaceResponse { personal: of(String::new()), other_users, shared }));
         done("Namespaces listed")
     }
 

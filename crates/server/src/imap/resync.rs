@@ -39,13 +39,13 @@ impl Session {
             return Ok(());
         }
         let mailbox = self.view()?.mailbox.id;
-        let uid_next = self.store().status(self.account_id()?, mailbox).await?.uid_next;
+        let uid_next = self.store().status(self.view_account()?, mailbox).await?.uid_next;
         self.tell_vanished(&set.resolve(uid_next.saturating_sub(1)), since, (uid_next, 0)).await
     }
 
     /// Of those wanted, what is gone since; below `matched` nothing is, where the log does not know.
     async fn tell_vanished(&mut self, wanted: &NumberSet, since: ModSeq, (uid_next, matched): (u32, u32)) -> Result<(), Trouble> {
-        let (account, mailbox) = (self.account_id()?, self.view()?.mailbox.id);
+        let (account, mailbox) = (self.view_account()?, self.view()?.mailbox.id);
         let changes = self.store().changes_since(account, mailbox, since).await?;
         let rows = self.view()?.rows().clone();
         let vanished = vanished(&changes, &rows, wanted, (uid_next, matched));

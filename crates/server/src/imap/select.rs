@@ -3,15 +3,17 @@
 //! Invariant: a failed SELECT leaves nothing selected.
 
 use super::failure::{Outcome, Trouble, done, done_with};
-use super::flags::known_keywords;
+use super::flags::{known_keywords, permanent_flags};
 use super::object_id;
+use super::place::{Placed, only_reads};
 use super::session::Session;
 use super::view::View;
 use store::{AccountId, Flags};
+use wire::imap::acl::Right;
 use wire::imap::list::{ListKind, ListResponse};
 use wire::imap::response::Response;
 use wire::imap::select::Select;
-use wire::imap::{Code, Flag, MailboxName};
+use wire::imap::{Code, MailboxName};
 
 impl Session {
     /// SELECT and EXAMINE.
@@ -21,16 +23,24 @@ impl Session {
             return Err(Trouble::Bad("Say ENABLE QRESYNC first"));
         }
         let Some(signed_in) = self.signed_in.as_mut() else { return Err(Trouble::Bad("Sign in first")) };
-        let account = signed_in.account.id;
-        let checked = *signed_in.watch.borrow_and_update();
+        let me = signed_in.account.id;
+        let mut checked = *signed_in.watch.borrow_and_update();
+        let Placed { account, mailbox, rights, .. } = self.find_for(select.mailbox.as_str(), Right::Read).await?;
         let store = self.store();
-        let Some(mailbox) = store.mailbox(account, select.mailbox.as_str()).await? else {
-            return Err(Session::nonexistent("There is no such mailbox"));
-        };
-        let snapshot = store.snapshot(account, mailbox.id).await?;
+        let mut watch = None;
+        if account != me {
+            let mut following = store.watch(account).await?;
+            checked = *following.borrow_and_update();
+            watch = Some(following);
+        }
+        let mut snapshot = store.snapshot(account, mailbox.id).await?;
+        snapshot.mailbox = mailbox;
         let (uid_validity, uid_next) = (snapshot.mailbox.uid_validity, snapshot.uid_next.0);
         self.condstore |= select.condstore;
-        let view = View::new(snapshot, select.examine, checked);
+        let mut view = View::new(account, snapshot, select.examine, checked);
+        (view.watch, view.rights) = (watch, rights);
+        view.read_only |= only_reads(rights);
+        let read_only = view.read_only;
         self.describe(account, &view, uid_validity, uid_next);
         self.view = Some(view);
         self.claim_recent()?;
@@ -42,19 +52,16 @@ impl Session {
             self.unselect()?;
             return Err(trouble);
         }
-        match select.examine {
-            true => done_with(Code::ReadOnly, "Examined"),
-            false => done_with(Code::ReadWrite, "Selected"),
+        match (select.examine, read_only) {
+            (true, _) => done_with(Code::ReadOnly, "Examined"),
+            (false, true) => done_with(Code::ReadOnly, "Selected; you may only look"),
+            (false, false) => done_with(Code::ReadWrite, "Selected"),
         }
     }
 
     /// The untagged answers of SELECT, without RECENT.
     fn describe(&mut self, account: AccountId, view: &View, uid_validity: u32, uid_next: u32) {
-        let flags = known_keywords(view);
-        let permanent = match view.read_only {
-            true => Vec::new(),
-            false => flags.iter().cloned().chain([Flag::Any]).collect(),
-        };
+        let (flags, permanent) = (known_keywords(view), permanent_flags(view));
         self.wire.untagged(&Response::Flags(flags));
         self.wire.untagged(&Response::Exists(view.exists()));
         if self.rev2 {
@@ -90,7 +97,8 @@ impl Session {
     /// CLOSE: expunges without a word, unless read-only.
     pub(crate) async fn close(&mut self) -> Outcome {
         self.sync(false).await?;
-        if !self.view()?.read_only {
+        // RFC 4314 §4: without the right to expunge it closes all the same.
+        if !self.view()?.read_only && self.view()?.rights.has(Right::Expunge) {
             self.expunge_deleted(None).await?;
         }
         self.unselect()

@@ -76,6 +76,11 @@ impl Session {
         self.view.as_mut().ok_or(Trouble::Bad("Select a mailbox first"))
     }
 
+    /// Whose it is.
+    pub(crate) fn view_account(&self) -> Result<AccountId, Trouble> {
+        self.view().map(|view| view.account)
+    }
+
     /// What is selected, unless read-only.
     pub(crate) fn writable(&self) -> Result<&View, Trouble> {
         let view = self.view()?;

@@ -4,26 +4,29 @@
 //! told twice. Nothing is read from the store while the account's mod-sequence stands still.
 
 use super::failure::Trouble;
-use super::flags::{Told, known_keywords};
+use super::flags::{Told, known_keywords, permanent_flags};
+use super::place::only_reads;
 use super::session::Session;
 use super::view::{Update, View};
 use store::{Flags, StoreError};
+use wire::imap::acl::Right;
 use wire::imap::response::Response;
 use wire::imap::{Code, NumberSet};
 
 impl Session {
     /// Takes in what happened and tells the client; EXPUNGE only with `may_expunge`.
     pub(crate) async fn sync(&mut self, may_expunge: bool) -> Result<(), Trouble> {
+        self.refresh_rights()?;
         if self.is_muted() {
             return Ok(());
         }
         let (Some(signed_in), Some(view)) = (self.signed_in.as_mut(), self.view.as_mut()) else { return Ok(()) };
-        let newest = *signed_in.watch.borrow_and_update();
+        let newest = *view.watch.as_mut().unwrap_or(&mut signed_in.watch).borrow_and_update();
         if newest == view.checked && !(may_expunge && view.has_vanished()) {
             return Ok(());
         }
-        let snapshot = match self.context.store.snapshot(signed_in.account.id, view.mailbox.id).await {
-            Err(StoreError::NotFound) => return Err(self.mailbox_gone()),
+        let snapshot = match self.context.store.snapshot(view.account, view.mailbox.id).await {
+            Err(StoreError::NotFound) => return Err(self.mailbox_gone("The selected mailbox was deleted")),
             other => other?,
         };
         view.checked = newest;
@@ -33,11 +36,35 @@ impl Session {
         self.fetch_new(before.saturating_sub(gone)).await
     }
 
-    /// Another session deleted the mailbox: this one cannot go on as it is.
-    fn mailbox_gone(&mut self) -> Trouble {
+    /// Another session deleted the mailbox, or its owner closed it to this reader: this session cannot go on as it is.
+    fn mailbox_gone(&mut self, why: &str) -> Trouble {
         self.view = None;
-        self.wire.bye(None, "The selected mailbox was deleted");
+        self.wire.bye(None, why);
         Trouble::Over
+    }
+
+    /// What this reader may do may have changed since the last command (RFC 4314 §5.1.1): it is told, and who may not read
+    /// any more goes.
+    pub(crate) fn refresh_rights(&mut self) -> Result<(), Trouble> {
+        let Some(view) = self.view.as_ref().filter(|view| view.watch.is_some()) else { return Ok(()) };
+        let rights = self.rights_on((view.account, view.mailbox.id))?;
+        let view = self.view_mut()?;
+        if rights == view.rights {
+            return Ok(());
+        }
+        if !rights.has(Right::Read) {
+            return Err(self.mailbox_gone("The selected mailbox may not be read any more"));
+        }
+        let before = std::mem::replace(&mut view.read_only, view.examined || only_reads(rights));
+        view.rights = rights;
+        let (read_only, flags, permanent) = (view.read_only, known_keywords(view), permanent_flags(view));
+        self.wire.untagged(&Response::Flags(flags));
+        self.untagged_ok(Code::PermanentFlags(permanent), "Limited");
+        if before != read_only {
+            let code = if read_only { Code::ReadOnly } else { Code::ReadWrite };
+            self.untagged_ok(code, "Your rights are others now");
+        }
+        Ok(())
     }
 
     fn tell(&mut self, updates: &[Update]) -> Result<(), Trouble> {
@@ -76,9 +103,9 @@ impl Session {
 
     /// Takes what nobody had as recent yet; EXAMINE only looks (RFC 3501 §6.3.2).
     pub(crate) fn claim_recent(&mut self) -> Result<(), Trouble> {
-        let account = self.account_id()?;
         let recent = &self.context.imap.recent;
         let Some(view) = self.view.as_mut() else { return Ok(()) };
+        let account = view.account;
         let (mailbox, last) = (view.mailbox.id, view.last_uid());
         if view.read_only {
             let highest = recent.highest(account, mailbox);
@@ -109,11 +136,9 @@ impl Session {
         if !view.learn_keywords(flags) {
             return Ok(());
         }
-        let flags = known_keywords(view);
-        let read_only = view.read_only;
-        self.wire.untagged(&Response::Flags(flags.clone()));
+        let (flags, permanent, read_only) = (known_keywords(view), permanent_flags(view), view.read_only);
+        self.wire.untagged(&Response::Flags(flags));
         if !read_only {
-            let permanent = flags.into_iter().chain([wire::imap::Flag::Any]).collect();
             self.untagged_ok(Code::PermanentFlags(permanent), "Limited");
         }
         Ok(())

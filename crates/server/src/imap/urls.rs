@@ -1,20 +1,21 @@
 //! Octets that IMAP URLs name (RFC 5092; CATENATE, RFC 4469; URL-PARTIAL, RFC 5550).
 //!
-//! Only messages of the account that is signed in, on this server; reading by URL sets no \Seen. Invariant: what cannot be had
+//! Only messages that whoever is signed in may read, on this server; reading by URL sets no \Seen. Invariant: what cannot be had
 //! is BADURL with the URL, never somebody else's octets. Must not know: what they are read for.
 
 use super::failure::{Trouble, no};
-use super::fetch::NamedOctets;
+use super::fetch::{NamedOctets, Stored};
 use super::session::Session;
 use bytes::Bytes;
-use store::{EmailId, Uid};
+use store::{Account, Uid};
 use wire::imap::Code;
+use wire::imap::acl::Right;
 use wire::imap::fetch::{Partial, Section};
 use wire::imap::url::ImapUrl;
 
 /// What a URL names, as far as it is not read yet.
 pub(crate) struct UrlOctets {
-    email: EmailId,
+    email: Stored,
     named: NamedOctets,
 }
 
@@ -37,28 +38,41 @@ impl Session {
     pub(crate) async fn octets_of(&self, text: &str) -> Result<UrlOctets, Trouble> {
         let account = self.account()?;
         let url = ImapUrl::parse(text).ok_or_else(|| bad_url(text))?;
-        let ours = url.host.as_deref().is_none_or(|host| host.eq_ignore_ascii_case(&self.context.hostname));
         let mine = url.user.as_deref().is_none_or(|user| store::normalise(user) == account.address);
-        if !ours || !mine || url.access.is_some() {
+        if !self.is_ours(&url) || !mine || url.access.is_some() {
             return Err(bad_url(text));
         }
+        self.octets_as(account, &url).await
+    }
+
+    /// Is it on this server?
+    pub(crate) fn is_ours(&self, url: &ImapUrl) -> bool {
+        url.host.as_deref().is_none_or(|host| host.eq_ignore_ascii_case(&self.context.hostname))
+    }
+
+    /// What `who` reads by it.
+    pub(crate) async fn octets_as(&self, who: &Account, url: &ImapUrl) -> Result<UrlOctets, Trouble> {
+        let text = url.text.as_str();
         let store = self.store();
-        let mailbox = match &url.mailbox {
-            Some(name) => store.mailbox(account.id, name.as_str()).await?.ok_or_else(|| bad_url(text))?,
-            None => self.view.as_ref().map(|view| view.mailbox.clone()).ok_or_else(|| bad_url(text))?,
+        let (owner, mailbox) = match &url.mailbox {
+            Some(name) => {
+                let placed = self.find_as(who, name.as_str()).await?.filter(|placed| placed.rights.has(Right::Read));
+                placed.map(|placed| (placed.account, placed.mailbox)).ok_or_else(|| bad_url(text))?
+            }
+            None => self.view.as_ref().map(|view| (view.account, view.mailbox.clone())).ok_or_else(|| bad_url(text))?,
         };
         if url.uid_validity.is_some_and(|validity| validity != mailbox.uid_validity) {
             return Err(bad_url(text));
         }
-        let rows = store.snapshot(account.id, mailbox.id).await?.rows;
+        let rows = store.snapshot(owner, mailbox.id).await?.rows;
         let row = rows.index_of(Uid(url.uid)).and_then(|index| rows.get(index)).ok_or_else(|| bad_url(text))?;
         let section = match &url.section {
             Some(section) => Section::from_text(section).ok_or_else(|| bad_url(text))?,
             None => Section::default(),
         };
         let partial = url.partial.map(|(offset, length)| Partial { offset, length: length.unwrap_or(u64::MAX) });
-        let email = row.email;
-        let named = self.octets_named(row, section, partial).await?.ok_or_else(|| bad_url(text))?;
+        let email = (owner, row.email);
+        let named = self.octets_named((owner, row), section, partial).await?.ok_or_else(|| bad_url(text))?;
         Ok(UrlOctets { email, named })
     }
 

@@ -3,13 +3,15 @@
 //! RFC 9051 §7.5.1 and RFC 2180: a message another session expunged keeps its sequence number here until an
 //! EXPUNGE may be sent. The rows are the store's, shared with all sessions of the mailbox, but for the blocks that hold what
 //! this client must not be told yet. Invariant: sequence number = index + 1 in `rows`, which is exactly what the client was
-//! told. Must not know: the wire, sockets, how changes come.
+//! told. Must not know: how answers are written, sockets, how changes come.
 
 use smol_str::SmolStr;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use store::{Flags, Mailbox, MessageRow, ModSeq, Rows, Snapshot, Uid};
+use store::{AccountId, Flags, Mailbox, MessageRow, ModSeq, Rows, Snapshot, Uid};
+use tokio::sync::watch;
+use wire::imap::acl::Rights;
 
 /// A thing to tell the client, in the order it must be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +27,18 @@ pub(crate) enum Update {
 /// The session's own view of one mailbox.
 #[derive(Debug)]
 pub(crate) struct View {
+    /// Whose it is.
+    pub(crate) account: AccountId,
     /// As it was at SELECT (its name may have changed since).
     pub(crate) mailbox: Mailbox,
     /// EXAMINE.
+    pub(crate) examined: bool,
+    /// EXAMINE, or no right to change anything.
     pub(crate) read_only: bool,
+    /// What the reader may do.
+    pub(crate) rights: Rights,
+    /// Of another account: wakes on every commit that touches it.
+    pub(crate) watch: Option<watch::Receiver<ModSeq>>,
     /// Changes up to here are in `rows` or in `vanished`.
     pub(crate) mod_seq: ModSeq,
     /// The account's mod-sequence when changes were last asked for.
@@ -46,10 +56,14 @@ pub(crate) struct View {
 
 impl View {
     /// The mailbox as it was just opened.
-    pub(crate) fn new(snapshot: Snapshot, read_only: bool, checked: ModSeq) -> View {
+    pub(crate) fn new(account: AccountId, snapshot: Snapshot, examined: bool, checked: ModSeq) -> View {
         let mut view = View {
+            account,
             mailbox: snapshot.mailbox,
-            read_only,
+            examined,
+            read_only: examined,
+            rights: Rights::ALL,
+            watch: None,
             mod_seq: snapshot.highest_mod_seq,
             rows: snapshot.rows,
             vanished: BTreeSet::new(),
@@ -236,7 +250,7 @@ mod tests {
 
     #[test]
     fn expunge_waits_until_it_may_be_told() {
-        let mut view = View::new(snapshot(vec![row(1, 1), row(3, 2), row(5, 3)]), false, ModSeq(0));
+        let mut view = View::new(AccountId(1), snapshot(vec![row(1, 1), row(3, 2), row(5, 3)]), false, ModSeq(0));
         let now = snapshot(vec![row(3, 2), row(6, 5)]);
         assert_eq!(view.apply(now.clone(), false), vec![Update::Exists(4)]);
         assert!(view.has_vanished() && view.is_vanished(Uid(5)));
@@ -249,7 +263,7 @@ mod tests {
 
     #[test]
     fn own_changes_are_not_told_twice() {
-        let mut view = View::new(snapshot(vec![row(1, 1), row(2, 1)]), false, ModSeq(0));
+        let mut view = View::new(AccountId(1), snapshot(vec![row(1, 1), row(2, 1)]), false, ModSeq(0));
         view.note_own(&[row(2, 7)]);
         assert_eq!(view.apply(snapshot(vec![row(1, 6), row(2, 7)]), true), vec![Update::Flags(0)]);
         assert_eq!(view.apply(snapshot(vec![row(1, 6), row(2, 8)]), false), vec![Update::Flags(1)]);
@@ -258,7 +272,7 @@ mod tests {
     #[test]
     fn rows_are_shared_with_the_store_again_when_all_was_told() {
         let shared = snapshot(vec![row(1, 1)]);
-        let mut view = View::new(shared.clone(), false, ModSeq(0));
+        let mut view = View::new(AccountId(1), shared.clone(), false, ModSeq(0));
         let now = snapshot(vec![row(2, 2)]);
         view.apply(now.clone(), false);
         assert!(!view.rows().is_same(&now.rows) && view.exists() == 2 && shared.rows.len() == 1 && now.rows.len() == 1);
@@ -274,7 +288,7 @@ mod tests {
         fn every_follower_ends_where_a_fresh_view_begins(acts in proptest::collection::vec((0u8..6, 1u32..60, any::<bool>()), 1..80)) {
             let mut now = snapshot(Vec::new());
             let mut followers: Vec<(View, Vec<u32>)> =
-                (0..3).map(|_| (View::new(now.clone(), false, ModSeq(0)), Vec::new())).collect();
+                (0..3).map(|_| (View::new(AccountId(1), now.clone(), false, ModSeq(0)), Vec::new())).collect();
             let mut next = 1;
             for (number, (act, pick, may_expunge)) in acts.into_iter().enumerate() {
                 let mod_seq = number as u64 + 1;
@@ -317,7 +331,7 @@ mod tests {
 
     #[test]
     fn recent_counts_only_what_is_there() {
-        let mut view = View::new(snapshot(vec![row(1, 1), row(4, 1), row(5, 1)]), false, ModSeq(0));
+        let mut view = View::new(AccountId(1), snapshot(vec![row(1, 1), row(4, 1), row(5, 1)]), false, ModSeq(0));
         view.add_recent((2, 4));
         view.add_recent((5, 9));
         assert_eq!(view.recent_count(), 2);

@@ -90,6 +90,12 @@ impl Office {
         Office { context, account, address, shutdown, _dir: dir }
     }
 
+    /// More accounts of the domain, with the same password.
+    pub(crate) async fn add_people(&self, names: impl Iterator<Item = &str>) {
+        let new = |name| NewAccount { address: format!("{name}@here.test"), secrets: cheap_secrets(), quota_bytes: None };
+        self.context.store.accounts_add(names.map(new).collect(), 1).await.unwrap();
+    }
+
     pub(crate) async fn deliver(&self, mailbox: &str, text: &[u8]) {
         let store = &self.context.store;
         let mailbox = store.mailbox(self.account.id, mailbox).await.unwrap().unwrap();

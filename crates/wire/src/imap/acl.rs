@@ -110,6 +110,10 @@ impl Rights {
     pub fn without(self, other: Rights) -> Rights {
         Rights(self.0 & !other.0)
     }
+    /// Each right by itself.
+    pub fn one_by_one(self) -> impl Iterator<Item = Rights> {
+        LETTERS.iter().filter(move |(_, right)| self.has(*right)).map(|(_, right)| Rights::of(&[*right]))
+    }
     /// From letters; the old `c` and `d` stand for `kx` and `xte` (RFC 4314 §2.1.1). `None`: an unknown letter.
     pub fn from_letters(letters: &[u8]) -> Option<Rights> {
         let mut rights = Rights::NONE;

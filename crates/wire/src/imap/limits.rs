@@ -60,3 +60,14 @@ pub const RESPONSE_LITERAL_INLINE_BYTES_MAX: u64 = 64 * 1024;
 pub const RESPONSE_LITERALS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Client: seconds without a word from the server (outside IDLE).
 pub const CLIENT_SECS_MAX: u64 = 5 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both sides closing at the same moment is a race nobody wins (lessons).
+    #[test]
+    fn idle_ends_at_no_round_number() {
+        assert!(IDLE_SECS_MAX > 30 * 60 && !IDLE_SECS_MAX.is_multiple_of(60));
+    }
+}

@@ -3,7 +3,7 @@
 //! Places come from the facts, nothing is parsed again. Invariant: exactly as many octets follow a literal's head as it
 //! announced, or the session ends. Must not know: how answers are spelled.
 
-use super::Subject;
+use super::{Stored, Subject};
 use crate::imap::failure::{Trouble, no};
 use crate::imap::limits;
 use crate::imap::session::Session;
@@ -12,7 +12,7 @@ use message::facts::Facts;
 use message::section::{self, SectionKind};
 use message::transfer::{Decoder, TransferEncoding};
 use std::ops::Range;
-use store::{EmailId, MessageRow, StoreError};
+use store::{AccountId, MessageRow, StoreError};
 use wire::imap::Code;
 use wire::imap::fetch::{FetchItem, FetchWriter, ItemName, Partial, Section, SectionText};
 
@@ -66,15 +66,15 @@ impl Session {
     /// The octets BODY[section]<partial> would be answered with; `None` without such a part.
     pub(in crate::imap) async fn octets_named(
         &self,
-        row: MessageRow,
+        (account, row): (AccountId, MessageRow),
         section: Section,
         partial: Option<Partial>,
     ) -> Result<Option<NamedOctets>, Trouble> {
-        let facts = self.store().facts(self.account_id()?, &[row.email]).await?.into_iter().next().flatten();
+        let facts = self.store().facts(account, &[row.email]).await?.into_iter().next().flatten();
         let Some(facts) = facts else { return Ok(None) };
         let whole = section.part.is_empty() && section.text.is_none();
         let size = u64::from(row.size_bytes);
-        let subject = Subject { index: 0, row, facts: None, body: None, newly_seen: false };
+        let subject = Subject { account, index: 0, row, facts: None, body: None, newly_seen: false };
         let source = match whole {
             true => Source::Stored(window(0..size, partial)),
             false => self.section(&facts, &subject, &section, partial).await?,
@@ -127,7 +127,7 @@ impl Session {
         };
         let Some((names, not)) = fields else { return Ok(place(facts, &section.part, kind, partial)) };
         let Source::Stored(range) = place(facts, &section.part, kind, None) else { return Ok(Source::Nil) };
-        let header = self.read(subject.row.email, range).await?;
+        let header = self.read(subject.email(), range).await?;
         let mut picked = message::header::header_fields(&header, names, not);
         if partial.is_some() {
             let kept = window(0..picked.len() as u64, partial);
@@ -149,7 +149,7 @@ impl Session {
         let mut decoder = Decoder::new(encoding);
         let (mut at, mut decoded, mut len) = (stored.start, Vec::new(), 0);
         while at < stored.end {
-            let piece = self.piece(subject.row.email, at..stored.end).await?;
+            let piece = self.piece(subject.email(), at..stored.end).await?;
             at += piece.len() as u64;
             decoded.clear();
             decoder.push(&piece, &mut decoded);
@@ -162,7 +162,7 @@ impl Session {
     }
 
     /// Sends what [`Source::start`] announced. `flushed`: some of the answer is sent, there is no way back.
-    pub(super) async fn pour(&mut self, email: EmailId, source: Source, flushed: &mut bool) -> Result<(), Trouble> {
+    pub(super) async fn pour(&mut self, email: Stored, source: Source, flushed: &mut bool) -> Result<(), Trouble> {
         match source {
             Source::Here(octets) => self.wire.out_mut().extend_from_slice(&octets),
             Source::Stored(range) => self.pour_stored(email, range, flushed).await?,
@@ -174,7 +174,7 @@ impl Session {
         Ok(())
     }
 
-    async fn pour_stored(&mut self, email: EmailId, range: Range<u64>, flushed: &mut bool) -> Result<(), Trouble> {
+    async fn pour_stored(&mut self, email: Stored, range: Range<u64>, flushed: &mut bool) -> Result<(), Trouble> {
         let mut at = range.start;
         while at < range.end {
             let piece = self.piece(email, at..range.end).await?;
@@ -192,7 +192,7 @@ impl Session {
 
     async fn pour_decoded(
         &mut self,
-        email: EmailId,
+        email: Stored,
         stored: Range<u64>,
         encoding: TransferEncoding,
         window: Range<u64>,
@@ -230,13 +230,13 @@ impl Session {
     }
 
     /// One piece from the start of `range`; never empty.
-    pub(in crate::imap) async fn piece(&self, email: EmailId, range: Range<u64>) -> Result<Bytes, Trouble> {
+    pub(in crate::imap) async fn piece(&self, email: Stored, range: Range<u64>) -> Result<Bytes, Trouble> {
         let len = (range.end - range.start).min(limits::PIECE_BYTES);
-        let piece = self.store().body(self.account_id()?, email, range.start, len).await?;
+        let piece = self.store().body(email.0, email.1, range.start, len).await?;
         if piece.is_empty() { Err(shorter_than_promised()) } else { Ok(piece) }
     }
 
-    async fn read(&self, email: EmailId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
+    async fn read(&self, email: Stored, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
         let mut octets = Vec::new();
         let mut at = range.start;
         while at < range.end {
