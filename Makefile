@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build program test unit lint clients browser crash power lab simulate soak fuzz bench bench-mime instructions deny packages
+.PHONY: run build program test unit lint clients browser crash power lab simulate stress soak fuzz bench bench-mime instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -65,10 +65,17 @@ lab:            ## long: more mail programs and neighbours (tests/lab), every cl
 	python3 tests/crash/crash.py --rounds 100 --seed $(or $(SEED),1)
 	$(MAKE) simulate SEEDS=10000
 
+stress:         ## random IMAP sessions, each held against a model at every line (SECONDS=n SEED=n SESSIONS=n)
+	cargo build --locked -p packetboat
+	python3 tests/stress/stress.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --sessions $(or $(SESSIONS),12)
+
 soak:           ## hours: the crash test's thousand rounds, every call failing once, ten thousand power cuts, every octet flipped
 	STORE_FLIP_STEP=1 cargo test --release --locked -p store flips
 	$(MAKE) crash ROUNDS=$(or $(ROUNDS),1000)
 	$(MAKE) power IMAGES=10000
+	$(MAKE) stress
+	cargo build --release --locked -p packetboat
+	python3 tests/stress/sessions.py --release
 
 bench:          ## beside Postfix + Dovecot, 10 to 15 minutes (ONLY=part,part QUICK=1 MEDIUM=disk); keeps docs/bench.md
 	cargo build --release --locked -p packetboat

@@ -12,7 +12,7 @@ use crate::hash::xxh64;
 use crate::rows::*;
 use crate::types::*;
 use crate::value::Writer;
-use crate::{account, key, queue};
+use crate::{Acl, account, key, queue};
 use std::io::Write as _;
 
 fn sealed(at: &Key, content: &[u8]) -> Vec<u8> {
@@ -51,6 +51,7 @@ pub fn stored_row(data: &[u8]) {
             let at = key::account_gone(one);
             let _ = account::decode_gone(&at, &sealed(&at, content));
             let _ = decode_number(&at, &sealed(&at, content));
+            row(&key::acl(one, mailbox), content, Acl::decode, |at, value| value.encode(at));
         }
     }
     // As it lies there: without a good seal nothing is believed, whatever it would say.

@@ -94,13 +94,13 @@ impl Session {
         let named = self.object_ids(&search.keys).await?;
         let query = self.plan(&search.keys, &named, unix_now())?;
         let view = self.view()?;
-        Ok(self.context.search.mailbox(self.account_id()?, view.mailbox.id, view.rows(), query).await?)
+        Ok(self.context.search.mailbox(self.view_account()?, view.mailbox.id, view.rows(), query).await?)
     }
 
     /// What the messages at these indexes (ascending) are sorted and threaded by.
     pub(super) async fn sort_keys(&self, found: &[usize]) -> Result<OwnedMutexGuard<MailboxKeys>, Trouble> {
         let view = self.view()?;
-        Ok(self.context.search.keys(self.account_id()?, view.mailbox.id, view.rows(), found).await?)
+        Ok(self.context.search.keys(self.view_account()?, view.mailbox.id, view.rows(), found).await?)
     }
 
     /// Numbers a search names; in a search what is not there simply does not match (an empty mailbox included).
