@@ -256,11 +256,12 @@ class Session:
         if not earlier:
             unknown = uids - known
             self.rows = [row for row in self.rows if row.uid not in uids]
-            # They came and went before their UIDs were asked for.
-            for _ in unknown:
-                nameless = [at for at, row in enumerate(self.rows) if row.uid is None]
-                self.law(nameless, f"VANISHED of {unknown}, which are not there")
-                self.rows.pop(nameless[0])
+            # They went before their UIDs were asked for: each stood without a name between its neighbours.
+            for uid in unknown:
+                at = next((at for at, row in enumerate(self.rows) if row.uid and row.uid > uid), len(self.rows))
+                at = len(self.rows) if self.by_uid_only else at
+                self.law(at and self.rows[at - 1].uid is None, f"VANISHED of {uid}, which is not there")
+                self.rows.pop(at - 1)
         else:
             self.rows = [row for row in self.rows if row.uid not in uids]
         self.ledger.went(self.box, uids & known if earlier else uids)

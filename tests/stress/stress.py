@@ -239,7 +239,12 @@ class Worker(threading.Thread):
         flags = self.some_flags()
         told, answer = session.say(f"{prefix}STORE {chosen} {verb} ({flags})")
         session.law(answer.startswith(b"OK"), answer)
-        if ".SILENT" in verb:
+        if ".SILENT" in verb and session.notified:
+            # News may have come before or behind the change: what stands is asked for.
+            for row in session.rows:
+                if row.uid in uids:
+                    row.flags = None
+        elif ".SILENT" in verb:
             # What is not told stands as it was asked for.
             spoken = {uid for uid, pairs in (t for t in told if isinstance(t, tuple)) if b"FLAGS" in pairs}
             asked = frozenset(flag.encode() for flag in flags.split())
