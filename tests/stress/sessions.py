@@ -120,8 +120,8 @@ def main():
     if arguments.release:
         os.environ["PACKETBOAT"] = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(lab.ROOT, "target")), "release", "packetboat")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * max(arguments.count, arguments.push) + 500
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
+    wanted = max(arguments.count, arguments.push) + 500
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))
     people = [f"p{number}" for number in range(-(-max(arguments.count, arguments.push) // PER_ACCOUNT))]
     connections = f"connections = {wanted}\nconnections_per_ip = {wanted}\n"
     failed = []

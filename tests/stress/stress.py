@@ -192,13 +192,13 @@ class Worker(threading.Thread):
             told = session.ok(f'STATUS "{name_for(self.user, session.box)}" (UIDVALIDITY)')
             validity = int(re.search(rb"\(UIDVALIDITY (\d+)\)", b"\n".join(t for t in told if isinstance(t, bytes)))[1])
             session.learn()
-            # Up to its highest MODSEQ it knows everything only if it took all news in: a NOOP's end.
+            # Only at a NOOP's end it knows everything up to its highest MODSEQ: a FETCH by number may bring newer flags
+            # while it keeps an older EXPUNGE back.
             session.ok("NOOP")
+            highest = max((row.modseq for row in session.rows if row.modseq), default=0)
             session.learn()
-            rows = session.snapshot()
-            if rows:
-                # One below: another message may have got the highest in the same moment.
-                self.caches[session.box] = (validity, max(row[2] for row in rows), rows)
+            if highest:
+                self.caches[session.box] = (validity, highest, session.snapshot())
 
     def leave(self):
         session = self.session
