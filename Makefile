@@ -70,6 +70,7 @@ stress:         ## random IMAP sessions, each held against a model at every line
 	python3 tests/stress/stress.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --sessions $(or $(SESSIONS),12)
 
 soak:           ## hours: the crash test's thousand rounds, every call failing once, ten thousand power cuts, every octet flipped
+	SEARCH_SEEDS=200 cargo test --release --locked -p search finds
 	STORE_FLIP_STEP=1 cargo test --release --locked -p store flips
 	$(MAKE) crash ROUNDS=$(or $(ROUNDS),1000)
 	$(MAKE) power IMAGES=10000

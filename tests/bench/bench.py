@@ -53,7 +53,7 @@ class Ours(lab.Server):
         data = os.path.join(folder, "ours")
         os.makedirs(data)
         everybody = [f"u{i}" for i in range(parts.USERS)] + [f"m{i}" for i in range(parts.USERS)]
-        everybody += [f"box{i}" for i in range(parts.ROUNDS)] + ["big", "small"]
+        everybody += [f"box{i}" for i in range(parts.ROUNDS)] + ["big", "small", "find"]
         limits = "[limits]\nmessages_per_hour = 0\nrecipients_per_hour = 0\n"
         super().__init__("bench.test", auth="always", extra=limits, data=data, start_with=everybody, password="bench")
 

@@ -187,6 +187,8 @@ def part_boxes(bench):
             bench.add("boxes", side, append=seen["appends_per_s"], append_cpu=seen["server"]["server_cpu_ms_per_op"])
         sent += seen["bytes"]
         filled.append(f"box{turn}@bench.test")
+    for login in filled:
+        indexed(bench.sides[0], login)
     for side in bench.sides:
         bench.add("boxes", side, disk=(disk_bytes(side) - before[side.name]) / sent)
     for login in filled:
@@ -237,6 +239,44 @@ def part_big(bench):
     for side in bench.sides:
         work = lambda: deliver(bench, side, "--users", 1, "--rcpt", big, "--login", big, count=320, seed=540, via="lmtp")  # noqa: E731, B023
         bench.add("big", side, syncs=counted_syncs(side, work) / 320)
+
+
+SEARCHES = {
+    "subject": "search_subject", "from": "search_from", "header": "search_header", "text": "search_text",
+    "arrival": "sort_arrival", "by_subject": "sort_subject", "thread": "thread_references",
+}
+
+
+def indexed(side, login, seconds=600):
+    """Waits until the search index has everything; how many octets it takes."""
+    end = time.monotonic() + seconds
+    while True:
+        (account,) = json.loads(side.run("--json", "index", "status", login).stdout)["accounts"]
+        if account["behind"] == 0:
+            return account["size_bytes"]
+        assert time.monotonic() < end, f"the search index is still behind: {account}"
+        time.sleep(0.2)
+
+
+def part_search(bench):
+    """Ten thousand and a hundred thousand messages: searched, sorted, threaded. Both sides must find the same number."""
+    login, sent = "find@bench.test", 0
+    for side in bench.sides:
+        sent = bench.run("imap-load", "--imap", at(side, "imap"), "--login", login, "--n", bench.scaled(5000), "--seed", 700)["bytes"]
+    bench.add("search", bench.sides[0], size=100 * indexed(bench.sides[0], login) / sent)
+    for size, much in ((bench.scaled(10_000), "10k"), (bench.scaled(BIG), "100k")):
+        for side in bench.sides:
+            grow(side, login, size)
+        indexed(bench.sides[0], login)
+        hits = {}
+        for side in bench.sides:
+            seen = bench.run("imap-fetch", "--imap", at(side, "imap"), "--login", login, "--runs", 3, "--phases", "select,search,sort",
+                             "--pids", roots(side, False), seconds=900)["phases"]
+            for metric, phase in SEARCHES.items():
+                if phase in seen:
+                    bench.add("search", side, **{f"{metric}_{much}": seen[phase]["median_ms"], f"{metric}_first_{much}": seen[phase]["first_ms"]})
+            hits[side.name] = {phase: seen[phase].get("hits", 0) for phase in SEARCHES.values() if phase.startswith("search_")}
+        assert hits["ours"] == hits["peers"], f"the sides do not find the same: {hits}"
 
 
 def part_mixed(bench):
@@ -314,8 +354,8 @@ def part_push(bench):
 
 # In this order. The memory of a server nobody has used is measured by the bench itself, before anything is done.
 PARTS = {
-    "boxes": part_boxes, "deliver": part_deliver, "syncs": part_syncs, "big": part_big, "mixed": part_mixed,
+    "boxes": part_boxes, "deliver": part_deliver, "syncs": part_syncs, "big": part_big, "search": part_search, "mixed": part_mixed,
     "push": part_push, "logins": part_logins, "idle": part_idle,
 }
 # What a RAM disk changes; the others are measured once, on disk.
-ON_SHM = ("boxes", "deliver", "big", "mixed", "push")
+ON_SHM = ("boxes", "deliver", "big", "search", "mixed", "push")

@@ -9,6 +9,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use memchr::memmem::Finder;
 
 use crate::attachment;
+use crate::casemap::unicode_casemap;
 use crate::charset;
 use crate::encoded_word;
 use crate::flowed;
@@ -34,7 +35,7 @@ pub struct Needle {
 impl Needle {
     /// From the words of a search.
     pub fn new(text: &str) -> Needle {
-        Needle { finder: Finder::new(case_fold(text).as_bytes()).into_owned() }
+        Needle { finder: Finder::new(fold(text).as_bytes()).into_owned() }
     }
 
     /// Nothing is looked for: every text matches.
@@ -42,10 +43,31 @@ impl Needle {
         self.finder.needle().is_empty()
     }
 
+    /// What is looked for, folded.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(self.finder.needle()).unwrap_or_default()
+    }
+
     /// True when `text` has it, in any case.
     pub fn is_in(&self, text: &str) -> bool {
-        self.is_empty() || self.finder.find(case_fold(text).as_bytes()).is_some()
+        self.is_empty() || self.finder.find(fold(text).as_bytes()).is_some()
     }
+}
+
+/// A text as searches compare it: as i;unicode-casemap has it (RFC 5051, RFC 5255 §4.3: marks stand behind their letters, so that
+/// `e` is found in `é`), and beyond that ß is SS and İ is I.
+///
+/// ```
+/// use message::search::fold;
+/// assert_eq!(fold("straße ﬁsh"), "STRASSE FISH");
+/// assert!(fold("café").contains(&fold("Cafe")));
+/// ```
+pub fn fold(text: &str) -> String {
+    let mapped = unicode_casemap(text);
+    if mapped.contains(['ß', 'ẞ', '\u{307}']) {
+        return mapped.replace(['ß', 'ẞ'], "SS").replace("I\u{307}", "I");
+    }
+    mapped
 }
 
 /// Folds a text so that what people call the same word becomes equal: compatible forms (NFKC), then case (as
@@ -108,6 +130,23 @@ pub fn body_contains(message: &[u8], needle: &Needle) -> bool {
 /// ```
 pub fn text_contains(message: &[u8], needle: &Needle) -> bool {
     parsed_contains(&parse(message), needle, true)
+}
+
+/// Every text that TEXT looks through, one after the other: what an index is made of.
+///
+/// ```
+/// let mut seen = Vec::new();
+/// message::search::each_text(&message::parse(b"Subject: a\r\n\r\nb"), |text| seen.push(text.to_owned()));
+/// assert_eq!(seen, ["Subject: a\r\n", "b"]);
+/// ```
+pub fn each_text(message: &Message<'_>, mut each: impl FnMut(&str)) {
+    let mut left = SEARCH_BYTES_MAX;
+    for (i, part) in message.parts.iter().enumerate() {
+        each(&header_text(message.header(part)));
+        if let Some(text) = body_text(message, i, part, &mut left) {
+            each(&text);
+        }
+    }
 }
 
 fn parsed_contains(message: &Message<'_>, needle: &Needle, headers: bool) -> bool {

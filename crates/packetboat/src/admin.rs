@@ -13,7 +13,7 @@ use server::context::{Shared, unix_now};
 use std::collections::HashSet;
 use std::sync::Arc;
 use store::{Account, AccountId, Alias, EmailId, NewAccount, QueueAct, QueueEntry, QueueId, Store, StoreError};
-use views::{AccountView, AliasView, DefectView, QueueView, SecretsText, SetAsideView, UndoView};
+use views::{AccountView, AliasView, DefectView, IndexView, QueueView, SecretsText, SetAsideView, UndoView};
 
 /// Accounts or queue entries read from the store at once.
 const PAGE: usize = 1_000;
@@ -66,11 +66,13 @@ pub(crate) enum Request {
     UndoList { address: String, limit: usize },
     UndoRestore { address: String, emails: Which },
     Check,
+    Index { address: Option<String>, anew: bool },
 }
 
 /// What the acts need.
 pub(crate) struct Admin {
     store: Store,
+    search: search::Searcher,
     domains: Vec<String>,
     /// The running server, when there is one: remembered logins are in it.
     server: Option<Shared>,
@@ -80,8 +82,8 @@ type Answer = Result<Value, String>;
 
 impl Admin {
     /// For a store in hand; `server` when it runs in this process.
-    pub(crate) fn new(store: Store, domains: Vec<String>, server: Option<Shared>) -> Admin {
-        Admin { store, domains, server }
+    pub(crate) fn new(store: Store, search: search::Searcher, domains: Vec<String>, server: Option<Shared>) -> Admin {
+        Admin { store, search, domains, server }
     }
 
     /// Does one act.
@@ -106,6 +108,7 @@ impl Admin {
             Request::UndoList { address, limit } => self.undo_list(&address, limit).await,
             Request::UndoRestore { address, emails } => self.undo_restore(&address, emails).await,
             Request::Check => self.check().await,
+            Request::Index { address, anew } => self.index(address, anew).await,
         }
     }
 
@@ -370,6 +373,35 @@ impl Admin {
         let defects = self.store.check().await.map_err(|error| told(&error))?;
         let defects: Vec<DefectView> = defects.into_iter().map(DefectView::from).collect();
         Ok(json!({ "sound": defects.is_empty(), "defects": defects }))
+    }
+
+    // ---- the search index ----
+
+    async fn index(&self, address: Option<String>, anew: bool) -> Answer {
+        let mut shown = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let accounts = match &address {
+                Some(address) => vec![self.find(address).await?],
+                None => self.store.account_list(after.as_deref(), PAGE).await.map_err(|error| told(&error))?,
+            };
+            for account in &accounts {
+                if anew {
+                    self.search.rebuild(account.id).await.map_err(|error| told(&error))?;
+                }
+                let indexed = self.search.status(account.id).await.map_err(|error| told(&error))?.unwrap_or_default();
+                shown.push(IndexView {
+                    address: account.address.clone(),
+                    messages: indexed.messages as u64,
+                    behind: indexed.behind as u64,
+                    size_bytes: indexed.size_bytes,
+                });
+            }
+            after = accounts.last().map(|account| account.address.clone());
+            if after.is_none() || address.is_some() {
+                return Ok(json!({ "accounts": shown }));
+            }
+        }
     }
 }
 

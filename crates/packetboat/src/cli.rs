@@ -50,6 +50,9 @@ pub(crate) enum Command {
     Undo(UndoCommand),
     /// Prove every invariant of the store; exits 1 with a list when one is broken
     Check,
+    /// The search index: how far it is, or made anew
+    #[command(subcommand)]
+    Index(IndexCommand),
     /// Make the index of the store anew (the server must be stopped)
     Rebuild {
         /// Do it; without this it only tells what it would do
@@ -203,6 +206,21 @@ pub(crate) enum UndoCommand {
         address: String,
         #[command(flatten)]
         which: WhichArgs,
+    },
+}
+
+/// `packetboat index ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IndexCommand {
+    /// How many messages it has, how many it lacks, how large it is
+    Status {
+        /// local@domain; without it every account
+        address: Option<String>,
+    },
+    /// Throw it away and make it anew; searches find everything meanwhile, only more slowly
+    Rebuild {
+        /// local@domain; without it every account
+        address: Option<String>,
     },
 }
 

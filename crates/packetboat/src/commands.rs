@@ -11,7 +11,7 @@ mod words;
 use crate::admin::access::AccessDeed;
 use crate::admin::views::SecretsText;
 use crate::admin::{AccountWanted, Admin, QueueDeed, Request, Which, check_account_address, told};
-use crate::cli::{AccountCommand, AclCommand, AliasCommand, Command, QueueCommand, SharedCommand, UndoCommand, WhichArgs};
+use crate::cli::{AccountCommand, AclCommand, AliasCommand, Command, IndexCommand, QueueCommand, SharedCommand, UndoCommand, WhichArgs};
 use crate::config::Config;
 use crate::control::Client;
 use serde_json::{Value, json};
@@ -33,7 +33,8 @@ impl Doer {
             return Ok(Doer::Server(client));
         }
         let store = Store::open(config.store()).await.map_err(|error| told(&error))?;
-        Ok(Doer::Here(Box::new(Admin::new(store.clone(), config.domains.clone(), None)), store))
+        let search = search::Searcher::indexed(store.clone(), crate::office::search_folder(config));
+        Ok(Doer::Here(Box::new(Admin::new(store.clone(), search, config.domains.clone(), None)), store))
     }
 
     /// Does one act.
@@ -131,6 +132,8 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
             Request::UndoRestore { address: address.clone(), emails: which(args) }
         }
         Command::Check => Request::Check,
+        Command::Index(IndexCommand::Status { address }) => Request::Index { address: address.clone(), anew: false },
+        Command::Index(IndexCommand::Rebuild { address }) => Request::Index { address: address.clone(), anew: true },
         Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config | Command::Mime(_) => {
             return Err("not an act".into());
         }

@@ -183,7 +183,7 @@ mod tests {
             message_bytes_max: 1_000_000,
         };
         let store = store::Store::open(config).await.unwrap();
-        let admin = Arc::new(Admin::new(store, vec!["here.test".into()], None));
+        let admin = Arc::new(Admin::new(store.clone(), search::Searcher::new(store), vec!["here.test".into()], None));
         let serving = tokio::spawn(serve(bind(dir.path()).unwrap(), admin));
         let mut client = Client::connect(dir.path()).await.unwrap().unwrap();
         let connect = async || UnixStream::connect(dir.path().join(NAME)).await.unwrap();

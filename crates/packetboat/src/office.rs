@@ -93,8 +93,10 @@ impl Office {
         let context = Arc::new(context(config, store.clone(), shutdown.clone(), trial.reachable));
         let socket =
             control::bind(&config.data_dir).map_err(|error| format!("{}/control.sock: {error}", config.data_dir.display()))?;
+        context.search.keep().map_err(|error| format!("the search index: {error}"))?;
         let mut helpers = JoinSet::new();
-        let admin = Arc::new(Admin::new(store.clone(), config.domains.clone(), Some(Arc::clone(&context))));
+        let admin =
+            Arc::new(Admin::new(store.clone(), context.search.clone(), config.domains.clone(), Some(Arc::clone(&context))));
         helpers.spawn(control::serve(socket, admin));
         helpers.spawn(care(store));
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
@@ -145,8 +147,14 @@ impl Office {
         self.loops.shutdown().await;
         self.helpers.shutdown().await;
         control::unbind(&self.data_dir);
+        self.context.search.close().await;
         self.context.store.clone().close().await.map_err(|error| told(&error))
     }
+}
+
+/// Where the search index is: nothing that is not made anew when it is missing.
+pub(crate) fn search_folder(config: &Config) -> std::path::PathBuf {
+    config.data_dir.join("search")
 }
 
 fn context(config: &Config, store: Store, shutdown: watch::Receiver<bool>, reachable: Option<Vec<String>>) -> Context {
@@ -155,7 +163,7 @@ fn context(config: &Config, store: Store, shutdown: watch::Receiver<bool>, reach
         _ => None,
     };
     Context {
-        search: search::Searcher::new(store.clone()),
+        search: search::Searcher::indexed(store.clone(), search_folder(config)),
         auth: Auth::new(store.clone(), sole_domain),
         store,
         hostname: config.hostname.clone(),

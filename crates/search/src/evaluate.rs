@@ -1,16 +1,20 @@
 //! A query run over the rows of a mailbox, or over an account.
 //!
-//! What the rows alone decide costs nothing more; the others are read, a bounded number at a time. Invariant: a read error is
-//! an error, never a message less; a damaged message is passed over and told of. Must not know: protocols.
+//! What the rows and the index alone decide costs nothing more; the others are read, a bounded number at a time. Invariant: a
+//! read error is an error, never a message less; a damaged message is passed over and told of. Must not know: protocols.
 
+use crate::index::{Bits, Chunk, Chunks, Index, Verdict};
+use crate::keeper::Keeper;
 use crate::keys::{MailboxKeys, Shelf};
 use crate::limits;
+use crate::plan::Plan;
 use crate::query::Query;
 use crate::reading::{Open, Reader};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use store::{AccountId, MailboxId, MessageRow, Rows, Store, StoreError};
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use store::{AccountId, EmailId, MailboxId, MessageRow, Rows, Store, StoreError};
+use tokio::sync::{OwnedMutexGuard, Semaphore, oneshot};
 
 /// Searches a store. Cheap to clone; one for all faces of a server.
 #[derive(Clone)]
@@ -23,6 +27,9 @@ struct Inner {
     shelf: Shelf,
     /// Large messages held, all searches together.
     large: Arc<Semaphore>,
+    index: Option<Arc<Index>>,
+    /// The thread that keeps the index, and what ends it.
+    keeper: Mutex<Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>>,
 }
 
 /// A message found in an account. One that stands in several mailboxes is found in each.
@@ -33,11 +40,114 @@ pub struct Hit {
     pub row: MessageRow,
 }
 
+/// How far an account's index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct Indexed {
+    /// Messages in the account's mailboxes.
+    pub messages: usize,
+    /// Of these: not in the index yet; searches read them.
+    pub behind: usize,
+    /// Octets of its files.
+    pub size_bytes: u64,
+}
+
 impl Searcher {
-    /// Over this store.
+    /// Over this store, by reading alone.
     pub fn new(store: Store) -> Searcher {
+        Searcher::with(store, None)
+    }
+
+    /// With an index in this folder, which holds nothing that is not made anew when it is missing.
+    pub fn indexed(store: Store, folder: PathBuf) -> Searcher {
+        Searcher::with(store, Some(Arc::new(Index::new(folder))))
+    }
+
+    fn with(store: Store, index: Option<Arc<Index>>) -> Searcher {
         let large = Arc::new(Semaphore::new(limits::LARGE_MESSAGES_MAX));
-        Searcher { inner: Arc::new(Inner { store, shelf: Shelf::default(), large }) }
+        let inner = Inner { store, shelf: Shelf::default(), large, index, keeper: Mutex::default() };
+        Searcher { inner: Arc::new(inner) }
+    }
+
+    /// Keeps the index from now on, in a thread of the lowest priority. Call within the runtime.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn keep(&self) -> std::io::Result<()> {
+        let Some(index) = self.inner.index.clone() else { return Ok(()) };
+        let (stop, stopped) = oneshot::channel();
+        let (keeper, runtime) = (Keeper::new(self.inner.store.clone(), index), tokio::runtime::Handle::current());
+        let work = move || {
+            yield_to_others();
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = keeper.run() => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("search index".into()).spawn(work)?;
+        *self.inner.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some((stop, thread));
+        Ok(())
+    }
+
+    /// Ends the keeping; before the store is closed.
+    pub async fn close(&self) {
+        let keeper = self.inner.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((stop, thread)) = keeper {
+            let _ = stop.send(());
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    /// Takes everything of the account into the index, now.
+    ///
+    /// # Errors
+    /// The store's failures.
+    pub async fn catch_up(&self, account: AccountId) -> Result<(), StoreError> {
+        match &self.inner.index {
+            Some(index) => Keeper::new(self.inner.store.clone(), Arc::clone(index)).take_in(account).await,
+            None => Ok(()),
+        }
+    }
+
+    /// How far the account's index is; `None` without one.
+    ///
+    /// # Errors
+    /// The store's failures.
+    pub async fn status(&self, account: AccountId) -> Result<Option<Indexed>, StoreError> {
+        let Some(chunks) = self.chunks(account).await? else { return Ok(None) };
+        let mut indexed = Indexed { size_bytes: chunks.iter().map(|chunk| chunk.size).sum(), ..Indexed::default() };
+        for mailbox in self.inner.store.mailboxes(account).await?.iter() {
+            let rows = self.inner.store.snapshot(account, mailbox.id).await?.rows;
+            let mut finder = Finder::new(&chunks);
+            indexed.messages += rows.len();
+            indexed.behind += rows.iter().filter(|row| finder.find(row.email).is_none()).count();
+        }
+        Ok(Some(indexed))
+    }
+
+    /// Throws an account's index away and makes it anew; where the index is being kept that is done in the background.
+    ///
+    /// # Errors
+    /// The store's failures.
+    pub async fn rebuild(&self, account: AccountId) -> Result<(), StoreError> {
+        if let Some(index) = self.inner.index.clone() {
+            aside(move || index.drop_account(account)).await?;
+        }
+        if self.inner.keeper.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return Ok(());
+        }
+        self.catch_up(account).await
+    }
+
+    async fn chunks(&self, account: AccountId) -> Result<Option<Chunks>, StoreError> {
+        let Some(index) = &self.inner.index else { return Ok(None) };
+        if let Some(chunks) = index.at_hand(account) {
+            return Ok(Some(chunks));
+        }
+        let index = Arc::clone(index);
+        aside(move || index.chunks(account)).await.map(Some)
     }
 
     /// Places in `rows` of what matches, ascending. Dropped: the search stops.
@@ -51,7 +161,9 @@ impl Searcher {
         rows: &Rows,
         query: Query,
     ) -> Result<Vec<usize>, StoreError> {
-        self.run(account, mailbox, rows, &Arc::new(query.ordered())).await
+        let plan = Arc::new(Plan::of(query));
+        let judged = self.judged(account, &plan).await?;
+        self.run(account, mailbox, rows, &plan, &judged).await
     }
 
     /// Everything in the account that matches: mailboxes in the order of the store's list, UIDs ascending.
@@ -59,8 +171,9 @@ impl Searcher {
     /// # Errors
     /// The store's failures; no answer is given then.
     pub async fn account(&self, account: AccountId, query: Query) -> Result<Vec<Hit>, StoreError> {
-        let query = Arc::new(query.ordered());
         let named = named_mailboxes(&query);
+        let plan = Arc::new(Plan::of(query));
+        let judged = self.judged(account, &plan).await?;
         let mut hits = Vec::new();
         for mailbox in self.inner.store.mailboxes(account).await?.iter().map(|mailbox| mailbox.id) {
             if named.as_ref().is_some_and(|named| !named.contains(&mailbox)) {
@@ -71,10 +184,37 @@ impl Searcher {
                 Err(StoreError::NotFound) => continue,
                 other => other?,
             };
-            let found = self.run(account, mailbox, &snapshot.rows, &query).await?;
+            let found = self.run(account, mailbox, &snapshot.rows, &plan, &judged).await?;
             hits.extend(found.into_iter().filter_map(|index| Some(Hit { mailbox, row: snapshot.rows.get(index)? })));
         }
         Ok(hits)
+    }
+
+    /// What the index says of every leaf.
+    async fn judged(&self, account: AccountId, plan: &Arc<Plan>) -> Result<Judged, StoreError> {
+        if plan.leaves.is_empty() {
+            return Ok(Judged::default());
+        }
+        let (Some(chunks), Some(index)) = (self.chunks(account).await?, self.inner.index.clone()) else {
+            return Ok(Judged::default());
+        };
+        let plan = Arc::clone(plan);
+        aside(move || {
+            let mut judged = Judged::default();
+            for chunk in chunks.iter() {
+                match plan.leaves.iter().map(|leaf| chunk.judge(leaf)).collect() {
+                    Some(verdicts) => {
+                        judged.chunks.push(Arc::clone(chunk));
+                        judged.verdicts.push(verdicts);
+                    }
+                    // Its messages are read, and taken in again.
+                    None => index.drop_chunk(account, chunk),
+                }
+            }
+            index.tidy();
+            judged
+        })
+        .await
     }
 
     async fn run(
@@ -82,17 +222,23 @@ impl Searcher {
         account: AccountId,
         mailbox: MailboxId,
         rows: &Rows,
-        query: &Arc<Query>,
+        plan: &Arc<Plan>,
+        judged: &Judged,
     ) -> Result<Vec<usize>, StoreError> {
         let Inner { store, large, .. } = &*self.inner;
-        let reader = Reader { store: store.clone(), large: Arc::clone(large), account, mailbox, query: Arc::clone(query) };
+        let reader = Reader { store: store.clone(), large: Arc::clone(large), account, mailbox, plan: Arc::clone(plan) };
+        let mut finder = Finder::new(&judged.chunks);
         let (mut found, mut open) = (Vec::new(), Vec::new());
         for (index, row) in rows.iter().enumerate() {
-            let one = Open { index, row };
-            match query.holds(&reader.bare(&one, None)) {
+            let place = finder.find(row.email);
+            let known = |leaf: usize| judged.known(place?, leaf);
+            match reader.bare(index, &row, &known) {
                 Some(true) => found.push(index),
                 Some(false) => {}
-                None => open.push(one),
+                None => {
+                    let known = (0..plan.leaves.len()).map(known).collect();
+                    open.push(Open { index, row, known });
+                }
             }
             if open.len() >= limits::BLOCK {
                 found.extend(reader.matching(std::mem::take(&mut open)).await?);
@@ -116,7 +262,69 @@ impl Searcher {
         rows: &Rows,
         found: &[usize],
     ) -> Result<OwnedMutexGuard<MailboxKeys>, StoreError> {
-        self.inner.shelf.keys(&self.inner.store, account, mailbox, rows, found).await
+        let chunks = self.chunks(account).await?;
+        self.inner.shelf.keys(&self.inner.store, chunks, (account, mailbox), rows, found).await
+    }
+}
+
+/// What an index says of a query: for each chunk the verdict on each leaf.
+#[derive(Default)]
+struct Judged {
+    chunks: Vec<Arc<Chunk>>,
+    verdicts: Vec<Vec<Verdict>>,
+}
+
+impl Judged {
+    /// Of the document at this place.
+    fn known(&self, (chunk, doc): (usize, usize), leaf: usize) -> Option<bool> {
+        let verdict = self.verdicts.get(chunk)?.get(leaf)?;
+        let has = |bits: &Bits| bits.get(doc);
+        match (has(&verdict.may), has(&verdict.does)) {
+            (false, _) => Some(false),
+            (true, true) => Some(true),
+            (true, false) => None,
+        }
+    }
+}
+
+/// Finds emails in chunks; those that follow one another at once.
+pub(crate) struct Finder<'a> {
+    chunks: &'a [Arc<Chunk>],
+    last: (usize, usize),
+}
+
+impl<'a> Finder<'a> {
+    pub(crate) fn new(chunks: &'a [Arc<Chunk>]) -> Finder<'a> {
+        Finder { chunks, last: (0, 0) }
+    }
+
+    /// Chunk and document.
+    pub(crate) fn find(&mut self, email: EmailId) -> Option<(usize, usize)> {
+        let (chunk, doc) = self.last;
+        let next = doc + 1;
+        if self.chunks.get(chunk).and_then(|chunk| chunk.email(next)) == Some(email.0) {
+            self.last = (chunk, next);
+            return Some(self.last);
+        }
+        let found = self.chunks.iter().enumerate().find_map(|(at, chunk)| {
+            let (first, last) = chunk.range()?;
+            if (first..=last).contains(&email.0) { Some((at, chunk.doc(email.0, 0)?)) } else { None }
+        });
+        self.last = found.unwrap_or(self.last);
+        found
+    }
+}
+
+/// Long thinking and file reading, away from the threads that serve connections.
+pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Io("a search broke off".to_owned()))
+}
+
+/// The calling thread runs when nobody else wants to.
+fn yield_to_others() {
+    // On Linux a thread has a priority of its own, by its id.
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
+        tracing::debug!(%error, "the search index is kept at the usual priority");
     }
 }
 

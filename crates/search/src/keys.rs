@@ -4,12 +4,14 @@
 //! once, with its rank among all, so that sorting compares numbers. Invariant: losing any of it costs time only; all
 //! mailboxes together stay below `SORT_KEYS_BYTES_MAX`, but for those in use. Must not know: protocols.
 
+use crate::evaluate::{Finder, aside};
+use crate::index::{Chunk, Chunks, Column, Numbers, ORDERS};
 use crate::limits;
 use crate::reading::facts_of;
 use crate::texts::Texts;
 use message::facts::Facts;
 use message::sort_keys::SortKeys;
-use message::threading::Threadable;
+use message::threading::{self, Algorithm, Forest, Threadable};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{AccountId, EmailId, MailboxId, MessageRow, Rows, Store, StoreError, Uid};
@@ -61,6 +63,8 @@ pub struct MailboxKeys {
     entries: Vec<Entry>,
     texts: Texts,
     references: Vec<u64>,
+    /// The last conversations asked for, and of which messages.
+    forest: Option<(Algorithm, Vec<u32>, Arc<Forest>)>,
 }
 
 /// One message's; texts by number.
@@ -137,23 +141,81 @@ impl MailboxKeys {
 
     fn add(&mut self, uid: Uid, facts: &Facts) {
         let keys = SortKeys::of(facts);
+        let texts = [&keys.subject, &keys.from, &keys.to, &keys.cc, &keys.display_from, &keys.display_to];
+        let texts = texts.map(|text| self.texts.number(text));
+        self.push(uid, &Numbers::of(facts, keys.is_reply), texts);
+    }
+
+    /// Those that an index has; answers the others.
+    fn add_indexed(&mut self, chunks: &[Arc<Chunk>], missing: Vec<(Uid, EmailId)>) -> Vec<(Uid, EmailId)> {
+        let mut finder = Finder::new(chunks);
+        let mut left = Vec::new();
+        let mut by_chunk: Vec<Vec<(usize, (Uid, EmailId))>> = vec![Vec::new(); chunks.len()];
+        for one in missing {
+            match finder.find(one.1).and_then(|(chunk, doc)| Some((by_chunk.get_mut(chunk)?, doc))) {
+                Some((docs, doc)) => docs.push((doc, one)),
+                None => left.push(one),
+            }
+        }
+        for (chunk, docs) in chunks.iter().zip(by_chunk).filter(|(_, docs)| !docs.is_empty()) {
+            // A damaged one is found out, and made anew, by who searches.
+            let Some(sorted) = chunk.sorted() else {
+                left.extend(docs.into_iter().map(|(_, one)| one));
+                continue;
+            };
+            let texts = &mut self.texts;
+            let numbers = sorted.orders.each_ref().map(|column| numbers_of(column, texts));
+            for (doc, one) in docs {
+                match sorted.numbers.get(doc).filter(|known| known.is_known) {
+                    Some(known) => {
+                        let text = |at: usize| {
+                            let number = sorted.orders.get(at).map_or(0, |column| column.number(doc));
+                            numbers.get(at).and_then(|all| all.get(number as usize)).copied().unwrap_or(0)
+                        };
+                        let texts = std::array::from_fn(text);
+                        self.push(one.0, known, texts);
+                    }
+                    None => left.push(one),
+                }
+            }
+        }
+        left.sort_unstable_by_key(|(uid, _)| *uid);
+        left
+    }
+
+    fn push(&mut self, uid: Uid, known: &Numbers, [subject, from, to, cc, display_from, display_to]: [u32; ORDERS]) {
         let first_reference = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
-        self.references.extend(&facts.reference_keys);
+        self.references.extend(&known.reference_keys);
         self.entries.push(Entry {
             uid: uid.0,
-            has_message_key: facts.message_key.is_some(),
-            is_reply: keys.is_reply,
-            reference_count: u16::try_from(facts.reference_keys.len()).unwrap_or(u16::MAX),
+            has_message_key: known.message_key.is_some(),
+            is_reply: known.is_reply,
+            reference_count: u16::try_from(known.reference_keys.len()).unwrap_or(u16::MAX),
             first_reference,
-            subject: self.texts.number(&keys.subject),
-            from: self.texts.number(&keys.from),
-            to: self.texts.number(&keys.to),
-            cc: self.texts.number(&keys.cc),
-            display_from: self.texts.number(&keys.display_from),
-            display_to: self.texts.number(&keys.display_to),
-            sent_secs: facts.date_secs.unwrap_or(i64::MIN),
-            message_key: facts.message_key.unwrap_or_default(),
+            subject,
+            from,
+            to,
+            cc,
+            display_from,
+            display_to,
+            sent_secs: known.date_secs.unwrap_or(i64::MIN),
+            message_key: known.message_key.unwrap_or_default(),
         });
+    }
+
+    /// The conversations of the messages at these places (ascending); the forest counts them from 0.
+    pub fn forest(&mut self, rows: &Rows, found: &[usize], algorithm: Algorithm) -> Arc<Forest> {
+        let uids: Vec<u32> = found.iter().filter_map(|index| rows.uid(*index)).map(|uid| uid.0).collect();
+        if let Some((known, of, forest)) = &self.forest
+            && (*known, of) == (algorithm, &uids)
+        {
+            return Arc::clone(forest);
+        }
+        let messages: Vec<Threadable<'_>> =
+            found.iter().filter_map(|index| rows.get(*index)).map(|row| self.threadable(&row)).collect();
+        let forest = Arc::new(threading::thread(&messages, algorithm));
+        self.forest = Some((algorithm, uids, Arc::clone(&forest)));
+        forest
     }
 
     /// After some were added: ascending again.
@@ -164,7 +226,8 @@ impl MailboxKeys {
     }
 
     fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.references.capacity() * 8 + self.texts.bytes()
+        let forest = self.forest.as_ref().map_or(0, |(_, uids, forest)| uids.len() * 4 + forest.nodes.len() * 64);
+        self.entries.capacity() * size_of::<Entry>() + self.references.capacity() * 8 + self.texts.bytes() + forest
     }
 
     /// Makes ready what [`MailboxKeys::value`] answers for texts.
@@ -223,6 +286,12 @@ impl Entry {
     }
 }
 
+/// Numbers of a column's texts among all, by their numbers there.
+fn numbers_of(column: &Column, texts: &mut Texts) -> Vec<u32> {
+    let text = |number: usize| column.text(number as u32).and_then(|text| std::str::from_utf8(text).ok());
+    (0..=column.texts()).map(|number| text(number).map_or(0, |text| texts.number(text))).collect()
+}
+
 /// In the same order, without a sign.
 fn ascending(number: i64) -> u64 {
     number.cast_unsigned() ^ (1 << 63)
@@ -233,14 +302,23 @@ impl Shelf {
     pub(crate) async fn keys(
         &self,
         store: &Store,
-        account: AccountId,
-        mailbox: MailboxId,
+        chunks: Option<Chunks>,
+        (account, mailbox): (AccountId, MailboxId),
         rows: &Rows,
         found: &[usize],
     ) -> Result<OwnedMutexGuard<MailboxKeys>, StoreError> {
         let mut keys = self.of(account, mailbox).lock_owned().await;
         keys.forget_gone(rows.len());
-        let missing = keys.missing(rows, found);
+        let mut missing = keys.missing(rows, found);
+        let many = missing.len() > limits::FACTS_CHUNK;
+        if let Some(chunks) = chunks.filter(|_| many) {
+            (keys, missing) = aside(move || {
+                let left = keys.add_indexed(&chunks, missing);
+                keys.settle();
+                (keys, left)
+            })
+            .await?;
+        }
         for chunk in missing.chunks(limits::FACTS_CHUNK) {
             let emails: Vec<EmailId> = chunk.iter().map(|(_, email)| *email).collect();
             let facts = facts_of(store, account, &emails).await?;
@@ -250,6 +328,13 @@ impl Shelf {
                 }
             }
             keys.settle();
+        }
+        if many {
+            keys = aside(move || {
+                keys.rank();
+                keys
+            })
+            .await?;
         }
         keys.rank();
         self.note(account, mailbox, keys.bytes());

@@ -1,5 +1,7 @@
 //! Every bound of searching, by name.
 
+use std::time::Duration;
+
 /// The first look into a message's header: most fit, octets.
 pub(crate) const HEADER_PIECE_BYTES: u64 = 8 * 1024;
 /// Messages up to this are read whole without asking, octets.
@@ -11,6 +13,34 @@ pub(crate) const BLOCK: usize = 1024;
 /// Messages one search reads at the same time.
 pub(crate) const TASKS: usize = 2;
 /// Messages whose facts are asked for at a time.
-pub(crate) const FACTS_CHUNK: usize = 500;
+pub(crate) const FACTS_CHUNK: usize = if cfg!(test) { 20 } else { 500 };
 /// What sorting and threading keep in memory for all mailboxes together, octets.
 pub(crate) const SORT_KEYS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Attachments of a message whose words are read ...
+pub(crate) const ATTACHMENTS_READ_MAX: usize = 100;
+/// ... how large each may be, octets ...
+pub(crate) const ATTACHMENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// ... how many files of its archive are looked at ...
+pub(crate) const ATTACHMENT_ENTRIES_MAX: usize = 5_000;
+/// ... and how much of all of them is unpacked, octets.
+pub(crate) const ATTACHMENT_TEXT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What all indexes keep in memory beyond their ids, octets.
+pub(crate) const INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Index files held open.
+pub(crate) const INDEX_FILES_MAX: usize = 1024;
+/// Messages of one index file, at most.
+pub(crate) const INDEX_CHUNK_DOCS: usize = 16 * 1024;
+/// Messages that are gone stay in an index until they are most of it, and more than these.
+pub(crate) const INDEX_DEAD_MIN: usize = if cfg!(test) { 16 } else { 1024 };
+/// Messages taken in at a time ...
+pub(crate) const INDEX_BATCH_DOCS: usize = if cfg!(test) { 8 } else { 256 };
+/// ... and their octets.
+pub(crate) const INDEX_BATCH_BYTES: u64 = 16 * 1024 * 1024;
+/// New mail waits so long for more of it.
+pub(crate) const INDEX_WAIT: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
+/// With more acts of the store than this in a second the index is kept in a tenth of the time only ...
+pub(crate) const INDEX_BUSY_ACTS_PER_SEC: f64 = 20.0;
+/// ... resting at most so long at a time.
+pub(crate) const INDEX_REST_MAX: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@
 //! a few small messages a search, and a few large ones in the whole server. Must not know: indexes, protocols.
 
 use crate::limits;
-use crate::query::{Candidate, Cost, Query};
+use crate::plan::{Candidate, Cost, Plan};
 use bytes::Bytes;
 use message::Facts;
 use std::sync::Arc;
@@ -17,6 +17,14 @@ use tokio::task::JoinSet;
 pub(crate) struct Open {
     pub(crate) index: usize,
     pub(crate) row: MessageRow,
+    /// What an index knows of each leaf; empty: nothing.
+    pub(crate) known: Vec<Option<bool>>,
+}
+
+impl Open {
+    fn known(&self, leaf: usize) -> Option<bool> {
+        self.known.get(leaf).copied().flatten()
+    }
 }
 
 /// Reads and tests.
@@ -26,7 +34,7 @@ pub(crate) struct Reader {
     pub(crate) large: Arc<Semaphore>,
     pub(crate) account: AccountId,
     pub(crate) mailbox: MailboxId,
-    pub(crate) query: Arc<Query>,
+    pub(crate) plan: Arc<Plan>,
 }
 
 impl Reader {
@@ -34,11 +42,11 @@ impl Reader {
     pub(crate) async fn matching(&self, mut open: Vec<Open>) -> Result<Vec<usize>, StoreError> {
         let mut found = Vec::new();
         let mut facts = Vec::new();
-        if self.query.wants_facts() {
+        if self.plan.wants_facts() {
             facts = self.facts_of(&open).await?;
             let mut left = (Vec::new(), Vec::new());
             for (one, facts) in open.into_iter().zip(facts) {
-                match facts.as_ref().and_then(|facts| self.query.holds(&self.bare(&one, Some(facts)))) {
+                match facts.as_ref().and_then(|facts| self.tested(&one, Some(facts), None, None)) {
                     Some(true) => found.push(one.index),
                     Some(false) => {}
                     None => {
@@ -62,11 +70,6 @@ impl Reader {
             found.extend(part?);
         }
         Ok(found)
-    }
-
-    /// With nothing read but perhaps the facts.
-    pub(crate) fn bare<'a>(&self, open: &'a Open, facts: Option<&'a Facts>) -> Candidate<'a> {
-        Candidate { index: open.index, mailbox: self.mailbox, row: &open.row, facts, header: None, message: None }
     }
 
     async fn facts_of(&self, open: &[Open]) -> Result<Vec<Option<Arc<Facts>>>, StoreError> {
@@ -99,14 +102,13 @@ impl Reader {
     async fn holds(&self, open: &Open, facts: Option<Arc<Facts>>) -> Result<bool, StoreError> {
         let size = u64::from(open.row.size_bytes);
         let is_small = size <= limits::SMALL_MESSAGE_BYTES;
-        let first_len = match (self.query.cost(), is_small) {
+        let first_len = match (self.plan.cost(), is_small) {
             (Cost::Message, true) => size,
             _ => limits::HEADER_PIECE_BYTES,
         };
         let first = self.read(&open.row, 0, first_len).await?;
         let header = self.header(&open.row, first.clone()).await?;
-        let candidate = Candidate { header: Some(&header), ..self.bare(open, facts.as_deref()) };
-        if let Some(holds) = self.query.holds(&candidate) {
+        if let Some(holds) = self.tested(open, facts.as_deref(), Some(&header), None) {
             return Ok(holds);
         }
         if is_small {
@@ -149,9 +151,25 @@ impl Reader {
     fn decided(&self, open: &Open, facts: Option<&Facts>, header: &[u8], message: &[u8]) -> bool {
         // Damage had its word when the facts were asked for: without them nothing is said of them.
         let none = Facts::default();
-        let facts = Some(facts.unwrap_or(&none));
-        let candidate = Candidate { facts, header: Some(header), message: Some(message), ..self.bare(open, None) };
-        self.query.holds(&candidate).unwrap_or(false)
+        self.tested(open, Some(facts.unwrap_or(&none)), Some(header), Some(message)).unwrap_or(false)
+    }
+
+    fn tested(&self, open: &Open, facts: Option<&Facts>, header: Option<&[u8]>, message: Option<&[u8]>) -> Option<bool> {
+        let known = |leaf| open.known(leaf);
+        self.plan.holds(&Candidate {
+            index: open.index,
+            mailbox: self.mailbox,
+            row: &open.row,
+            known: &known,
+            facts,
+            header,
+            message,
+        })
+    }
+
+    /// With nothing read.
+    pub(crate) fn bare(&self, index: usize, row: &MessageRow, known: &dyn Fn(usize) -> Option<bool>) -> Option<bool> {
+        self.plan.holds(&Candidate { index, mailbox: self.mailbox, row, known, facts: None, header: None, message: None })
     }
 }
 

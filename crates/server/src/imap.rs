@@ -5,10 +5,12 @@
 
 mod acl;
 mod append;
+mod comparator;
 mod copy;
 mod expunge;
 mod failure;
 mod fetch;
+mod filters;
 mod flags;
 mod limits;
 mod list;
@@ -34,6 +36,7 @@ mod thread;
 mod url_auth;
 mod urls;
 mod view;
+mod watched;
 
 pub use memory::Memory;
 pub use switches::CapabilityOff;
@@ -265,6 +268,8 @@ impl Session {
             Command::Search(search) => Box::pin(self.search(tag, search)).await,
             Command::Sort(sort) => Box::pin(self.sort(tag, sort)).await,
             Command::Thread(thread) => Box::pin(self.thread(thread)).await,
+            Command::CancelUpdate(tags) => self.cancel_update(&tags),
+            Command::Comparator(wanted) => self.comparator(&wanted),
             Command::MultiSearch(search) => Box::pin(self.multi_search(tag, search)).await,
             Command::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
             Command::Store(store) => Box::pin(self.store_flags(store)).await,

@@ -309,6 +309,7 @@ transcripts! {
     c24_modified_utf7,
     c25_strictly_in_order,
     catenate,
+    comparator,
     condstore,
     connection_ends,
     delete_and_rename,
@@ -316,6 +317,8 @@ transcripts! {
     esearch_and_saved,
     expunge_is_never_told_in_fetch,
     fetch_spellings,
+    filters,
+    fuzzy,
     imap4rev2,
     list_status,
     metadata,
@@ -357,6 +360,7 @@ transcripts! {
     uidonly,
     unauthenticate,
     utf8_accept,
+    watched,
 }
 
 #[tokio::test]

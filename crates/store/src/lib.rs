@@ -20,6 +20,7 @@ mod lock;
 mod mailbox;
 mod memory_disk;
 mod message;
+mod news;
 mod packed;
 mod queue;
 mod reading;
@@ -39,6 +40,7 @@ mod tests;
 pub use access::{ANYONE, Acl, AclChange};
 pub use annotation::Annotations;
 pub use memory_disk::MemoryDisk;
+pub use news::News;
 pub use reading::Rendered;
 pub use spool::Spool;
 pub use types::*;
@@ -58,6 +60,11 @@ pub struct StoreConfig {
     /// Under this (above `free_bytes_min`) the undo window is shortened, oldest first.
     pub free_bytes_tight: u64,
     pub message_bytes_max: u64,
+}
+
+/// The checksum the store keeps beside all it writes, for what is derived from it: against accidents, not enemies.
+pub fn checksum(octets: &[u8]) -> u64 {
+    hash::xxh64(octets, 0)
 }
 
 /// `LOCAL@Domain` to the form addresses are compared in: domain lower-case (A-label), local part lower-case and NFC.

@@ -10,6 +10,7 @@ use crate::engine::{Batch, Engine, Found, Outcome, Query, Version};
 use crate::flag_runs::{FlagRun, encode_flag_runs};
 use crate::key;
 use crate::limits::{MESSAGES_MAX, TAIL_CHANGES, TAIL_ROWS};
+use crate::news::News;
 use crate::packed::Rows;
 use crate::rows::{Counters, LoggedChange, MailboxState, encode_changes, encode_uid};
 use crate::types::*;
@@ -78,6 +79,7 @@ pub(crate) struct Space {
     pub(crate) annotated: AtomicU64,
     stale: AtomicBool,
     pub(crate) shares: Arc<Shares>,
+    news: News,
 }
 
 fn sorted_list(mailboxes: &BTreeMap<MailboxId, MailboxState>) -> Arc<Vec<Mailbox>> {
@@ -87,7 +89,7 @@ fn sorted_list(mailboxes: &BTreeMap<MailboxId, MailboxState>) -> Arc<Vec<Mailbox
 }
 
 impl Space {
-    pub(crate) fn new(id: AccountId, shares: Arc<Shares>) -> Space {
+    pub(crate) fn new(id: AccountId, shares: Arc<Shares>, news: News) -> Space {
         Space {
             id,
             head: Arc::default(),
@@ -97,6 +99,7 @@ impl Space {
             annotated: AtomicU64::new(0),
             stale: AtomicBool::new(false),
             shares,
+            news,
         }
     }
 
@@ -258,6 +261,7 @@ impl Publication {
             space.published().take(&mut self);
             space.shares.take(space.id, std::mem::take(&mut self.acls), self.counters.gone);
             space.watch.send_replace(mod_seq);
+            space.news.add(space.id);
             space.in_flight.send_modify(|count| *count -= 1);
         }
     }

@@ -11,6 +11,7 @@ use crate::engine::memory::Memory;
 use crate::engine::{Batch, Engine, Found, Outcome, Query, commit, get};
 use crate::key;
 use crate::limits::{EMAILS_CACHED, IDS_RESERVED, SPACES_LOADED};
+use crate::news::News;
 use crate::queue::QueueState;
 use crate::reading::SnapshotBudget;
 use crate::rows::{EmailRecord, decode_number, encode_number};
@@ -64,6 +65,7 @@ pub(crate) struct Inner {
     pub(crate) queue: QueueState,
     pub(crate) free: FreeSpace,
     pub(crate) budget: SnapshotBudget,
+    pub(crate) news: News,
     pub(crate) emails: Cache<EmailId, EmailRecord>,
     pub(crate) last_email: AtomicU64,
     pub(crate) trace_waiting: Arc<AtomicUsize>,
@@ -82,7 +84,7 @@ impl Inner {
             // Only those nobody holds: two heads of one account must never be.
             spaces.retain(|_, space| Arc::strong_count(space) > 1 || !space.is_idle());
         }
-        let space = Arc::new(Space::new(account, self.shares.clone()));
+        let space = Arc::new(Space::new(account, self.shares.clone(), self.news.clone()));
         spaces.insert(account, space.clone());
         space
     }
@@ -188,6 +190,7 @@ impl Store {
             queue: QueueState::new(),
             free,
             budget: SnapshotBudget::default(),
+            news: News::default(),
             emails: Cache::new(EMAILS_CACHED),
             last_email: AtomicU64::new(0),
             trace_waiting: Arc::default(),

@@ -115,6 +115,15 @@ impl From<Undoable> for UndoView {
     }
 }
 
+/// How far the search index of an account is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct IndexView {
+    pub(crate) address: String,
+    pub(crate) messages: u64,
+    pub(crate) behind: u64,
+    pub(crate) size_bytes: u64,
+}
+
 /// A broken invariant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct DefectView {

@@ -1,6 +1,6 @@
 //! Answers in words: tables and sentences for people, made from the same JSON that `--json` prints.
 
-use crate::admin::views::{AccountView, AliasView, DefectView, QueueView, SetAsideView, UndoView};
+use crate::admin::views::{AccountView, AliasView, DefectView, IndexView, QueueView, SetAsideView, UndoView};
 use crate::cli::{AccountCommand, Command, SharedCommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -31,6 +31,7 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
         Command::Queue(_) => queue_words(value),
         Command::Undo(_) => undo_words(value),
         Command::Check => check_words(value),
+        Command::Index(_) => index_words(value),
         Command::Rebuild { .. } => rebuild_words(value),
         Command::Try(_) | Command::Serve | Command::Config | Command::Mime(_) => String::new(),
     }
@@ -216,6 +217,14 @@ fn undo_words(value: &Value) -> String {
         ]
     });
     table(&["ID", "EXPUNGED", "MAILBOX", "SIZE", "FROM", "SUBJECT"], rows)
+}
+
+fn index_words(value: &Value) -> String {
+    let accounts: Vec<IndexView> = list(value, "accounts");
+    let rows = accounts.iter().map(|account| {
+        vec![account.address.clone(), account.messages.to_string(), account.behind.to_string(), octets(account.size_bytes)]
+    });
+    table(&["ADDRESS", "MESSAGES", "NOT YET", "SIZE"], rows)
 }
 
 fn check_words(value: &Value) -> String {

@@ -4,6 +4,8 @@
 pub(crate) const PENDING_BYTES_MAX: usize = 128 * 1024;
 /// Octets of a body read from the store at a time.
 pub(crate) const PIECE_BYTES: u64 = 128 * 1024;
+/// Searches one session has watched at a time.
+pub(crate) const WATCHED_MAX: usize = 32;
 /// Messages whose facts are asked for at a time.
 pub(crate) const FACTS_CHUNK: usize = 500;
 /// Messages whose rendered facts are asked for at a time.

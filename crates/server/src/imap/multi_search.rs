@@ -6,7 +6,7 @@
 use super::failure::{Outcome, Trouble, done};
 use super::names_numbers;
 use super::place::Placed;
-use super::search::Kind;
+use super::search::{Found, Kind};
 use super::session::Session;
 use super::view::View;
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ impl Session {
     /// The command.
     pub(crate) async fn multi_search(&mut self, tag: Tag, multi: MultiSearch) -> Outcome {
         let MultiSearch { sources, search } = multi;
+        let search = self.with_filters(search).await?;
         self.sync(true).await?;
         let selected = self.view.as_ref().map(|view| (view.account, view.mailbox.id));
         let sources = sources.unwrap_or_else(|| vec![MailboxFilter::Selected]);
@@ -32,6 +33,10 @@ impl Session {
         let saving = search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save));
         if !only_selected && (saving || names_numbers(&search.keys)) {
             return Err(Trouble::Bad("SAVE and message numbers are of the selected mailbox only (RFC 7377)"));
+        }
+        if search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Update)) {
+            // RFC 7377 §2.1: nothing is watched that is not selected.
+            self.tell_not_watched(&tag);
         }
         for placed in self.searched_mailboxes(&sources, selected).await? {
             if Some(placed.id()) == selected {
@@ -56,7 +61,8 @@ impl Session {
     async fn search_view(&mut self, tag: &Tag, search: &Search, with_mod_seq: bool, saving: bool) -> Result<(), Trouble> {
         let found = self.found_or_over(search).await?;
         if !found.is_empty() {
-            self.answer(tag.clone(), search, &found, Kind::Multi, with_mod_seq)?;
+            let scores = self.scores_asked(search, &found).await?;
+            self.answer(tag.clone(), search, Found { indexes: &found, scores, with_mod_seq }, Kind::Multi)?;
         } else if saving && search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save)) {
             self.view_mut()?.save(Vec::new());
         }

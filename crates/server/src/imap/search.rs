@@ -6,10 +6,11 @@ mod plan;
 
 use super::failure::{Outcome, Trouble, done, no};
 use super::flags::number_at;
-use super::session::{Indexes, Session};
+use super::names_numbers;
+use super::session::{Indexes, Session, merge};
 use super::view::View;
 use crate::context::unix_now;
-use search::MailboxKeys;
+use search::{MailboxKeys, Query};
 use store::{StoreError, Uid};
 use tokio::sync::OwnedMutexGuard;
 use wire::imap::esearch::ESearch;
@@ -29,15 +30,40 @@ pub(super) enum Kind {
 impl Session {
     /// SEARCH and UID SEARCH.
     pub(crate) async fn search(&mut self, tag: Tag, search: Search) -> Outcome {
+        let search = self.with_filters(search).await?;
         let (found, with_mod_seq) = self.searched(&search).await?;
-        self.answer(tag, &search, &found, Kind::Search, with_mod_seq)?;
+        let scores = self.scores_asked(&search, &found).await?;
+        self.answer(tag.clone(), &search, Found { indexes: &found, scores, with_mod_seq }, Kind::Search)?;
+        self.watch(&tag, &search, &[], &found)?;
         done("Searched")
+    }
+
+    /// RETURN (RELEVANCY): how well each of these matches.
+    pub(super) async fn scores_asked(&mut self, search: &Search, found: &[usize]) -> Result<Option<Vec<u8>>, Trouble> {
+        if !search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Relevancy)) {
+            return Ok(None);
+        }
+        let scores = self.unless_over(self.scores(search, found)).await;
+        self.bye_if_over(scores).map(Some)
+    }
+
+    /// RFC 6203 §4: a hundred for what matches to the letter, half for what matches by its words.
+    pub(super) async fn scores(&self, search: &Search, found: &[usize]) -> Result<Vec<u8>, Trouble> {
+        let exact = Search { keys: search.keys.iter().map(plan::to_the_letter).collect(), ..search.clone() };
+        let mut ascending = found.to_vec();
+        ascending.sort_unstable();
+        let exact = self.found_among(&exact, merge(ascending.into_iter())).await?;
+        let score = |index: &usize| if exact.binary_search(index).is_ok() { 100 } else { 50 };
+        Ok(found.iter().map(score).collect())
     }
 
     /// Indexes of what matches, ascending, and whether mod-sequences are told.
     pub(super) async fn searched(&mut self, search: &Search) -> Result<(Vec<usize>, bool), Trouble> {
         self.sync(search.uid).await?;
         self.view()?;
+        if self.uid_only && names_numbers(&search.keys) {
+            return Err(Trouble::UidRequired);
+        }
         let with_mod_seq = self.searchable(search)?;
         Ok((self.found_or_over(search).await?, with_mod_seq))
     }
@@ -91,8 +117,25 @@ impl Session {
 
     /// Indexes of what matches, ascending.
     async fn found(&self, search: &Search) -> Result<Vec<usize>, Trouble> {
+        let query = self.query(search).await?;
+        self.run_query(query).await
+    }
+
+    /// The same, of these only.
+    pub(super) async fn found_among(&self, search: &Search, among: Indexes) -> Result<Vec<usize>, Trouble> {
+        if among.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = self.query(search).await?;
+        self.run_query(Query::All(vec![Query::Among(among), query])).await
+    }
+
+    async fn query(&self, search: &Search) -> Result<Query, Trouble> {
         let named = self.object_ids(&search.keys).await?;
-        let query = self.plan(&search.keys, &named, unix_now())?;
+        self.plan(&search.keys, &named, unix_now())
+    }
+
+    async fn run_query(&self, query: Query) -> Result<Vec<usize>, Trouble> {
         let view = self.view()?;
         Ok(self.context.search.mailbox(self.view_account()?, view.mailbox.id, view.rows(), query).await?)
     }
@@ -112,16 +155,10 @@ impl Session {
     }
 
     /// ESEARCH with RETURN, and for a SEARCH under IMAP4rev2; else SEARCH or SORT. `found` stands in the answer's order.
-    pub(super) fn answer(
-        &mut self,
-        tag: Tag,
-        search: &Search,
-        found: &[usize],
-        kind: Kind,
-        with_mod_seq: bool,
-    ) -> Result<(), Trouble> {
+    pub(super) fn answer(&mut self, tag: Tag, search: &Search, answered: Found<'_>, kind: Kind) -> Result<(), Trouble> {
+        let Found { indexes: found, scores, with_mod_seq } = answered;
         let plain = search.returns.is_none() && (kind == Kind::Sort || (kind == Kind::Search && !self.rev2));
-        let told = Told { view: self.view()?, uid: search.uid, kind, with_mod_seq };
+        let told = Told { view: self.view()?, uid: search.uid, kind, with_mod_seq, scores };
         if plain {
             let (numbers, mod_seq) = (told.numbers(found), told.highest(found));
             let response = match kind {
@@ -150,12 +187,21 @@ impl Session {
     }
 }
 
+/// What a search found, in the answer's order.
+pub(super) struct Found<'a> {
+    pub(super) indexes: &'a [usize],
+    /// RFC 6203 §4: one for each, where they are asked for.
+    pub(super) scores: Option<Vec<u8>>,
+    pub(super) with_mod_seq: bool,
+}
+
 /// How results are told.
 struct Told<'a> {
     view: &'a View,
     uid: bool,
     kind: Kind,
     with_mod_seq: bool,
+    scores: Option<Vec<u8>>,
 }
 
 impl Told<'_> {
@@ -190,6 +236,10 @@ impl Told<'_> {
             all_sorted: (all && sorted).then(|| self.numbers(found)),
             partial: window(returns)
                 .map(|range| (range, self.numbers(found.get(range.positions(found.len())).unwrap_or_default()))),
+            relevancy: self.scores.as_ref().map(|scores| {
+                let told = window(returns).map_or(0..scores.len(), |range| range.positions(scores.len()));
+                scores.get(told).unwrap_or_default().to_vec()
+            }),
             mod_seq: self.highest(&chosen(returns, found)),
             ..ESearch::default()
         }
@@ -202,10 +252,7 @@ fn window(returns: &[SearchReturn]) -> Option<PartialRange> {
 }
 
 fn returns_make_sense(returns: &[SearchReturn]) -> Result<(), Trouble> {
-    use SearchReturn::{All, Context, Partial, Relevancy, Update};
-    if returns.iter().any(|option| matches!(option, Context | Relevancy | Update)) {
-        return Err(Trouble::Bad("unknown RETURN option"));
-    }
+    use SearchReturn::{All, Partial};
     let windows = returns.iter().filter(|option| matches!(option, Partial(_))).count();
     if windows > 1 || (windows == 1 && returns.contains(&All)) {
         return Err(Trouble::Bad("One PARTIAL, and no ALL beside it (RFC 9394)"));
@@ -234,7 +281,7 @@ fn chosen(returns: &[SearchReturn], found: &[usize]) -> Vec<usize> {
 fn mentions_mod_seq(keys: &[SearchKey]) -> bool {
     keys.iter().any(|key| match key {
         SearchKey::ModSeq(_) => true,
-        SearchKey::Not(inner) => mentions_mod_seq(std::slice::from_ref(inner)),
+        SearchKey::Not(inner) | SearchKey::Fuzzy(inner) => mentions_mod_seq(std::slice::from_ref(inner)),
         SearchKey::Or(one, other) => mentions_mod_seq(std::slice::from_ref(one)) || mentions_mod_seq(std::slice::from_ref(other)),
         SearchKey::And(keys) => mentions_mod_seq(keys),
         _ => false,

@@ -3,46 +3,58 @@
 //! Invariant: what is equal by every criterion stands in mailbox order, REVERSE or not (RFC 5256 §3).
 
 use super::failure::{Outcome, Trouble, done};
-use super::search::Kind;
+use super::search::{Found, Kind};
 use super::session::Session;
 use search::{Key, MailboxKeys};
 use store::{MessageRow, Rows};
 use wire::imap::Tag;
+use wire::imap::search::Search;
 use wire::imap::sort::{Sort, SortCriterion, SortKey};
 
 impl Session {
     /// SORT and UID SORT.
     pub(crate) async fn sort(&mut self, tag: Tag, sort: Sort) -> Outcome {
         let Sort { criteria, search } = sort;
-        if criteria.iter().any(|criterion| criterion.key == SortKey::Relevancy) {
-            // Read by the grammar, not announced: not offered yet.
-            return Err(Trouble::Bad("unknown sort key"));
-        }
+        let search = self.with_filters(search).await?;
         let (found, with_mod_seq) = self.searched(&search).await?;
-        let sorted = self.sorted(found, criteria).await;
+        let sorted = self.sorted(&search, found, criteria.clone()).await;
         let sorted = self.bye_if_over(sorted)?;
-        self.answer(tag, &search, &sorted, Kind::Sort, with_mod_seq)?;
+        let scores = self.scores_asked(&search, &sorted).await?;
+        self.answer(tag.clone(), &search, Found { indexes: &sorted, scores, with_mod_seq }, Kind::Sort)?;
+        self.watch(&tag, &search, &criteria, &sorted)?;
         done("Sorted")
     }
 
-    /// These indexes (ascending) by the criteria.
-    async fn sorted(&self, found: Vec<usize>, criteria: Vec<SortCriterion>) -> Result<Vec<usize>, Trouble> {
-        let in_row = |key: SortKey| matches!(key, SortKey::Arrival | SortKey::Size);
+    /// These indexes (ascending), found by the search, by the criteria.
+    pub(super) async fn sorted(
+        &self,
+        search: &Search,
+        found: Vec<usize>,
+        criteria: Vec<SortCriterion>,
+    ) -> Result<Vec<usize>, Trouble> {
+        let asks = |key: SortKey| criteria.iter().any(|criterion| criterion.key == key);
+        let mut scores = Vec::new();
+        if asks(SortKey::Relevancy) {
+            scores = self.unless_over(self.scores(search, &found)).await?;
+        }
+        let in_row = |key: SortKey| matches!(key, SortKey::Arrival | SortKey::Size | SortKey::Relevancy);
         let rows = self.view()?.rows().clone();
         if criteria.iter().all(|criterion| in_row(criterion.key)) {
-            return Ok(in_order(&MailboxKeys::default(), &rows, &found, &criteria));
+            return Ok(in_order(&MailboxKeys::default(), &rows, (&found, &scores), &criteria));
         }
         let keys = self.unless_over(self.sort_keys(&found)).await?;
-        let work = move || in_order(&keys, &rows, &found, &criteria);
+        let work = move || in_order(&keys, &rows, (&found, &scores), &criteria);
         self.aside(work).await
     }
 }
 
 /// Each index with its first value; what that leaves open the others decide, and last the place in the mailbox.
-fn in_order(keys: &MailboxKeys, rows: &Rows, found: &[usize], criteria: &[SortCriterion]) -> Vec<usize> {
+fn in_order(keys: &MailboxKeys, rows: &Rows, (found, scores): (&[usize], &[u8]), criteria: &[SortCriterion]) -> Vec<usize> {
     let mut values: Vec<u64> = Vec::with_capacity(found.len() * criteria.len());
-    for row in found.iter().filter_map(|index| rows.get(*index)) {
-        values.extend(criteria.iter().map(|criterion| match (value(keys, criterion.key, &row), criterion.reverse) {
+    for (at, row) in found.iter().enumerate().filter_map(|(at, index)| Some((at, rows.get(*index)?))) {
+        // The best first (RFC 6203 §5).
+        let worth = 100 - u64::from(scores.get(at).copied().unwrap_or(100));
+        values.extend(criteria.iter().map(|criterion| match (value(keys, criterion.key, &row, worth), criterion.reverse) {
             (value, false) => value,
             (value, true) => !value,
         }));
@@ -52,7 +64,7 @@ fn in_order(keys: &MailboxKeys, rows: &Rows, found: &[usize], criteria: &[SortCr
     lines.into_iter().map(|(_, index)| index).collect()
 }
 
-fn value(keys: &MailboxKeys, key: SortKey, row: &MessageRow) -> u64 {
+fn value(keys: &MailboxKeys, key: SortKey, row: &MessageRow, worth: u64) -> u64 {
     let key = match key {
         SortKey::Arrival => Key::Arrival,
         SortKey::Size => Key::Size,
@@ -63,8 +75,7 @@ fn value(keys: &MailboxKeys, key: SortKey, row: &MessageRow) -> u64 {
         SortKey::Cc => Key::Cc,
         SortKey::DisplayFrom => Key::DisplayFrom,
         SortKey::DisplayTo => Key::DisplayTo,
-        // What nothing is approximate about is all equally relevant.
-        SortKey::Relevancy => return 0,
+        SortKey::Relevancy => return worth,
     };
     keys.value(key, row)
 }

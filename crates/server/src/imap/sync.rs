@@ -8,7 +8,7 @@ use super::flags::{Told, known_keywords, permanent_flags};
 use super::place::only_reads;
 use super::session::Session;
 use super::view::{Update, View};
-use store::{Flags, StoreError};
+use store::{Flags, StoreError, Uid};
 use wire::imap::acl::Right;
 use wire::imap::response::Response;
 use wire::imap::{Code, NumberSet};
@@ -30,10 +30,16 @@ impl Session {
             other => other?,
         };
         view.checked = newest;
-        let (before, updates) = (view.rows().len(), view.apply(snapshot, may_expunge));
+        let told = view.rows().clone();
+        let (before, updates) = (told.len(), view.apply(snapshot, may_expunge));
+        let expunged = updates.iter().filter_map(|update| if let Update::Expunge(_, uid) = update { Some(*uid) } else { None });
+        let mut expunged: Vec<Uid> = expunged.collect();
+        expunged.sort_unstable();
+        self.tell_removed(&told, &expunged)?;
         self.tell(&updates)?;
         let gone = updates.iter().filter(|update| matches!(update, Update::Expunge(..))).count();
-        self.fetch_new(before.saturating_sub(gone)).await
+        self.fetch_new(before.saturating_sub(gone)).await?;
+        Box::pin(self.tell_watched()).await
     }
 
     /// Another session deleted the mailbox, or its owner closed it to this reader: this session cannot go on as it is.

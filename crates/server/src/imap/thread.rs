@@ -6,14 +6,15 @@
 use super::failure::{Outcome, done};
 use super::flags::number_at;
 use super::session::Session;
-use message::threading::{self, Algorithm, Forest, Threadable};
+use message::threading::{Algorithm, Forest};
 use wire::imap::response::Response;
 use wire::imap::thread::{Thread, ThreadAlgorithm, ThreadNode};
 
 impl Session {
     /// THREAD and UID THREAD.
     pub(crate) async fn thread(&mut self, thread: Thread) -> Outcome {
-        let (found, _) = self.searched(&thread.search).await?;
+        let search = self.with_filters(thread.search).await?;
+        let (found, _) = self.searched(&search).await?;
         let algorithm = match thread.algorithm {
             ThreadAlgorithm::OrderedSubject => Algorithm::OrderedSubject,
             ThreadAlgorithm::References => Algorithm::References,
@@ -21,14 +22,12 @@ impl Session {
         };
         let keys = self.unless_over(self.sort_keys(&found)).await;
         let keys = self.bye_if_over(keys)?;
-        let (rows, uid) = (self.view()?.rows().clone(), thread.search.uid);
+        let (rows, uid) = (self.view()?.rows().clone(), search.uid);
         let work = move || {
-            let (mut messages, mut numbers): (Vec<Threadable<'_>>, Vec<u32>) = Default::default();
-            for (index, row) in found.iter().filter_map(|index| Some((*index, rows.get(*index)?))) {
-                messages.push(keys.threadable(&row));
-                numbers.push(if uid { row.uid.0 } else { number_at(index) });
-            }
-            nodes(threading::thread(&messages, algorithm), &numbers)
+            let mut keys = keys;
+            let forest = keys.forest(&rows, &found, algorithm);
+            let number = |index: &usize| if uid { rows.uid(*index).map_or(0, |uid| uid.0) } else { number_at(*index) };
+            nodes(&forest, &found.iter().map(number).collect::<Vec<u32>>())
         };
         let threads = self.aside(work).await?;
         self.wire.untagged(&Response::Thread(threads));
@@ -37,7 +36,7 @@ impl Session {
 }
 
 /// The forest as the wire has it; without recursion, however deep it is.
-fn nodes(forest: Forest, numbers: &[u32]) -> Vec<ThreadNode> {
+fn nodes(forest: &Forest, numbers: &[u32]) -> Vec<ThreadNode> {
     let mut top_down = forest.roots.clone();
     let mut at = 0;
     while let Some(&node) = top_down.get(at) {

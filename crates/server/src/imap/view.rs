@@ -5,6 +5,7 @@
 //! this client must not be told yet. Invariant: sequence number = index + 1 in `rows`, which is exactly what the client was
 //! told. Must not know: how answers are written, sockets, how changes come.
 
+use super::watched::Watched;
 use smol_str::SmolStr;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,8 @@ pub(crate) struct View {
     recent: Vec<(u32, u32)>,
     /// SEARCHRES `$` (RFC 5182): ascending UIDs.
     saved: Vec<Uid>,
+    /// Searches that are watched (RFC 5267).
+    watched: Vec<Watched>,
 }
 
 impl View {
@@ -69,6 +72,7 @@ impl View {
             vanished: BTreeSet::new(),
             recent: Vec::new(),
             saved: Vec::new(),
+            watched: Vec::new(),
             checked,
             keywords: BTreeMap::new(),
         };
@@ -167,6 +171,11 @@ impl View {
         let start = self.rows.lower_bound(Uid(first));
         let end = last.checked_add(1).map_or(self.rows.len(), |after| self.rows.lower_bound(Uid(after)));
         start..end.max(start)
+    }
+
+    /// Searches that are watched here.
+    pub(crate) fn watched_mut(&mut self) -> &mut Vec<Watched> {
+        &mut self.watched
     }
 
     /// Replaces SEARCHRES `$`.

@@ -237,6 +237,14 @@ impl Search {
         Ok(Search { uid, returns, charset, keys: keys(c)? })
     }
 
+    /// What the value of a FILTER says (RFC 5466 §3.1): perhaps a charset, then keys. `None`: it is no search.
+    pub fn of_filter(value: &[u8]) -> Option<Search> {
+        let text = [b" ", value].concat();
+        let mut c = Cursor::with_utf8(&text, true);
+        let search = Search::parse(&mut c, false).ok()?;
+        (c.at_end() && search.returns.is_none() && search.charset_supported()).then_some(search)
+    }
+
     pub(crate) fn encode(&self, e: &mut Encoder) {
         e.raw(if self.uid { "UID SEARCH " } else { "SEARCH " });
         self.encode_program(e);

@@ -73,9 +73,57 @@ impl Session {
                 let found = named.iter().find(|(known, _)| known == key).map(|(_, indexes)| indexes.clone());
                 Query::Among(found.unwrap_or_default())
             }
+            Key::Fuzzy(inner) => self.plan_fuzzy(inner, named, now)?,
             // Read by the grammar, not announced: not offered yet.
             _ => return Err(Trouble::Bad("unknown search key")),
         })
+    }
+}
+
+impl Session {
+    /// RFC 6203 §3: what has the text, or all its words in any order. For what is no text there is nothing approximate.
+    fn plan_fuzzy(&self, key: &SearchKey, named: &Named, now: UnixSecs) -> Result<Query, Trouble> {
+        let exact = self.plan_key(key, named, now)?;
+        let query = match key {
+            SearchKey::Not(inner) => return Ok(self.plan_fuzzy(inner, named, now)?.not()),
+            SearchKey::And(keys) => {
+                let all = keys.iter().map(|key| self.plan_fuzzy(key, named, now));
+                return Ok(Query::All(all.collect::<Result<_, _>>()?));
+            }
+            SearchKey::Or(one, other) => {
+                let both = [one, other].map(|key| self.plan_fuzzy(key, named, now));
+                return Ok(Query::Any(both.into_iter().collect::<Result<_, _>>()?));
+            }
+            SearchKey::Bcc(text) => words(text, |word| Query::header("Bcc", word)),
+            SearchKey::Cc(text) => words(text, |word| Query::header("Cc", word)),
+            SearchKey::From(text) => words(text, |word| Query::header("From", word)),
+            SearchKey::Subject(text) => words(text, |word| Query::header("Subject", word)),
+            SearchKey::To(text) => words(text, |word| Query::header("To", word)),
+            SearchKey::Header(name, text) => words(text, |word| Query::header(name, word)),
+            SearchKey::Body(text) => {
+                words(text, |word| Query::Any(vec![Query::Body(Needle::new(word)), Query::Attachment(Needle::new(word))]))
+            }
+            SearchKey::Text(text) => words(text, Query::anywhere),
+            _ => return Ok(exact),
+        };
+        Ok(Query::Any(vec![exact, query]))
+    }
+}
+
+/// Every word of the text; no message when it has none.
+fn words(text: &str, test: impl Fn(&str) -> Query) -> Query {
+    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { Query::Always(false) } else { Query::All(words.into_iter().map(test).collect()) }
+}
+
+/// The key without FUZZY.
+pub(super) fn to_the_letter(key: &SearchKey) -> SearchKey {
+    match key {
+        SearchKey::Fuzzy(inner) => to_the_letter(inner),
+        SearchKey::Not(inner) => SearchKey::Not(Box::new(to_the_letter(inner))),
+        SearchKey::Or(one, other) => SearchKey::Or(Box::new(to_the_letter(one)), Box::new(to_the_letter(other))),
+        SearchKey::And(keys) => SearchKey::And(keys.iter().map(to_the_letter).collect()),
+        other => other.clone(),
     }
 }
 

@@ -1,0 +1,137 @@
+//! The words of attachments: their names, and what office documents say (Office Open XML, OpenDocument).
+//!
+//! Texts, HTML and messages attached are part of the message's own text already. Invariant: bounded in octets unpacked, whatever the
+//! attachment claims; one that cannot be read has no words. Must not know: indexes, queries.
+
+use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_ENTRIES_MAX, ATTACHMENT_TEXT_BYTES_MAX, ATTACHMENTS_READ_MAX};
+use message::attachment::{self, Attachment};
+use message::{Message, html_text};
+use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Where a document's words stand in its archive: these files, and those in these folders that begin so.
+const FILES: [&str; 3] = ["word/document.xml", "xl/sharedStrings.xml", "content.xml"];
+const BEGINNINGS: [&str; 6] =
+    ["word/header", "word/footer", "word/footnotes", "word/endnotes", "ppt/slides/slide", "ppt/notesSlides/notesSlide"];
+/// Ends of paragraphs, cells and shared strings.
+const BREAKS: [&str; 8] = ["</w:p>", "<w:tab/>", "<w:br/>", "</a:p>", "</si>", "</text:p>", "</text:h>", "<text:s/>"];
+const ENDINGS: [&str; 6] = [".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp"];
+
+/// Every name and text, one after the other.
+pub(crate) fn each(message: &Message<'_>, mut each: impl FnMut(&str)) {
+    let mut left = ATTACHMENT_TEXT_BYTES_MAX;
+    for attachment in attachment::list(message).iter().take(ATTACHMENTS_READ_MAX) {
+        if let Some(name) = &attachment.name {
+            each(name);
+        }
+        if !is_document(attachment) || attachment.size > ATTACHMENT_BYTES_MAX {
+            continue;
+        }
+        let Some(octets) = attachment::content(message, attachment) else { continue };
+        // A defect of an archive reader must not end the thread that searches.
+        let texts = catch_unwind(AssertUnwindSafe(|| texts_of(&octets, left))).unwrap_or_default();
+        for text in texts {
+            left = left.saturating_sub(text.len() as u64);
+            each(&text);
+        }
+    }
+}
+
+fn is_document(attachment: &Attachment) -> bool {
+    let kind = &attachment.media_type;
+    let name = attachment.name.as_deref().unwrap_or_default().to_ascii_lowercase();
+    kind.contains("openxmlformats") || kind.contains("opendocument") || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+fn texts_of(octets: &[u8], bytes_max: u64) -> Vec<String> {
+    let Ok(mut archive) = zip::ZipArchive::new(Cursor::new(octets)) else { return Vec::new() };
+    let mut left = bytes_max;
+    let mut texts = Vec::new();
+    for number in 0..archive.len().min(ATTACHMENT_ENTRIES_MAX) {
+        let Ok(mut file) = archive.by_index(number) else { continue };
+        let name = file.name();
+        if !FILES.contains(&name) && !BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) {
+            continue;
+        }
+        let mut xml = Vec::new();
+        // What was read before an error is read.
+        let _ = (&mut file).take(left).read_to_end(&mut xml);
+        left = left.saturating_sub(xml.len() as u64);
+        texts.push(text_of(&String::from_utf8_lossy(&xml)));
+    }
+    texts
+}
+
+fn text_of(xml: &str) -> String {
+    let mut broken = xml.to_owned();
+    for end in BREAKS {
+        if broken.contains(end) {
+            broken = broken.replace(end, "<br>");
+        }
+    }
+    html_text::text(&broken)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::tests::base64;
+    use std::io::Write;
+    use zip::write::SimpleFileOptions;
+
+    fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, text) in files {
+            writer.start_file(*name, SimpleFileOptions::default()).unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn seen(name: &str, content: &[u8]) -> Vec<String> {
+        let text = format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nHi\r\n--b\r\nContent-Type: application/octet-stream\r\n\
+             Content-Disposition: attachment; filename=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n--b--\r\n",
+            base64(content)
+        );
+        let mut seen = Vec::new();
+        each(&message::parse(text.as_bytes()), |text| seen.push(text.trim().to_owned()));
+        seen
+    }
+
+    #[test]
+    fn office_documents_have_words() {
+        let docx = archive(&[
+            ("[Content_Types].xml", "<Types>hidden</Types>"),
+            (
+                "word/document.xml",
+                "<w:document><w:p><w:r><w:t>Red</w:t></w:r><w:r><w:t> boat &amp; sea</w:t></w:r></w:p><w:p><w:t>Two</w:t></w:p></w:document>",
+            ),
+        ]);
+        let found = seen("plan.DOCX", &docx);
+        assert_eq!(found.first().map(String::as_str), Some("plan.DOCX"));
+        assert!(found.iter().any(|text| text.contains("Red boat & sea") && text.contains("Two") && !text.contains("seaTwo")));
+        assert!(!found.iter().any(|text| text.contains("hidden")));
+        let odt = archive(&[("content.xml", "<office:text><text:p>Grüße</text:p></office:text>")]);
+        assert!(seen("a.odt", &odt).contains(&"Grüße".to_owned()));
+        let xlsx = archive(&[("xl/sharedStrings.xml", "<sst><si><t>one</t></si><si><t>two</t></si></sst>")]);
+        assert!(seen("a.xlsx", &xlsx).iter().any(|text| text.contains("one") && !text.contains("onetwo")));
+    }
+
+    #[test]
+    fn what_is_no_document_has_a_name_only() {
+        let docx = archive(&[("word/document.xml", "<w:t>boat</w:t>")]);
+        assert_eq!(seen("boat.bin", &docx), ["boat.bin"]);
+        assert_eq!(seen("broken.docx", &docx[..docx.len() / 2]), ["broken.docx"]);
+        assert_eq!(seen("none.docx", b""), ["none.docx"]);
+    }
+
+    #[test]
+    fn what_unpacks_to_very_much_is_cut() {
+        let bomb = archive(&[("content.xml", &"a ".repeat(ATTACHMENT_TEXT_BYTES_MAX as usize))]);
+        assert!(bomb.len() < 200_000);
+        let found: usize = seen("bomb.odt", &bomb).iter().map(String::len).sum();
+        assert!(found as u64 <= ATTACHMENT_TEXT_BYTES_MAX + 100);
+    }
+}

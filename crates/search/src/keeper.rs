@@ -1,0 +1,196 @@
+//! Keeps the index up to date: one thread of the lowest priority that takes in what the store tells was touched.
+//!
+//! Work is done some messages at a time; while mail is being delivered it rests nine tenths of the time. Invariant: losing it
+//! (or being behind) costs searches time, never an answer. Must not know: queries, protocols.
+
+use crate::index::{Fresh, Index, Record, Seen, Terms};
+use crate::limits;
+use crate::reading::facts_of;
+use message::Facts;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::{AccountId, EmailId, MailboxId, Store, StoreError};
+
+/// Takes messages in.
+pub(crate) struct Keeper {
+    store: Store,
+    index: Arc<Index>,
+    /// Up to where each mailbox of an account was looked at.
+    seen: HashMap<AccountId, Seen>,
+    /// Acts of the store when last looked, and when that was.
+    acts: (u64, Instant),
+}
+
+impl Keeper {
+    pub(crate) fn new(store: Store, index: Arc<Index>) -> Keeper {
+        let acts = (store.commit_counts().2, Instant::now());
+        Keeper { store, index, seen: HashMap::new(), acts }
+    }
+
+    /// Every account once, then whatever is touched, for ever.
+    pub(crate) async fn run(mut self) {
+        let news = self.store.news();
+        let mut after: Option<String> = None;
+        let mut known = BTreeSet::new();
+        while let Ok(accounts) = self.store.account_list(after.as_deref(), 100).await {
+            let Some(last) = accounts.last() else {
+                self.index.keep_only(&known);
+                break;
+            };
+            after = Some(last.address.clone());
+            for account in &accounts {
+                known.insert(account.id);
+                self.look_at(account.id).await;
+            }
+        }
+        loop {
+            let touched = tokio::select! {
+                touched = news.take() => touched,
+                lost = self.index.lost() => {
+                    self.seen.retain(|account, _| !lost.contains(account));
+                    lost
+                }
+            };
+            for account in touched {
+                self.look_at(account).await;
+            }
+            // What comes meanwhile is taken together.
+            tokio::time::sleep(limits::INDEX_WAIT).await;
+        }
+    }
+
+    async fn look_at(&mut self, account: AccountId) {
+        match self.take_in(account).await {
+            Ok(()) => {}
+            Err(StoreError::NotFound) => {
+                self.seen.remove(&account);
+                if self.index.docs(account) > 0 {
+                    self.index.drop_account(account);
+                }
+            }
+            // Searches read what the index lacks; the next touch tries again.
+            Err(error) => tracing::warn!(%error, account = account.0, "the search index falls behind"),
+        }
+        self.index.tidy();
+    }
+
+    /// Everything of the account that the index lacks.
+    pub(crate) async fn take_in(&mut self, account: AccountId) -> Result<(), StoreError> {
+        let index = Arc::clone(&self.index);
+        let _turn = index.turn.lock().await;
+        let mailboxes = self.store.mailboxes(account).await?;
+        let losses = index.losses();
+        let before = self.seen.entry(account).or_insert_with(|| index.seen(account)).clone();
+        for mailbox in mailboxes.iter().map(|mailbox| mailbox.id) {
+            match self.take_in_mailbox(account, mailbox).await {
+                // Deleted meanwhile.
+                Err(StoreError::NotFound) => {}
+                other => other?,
+            }
+        }
+        let messages = self.store.usage(account).await?.messages;
+        if self.index.docs(account) as u64 > messages * 2 + limits::INDEX_DEAD_MIN as u64 {
+            self.sweep(account).await?;
+        }
+        let seen = self.seen.entry(account).or_default();
+        seen.retain(|known, _| mailboxes.iter().any(|mailbox| mailbox.id == *known));
+        // What was lost meanwhile is looked for again.
+        if *seen != before && index.losses() == losses {
+            index.note_seen(account, seen).map_err(|error| StoreError::Io(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    async fn take_in_mailbox(&mut self, account: AccountId, mailbox: MailboxId) -> Result<(), StoreError> {
+        let highest = self.store.status(account, mailbox).await?.highest_mod_seq;
+        let seen = self.seen.get(&account).and_then(|seen| seen.get(&mailbox)).copied();
+        if seen == Some(highest) {
+            return Ok(());
+        }
+        let changes = match seen {
+            Some(seen) => Some(self.store.changes_since(account, mailbox, seen).await?),
+            None => None,
+        };
+        let (rows, now) = match changes {
+            Some(changes) if changes.complete => (changes.updated, changes.highest_mod_seq),
+            _ => {
+                let snapshot = self.store.snapshot(account, mailbox).await?;
+                (snapshot.rows.iter().collect(), snapshot.highest_mod_seq)
+            }
+        };
+        let chunks = self.index.chunks(account);
+        let has = |email: EmailId| chunks.iter().any(|chunk| chunk.doc(email.0, usize::MAX).is_some());
+        let mut missing: Vec<(EmailId, u64)> =
+            rows.iter().filter(|row| !has(row.email)).map(|row| (row.email, u64::from(row.size_bytes))).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let mut rest = &missing[..];
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |(_, size): &&(EmailId, u64)| {
+                bytes += size;
+                bytes <= limits::INDEX_BATCH_BYTES
+            };
+            let count = rest.iter().take(limits::INDEX_BATCH_DOCS).take_while(fits).count().max(1);
+            let (now, later) = rest.split_at(count.min(rest.len()));
+            rest = later;
+            let begun = Instant::now();
+            self.take_in_some(account, now).await?;
+            self.rest(begun.elapsed()).await;
+        }
+        self.seen.entry(account).or_default().insert(mailbox, now);
+        Ok(())
+    }
+
+    async fn take_in_some(&self, account: AccountId, some: &[(EmailId, u64)]) -> Result<(), StoreError> {
+        if !self.store.has_space() {
+            return Err(StoreError::NoSpace);
+        }
+        let emails: Vec<EmailId> = some.iter().map(|(email, _)| *email).collect();
+        let facts = facts_of(&self.store, account, &emails).await?;
+        let mut fresh: Vec<Fresh> = Vec::with_capacity(some.len());
+        for ((email, size), facts) in some.iter().zip(facts) {
+            let octets = match self.store.body(account, *email, 0, *size).await {
+                Ok(octets) => octets,
+                // Expunged and erased meanwhile.
+                Err(StoreError::NotFound) => continue,
+                // Who searches it will be told.
+                Err(StoreError::Damaged(_)) => {
+                    fresh.push((Record::unknown(email.0), Terms::default()));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let facts = facts.unwrap_or_else(|| Arc::new(Facts::compute(&octets)));
+            let mut terms = Terms::default();
+            fresh.push((Record::of(email.0, &octets, &facts, &mut terms), terms));
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        self.index.add(account, fresh).map_err(|error| StoreError::Io(error.to_string()))
+    }
+
+    async fn sweep(&self, account: AccountId) -> Result<(), StoreError> {
+        let mut alive = BTreeSet::new();
+        for mailbox in self.store.mailboxes(account).await?.iter() {
+            match self.store.snapshot(account, mailbox.id).await {
+                Ok(snapshot) => alive.extend(snapshot.rows.iter().map(|row| row.email.0)),
+                Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.index.sweep(account, &alive).map_err(|error| StoreError::Io(error.to_string()))
+    }
+
+    /// Lets deliveries go first.
+    async fn rest(&mut self, worked: Duration) {
+        let (acts, now) = (self.store.commit_counts().2, Instant::now());
+        let (acts_before, before) = std::mem::replace(&mut self.acts, (acts, now));
+        let acts = acts.saturating_sub(acts_before) as f64;
+        if acts > limits::INDEX_BUSY_ACTS_PER_SEC * now.duration_since(before).as_secs_f64().max(0.1) {
+            tokio::time::sleep((worked * 9).min(limits::INDEX_REST_MAX)).await;
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! A query made ready: cheap tests first, and those that may need reading numbered, so that an index can answer for them.
+//!
+//! A message is tested in steps, each only when the one before left it open: its row and what an index knows of it, its facts,
+//! its header, all its octets. Invariant: the answer is that of testing everything on everything. Must not know: files.
+
+use crate::attachment_text;
+use crate::query::Query;
+use message::Facts;
+use message::search::{self, Needle};
+use smol_str::SmolStr;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use store::{EmailId, Flags, MailboxId, MessageRow, UnixSecs};
+
+/// A query, ready to run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    test: Test,
+    /// By number.
+    pub(crate) leaves: Vec<Leaf>,
+}
+
+/// What needs more than a row.
+#[derive(Debug, Clone)]
+pub(crate) enum Leaf {
+    Sent(Range<i64>),
+    HasAttachment,
+    Header(String, Needle),
+    Body(Needle),
+    Text(Needle),
+    Attachment(Needle),
+}
+
+#[derive(Debug)]
+enum Test {
+    Always(bool),
+    Flag(u8),
+    Keyword(SmolStr),
+    Arrived(Range<UnixSecs>),
+    Larger(u64),
+    Smaller(u64),
+    ModSeq(u64),
+    Uids(Range<u32>),
+    Among(Vec<Range<usize>>),
+    Mailboxes(BTreeSet<MailboxId>),
+    Emails(BTreeSet<EmailId>),
+    Leaf(usize, Cost),
+    Not(Box<Test>),
+    Any(Vec<Test>),
+    All(Vec<Test>),
+}
+
+/// What is needed to answer; the cheaper one is less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cost {
+    Row,
+    Facts,
+    Header,
+    Message,
+}
+
+/// What is known of a message while it is tested.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) index: usize,
+    pub(crate) mailbox: MailboxId,
+    pub(crate) row: &'a MessageRow,
+    /// What an index says of the leaf of that number.
+    pub(crate) known: &'a dyn Fn(usize) -> Option<bool>,
+    /// Once read.
+    pub(crate) facts: Option<&'a Facts>,
+    /// Header octets, once read.
+    pub(crate) header: Option<&'a [u8]>,
+    /// All octets, once read.
+    pub(crate) message: Option<&'a [u8]>,
+}
+
+impl Leaf {
+    fn cost(&self) -> Cost {
+        match self {
+            Leaf::Sent(_) | Leaf::HasAttachment => Cost::Facts,
+            Leaf::Header(..) => Cost::Header,
+            Leaf::Body(_) | Leaf::Text(_) | Leaf::Attachment(_) => Cost::Message,
+        }
+    }
+
+    fn holds(&self, candidate: &Candidate<'_>) -> Option<bool> {
+        Some(match self {
+            Leaf::Sent(days) => candidate.facts?.date_days.is_some_and(|day| days.contains(&day)),
+            Leaf::HasAttachment => candidate.facts?.has_attachment,
+            Leaf::Header(name, needle) => search::header_contains(candidate.header?, name, needle),
+            Leaf::Body(needle) => search::body_contains(candidate.message?, needle),
+            Leaf::Text(needle) => search::text_contains(candidate.message?, needle),
+            Leaf::Attachment(needle) => {
+                let mut found = false;
+                attachment_text::each(&message::parse(candidate.message?), |text| found = found || needle.is_in(text));
+                found
+            }
+        })
+    }
+}
+
+impl Plan {
+    /// Of a query.
+    pub(crate) fn of(query: Query) -> Plan {
+        let mut leaves = Vec::new();
+        let test = Test::of(query, &mut leaves);
+        Plan { test, leaves }
+    }
+
+    /// The dearest thing it may need.
+    pub(crate) fn cost(&self) -> Cost {
+        self.test.cost()
+    }
+
+    /// Does any part of it need the facts?
+    pub(crate) fn wants_facts(&self) -> bool {
+        self.leaves.iter().any(|leaf| leaf.cost() == Cost::Facts)
+    }
+
+    /// `None`: not to be told without reading more.
+    pub(crate) fn holds(&self, candidate: &Candidate<'_>) -> Option<bool> {
+        self.test.holds(&self.leaves, candidate)
+    }
+}
+
+impl Test {
+    fn of(query: Query, leaves: &mut Vec<Leaf>) -> Test {
+        let mut leaf = |leaf: Leaf| {
+            let cost = leaf.cost();
+            leaves.push(leaf);
+            Test::Leaf(leaves.len() - 1, cost)
+        };
+        match query {
+            Query::Always(answer) => Test::Always(answer),
+            Query::Flag(bit) => Test::Flag(bit),
+            Query::Keyword(word) => Test::Keyword(word),
+            Query::Arrived(range) => Test::Arrived(range),
+            Query::Larger(size) => Test::Larger(size),
+            Query::Smaller(size) => Test::Smaller(size),
+            Query::ModSeq(mod_seq) => Test::ModSeq(mod_seq),
+            Query::Uids(range) => Test::Uids(range),
+            Query::Among(ranges) => Test::Among(ranges),
+            Query::Mailboxes(mailboxes) => Test::Mailboxes(mailboxes),
+            Query::Emails(emails) => Test::Emails(emails),
+            Query::Sent(days) => leaf(Leaf::Sent(days)),
+            Query::HasAttachment => leaf(Leaf::HasAttachment),
+            Query::Header(name, needle) => leaf(Leaf::Header(name, needle)),
+            Query::Body(needle) => leaf(Leaf::Body(needle)),
+            Query::Text(needle) => leaf(Leaf::Text(needle)),
+            Query::Attachment(needle) => leaf(Leaf::Attachment(needle)),
+            Query::Not(inner) => Test::Not(Box::new(Test::of(*inner, leaves))),
+            Query::Any(queries) => Test::Any(Test::each(queries, leaves)),
+            Query::All(queries) => Test::All(Test::each(queries, leaves)),
+        }
+    }
+
+    fn each(queries: Vec<Query>, leaves: &mut Vec<Leaf>) -> Vec<Test> {
+        let mut tests: Vec<Test> = queries.into_iter().map(|query| Test::of(query, leaves)).collect();
+        tests.sort_by_key(Test::cost);
+        tests
+    }
+
+    fn cost(&self) -> Cost {
+        match self {
+            Test::Leaf(_, cost) => *cost,
+            Test::Not(inner) => inner.cost(),
+            Test::Any(tests) | Test::All(tests) => tests.iter().map(Test::cost).max().unwrap_or(Cost::Row),
+            _ => Cost::Row,
+        }
+    }
+
+    fn holds(&self, leaves: &[Leaf], candidate: &Candidate<'_>) -> Option<bool> {
+        let row = candidate.row;
+        Some(match self {
+            Test::Always(answer) => *answer,
+            Test::Flag(bit) => row.flags.system & bit != 0,
+            Test::Keyword(word) => has_keyword(&row.flags, word),
+            Test::Arrived(range) => range.contains(&row.internal_date_secs),
+            Test::Larger(size) => u64::from(row.size_bytes) > *size,
+            Test::Smaller(size) => u64::from(row.size_bytes) < *size,
+            Test::ModSeq(mod_seq) => row.mod_seq.0 >= *mod_seq,
+            Test::Uids(range) => range.contains(&row.uid.0),
+            Test::Among(ranges) => among(ranges, candidate.index),
+            Test::Mailboxes(mailboxes) => mailboxes.contains(&candidate.mailbox),
+            Test::Emails(emails) => emails.contains(&row.email),
+            Test::Leaf(number, _) => match (candidate.known)(*number) {
+                None => leaves.get(*number)?.holds(candidate)?,
+                Some(known) => known,
+            },
+            Test::Not(inner) => !inner.holds(leaves, candidate)?,
+            // One decides alone; else all must be told.
+            Test::Any(tests) => return decided(tests, true, leaves, candidate),
+            Test::All(tests) => return decided(tests, false, leaves, candidate),
+        })
+    }
+}
+
+fn decided(tests: &[Test], decisive: bool, leaves: &[Leaf], candidate: &Candidate<'_>) -> Option<bool> {
+    let mut open = false;
+    for test in tests {
+        match test.holds(leaves, candidate) {
+            Some(answer) if answer == decisive => return Some(decisive),
+            Some(_) => {}
+            None => open = true,
+        }
+    }
+    (!open).then_some(!decisive)
+}
+
+fn has_keyword(flags: &Flags, word: &str) -> bool {
+    flags.keywords.iter().any(|words| words.iter().any(|known| known.eq_ignore_ascii_case(word)))
+}
+
+fn among(ranges: &[Range<usize>], index: usize) -> bool {
+    let after = ranges.partition_point(|range| range.start <= index);
+    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| range.contains(&index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::{ModSeq, Uid};
+
+    #[test]
+    fn three_valued_logic() {
+        let row = MessageRow {
+            uid: Uid(1),
+            email: EmailId(1),
+            mod_seq: ModSeq(1),
+            flags: Flags::default(),
+            internal_date_secs: 0,
+            size_bytes: 1,
+        };
+        let unknown = |_: usize| None;
+        let (yes, no, open) = (Query::Always(true), Query::Always(false), Query::Text(Needle::new("x")));
+        let holds = |query: Query, known: &dyn Fn(usize) -> Option<bool>| {
+            let bare = Candidate { index: 0, mailbox: MailboxId(1), row: &row, known, facts: None, header: None, message: None };
+            Plan::of(query).holds(&bare)
+        };
+        assert_eq!(holds(Query::Any(vec![open.clone(), yes.clone()]), &unknown), Some(true));
+        assert_eq!(holds(Query::Any(vec![open.clone(), no.clone()]), &unknown), None);
+        assert_eq!(holds(Query::Any(vec![]), &unknown), Some(false));
+        assert_eq!(holds(Query::All(vec![open.clone(), no.clone()]), &unknown), Some(false));
+        assert_eq!(holds(Query::All(vec![open.clone(), yes.clone()]), &unknown), None);
+        assert_eq!(holds(Query::All(vec![]), &unknown), Some(true));
+        assert_eq!(holds(open.clone().not(), &unknown), None);
+        assert_eq!(holds(no.not(), &unknown), Some(true));
+        assert_eq!(holds(Query::All(vec![open.clone(), yes]), &|_| Some(false)), Some(false));
+        assert_eq!(holds(open.not(), &|_| Some(false)), Some(true));
+    }
+
+    #[test]
+    fn among_ranges() {
+        let ranges = [1..3, 5..6];
+        let hits: Vec<usize> = (0..8).filter(|index| among(&ranges, *index)).collect();
+        assert_eq!(hits, [1, 2, 5]);
+        assert!(!among(&[], 0));
+    }
+}

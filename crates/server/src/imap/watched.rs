@@ -1,0 +1,179 @@
+//! Searches that are watched (RFC 5267 §4: UPDATE, ADDTO, REMOVEFROM, CANCELUPDATE), in an order or without one.
+//!
+//! A watched search remembers the rows it was answered by; what became of them since is all that is tested again. Invariant: what
+//! the client was told, applied in turn, is the search's answer now; what is expunged is removed before its EXPUNGE, while its
+//! number is still right. Must not know: how messages are tested.
+
+use super::failure::{Outcome, Trouble, done};
+use super::flags::number_at;
+use super::limits;
+use super::names_numbers;
+use super::session::{Session, merge};
+use std::collections::BTreeSet;
+use store::{Rows, Uid};
+use wire::imap::esearch::{ContextChange, ESearch};
+use wire::imap::response::{Kind, Response, StatusText};
+use wire::imap::search::{Search, SearchReturn};
+use wire::imap::sort::SortCriterion;
+use wire::imap::{Code, Tag};
+
+/// One of them; it lives as long as its mailbox is selected.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    tag: Tag,
+    search: Search,
+    /// Empty: no order.
+    criteria: Vec<SortCriterion>,
+    /// In its order; without one ascending.
+    result: Vec<Uid>,
+    /// As of which the result is.
+    rows: Rows,
+}
+
+impl Session {
+    /// RETURN (UPDATE): this search is watched from now on, unless there are too many or it cannot be.
+    pub(super) fn watch(
+        &mut self,
+        tag: &Tag,
+        search: &Search,
+        criteria: &[SortCriterion],
+        found: &[usize],
+    ) -> Result<(), Trouble> {
+        if !search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Update)) {
+            return Ok(());
+        }
+        let view = self.view_mut()?;
+        let watched = view.watched_mut();
+        watched.retain(|known| known.tag != *tag);
+        // Numbers mean other messages later.
+        if watched.len() >= limits::WATCHED_MAX || names_numbers(&search.keys) {
+            self.tell_not_watched(tag);
+            return Ok(());
+        }
+        let rows = view.rows().clone();
+        let result = found.iter().filter_map(|index| rows.uid(*index)).collect();
+        let one = Watched { tag: tag.clone(), search: search.clone(), criteria: criteria.to_vec(), result, rows };
+        view.watched_mut().push(one);
+        Ok(())
+    }
+
+    /// RFC 5267 §4.3.1: the search is answered, but not watched.
+    pub(super) fn tell_not_watched(&mut self, tag: &Tag) {
+        let code = Some(Code::NoUpdate(tag.clone()));
+        let status = StatusText { kind: Kind::No, code, text: "This search is not watched".to_owned() };
+        self.wire.untagged(&Response::Condition(status));
+    }
+
+    /// CANCELUPDATE.
+    pub(crate) fn cancel_update(&mut self, tags: &[Tag]) -> Outcome {
+        let watched = self.view_mut()?.watched_mut();
+        if tags.iter().any(|tag| !watched.iter().any(|known| known.tag == *tag)) {
+            return Err(Trouble::Bad("No search of that tag is watched"));
+        }
+        watched.retain(|known| !tags.contains(&known.tag));
+        done("Not watched any more")
+    }
+
+    /// Before EXPUNGE: these (ascending) leave the results they are in; `before` are the rows with their numbers.
+    pub(super) fn tell_removed(&mut self, before: &Rows, gone: &[Uid]) -> Result<(), Trouble> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let Some(view) = self.view.as_mut() else { return Ok(()) };
+        let mut watched = std::mem::take(view.watched_mut());
+        for one in &mut watched {
+            let number = |uid: Uid| if one.search.uid { Some(uid.0) } else { before.index_of(uid).map(number_at) };
+            let changes = one.removals(|uid| gone.binary_search(&uid).is_ok(), number);
+            one.result.retain(|uid| gone.binary_search(uid).is_err());
+            if !changes.is_empty() {
+                self.wire.untagged(&Response::ESearch(one.told(changes)));
+            }
+        }
+        *self.view_mut()?.watched_mut() = watched;
+        Ok(())
+    }
+
+    /// What became of the results since they were told.
+    pub(super) async fn tell_watched(&mut self) -> Result<(), Trouble> {
+        let Some(view) = self.view.as_mut() else { return Ok(()) };
+        let mut watched = std::mem::take(view.watched_mut());
+        for one in &mut watched {
+            if let Some(response) = self.renewed(one).await? {
+                self.wire.untagged(&Response::ESearch(response));
+            }
+        }
+        *self.view_mut()?.watched_mut() = watched;
+        Ok(())
+    }
+
+    async fn renewed(&self, one: &mut Watched) -> Result<Option<ESearch>, Trouble> {
+        let rows = self.view()?.rows().clone();
+        if one.rows.is_same(&rows) {
+            return Ok(None);
+        }
+        let difference = one.rows.difference(&rows);
+        one.rows = rows.clone();
+        let mut touched = [difference.changed, difference.arrived].concat();
+        touched.sort_unstable();
+        let matching = self.found_among(&one.search, merge(touched.iter().copied())).await?;
+        let uids = |indexes: &[usize]| indexes.iter().filter_map(|index| rows.uid(*index)).collect::<BTreeSet<Uid>>();
+        let (touched, matching) = (uids(&touched), uids(&matching));
+        let number = |uid: Uid| if one.search.uid { Some(uid.0) } else { rows.index_of(uid).map(number_at) };
+        let leaves = |uid: Uid| (touched.contains(&uid) && !matching.contains(&uid)) || rows.index_of(uid).is_none();
+        let mut changes = one.removals(leaves, number);
+        let kept: Vec<Uid> = one.result.iter().copied().filter(|uid| !leaves(*uid)).collect();
+        let here: BTreeSet<Uid> = kept.iter().copied().collect();
+        let added: BTreeSet<Uid> = matching.difference(&here).copied().collect();
+        one.result = kept;
+        if !added.is_empty() {
+            one.result.extend(&added);
+            one.result.sort_unstable();
+            if !one.criteria.is_empty() {
+                let indexes = one.result.iter().filter_map(|uid| rows.index_of(*uid)).collect();
+                let sorted = self.sorted(&one.search, indexes, one.criteria.clone()).await?;
+                one.result = sorted.iter().filter_map(|index| rows.uid(*index)).collect();
+            }
+            changes.extend(one.additions(&added, number));
+        }
+        Ok((!changes.is_empty()).then(|| one.told(changes)))
+    }
+}
+
+impl Watched {
+    fn told(&self, changes: Vec<ContextChange>) -> ESearch {
+        ESearch { tag: Some(self.tag.clone()), uid: self.search.uid, changes, ..ESearch::default() }
+    }
+
+    /// In an order each with its position at that moment, those behind it having moved up; without one all together.
+    fn removals(&self, leaves: impl Fn(Uid) -> bool, number: impl Fn(Uid) -> Option<u32>) -> Vec<ContextChange> {
+        let mut changes = Vec::new();
+        let gone = self.result.iter().enumerate().filter(|(_, uid)| leaves(**uid));
+        for (before, (position, number)) in gone.filter_map(|(at, uid)| Some((at, number(*uid)?))).enumerate() {
+            self.push(&mut changes, false, position - before, number);
+        }
+        changes
+    }
+
+    fn additions(&self, added: &BTreeSet<Uid>, number: impl Fn(Uid) -> Option<u32>) -> Vec<ContextChange> {
+        let mut changes = Vec::new();
+        for (position, uid) in self.result.iter().enumerate().filter(|(_, uid)| added.contains(uid)) {
+            if let Some(number) = number(*uid) {
+                self.push(&mut changes, true, position, number);
+            }
+        }
+        changes
+    }
+
+    fn push(&self, changes: &mut Vec<ContextChange>, added: bool, position: usize, number: u32) {
+        let ordered = !self.criteria.is_empty();
+        let position = if ordered { number_at(position) } else { 0 };
+        match changes.last_mut() {
+            Some(last) if !ordered => last.numbers.push(number),
+            // What is inserted one behind the other stands together (RFC 5267 §4.3.3).
+            Some(last) if added && last.position as usize + last.numbers.len() == position as usize => {
+                last.numbers.push(number);
+            }
+            _ => changes.push(ContextChange { added, position, numbers: vec![number] }),
+        }
+    }
+}
