@@ -49,13 +49,13 @@ fn texts_of(octets: &[u8], bytes_max: u64) -> Vec<String> {
     let mut texts = Vec::new();
     for number in 0..archive.len().min(ATTACHMENT_ENTRIES_MAX) {
         let Ok(mut file) = archive.by_index(number) else { continue };
-        let name = file.name();
-        if !FILES.contains(&name) && !BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) {
+        let Some(name) = file.name().ok().map(|name| name.into_owned()) else { continue };
+        if !FILES.contains(&name.as_str()) && !BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) {
             continue;
         }
         let mut xml = Vec::new();
         // What was read before an error is read.
-        let _ = (&mut file).take(left).read_to_end(&mut xml);
+        let _ = Read::by_ref(&mut file).take(left).read_to_end(&mut xml);
         left = left.saturating_sub(xml.len() as u64);
         texts.push(text_of(&String::from_utf8_lossy(&xml)));
     }
