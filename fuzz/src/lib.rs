@@ -47,7 +47,7 @@ pub use smtp_dialogs::{smtp_client_dialog, smtp_server_dialog};
 pub use smtp_sessions::{smtp_client, smtp_server};
 pub use stored::{store_row, store_segment};
 pub use tree::{message_facts, message_parse};
-pub use wild::{derived_facts, packed_files};
+pub use wild::{derived_facts, office_document, packed_files};
 
 /// A target: it takes any octets and panics where a law is broken.
 pub type Target = fn(&[u8]);
@@ -79,6 +79,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("message_build", message_build),
     ("message_facts", message_facts),
     ("message_parse", message_parse),
+    ("office_document", office_document),
     ("packed_files", packed_files),
     ("parameter", parameter),
     ("pop3_client", pop3_client),

@@ -30,6 +30,11 @@ pub fn packed_files(data: &[u8]) {
     }
 }
 
+/// Any octets as an office document attached.
+pub fn office_document(data: &[u8]) {
+    search::fuzzing::office_document(data);
+}
+
 /// Any octets as a message, and as the text of one: everything that is derived of it.
 pub fn derived_facts(data: &[u8]) {
     let message = message::parse(data);

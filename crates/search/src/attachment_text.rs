@@ -43,7 +43,7 @@ fn is_document(attachment: &Attachment) -> bool {
     kind.contains("openxmlformats") || kind.contains("opendocument") || ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-fn texts_of(octets: &[u8], bytes_max: u64) -> Vec<String> {
+pub(crate) fn texts_of(octets: &[u8], bytes_max: u64) -> Vec<String> {
     let Ok(mut archive) = zip::ZipArchive::new(Cursor::new(octets)) else { return Vec::new() };
     let mut left = bytes_max;
     let mut texts = Vec::new();

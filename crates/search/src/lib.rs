@@ -5,6 +5,8 @@
 
 mod attachment_text;
 mod evaluate;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod keeper;
 mod keys;
