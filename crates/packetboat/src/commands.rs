@@ -11,7 +11,9 @@ mod words;
 use crate::admin::access::AccessDeed;
 use crate::admin::views::SecretsText;
 use crate::admin::{AccountWanted, Admin, QueueDeed, Request, Which, check_account_address, told};
-use crate::cli::{AccountCommand, AclCommand, AliasCommand, Command, IndexCommand, QueueCommand, SharedCommand, UndoCommand, WhichArgs};
+use crate::cli::{
+    AccountCommand, AclCommand, AliasCommand, Command, IndexCommand, QueueCommand, SharedCommand, UndoCommand, WhichArgs,
+};
 use crate::config::Config;
 use crate::control::Client;
 use serde_json::{Value, json};
