@@ -4,6 +4,7 @@
 //! that was answered is in the store, which is closed. Must not know: the command line, root.
 
 mod faces;
+mod web_doors;
 
 use crate::admin::{Admin, told};
 use crate::config::{Config, RelayTls, Service};
@@ -102,7 +103,7 @@ impl Office {
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
-        let web = web::Web::start(shutdown, http_max);
+        let web = web::Web::start(web_doors::settings(&context, http_max));
         let mut loops = JoinSet::new();
         let mut listening = Vec::new();
         for Bound { service, listener } in bound {

@@ -4,6 +4,7 @@
 //! Must not know: grammar (wire), who may send where (mta).
 
 mod face;
+mod hand_in;
 pub mod ids;
 mod intake;
 #[cfg(test)]
@@ -12,6 +13,7 @@ pub(crate) mod tests;
 use crate::context::Shared;
 use face::Face;
 pub(crate) use face::place;
+pub use hand_in::{HandedIn, Whole, hand_in};
 use mta::queue::Schedule;
 use mta::sending_limits::SendingLimits;
 use net::{Connection, Next};

@@ -10,9 +10,7 @@ use crate::engine::{Engine, Found, Key, Query};
 use crate::flag_runs::{FlagRun, apply_flag_runs, decode_flag_runs};
 use crate::key;
 use crate::queue::{decode_entry, due_parts};
-use crate::rows::{
-    Counters, EmailRecord, MailboxState, UndoRow, decode_accepted, decode_account, decode_changes, decode_number, decode_uid,
-};
+use crate::rows::{Counters, EmailRecord, MailboxState, UndoRow, decode_accepted, decode_account, decode_number, decode_uid};
 use crate::store::Result;
 use crate::types::*;
 use crate::undo::parts_of;
@@ -45,7 +43,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 22] = [
+const KINDS: [u8; 23] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -60,6 +58,7 @@ const KINDS: [u8; 22] = [
     key::FLAGS,
     key::ANNOTATION,
     key::ACL,
+    key::RECORD,
     key::QUEUE,
     key::QUEUE_DUE,
     key::QUEUE_BAD,
@@ -143,8 +142,12 @@ impl Everything {
                     self.annotations.push((account, mailbox, at.clone()));
                 }
             }
+            key::RECORD => {
+                crate::record::parts_of(at).ok_or_else(bad_key)?;
+                crate::record::decode(at, stored)?;
+            }
             key::CHANGE => {
-                decode_changes(at, stored)?;
+                crate::change_log::decode_act(at, stored)?;
                 let account = AccountId(parts.u32().ok_or_else(bad_key)?);
                 self.changes.entry(account).or_default().push(parts.u64().ok_or_else(bad_key)?);
             }

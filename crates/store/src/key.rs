@@ -27,6 +27,7 @@ pub(crate) const IDEMPOTENCY_ORDER: u8 = 0x31;
 pub(crate) const TRACE_KEY: u8 = 0x41;
 /// Access lists.
 pub(crate) const ACL: u8 = 0x50;
+pub(crate) const RECORD: u8 = 0x70;
 pub(crate) const EMAIL: u8 = 0x81;
 pub(crate) const TRACE: u8 = 0x82;
 
@@ -104,6 +105,12 @@ pub(crate) fn annotation(id: AccountId, mailbox: MailboxId, name: &str) -> Key {
 pub(crate) fn acl(id: AccountId, mailbox: MailboxId) -> Key {
     Build::new(ACL).u32(id.0).u32(mailbox.0).key()
 }
+pub(crate) fn record(id: AccountId, collection: u8, name: &str) -> Key {
+    Build::new(RECORD).u32(id.0).raw(&[collection]).raw(name.as_bytes()).key()
+}
+pub(crate) fn records_of(id: AccountId, collection: u8) -> (Key, Key) {
+    under(&Build::new(RECORD).u32(id.0).raw(&[collection]).key())
+}
 pub(crate) fn queue(id: QueueId) -> Key {
     Build::new(QUEUE).u64(id.0).key()
 }
@@ -180,6 +187,11 @@ impl<'a> Parts<'a> {
         let (first, rest) = self.0.split_first_chunk::<8>()?;
         self.0 = rest;
         Some(u64::from_be_bytes(*first))
+    }
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
     }
     pub(crate) fn secs(&mut self) -> Option<UnixSecs> {
         Some((self.u64()? ^ (1 << 63)) as i64)

@@ -82,6 +82,14 @@ pub const ANNOTATION_BYTES_MAX: usize = 32 * 1024;
 pub const ANNOTATIONS_MAX: usize = 100;
 /// Octets of all annotations of an account, names and all.
 pub const ANNOTATIONS_BYTES_MAX: usize = 1024 * 1024;
+/// Octets of one record.
+pub const RECORD_BYTES_MAX: usize = 64 * 1024;
+/// Octets of a record's name.
+pub const RECORD_NAME_BYTES_MAX: usize = 255;
+/// Records of one collection of an account.
+pub const RECORDS_MAX: usize = 20_000;
+/// Acts that one look at an account's changes takes in.
+pub const FOLLOWED_ACTS: usize = 4096;
 /// Distinct keywords of one message.
 pub const KEYWORDS_MAX: usize = 64;
 /// Octets of a keyword.

@@ -50,7 +50,7 @@ pub(crate) fn tidy(flags: &Flags) -> Result<Flags> {
     Ok(Flags { system: flags.system, keywords: Some(Arc::from(words)) })
 }
 
-fn apply_flags(old: &Flags, op: FlagOp, flags: &Flags) -> Result<Flags> {
+pub(crate) fn apply_flags(old: &Flags, op: FlagOp, flags: &Flags) -> Result<Flags> {
     // Mostly nobody speaks of keywords at all.
     if old.keywords.is_none() && flags.keywords.is_none() {
         let system = match op {
@@ -111,7 +111,7 @@ impl Inner {
         id
     }
 
-    fn put_email(&self, batch: &mut Batch, record: &EmailRecord) -> EmailId {
+    pub(crate) fn put_email(&self, batch: &mut Batch, record: &EmailRecord) -> EmailId {
         let email = EmailId(self.ids.take(1));
         let at = key::email(email);
         let value = record.encode(&at);

@@ -4,13 +4,14 @@
 //! moved past is brought up by the changes since or thrown away. Must not know: who reads.
 
 use crate::Store;
+use crate::change_log::decode_act;
 use crate::engine::{Batch, Found, Key, Query, commit};
 use crate::flag_runs::{apply_flag_runs, decode_flag_runs};
 use crate::key;
 use crate::limits::{BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, SNAPSHOT_ROWS_CACHED};
 use crate::message::{facts_of, note_of};
 use crate::packed::Rows;
-use crate::rows::{Counters, EmailRecord, decode_changes, decode_uid};
+use crate::rows::{Counters, EmailRecord, decode_uid};
 use crate::space::{Act, Space};
 use crate::store::{Inner, Result};
 use crate::types::*;
@@ -334,7 +335,7 @@ impl Inner {
         let read_at = Counters::decode(&space_key, &stored)?.mod_seq;
         let mut vanished = BTreeSet::new();
         for (at, stored) in &found.next().map(Found::pairs).unwrap_or_default() {
-            for change in decode_changes(at, stored)?.into_iter().filter(|change| change.mailbox == mailbox.0) {
+            for change in decode_act(at, stored)?.changes.into_iter().filter(|change| change.mailbox == mailbox.0) {
                 vanished.extend(change.vanished);
             }
         }
@@ -477,6 +478,12 @@ impl Store {
     pub async fn bodies(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<BodyId>>> {
         let records = self.inner.email_records(account, emails).await?;
         Ok(records.into_iter().map(|record| record.map(|record| record.body)).collect())
+    }
+
+    /// What names many emails ([`crate::object_id::of_email`]), in the order given; also just after an expunge. `None` where one is gone.
+    pub async fn email_names(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<(BodyId, UnixSecs)>>> {
+        let records = self.inner.email_records(account, emails).await?;
+        Ok(records.into_iter().map(|record| record.map(|record| (record.body, record.internal_date_secs))).collect())
     }
 
     /// Octets of an email from `offset`, at most `len` (short at the end). Also just after an expunge. Checksum verified.

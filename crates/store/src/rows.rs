@@ -46,14 +46,6 @@ pub(crate) struct EmailRecord {
     pub(crate) internal_date_secs: UnixSecs,
 }
 
-/// One act in the change log: by mailbox, the UIDs new or changed and those gone.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct LoggedChange {
-    pub(crate) mailbox: u32,
-    pub(crate) updated: Vec<Uid>,
-    pub(crate) vanished: Vec<Uid>,
-}
-
 /// An expunged message, as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UndoRow {
@@ -256,68 +248,6 @@ impl EmailRecord {
     }
 }
 
-/// More UIDs than one act can have touched: nonsense.
-const UIDS_MAX: usize = 50_000_000;
-
-/// Ascending UIDs as runs: (gap, length).
-fn write_uids(out: &mut Writer, uids: &[Uid]) {
-    let mut runs: Vec<(u32, u32)> = Vec::new();
-    for uid in uids {
-        match runs.last_mut() {
-            Some((first, length)) if first.saturating_add(*length) == uid.0 => *length += 1,
-            _ => runs.push((uid.0, 1)),
-        }
-    }
-    out.number(runs.len() as u64);
-    let mut at = 0;
-    for (first, length) in runs {
-        out.number(u64::from(first.wrapping_sub(at))).number(u64::from(length));
-        at = first.wrapping_add(length);
-    }
-}
-
-fn read_uids(reader: &mut Reader<'_>) -> Option<Vec<Uid>> {
-    let mut uids = Vec::new();
-    let mut at = 0u32;
-    for _ in 0..reader.count()? {
-        let first = at.checked_add(reader.number32()?)?;
-        let length = reader.number32()?;
-        at = first.checked_add(length)?;
-        if uids.len() + length as usize > UIDS_MAX {
-            return None;
-        }
-        uids.extend((first..at).map(Uid));
-    }
-    Some(uids)
-}
-
-pub(crate) fn encode_changes(key: &Key, changes: &[LoggedChange]) -> Vec<u8> {
-    let mut out = Writer::new();
-    out.number(changes.len() as u64);
-    for change in changes {
-        out.number(u64::from(change.mailbox));
-        write_uids(&mut out, &change.updated);
-        write_uids(&mut out, &change.vanished);
-    }
-    out.seal(key)
-}
-
-pub(crate) fn decode_changes(key: &Key, stored: &[u8]) -> Result<Vec<LoggedChange>> {
-    let mut reader = open(key, stored)?;
-    decoded(
-        key,
-        (|| {
-            let mut changes = Vec::new();
-            for _ in 0..reader.count()? {
-                let mailbox = reader.number32()?;
-                changes.push(LoggedChange { mailbox, updated: read_uids(&mut reader)?, vanished: read_uids(&mut reader)? });
-            }
-            reader.end()?;
-            Some(changes)
-        })(),
-    )
-}
-
 impl UndoRow {
     pub(crate) fn encode(&self, key: &Key) -> Vec<u8> {
         let mut out = Writer::new();
@@ -481,7 +411,7 @@ mod tests {
         #[test]
         fn rows_both_ways(
             uid in 1..u32::MAX, email in any::<u64>(), mod_seq in 0..u64::MAX / 2, date in any::<i64>(), size in any::<u32>(),
-            flags in any_flags(), uids in proptest::collection::btree_set(1u32..500, 0..60),
+            flags in any_flags(),
         ) {
             let row = MessageRow { uid: Uid(uid), email: EmailId(email), mod_seq: ModSeq(mod_seq), flags: flags.clone(), internal_date_secs: date, size_bytes: size };
             let at = key::uid(AccountId(3), MailboxId(4), Uid(uid));
@@ -489,10 +419,6 @@ mod tests {
             let record = EmailRecord { account: AccountId(9), body: BodyId(email), size_bytes: size, internal_date_secs: date };
             let at = key::email(EmailId(5));
             prop_assert_eq!(EmailRecord::decode(&at, &record.encode(&at)).unwrap(), record);
-            let uids: Vec<Uid> = uids.into_iter().map(Uid).collect();
-            let change = LoggedChange { mailbox: 7, updated: uids.clone(), vanished: uids };
-            let at = key::change(AccountId(3), mod_seq);
-            prop_assert_eq!(decode_changes(&at, &encode_changes(&at, std::slice::from_ref(&change))).unwrap(), vec![change]);
             let undo = UndoRow { mailbox: MailboxId(1), mailbox_name: "a/b".into(), uid: Uid(uid), flags, internal_date_secs: date, size_bytes: size };
             let at = key::undo(AccountId(1), date, EmailId(email));
             prop_assert_eq!(UndoRow::decode(&at, &undo.encode(&at)).unwrap(), undo);

@@ -6,13 +6,14 @@
 //! head is dropped and read again. Invariant: readers never see what is not durable; UIDs appear in order.
 
 use crate::access::{Acl, Shares};
+use crate::change_log::{LoggedAct, LoggedChange, encode_act};
 use crate::engine::{Batch, Engine, Found, Outcome, Query, Version};
 use crate::flag_runs::{FlagRun, encode_flag_runs};
 use crate::key;
 use crate::limits::{MESSAGES_MAX, TAIL_CHANGES, TAIL_ROWS};
 use crate::news::News;
 use crate::packed::Rows;
-use crate::rows::{Counters, LoggedChange, MailboxState, encode_changes, encode_uid};
+use crate::rows::{Counters, MailboxState, encode_uid};
 use crate::types::*;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -31,9 +32,33 @@ pub(crate) struct Change {
     pub(crate) rows: Vec<MessageRow>,
     /// Ascending.
     pub(crate) vanished: Vec<Uid>,
+    /// The emails of `vanished`, in its order.
+    emails: Vec<EmailId>,
+    /// The first new UID; 0: none.
+    created_from: u32,
 }
 
 impl Change {
+    /// Everything ascending by UID.
+    fn settle(&mut self) {
+        self.rows.sort_by_key(|row| row.uid);
+        if !self.vanished.is_sorted() {
+            let mut gone: Vec<(Uid, EmailId)> = self.vanished.drain(..).zip(self.emails.drain(..)).collect();
+            gone.sort_unstable();
+            (self.vanished, self.emails) = gone.into_iter().unzip();
+        }
+    }
+
+    fn logged(&self) -> LoggedChange {
+        LoggedChange {
+            mailbox: self.mailbox,
+            updated: self.rows.iter().map(|row| row.uid).collect(),
+            vanished: self.vanished.clone(),
+            created_from: self.created_from,
+            emails: self.emails.clone(),
+        }
+    }
+
     pub(crate) fn apply(&self, rows: &mut Rows) {
         rows.put(&self.rows);
         rows.remove(&self.vanished);
@@ -285,6 +310,8 @@ pub(crate) struct Act {
     elsewhere: Option<BTreeSet<SmolStr>>,
     changes: BTreeMap<u32, Change>,
     acls: BTreeMap<MailboxId, Option<Arc<Acl>>>,
+    /// Records changed: (collection, id, how).
+    pub(crate) records: Vec<(u8, SmolStr, Touch)>,
 }
 
 impl Act {
@@ -301,6 +328,7 @@ impl Act {
             elsewhere: None,
             changes: BTreeMap::new(),
             acls: BTreeMap::new(),
+            records: Vec::new(),
         })
     }
 
@@ -411,7 +439,11 @@ impl Act {
         let key = key::uid(account, mailbox, uid);
         let value = encode_uid(&key, &row);
         batch.put(key, value);
-        self.change(mailbox).rows.push(row);
+        let change = self.change(mailbox);
+        if change.created_from == 0 {
+            change.created_from = uid.0;
+        }
+        change.rows.push(row);
         Ok(uid)
     }
 
@@ -465,7 +497,9 @@ impl Act {
         self.counters.used_bytes = self.counters.used_bytes.saturating_sub(u64::from(row.size_bytes));
         self.counters.messages = self.counters.messages.saturating_sub(1);
         batch.delete(key);
-        self.change(mailbox).vanished.push(row.uid);
+        let change = self.change(mailbox);
+        change.vanished.push(row.uid);
+        change.emails.push(row.email);
         Ok(())
     }
 
@@ -478,6 +512,17 @@ impl Act {
         }
     }
 
+    /// Mailboxes made, changed by themselves or removed; not those of which only the messages changed.
+    fn mailbox_touches(&self) -> Vec<(MailboxId, Touch)> {
+        let touch = |(id, now): (&MailboxId, &Option<MailboxState>)| match (self.head.mailboxes.get(id), now) {
+            (None, Some(_)) => Some((*id, Touch::Created)),
+            (Some(_), None) => Some((*id, Touch::Destroyed)),
+            (Some(before), Some(now)) if before.info != now.info => Some((*id, Touch::Updated)),
+            _ => None,
+        };
+        self.touched.iter().filter_map(touch).collect()
+    }
+
     /// Writes counters, mailboxes and the change log into the batch, and moves the head on.
     fn seal(mut self, batch: &mut Batch) -> (Publication, OwnedMutexGuard<Head>) {
         let account = self.account();
@@ -488,6 +533,7 @@ impl Act {
         self.head.version = Some(Version::of(Some(&stored)));
         batch.put(space_key, stored);
         self.head.counters = self.counters.clone();
+        let mailboxes = self.mailbox_touches();
         for (id, state) in &self.touched {
             let key = key::mailbox(account, *id);
             match state {
@@ -508,17 +554,11 @@ impl Act {
             self.head.elsewhere.clone_from(elsewhere);
         }
         let mut changes: Vec<Change> = std::mem::take(&mut self.changes).into_values().collect();
-        for change in &mut changes {
-            change.rows.sort_by_key(|row| row.uid);
-            change.vanished.sort_unstable();
-        }
-        let uids = |change: &Change| change.rows.iter().map(|row| row.uid).collect();
-        let logged: Vec<LoggedChange> = changes
-            .iter()
-            .map(|change| LoggedChange { mailbox: change.mailbox, updated: uids(change), vanished: change.vanished.clone() })
-            .collect();
+        changes.iter_mut().for_each(Change::settle);
+        let records = std::mem::take(&mut self.records);
+        let logged = LoggedAct { changes: changes.iter().map(Change::logged).collect(), mailboxes, records, whole: true };
         let log_key = key::change(account, self.counters.mod_seq);
-        let value = encode_changes(&log_key, &logged);
+        let value = encode_act(&log_key, &logged);
         batch.put(log_key, value);
         let changes: Vec<Arc<Change>> = changes.into_iter().map(Arc::new).collect();
         let published = self.space.published().counters.mod_seq;

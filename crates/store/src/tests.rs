@@ -104,3 +104,8 @@ pub(crate) async fn sound(store: &Store) {
 pub(crate) async fn uids(store: &Store, account: AccountId, mailbox: MailboxId) -> Vec<u32> {
     store.snapshot(account, mailbox).await.unwrap().rows.iter().map(|row| row.uid.0).collect()
 }
+
+/// Appends one message.
+pub(crate) async fn add(store: &Store, account: AccountId, mailbox: MailboxId) -> Uid {
+    store.append(account, mailbox, vec![email(text(1))]).await.unwrap().uids[0]
+}

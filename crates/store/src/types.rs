@@ -246,6 +246,67 @@ impl FlagMask {
     }
 }
 
+/// What became of something in an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Touch {
+    Created = 0,
+    Updated = 1,
+    Destroyed = 2,
+}
+
+/// What happened to one mailbox's messages in a stretch of an account's changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MailboxChanges {
+    /// New or changed, ascending; some may be gone again.
+    pub updated: Vec<Uid>,
+    /// The first UID that was given in this stretch; `None`: none was.
+    pub created_from: Option<Uid>,
+    /// What went, and which email it was.
+    pub vanished: Vec<(Uid, EmailId)>,
+}
+
+/// What happened in a whole account after a given mod-sequence, up to `mod_seq`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountChanges {
+    /// How far this tells.
+    pub mod_seq: ModSeq,
+    /// True when more happened after `mod_seq`.
+    pub more: bool,
+    /// By mailbox; also of mailboxes that are gone.
+    pub messages: std::collections::BTreeMap<MailboxId, MailboxChanges>,
+    /// Mailboxes made, renamed (or otherwise changed by themselves, not by their messages) and removed; in order, the same one
+    /// perhaps more than once.
+    pub mailboxes: Vec<(MailboxId, Touch)>,
+    /// Records likewise: (collection, id).
+    pub records: Vec<(u8, SmolStr, Touch)>,
+}
+
+/// What becomes of one email that lies in one or more mailboxes: [`crate::Store::arrange`].
+#[derive(Debug, Clone, Default)]
+pub struct Arrangement {
+    /// Where it lies.
+    pub rows: Vec<(MailboxId, Uid)>,
+    /// What becomes of its flags; \\Deleted stays as it is.
+    pub flags: FlagsWanted,
+    /// Where it is to lie; empty: nowhere, it is expunged. `None`: as it does.
+    pub mailboxes: Option<Vec<MailboxId>>,
+}
+
+/// See [`Arrangement`].
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs)]
+pub enum FlagsWanted {
+    #[default]
+    Same,
+    These(Flags),
+    Change {
+        add: Flags,
+        remove: Flags,
+    },
+}
+
 /// STORE's three ways (RFC 9051 §6.4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -9,6 +9,8 @@ use crate::types::StoreError;
 
 /// The version new values are written in. Decoders of older ones stay.
 pub(crate) const VERSION: u8 = 1;
+/// The newest form that any kind of value has.
+const NEWEST: u8 = 2;
 const HEAD: usize = 5;
 
 fn checksum(key: &[u8], version: u8, content: &[u8]) -> u32 {
@@ -18,6 +20,11 @@ fn checksum(key: &[u8], version: u8, content: &[u8]) -> u32 {
 
 /// The content of a stored value, once its checksum is proven.
 pub(crate) fn open<'a>(key: &Key, stored: &'a [u8]) -> Result<Reader<'a>, StoreError> {
+    open_up_to(key, stored, VERSION).map(|(_, reader)| reader)
+}
+
+/// The same for a kind of value that has had several forms: the version it was written in, at most `newest`.
+pub(crate) fn open_up_to<'a>(key: &Key, stored: &'a [u8], newest: u8) -> Result<(u8, Reader<'a>), StoreError> {
     let Some((head, content)) = stored.split_first_chunk::<HEAD>() else {
         return Err(StoreError::Damaged(format!("{key}: too short")));
     };
@@ -25,10 +32,15 @@ pub(crate) fn open<'a>(key: &Key, stored: &'a [u8]) -> Result<Reader<'a>, StoreE
     if u32::from_le_bytes(sum) != checksum(key.bytes(), version, content) {
         return Err(StoreError::Damaged(format!("{key}: checksum")));
     }
-    if version != VERSION {
+    if version < VERSION || version > newest {
         return Err(StoreError::Damaged(format!("{key}: written by a newer release (version {version})")));
     }
-    Ok(Reader { rest: content })
+    Ok((version, Reader { rest: content }))
+}
+
+/// Is it as it was written, in whatever form?
+pub(crate) fn is_sound(key: &Key, stored: &[u8]) -> Result<(), StoreError> {
+    open_up_to(key, stored, NEWEST).map(|_| ())
 }
 
 /// Builds a value.
@@ -86,9 +98,14 @@ impl Writer {
         self.0
     }
     /// The value as stored under `key`.
-    pub(crate) fn seal(mut self, key: &Key) -> Vec<u8> {
+    pub(crate) fn seal(self, key: &Key) -> Vec<u8> {
+        self.seal_as(key, VERSION)
+    }
+    /// The value in a later form of its kind, for [`open_up_to`].
+    pub(crate) fn seal_as(mut self, key: &Key, version: u8) -> Vec<u8> {
         if let Some((head, content)) = self.0.split_first_chunk_mut::<HEAD>() {
-            let sum = checksum(key.bytes(), VERSION, content);
+            let sum = checksum(key.bytes(), version, content);
+            head[0] = version;
             head[1..].copy_from_slice(&sum.to_le_bytes());
         }
         self.0

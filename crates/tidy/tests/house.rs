@@ -48,7 +48,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("net", &["wire"]),
     ("mta", &["message", "wire", "store"]),
     ("server", &["message", "wire", "store", "search", "mta", "net"]),
-    ("web", &[]),
+    ("web", &["message", "wire", "store", "search", "mta", "net"]),
     ("packetboat", &["message", "wire", "store", "search", "mta", "net", "server", "web"]),
     ("simulation", &["message", "wire", "store", "search", "mta", "net", "server"]),
     ("tidy", &[]),

@@ -97,14 +97,16 @@ impl Faces {
     }
 
     async fn serve_web(self, service: Service, incoming: Incoming, pass: Pass) {
+        let peer = incoming.peer().clone();
+        let _held = pass;
         let Some(stream) = incoming.into_tcp() else { return };
         if service == Service::Http {
-            return self.web.serve(stream, pass).await;
+            return self.web.serve(stream, peer, false).await;
         }
         let Some(tls) = &self.tls else { return };
         let handshake = TlsAcceptor::from(tls.config()).accept(stream);
         match tokio::time::timeout(self.handshake_max(), handshake).await {
-            Ok(Ok(stream)) => self.web.serve(stream, pass).await,
+            Ok(Ok(stream)) => self.web.serve(stream, peer, true).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }

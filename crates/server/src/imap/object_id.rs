@@ -1,36 +1,18 @@
 //! OBJECTID (RFC 8474): names of mailboxes, messages and conversations that outlive RENAME, COPY and MOVE.
 //!
-//! Nothing is kept for them: they are made of what never changes. Invariant: messages with one EMAILID have the same octets and
-//! the same INTERNALDATE; a message's THREADID follows from its octets, so it never changes. Must not know: the wire.
+//! The names themselves are made in [`store::object_id`], for JMAP too; here is what finds messages by them.
+//! Must not know: the wire.
 
 use super::failure::Trouble;
 use super::session::{Indexes, Session, merge};
-use message::facts::Facts;
-use smol_str::{SmolStr, format_smolstr};
-use store::{AccountId, BodyId, MailboxId, MessageRow};
+use smol_str::SmolStr;
+pub(super) use store::object_id::{of_mailbox, of_thread, thread_root};
+use store::{BodyId, MessageRow};
 use wire::imap::search::SearchKey;
 
-/// MAILBOXID
-pub(super) fn of_mailbox(account: AccountId, mailbox: MailboxId) -> SmolStr {
-    format_smolstr!("F{:x}-{:x}", account.0, mailbox.0)
-}
-
-/// EMAILID: two APPENDs of the same octets on different days are two messages.
+/// EMAILID of a row.
 pub(super) fn of_email(body: BodyId, row: &MessageRow) -> SmolStr {
-    format_smolstr!("M{:x}-{:x}", body.0, row.internal_date_secs)
-}
-
-/// THREADID: the message its conversation began with, as far as it says; one that says nothing is its own.
-pub(super) fn of_thread(root: Option<u64>, body: BodyId) -> SmolStr {
-    match root {
-        Some(root) => format_smolstr!("T{root:016x}"),
-        None => format_smolstr!("U{:x}", body.0),
-    }
-}
-
-/// The key of the message that the conversation began with.
-pub(super) fn thread_root(facts: &Facts) -> Option<u64> {
-    facts.reference_keys.first().copied().or(facts.message_key)
+    store::object_id::of_email(body, row.internal_date_secs)
 }
 
 /// What an EMAILID or THREADID key names, found out before the search begins.

@@ -15,7 +15,7 @@ use mta::refusal::of_store_error;
 use mta::submit::{self, Fix};
 use mta::trace_fields::{Received, return_path};
 use std::net::IpAddr;
-use store::{Account, AccountId, QueueRecipient, Spool, Spooled, StoreError};
+use store::{Accepted, Account, AccountId, QueueRecipient, Spool, Spooled, StoreError};
 
 /// How it arrives, for the Received field.
 pub(super) struct Arrival {
@@ -34,6 +34,9 @@ pub(super) struct Intake {
     gate: Option<HeaderGate>,
     spool: Option<Spool>,
     refusal: Option<Refusal>,
+    /// Nothing is delivered before; all of it waits in the queue.
+    hold_until_secs: Option<i64>,
+    accepted: Accepted,
 }
 
 impl Intake {
@@ -72,7 +75,14 @@ impl Intake {
             gate: Some(HeaderGate::default()),
             spool: Some(spool),
             refusal: None,
+            hold_until_secs: None,
+            accepted: Accepted::default(),
         })
+    }
+
+    /// Puts off delivery (RFC 4865).
+    pub(super) fn hold_until(&mut self, secs: Option<i64>) {
+        self.hold_until_secs = secs.filter(|secs| *secs > self.now_secs);
     }
 
     pub(super) fn id(&self) -> &str {
@@ -130,26 +140,38 @@ impl Intake {
 
     /// The message is whole: one answer a recipient, in order, all positive ones after the commit.
     pub(super) async fn end(
-        mut self,
+        self,
         context: &Shared,
         account: Option<&Account>,
         recipients: &[Recipient],
         lmtp: bool,
         peer: &str,
     ) -> Vec<Result<(), Refusal>> {
+        self.end_told(context, account, recipients, lmtp, peer).await.0
+    }
+
+    /// The same, and what the store made of it.
+    pub(super) async fn end_told(
+        mut self,
+        context: &Shared,
+        account: Option<&Account>,
+        recipients: &[Recipient],
+        lmtp: bool,
+        peer: &str,
+    ) -> (Vec<Result<(), Refusal>>, Accepted) {
         if self.refusal.is_none()
             && let Some(head) = self.gate.take().and_then(HeaderGate::finish)
             && let Err(refusal) = self.header(context, account, head).await
         {
             self.refuse(refusal);
         }
-        let all = |refusal: Refusal| recipients.iter().map(|_| Err(refusal.clone())).collect();
+        let all = |refusal: Refusal| (recipients.iter().map(|_| Err(refusal.clone())).collect(), Accepted::default());
         if let Some(refusal) = self.refusal {
             return all(refusal);
         }
         let Some(spool) = self.spool.take() else { return all(Refusal::temporary()) };
         match self.commit(spool, context, recipients, lmtp, peer).await {
-            Ok(answers) => answers,
+            Ok(answers) => (answers, self.accepted),
             Err(error) => all(failure(&error)),
         }
     }
@@ -164,7 +186,7 @@ impl Intake {
     ) -> Result<Vec<Result<(), Refusal>>, StoreError> {
         let body = spool.finish().await?;
         let facts = facts_of(body.bytes().await?).await?;
-        let full = full_accounts(context, recipients, body.len()).await?;
+        let mut full = full_accounts(context, recipients, body.len()).await?;
         let answers = decide(recipients, &full, lmtp);
         let taken: Vec<&Recipient> =
             recipients.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(recipient, _)| recipient).collect();
@@ -174,6 +196,9 @@ impl Intake {
         let non_ascii = |address: &String| !address.is_ascii();
         self.envelope.smtputf8 |= !self.envelope.reverse_path.is_ascii()
             || taken.iter().any(|recipient| recipient.destinations.remote.iter().any(non_ascii));
+        if self.hold_until_secs.is_some() {
+            full = recipients.iter().flat_map(|recipient| &recipient.destinations.accounts).map(|account| account.id).collect();
+        }
         let around = Circumstances {
             now_secs: self.now_secs,
             id: &self.id,
@@ -181,8 +206,14 @@ impl Intake {
             lifetime_secs: context.smtp.schedule.lifetime_secs,
             full: &full,
         };
-        let acceptance = acceptance(&self.envelope, &taken, body.clone(), facts, around);
-        context.store.accept(acceptance).await?;
+        let mut acceptance = acceptance(&self.envelope, &taken, body.clone(), facts, around);
+        if let Some(secs) = self.hold_until_secs {
+            for entry in &mut acceptance.queue {
+                entry.expires_secs += secs - entry.due_secs;
+                entry.due_secs = secs;
+            }
+        }
+        self.accepted = context.store.accept(acceptance).await?;
         tracing::info!(id = %self.id, from = %self.envelope.reverse_path, recipients = taken.len(), bytes = body.len(), %peer, "accepted");
         self.tell_delivered(context, &taken, &full, body);
         Ok(answers)

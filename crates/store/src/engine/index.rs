@@ -7,7 +7,7 @@
 use super::Key;
 use crate::key;
 use crate::types::StoreError;
-use crate::value::{Writer, decoded, open};
+use crate::value::{Writer, decoded, is_sound, open};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 use std::path::Path;
 
@@ -460,7 +460,7 @@ pub(crate) fn tell(connection: &Connection, file: u32, at: u64) -> Result<()> {
 
 pub(crate) fn is_told(connection: &Connection, file: u32, at: u64) -> Result<bool> {
     let key = told_key(file, at);
-    Ok(get(connection, &key)?.is_some_and(|stored| open(&key, &stored).is_ok()))
+    Ok(get(connection, &key)?.is_some_and(|stored| is_sound(&key, &stored).is_ok()))
 }
 
 /// Proves every page, and that every value lies under the key it was written for.
@@ -478,7 +478,7 @@ pub(crate) fn prove(connection: &Connection) -> Result<()> {
                 None => row.get_ref(1).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?.to_vec(),
                 Some(kind) => [&[kind][..], &row.get::<_, i64>(1).map_err(sql_error)?.to_be_bytes()[..]].concat(),
             };
-            open(&Key::new(key), row.get_ref(0).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?)?;
+            is_sound(&Key::new(key), row.get_ref(0).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?)?;
         }
     }
     bodies(connection, 0, usize::MAX)?.into_iter().try_for_each(|(_, row)| row.map(|_| ()))

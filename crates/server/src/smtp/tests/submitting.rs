@@ -119,3 +119,38 @@ async fn a_session_ends_when_its_account_is_suspended() {
     assert_eq!(talk.reply().await, "");
     office.close().await;
 }
+
+#[tokio::test]
+async fn a_held_message_waits_and_can_be_dropped() {
+    use crate::smtp::{Whole, hand_in};
+    let office = here().await;
+    let store = &office.context.store;
+    let ann = store.account("ann@here.test").await.unwrap().unwrap();
+    let whole = |hold: Option<i64>, from: &str, to: &[&str]| Whole {
+        account: &ann,
+        reverse_path: from.to_owned(),
+        recipients: to.iter().map(|to| ((*to).to_owned(), 0)).collect(),
+        octets: b"From: ann@here.test\r\nTo: bob@here.test\r\nBcc: c@d\r\nSubject: held\r\n\r\nbody\r\n",
+        hold_until_secs: hold,
+        ret_headers: false,
+        envelope_id: None,
+        peer: None,
+    };
+    let later = crate::context::unix_now() + 3600;
+    let to = ["bob@here.test", "carol@there.test"];
+    let held = hand_in(&office.context, whole(Some(later), "ann@here.test", &to)).await.unwrap();
+    assert_eq!((held.queued.len(), held.recipients.iter().filter(|one| one.is_ok()).count()), (2, 2));
+    assert!(read_inbox(store, "bob@here.test").await.is_empty());
+    for entry in store.queue_list(None, 10).await.unwrap() {
+        assert_eq!((entry.next_secs, entry.message.expires_secs > later + 3600), (later, true));
+        store.queue_act(entry.id, store::QueueAct::Drop).await.unwrap();
+    }
+    // Not held: one is here at once, the other in the queue, and nobody reads Bcc.
+    let sent = hand_in(&office.context, whole(None, "ann@here.test", &["bob@here.test", "nobody@here.test"])).await.unwrap();
+    assert_eq!((sent.queued.len(), sent.recipients[0].is_ok(), sent.recipients[1].is_ok()), (0, true, false));
+    let inbox = read_inbox(store, "bob@here.test").await;
+    assert!(inbox[0].contains("Message-ID: <") && !inbox[0].contains("Bcc"), "{}", inbox[0]);
+    assert!(hand_in(&office.context, whole(None, "bob@here.test", &to)).await.is_err(), "somebody else's name");
+    assert!(hand_in(&office.context, whole(None, "ann@here.test", &["nobody@here.test"])).await.is_err());
+    office.close().await;
+}

@@ -1,0 +1,101 @@
+//! A message handed in whole by another face of ours (the web program's Send), by the rules of submission.
+//!
+//! The same way a message takes that comes by SMTP: sender rules, limits, mending, one commit. Invariant: what is answered as
+//! taken is durable. Must not know: who calls.
+
+use super::face::place;
+use super::intake::{Arrival, Intake};
+use crate::context::{Shared, unix_now};
+use mta::Refusal;
+use mta::accept::{Envelope, Recipient};
+use mta::sending_limits::PerHour;
+use std::net::IpAddr;
+use store::{Account, QueueId, UnixSecs};
+
+/// Octets that the intake gets at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// See the module.
+pub struct Whole<'a> {
+    /// Who sends.
+    pub account: &'a Account,
+    /// MAIL FROM.
+    pub reverse_path: String,
+    /// RCPT TO and NOTIFY.
+    pub recipients: Vec<(String, u8)>,
+    /// The message.
+    pub octets: &'a [u8],
+    /// Nothing leaves the queue before (RFC 4865).
+    pub hold_until_secs: Option<UnixSecs>,
+    /// RET=HDRS.
+    pub ret_headers: bool,
+    /// ENVID.
+    pub envelope_id: Option<String>,
+    /// Where the request came from.
+    pub peer: Option<IpAddr>,
+}
+
+/// What became of it.
+#[derive(Debug, Default)]
+pub struct HandedIn {
+    /// The transaction's name.
+    pub id: String,
+    /// What waits.
+    pub queued: Vec<QueueId>,
+    /// Each recipient, in order: the refusal of those that were not taken.
+    pub recipients: Vec<Result<(), Refusal>>,
+}
+
+/// Takes it, or says why not. Recipients that are refused are left out, unless all are.
+pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Refusal> {
+    let now_secs = unix_now();
+    mta::submit::check_sender(&place(context), whole.account, &whole.reverse_path).await?;
+    if u64::try_from(whole.octets.len()).unwrap_or(u64::MAX) > context.message_bytes_max {
+        return Err(Refusal::too_large(context.message_bytes_max));
+    }
+    if whole.recipients.len() > usize::try_from(context.limits.recipients_max).unwrap_or(usize::MAX) {
+        return Err(Refusal::new(452, (4, 5, 3), "Too many recipients"));
+    }
+    let mut recipients = Vec::new();
+    let mut answers: Vec<Result<(), Refusal>> = Vec::new();
+    for (address, notify) in &whole.recipients {
+        match place(context).recipient(address, true, whole.octets.len() as u64).await {
+            Ok(destinations) => {
+                recipients.push(Recipient { forward_path: address.clone(), destinations, original: None, notify: *notify });
+                answers.push(Ok(()));
+            }
+            Err(refusal) => answers.push(Err(refusal)),
+        }
+    }
+    if recipients.is_empty() {
+        return Err(answers.into_iter().find_map(Result::err).unwrap_or_else(|| Refusal::new(554, (5, 5, 1), "No recipients")));
+    }
+    let limit = PerHour { messages: context.limits.messages_per_hour, recipients: context.limits.recipients_per_hour };
+    let count = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
+    context.smtp.sending.take(whole.account.id, count, limit, now_secs)?;
+    let envelope = Envelope {
+        reverse_path: whole.reverse_path,
+        account: Some(whole.account.id),
+        eight_bit: false,
+        smtputf8: true,
+        ret_headers: whole.ret_headers,
+        envelope_id: whole.envelope_id,
+    };
+    let arrival = Arrival { helo: "web".into(), peer: whole.peer, with: "HTTP".into(), tls: None, now_secs };
+    let mut intake = Intake::begin(context, arrival, envelope, &recipients).await?;
+    intake.hold_until(whole.hold_until_secs);
+    for piece in whole.octets.chunks(PIECE_BYTES) {
+        intake.chunk(context, Some(whole.account), piece).await;
+    }
+    let id = intake.id().to_owned();
+    let peer = whole.peer.map_or_else(|| "web".to_owned(), |ip| ip.to_string());
+    let (taken, accepted) = intake.end_told(context, Some(whole.account), &recipients, false, &peer).await;
+    let mut taken = taken.into_iter();
+    for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+        *answer = taken.next().unwrap_or(Err(Refusal::temporary()));
+    }
+    if answers.iter().all(Result::is_err) {
+        return Err(answers.into_iter().find_map(Result::err).unwrap_or_else(Refusal::temporary));
+    }
+    Ok(HandedIn { id, queued: accepted.queued, recipients: answers })
+}

@@ -1,0 +1,127 @@
+//! What the answers of `/get`, `/changes` and `/query` have in common (RFC 8620 §5).
+//!
+//! Must not know: what the objects are.
+
+use super::args::{Args, state};
+use super::failure::MethodError;
+use super::{Context, Object, account_id};
+use crate::limits::{CHANGES_MAX, QUERY_MAX};
+use serde_json::{Value, json};
+use store::ModSeq;
+
+fn object(value: Value) -> Object {
+    match value {
+        Value::Object(object) => object,
+        _ => Object::new(),
+    }
+}
+
+/// `/get`
+pub(crate) fn got(context: &Context<'_>, at: ModSeq, list: Vec<Value>, not_found: Vec<String>) -> Object {
+    object(json!({"accountId": account_id(context.account.id), "state": state(at), "list": list, "notFound": not_found}))
+}
+
+/// `maxChanges`, within our own bound.
+pub(crate) fn changes_max(args: &mut Args) -> Result<usize, MethodError> {
+    match args.unsigned("maxChanges")? {
+        Some(0) => Err(MethodError::arguments("maxChanges is 0")),
+        Some(max) => Ok(usize::try_from(max).unwrap_or(CHANGES_MAX).min(CHANGES_MAX)),
+        None => Ok(CHANGES_MAX),
+    }
+}
+
+/// What a `/changes` tells.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) created: Vec<String>,
+    pub(crate) updated: Vec<String>,
+    pub(crate) destroyed: Vec<String>,
+}
+
+impl Told {
+    pub(crate) fn len(&self) -> usize {
+        self.created.len() + self.updated.len() + self.destroyed.len()
+    }
+}
+
+/// `/changes`
+pub(crate) fn changed(context: &Context<'_>, (since, now, more): (ModSeq, ModSeq, bool), told: Told) -> Object {
+    object(json!({
+        "accountId": account_id(context.account.id), "oldState": state(since), "newState": state(now), "hasMoreChanges": more,
+        "created": told.created, "updated": told.updated, "destroyed": told.destroyed,
+    }))
+}
+
+/// The window a `/query` asks for.
+pub(crate) struct Window {
+    position: i64,
+    anchor: Option<String>,
+    anchor_offset: i64,
+    limit: Option<u64>,
+    total: bool,
+}
+
+impl Window {
+    pub(crate) fn take(args: &mut Args) -> Result<Window, MethodError> {
+        Ok(Window {
+            position: args.signed("position")?.unwrap_or(0),
+            anchor: args.text("anchor")?,
+            anchor_offset: args.signed("anchorOffset")?.unwrap_or(0),
+            limit: args.unsigned("limit")?,
+            total: args.truth("calculateTotal")?,
+        })
+    }
+
+    /// Cuts it out of all results.
+    pub(crate) fn of<T>(
+        &self,
+        context: &Context<'_>,
+        at: ModSeq,
+        all: &[T],
+        id: impl Fn(&T) -> String,
+    ) -> Result<Object, MethodError> {
+        let len = i64::try_from(all.len()).unwrap_or(i64::MAX);
+        let start = match &self.anchor {
+            Some(anchor) => {
+                let found = all.iter().position(|one| id(one) == *anchor).ok_or_else(|| MethodError::new("anchorNotFound"))?;
+                i64::try_from(found).unwrap_or(i64::MAX).saturating_add(self.anchor_offset).max(0)
+            }
+            None if self.position < 0 => (len + self.position).max(0),
+            None => self.position,
+        };
+        let asked = self.limit.map_or(QUERY_MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let limit = asked.min(QUERY_MAX);
+        let first = usize::try_from(start.min(len)).unwrap_or(0);
+        let ids: Vec<String> = all.iter().skip(first).take(limit).map(id).collect();
+        let mut answer = object(json!({
+            "accountId": account_id(context.account.id), "queryState": state(at), "canCalculateChanges": true,
+            "position": first, "ids": ids,
+        }));
+        if self.total {
+            answer.insert("total".into(), json!(all.len()));
+        }
+        if limit < asked {
+            answer.insert("limit".into(), json!(limit));
+        }
+        Ok(answer)
+    }
+}
+
+/// `/queryChanges`: what may have left, and where what may have come is now.
+pub(crate) fn query_changed(
+    context: &Context<'_>,
+    (since, now): (ModSeq, ModSeq),
+    removed: Vec<String>,
+    added: Vec<(usize, String)>,
+    total: Option<usize>,
+) -> Object {
+    let added: Vec<Value> = added.into_iter().map(|(index, id)| json!({"id": id, "index": index})).collect();
+    let mut answer = object(json!({
+        "accountId": account_id(context.account.id), "oldQueryState": state(since), "newQueryState": state(now),
+        "removed": removed, "added": added,
+    }));
+    if let Some(total) = total {
+        answer.insert("total".into(), json!(total));
+    }
+    answer
+}

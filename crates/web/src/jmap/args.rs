@@ -1,0 +1,127 @@
+//! A method's arguments, taken one by one; what is left over was not known (RFC 8620 §3.6.2: invalidArguments).
+//!
+//! Must not know: methods.
+
+use super::failure::MethodError;
+use super::{Context, Object, account_id};
+use crate::limits::GET_MAX;
+use serde_json::Value;
+use store::ModSeq;
+
+/// See the module.
+pub(crate) struct Args(Object);
+
+fn wrong(name: &str) -> MethodError {
+    MethodError::arguments(format!("{name} is not of its type")).with("arguments", serde_json::json!([name]))
+}
+
+impl Args {
+    pub(crate) fn new(arguments: Object) -> Args {
+        Args(arguments)
+    }
+
+    /// `accountId`: the only one there is.
+    pub(crate) fn account(&mut self, context: &Context<'_>) -> Result<(), MethodError> {
+        match self.0.remove("accountId") {
+            Some(Value::String(id)) if id == account_id(context.account.id) => Ok(()),
+            Some(Value::String(_)) => Err(MethodError::new("accountNotFound")),
+            _ => Err(wrong("accountId")),
+        }
+    }
+
+    /// Whatever it is; null is not there.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, MethodError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(wrong(name)),
+        }
+    }
+
+    pub(crate) fn truth(&mut self, name: &str) -> Result<bool, MethodError> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Value::Bool(is)) => Ok(is),
+            Some(_) => Err(wrong(name)),
+        }
+    }
+
+    /// UnsignedInt (RFC 8620 §1.3).
+    pub(crate) fn unsigned(&mut self, name: &str) -> Result<Option<u64>, MethodError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => value.as_u64().filter(|number| *number < 1 << 53).map(Some).ok_or_else(|| wrong(name)),
+        }
+    }
+
+    pub(crate) fn signed(&mut self, name: &str) -> Result<Option<i64>, MethodError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => value.as_i64().filter(|number| number.unsigned_abs() < 1 << 53).map(Some).ok_or_else(|| wrong(name)),
+        }
+    }
+
+    pub(crate) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, MethodError> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let list = value.as_array().ok_or_else(|| wrong(name))?;
+        let list: Option<Vec<String>> = list.iter().map(|one| one.as_str().map(str::to_owned)).collect();
+        list.map(Some).ok_or_else(|| wrong(name))
+    }
+
+    pub(crate) fn object(&mut self, name: &str) -> Result<Option<Object>, MethodError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object)),
+            Some(_) => Err(wrong(name)),
+        }
+    }
+
+    /// `ids`, each once, at most [`GET_MAX`].
+    pub(crate) fn ids(&mut self) -> Result<Option<Vec<String>>, MethodError> {
+        let Some(mut ids) = self.texts("ids")? else { return Ok(None) };
+        let mut seen = std::collections::HashSet::new();
+        ids.retain(|id| seen.insert(id.clone()));
+        if ids.len() > GET_MAX {
+            return Err(MethodError::new("requestTooLarge"));
+        }
+        Ok(Some(ids))
+    }
+
+    /// `properties`, which must be known ones; `id` always is among them.
+    pub(crate) fn properties(&mut self, known: &[&str]) -> Result<Option<Vec<String>>, MethodError> {
+        let Some(names) = self.texts("properties")? else { return Ok(None) };
+        match names.iter().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(MethodError::arguments(format!("there is no property {name}"))),
+            None => Ok(Some(names)),
+        }
+    }
+
+    /// A state of ours.
+    pub(crate) fn state(&mut self, name: &str) -> Result<ModSeq, MethodError> {
+        let text = self.text(name)?.ok_or_else(|| wrong(name))?;
+        // Somebody else's state is one we cannot go back to.
+        state_of(&text).ok_or_else(|| MethodError::new("cannotCalculateChanges"))
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn end(self) -> Result<(), MethodError> {
+        match self.0.iter().find(|(_, value)| !value.is_null()) {
+            Some((name, _)) => Err(MethodError::arguments(format!("there is no argument {name}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A state string: the account's mod-sequence.
+pub(crate) fn state(mod_seq: ModSeq) -> String {
+    format!("{}", mod_seq.0)
+}
+
+pub(crate) fn state_of(text: &str) -> Option<ModSeq> {
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text && number < 1 << 63).then_some(ModSeq(number))
+}

@@ -1,0 +1,16 @@
+//! Emails (RFC 8621 §4): one subject a file.
+
+mod body;
+mod changes;
+mod filter;
+mod get;
+pub(super) mod header;
+mod query;
+
+pub(super) use changes::{Affected, changes};
+pub(super) use get::get;
+pub(super) use query::{query, query_changes};
+
+/// What `Email/query` sorts by.
+pub(super) const SORTS: [&str; 9] =
+    ["receivedAt", "sentAt", "size", "from", "to", "subject", "hasKeyword", "allInThreadHaveKeyword", "someInThreadHaveKeyword"];

@@ -1,0 +1,249 @@
+//! Body parts (RFC 8621 §4.1.4): the structure, what a reader shows as text, HTML and attachments, and their values.
+//!
+//! A part's id is its place in the parsed message. Must not know: methods.
+
+use super::header::{Form, HeaderProperty};
+use crate::jmap::Object;
+use crate::jmap::view::EmailKey;
+use message::part::PartKind;
+use message::{Message, Part, charset};
+use serde_json::{Value, json};
+
+/// Properties of an EmailBodyPart; `header:...` besides.
+pub(crate) const PART_PROPERTIES: [&str; 12] =
+    ["partId", "blobId", "size", "headers", "name", "type", "charset", "disposition", "cid", "language", "location", "subParts"];
+
+/// Those given when none are asked for.
+pub(crate) const PART_DEFAULTS: [&str; 10] =
+    ["partId", "blobId", "size", "name", "type", "charset", "disposition", "cid", "language", "location"];
+
+/// The name of a part's content as a blob; without a message of ours around it, none.
+fn blob_id(of: Option<EmailKey>, part: usize) -> Value {
+    of.map_or(Value::Null, |key| json!(part_blob(key, part)))
+}
+
+/// `P<body>-<date>-<part>`
+pub(crate) fn part_blob(key: EmailKey, part: usize) -> String {
+    let id = key.id();
+    format!("P{}-{part}", id.strip_prefix('M').unwrap_or(&id))
+}
+
+/// `type/subtype`
+pub(crate) fn media_type(part: &Part<'_>) -> String {
+    format!("{}/{}", part.content_type.main, part.content_type.sub)
+}
+
+/// JMAP knows no parts inside a message inside.
+fn is_multipart(part: &Part<'_>) -> bool {
+    part.kind == PartKind::Multipart
+}
+
+fn charset_of(part: &Part<'_>) -> Value {
+    let named = part.charset().map(|charset| String::from_utf8_lossy(charset).into_owned());
+    match part.content_type.main == "text" {
+        true => json!(named.unwrap_or_else(|| "us-ascii".into())),
+        false => json!(named),
+    }
+}
+
+/// What renders parts.
+pub(crate) struct Renderer<'a, 'm> {
+    pub(crate) message: &'a Message<'m>,
+    pub(crate) key: Option<EmailKey>,
+    pub(crate) properties: &'a [String],
+}
+
+impl Renderer<'_, '_> {
+    /// One part.
+    pub(crate) fn part(&self, index: usize, deep: bool) -> Value {
+        let Some(part) = self.message.parts.get(index) else { return Value::Null };
+        let mut object = Object::new();
+        for property in self.properties.iter().filter(|name| *name != "subParts") {
+            object.insert(property.clone(), self.property(property, index, part));
+        }
+        if deep || self.properties.iter().any(|name| name == "subParts") {
+            let children = || part.children.iter().map(|child| self.part(*child, deep)).collect();
+            let sub_parts = if is_multipart(part) { Value::Array(children()) } else { Value::Null };
+            if deep && is_multipart(part) || self.properties.iter().any(|name| name == "subParts") {
+                object.insert("subParts".into(), sub_parts);
+            }
+        }
+        Value::Object(object)
+    }
+
+    fn property(&self, name: &str, index: usize, part: &Part<'_>) -> Value {
+        let leaf = |value: Value| if is_multipart(part) { Value::Null } else { value };
+        let octets = |value: Option<&[u8]>| value.map(|value| String::from_utf8_lossy(value).trim().to_owned());
+        match name {
+            "partId" => leaf(json!(index.to_string())),
+            "blobId" => leaf(blob_id(self.key, index)),
+            "size" if is_multipart(part) => json!(part.raw_body().len()),
+            "size" => json!(part.content_len().unwrap_or(part.raw_body().len() as u64)),
+            "headers" => {
+                let charset = self.message.header_charset();
+                let one = |field: message::header::Field<'_>| json!({"name": String::from_utf8_lossy(field.name), "value": Form::Raw.value(&field, charset)});
+                Value::Array(message::header::fields(part.raw_header()).map(one).collect())
+            }
+            "name" => json!(part.file_name()),
+            "type" => json!(media_type(part)),
+            "charset" => charset_of(part),
+            "disposition" => json!(part.disposition.as_ref().map(|disposition| disposition.kind.as_str())),
+            "cid" => json!(octets(part.content_id())),
+            "language" if part.language.is_empty() => Value::Null,
+            "language" => json!(part.language.iter().map(|one| String::from_utf8_lossy(one).into_owned()).collect::<Vec<_>>()),
+            "location" => json!(octets(part.location.as_deref())),
+            header => HeaderProperty::parse(header)
+                .map_or(Value::Null, |asked| asked.value(part.raw_header(), self.message.header_charset())),
+        }
+    }
+}
+
+/// What a reader shows: parts by index.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) text: Vec<usize>,
+    pub(crate) html: Vec<usize>,
+    pub(crate) attachments: Vec<usize>,
+}
+
+fn is_inline_media(kind: &str) -> bool {
+    ["image/", "audio/", "video/"].iter().any(|start| kind.starts_with(start))
+}
+
+/// RFC 8621 §4.1.4's decomposition.
+pub(crate) fn shown(message: &Message<'_>) -> Shown {
+    let mut shown = Shown::default();
+    decompose(message, &[0], "mixed", false, (true, true), &mut shown);
+    shown
+}
+
+fn decompose(
+    message: &Message<'_>,
+    parts: &[usize],
+    around: &str,
+    in_alternative: bool,
+    (mut text, mut html): (bool, bool),
+    shown: &mut Shown,
+) {
+    let (text_len, html_len) = (shown.text.len(), shown.html.len());
+    for (nth, index) in parts.iter().enumerate() {
+        let Some(part) = message.parts.get(*index) else { continue };
+        let kind = media_type(part);
+        let may_be_body = matches!(kind.as_str(), "text/plain" | "text/html") || is_inline_media(&kind);
+        let place = nth == 0 || around != "related" && (is_inline_media(&kind) || part.file_name().is_none());
+        if is_multipart(part) {
+            let sub = part.content_type.sub.as_str();
+            decompose(message, &part.children, sub, in_alternative || sub == "alternative", (text, html), shown);
+            continue;
+        }
+        if part.is_attachment() || !may_be_body || !place {
+            shown.attachments.push(*index);
+            continue;
+        }
+        if around == "alternative" {
+            match kind.as_str() {
+                "text/plain" if text => shown.text.push(*index),
+                "text/html" if html => shown.html.push(*index),
+                "text/plain" | "text/html" => {}
+                _ => shown.attachments.push(*index),
+            }
+            continue;
+        }
+        if in_alternative {
+            html &= kind != "text/plain";
+            text &= kind != "text/html";
+        }
+        if text {
+            shown.text.push(*index);
+        }
+        if html {
+            shown.html.push(*index);
+        }
+        if (!text || !html) && is_inline_media(&kind) {
+            shown.attachments.push(*index);
+        }
+    }
+    if around == "alternative" && text && html {
+        let (new_text, new_html) = (shown.text.len() > text_len, shown.html.len() > html_len);
+        if new_html && !new_text {
+            let found: Vec<usize> = shown.html.get(html_len..).unwrap_or_default().to_vec();
+            shown.text.extend(found);
+        } else if new_text && !new_html {
+            let found: Vec<usize> = shown.text.get(text_len..).unwrap_or_default().to_vec();
+            shown.html.extend(found);
+        }
+    }
+}
+
+/// EmailBodyValue of a text part, at most `max` octets of it (0: all).
+pub(crate) fn value(part: &Part<'_>, max: usize) -> Option<Value> {
+    let text = part.text()?.replace("\r\n", "\n").replace('\0', "\u{fffd}");
+    let named = part.charset().unwrap_or_default();
+    let problem = charset::is_good(named, &part.content()) == Some(false) || (!named.is_empty() && !charset::is_known(named));
+    let mut end = text.len();
+    if max > 0 && end > max {
+        end = text.floor_char_boundary(max);
+        // Not inside a tag (§4.2).
+        let head = text.get(..end).unwrap_or_default();
+        if part.content_type.sub == "html"
+            && let Some(open) = head.rfind('<').filter(|open| !head.get(*open..).unwrap_or_default().contains('>'))
+        {
+            end = open;
+        }
+    }
+    let cut = end < text.len();
+    Some(json!({"value": text.get(..end).unwrap_or_default(), "isEncodingProblem": problem, "isTruncated": cut}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8621 §4.1.4's example of a message that has everything.
+    #[test]
+    fn the_example_of_rfc_8621() {
+        let leaf = |kind: &str, more: &str| format!("Content-Type: {kind}\r\n{more}\r\nx\r\n");
+        let multi = |sub: &str, mark: &str, parts: &[String]| {
+            let inside: String = parts.iter().map(|part| format!("--{mark}\r\n{part}\r\n")).collect();
+            format!("Content-Type: multipart/{sub}; boundary={mark}\r\n\r\n{inside}--{mark}--\r\n")
+        };
+        let inner_mixed = multi(
+            "mixed",
+            "m3",
+            &[leaf("text/plain", "X: B"), leaf("image/jpeg", "X: C"), leaf("text/plain", "X: D")].map(|part| part),
+        );
+        let related = multi("related", "r", &[leaf("text/html", "X: E"), leaf("image/jpeg", "X: F")]);
+        let alternative = multi("alternative", "a", &[inner_mixed, related]);
+        let middle = multi(
+            "mixed",
+            "m2",
+            &[
+                alternative,
+                leaf("image/jpeg", "Content-Disposition: attachment\r\nX: G"),
+                leaf("application/x-excel", "X: H"),
+                leaf("message/rfc822", "X: J"),
+            ],
+        );
+        let all = multi("mixed", "m1", &[leaf("text/plain", "X: A"), middle, leaf("text/plain", "X: K")]);
+        let message = message::parse(all.as_bytes());
+        let shown = shown(&message);
+        let names = |parts: &[usize]| -> String {
+            let name = |index: &usize| {
+                HeaderProperty::parse("header:X:asText").map(|asked| asked.value(message.parts[*index].raw_header(), None))
+            };
+            parts.iter().filter_map(name).filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        };
+        assert_eq!([names(&shown.text), names(&shown.html), names(&shown.attachments)], ["ABCDK", "AEK", "CFGHJ"]);
+    }
+
+    #[test]
+    fn a_value_is_cut_between_characters_and_outside_tags() {
+        let plain = message::parse("Content-Type: text/plain; charset=utf-8\r\n\r\naäb\r\nc".as_bytes());
+        let cut = |max| value(plain.root(), max).map(|value| value["value"].clone());
+        assert_eq!([cut(0), cut(2), cut(3)], [Some(json!("aäb\nc")), Some(json!("a")), Some(json!("aä"))]);
+        let html = message::parse(b"Content-Type: text/html\r\n\r\nab<b class=x>c</b>");
+        assert_eq!(value(html.root(), 8), Some(json!({"value": "ab", "isEncodingProblem": false, "isTruncated": true})));
+        let odd = message::parse(b"Content-Type: text/plain; charset=nonsense\r\n\r\nab");
+        assert_eq!(value(odd.root(), 0).map(|value| value["isEncodingProblem"].clone()), Some(json!(true)));
+    }
+}

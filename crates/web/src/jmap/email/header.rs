@@ -1,0 +1,236 @@
+//! Header fields in the forms of RFC 8621 §4.1.2 and §4.1.3: `header:Name:asForm:all`.
+//!
+//! Must not know: where the header comes from.
+
+use message::address_list::HeaderAddress;
+use message::header::{Field, fields};
+use message::{date, encoded_word};
+use serde_json::{Value, json};
+
+/// How a field is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Raw,
+    Text,
+    Addresses,
+    GroupedAddresses,
+    MessageIds,
+    Date,
+    Urls,
+}
+
+/// `header:...`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeaderProperty {
+    pub(crate) name: String,
+    pub(crate) form: Form,
+    pub(crate) all: bool,
+}
+
+const ADDRESSES: [&str; 12] = [
+    "from",
+    "sender",
+    "reply-to",
+    "to",
+    "cc",
+    "bcc",
+    "resent-from",
+    "resent-sender",
+    "resent-reply-to",
+    "resent-to",
+    "resent-cc",
+    "resent-bcc",
+];
+const TEXTS: [&str; 5] = ["subject", "comments", "keywords", "list-id", "list-post-text"];
+const IDS: [&str; 4] = ["message-id", "in-reply-to", "references", "resent-message-id"];
+const DATES: [&str; 2] = ["date", "resent-date"];
+const URLS: [&str; 6] = ["list-help", "list-unsubscribe", "list-subscribe", "list-post", "list-owner", "list-archive"];
+/// Defined in RFC 5322, but with no form but the raw one.
+const RAW: [&str; 2] = ["return-path", "received"];
+
+/// Which forms a field may be asked in: those its definition allows, and all of a field that RFC 5322 and RFC 2369 do not define.
+fn allows(name: &str, form: Form) -> bool {
+    let name = name.to_ascii_lowercase();
+    let name = name.as_str();
+    let is_defined =
+        ADDRESSES.contains(&name) || IDS.contains(&name) || DATES.contains(&name) || URLS.contains(&name) || RAW.contains(&name);
+    let is_text = TEXTS.contains(&name);
+    match form {
+        Form::Raw => true,
+        Form::Text => !is_defined,
+        Form::Addresses | Form::GroupedAddresses => ADDRESSES.contains(&name) || !is_defined && (!is_text || name == "list-id"),
+        Form::MessageIds => IDS.contains(&name) || !is_defined && !is_text,
+        Form::Date => DATES.contains(&name) || !is_defined && !is_text,
+        Form::Urls => URLS.contains(&name) || !is_defined && !is_text,
+    }
+}
+
+impl HeaderProperty {
+    /// `None`: not a property, or not a form this field has.
+    pub(crate) fn parse(property: &str) -> Option<HeaderProperty> {
+        let mut parts = property.strip_prefix("header:")?.split(':');
+        let name = parts.next().filter(|name| !name.is_empty() && name.bytes().all(|b| (33..127).contains(&b)))?;
+        let mut rest: Vec<&str> = parts.collect();
+        let all = rest.last() == Some(&"all");
+        if all {
+            rest.pop();
+        }
+        let form = match rest.as_slice() {
+            [] => Form::Raw,
+            ["asRaw"] => Form::Raw,
+            ["asText"] => Form::Text,
+            ["asAddresses"] => Form::Addresses,
+            ["asGroupedAddresses"] => Form::GroupedAddresses,
+            ["asMessageIds"] => Form::MessageIds,
+            ["asDate"] => Form::Date,
+            ["asURLs"] => Form::Urls,
+            _ => return None,
+        };
+        allows(name, form).then(|| HeaderProperty { name: name.to_owned(), form, all })
+    }
+
+    /// Its value in a header: the last field of that name, or all of them.
+    pub(crate) fn value(&self, header: &[u8], charset: Option<&[u8]>) -> Value {
+        let mut found = fields(header).filter(|field| field.is(&self.name)).map(|field| self.form.value(&field, charset));
+        match self.all {
+            true => Value::Array(found.collect()),
+            false => found.next_back_or_last().unwrap_or(Value::Null),
+        }
+    }
+}
+
+/// The last one of an iterator that runs forward only.
+trait Last: Iterator {
+    fn next_back_or_last(&mut self) -> Option<Self::Item>;
+}
+
+impl<I: Iterator> Last for I {
+    fn next_back_or_last(&mut self) -> Option<Self::Item> {
+        self.by_ref().last()
+    }
+}
+
+impl Form {
+    pub(crate) fn value(self, field: &Field<'_>, charset: Option<&[u8]>) -> Value {
+        match self {
+            Form::Raw => json!(message::charset::guess_in(field.body, charset).replace('\0', "\u{fffd}")),
+            Form::Text => json!(text(&field.value(), charset)),
+            Form::Addresses => Value::Array(addresses(field)),
+            Form::GroupedAddresses => Value::Array(groups(field)),
+            Form::MessageIds => bracketed(&field.value(), true),
+            Form::Urls => bracketed(&field.value(), false),
+            Form::Date => date::parse_rfc_5322(&field.value()).map_or(Value::Null, |date| json!(date.rfc_3339())),
+        }
+    }
+}
+
+/// Unfolded, decoded, without blanks around.
+fn text(value: &[u8], charset: Option<&[u8]>) -> String {
+    encoded_word::decode_in(value, charset).trim().replace('\0', "\u{fffd}")
+}
+
+fn address(entry: &HeaderAddress<'_>) -> Option<Value> {
+    let email = entry.address()?;
+    let name = entry.name().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    Some(json!({"name": name, "email": email}))
+}
+
+fn addresses(field: &Field<'_>) -> Vec<Value> {
+    field.addresses().iter().filter_map(address).collect()
+}
+
+/// Those outside groups between two groups are a group without a name.
+fn groups(field: &Field<'_>) -> Vec<Value> {
+    let mut groups: Vec<(Option<String>, Vec<Value>)> = Vec::new();
+    let mut open = false;
+    for entry in &field.addresses() {
+        match entry {
+            HeaderAddress::Group(_) => {
+                groups.push((entry.name().map(|name| name.trim().to_owned()), Vec::new()));
+                open = true;
+            }
+            HeaderAddress::GroupEnd => open = false,
+            HeaderAddress::Mailbox { .. } => {
+                if !open && !matches!(groups.last(), Some((None, _))) {
+                    groups.push((None, Vec::new()));
+                }
+                if let (Some((_, list)), Some(one)) = (groups.last_mut(), address(entry)) {
+                    list.push(one);
+                }
+            }
+        }
+    }
+    groups.into_iter().map(|(name, addresses)| json!({"name": name, "addresses": addresses})).collect()
+}
+
+/// What stands in angle brackets; null where nothing does.
+fn bracketed(value: &[u8], ids: bool) -> Value {
+    let text = String::from_utf8_lossy(value);
+    let mut found = Vec::new();
+    let mut rest = text.as_ref();
+    while let Some((_, behind)) = rest.split_once('<') {
+        let Some((inside, after)) = behind.split_once('>') else { break };
+        let one: String = inside.chars().filter(|c| !c.is_whitespace()).collect();
+        if !one.is_empty() {
+            found.push(one);
+        }
+        rest = after;
+    }
+    // An id without its brackets is still one to whoever wrote it.
+    if found.is_empty() && ids {
+        found.extend(text.split_whitespace().filter(|word| word.contains('@')).map(str::to_owned));
+    }
+    if found.is_empty() { Value::Null } else { json!(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn ask(property: &str, header: &str) -> Value {
+        HeaderProperty::parse(property).unwrap().value(header.as_bytes(), None)
+    }
+
+    #[test]
+    fn forms_of_rfc_8621() {
+        // §4.1.2.3 and §4.1.2.4.
+        let header = "To: \"  James Smythe\" <james@example.com>, Friends:\r\n jane@example.com, =?UTF-8?Q?John_Sm=C3=AEth?=\r\n <john@example.com>;\r\nMessage-ID: <1234@local.machine.example>\r\nreferences: <a@x> (c) <b@x>\r\nDate: Thu, 13 Feb 1969 23:32:54 -0330\r\nList-Post: <mailto:a@b>, <https://x/y>\r\nX: one\r\nx:  two \r\nSubject: =?utf-8?Q?=E2=98=BA?=\r\n folded\r\n\r\n";
+        assert_eq!(
+            ask("header:To:asGroupedAddresses", header),
+            json!([
+                {"name": null, "addresses": [{"name": "James Smythe", "email": "james@example.com"}]},
+                {"name": "Friends", "addresses": [
+                    {"name": null, "email": "jane@example.com"}, {"name": "John Smîth", "email": "john@example.com"},
+                ]},
+            ])
+        );
+        assert_eq!(ask("header:to:asAddresses", header).as_array().unwrap().len(), 3);
+        assert_eq!(ask("header:Message-ID:asMessageIds", header), json!(["1234@local.machine.example"]));
+        assert_eq!(ask("header:References:asMessageIds", header), json!(["a@x", "b@x"]));
+        assert_eq!(ask("header:Date:asDate", header), json!("1969-02-13T23:32:54-03:30"));
+        assert_eq!(ask("header:List-Post:asURLs", header), json!(["mailto:a@b", "https://x/y"]));
+        assert_eq!(ask("header:X", header), json!("  two "));
+        assert_eq!(ask("header:X:all", header), json!([" one", "  two "]));
+        assert_eq!(ask("header:x:asText:all", header), json!(["one", "two"]));
+        assert_eq!(ask("header:Subject:asText", header), json!("☺ folded"));
+        assert_eq!(ask("header:Missing", header), Value::Null);
+        assert_eq!(ask("header:Missing:all", header), json!([]));
+    }
+
+    #[test]
+    fn a_form_that_a_field_has_not_is_refused() {
+        for wrong in [
+            "header:",
+            "header:From:asText",
+            "header:Subject:asDate",
+            "header:Date:asAddresses",
+            "header:X:asNothing",
+            "header:X:all:asText",
+            "header:Na me",
+            "Header:X",
+        ] {
+            assert_eq!(HeaderProperty::parse(wrong), None, "{wrong}");
+        }
+    }
+}

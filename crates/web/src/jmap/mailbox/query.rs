@@ -1,0 +1,181 @@
+//! `Mailbox/query` and `Mailbox/queryChanges` (RFC 8621 §2.3, §2.4).
+//!
+//! Must not know: counts.
+
+use super::{id_of, leaf, parent, role, sort_order, touches};
+use crate::jmap::answers::{Window, changes_max, query_changed};
+use crate::jmap::args::Args;
+use crate::jmap::failure::MethodError;
+use crate::jmap::view::View;
+use crate::jmap::{Context, Object};
+use crate::limits::{FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX};
+use message::search::{Needle, case_fold};
+use serde_json::Value;
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use store::{AccountId, Mailbox, MailboxId};
+
+struct Question {
+    filter: Option<Value>,
+    /// (property, ascending)
+    sort: Vec<(String, bool)>,
+    sort_as_tree: bool,
+    filter_as_tree: bool,
+}
+
+impl Question {
+    fn take(args: &mut Args) -> Result<Question, MethodError> {
+        let wrong = || MethodError::arguments("sort is not a list of comparators");
+        let sort = match args.take("sort") {
+            None => Vec::new(),
+            Some(sort) => {
+                let one = |value: &Value| {
+                    let property = value.get("property").and_then(Value::as_str).ok_or_else(wrong)?;
+                    if !["sortOrder", "name"].contains(&property) {
+                        return Err(MethodError::new("unsupportedSort"));
+                    }
+                    Ok((property.to_owned(), value.get("isAscending").is_none_or(|is| is.as_bool() != Some(false))))
+                };
+                sort.as_array().ok_or_else(wrong)?.iter().map(one).collect::<Result<_, _>>()?
+            }
+        };
+        let (sort_as_tree, filter_as_tree) = (args.truth("sortAsTree")?, args.truth("filterAsTree")?);
+        Ok(Question { filter: args.take("filter"), sort, sort_as_tree, filter_as_tree })
+    }
+
+    fn answer(&self, view: &View, account: AccountId) -> Result<Vec<MailboxId>, MethodError> {
+        let mut matching = HashSet::new();
+        let mut left = FILTER_CONDITIONS_MAX * view.mailboxes.len().max(1);
+        for (mailbox, _) in view.mailboxes.values() {
+            if self.filter.as_ref().map_or(Ok(true), |filter| judge(filter, view, (account, mailbox), 0, &mut left))? {
+                matching.insert(mailbox.id);
+            }
+        }
+        if self.filter_as_tree {
+            let is_shown = |mailbox: &Mailbox| {
+                let above = std::iter::successors(parent(&view.mailboxes, mailbox), |one| parent(&view.mailboxes, one));
+                above.into_iter().all(|one| matching.contains(&one.id))
+            };
+            let shown: HashSet<MailboxId> = view
+                .mailboxes
+                .values()
+                .filter(|(one, _)| matching.contains(&one.id) && is_shown(one))
+                .map(|(one, _)| one.id)
+                .collect();
+            matching = shown;
+        }
+        let mut all: Vec<&Mailbox> = view.mailboxes.values().map(|(mailbox, _)| mailbox).collect();
+        all.sort_by(|a, b| self.compare(a, b));
+        if self.sort_as_tree {
+            let mut ordered = Vec::with_capacity(all.len());
+            let tops: Vec<&Mailbox> = all.iter().filter(|one| parent(&view.mailboxes, one).is_none()).copied().collect();
+            tops.iter().for_each(|top| descend(top, &all, &mut ordered));
+            all = ordered;
+        }
+        Ok(all.into_iter().map(|mailbox| mailbox.id).filter(|id| matching.contains(id)).collect())
+    }
+
+    fn compare(&self, a: &Mailbox, b: &Mailbox) -> Ordering {
+        let step = |(property, ascending): &(String, bool)| {
+            let order = match property.as_str() {
+                "sortOrder" => sort_order(a).cmp(&sort_order(b)),
+                _ => case_fold(leaf(a)).cmp(&case_fold(leaf(b))),
+            };
+            if *ascending { order } else { order.reverse() }
+        };
+        self.sort.iter().map(step).find(|order| order.is_ne()).unwrap_or_else(|| a.id.cmp(&b.id))
+    }
+}
+
+/// Names are at most 32 levels deep.
+fn descend<'a>(top: &'a Mailbox, all: &[&'a Mailbox], ordered: &mut Vec<&'a Mailbox>) {
+    ordered.push(top);
+    let is_child = |one: &&&Mailbox| one.name.rsplit_once('/').is_some_and(|(above, _)| above == top.name);
+    for child in all.iter().filter(is_child) {
+        descend(child, all, ordered);
+    }
+}
+
+fn judge(filter: &Value, view: &View, at: (AccountId, &Mailbox), depth: usize, left: &mut usize) -> Result<bool, MethodError> {
+    let unsupported = || MethodError::new("unsupportedFilter");
+    let object = filter.as_object().ok_or_else(|| MethodError::arguments("a filter is an object"))?;
+    if depth > FILTER_DEPTH_MAX {
+        return Err(unsupported());
+    }
+    *left = left.checked_sub(1).ok_or_else(unsupported)?;
+    if let Some(operator) = object.get("operator") {
+        let list = object.get("conditions").and_then(Value::as_array).ok_or_else(|| MethodError::arguments("conditions"))?;
+        let found: Vec<bool> = list.iter().map(|one| judge(one, view, at, depth + 1, left)).collect::<Result<_, _>>()?;
+        return match operator.as_str() {
+            Some("AND") => Ok(found.iter().all(|is| *is)),
+            Some("OR") => Ok(found.iter().any(|is| *is)),
+            Some("NOT") => Ok(!found.iter().any(|is| *is)),
+            _ => Err(MethodError::arguments("operator")),
+        };
+    }
+    for (name, value) in object {
+        if !condition(name, value, view, at)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn condition(name: &str, value: &Value, view: &View, (account, mailbox): (AccountId, &Mailbox)) -> Result<bool, MethodError> {
+    let wrong = || MethodError::arguments(format!("{name} in the filter is not of its type"));
+    let text = || match value {
+        Value::Null => Ok(None),
+        value => value.as_str().map(Some).ok_or_else(wrong),
+    };
+    let truth = || value.as_bool().ok_or_else(wrong);
+    Ok(match name {
+        "parentId" => parent(&view.mailboxes, mailbox).map(|parent| id_of(account, parent.id)).as_deref() == text()?,
+        "name" => Needle::new(text()?.unwrap_or_default()).is_in(leaf(mailbox)),
+        "role" => role(mailbox) == text()?,
+        "hasAnyRole" => role(mailbox).is_some() == truth()?,
+        "isSubscribed" => mailbox.subscribed == truth()?,
+        _ => return Err(MethodError::new("unsupportedFilter")),
+    })
+}
+
+/// `Mailbox/query`
+pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let question = Question::take(&mut args)?;
+    let window = Window::take(&mut args)?;
+    args.end()?;
+    let account = context.account.id;
+    let view = context.site.jmap.views.of(&context.site.store, account).await?;
+    let found = question.answer(&view, account)?;
+    window.of(context, view.mod_seq, &found, |id| id_of(account, *id))
+}
+
+/// `Mailbox/queryChanges`: of mailboxes that changed by themselves; where one moved in a tree, all are told.
+pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let question = Question::take(&mut args)?;
+    let since = args.state("sinceQueryState")?;
+    let max = changes_max(&mut args)?;
+    let up_to = args.text("upToId")?;
+    let total = args.truth("calculateTotal")?;
+    args.end()?;
+    let account = context.account.id;
+    let cannot = || MethodError::new("cannotCalculateChanges");
+    let changes = context.site.store.account_changes(account, since, usize::MAX).await?.ok_or_else(cannot)?;
+    if changes.more {
+        return Err(cannot());
+    }
+    let view = context.site.jmap.views.of(&context.site.store, account).await?;
+    let found = question.answer(&view, account)?;
+    let mut moved: HashSet<MailboxId> =
+        touches(&changes).into_iter().filter(|(_, (_, counts_only))| !counts_only).map(|(id, _)| id).collect();
+    if !moved.is_empty() {
+        moved.extend(found.iter().copied());
+    }
+    let last = up_to.and_then(|id| found.iter().position(|one| id_of(account, *one) == id));
+    let places = found.iter().enumerate().filter(|(at, id)| moved.contains(id) && last.is_none_or(|last| *at <= last));
+    let added: Vec<(usize, String)> = places.map(|(at, id)| (at, id_of(account, *id))).collect();
+    let removed: Vec<String> = moved.iter().map(|id| id_of(account, *id)).collect();
+    if removed.len() + added.len() > max {
+        return Err(MethodError::new("tooManyChanges"));
+    }
+    Ok(query_changed(context, (since, changes.mod_seq), removed, added, total.then_some(found.len())))
+}

@@ -1,0 +1,155 @@
+//! `Mailbox/set` (RFC 8621 §2.5): made, renamed, moved, subscribed, removed.
+//!
+//! Must not know: what is in a mailbox, except whether it is empty.
+
+use super::{id_of, leaf, parent, role, special_use};
+use crate::jmap::args::Args;
+use crate::jmap::failure::{MethodError, SetError};
+use crate::jmap::setting::{Outcome, Setting, id_or_created};
+use crate::jmap::{Context, Object};
+use crate::limits::MAILBOX_NAME_BYTES_MAX;
+use serde_json::{Value, json};
+use store::Mailbox;
+
+/// `Mailbox/set`
+pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let remove_emails = args.truth("onDestroyRemoveEmails")?;
+    let setting = Setting::take(context, &mut args).await?;
+    args.end()?;
+    let mut outcome = Outcome::default();
+    for (creation, object) in setting.create {
+        match create(context, object).await {
+            Ok((id, object)) => outcome.created(context, creation, id, object),
+            Err(error) => outcome.not_created(creation, error),
+        }
+    }
+    for (id, patch) in setting.update {
+        let done = update(context, &id, patch).await;
+        outcome.update(id, done.map(|()| Value::Null));
+    }
+    for id in setting.destroy {
+        let done = destroy(context, &id, remove_emails).await;
+        outcome.destroy(id, done);
+    }
+    outcome.answer(context, setting.old_state).await
+}
+
+async fn mailboxes(context: &Context<'_>) -> Result<Vec<Mailbox>, SetError> {
+    Ok(context.site.store.mailboxes(context.account.id).await?.to_vec())
+}
+
+async fn one(context: &Context<'_>, id: &str) -> Result<Mailbox, SetError> {
+    let wanted = store::object_id::mailbox(context.account.id, id);
+    mailboxes(context).await?.into_iter().find(|one| Some(one.id) == wanted).ok_or_else(|| SetError::new("notFound"))
+}
+
+fn checked(name: &Value) -> Result<&str, SetError> {
+    let wrong = |why| SetError::properties(&["name"], why);
+    let name = name.as_str().ok_or_else(|| wrong("name is not a string"))?;
+    if name.is_empty() || name.len() > MAILBOX_NAME_BYTES_MAX || name.contains('/') {
+        return Err(wrong("a name has 1 to 490 octets and no slash"));
+    }
+    Ok(name)
+}
+
+/// The whole name under a parent.
+async fn whole(context: &Context<'_>, parent: Option<&str>, leaf: &str) -> Result<String, SetError> {
+    let Some(parent) = parent else { return Ok(leaf.to_owned()) };
+    let missing = || SetError::properties(&["parentId"], "there is no such parent");
+    let id = id_or_created(context, parent).ok_or_else(missing)?;
+    let parent = one(context, &id).await.map_err(|_| missing())?;
+    Ok(format!("{}/{leaf}", parent.name))
+}
+
+async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object), SetError> {
+    let known = ["name", "parentId", "role", "sortOrder", "isSubscribed"];
+    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(SetError::properties(&[name], "this cannot be set"));
+    }
+    let name = checked(object.get("name").unwrap_or(&Value::Null))?;
+    let parent = object.get("parentId").and_then(Value::as_str);
+    let used = match object.get("role").unwrap_or(&Value::Null) {
+        Value::Null => None,
+        role => {
+            let used = role.as_str().and_then(special_use);
+            Some(used.ok_or_else(|| SetError::properties(&["role"], "this role cannot be given"))?)
+        }
+    };
+    let name = whole(context, parent, name).await?;
+    let (store, account) = (&context.site.store, context.account.id);
+    let made = store.mailbox_create(account, &name, used, net::clock::unix_now()).await.map_err(|error| match error {
+        store::StoreError::Exists => SetError::properties(&["name"], "there is one of that name"),
+        error => error.into(),
+    })?;
+    if object.get("isSubscribed").and_then(Value::as_bool) == Some(true) {
+        store.mailbox_subscribe(account, &made.name, true).await?;
+    }
+    let answer = json!({
+        "id": id_of(account, made.id), "sortOrder": super::sort_order(&made), "totalEmails": 0, "unreadEmails": 0,
+        "totalThreads": 0, "unreadThreads": 0, "myRights": super::rights(&made), "role": role(&made),
+        "isSubscribed": object.get("isSubscribed").and_then(Value::as_bool).unwrap_or(false),
+        "parentId": Value::from(object.get("parentId").cloned().unwrap_or_default()),
+    });
+    let Value::Object(mut answer) = answer else { return Err(SetError::new("serverFail")) };
+    // Only what the client did not say itself.
+    answer.retain(|name, _| name == "id" || !object.contains_key(name) || name == "sortOrder");
+    Ok((id_of(account, made.id), answer))
+}
+
+async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), SetError> {
+    let mailbox = one(context, id).await?;
+    let all = mailboxes(context).await?;
+    let (store, account) = (&context.site.store, context.account.id);
+    let states = all.iter().map(|one| (one.id, (one.clone(), store::MailboxStatus::default()))).collect();
+    let mut above = parent(&states, &mailbox).map(|parent| id_of(account, parent.id));
+    let mut name = leaf(&mailbox).to_owned();
+    let mut subscribed = mailbox.subscribed;
+    for (property, value) in &patch {
+        match property.as_str() {
+            "name" => name = checked(value)?.to_owned(),
+            "parentId" => above = value.as_str().map(str::to_owned),
+            "isSubscribed" => {
+                let wrong = || SetError::properties(&["isSubscribed"], "isSubscribed is true or false");
+                subscribed = value.as_bool().ok_or_else(wrong)?;
+            }
+            // What is there already may be said again.
+            "role" if value.as_str() == role(&mailbox) => {}
+            "sortOrder" if value.as_u64() == Some(u64::from(super::sort_order(&mailbox))) => {}
+            other => return Err(SetError::properties(&[other], "this cannot be changed")),
+        }
+    }
+    let moves = patch.contains_key("name") || patch.contains_key("parentId");
+    if mailbox.name == "INBOX" && moves && (above.is_some() || !name.eq_ignore_ascii_case("inbox")) {
+        return Err(SetError::why("forbidden", "The Inbox keeps its name."));
+    }
+    let now = net::clock::unix_now();
+    let mut whole_name = mailbox.name.to_string();
+    if moves && mailbox.name != "INBOX" {
+        whole_name = whole(context, above.as_deref(), &name).await?;
+        if whole_name != mailbox.name.as_str() {
+            store.mailbox_rename(account, &mailbox.name, &whole_name, now).await?;
+        }
+    }
+    if subscribed != mailbox.subscribed {
+        store.mailbox_subscribe(account, &whole_name, subscribed).await?;
+    }
+    Ok(())
+}
+
+async fn destroy(context: &Context<'_>, id: &str, remove_emails: bool) -> Result<(), SetError> {
+    let mailbox = one(context, id).await?;
+    let inferiors = format!("{}/", mailbox.name);
+    if mailboxes(context).await?.iter().any(|one| one.name.starts_with(&inferiors)) {
+        return Err(SetError::new("mailboxHasChild"));
+    }
+    if mailbox.name == "INBOX" {
+        return Err(SetError::why("forbidden", "The Inbox stays."));
+    }
+    let (store, account) = (&context.site.store, context.account.id);
+    let rows = store.snapshot(account, mailbox.id).await?.rows;
+    if rows.iter().any(|row| row.flags.system & store::Flags::DELETED == 0) && !remove_emails {
+        return Err(SetError::new("mailboxHasEmail"));
+    }
+    store.mailbox_delete(account, &mailbox.name, net::clock::unix_now()).await?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Back-references (RFC 8620 §3.7): an argument taken out of an earlier answer by a JSON pointer with `*`.
+//!
+//! Must not know: methods.
+
+use super::Object;
+use super::failure::MethodError;
+use serde_json::Value;
+
+/// Things one reference may gather.
+const GATHERED_MAX: usize = 100_000;
+
+/// Replaces `#name` arguments.
+pub(crate) fn resolve(arguments: Object, earlier: &[(String, Object, String)]) -> Result<Object, MethodError> {
+    if !arguments.keys().any(|name| name.starts_with('#')) {
+        return Ok(arguments);
+    }
+    let mut resolved = Object::new();
+    for (name, value) in arguments {
+        let Some(plain) = name.strip_prefix('#') else {
+            if resolved.insert(name.clone(), value).is_some() {
+                return Err(MethodError::arguments(format!("{name} is given twice")));
+            }
+            continue;
+        };
+        let value = look(&value, earlier).ok_or_else(|| {
+            MethodError::new("invalidResultReference").with("description", format!("{name} refers to nothing").into())
+        })?;
+        if resolved.insert(plain.to_owned(), value).is_some() {
+            return Err(MethodError::arguments(format!("{plain} is given twice")));
+        }
+    }
+    Ok(resolved)
+}
+
+fn look(reference: &Value, earlier: &[(String, Object, String)]) -> Option<Value> {
+    let text = |name: &str| reference.get(name).and_then(Value::as_str);
+    let (result_of, name, path) = (text("resultOf")?, text("name")?, text("path")?);
+    let (_, answer, _) = earlier.iter().find(|(answered, _, id)| id == result_of && answered == name)?;
+    let mut steps = path.split('/');
+    if steps.next() != Some("") {
+        return None;
+    }
+    let steps: Vec<String> = steps.map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
+    let (first, rest) = steps.split_first()?;
+    walk(answer.get(first)?, rest)
+}
+
+fn walk(at: &Value, steps: &[String]) -> Option<Value> {
+    let Some((step, rest)) = steps.split_first() else { return Some(at.clone()) };
+    match at {
+        Value::Object(object) => walk(object.get(step)?, rest),
+        Value::Array(list) if step == "*" => {
+            let mut all = Vec::new();
+            for one in list {
+                match walk(one, rest)? {
+                    Value::Array(inner) => all.extend(inner),
+                    value => all.push(value),
+                }
+                if all.len() > GATHERED_MAX {
+                    return None;
+                }
+            }
+            Some(Value::Array(all))
+        }
+        Value::Array(list) => {
+            let plain = step == "0" || !step.starts_with('0');
+            walk(list.get(step.parse::<usize>().ok().filter(|_| plain)?)?, rest)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn object(value: Value) -> Object {
+        value.as_object().unwrap().clone()
+    }
+
+    /// RFC 8620 §3.7's own example, and one more step of it.
+    #[test]
+    fn the_examples_of_rfc_8620() {
+        let changes = object(json!({"created": ["f1", "f4"], "updated": [], "destroyed": []}));
+        let get = object(json!({"list": [{"id": "msg1023", "threadId": "trd194"}, {"id": "msg223", "threadId": "trd114"}]}));
+        let threads = object(
+            json!({"list": [{"id": "trd194", "emailIds": ["msg1020", "msg1021"]}, {"id": "trd114", "emailIds": ["msg201"]}]}),
+        );
+        let earlier = [
+            ("Foo/changes".into(), changes, "t0".into()),
+            ("Email/get".into(), get, "t1".into()),
+            ("Thread/get".into(), threads, "t2".into()),
+        ];
+        let ask = |of: &str, name: &str, path: &str| {
+            let arguments = object(json!({"accountId": "A1", "#ids": {"resultOf": of, "name": name, "path": path}}));
+            resolve(arguments, &earlier).map(|mut found| found.remove("ids").unwrap())
+        };
+        assert_eq!(ask("t0", "Foo/changes", "/created"), Ok(json!(["f1", "f4"])));
+        assert_eq!(ask("t1", "Email/get", "/list/*/threadId"), Ok(json!(["trd194", "trd114"])));
+        assert_eq!(ask("t2", "Thread/get", "/list/*/emailIds"), Ok(json!(["msg1020", "msg1021", "msg201"])));
+        assert_eq!(ask("t1", "Email/get", "/list/1/id"), Ok(json!("msg223")));
+        for (of, name, path) in [
+            ("t9", "Email/get", "/list"),
+            ("t1", "Email/set", "/list"),
+            ("t1", "Email/get", "list"),
+            ("t1", "Email/get", "/list/2/id"),
+            ("t1", "Email/get", "/list/01/id"),
+            ("t1", "Email/get", "/list/*/missing"),
+            ("t1", "Email/get", ""),
+        ] {
+            let error = ask(of, name, path).unwrap_err().into_object();
+            assert_eq!(error.get("type"), Some(&json!("invalidResultReference")), "{of} {name} {path}");
+        }
+        let twice = object(json!({"ids": [], "#ids": {"resultOf": "t0", "name": "Foo/changes", "path": "/created"}}));
+        assert_eq!(resolve(twice, &earlier).unwrap_err().into_object().get("type"), Some(&json!("invalidArguments")));
+    }
+}

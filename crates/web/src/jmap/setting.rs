@@ -1,0 +1,114 @@
+//! What every `/set` has in common (RFC 8620 §5.3): its arguments, ids made in the same request, its answer.
+//!
+//! Must not know: what the objects are.
+
+use super::args::{Args, state, state_of};
+use super::failure::{MethodError, SetError};
+use super::{Context, Object, account_id};
+use crate::limits::SET_MAX;
+use serde_json::{Value, json};
+use store::ModSeq;
+
+/// The arguments.
+pub(crate) struct Setting {
+    pub(crate) old_state: ModSeq,
+    pub(crate) create: Vec<(String, Object)>,
+    pub(crate) update: Vec<(String, Object)>,
+    pub(crate) destroy: Vec<String>,
+}
+
+/// `id`, or what `#creation-id` became in this request.
+pub(crate) fn id_or_created(context: &Context<'_>, id: &str) -> Option<String> {
+    match id.strip_prefix('#') {
+        Some(creation) => context.created.get(creation).cloned(),
+        None => Some(id.to_owned()),
+    }
+}
+
+/// Where the account is now.
+pub(crate) async fn now(context: &Context<'_>) -> Result<ModSeq, MethodError> {
+    Ok(context.site.store.mailbox_states(context.account.id).await?.0)
+}
+
+fn objects(args: &mut Args, name: &str) -> Result<Vec<(String, Object)>, MethodError> {
+    let all = args.object(name)?.unwrap_or_default();
+    let one = |(id, value): (String, Value)| match value {
+        Value::Object(object) => Ok((id, object)),
+        _ => Err(MethodError::arguments(format!("{name} holds something that is no object"))),
+    };
+    all.into_iter().map(one).collect()
+}
+
+impl Setting {
+    pub(crate) async fn take(context: &Context<'_>, args: &mut Args) -> Result<Setting, MethodError> {
+        let old_state = now(context).await?;
+        if let Some(wanted) = args.text("ifInState")?
+            && state_of(&wanted) != Some(old_state)
+        {
+            return Err(MethodError::new("stateMismatch"));
+        }
+        let (create, update) = (objects(args, "create")?, objects(args, "update")?);
+        let destroy = args.texts("destroy")?.unwrap_or_default();
+        if create.len() + update.len() + destroy.len() > SET_MAX {
+            return Err(MethodError::new("requestTooLarge"));
+        }
+        let resolved = |id: String| id_or_created(context, &id).unwrap_or(id);
+        let update: Vec<(String, Object)> = update.into_iter().map(|(id, patch)| (resolved(id), patch)).collect();
+        let mut destroy: Vec<String> = destroy.into_iter().map(resolved).collect();
+        destroy.sort_unstable();
+        destroy.dedup();
+        Ok(Setting { old_state, create, update, destroy })
+    }
+}
+
+/// What became of everything.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    created: Object,
+    updated: Object,
+    destroyed: Vec<String>,
+    not_created: Object,
+    not_updated: Object,
+    not_destroyed: Object,
+}
+
+impl Outcome {
+    pub(crate) fn created(&mut self, context: &mut Context<'_>, creation: String, id: String, object: Object) {
+        context.created.insert(creation.clone(), id);
+        self.created.insert(creation, Value::Object(object));
+    }
+
+    pub(crate) fn not_created(&mut self, creation: String, error: SetError) {
+        self.not_created.insert(creation, error.into_value());
+    }
+
+    pub(crate) fn update(&mut self, id: String, done: Result<Value, SetError>) {
+        match done {
+            Ok(value) => self.updated.insert(id, value),
+            Err(error) => self.not_updated.insert(id, error.into_value()),
+        };
+    }
+
+    pub(crate) fn destroy(&mut self, id: String, done: Result<(), SetError>) {
+        match done {
+            Ok(()) => self.destroyed.push(id),
+            Err(error) => drop(self.not_destroyed.insert(id, error.into_value())),
+        }
+    }
+
+    /// The answer, with the state that follows.
+    pub(crate) async fn answer(self, context: &Context<'_>, old_state: ModSeq) -> Result<Object, MethodError> {
+        let new_state = now(context).await?;
+        let some = |object: Object| if object.is_empty() { Value::Null } else { Value::Object(object) };
+        let destroyed = if self.destroyed.is_empty() { Value::Null } else { json!(self.destroyed) };
+        let answer = json!({
+            "accountId": account_id(context.account.id), "oldState": state(old_state), "newState": state(new_state),
+            "created": some(self.created), "updated": some(self.updated), "destroyed": destroyed,
+            "notCreated": some(self.not_created), "notUpdated": some(self.not_updated), "notDestroyed": some(self.not_destroyed),
+        });
+        match answer {
+            Value::Object(object) => Ok(object),
+            _ => Ok(Object::new()),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Every bound of the web face, by name. JMAP advertises its own in the session resource (RFC 8620 §2).
+
+use std::time::Duration;
+
+/// A request's head, and a silent peer who is owed a request, is waited for so long, if the owner says nothing else.
+pub const CONNECTION_MAX: Duration = Duration::from_secs(30);
+/// A request's body gets this long, and a second more for every so many octets.
+pub const BODY_SECS_MAX: u64 = 60;
+/// See [`BODY_SECS_MAX`].
+pub const BODY_BYTES_PER_SEC_MIN: u64 = 16 * 1024;
+/// The body of a small request (`/api/...`).
+pub const SMALL_BODY_BYTES_MAX: u64 = 256 * 1024;
+/// So much of a body that is not wanted is still read before the answer, so that the answer is not lost in a reset.
+pub const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Octets of a request's head.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// A browser session not used for so long is over.
+pub const SESSION_IDLE_SECS: i64 = 30 * 86_400;
+/// No browser session lives longer.
+pub const SESSION_SECS_MAX: i64 = 180 * 86_400;
+/// Its last use is written down again after so long.
+pub const SESSION_NOTED_SECS: i64 = 86_400;
+/// Browser sessions of an account; the longest unused gives way.
+pub const SESSIONS_MAX: usize = 100;
+/// What is kept of a User-Agent.
+pub const USER_AGENT_BYTES_MAX: usize = 200;
+/// A sign-in that was refused because too many wait is told to come back after so long.
+pub const RETRY_AFTER_SECS: u64 = 30;
+
+/// maxSizeRequest
+pub const REQUEST_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// maxConcurrentRequests, per account.
+pub const CONCURRENT_REQUESTS_MAX: usize = 8;
+/// maxCallsInRequest
+pub const CALLS_MAX: usize = 64;
+/// maxObjectsInGet
+pub const GET_MAX: usize = 1000;
+/// maxObjectsInSet
+pub const SET_MAX: usize = 1000;
+/// maxConcurrentUpload, per account.
+pub const CONCURRENT_UPLOADS_MAX: usize = 4;
+/// Uploaded octets of one account that wait for their use.
+pub const UPLOADED_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// ... for so long (RFC 8620 §6 asks for an hour at least).
+pub const UPLOADED_SECS_MAX: i64 = 6 * 3600;
+/// Depth of a filter.
+pub const FILTER_DEPTH_MAX: usize = 16;
+/// Conditions in a filter.
+pub const FILTER_CONDITIONS_MAX: usize = 128;
+/// Ids that a `/query` answers at most at once.
+pub const QUERY_MAX: usize = 5000;
+/// Ids that a `/changes` answers at most at once.
+pub const CHANGES_MAX: usize = 5000;
+/// maxSizeMailboxName
+pub const MAILBOX_NAME_BYTES_MAX: usize = 490;
+/// Emails of all accounts together whose places are held in memory.
+pub const VIEW_EMAILS_MAX: usize = 1_000_000;
+/// Answers of queries kept for an account that does not change.
+pub const RESULTS_KEPT: usize = 8;
+/// Facts read at a time.
+pub const FACTS_CHUNK: usize = 500;
+/// Octets of body values in one answer; the rest is cut and says so.
+pub const BODY_VALUES_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -1,0 +1,293 @@
+//! What is asked where: the paths, who may ask (Host, Origin, sign-in), and the answers that are the same everywhere.
+//!
+//! Invariant: a request under a name that is not ours, or with a cookie from a page that is not ours, reaches nothing.
+//! Must not know: what methods do.
+
+use crate::http::Asker;
+use crate::limits::*;
+use crate::sessions::{self, Sessions};
+use crate::{Doorkeeper, Plaintext, Refused, Sender, Settings, jmap, program, sign_in};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Account, Store};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What every handler is given.
+pub(crate) struct Site {
+    pub(crate) store: Store,
+    pub(crate) doorkeeper: Arc<dyn Doorkeeper>,
+    #[allow(dead_code, reason = "EmailSubmission comes with the next step")]
+    pub(crate) sender: Arc<dyn Sender>,
+    pub(crate) hostname: String,
+    pub(crate) domains: Vec<String>,
+    pub(crate) message_bytes_max: u64,
+    pub(crate) plaintext: Plaintext,
+    #[allow(dead_code, reason = "so does push")]
+    pub(crate) shutdown: watch::Receiver<bool>,
+    pub(crate) sessions: Sessions,
+    pub(crate) jmap: jmap::Memory,
+}
+
+/// A handler's view of the site.
+pub(crate) type Shared = Arc<Site>;
+
+/// Who signed in, and how.
+#[derive(Clone)]
+pub(crate) struct SignedIn {
+    pub(crate) account: Arc<Account>,
+    /// The session's name, when it was a cookie.
+    pub(crate) session: Option<String>,
+    pub(crate) peer: Option<IpAddr>,
+}
+
+impl Site {
+    pub(crate) fn new(settings: Settings) -> Site {
+        Site {
+            sessions: Sessions::default(),
+            jmap: jmap::Memory::default(),
+            store: settings.store,
+            doorkeeper: settings.doorkeeper,
+            sender: settings.sender,
+            hostname: settings.hostname,
+            domains: settings.domains,
+            message_bytes_max: settings.message_bytes_max,
+            plaintext: settings.plaintext,
+            shutdown: settings.shutdown,
+        }
+    }
+
+    /// May a password or cookie travel on this connection?
+    pub(crate) fn allows(&self, asker: &Asker) -> bool {
+        asker.tls
+            || match self.plaintext {
+                Plaintext::Never => false,
+                Plaintext::Loopback => asker.peer.is_loopback(),
+                Plaintext::Always => true,
+            }
+    }
+
+    /// Our own names, and addresses: a name of somebody else that leads here is a page of theirs asking in our visitor's
+    /// browser (DNS rebinding).
+    fn is_our_name(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[') {
+            Some(rest) => return rest.split_once(']').is_some_and(|(ip, _)| ip.parse::<IpAddr>().is_ok()),
+            None => host.split(':').next().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase(),
+        };
+        let under = |domain: &str| name == domain || name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+        name.parse::<IpAddr>().is_ok()
+            || under("localhost")
+            || under(&self.hostname.to_ascii_lowercase())
+            || self.domains.iter().any(|domain| under(domain))
+    }
+}
+
+/// All paths.
+pub(crate) fn router(site: Shared) -> Router {
+    Router::new()
+        .route("/api/sign-in", post(sign_in::sign_in))
+        .route("/api/sign-out", post(sign_in::sign_out))
+        .route("/api/me", get(sign_in::me))
+        .route("/api/sessions", get(sign_in::sessions))
+        .route("/api/sessions/revoke", post(sign_in::revoke))
+        .route("/.well-known/jmap", get(jmap::session))
+        .route("/jmap/session", get(jmap::session))
+        .route("/jmap/api", post(jmap::api))
+        .fallback(any(file))
+        .layer(middleware::from_fn_with_state(Arc::clone(&site), guard))
+        .with_state(site)
+}
+
+/// The program's files, and 404 for the rest.
+async fn file(request: Request) -> Response {
+    let answer = program::file(request.method(), request.uri().path(), request.headers());
+    discard(request, answer).await
+}
+
+/// Before and after everything.
+async fn guard(State(site): State<Shared>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if !site.is_our_name(host) {
+        return discard(request, problem(StatusCode::MISDIRECTED_REQUEST, "This server does not go by that name.")).await;
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut set = |name: header::HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(header::CACHE_CONTROL, "no-store");
+    response
+}
+
+/// A body that is not wanted is read to its end first, within reason, so that the answer is not lost in a reset.
+pub(crate) async fn discard(request: Request, answer: Response) -> Response {
+    let expects = request.headers().contains_key(header::EXPECT);
+    if !expects {
+        let _ = read(request.into_body(), 0, DISCARDED_BYTES_MAX).await;
+    }
+    answer
+}
+
+/// A body, at most `max` octets; of a longer one as many as `read_max` are still read. `None`: too large, too slow or broken.
+pub(crate) async fn read(mut body: Body, max: u64, read_max: u64) -> Option<Bytes> {
+    let begun = Instant::now();
+    let mut got = Vec::new();
+    let mut octets = 0u64;
+    loop {
+        let allowed = Duration::from_secs(BODY_SECS_MAX + octets / BODY_BYTES_PER_SEC_MIN);
+        let frame = match tokio::time::timeout_at(begun + allowed, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => return (octets <= max).then(|| got.into()),
+            Ok(Some(Err(_))) | Err(_) => return None,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        octets += data.len() as u64;
+        if octets > max.max(read_max) {
+            return None;
+        }
+        if octets <= max {
+            got.extend_from_slice(&data);
+        }
+    }
+}
+
+/// `application/problem+json` (RFC 7807), in plain words.
+pub(crate) fn problem(status: StatusCode, detail: &str) -> Response {
+    let body = json!({"type": "about:blank", "status": status.as_u16(), "detail": detail});
+    ([(header::CONTENT_TYPE, "application/problem+json")], status, body).into_answer()
+}
+
+/// JSON as an answer.
+pub(crate) fn answer(status: StatusCode, value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], status, value.clone()).into_answer()
+}
+
+trait IntoAnswer {
+    fn into_answer(self) -> Response;
+}
+
+impl IntoAnswer for ([(header::HeaderName, &'static str); 1], StatusCode, Value) {
+    fn into_answer(self) -> Response {
+        let (headers, status, value) = self;
+        (status, headers, value.to_string()).into_response()
+    }
+}
+
+/// A request without its body.
+pub(crate) struct Asking {
+    method: Method,
+    headers: HeaderMap,
+    asker: Option<Asker>,
+}
+
+impl Asking {
+    pub(crate) fn of(request: &Request) -> Asking {
+        let asker = request.extensions().get::<Asker>().cloned();
+        Asking { method: request.method().clone(), headers: request.headers().clone(), asker }
+    }
+}
+
+/// Who asks, by cookie or by Basic (RFC 7617).
+///
+/// # Errors
+/// The answer that says no.
+pub(crate) async fn signed_in(site: &Site, asking: Asking) -> Result<SignedIn, Response> {
+    let Asking { method, headers, asker } = asking;
+    let asker = asker.ok_or_else(unavailable)?;
+    if !site.allows(&asker) {
+        return Err(problem(StatusCode::FORBIDDEN, "Signing in needs TLS here: use https."));
+    }
+    let peer = if asker.peer.is_loopback() { None } else { asker.peer.ip() };
+    if let Some(authorization) = headers.get(header::AUTHORIZATION) {
+        return basic(site, authorization, peer).await;
+    }
+    let Some(cookie) = sessions::cookie_of(&headers) else { return Err(unauthorized()) };
+    if !is_from_our_page(&method, &headers) {
+        return Err(problem(StatusCode::FORBIDDEN, "This request did not come from our own page."));
+    }
+    match site.sessions.find(&site.store, cookie, net::clock::unix_now()).await {
+        Ok(Some((account, session))) => Ok(SignedIn { account, session: Some(session), peer }),
+        Ok(None) => Err(unauthorized()),
+        Err(_) => Err(unavailable()),
+    }
+}
+
+async fn basic(site: &Site, authorization: &HeaderValue, peer: Option<IpAddr>) -> Result<SignedIn, Response> {
+    let Some((login, password)) = credentials(authorization) else { return Err(unauthorized()) };
+    match site.doorkeeper.password(&login, password.as_bytes(), peer).await {
+        Ok(account) => Ok(SignedIn { account, session: None, peer }),
+        Err(refused) => Err(no(refused)),
+    }
+}
+
+fn credentials(authorization: &HeaderValue) -> Option<(String, zeroize::Zeroizing<String>)> {
+    let (scheme, rest) = authorization.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let octets = data_encoding::BASE64.decode(rest.trim().as_bytes()).ok()?;
+    let text = zeroize::Zeroizing::new(String::from_utf8(octets).ok()?);
+    let (login, password) = text.split_once(':')?;
+    Some((login.to_owned(), zeroize::Zeroizing::new(password.to_owned())))
+}
+
+/// 401, or 429 with when to come back.
+pub(crate) fn no(refused: Refused) -> Response {
+    match refused {
+        Refused::Credentials => unauthorized(),
+        Refused::Suspended => problem(StatusCode::FORBIDDEN, "This account is suspended."),
+        Refused::Later => {
+            let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "Too many sign-ins wait. Try again later.");
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
+            response
+        }
+    }
+}
+
+/// 401. A browser's own password window is asked for only by who sends no page of ours.
+pub(crate) fn unauthorized() -> Response {
+    let mut response = problem(StatusCode::UNAUTHORIZED, "Sign in first.");
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Packetboat\", charset=\"UTF-8\""));
+    response
+}
+
+/// 503
+pub(crate) fn unavailable() -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, "Something failed on our side. Try again later.")
+}
+
+/// A cookie comes along by itself, so what it signs must be shown to come from our own page: a header that no other page can
+/// set, and an Origin that is ours.
+pub(crate) fn is_from_our_page(method: &Method, headers: &HeaderMap) -> bool {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        // A page of ours, a bookmark, or a program; not a picture or a frame on somebody's page.
+        let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+        return site.is_none_or(|site| matches!(site, "same-origin" | "none"));
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_ours = text("x-packetboat") == Some("1");
+    let host = text("host").unwrap_or_default();
+    let origin = text("origin").and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    is_ours && origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+}
+
+/// The Content-Type without its parameters, lower-case.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}

@@ -1,0 +1,192 @@
+//! Connections, sign-in, sessions, and what comes from a page that is not ours.
+
+use crate::office::{Answer, Office, read_answer};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use web::Plaintext;
+
+const OURS: &str = "Origin: http://here.test\r\nX-Packetboat: 1\r\nContent-Type: application/json\r\n";
+
+async fn sign_in(office: &Office, password: &str) -> Answer {
+    let body = json!({"address": "ann@here.test", "password": password}).to_string();
+    office.ask(&format!("POST /api/sign-in HTTP/1.1\r\nUser-Agent: Tester\r\n{OURS}"), body.as_bytes()).await
+}
+
+async fn cookie(office: &Office) -> String {
+    let answer = sign_in(office, "pw").await;
+    assert_eq!((answer.status, answer.json()["accountId"].as_str()), (200, Some("A1")));
+    let cookie = answer.headers["set-cookie"].clone();
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000"), "{cookie}");
+    format!("Cookie: a=b; {}\r\n", cookie.split(';').next().unwrap())
+}
+
+#[tokio::test]
+async fn a_browser_signs_in_and_out() {
+    let office = Office::new().await;
+    assert_eq!(office.ask("GET /api/me HTTP/1.1\r\n", b"").await.status, 401);
+    assert_eq!(sign_in(&office, "wrong").await.status, 401);
+    let later = sign_in(&office, "later").await;
+    assert_eq!((later.status, later.headers["retry-after"].as_str()), (429, "30"));
+    let one = cookie(&office).await;
+    let two = cookie(&office).await;
+    let me = office.ask(&format!("GET /api/me HTTP/1.1\r\n{one}"), b"").await;
+    assert_eq!(me.json(), json!({"address": "ann@here.test", "accountId": "A1"}));
+    assert_eq!(me.headers["cache-control"], "no-store");
+    let all = office.ask(&format!("GET /api/sessions HTTP/1.1\r\n{one}"), b"").await.json();
+    let all = all["sessions"].as_array().unwrap();
+    assert_eq!((all.len(), all[0]["userAgent"].as_str(), all[0]["address"].as_str()), (2, Some("Tester"), Some("127.0.0.1")));
+    assert_eq!(all.iter().filter(|one| one["isCurrent"] == true).count(), 1);
+    // The others end, then this one.
+    let revoked = office.ask(&format!("POST /api/sessions/revoke HTTP/1.1\r\n{one}{OURS}"), br#"{"others": true}"#).await;
+    assert_eq!(revoked.status, 200);
+    assert_eq!(office.ask(&format!("GET /api/me HTTP/1.1\r\n{two}"), b"").await.status, 401);
+    let out = office.ask(&format!("POST /api/sign-out HTTP/1.1\r\n{one}{OURS}"), b"{}").await;
+    assert_eq!((out.status, out.headers["clear-site-data"].as_str()), (200, "\"cache\", \"cookies\", \"storage\""));
+    assert!(out.headers["set-cookie"].contains("Max-Age=0"));
+    assert_eq!(office.ask(&format!("GET /api/me HTTP/1.1\r\n{one}"), b"").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_session_ends_with_a_new_password_and_is_kept_as_a_hash() {
+    let office = Office::new().await;
+    let one = cookie(&office).await;
+    let token = one.trim().rsplit('.').next().unwrap().to_owned();
+    for (name, value) in office.store.records(office.ann, 1).await.unwrap() {
+        assert!(!name.contains(&token) && !String::from_utf8(value).unwrap().contains(&token));
+    }
+    let secrets = store::Secrets { argon2: "new".into(), scram: None };
+    office.store.account_secrets(office.ann, secrets).await.unwrap();
+    assert_eq!(office.ask(&format!("GET /api/me HTTP/1.1\r\n{one}"), b"").await.status, 401);
+    for nonsense in ["1.", "1.AAAA", "zz.AAAA", "", "1", "ffffffff.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+        assert_eq!(office.ask(&format!("GET /api/me HTTP/1.1\r\nCookie: packetboat={nonsense}\r\n"), b"").await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_ours_reaches_nothing() {
+    let office = Office::new().await;
+    let one = cookie(&office).await;
+    let body = br#"{"using":["urn:ietf:params:jmap:core"],"methodCalls":[]}"#;
+    let post = |more: &str| format!("POST /jmap/api HTTP/1.1\r\n{one}{more}");
+    assert_eq!(office.ask(&post(OURS), body).await.status, 200);
+    for wrong in [
+        "Content-Type: application/json\r\n",
+        "Content-Type: application/json\r\nX-Packetboat: 1\r\n",
+        "Content-Type: application/json\r\nOrigin: http://here.test\r\n",
+        "Content-Type: application/json\r\nX-Packetboat: 1\r\nOrigin: http://evil.test\r\n",
+        "Content-Type: application/json\r\nX-Packetboat: 1\r\nOrigin: null\r\n",
+    ] {
+        assert_eq!(office.ask(&post(wrong), body).await.status, 403, "{wrong}");
+    }
+    assert_eq!(
+        office.ask(&post("Content-Type: text/plain\r\nX-Packetboat: 1\r\nOrigin: http://here.test\r\n"), body).await.status,
+        400
+    );
+    let framed = office.ask(&format!("GET /api/me HTTP/1.1\r\n{one}Sec-Fetch-Site: cross-site\r\n"), b"").await;
+    assert_eq!(framed.status, 403);
+    // DNS rebinding: their name leads to us.
+    for (host, status) in [
+        ("evil.test", 421),
+        ("here.test.evil.test", 421),
+        ("nothere.test", 421),
+        ("127.0.0.1:8080", 200),
+        ("[::1]:8080", 200),
+        ("localhost:1", 200),
+        ("MAIL.here.test", 200),
+    ] {
+        assert_eq!(office.ask(&format!("GET /api/me HTTP/1.1\r\nHost: {host}\r\n{one}"), b"").await.status, status, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_needs_tls_where_the_mail_listeners_say_so() {
+    for (plaintext, here, elsewhere) in
+        [(Plaintext::Never, 403, 403), (Plaintext::Loopback, 200, 403), (Plaintext::Always, 200, 200)]
+    {
+        let office = Office::with(plaintext).await;
+        let basic = format!("GET /.well-known/jmap HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+        assert_eq!(office.ask_from("127.0.0.1", false, &basic, b"").await.status, here);
+        assert_eq!(office.ask_from("192.0.2.1", false, &basic, b"").await.status, elsewhere);
+        assert_eq!(office.ask_from("192.0.2.1", true, &basic, b"").await.status, 200);
+        let body = br#"{"address": "ann@here.test", "password": "pw"}"#;
+        let answer = office.ask_from("192.0.2.1", false, &format!("POST /api/sign-in HTTP/1.1\r\n{OURS}"), body).await;
+        assert_eq!(answer.status, elsewhere);
+        let answer = office.ask_from("192.0.2.1", true, &format!("POST /api/sign-in HTTP/1.1\r\n{OURS}"), body).await;
+        assert!(answer.headers["set-cookie"].ends_with("; Secure"));
+    }
+}
+
+#[tokio::test]
+async fn hostile_http_is_answered_or_closed() {
+    let office = Office::new().await;
+    for junk in [
+        "\0\0\0\0\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "GET /\r\n\r\n",
+        "POST /jmap/api HTTP/1.1\r\nHost: here.test\r\nContent-Length: x\r\n\r\n",
+    ] {
+        let mut stream = office.connect("127.0.0.1", false);
+        stream.write_all(junk.as_bytes()).await.unwrap();
+        let answer = read_answer(&mut stream).await;
+        assert!((400..=505).contains(&answer.status), "{junk:?}: {}", answer.status);
+    }
+    // A head without end, and one that is too long.
+    let mut stream = office.connect("127.0.0.1", false);
+    let long = format!("GET / HTTP/1.1\r\nHost: here.test\r\nX: {}\r\n\r\n", "x".repeat(200_000));
+    let _ = stream.write_all(long.as_bytes()).await;
+    assert_eq!(read_answer(&mut stream).await.status, 431);
+    // In chunks, of any size.
+    let body = r#"{"using":["urn:ietf:params:jmap:core"],"methodCalls":[["Core/echo",{"a":1},"x"]]}"#;
+    let mut stream = office.connect("127.0.0.1", false);
+    let head = format!(
+        "POST /jmap/api HTTP/1.1\r\nHost: here.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n{}\r\n",
+        Office::basic("ann@here.test", "pw")
+    );
+    for octet in head.as_bytes().chunks(7) {
+        stream.write_all(octet).await.unwrap();
+    }
+    for piece in body.as_bytes().chunks(3) {
+        stream.write_all(format!("{:x}\r\n{}\r\n", piece.len(), String::from_utf8_lossy(piece)).as_bytes()).await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    let answer = read_answer(&mut stream).await;
+    assert_eq!(answer.status, 200);
+    // Both lengths at once is how requests are smuggled.
+    let mut stream = office.connect("127.0.0.1", false);
+    stream.write_all(b"POST /x HTTP/1.1\r\nHost: here.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /api/me HTTP/1.1\r\nHost: here.test\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut all = Vec::new();
+    let _ = stream.read_to_end(&mut all).await;
+    let answers = String::from_utf8_lossy(&all).matches("HTTP/1.1 ").count();
+    assert!(answers <= 2, "{}", String::from_utf8_lossy(&all));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_or_slow_peer_is_gone() {
+    let office = Office::new().await;
+    let mut silent = office.connect("127.0.0.1", false);
+    let mut answer = Vec::new();
+    silent.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"");
+    // A body that does not come.
+    let mut slow = office.connect("127.0.0.1", false);
+    let head = format!(
+        "POST /jmap/api HTTP/1.1\r\nHost: here.test\r\nConnection: close\r\nContent-Length: 100\r\nContent-Type: application/json\r\n{}\r\n{{",
+        Office::basic("ann@here.test", "pw")
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read_answer(&mut slow).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_request_is_as_large_as_said_and_no_larger() {
+    let office = Office::new().await;
+    let head = format!("POST /jmap/api HTTP/1.1\r\n{}Content-Type: application/json\r\n", Office::basic("ann@here.test", "pw"));
+    let body = |octets: usize| {
+        let fixed = json!({"using": ["urn:ietf:params:jmap:core"], "methodCalls": [["Core/echo", {"x": ""}, "0"]]}).to_string();
+        fixed.replace("\"x\":\"\"", &format!("\"x\":\"{}\"", "y".repeat(octets - fixed.len()))).into_bytes()
+    };
+    let max = usize::try_from(web::limits::REQUEST_BYTES_MAX).unwrap();
+    assert_eq!(office.ask(&head, &body(max)).await.status, 200);
+    let answer = office.ask(&head, &body(max + 1)).await;
+    assert_eq!((answer.status, answer.json()["limit"].as_str()), (400, Some("maxSizeRequest")));
+}

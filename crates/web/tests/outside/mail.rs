@@ -1,0 +1,256 @@
+//! Mailboxes, threads and emails of RFC 8621, and that what IMAP does is seen at once.
+
+use crate::office::{NOW, Office};
+use serde_json::{Value, json};
+use store::{FlagOp, Flags, Uid};
+
+const LUNCH: &str = "From: Bob <bob@there.test>\r\nTo: ann@here.test\r\nSubject: Lunch?\r\nMessage-ID: <1@there.test>\r\nDate: Thu, 30 Oct 2014 06:12:00 +0100\r\n\r\nAt noon?\r\n";
+const REPLY: &str = "From: Ann <ann@here.test>\r\nTo: bob@there.test\r\nSubject: Re: Lunch?\r\nMessage-ID: <2@here.test>\r\nIn-Reply-To: <1@there.test>\r\nReferences: <1@there.test>\r\n\r\nYes, gladly.\r\n";
+const SHOP: &str = "From: Shop <news@shop.test>\r\nSubject: Sale\r\nMessage-ID: <3@shop.test>\r\nContent-Type: multipart/alternative; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nCheap boats\r\n--x\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<b>Cheap</b> boats\r\n--x--\r\n";
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect()
+}
+
+async fn filled() -> Office {
+    let office = Office::new().await;
+    office.put("INBOX", LUNCH, NOW, 0).await;
+    office.put("Sent", REPLY, NOW + 10, Flags::SEEN).await;
+    office.put("INBOX", SHOP, NOW + 20, 0).await;
+    office
+}
+
+#[tokio::test]
+async fn a_view_of_a_mailbox_in_one_request() {
+    let office = filled().await;
+    // RFC 8621 §4.10's first example: list, threads, emails, with back-references.
+    let inbox = office.mailbox_id("INBOX").await;
+    let id = office.account_id();
+    let answers = office
+        .calls(json!([
+            ["Email/query", {"accountId": id, "filter": {"inMailbox": inbox}, "sort": [{"isAscending": false, "property": "receivedAt"}],
+                "collapseThreads": true, "position": 0, "limit": 30, "calculateTotal": true}, "0"],
+            ["Email/get", {"accountId": id, "#ids": {"resultOf": "0", "name": "Email/query", "path": "/ids"}, "properties": ["threadId"]}, "1"],
+            ["Thread/get", {"accountId": id, "#ids": {"resultOf": "1", "name": "Email/get", "path": "/list/*/threadId"}}, "2"],
+            ["Email/get", {"accountId": id, "#ids": {"resultOf": "2", "name": "Thread/get", "path": "/list/*/emailIds"},
+                "properties": ["from", "receivedAt", "subject", "keywords", "hasAttachment", "preview", "mailboxIds"]}, "3"],
+        ]))
+        .await;
+    assert_eq!((answers[0].1["total"].as_u64(), answers[0].1["collapseThreads"].as_bool()), (Some(2), Some(true)));
+    assert_eq!(answers[2].1["list"][1]["emailIds"].as_array().unwrap().len(), 2);
+    let list = answers[3].1["list"].as_array().unwrap();
+    let told: Vec<(&str, &str)> =
+        list.iter().map(|one| (one["subject"].as_str().unwrap(), one["preview"].as_str().unwrap())).collect();
+    assert_eq!(told, [("Sale", "Cheap boats"), ("Lunch?", "At noon?"), ("Re: Lunch?", "Yes, gladly.")]);
+    assert_eq!(list[1]["from"], json!([{"name": "Bob", "email": "bob@there.test"}]));
+    assert_eq!(list[1]["receivedAt"], "2027-01-15T08:00:00Z");
+    assert_eq!((&list[2]["keywords"], &list[1]["keywords"]), (&json!({"$seen": true}), &json!({})));
+}
+
+#[tokio::test]
+async fn every_property_of_an_email() {
+    let office = filled().await;
+    let ids = office.ids("INBOX").await;
+    let got = office.call("Email/get", json!({"ids": [ids[0], "Mnonsense"], "fetchAllBodyValues": true})).await;
+    assert_eq!(got["notFound"], json!(["Mnonsense"]));
+    let shop = &got["list"][0];
+    assert_eq!(shop["textBody"][0]["type"], "text/plain");
+    assert_eq!(shop["htmlBody"][0]["type"], "text/html");
+    let part = shop["htmlBody"][0]["partId"].as_str().unwrap();
+    assert_eq!(
+        shop["bodyValues"][part],
+        json!({"value": "<b>Cheap</b> boats", "isEncodingProblem": false, "isTruncated": false})
+    );
+    assert_eq!((shop["messageId"].clone(), shop["sentAt"].clone()), (json!(["3@shop.test"]), Value::Null));
+    let asked = ["sentAt", "header:Subject:asText", "header:from:asAddresses:all", "header:X-No", "bodyStructure", "headers"];
+    let arguments = json!({"ids": [ids[1]], "properties": asked, "bodyProperties": ["type", "size", "header:Content-Type"]});
+    let lunch = office.call("Email/get", arguments).await["list"][0].clone();
+    assert_eq!(lunch["sentAt"], "2014-10-30T06:12:00+01:00");
+    assert_eq!(lunch["header:Subject:asText"], "Lunch?");
+    assert_eq!(lunch["header:from:asAddresses:all"], json!([[{"name": "Bob", "email": "bob@there.test"}]]));
+    assert_eq!(lunch["header:X-No"], Value::Null);
+    assert_eq!(lunch["bodyStructure"], json!({"type": "text/plain", "size": 10, "header:Content-Type": Value::Null}));
+    assert_eq!(lunch["headers"][2], json!({"name": "Subject", "value": " Lunch?"}));
+    let cut = json!({"ids": [ids[1]], "properties": ["bodyValues"], "fetchTextBodyValues": true, "maxBodyValueBytes": 5});
+    assert_eq!(office.call("Email/get", cut).await["list"][0]["bodyValues"]["0"]["value"], "At no");
+    assert_eq!(
+        office.fails("Email/get", json!({"ids": [ids[1]], "properties": ["header:From:asText"]})).await,
+        "invalidArguments"
+    );
+}
+
+#[tokio::test]
+async fn filters_and_sorts() {
+    let office = filled().await;
+    let subjects = async |arguments: Value| {
+        let ids = office.call("Email/query", arguments).await["ids"].clone();
+        let got = office.call("Email/get", json!({"ids": ids, "properties": ["subject"]})).await;
+        got["list"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["subject"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+            .join(" | ")
+    };
+    for (filter, found) in [
+        (json!(null), "Sale | Re: Lunch? | Lunch?"),
+        (json!({"from": "bob"}), "Lunch?"),
+        (json!({"text": "boats cheap"}), "Sale"),
+        (json!({"text": "\"boats cheap\""}), ""),
+        (json!({"body": "gladly"}), "Re: Lunch?"),
+        (json!({"subject": "lunch", "notKeyword": "$SEEN"}), "Lunch?"),
+        (json!({"hasKeyword": "$seen"}), "Re: Lunch?"),
+        (json!({"someInThreadHaveKeyword": "$seen"}), "Re: Lunch? | Lunch?"),
+        (json!({"allInThreadHaveKeyword": "$seen"}), ""),
+        (json!({"noneInThreadHaveKeyword": "$seen"}), "Sale"),
+        (json!({"before": "2027-01-15T08:00:10Z"}), "Lunch?"),
+        (json!({"after": "2027-01-15T08:00:10Z"}), "Sale | Re: Lunch?"),
+        (json!({"minSize": 300}), "Sale"),
+        (json!({"maxSize": 300}), "Re: Lunch? | Lunch?"),
+        (json!({"header": ["In-Reply-To"]}), "Re: Lunch?"),
+        (json!({"header": ["message-id", "shop"]}), "Sale"),
+        (json!({"hasAttachment": true}), ""),
+        (json!({"inMailboxOtherThan": [office.mailbox_id("INBOX").await]}), "Re: Lunch?"),
+        (json!({"operator": "NOT", "conditions": [{"from": "bob"}, {"from": "shop"}]}), "Re: Lunch?"),
+        (json!({"operator": "OR", "conditions": [{"from": "bob"}, {"body": "cheap"}]}), "Sale | Lunch?"),
+    ] {
+        assert_eq!(subjects(json!({"filter": filter})).await, found, "{filter}");
+    }
+    let sorted = async |sort: Value| subjects(json!({"sort": sort})).await;
+    assert_eq!(sorted(json!([{"property": "from"}])).await, "Re: Lunch? | Lunch? | Sale");
+    assert_eq!(
+        sorted(json!([{"property": "subject", "isAscending": false}, {"property": "receivedAt"}])).await,
+        "Sale | Lunch? | Re: Lunch?"
+    );
+    assert_eq!(
+        sorted(json!([{"property": "hasKeyword", "keyword": "$seen", "isAscending": false}])).await,
+        "Re: Lunch? | Sale | Lunch?"
+    );
+    assert_eq!(sorted(json!([{"property": "size"}])).await, "Re: Lunch? | Lunch? | Sale");
+    assert_eq!(office.fails("Email/query", json!({"sort": [{"property": "nonsense"}]})).await, "unsupportedSort");
+    assert_eq!(office.fails("Email/query", json!({"filter": {"nonsense": 1}})).await, "unsupportedFilter");
+    // The window.
+    let ids = office.call("Email/query", json!({})).await["ids"].clone();
+    let window = office.call("Email/query", json!({"anchor": ids[1], "anchorOffset": 1, "limit": 5})).await;
+    assert_eq!((window["position"].as_u64(), &window["ids"]), (Some(2), &json!([ids[2]])));
+    let window = office.call("Email/query", json!({"position": -1})).await;
+    assert_eq!((window["position"].as_u64(), &window["ids"]), (Some(2), &json!([ids[2]])));
+    assert_eq!(office.fails("Email/query", json!({"anchor": "M1-1"})).await, "anchorNotFound");
+}
+
+#[tokio::test]
+async fn what_imap_does_is_told_as_changes() {
+    let office = filled().await;
+    let inbox = office.mailbox("INBOX").await;
+    let first = office.call("Email/query", json!({"filter": {"inMailbox": office.mailbox_id("INBOX").await}})).await;
+    let since = first["queryState"].as_str().unwrap().to_owned();
+    let (shop, lunch) = (first["ids"][0].clone(), first["ids"][1].clone());
+    let seen = Flags { system: Flags::SEEN, keywords: Some(vec!["Work".into()].into()) };
+    office.store.flags(office.ann, inbox, &[Uid(1)], FlagOp::Add, &seen, None).await.unwrap();
+    let archive = office.mailbox("Archive").await;
+    office.store.move_(office.ann, inbox, &[Uid(2)], archive, NOW).await.unwrap();
+    office.put("INBOX", "Subject: new\r\n\r\nnew\r\n", NOW + 30, 0).await;
+    let gone = office.put("INBOX", "Subject: passing\r\n\r\npassing\r\n", NOW + 40, 0).await;
+    office.store.expunge(office.ann, inbox, &[gone], NOW).await.unwrap();
+    let told = office.call("Email/changes", json!({"sinceState": since})).await;
+    let mut updated = texts(&told["updated"]);
+    updated.sort_unstable();
+    let mut both = [lunch.as_str().unwrap(), shop.as_str().unwrap()];
+    both.sort_unstable();
+    assert_eq!((updated, told["created"].as_array().unwrap().len(), &told["destroyed"]), (both.to_vec(), 1, &json!([])));
+    assert_eq!((told["hasMoreChanges"].as_bool(), &told["oldState"]), (Some(false), &json!(since)));
+    // In pieces it is the same.
+    let (mut at, mut pieces) = (since.clone(), 0);
+    loop {
+        let told = office.call("Email/changes", json!({"sinceState": at, "maxChanges": 2})).await;
+        at = told["newState"].as_str().unwrap().to_owned();
+        pieces += 1;
+        if told["hasMoreChanges"] == false {
+            break;
+        }
+    }
+    assert!(pieces > 1 && at == told["newState"].as_str().unwrap());
+    let got = office.call("Email/get", json!({"ids": [lunch, shop], "properties": ["keywords", "mailboxIds"]})).await;
+    assert_eq!(got["list"][0]["keywords"], json!({"$seen": true, "work": true}));
+    assert_eq!(got["list"][1]["mailboxIds"], json!({office.mailbox_id("Archive").await: true}));
+    // The list: what left, what came and where.
+    let question =
+        json!({"filter": {"inMailbox": office.mailbox_id("INBOX").await}, "sinceQueryState": since, "calculateTotal": true});
+    let told = office.call("Email/queryChanges", question).await;
+    let created = office.ids("INBOX").await[0].clone();
+    assert_eq!(
+        (&told["added"], told["total"].as_u64()),
+        (&json!([{"id": created, "index": 0}, {"id": lunch, "index": 1}]), Some(2))
+    );
+    assert!(texts(&told["removed"]).contains(&shop.as_str().unwrap()));
+    // And at last all go.
+    let since = office.call("Email/get", json!({"ids": []})).await["state"].clone();
+    office.store.expunge(office.ann, archive, &[Uid(1)], NOW).await.unwrap();
+    let told = office.call("Email/changes", json!({"sinceState": since})).await;
+    assert_eq!((&told["destroyed"], &told["updated"]), (&json!([shop]), &json!([])));
+    let threads = office.call("Thread/changes", json!({"sinceState": since})).await;
+    assert_eq!(threads["destroyed"].as_array().unwrap().len(), 1);
+    let mailboxes = office.call("Mailbox/changes", json!({"sinceState": since})).await;
+    assert_eq!(mailboxes["updated"], json!([office.mailbox_id("Archive").await]));
+    assert_eq!(mailboxes["updatedProperties"].as_array().unwrap().len(), 4);
+    for wrong in ["nonsense", "999999", "-1", "01"] {
+        assert_eq!(office.fails("Email/changes", json!({"sinceState": wrong})).await, "cannotCalculateChanges");
+    }
+}
+
+#[tokio::test]
+async fn deleted_in_imap_is_not_there() {
+    let office = filled().await;
+    let inbox = office.mailbox("INBOX").await;
+    let deleted = Flags { system: Flags::DELETED, keywords: None };
+    office.store.flags(office.ann, inbox, &[Uid(1)], FlagOp::Add, &deleted, None).await.unwrap();
+    assert_eq!(office.ids("INBOX").await.len(), 1);
+    let got = office.call("Mailbox/get", json!({"ids": [office.mailbox_id("INBOX").await]})).await;
+    assert_eq!((got["list"][0]["totalEmails"].as_u64(), got["list"][0]["unreadEmails"].as_u64()), (Some(1), Some(1)));
+}
+
+#[tokio::test]
+async fn mailboxes_are_made_renamed_and_removed() {
+    let office = filled().await;
+    let all = office.call("Mailbox/get", json!({})).await;
+    let inbox = all["list"].as_array().unwrap().iter().find(|one| one["role"] == "inbox").unwrap();
+    assert_eq!(
+        (inbox["name"].as_str(), inbox["totalThreads"].as_u64(), inbox["unreadThreads"].as_u64()),
+        (Some("Inbox"), Some(2), Some(2))
+    );
+    let since = all["state"].clone();
+    let made = office
+        .call(
+            "Mailbox/set",
+            json!({"create": {"a": {"name": "Work"}, "b": {"name": "Boats", "parentId": "#a"}, "c": {"name": "a/b"}}}),
+        )
+        .await;
+    let (work, boats) = (made["created"]["a"]["id"].clone(), made["created"]["b"]["id"].clone());
+    assert_eq!(made["notCreated"]["c"]["type"], "invalidProperties");
+    assert!(office.store.mailbox(office.ann, "Work/Boats").await.unwrap().is_some());
+    let update = json!({"update": {boats.as_str().unwrap(): {"name": "Ships", "parentId": null, "isSubscribed": true}}});
+    let moved = office.call("Mailbox/set", update).await;
+    assert_eq!(moved["updated"], json!({boats.as_str().unwrap(): null}));
+    let ships = office.store.mailbox(office.ann, "Ships").await.unwrap().unwrap();
+    assert!(ships.subscribed);
+    let told = office.call("Mailbox/changes", json!({"sinceState": since})).await;
+    assert_eq!(told["created"], json!([work, boats]));
+    office.put("Ships", LUNCH, NOW, 0).await;
+    let inbox_id = inbox["id"].as_str().unwrap();
+    let destroy = json!({"destroy": [work, boats, inbox_id, "F1-99"]});
+    let gone = office.call("Mailbox/set", destroy).await;
+    assert_eq!(gone["destroyed"], json!([work]));
+    let why = |id: &str| gone["notDestroyed"][id]["type"].clone();
+    assert_eq!(
+        [why(boats.as_str().unwrap()), why(inbox_id), why("F1-99")],
+        [json!("mailboxHasEmail"), json!("forbidden"), json!("notFound")]
+    );
+    let destroy = json!({"destroy": [boats], "onDestroyRemoveEmails": true});
+    assert_eq!(office.call("Mailbox/set", destroy).await["destroyed"], json!([boats]));
+    assert_eq!(office.fails("Mailbox/set", json!({"ifInState": "1", "destroy": []})).await, "stateMismatch");
+    let named = office.call("Mailbox/query", json!({"filter": {"hasAnyRole": true}, "sort": [{"property": "sortOrder"}]})).await;
+    assert_eq!((named["ids"][0].as_str(), named["ids"].as_array().unwrap().len()), (Some(inbox_id), 6));
+    let changes = office.call("Mailbox/queryChanges", json!({"sinceQueryState": since})).await;
+    assert!(changes["removed"].as_array().unwrap().is_empty());
+}

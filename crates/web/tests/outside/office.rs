@@ -1,0 +1,218 @@
+//! A web face to ask things of.
+
+use bytes::Bytes;
+use message::facts::Facts;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use store::{Account, AccountId, Flags, MailboxId, NewAccount, NewEmail, Secrets, Spooled, Store, StoreConfig, Uid};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
+use web::{Later, Outgoing, Plaintext, Refused, Sent, Settings, Web};
+
+pub const NOW: i64 = 1_800_000_000;
+
+/// Knows one password: `pw`.
+pub struct Doors {
+    pub store: Store,
+    pub sent: Mutex<Vec<Outgoing>>,
+}
+
+impl web::Doorkeeper for Doors {
+    fn password<'a>(
+        &'a self,
+        login: &'a str,
+        password: &'a [u8],
+        _peer: Option<IpAddr>,
+    ) -> Later<'a, Result<Arc<Account>, Refused>> {
+        Box::pin(async move {
+            if password == b"later" {
+                return Err(Refused::Later);
+            }
+            let account = self.store.account(login).await.map_err(|_| Refused::Later)?;
+            account.filter(|_| password == b"pw").ok_or(Refused::Credentials)
+        })
+    }
+}
+
+impl web::Sender for Doors {
+    fn send(&self, outgoing: Outgoing) -> Later<'_, Result<Sent, mta::Refusal>> {
+        Box::pin(async move {
+            let recipients = outgoing.recipients.iter().map(|_| Ok("250 2.0.0 accepted".to_owned())).collect();
+            self.sent.lock().unwrap().push(outgoing);
+            Ok(Sent { id: "t1".into(), queued: Vec::new(), recipients })
+        })
+    }
+}
+
+pub struct Office {
+    pub store: Store,
+    pub doors: Arc<Doors>,
+    pub ann: AccountId,
+    web: Web,
+    _stop: watch::Sender<bool>,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: HashMap<String, String>,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+impl Office {
+    pub async fn new() -> Office {
+        Office::with(Plaintext::Loopback).await
+    }
+
+    pub async fn with(plaintext: Plaintext) -> Office {
+        let config = StoreConfig {
+            data_dir: "unused".into(),
+            undo_days: 30,
+            free_bytes_min: 0,
+            free_bytes_tight: 0,
+            message_bytes_max: 10_000_000,
+        };
+        let store = Store::memory(config).await.unwrap();
+        let person = |address: &str| NewAccount {
+            address: address.into(),
+            secrets: Secrets { argon2: String::new(), scram: None },
+            quota_bytes: Some(100_000_000),
+        };
+        let ids = store.accounts_add(vec![person("ann@here.test"), person("bob@here.test")], NOW).await.unwrap();
+        let doors = Arc::new(Doors { store: store.clone(), sent: Mutex::default() });
+        let (stop, shutdown) = watch::channel(false);
+        let web = Web::start(Settings {
+            store: store.clone(),
+            doorkeeper: doors.clone(),
+            sender: doors.clone(),
+            hostname: "mail.here.test".into(),
+            domains: vec!["here.test".into()],
+            message_bytes_max: 10_000_000,
+            plaintext,
+            connection_max: Duration::from_secs(30),
+            shutdown,
+        });
+        Office { store, doors, ann: ids[0], web, _stop: stop }
+    }
+
+    /// A connection, from loopback or from elsewhere.
+    pub fn connect(&self, ip: &str, tls: bool) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(256 * 1024);
+        let (web, peer) = (self.web.clone(), net::Peer::Ip { ip: ip.parse().unwrap(), port: 4711 });
+        tokio::spawn(async move { web.serve(theirs, peer, tls).await });
+        ours
+    }
+
+    /// One request as written; `Connection: close` is added.
+    pub async fn ask_from(&self, ip: &str, tls: bool, head: &str, body: &[u8]) -> Answer {
+        let mut stream = self.connect(ip, tls);
+        let (line, rest) = head.split_once("\r\n").unwrap_or((head, ""));
+        let host = if rest.to_ascii_lowercase().contains("host:") { "" } else { "Host: here.test\r\n" };
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let head = format!("{line}\r\n{host}Connection: close\r\n{length}{rest}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let _ = stream.write_all(body).await;
+        read_answer(&mut stream).await
+    }
+
+    pub async fn ask(&self, head: &str, body: &[u8]) -> Answer {
+        self.ask_from("127.0.0.1", false, head, body).await
+    }
+
+    pub fn basic(who: &str, password: &str) -> String {
+        format!("Authorization: Basic {}\r\n", data_encoding::BASE64.encode(format!("{who}:{password}").as_bytes()))
+    }
+
+    /// Ann asks JMAP; the whole answer.
+    pub async fn request(&self, request: &Value) -> Answer {
+        let head =
+            format!("POST /jmap/api HTTP/1.1\r\n{}Content-Type: application/json\r\n", Office::basic("ann@here.test", "pw"));
+        self.ask(&head, request.to_string().as_bytes()).await
+    }
+
+    /// Several calls; their answers.
+    pub async fn calls(&self, calls: Value) -> Vec<(String, Value)> {
+        let using = ["core", "mail", "submission", "vacationresponse", "quota", "blob", "mdn"];
+        let known =
+            self.request(&json!({"using": using.map(|one| format!("urn:ietf:params:jmap:{one}")), "methodCalls": calls})).await;
+        let answer = if known.status == 400 {
+            self.request(&json!({"using": ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"], "methodCalls": calls}))
+                .await
+        } else {
+            known
+        };
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        let value = answer.json();
+        let list = value["methodResponses"].as_array().unwrap().clone();
+        list.into_iter().map(|one| (one[0].as_str().unwrap().to_owned(), one[1].clone())).collect()
+    }
+
+    /// One call, `accountId` filled in; its answer, which must be its own.
+    pub async fn call(&self, name: &str, arguments: Value) -> Value {
+        let (answered, answer) = self.call_any(name, arguments).await;
+        assert_eq!(answered, name, "{answer}");
+        answer
+    }
+
+    /// The same, whatever it answers.
+    pub async fn call_any(&self, name: &str, mut arguments: Value) -> (String, Value) {
+        arguments["accountId"] = json!(self.account_id());
+        self.calls(json!([[name, arguments, "c"]])).await.remove(0)
+    }
+
+    /// The type of the error that a call fails with.
+    pub async fn fails(&self, name: &str, arguments: Value) -> String {
+        let (answered, answer) = self.call_any(name, arguments).await;
+        assert_eq!(answered, "error", "{answer}");
+        answer["type"].as_str().unwrap().to_owned()
+    }
+
+    pub fn account_id(&self) -> String {
+        format!("A{:x}", self.ann.0)
+    }
+
+    pub async fn mailbox(&self, name: &str) -> MailboxId {
+        self.store.mailbox(self.ann, name).await.unwrap().unwrap().id
+    }
+
+    pub async fn mailbox_id(&self, name: &str) -> String {
+        store::object_id::of_mailbox(self.ann, self.mailbox(name).await).to_string()
+    }
+
+    /// Puts a message into a mailbox, as IMAP's APPEND would.
+    pub async fn put(&self, mailbox: &str, message: &str, at_secs: i64, system: u8) -> Uid {
+        let octets = Bytes::from(message.to_owned());
+        let facts = Arc::new(Facts::compute(&octets));
+        let flags = Flags { system, keywords: None };
+        let email = NewEmail { body: Spooled::from_bytes(octets), facts, flags, internal_date_secs: at_secs };
+        self.store.append(self.ann, self.mailbox(mailbox).await, vec![email]).await.unwrap().uids[0]
+    }
+
+    /// All ids in a mailbox, newest first.
+    pub async fn ids(&self, mailbox: &str) -> Vec<String> {
+        let filter = json!({"filter": {"inMailbox": self.mailbox_id(mailbox).await}});
+        let answer = self.call("Email/query", filter).await;
+        answer["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+    }
+}
+
+pub async fn read_answer(stream: &mut DuplexStream) -> Answer {
+    let mut octets = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(300), stream.read_to_end(&mut octets)).await.unwrap();
+    let split =
+        octets.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&octets)));
+    let head = String::from_utf8(octets[..split].to_vec()).unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers =
+        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    Answer { status, headers, body: Bytes::copy_from_slice(&octets[split + 4..]) }
+}
