@@ -127,8 +127,13 @@ async fn hostile_http_is_answered_or_closed() {
     ] {
         let mut stream = office.connect("127.0.0.1", false);
         stream.write_all(junk.as_bytes()).await.unwrap();
-        let answer = read_answer(&mut stream).await;
-        assert!((400..=505).contains(&answer.status), "{junk:?}: {}", answer.status);
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 505"),
+            "{junk:?}: {answer}"
+        );
     }
     // A head without end, and one that is too long.
     let mut stream = office.connect("127.0.0.1", false);
