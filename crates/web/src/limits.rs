@@ -12,6 +12,8 @@ pub const BODY_BYTES_PER_SEC_MIN: u64 = 16 * 1024;
 pub const SMALL_BODY_BYTES_MAX: u64 = 256 * 1024;
 /// So much of a body that is not wanted is still read before the answer, so that the answer is not lost in a reset.
 pub const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A body nobody asked for is answered 413 when it is larger.
+pub const UNWANTED_BYTES_MAX: u64 = 1024 * 1024;
 /// Octets of a request's head.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -44,6 +46,8 @@ pub const CONCURRENT_UPLOADS_MAX: usize = 4;
 pub const UPLOADED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// ... for so long (RFC 8620 §6 asks for an hour at least).
 pub const UPLOADED_SECS_MAX: i64 = 6 * 3600;
+/// Uploads of one account that wait.
+pub const UPLOADS_MAX: usize = 1000;
 /// Depth of a filter.
 pub const FILTER_DEPTH_MAX: usize = 16;
 /// Conditions in a filter.

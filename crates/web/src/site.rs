@@ -8,7 +8,7 @@ use crate::limits::*;
 use crate::sessions::{self, Sessions};
 use crate::{Doorkeeper, Plaintext, Refused, Sender, Settings, jmap, program, sign_in};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -111,8 +111,17 @@ pub(crate) fn router(site: Shared) -> Router {
 
 /// The program's files, and 404 for the rest.
 async fn file(request: Request) -> Response {
+    let announced = request.body().size_hint().lower();
+    let too_large = || problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large.");
+    // Who asks first need not send what is not wanted.
+    if announced > DISCARDED_BYTES_MAX || announced > UNWANTED_BYTES_MAX && request.headers().contains_key(header::EXPECT) {
+        return too_large();
+    }
     let answer = program::file(request.method(), request.uri().path(), request.headers());
-    discard(request, answer).await
+    match read(request.into_body(), UNWANTED_BYTES_MAX, DISCARDED_BYTES_MAX).await {
+        Some(_) => answer,
+        None => too_large(),
+    }
 }
 
 /// Before and after everything.

@@ -195,3 +195,14 @@ async fn a_request_is_as_large_as_said_and_no_larger() {
     let answer = office.ask(&head, &body(max + 1)).await;
     assert_eq!((answer.status, answer.json()["limit"].as_str()), (400, Some("maxSizeRequest")));
 }
+
+#[tokio::test]
+async fn a_body_nobody_asked_for_is_read_before_the_answer() {
+    let office = Office::new().await;
+    let post = async |octets: usize, more: &str| {
+        office.ask(&format!("POST /nothing HTTP/1.1\r\n{more}"), &vec![b'x'; octets]).await.status
+    };
+    assert_eq!(post(300_000, "").await, 404);
+    assert_eq!(post(3_000_000, "").await, 413);
+    assert_eq!(post(3_000_000, "Expect: 100-continue\r\n").await, 413);
+}
