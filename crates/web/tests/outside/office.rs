@@ -12,12 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 use web::{Later, Outgoing, Plaintext, Refused, Sent, Settings, Web};
 
-pub const NOW: i64 = 1_800_000_000;
+pub(crate) const NOW: i64 = 1_800_000_000;
 
 /// Knows one password: `pw`.
-pub struct Doors {
-    pub store: Store,
-    pub sent: Mutex<Vec<Outgoing>>,
+pub(crate) struct Doors {
+    pub(crate) store: Store,
+    pub(crate) sent: Mutex<Vec<Outgoing>>,
 }
 
 impl web::Doorkeeper for Doors {
@@ -47,32 +47,33 @@ impl web::Sender for Doors {
     }
 }
 
-pub struct Office {
-    pub store: Store,
-    pub doors: Arc<Doors>,
-    pub ann: AccountId,
+pub(crate) struct Office {
+    pub(crate) store: Store,
+    #[allow(dead_code, reason = "what was sent is looked at when sending comes")]
+    pub(crate) doors: Arc<Doors>,
+    pub(crate) ann: AccountId,
     web: Web,
     _stop: watch::Sender<bool>,
 }
 
-pub struct Answer {
-    pub status: u16,
-    pub headers: HashMap<String, String>,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
     }
 }
 
 impl Office {
-    pub async fn new() -> Office {
+    pub(crate) async fn new() -> Office {
         Office::with(Plaintext::Loopback).await
     }
 
-    pub async fn with(plaintext: Plaintext) -> Office {
+    pub(crate) async fn with(plaintext: Plaintext) -> Office {
         let config = StoreConfig {
             data_dir: "unused".into(),
             undo_days: 30,
@@ -104,7 +105,7 @@ impl Office {
     }
 
     /// A connection, from loopback or from elsewhere.
-    pub fn connect(&self, ip: &str, tls: bool) -> DuplexStream {
+    pub(crate) fn connect(&self, ip: &str, tls: bool) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(256 * 1024);
         let (web, peer) = (self.web.clone(), net::Peer::Ip { ip: ip.parse().unwrap(), port: 4711 });
         tokio::spawn(async move { web.serve(theirs, peer, tls).await });
@@ -112,7 +113,7 @@ impl Office {
     }
 
     /// One request as written; `Connection: close` is added.
-    pub async fn ask_from(&self, ip: &str, tls: bool, head: &str, body: &[u8]) -> Answer {
+    pub(crate) async fn ask_from(&self, ip: &str, tls: bool, head: &str, body: &[u8]) -> Answer {
         let mut stream = self.connect(ip, tls);
         let (line, rest) = head.split_once("\r\n").unwrap_or((head, ""));
         let host = if rest.to_ascii_lowercase().contains("host:") { "" } else { "Host: here.test\r\n" };
@@ -123,23 +124,23 @@ impl Office {
         read_answer(&mut stream).await
     }
 
-    pub async fn ask(&self, head: &str, body: &[u8]) -> Answer {
+    pub(crate) async fn ask(&self, head: &str, body: &[u8]) -> Answer {
         self.ask_from("127.0.0.1", false, head, body).await
     }
 
-    pub fn basic(who: &str, password: &str) -> String {
+    pub(crate) fn basic(who: &str, password: &str) -> String {
         format!("Authorization: Basic {}\r\n", data_encoding::BASE64.encode(format!("{who}:{password}").as_bytes()))
     }
 
     /// Ann asks JMAP; the whole answer.
-    pub async fn request(&self, request: &Value) -> Answer {
+    pub(crate) async fn request(&self, request: &Value) -> Answer {
         let head =
             format!("POST /jmap/api HTTP/1.1\r\n{}Content-Type: application/json\r\n", Office::basic("ann@here.test", "pw"));
         self.ask(&head, request.to_string().as_bytes()).await
     }
 
     /// Several calls; their answers.
-    pub async fn calls(&self, calls: Value) -> Vec<(String, Value)> {
+    pub(crate) async fn calls(&self, calls: Value) -> Vec<(String, Value)> {
         let using = ["core", "mail", "submission", "vacationresponse", "quota", "blob", "mdn"];
         let known =
             self.request(&json!({"using": using.map(|one| format!("urn:ietf:params:jmap:{one}")), "methodCalls": calls})).await;
@@ -156,39 +157,39 @@ impl Office {
     }
 
     /// One call, `accountId` filled in; its answer, which must be its own.
-    pub async fn call(&self, name: &str, arguments: Value) -> Value {
+    pub(crate) async fn call(&self, name: &str, arguments: Value) -> Value {
         let (answered, answer) = self.call_any(name, arguments).await;
         assert_eq!(answered, name, "{answer}");
         answer
     }
 
     /// The same, whatever it answers.
-    pub async fn call_any(&self, name: &str, mut arguments: Value) -> (String, Value) {
+    pub(crate) async fn call_any(&self, name: &str, mut arguments: Value) -> (String, Value) {
         arguments["accountId"] = json!(self.account_id());
         self.calls(json!([[name, arguments, "c"]])).await.remove(0)
     }
 
     /// The type of the error that a call fails with.
-    pub async fn fails(&self, name: &str, arguments: Value) -> String {
+    pub(crate) async fn fails(&self, name: &str, arguments: Value) -> String {
         let (answered, answer) = self.call_any(name, arguments).await;
         assert_eq!(answered, "error", "{answer}");
         answer["type"].as_str().unwrap().to_owned()
     }
 
-    pub fn account_id(&self) -> String {
+    pub(crate) fn account_id(&self) -> String {
         format!("A{:x}", self.ann.0)
     }
 
-    pub async fn mailbox(&self, name: &str) -> MailboxId {
+    pub(crate) async fn mailbox(&self, name: &str) -> MailboxId {
         self.store.mailbox(self.ann, name).await.unwrap().unwrap().id
     }
 
-    pub async fn mailbox_id(&self, name: &str) -> String {
+    pub(crate) async fn mailbox_id(&self, name: &str) -> String {
         store::object_id::of_mailbox(self.ann, self.mailbox(name).await).to_string()
     }
 
     /// Puts a message into a mailbox, as IMAP's APPEND would.
-    pub async fn put(&self, mailbox: &str, message: &str, at_secs: i64, system: u8) -> Uid {
+    pub(crate) async fn put(&self, mailbox: &str, message: &str, at_secs: i64, system: u8) -> Uid {
         let octets = Bytes::from(message.to_owned());
         let facts = Arc::new(Facts::compute(&octets));
         let flags = Flags { system, keywords: None };
@@ -197,14 +198,14 @@ impl Office {
     }
 
     /// All ids in a mailbox, newest first.
-    pub async fn ids(&self, mailbox: &str) -> Vec<String> {
+    pub(crate) async fn ids(&self, mailbox: &str) -> Vec<String> {
         let filter = json!({"filter": {"inMailbox": self.mailbox_id(mailbox).await}});
         let answer = self.call("Email/query", filter).await;
         answer["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
     }
 }
 
-pub async fn read_answer(stream: &mut DuplexStream) -> Answer {
+pub(crate) async fn read_answer(stream: &mut DuplexStream) -> Answer {
     let mut octets = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(300), stream.read_to_end(&mut octets)).await.unwrap();
     let split =

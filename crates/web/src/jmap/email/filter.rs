@@ -30,7 +30,7 @@ pub(crate) enum Condition {
     /// In the fields of one of these names.
     Fields(&'static [&'static str], Vec<Needle>),
     Body(Vec<Needle>),
-    Header(String, Needle),
+    Header(String, Box<Needle>),
 }
 
 /// A tree of them.
@@ -242,8 +242,8 @@ fn condition(name: &str, value: &Value, account: AccountId) -> Result<Condition,
         "header" => {
             let parts = value.as_array().ok_or_else(|| wrong(name))?;
             match parts.iter().map(Value::as_str).collect::<Option<Vec<&str>>>().as_deref() {
-                Some([field]) => Condition::Header((*field).to_owned(), Needle::new("")),
-                Some([field, text]) => Condition::Header((*field).to_owned(), Needle::new(text)),
+                Some([field]) => Condition::Header((*field).to_owned(), Box::new(Needle::new(""))),
+                Some([field, text]) => Condition::Header((*field).to_owned(), Box::new(Needle::new(text))),
                 _ => return Err(wrong(name)),
             }
         }

@@ -88,7 +88,7 @@ async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object
         "id": id_of(account, made.id), "sortOrder": super::sort_order(&made), "totalEmails": 0, "unreadEmails": 0,
         "totalThreads": 0, "unreadThreads": 0, "myRights": super::rights(&made), "role": role(&made),
         "isSubscribed": object.get("isSubscribed").and_then(Value::as_bool).unwrap_or(false),
-        "parentId": Value::from(object.get("parentId").cloned().unwrap_or_default()),
+        "parentId": object.get("parentId").cloned().unwrap_or_default(),
     });
     let Value::Object(mut answer) = answer else { return Err(SetError::new("serverFail")) };
     // Only what the client did not say itself.
