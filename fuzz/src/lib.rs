@@ -47,6 +47,7 @@ pub use smtp_dialogs::{smtp_client_dialog, smtp_server_dialog};
 pub use smtp_sessions::{smtp_client, smtp_server};
 pub use stored::{store_row, store_segment};
 pub use tree::{message_facts, message_parse};
+pub use trust::fuzzing::{aggregate_report, arc_chain, dkim_key, dkim_signature, dmarc_record, forged_results, spf_record};
 pub use wild::{derived_facts, office_document, packed_files};
 
 /// A target: it takes any octets and panics where a law is broken.
@@ -54,16 +55,22 @@ pub type Target = fn(&[u8]);
 
 /// Every target by name: that of its corpus directory and of its binary.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("aggregate_report", aggregate_report),
     ("address", address),
     ("address_list", address_list),
+    ("arc_chain", arc_chain),
     ("charset", charset),
     ("configuration", configuration),
     ("control_request", control_request),
     ("date", date),
     ("derived_facts", derived_facts),
+    ("dkim_key", dkim_key),
+    ("dkim_signature", dkim_signature),
+    ("dmarc_record", dmarc_record),
     ("dns_answer", dns_answer),
     ("dsn", dsn),
     ("encoded_word", encoded_word),
+    ("forged_results", forged_results),
     ("header_fields", header_fields),
     ("imap_client", imap_client),
     ("imap_client_dialog", imap_client_dialog),
@@ -103,6 +110,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("smtp_reply", smtp_reply),
     ("smtp_server", smtp_server),
     ("smtp_server_dialog", smtp_server_dialog),
+    ("spf_record", spf_record),
     ("store_row", store_row),
     ("store_segment", store_segment),
     ("transfer", transfer),
