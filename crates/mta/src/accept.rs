@@ -56,6 +56,10 @@ pub struct Circumstances<'a> {
     pub lifetime_secs: i64,
     /// Accounts without room just now: their share waits in the queue instead of failing everybody's.
     pub full: &'a [AccountId],
+    /// Into the mailbox for junk instead of the INBOX.
+    pub junk: bool,
+    /// What strangers' mail that goes on elsewhere has as its reverse-path; `None`: its own.
+    pub forwarded_as: Option<&'a str>,
 }
 
 /// Puts it together.
@@ -69,6 +73,7 @@ pub fn acceptance(
     let mut seen = HashSet::new();
     let mut deliveries = Vec::new();
     let mut rows: Vec<(SmolStr, QueueRecipient)> = Vec::new();
+    let mut forwarded: Vec<(SmolStr, QueueRecipient)> = Vec::new();
     for recipient in recipients {
         for account in &recipient.destinations.accounts {
             if !seen.insert(store::normalise(&account.address)) {
@@ -77,17 +82,20 @@ pub fn acceptance(
             if around.full.contains(&account.id) {
                 rows.push((destination_of(&account.address), row(&account.address, recipient)));
             } else {
-                deliveries.push(inbox(account.id, around.now_secs));
+                let target = if around.junk { Target::Use(store::SpecialUse::Junk) } else { Target::Inbox };
+                deliveries.push(Delivery { target, ..inbox(account.id, around.now_secs) });
             }
         }
         for address in &recipient.destinations.remote {
             if seen.insert(store::normalise(address)) {
-                rows.push((destination_of(address), row(address, recipient)));
+                forwarded.push((destination_of(address), row(address, recipient)));
             }
         }
     }
     let trace = vec![accepted(envelope, recipients, facts.message_id.as_deref(), around)];
-    Acceptance { body, facts, deliveries, queue: entries(envelope, rows, around), trace, idempotency: None }
+    let mut queue = entries(envelope, &envelope.reverse_path, rows, around);
+    queue.extend(entries(envelope, around.forwarded_as.unwrap_or(&envelope.reverse_path), forwarded, around));
+    Acceptance { body, facts, deliveries, queue, trace, idempotency: None }
 }
 
 /// A delivery to the INBOX.
@@ -107,7 +115,12 @@ fn row(address: &str, recipient: &Recipient) -> QueueRecipient {
 }
 
 /// Rows grouped by destination, at most [`ENTRY_RECIPIENTS_MAX`] an entry.
-fn entries(envelope: &Envelope, rows: Vec<(SmolStr, QueueRecipient)>, around: Circumstances<'_>) -> Vec<NewQueueEntry> {
+fn entries(
+    envelope: &Envelope,
+    reverse_path: &str,
+    rows: Vec<(SmolStr, QueueRecipient)>,
+    around: Circumstances<'_>,
+) -> Vec<NewQueueEntry> {
     let mut entries: Vec<NewQueueEntry> = Vec::new();
     for (destination, recipient) in rows {
         let room = |entry: &&mut NewQueueEntry| entry.destination == destination && entry.recipients.len() < ENTRY_RECIPIENTS_MAX;
@@ -117,7 +130,7 @@ fn entries(envelope: &Envelope, rows: Vec<(SmolStr, QueueRecipient)>, around: Ci
         }
         entries.push(NewQueueEntry {
             destination,
-            reverse_path: envelope.reverse_path.clone(),
+            reverse_path: reverse_path.to_owned(),
             recipients: vec![recipient],
             account: envelope.account,
             due_secs: around.now_secs,

@@ -20,6 +20,8 @@ pub struct Place<'a> {
     pub reachable: Option<&'a [String]>,
     /// Said when `reachable` does not have the domain.
     pub unreachable_text: &'a str,
+    /// Leads bounces of forwarded mail back, and the time it is; `None`: nothing is rewritten.
+    pub srs: Option<(&'a trust::srs::Srs, store::UnixSecs)>,
 }
 
 /// Where one forward-path leads.
@@ -95,6 +97,14 @@ impl Place<'_> {
             found.remote.push(address.to_owned());
             return Ok(());
         }
+        if let Some((srs, now_secs)) = self.srs
+            && trust::srs::is_rewritten(local)
+        {
+            // As spelled: the local part behind it is not ours to fold.
+            let spelled = address.rsplit_once('@').map_or(local, |(local, _)| local);
+            found.remote.extend(srs.back(spelled, now_secs));
+            return Ok(());
+        }
         if self.named(&normal, found, next).await? {
             return Ok(());
         }
@@ -111,6 +121,9 @@ impl Place<'_> {
             }
         } else if ROLES.contains(&role) {
             next.push(format!("postmaster@{domain}"));
+        } else {
+            // Catch-all: an alias without a local part.
+            self.named(&format!("@{domain}"), found, next).await?;
         }
         Ok(())
     }

@@ -10,7 +10,9 @@ use crate::refusal::{Refusal, clean, of_store_error};
 use crate::trace_fields::written;
 use message::address_list::HeaderAddress;
 use message::header::{fields, header_end};
+use std::sync::Arc;
 use store::{Account, UnixSecs};
+use trust::dkim::sign::Signer;
 
 /// What the fixes need to know.
 #[derive(Debug, Clone, Copy)]
@@ -219,6 +221,16 @@ pub fn strip(head: &[u8]) -> Result<Vec<u8>, Refusal> {
     out.extend_from_slice(header.get(at..).unwrap_or_default());
     out.extend_from_slice(body);
     Ok(out)
+}
+
+/// The DKIM-Signature fields for a message as it will leave (RFC 6376 §5): by the keys of the domain of its first author. Whatever
+/// changes the message must have happened before.
+pub fn sign(message: &[u8], now_secs: UnixSecs, keys: impl FnOnce(&str) -> Vec<Arc<Signer>>) -> String {
+    let (header, body) = message.split_at_checked(header_end(message)).unwrap_or((message, b""));
+    let Some(author) = trust::dmarc::authors(header).into_iter().next() else { return String::new() };
+    let signers = keys(&author);
+    let signers: Vec<&Signer> = signers.iter().map(Arc::as_ref).collect();
+    if signers.is_empty() { String::new() } else { trust::dkim::sign::sign(header, body, &signers, now_secs) }
 }
 
 /// Does the header section have octets outside US-ASCII (RFC 6532)? As the next server may see it: down to the empty line.

@@ -42,7 +42,7 @@ impl Town {
         self.store.alias_add(Alias { address: address.into(), targets }).await.unwrap();
     }
     fn place(&self) -> Place<'_> {
-        Place { store: &self.store, domains: &self.domains, reachable: None, unreachable_text: "no" }
+        Place { store: &self.store, domains: &self.domains, reachable: None, unreachable_text: "no", srs: None }
     }
     async fn resolve(&self, address: &str) -> (Vec<String>, Vec<String>) {
         let found = self.place().resolve(address).await.unwrap();
@@ -142,7 +142,15 @@ async fn one_act_for_all_recipients() {
     let bob = town.store.account("bob@here.test").await.unwrap().unwrap().id;
     let octets = b"Message-ID: <m@x>\r\n\r\n";
     let envelope = Envelope { reverse_path: "a@b.test".into(), ..Envelope::default() };
-    let around = Circumstances { now_secs: 5, id: "t1", peer: "192.0.2.1", lifetime_secs: 100, full: &[bob] };
+    let around = Circumstances {
+        now_secs: 5,
+        id: "t1",
+        peer: "192.0.2.1",
+        lifetime_secs: 100,
+        full: &[bob],
+        junk: false,
+        forwarded_as: None,
+    };
     let all: Vec<&Recipient> = recipients.iter().collect();
     let act = acceptance(
         &envelope,

@@ -174,6 +174,39 @@ impl Resolver {
         if found.is_empty() { Err(trouble.unwrap_or(DnsError::NoData)) } else { Ok(found) }
     }
 
+    /// A records.
+    pub async fn ipv4(&self, name: &str) -> Result<Vec<std::net::Ipv4Addr>, DnsError> {
+        let records = self.ask(absolute(name)?, RecordType::A).await?;
+        Ok(records.iter().filter_map(|data| if let RData::A(ip) = data { Some(ip.0) } else { None }).collect())
+    }
+
+    /// AAAA records.
+    pub async fn ipv6(&self, name: &str) -> Result<Vec<std::net::Ipv6Addr>, DnsError> {
+        let records = self.ask(absolute(name)?, RecordType::AAAA).await?;
+        Ok(records.iter().filter_map(|data| if let RData::AAAA(ip) = data { Some(ip.0) } else { None }).collect())
+    }
+
+    /// MX records as they stand, best first; the null MX has an empty name.
+    pub async fn mx_records(&self, name: &str) -> Result<Vec<(u16, String)>, DnsError> {
+        let records = self.ask(absolute(name)?, RecordType::MX).await?;
+        let mut found: Vec<(u16, String)> = records
+            .iter()
+            .filter_map(|data| if let RData::MX(mx) = data { Some((mx.preference, plain(&mx.exchange))) } else { None })
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// SRV records (RFC 2782): (priority, weight, port, host), without the final dot.
+    pub async fn srv(&self, name: &str) -> Result<Vec<(u16, u16, u16, String)>, DnsError> {
+        let records = self.ask(absolute(name)?, RecordType::SRV).await?;
+        let found = records.iter().filter_map(|data| match data {
+            RData::SRV(srv) => Some((srv.priority, srv.weight, srv.port, plain(&srv.target))),
+            _ => None,
+        });
+        Ok(found.collect())
+    }
+
     /// Names of an address (RFC 1035 §3.5), without the final dot.
     pub async fn ptr(&self, ip: IpAddr) -> Result<Vec<String>, DnsError> {
         let records = self.ask(Name::from(ip.to_canonical()), RecordType::PTR).await?;

@@ -3,7 +3,7 @@
 //! Everything it does not know is NXDOMAIN: nothing is ever asked elsewhere. Built on hickory-proto's messages.
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, MX, PTR, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, MX, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -73,6 +73,14 @@ impl Zone {
     pub fn txt(&mut self, name: &str, text: &str) -> &mut Zone {
         let strings: Vec<&[u8]> = text.as_bytes().chunks(255).collect();
         self.add(name, RData::TXT(TXT::from_bytes(strings)))
+    }
+
+    /// A service (RFC 2782) at `host` and `port`.
+    pub fn srv(&mut self, name: &str, port: u16, host: &str) -> &mut Zone {
+        match absolute(host) {
+            Some(host) => self.add(name, RData::SRV(SRV::new(0, 1, port, host))),
+            None => self,
+        }
     }
 
     /// The name of an address.

@@ -76,6 +76,7 @@ async fn office(folder: &std::path::Path) -> Outcome<(Shared, watch::Sender<bool
         limits: Limits::default(),
         reachable: None,
         smtp: server::smtp::Settings::default(),
+        trust: Default::default(),
         shutdown: shutdown_seen,
         imap: server::imap::Memory::default(),
         pop: server::pop::Maildrops::default(),

@@ -85,6 +85,8 @@ pub struct Context {
     pub reachable: Option<Vec<String>>,
     /// What SMTP needs besides.
     pub smtp: crate::smtp::Settings,
+    /// Whom strangers' mail is judged by, and with what our own is signed; `Default::default()` judges and signs nothing.
+    pub trust: crate::trust::Settings,
     /// Becomes true when the server drains: sessions say goodbye at their next quiet moment.
     pub shutdown: tokio::sync::watch::Receiver<bool>,
     /// What IMAP keeps in memory only; `Default::default()` at the start.

@@ -10,3 +10,4 @@ pub mod imap;
 pub mod outbound;
 pub mod pop;
 pub mod smtp;
+pub mod trust;

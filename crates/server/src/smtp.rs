@@ -7,6 +7,7 @@ mod face;
 mod hand_in;
 pub mod ids;
 mod intake;
+mod judge;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -61,6 +61,7 @@ impl Office {
             limits: Limits::default(),
             reachable: None,
             smtp: server::smtp::Settings::default(),
+            trust: Default::default(),
             shutdown: shutdown_seen,
             imap: server::imap::Memory::default(),
             pop: server::pop::Maildrops::default(),

@@ -163,6 +163,7 @@ impl Office {
             reachable: None,
             smtp: Settings { schedule: world.schedule.clone(), ids: Ids::starting([a, d, 7, low]), ..Settings::default() },
             shutdown,
+            trust: Default::default(),
             imap: server::imap::Memory::default(),
             pop: server::pop::Maildrops::default(),
         }

@@ -449,8 +449,10 @@ impl Store {
     pub async fn alias_add(&self, alias: Alias) -> Result<()> {
         let _turn = self.inner.directory.lock.lock().await;
         let address = normalise(&alias.address);
-        if !address_is_good(&address) || alias.targets.is_empty() {
-            return Err(StoreError::Invalid("an alias is LOCAL@DOMAIN with at least one target"));
+        // `@domain` is the catch-all.
+        let good = address_is_good(&address) || address_is_good(&format!("x{address}")) && address.starts_with('@');
+        if !good || alias.targets.is_empty() {
+            return Err(StoreError::Invalid("an alias is LOCAL@DOMAIN (or @DOMAIN for the rest) with at least one target"));
         }
         let at = key::alias(&address);
         let mut out = Writer::new();

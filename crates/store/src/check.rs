@@ -43,7 +43,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 23] = [
+const KINDS: [u8; 28] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -59,6 +59,11 @@ const KINDS: [u8; 23] = [
     key::ANNOTATION,
     key::ACL,
     key::RECORD,
+    key::SIGNING_KEY,
+    key::SECRET,
+    key::GREYLIST,
+    key::REPORT_COUNT,
+    key::REPORT,
     key::QUEUE,
     key::QUEUE_DUE,
     key::QUEUE_BAD,

@@ -27,6 +27,11 @@ pub(crate) const IDEMPOTENCY_ORDER: u8 = 0x31;
 pub(crate) const TRACE_KEY: u8 = 0x41;
 /// Access lists.
 pub(crate) const ACL: u8 = 0x50;
+pub(crate) const SIGNING_KEY: u8 = 0x60;
+pub(crate) const SECRET: u8 = 0x61;
+pub(crate) const GREYLIST: u8 = 0x62;
+pub(crate) const REPORT_COUNT: u8 = 0x63;
+pub(crate) const REPORT: u8 = 0x64;
 pub(crate) const RECORD: u8 = 0x70;
 pub(crate) const EMAIL: u8 = 0x81;
 pub(crate) const TRACE: u8 = 0x82;
@@ -110,6 +115,9 @@ pub(crate) fn record(id: AccountId, collection: u8, name: &str) -> Key {
 }
 pub(crate) fn records_of(id: AccountId, collection: u8) -> (Key, Key) {
     under(&Build::new(RECORD).u32(id.0).raw(&[collection]).key())
+}
+pub(crate) fn trust(kind: u8, name: &str) -> Key {
+    Build::new(kind).raw(name.as_bytes()).key()
 }
 pub(crate) fn queue(id: QueueId) -> Key {
     Build::new(QUEUE).u64(id.0).key()
@@ -201,9 +209,9 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Not repeated in the segments: what may be lost with the index (the trace).
+/// Not repeated in the segments: what may be lost with the index (the trace, greylists, counters of reports).
 pub(crate) fn is_logged(key: &Key) -> bool {
-    !matches!(key.kind(), TRACE | TRACE_KEY)
+    !matches!(key.kind(), TRACE | TRACE_KEY | GREYLIST | REPORT_COUNT)
 }
 
 /// The id of a ledger key.

@@ -35,6 +35,7 @@ mod space;
 pub mod spool;
 mod store;
 mod trace;
+mod trust;
 pub mod types;
 mod undo;
 mod value;
@@ -49,6 +50,7 @@ pub use news::News;
 pub use reading::Rendered;
 pub use record::RecordChange;
 pub use spool::Spool;
+pub use trust::TrustKind;
 pub use types::*;
 
 use std::path::PathBuf;

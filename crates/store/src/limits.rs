@@ -100,3 +100,5 @@ pub const SUBSCRIPTIONS_ELSEWHERE_MAX: usize = 10_000;
 pub const CARE_ROWS: usize = 500;
 /// A closed segment is rewritten when less than this share (in percent) is alive.
 pub const SEGMENT_ALIVE_PERCENT_MIN: u64 = 50;
+/// Octets of one row that judging and signing mail keeps.
+pub const TRUST_ROW_BYTES_MAX: usize = 256 * 1024;

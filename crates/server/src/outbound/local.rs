@@ -105,6 +105,8 @@ async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Resul
         peer: "queue",
         lifetime_secs: outbound.settings.schedule.lifetime_secs,
         full: &[],
+        junk: false,
+        forwarded_as: None,
     };
     let recipients: Vec<&Recipient> = taken.iter().collect();
     Ok(acceptance(&envelope, &recipients, Spooled::from_bytes(octets), facts, around))

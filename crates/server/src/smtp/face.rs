@@ -3,7 +3,8 @@
 //! Invariant: every event that wants an answer gets exactly one, also when something of ours fails (451 4.3.0).
 
 use super::Mode;
-use super::intake::{Arrival, Intake};
+use super::intake::{Arrival, Brought, Intake};
+use super::judge::{self, Judge};
 use crate::auth::SignIn;
 use crate::context::{Shared, UNREACHABLE, unix_now};
 use mta::Refusal;
@@ -38,6 +39,7 @@ pub(super) struct Transaction {
     size_bytes: u64,
     pub(super) recipients: Vec<Recipient>,
     intake: Option<Intake>,
+    judge: Option<Judge>,
 }
 
 /// What mta needs to know of this server.
@@ -47,7 +49,13 @@ pub(crate) fn place(context: &Shared) -> Place<'_> {
         domains: &context.domains,
         reachable: context.reachable.as_deref(),
         unreachable_text: UNREACHABLE,
+        srs: context.trust.srs.as_ref().map(|srs| (srs, unix_now())),
     }
+}
+
+/// An address that was made by rewriting a reverse-path.
+fn leads_back(address: &str) -> bool {
+    address.rsplit_once('@').is_some_and(|(local, _)| trust::srs::is_rewritten(local))
 }
 
 /// A refusal in SMTP's words.
@@ -101,7 +109,7 @@ impl Face {
                 session.auth(answer);
             }
             Event::Mail { reverse_path, parameters } => {
-                let answer = Box::pin(self.mail(reverse_path, parameters)).await;
+                let answer = Box::pin(self.mail(reverse_path, parameters, session.hello_name().unwrap_or_default())).await;
                 session.reply(answer);
             }
             Event::Rcpt { forward_path, parameters } => {
@@ -130,7 +138,7 @@ impl Face {
         }
     }
 
-    async fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Reply {
+    async fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters, helo: &str) -> Reply {
         let reverse_path = reverse_path.map(|address| format!("{}@{}", address.local, address.domain)).unwrap_or_default();
         if !self.context.store.has_space() {
             return reply(Refusal::no_space());
@@ -149,8 +157,10 @@ impl Face {
             ret_headers: parameters.ret == Some(Ret::Headers),
             envelope_id: parameters.envelope_id,
         };
-        self.transaction =
-            Some(Transaction { envelope, size_bytes: parameters.size.unwrap_or(0), recipients: Vec::new(), intake: None });
+        let stranger = self.peer.ip().filter(|_| self.account.is_none() && judge::applies(&self.context, self.mode, &self.peer));
+        let judge = stranger.map(|ip| Judge::begin(&self.context, ip, helo, &envelope.reverse_path));
+        let size_bytes = parameters.size.unwrap_or(0);
+        self.transaction = Some(Transaction { envelope, size_bytes, recipients: Vec::new(), intake: None, judge });
         Reply::new(250, EnhancedCode(2, 1, 0), "Sender accepted")
     }
 
@@ -160,7 +170,19 @@ impl Face {
             return reply(Refusal::new(503, (5, 5, 1), "MAIL first"));
         };
         let signed_in = self.account.is_some();
-        match place(&self.context).recipient(&address, signed_in, transaction.size_bytes).await {
+        let found = place(&self.context).recipient(&address, signed_in, transaction.size_bytes).await;
+        // Only bounces go the way back, and who is unknown here is refused before anybody is asked about the sender.
+        let found = match found {
+            Ok(_) if leads_back(&address) && !transaction.envelope.reverse_path.is_empty() => {
+                Err(Refusal::new(550, (5, 7, 1), "Only delivery reports are taken for this address"))
+            }
+            Ok(found) => match &mut transaction.judge {
+                Some(judge) => judge.recipient(&self.context, &address).await.map(|()| found),
+                None => Ok(found),
+            },
+            Err(refusal) => Err(refusal),
+        };
+        match found {
             Ok(destinations) => {
                 transaction.recipients.push(Recipient {
                     forward_path: address,
@@ -205,6 +227,7 @@ impl Face {
             with: session.protocol().to_owned(),
             tls: connection.tls_info().map(|tls| format!("{} {}", tls.version, tls.cipher)),
             now_secs,
+            judged: transaction.judge.is_some(),
         };
         transaction.intake =
             Some(Intake::begin(&self.context, arrival, transaction.envelope.clone(), &transaction.recipients).await?);
@@ -212,14 +235,18 @@ impl Face {
     }
 
     async fn message_end(&mut self) -> Vec<Reply> {
-        let parts = self.transaction.take().and_then(|transaction| Some((transaction.intake?, transaction.recipients)));
-        let Some((intake, recipients)) = parts else {
+        let parts = self
+            .transaction
+            .take()
+            .and_then(|transaction| Some((transaction.intake?, transaction.recipients, transaction.judge)));
+        let Some((intake, recipients, judge)) = parts else {
             return vec![reply(Refusal::temporary())];
         };
         let lmtp = self.mode == Mode::Lmtp;
         let id = intake.id().to_owned();
         let reverse_path = intake.reverse_path().to_owned();
-        let answers = intake.end(&self.context, self.account.as_deref(), &recipients, lmtp, &self.peer_text).await;
+        let brought = Brought { lmtp, peer: &self.peer_text, judge };
+        let answers = intake.end(&self.context, self.account.as_deref(), &recipients, brought).await;
         let replies = answers.into_iter().zip(&recipients).map(|(answer, recipient)| match answer {
             Ok(()) => Reply::new(250, EnhancedCode(2, 0, 0), format!("{id} accepted")),
             Err(refusal) => {

@@ -4,7 +4,7 @@
 //! taken is durable. Must not know: who calls.
 
 use super::face::place;
-use super::intake::{Arrival, Intake};
+use super::intake::{Arrival, Brought, Intake};
 use crate::context::{Shared, unix_now};
 use mta::Refusal;
 use mta::accept::{Envelope, Recipient};
@@ -81,7 +81,7 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
         ret_headers: whole.ret_headers,
         envelope_id: whole.envelope_id,
     };
-    let arrival = Arrival { helo: "web".into(), peer: whole.peer, with: "HTTP".into(), tls: None, now_secs };
+    let arrival = Arrival { helo: "web".into(), peer: whole.peer, with: "HTTP".into(), tls: None, now_secs, judged: false };
     let mut intake = Intake::begin(context, arrival, envelope, &recipients).await?;
     intake.hold_until(whole.hold_until_secs);
     for piece in whole.octets.chunks(PIECE_BYTES) {
@@ -89,7 +89,8 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
     }
     let id = intake.id().to_owned();
     let peer = whole.peer.map_or_else(|| "web".to_owned(), |ip| ip.to_string());
-    let (taken, accepted) = intake.end_told(context, Some(whole.account), &recipients, false, &peer).await;
+    let brought = Brought { lmtp: false, peer: &peer, judge: None };
+    let (taken, accepted) = intake.end_told(context, Some(whole.account), &recipients, brought).await;
     let mut taken = taken.into_iter();
     for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
         *answer = taken.next().unwrap_or(Err(Refusal::temporary()));

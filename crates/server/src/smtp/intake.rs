@@ -4,8 +4,10 @@
 //! peer expects it. The octets that are committed are exactly those the facts were computed from.
 
 use super::face::place;
+use super::judge::{Judge, Sentence};
 use crate::context::{Shared, unix_now};
 use crate::facts::facts_of;
+use crate::trust::reports;
 use mta::Refusal;
 use mta::accept::{Circumstances, Envelope, Recipient, acceptance};
 use mta::bounce::{About, notice, original_bytes_wanted};
@@ -24,11 +26,30 @@ pub(super) struct Arrival {
     pub(super) with: String,
     pub(super) tls: Option<String>,
     pub(super) now_secs: i64,
+    /// It comes from a stranger, whom we judge.
+    pub(super) judged: bool,
+}
+
+/// By whom it was brought.
+pub(super) struct Brought<'a> {
+    pub(super) lmtp: bool,
+    /// For traces.
+    pub(super) peer: &'a str,
+    pub(super) judge: Option<Judge>,
+}
+
+/// What goes on top of a whole message.
+#[derive(Default)]
+struct OnTop {
+    fields: String,
+    junk: bool,
 }
 
 /// See the module.
 pub(super) struct Intake {
     id: String,
+    /// Octets of Return-Path, and of all that we wrote in front.
+    head_len: (usize, usize),
     now_secs: i64,
     envelope: Envelope,
     gate: Option<HeaderGate>,
@@ -37,6 +58,8 @@ pub(super) struct Intake {
     /// Nothing is delivered before; all of it waits in the queue.
     hold_until_secs: Option<i64>,
     accepted: Accepted,
+    /// It comes from a stranger.
+    judged: bool,
 }
 
 impl Intake {
@@ -65,11 +88,13 @@ impl Intake {
             },
             at_secs: arrival.now_secs,
         };
+        let return_path_len = head.len();
         head.push_str(&received.field());
         let mut spool = context.store.spool();
         spool.write(head.as_bytes()).await.map_err(|error| failure(&error))?;
         Ok(Intake {
             id,
+            head_len: (return_path_len, head.len()),
             now_secs: arrival.now_secs,
             envelope,
             gate: Some(HeaderGate::default()),
@@ -77,6 +102,7 @@ impl Intake {
             refusal: None,
             hold_until_secs: None,
             accepted: Accepted::default(),
+            judged: arrival.judged,
         })
     }
 
@@ -125,7 +151,15 @@ impl Intake {
                 let fix = Fix { now_secs: self.now_secs, id: &self.id, hostname: &context.hostname, author };
                 submit::mend(&stripped, &fix)
             }
-            None => submit::strip(&head)?,
+            None => {
+                let stripped = submit::strip(&head)?;
+                // What claims to be our own verdict was not written by us (RFC 8601 §5).
+                if self.judged {
+                    trust::results::without_forged(&stripped, &context.hostname).unwrap_or(stripped)
+                } else {
+                    stripped
+                }
+            }
         };
         // What asked for SMTPUTF8 but does not need it goes everywhere (RFC 6531 §3.4 leaves it to us).
         self.envelope.smtputf8 = self.envelope.smtputf8 && submit::header_needs_utf8(&head);
@@ -144,10 +178,9 @@ impl Intake {
         context: &Shared,
         account: Option<&Account>,
         recipients: &[Recipient],
-        lmtp: bool,
-        peer: &str,
+        brought: Brought<'_>,
     ) -> Vec<Result<(), Refusal>> {
-        self.end_told(context, account, recipients, lmtp, peer).await.0
+        self.end_told(context, account, recipients, brought).await.0
     }
 
     /// The same, and what the store made of it.
@@ -156,8 +189,7 @@ impl Intake {
         context: &Shared,
         account: Option<&Account>,
         recipients: &[Recipient],
-        lmtp: bool,
-        peer: &str,
+        brought: Brought<'_>,
     ) -> (Vec<Result<(), Refusal>>, Accepted) {
         if self.refusal.is_none()
             && let Some(head) = self.gate.take().and_then(HeaderGate::finish)
@@ -170,7 +202,7 @@ impl Intake {
             return all(refusal);
         }
         let Some(spool) = self.spool.take() else { return all(Refusal::temporary()) };
-        match self.commit(spool, context, recipients, lmtp, peer).await {
+        match self.commit(spool, context, account, recipients, brought).await {
             Ok(answers) => (answers, self.accepted),
             Err(error) => all(failure(&error)),
         }
@@ -180,12 +212,12 @@ impl Intake {
         &mut self,
         spool: Spool,
         context: &Shared,
+        account: Option<&Account>,
         recipients: &[Recipient],
-        lmtp: bool,
-        peer: &str,
+        brought: Brought<'_>,
     ) -> Result<Vec<Result<(), Refusal>>, StoreError> {
-        let body = spool.finish().await?;
-        let facts = facts_of(body.bytes().await?).await?;
+        let Brought { lmtp, peer, judge } = brought;
+        let mut body = spool.finish().await?;
         let mut full = full_accounts(context, recipients, body.len()).await?;
         let answers = decide(recipients, &full, lmtp);
         let taken: Vec<&Recipient> =
@@ -193,18 +225,35 @@ impl Intake {
         if taken.is_empty() {
             return Ok(answers);
         }
+        let octets = body.bytes().await?;
+        let goes_on = taken.iter().any(|recipient| !recipient.destinations.remote.is_empty());
+        let on_top = match judge {
+            Some(judge) => match self.judged(context, judge, &octets, goes_on).await {
+                Ok(on_top) => on_top,
+                Err(refusal) => return Ok(recipients.iter().map(|_| Err(refusal.clone())).collect()),
+            },
+            None => OnTop { fields: self.signed(context, account, &octets), junk: false },
+        };
+        let octets = if on_top.fields.is_empty() { octets } else { self.with_on_top(octets, &on_top.fields) };
+        if !on_top.fields.is_empty() {
+            body = Spooled::from_bytes(octets.clone());
+        }
+        let facts = facts_of(octets.clone()).await?;
         let non_ascii = |address: &String| !address.is_ascii();
         self.envelope.smtputf8 |= !self.envelope.reverse_path.is_ascii()
             || taken.iter().any(|recipient| recipient.destinations.remote.iter().any(non_ascii));
         if self.hold_until_secs.is_some() {
             full = recipients.iter().flat_map(|recipient| &recipient.destinations.accounts).map(|account| account.id).collect();
         }
+        let forwarded_as = self.forwarded_as(context);
         let around = Circumstances {
             now_secs: self.now_secs,
             id: &self.id,
             peer,
             lifetime_secs: context.smtp.schedule.lifetime_secs,
             full: &full,
+            junk: on_top.junk,
+            forwarded_as: forwarded_as.as_deref(),
         };
         let mut acceptance = acceptance(&self.envelope, &taken, body.clone(), facts, around);
         if let Some(secs) = self.hold_until_secs {
@@ -215,8 +264,65 @@ impl Intake {
         }
         self.accepted = context.store.accept(acceptance).await?;
         tracing::info!(id = %self.id, from = %self.envelope.reverse_path, recipients = taken.len(), bytes = body.len(), %peer, "accepted");
+        if account.is_none() && is_for_postmaster(&taken) && reports::is_likely(&octets) {
+            let store = context.store.clone();
+            tokio::spawn(async move { reports::take_in(&store, octets, unix_now()).await });
+        }
         self.tell_delivered(context, &taken, &full, body);
         Ok(answers)
+    }
+
+    /// The verdict on a stranger's message.
+    async fn judged(&self, context: &Shared, judge: Judge, octets: &[u8], goes_on: bool) -> Result<OnTop, Refusal> {
+        let message = octets.get(self.head_len.1..).unwrap_or_default();
+        let message_id =
+            message::header::first(message, "Message-ID").map(|field| String::from_utf8_lossy(&field.value()).into_owned());
+        match judge.whole(context, message, &self.id, message_id.as_deref()).await {
+            Sentence::Refuse(refusal) => Err(refusal),
+            Sentence::Take { fields, junk, chain } => {
+                let seal = if goes_on && context.trust.policy.arc_seal { self.sealed(context, message, &chain) } else { None };
+                Ok(OnTop { fields: seal.unwrap_or_default() + &fields, junk })
+            }
+        }
+    }
+
+    /// An ARC set for what goes on elsewhere, by the first domain that has a key.
+    fn sealed(&self, context: &Shared, message: &[u8], chain: &(String, trust::arc::Chain)) -> Option<String> {
+        let signer =
+            context.domains.iter().find_map(|domain| context.trust.keys.signers(domain, self.now_secs).into_iter().next())?;
+        let (header, body) = message.split_at_checked(message::header::header_end(message))?;
+        trust::arc::seal(header, body, &chain.1, &chain.0, &signer, self.now_secs)
+    }
+
+    /// DKIM-Signature fields for what our own people send, by the domain they write as.
+    fn signed(&self, context: &Shared, account: Option<&Account>, octets: &[u8]) -> String {
+        if account.is_none() || context.trust.keys.is_empty() {
+            return String::new();
+        }
+        submit::sign(octets.get(self.head_len.1..).unwrap_or_default(), self.now_secs, |domain| {
+            if context.domains.iter().any(|own| trust::spf::is_under(domain, own)) {
+                context.trust.keys.signers(domain, self.now_secs)
+            } else {
+                Vec::new()
+            }
+        })
+    }
+
+    /// Under Return-Path, over everything else.
+    fn with_on_top(&self, octets: bytes::Bytes, fields: &str) -> bytes::Bytes {
+        let (return_path, rest) = octets.split_at_checked(self.head_len.0).unwrap_or((b"", &octets));
+        [return_path, fields.as_bytes(), rest].concat().into()
+    }
+
+    /// The reverse-path of what goes on elsewhere for somebody who is not ours, so that SPF holds there (SRS).
+    fn forwarded_as(&self, context: &Shared) -> Option<String> {
+        let reverse_path = &self.envelope.reverse_path;
+        let domain = context.domains.first()?;
+        let own = mta::receive::domain_of(reverse_path).is_some_and(|from| place(context).serves(&from));
+        if self.envelope.account.is_some() || own {
+            return None;
+        }
+        context.trust.srs.as_ref()?.forward(reverse_path, domain, self.now_secs)
     }
 
     /// NOTIFY=SUCCESS for what is in a mailbox here (RFC 3461 §5.2.3): a message of its own, after the answer.
@@ -233,6 +339,14 @@ impl Intake {
             }
         });
     }
+}
+
+/// Reports come to the address that our own records name.
+fn is_for_postmaster(taken: &[&Recipient]) -> bool {
+    taken.iter().any(|recipient| {
+        let local = recipient.forward_path.split(['@', '+']).next().unwrap_or_default();
+        ["postmaster", "dmarc"].iter().any(|name| local.eq_ignore_ascii_case(name))
+    })
 }
 
 /// What of the store's trouble the peer may know here.

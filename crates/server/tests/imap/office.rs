@@ -70,6 +70,7 @@ impl Office {
             limits: Limits::default(),
             reachable: None,
             smtp: server::smtp::Settings::default(),
+            trust: Default::default(),
             shutdown: shutdown_seen,
             imap: server::imap::Memory::new(
                 ["SASL-IR on imaps", "BINARY on imap", "QRESYNC for Bad Mail"]

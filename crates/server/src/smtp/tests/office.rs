@@ -40,6 +40,7 @@ pub(crate) struct Options {
     pub(crate) reachable: Option<Vec<String>>,
     pub(crate) tls: Option<Arc<TlsServer>>,
     pub(crate) plaintext: Plaintext,
+    pub(crate) trust: crate::trust::Settings,
     /// Present: the store is on disk there.
     pub(crate) data_dir: Option<std::path::PathBuf>,
 }
@@ -55,6 +56,7 @@ impl Options {
             reachable: None,
             tls: None,
             plaintext: Plaintext::Loopback,
+            trust: Default::default(),
             data_dir: None,
         }
     }
@@ -92,6 +94,7 @@ impl Office {
             reachable: options.reachable,
             smtp: Settings { schedule: options.schedule, ..Settings::default() },
             shutdown: down,
+            trust: options.trust,
             imap: Default::default(),
             pop: Default::default(),
         });
@@ -178,8 +181,13 @@ impl Office {
 
 /// All messages of an INBOX, oldest first.
 pub(crate) async fn read_inbox(store: &Store, address: &str) -> Vec<String> {
+    read_mailbox(store, address, "INBOX").await
+}
+
+/// All messages of a mailbox, oldest first.
+pub(crate) async fn read_mailbox(store: &Store, address: &str, name: &str) -> Vec<String> {
     let account = store.account(address).await.unwrap().expect("account").id;
-    let inbox = store.mailbox(account, "INBOX").await.unwrap().unwrap();
+    let inbox = store.mailbox(account, name).await.unwrap().unwrap();
     let snapshot = store.snapshot(account, inbox.id).await.unwrap();
     let mut found = Vec::new();
     for row in snapshot.rows.iter() {

@@ -1,0 +1,297 @@
+//! Aggregate reports: ours are sent once a day, those of others are found in the postmaster's mail and kept to be shown.
+//!
+//! RFC 9990. Invariant: a report goes only to addresses whose domain wants it (§4), has the null reverse-path, and is sent once; what
+//! others send is unpacked within bounds. Must not know: the command line.
+
+use super::Ask;
+use super::counts::day_of;
+use crate::context::{Shared, unix_now};
+use crate::facts::facts_of;
+use flate2::Compression;
+use flate2::read::{DeflateDecoder, GzDecoder};
+use flate2::write::GzEncoder;
+use mta::route::destination_of;
+use std::io::{Read, Write};
+use std::time::Duration;
+use store::{Acceptance, NewQueueEntry, QueueRecipient, RecipientState, Spooled, Store, StoreError, TrustKind};
+use trust::aggregate::{Report, Row};
+use trust::dmarc::{Record, takes_reports};
+
+/// How often it is looked whether a day is over.
+const LOOK_EVERY: Duration = Duration::from_secs(900);
+/// Octets of one report, unpacked.
+const REPORT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Octets of one report as it is kept.
+const KEPT_BYTES_MAX: usize = 200 * 1024;
+/// Reports of others that are kept; the oldest go.
+pub const KEPT_MAX: usize = 2_000;
+/// Reports in one message.
+const IN_MESSAGE_MAX: usize = 4;
+
+/// Sends what is due, until the server drains.
+pub async fn run(context: Shared) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = context.draining() => return,
+            _ = tick.tick() => send_due(&context, unix_now()).await,
+        }
+    }
+}
+
+/// Sends the reports of every day before that of `now_secs`.
+pub async fn send_due(context: &Shared, now_secs: i64) {
+    for ((day, domain), rows) in context.trust.counts.over(now_secs) {
+        let (names, rows): (Vec<String>, Vec<Row>) = rows.into_iter().unzip();
+        let outcome = match send(context, day, &domain, rows, now_secs).await {
+            Ok(true) => context.trust.counts.forget(&context.store, &names).await,
+            // DNS did not answer: the next look, for a week.
+            Ok(false) if day_of(now_secs) - day < 7 => Ok(()),
+            Ok(false) => context.trust.counts.forget(&context.store, &names).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(?error, domain, "a report could not be sent");
+        }
+    }
+}
+
+/// `false`: DNS did not answer.
+async fn send(context: &Shared, day: i64, domain: &str, rows: Vec<Row>, now_secs: i64) -> Result<bool, StoreError> {
+    let Some(resolver) = &context.trust.resolver else { return Ok(false) };
+    let texts = match resolver.txt(&format!("_dmarc.{domain}")).await {
+        Ok(texts) => texts,
+        Err(error) => return Ok(!error.is_temporary()),
+    };
+    let Some(record) = texts.iter().find_map(|text| Record::parse(text)) else { return Ok(true) };
+    let mut to = Vec::new();
+    for address in &record.reports_to {
+        let receiver = mta::receive::domain_of(address).unwrap_or_default();
+        match takes_reports(&Ask(resolver), domain, &receiver).await {
+            Ok(true) => to.push(address.clone()),
+            Ok(false) => tracing::info!(domain, address, "does not want these reports"),
+            Err(_) => return Ok(false),
+        }
+    }
+    let Some(own) = context.domains.first().filter(|_| !to.is_empty()) else { return Ok(true) };
+    let report = report(context, own, day, domain, &record, rows);
+    let message = message(&report, &context.hostname, own, &to, now_secs);
+    let signature = mta::submit::sign(message.as_bytes(), now_secs, |domain| context.trust.keys.signers(domain, now_secs));
+    let octets = bytes::Bytes::from(format!("{signature}{message}"));
+    let facts = facts_of(octets.clone()).await?;
+    let queue = to.iter().map(|address| entry(address, unix_now(), context.smtp.schedule.lifetime_secs)).collect();
+    let key = blake3::hash(format!("dmarc report {day} {domain}").as_bytes());
+    let idempotency = key.as_bytes().first_chunk::<16>().copied();
+    let body = Spooled::from_bytes(octets);
+    context.store.accept(Acceptance { body, facts, deliveries: Vec::new(), queue, trace: Vec::new(), idempotency }).await?;
+    tracing::info!(domain, day, "a DMARC report is on its way");
+    Ok(true)
+}
+
+fn report(context: &Shared, own: &str, day: i64, domain: &str, record: &Record, rows: Vec<Row>) -> Report {
+    let word = |policy: Option<trust::dmarc::Policy>| policy.map(|policy| policy.word().to_owned()).unwrap_or_default();
+    Report {
+        organization: own.to_owned(),
+        email: format!("postmaster@{own}"),
+        id: format!("{day}.{domain}@{}", context.hostname),
+        begin_secs: day * 86_400,
+        end_secs: (day + 1) * 86_400 - 1,
+        domain: domain.to_owned(),
+        policy: record.policy.word().to_owned(),
+        subdomains: word(record.subdomains),
+        nonexistent: word(record.nonexistent),
+        testing: record.testing,
+        dkim_strict: record.dkim_strict,
+        spf_strict: record.spf_strict,
+        rows,
+    }
+}
+
+/// RFC 9990 §3.5: a gzip attachment whose name tells who reports about whom and when.
+fn message(report: &Report, hostname: &str, own: &str, to: &[String], now_secs: i64) -> String {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    let packed = packer.write_all(report.render().as_bytes()).and_then(|()| packer.finish()).unwrap_or_default();
+    let text = data_encoding::BASE64.encode(&packed);
+    let lines: Vec<&str> = text.as_bytes().chunks(76).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    let name = format!("{hostname}!{}!{}!{}.xml.gz", report.domain, report.begin_secs, report.end_secs);
+    let date = message::date::format_rfc_5322(now_secs);
+    let (total, failed) = report.totals();
+    format!(
+        "From: <postmaster@{own}>\r\nTo: <{}>\r\nSubject: Report Domain: {} Submitter: {hostname} Report-ID: <{}>\r\nDate: {date}\r\nMessage-ID: <{}>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"report\"\r\n\r\n--report\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nDMARC report about {} by {hostname}: {total} messages, {failed} of them unconfirmed.\r\n--report\r\nContent-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=\"{name}\"\r\n\r\n{}\r\n--report--\r\n",
+        to.join(">,\r\n <"),
+        report.domain,
+        report.id,
+        report.id,
+        report.domain,
+        lines.join("\r\n"),
+    )
+}
+
+fn entry(address: &str, now_secs: i64, lifetime_secs: i64) -> NewQueueEntry {
+    NewQueueEntry {
+        destination: destination_of(address),
+        reverse_path: String::new(),
+        recipients: vec![QueueRecipient {
+            address: address.to_owned(),
+            original: None,
+            notify: QueueRecipient::NOTIFY_NEVER,
+            state: RecipientState::Waiting,
+            last_reply: String::new(),
+            delay_told: false,
+        }],
+        account: None,
+        due_secs: now_secs,
+        expires_secs: now_secs + lifetime_secs,
+        eight_bit: false,
+        smtputf8: false,
+        ret_headers: true,
+        envelope_id: None,
+    }
+}
+
+/// Could this message be a report? Looked at before anything is unpacked.
+pub(crate) fn is_likely(octets: &[u8]) -> bool {
+    let subject = message::header::first(octets, "Subject").map(|field| field.text().to_ascii_lowercase()).unwrap_or_default();
+    subject.contains("report domain:") || subject.contains("dmarc")
+}
+
+/// Finds the reports of a message, and keeps them.
+pub(crate) async fn take_in(store: &Store, octets: bytes::Bytes, now_secs: i64) {
+    let found = tokio::task::spawn_blocking(move || reports_of(&octets)).await.unwrap_or_default();
+    for report in found {
+        if let Err(error) = keep(store, &report, now_secs).await {
+            tracing::warn!(?error, "a report could not be kept");
+        }
+    }
+}
+
+fn reports_of(octets: &[u8]) -> Vec<Report> {
+    let message = message::parse(octets);
+    let mut found = Vec::new();
+    for part in message.parts.iter().filter(|part| !part.is_text() || part.content_type.is("text", "xml")) {
+        let content = part.content();
+        let text = unpack(&content);
+        found.extend(text.and_then(|text| Report::parse(&text).ok()));
+        if found.len() >= IN_MESSAGE_MAX {
+            break;
+        }
+    }
+    found
+}
+
+/// XML as it is, in gzip, or the first file of a zip archive.
+fn unpack(octets: &[u8]) -> Option<String> {
+    let mut out = Vec::new();
+    match octets {
+        [0x1f, 0x8b, ..] => GzDecoder::new(octets).take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
+        [b'P', b'K', 3, 4, ..] => unzip(octets)?.take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
+        [b'<' | 0xef | b' ' | b'\r' | b'\n', ..] => octets.take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
+        _ => return None,
+    };
+    Some(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// The first file, by its local header; an archive that tells the size only behind it works too, for the stream knows its end.
+fn unzip(octets: &[u8]) -> Option<Box<dyn Read + '_>> {
+    let short = |at: usize| Some(u16::from_le_bytes(*octets.get(at..)?.first_chunk::<2>()?));
+    let data = octets.get(30 + usize::from(short(26)?) + usize::from(short(28)?)..)?;
+    match short(8)? {
+        0 => {
+            let length = u32::from_le_bytes(*octets.get(18..)?.first_chunk::<4>()?);
+            Some(Box::new(data.get(..usize::try_from(length).ok()?)?))
+        }
+        8 => Some(Box::new(DeflateDecoder::new(data))),
+        _ => None,
+    }
+}
+
+const VERSION: u8 = 1;
+
+async fn keep(store: &Store, report: &Report, now_secs: i64) -> Result<(), StoreError> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    let packed = packer.write_all(report.render().as_bytes()).and_then(|()| packer.finish());
+    let packed = packed.map_err(|error| StoreError::Io(error.to_string()))?;
+    if packed.len() > KEPT_BYTES_MAX {
+        return Err(StoreError::Invalid("the report is too large to keep"));
+    }
+    let likeness = blake3::hash(format!("{}\0{}\0{}", report.organization, report.id, report.domain).as_bytes());
+    let end = report.end_secs.clamp(0, now_secs + 86_400);
+    let name = format!("{end:012}-{}", likeness.to_hex().get(..8).unwrap_or_default());
+    let value = [&[VERSION], now_secs.to_be_bytes().as_slice(), &packed].concat();
+    let kept = store.trust_rows(TrustKind::Report, "", None, KEPT_MAX + 1).await?;
+    let mut rows: Vec<(String, Option<Vec<u8>>)> = Vec::new();
+    if kept.len() >= KEPT_MAX {
+        rows.extend(kept.first().map(|(oldest, _)| (oldest.clone(), None)));
+    }
+    rows.push((name, Some(value)));
+    store.trust_set(TrustKind::Report, rows).await
+}
+
+/// What is kept: (name, when it came, the report), the newest first.
+pub async fn kept(store: &Store) -> Result<Vec<(String, i64, Report)>, StoreError> {
+    let rows = store.trust_rows(TrustKind::Report, "", None, KEPT_MAX + 1).await?;
+    let read = |(name, octets): (String, Vec<u8>)| {
+        let (came, packed) = octets.strip_prefix(&[VERSION])?.split_first_chunk::<8>()?;
+        let report = Report::parse(&unpack(packed)?).ok()?;
+        Some((name, i64::from_be_bytes(*came), report))
+    };
+    Ok(rows.into_iter().rev().filter_map(read).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn one() -> Report {
+        let row = Row {
+            source: Some([192, 0, 2, 1].into()),
+            count: 5,
+            disposition: "none".into(),
+            header_from: "x.test".into(),
+            ..Row::default()
+        };
+        Report {
+            organization: "big.test".into(),
+            id: "1".into(),
+            begin_secs: 0,
+            end_secs: 86_399,
+            domain: "x.test".into(),
+            policy: "none".into(),
+            rows: vec![row],
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn what_we_send_is_what_we_find() {
+        let text = message(&one(), "mx.here.test", "here.test", &["a@x.test".into(), "b@y.test".into()], 0);
+        assert!(is_likely(text.as_bytes()) && text.contains("filename=\"mx.here.test!x.test!0!86399.xml.gz\""));
+        assert_eq!(reports_of(text.as_bytes()), [one()]);
+    }
+
+    #[test]
+    fn zip_archives_and_bombs() {
+        let xml = one().render();
+        let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), Compression::default());
+        deflate.write_all(xml.as_bytes()).unwrap();
+        let packed = deflate.finish().unwrap();
+        let mut zip = b"PK\x03\x04\x14\0\x08\0\x08\0\0\0\0\0".to_vec();
+        zip.extend([0; 12]);
+        zip.extend([5, 0, 0, 0]);
+        zip.extend(b"a.xml");
+        zip.extend(&packed);
+        assert_eq!(unpack(&zip).unwrap(), xml);
+        for cut in 0..zip.len().min(60) {
+            let _ = unpack(&zip[..cut]);
+        }
+        let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+        let zeros = vec![b' '; 1 << 20];
+        for _ in 0..18 {
+            bomb.write_all(&zeros).unwrap();
+        }
+        assert_eq!(unpack(&bomb.finish().unwrap()).unwrap().len() as u64, REPORT_BYTES_MAX);
+        assert_eq!(unpack(b"%PDF"), None);
+    }
+}
