@@ -5,6 +5,8 @@
 //! Must not know: sockets, terminals.
 
 pub(crate) mod access;
+mod domain;
+mod reports;
 pub(crate) mod views;
 
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,11 @@ pub(crate) enum Request {
     Queue { deed: QueueDeed, which: Which, yes: bool },
     UndoList { address: String, limit: usize },
     UndoRestore { address: String, emails: Which },
+    ReportsList,
+    ReportsShow { id: String },
+    DomainAdd { domain: String },
+    DomainKeys { domain: String },
+    DomainRotate { domain: String, at_once: bool },
     Check,
     Index { address: Option<String>, anew: bool },
 }
@@ -107,6 +114,11 @@ impl Admin {
             Request::Queue { deed, which, yes } => self.queue(deed, which, yes).await,
             Request::UndoList { address, limit } => self.undo_list(&address, limit).await,
             Request::UndoRestore { address, emails } => self.undo_restore(&address, emails).await,
+            Request::ReportsList => self.reports_list().await,
+            Request::ReportsShow { id } => self.reports_show(&id).await,
+            Request::DomainAdd { domain } => self.domain_add(&domain).await,
+            Request::DomainKeys { domain } => self.domain_keys(&domain).await,
+            Request::DomainRotate { domain, at_once } => self.domain_rotate(&domain, at_once).await,
             Request::Check => self.check().await,
             Request::Index { address, anew } => self.index(address, anew).await,
         }
@@ -234,7 +246,16 @@ impl Admin {
     // ---- aliases ----
 
     async fn alias_add(&self, address: &str, targets: Vec<String>) -> Answer {
-        self.may_add(address).await?;
+        match address.strip_prefix('@') {
+            // The catch-all: what nobody else of the domain has.
+            Some(domain) if self.domains.iter().any(|known| known.eq_ignore_ascii_case(domain)) => {
+                if self.store.alias(address).await.map_err(|error| told(&error))?.is_some() {
+                    return Err("there is an alias of that address".into());
+                }
+            }
+            Some(domain) => return Err(format!("{domain} is not among the served domains ({})", self.domains.join(", "))),
+            None => self.may_add(address).await?,
+        }
         for target in &targets {
             check_address(target)?;
             if store::normalise(target) == store::normalise(address) {

@@ -42,12 +42,20 @@ pub(crate) enum Command {
     /// Mailboxes that nobody owns
     #[command(subcommand)]
     Shared(SharedCommand),
+    /// Keys that sign for a domain, and the zone to publish
+    #[command(subcommand)]
+    Domain(DomainCommand),
+    /// What others report about mail that bears our domains' names
+    #[command(subcommand)]
+    Reports(ReportsCommand),
     /// Mail on its way out
     #[command(subcommand)]
     Queue(QueueCommand),
     /// Bring back what was expunged
     #[command(subcommand)]
     Undo(UndoCommand),
+    /// Look whether what mail needs holds: the way out, DNS, lists, clock, disk, certificate; exits 1 when something is bad
+    Doctor(DoctorArgs),
     /// Prove every invariant of the store; exits 1 with a list when one is broken
     Check,
     /// The search index: how far it is, or made anew
@@ -149,6 +157,57 @@ pub(crate) enum AliasCommand {
         /// Do it; without this it only tells what it would do
         #[arg(long)]
         yes: bool,
+    },
+}
+
+/// `packetboat doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// One served domain [default: all]
+    pub(crate) domain: Option<String>,
+    /// Look at this machine only
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// The server the way out is tried to [default: the smarthost, else a mail exchanger of gmail.com]
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "offline")]
+    pub(crate) to: Option<String>,
+}
+
+/// `packetboat reports ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportsCommand {
+    /// All that came, the newest first
+    List,
+    /// One, with every source it names
+    Show {
+        /// As `list` prints it
+        id: String,
+    },
+}
+
+/// `packetboat domain ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DomainCommand {
+    /// Make the keys that sign for a served domain (DKIM: RSA and Ed25519), and print the zone
+    Add {
+        /// A domain of the configuration
+        name: String,
+    },
+    /// Print every DNS record the domain wants, beside what DNS answers now
+    Records {
+        /// A domain of the configuration
+        name: String,
+        /// Do not ask DNS
+        #[arg(long)]
+        no_dns: bool,
+    },
+    /// Make new keys; they sign in two days, when their records are known everywhere, and the old records stay a week longer
+    Rotate {
+        /// A domain of the configuration
+        name: String,
+        /// Sign with them at once: the old ones are not safe any more
+        #[arg(long)]
+        now: bool,
     },
 }
 

@@ -4,6 +4,8 @@
 //! Must not know: what the acts do (that is `admin`).
 
 mod bulk;
+mod doctor;
+mod domain;
 pub(crate) mod mime;
 mod passwords;
 mod words;
@@ -12,7 +14,8 @@ use crate::admin::access::AccessDeed;
 use crate::admin::views::SecretsText;
 use crate::admin::{AccountWanted, Admin, QueueDeed, Request, Which, check_account_address, told};
 use crate::cli::{
-    AccountCommand, AclCommand, AliasCommand, Command, IndexCommand, QueueCommand, SharedCommand, UndoCommand, WhichArgs,
+    AccountCommand, AclCommand, AliasCommand, Command, IndexCommand, QueueCommand, ReportsCommand, SharedCommand, UndoCommand,
+    WhichArgs,
 };
 use crate::config::Config;
 use crate::control::Client;
@@ -95,6 +98,12 @@ async fn perform(config: &Config, command: &Command) -> Result<Value, String> {
         doer.close().await?;
         return outcome;
     }
+    if let Command::Doctor(arguments) = command {
+        return doctor::run(config, arguments).await;
+    }
+    if let Command::Domain(command) = command {
+        return domain::run(config, command).await;
+    }
     let request = request(config, command)?;
     let mut doer = Doer::of(config).await?;
     let outcome = doer.perform(request).await;
@@ -133,10 +142,18 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
         Command::Undo(UndoCommand::Restore { address, which: args }) => {
             Request::UndoRestore { address: address.clone(), emails: which(args) }
         }
+        Command::Reports(ReportsCommand::List) => Request::ReportsList,
+        Command::Reports(ReportsCommand::Show { id }) => Request::ReportsShow { id: id.clone() },
         Command::Check => Request::Check,
         Command::Index(IndexCommand::Status { address }) => Request::Index { address: address.clone(), anew: false },
         Command::Index(IndexCommand::Rebuild { address }) => Request::Index { address: address.clone(), anew: true },
-        Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config | Command::Mime(_) => {
+        Command::Try(_)
+        | Command::Serve
+        | Command::Rebuild { .. }
+        | Command::Config
+        | Command::Mime(_)
+        | Command::Domain(_)
+        | Command::Doctor(_) => {
             return Err("not an act".into());
         }
     })

@@ -124,6 +124,10 @@ pub(crate) struct Config {
     pub(crate) capabilities_off: Vec<server::imap::CapabilityOff>,
     pub(crate) limits: server::context::Limits,
     pub(crate) connections_max: u32,
+    /// How strangers' mail is judged.
+    pub(crate) inbound: server::trust::Policy,
+    /// Reverse-paths of forwarded mail are rewritten.
+    pub(crate) srs: bool,
 }
 
 impl Config {
@@ -151,6 +155,8 @@ impl Config {
             capabilities_off: Vec::new(),
             limits: server::context::Limits::default(),
             connections_max: 0,
+            inbound: server::trust::Policy::default(),
+            srs: false,
         }
     }
 

@@ -4,17 +4,20 @@
 //! Puts all crates together. Must not know: grammar, key layout.
 
 mod admin;
+mod certificate_facts;
 mod certificates;
 mod cli;
 mod commands;
 mod config;
 mod control;
+mod doctor;
 pub mod fuzzing;
 mod gate;
 mod office;
 mod privileges;
 mod serve;
 mod trial;
+mod zone;
 
 use clap::Parser;
 use std::io::IsTerminal;

@@ -91,7 +91,8 @@ impl Office {
         };
         let (stop, shutdown) = watch::channel(false);
         let outbound_settings = outbound_settings(config, trial.routes)?;
-        let context = Arc::new(context(config, store.clone(), shutdown.clone(), trial.reachable));
+        let trust = trust(config, &store, &outbound_settings.resolver).await?;
+        let context = Arc::new(context(config, store.clone(), shutdown.clone(), trial.reachable, trust));
         let socket =
             control::bind(&config.data_dir).map_err(|error| format!("{}/control.sock: {error}", config.data_dir.display()))?;
         context.search.keep().map_err(|error| format!("the search index: {error}"))?;
@@ -100,6 +101,9 @@ impl Office {
             Arc::new(Admin::new(store.clone(), context.search.clone(), config.domains.clone(), Some(Arc::clone(&context))));
         helpers.spawn(control::serve(socket, admin));
         helpers.spawn(care(store));
+        if config.inbound.reports {
+            helpers.spawn(server::trust::reports::run(Arc::clone(&context)));
+        }
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
@@ -158,7 +162,13 @@ pub(crate) fn search_folder(config: &Config) -> std::path::PathBuf {
     config.data_dir.join("search")
 }
 
-fn context(config: &Config, store: Store, shutdown: watch::Receiver<bool>, reachable: Option<Vec<String>>) -> Context {
+fn context(
+    config: &Config,
+    store: Store,
+    shutdown: watch::Receiver<bool>,
+    reachable: Option<Vec<String>>,
+    trust: server::trust::Settings,
+) -> Context {
     let sole_domain = match config.domains.as_slice() {
         [only] => Some(only.clone()),
         _ => None,
@@ -175,9 +185,25 @@ fn context(config: &Config, store: Store, shutdown: watch::Receiver<bool>, reach
         reachable,
         smtp: server::smtp::Settings::default(),
         shutdown,
+        trust,
         imap: server::imap::Memory::new(config.capabilities_off.clone()),
         pop: Default::default(),
     }
+}
+
+/// Whom to ask about strangers, and the keys and secrets that the store keeps.
+async fn trust(config: &Config, store: &Store, resolver: &Resolver) -> Result<server::trust::Settings, String> {
+    let told = |error| told(&error);
+    let settings = server::trust::Settings {
+        resolver: Some(resolver.clone()),
+        policy: config.inbound.clone(),
+        srs: if config.srs { Some(server::trust::srs(store).await.map_err(told)?) } else { None },
+        ..Default::default()
+    };
+    settings.keys.reload(store).await.map_err(told)?;
+    settings.greylist.load(store).await.map_err(told)?;
+    settings.counts.load(store).await.map_err(told)?;
+    Ok(settings)
 }
 
 fn outbound_settings(config: &Config, routes: HashMap<String, SocketAddr>) -> Result<server::outbound::Settings, String> {

@@ -30,6 +30,9 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
         Command::Shared(SharedCommand::Add { .. }) => added_words(false, value),
         Command::Queue(_) => queue_words(value),
         Command::Undo(_) => undo_words(value),
+        Command::Domain(_) => super::domain::words(value),
+        Command::Reports(_) => reports_words(value),
+        Command::Doctor(_) => super::doctor::words(value),
         Command::Check => check_words(value),
         Command::Index(_) => index_words(value),
         Command::Rebuild { .. } => rebuild_words(value),
@@ -75,6 +78,43 @@ fn acl_words(value: &Value) -> String {
         }
     }
     table(&["MAILBOX", "WHO", "RIGHTS"], rows.into_iter())
+}
+
+fn reports_words(value: &Value) -> String {
+    let text = |of: &Value, name: &str| match of.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Bool(true)) => "pass".into(),
+        Some(Value::Bool(false)) => "fail".into(),
+        _ => String::new(),
+    };
+    let columns = |of: &Value, names: &[&str]| names.iter().map(|name| text(of, name)).collect::<Vec<_>>();
+    let until = |of: &Value| message::date::format_rfc_5322(of.get("end_secs").and_then(Value::as_i64).unwrap_or(0));
+    if let Some(report) = value.get("report") {
+        let head = format!(
+            "{} about {} (p={}), until {}: {} messages, {} unconfirmed\n",
+            text(report, "organization"),
+            text(report, "domain"),
+            text(report, "policy"),
+            until(report),
+            text(report, "messages"),
+            text(report, "unconfirmed"),
+        );
+        let rows: Vec<Value> = list(report, "rows");
+        let names = ["source", "count", "dkim_aligned", "spf_aligned", "disposition", "header_from", "envelope_from"];
+        return head
+            + &table(
+                &["SOURCE", "COUNT", "DKIM", "SPF", "TREATED", "FROM", "ENVELOPE"],
+                rows.iter().map(|row| columns(row, &names)),
+            );
+    }
+    let reports: Vec<Value> = list(value, "reports");
+    let rows = reports.iter().map(|report| {
+        let mut row = columns(report, &["id", "organization", "domain", "messages", "unconfirmed"]);
+        row.push(until(report));
+        row
+    });
+    table(&["ID", "BY", "ABOUT", "MESSAGES", "UNCONFIRMED", "UNTIL"], rows)
 }
 
 fn damage_words(value: &Value) -> String {

@@ -3,6 +3,8 @@
 //! A default is TOML text read by the option's own check, so what is printed is what happens. A new option is one new
 //! block here and its line in [`OPTIONS`]; its examples are tested without further work.
 
+mod inbound;
+
 use super::reader::{Item, domain, endpoint, socket_address};
 use super::{Config, RelayTls, Service};
 use server::context::Plaintext;
@@ -65,6 +67,17 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     RELAY_TLS,
     RELAY_USERNAME,
     RELAY_PASSWORD_FILE,
+    inbound::DMARC,
+    inbound::TEMP_ERRORS,
+    inbound::SPF_REFUSE,
+    inbound::DNSBL,
+    inbound::DNSWL,
+    inbound::GREYLIST,
+    inbound::TRUSTED_SEALERS,
+    inbound::JUDGE_LOOPBACK,
+    inbound::REPORTS,
+    inbound::ARC_SEAL,
+    inbound::SRS,
     IMAP_CAPABILITIES_OFF,
     LIMITS_MESSAGES,
     LIMITS_RECIPIENTS,
