@@ -93,8 +93,8 @@ pub fn acceptance(
         }
     }
     let trace = vec![accepted(envelope, recipients, facts.message_id.as_deref(), around)];
-    let mut queue = entries(envelope, &envelope.reverse_path, rows, around);
-    queue.extend(entries(envelope, around.forwarded_as.unwrap_or(&envelope.reverse_path), forwarded, around));
+    let mut queue = entries(envelope, around.forwarded_as.unwrap_or(&envelope.reverse_path), forwarded, around);
+    queue.extend(entries(envelope, &envelope.reverse_path, rows, around));
     Acceptance { body, facts, deliveries, queue, trace, idempotency: None }
 }
 
