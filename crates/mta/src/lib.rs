@@ -15,5 +15,6 @@ pub mod route;
 pub mod sending_limits;
 pub mod submit;
 pub mod trace_fields;
+pub mod why;
 
 pub use refusal::Refusal;

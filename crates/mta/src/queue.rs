@@ -5,7 +5,6 @@
 //! Must not know: connections, DNS, how a report is worded.
 
 use crate::limits::REPLY_BYTES_MAX;
-use smol_str::SmolStr;
 use store::{QueueEntry, QueueRecipient, RecipientState, TraceEvent, UnixSecs};
 
 /// When things happen to what waits.
@@ -232,17 +231,15 @@ fn report(reports: &mut Vec<Report>, action: Action, recipient: &QueueRecipient,
     }
 }
 
-fn event(entry: &QueueEntry, recipient: &QueueRecipient, what: &str, now_secs: UnixSecs) -> TraceEvent {
-    let mut keys = vec![
-        (SmolStr::new_static("queue"), entry.id.0.to_string()),
-        (SmolStr::new_static("address"), recipient.address.clone()),
-        (SmolStr::new_static("address"), entry.message.reverse_path.clone()),
-    ];
-    keys.retain(|(_, value)| !value.is_empty());
-    if let Some(id) = &entry.message_id {
-        keys.push((SmolStr::new_static("message-id"), id.to_string()));
+fn event(entry: &QueueEntry, recipient: &QueueRecipient, what: &'static str, now_secs: UnixSecs) -> TraceEvent {
+    let detail = format!("to <{}>, attempt {}: {}", recipient.address, entry.attempts.saturating_add(1), recipient.last_reply);
+    let event = TraceEvent::new(now_secs, what, detail).key("queue", entry.id.0.to_string());
+    let event = event.key("address", recipient.address.as_str()).key("address", entry.message.reverse_path.as_str());
+    let event = event.key("message-id", entry.message_id.as_deref().unwrap_or_default());
+    match entry.message.account {
+        Some(account) => event.of(account),
+        None => event,
     }
-    TraceEvent { at_secs: now_secs, what: SmolStr::new(what), keys, detail: recipient.last_reply.clone() }
 }
 
 #[cfg(test)]

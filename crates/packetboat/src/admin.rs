@@ -12,7 +12,7 @@ use server::context::{Shared, unix_now};
 use std::collections::HashSet;
 use std::sync::Arc;
 use store::{Account, AccountId, Alias, EmailId, NewAccount, QueueAct, QueueEntry, QueueId, Store, StoreError};
-use views::{AccountView, AliasView, DefectView, QueueView, SecretsText, SetAsideView, UndoView};
+use views::{AccountView, AliasView, DefectView, QueueView, SecretsText, SetAsideView, TraceView, UndoView};
 
 /// Accounts or queue entries read from the store at once.
 const PAGE: usize = 1_000;
@@ -63,6 +63,7 @@ pub(crate) enum Request {
     Queue { deed: QueueDeed, which: Which, yes: bool },
     UndoList { address: String, limit: usize },
     UndoRestore { address: String, emails: Which },
+    Trace { asked: String, after: Option<u64> },
     Check,
 }
 
@@ -102,6 +103,7 @@ impl Admin {
             Request::Queue { deed, which, yes } => self.queue(deed, which, yes).await,
             Request::UndoList { address, limit } => self.undo_list(&address, limit).await,
             Request::UndoRestore { address, emails } => self.undo_restore(&address, emails).await,
+            Request::Trace { asked, after } => self.trace(&asked, after).await,
             Request::Check => self.check().await,
         }
     }
@@ -281,6 +283,19 @@ impl Admin {
             return Ok(json!({ "entries": entries }));
         }
         Ok(json!({ "entries": entries, "set_aside": bad }))
+    }
+
+    async fn trace(&self, asked: &str, after: Option<u64>) -> Answer {
+        let found = mta::why::timeline(&self.store, asked, after).await.map_err(|error| told(&error))?;
+        let mut events = Vec::with_capacity(found.len());
+        for (number, event) in found {
+            let account = match event.account {
+                Some(id) => self.store.account_by_id(id).await.map_err(|error| told(&error))?,
+                None => None,
+            };
+            events.push(TraceView::of(number, event, account.as_deref()));
+        }
+        Ok(json!({ "events": events }))
     }
 
     async fn queue_show(&self, id: u64) -> Answer {

@@ -40,6 +40,15 @@ pub(crate) enum Command {
     /// Bring back what was expunged
     #[command(subcommand)]
     Undo(UndoCommand),
+    /// What happened, and why: one timeline of everything known about an address, a message, a queue entry or a peer
+    Trace {
+        /// An address, a Message-ID, a queue entry's number, an IP address, or the id in a 250 reply
+        #[arg(value_name = "ADDRESS|MESSAGE-ID|QUEUE-ID|IP")]
+        asked: String,
+        /// Go on telling what happens (while the server runs)
+        #[arg(long)]
+        follow: bool,
+    },
     /// Prove every invariant of the store; exits 1 with a list when one is broken
     Check,
     /// Make the index of the store anew (the server must be stopped)

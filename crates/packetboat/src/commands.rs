@@ -6,6 +6,7 @@
 mod bulk;
 pub(crate) mod mime;
 mod passwords;
+mod trace;
 mod words;
 
 use crate::admin::views::SecretsText;
@@ -56,6 +57,9 @@ impl Doer {
 
 /// Runs an operator's command; the exit code.
 pub(crate) async fn run(config: &Config, command: Command, json: bool) -> u8 {
+    if let Command::Trace { asked, follow: true } = &command {
+        return trace::follow(config, asked, json).await;
+    }
     let outcome = perform(config, &command).await;
     match outcome {
         Ok(value) => {
@@ -122,6 +126,7 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
         Command::Undo(UndoCommand::Restore { address, which: args }) => {
             Request::UndoRestore { address: address.clone(), emails: which(args) }
         }
+        Command::Trace { asked, .. } => Request::Trace { asked: asked.clone(), after: None },
         Command::Check => Request::Check,
         Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config | Command::Mime(_) => {
             return Err("not an act".into());

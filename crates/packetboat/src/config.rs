@@ -124,6 +124,8 @@ pub(crate) struct Config {
     pub(crate) capabilities_off: Vec<server::imap::CapabilityOff>,
     pub(crate) limits: server::context::Limits,
     pub(crate) connections_max: u32,
+    pub(crate) trace_days: u32,
+    pub(crate) trace_events_max: u64,
 }
 
 impl Config {
@@ -151,6 +153,8 @@ impl Config {
             capabilities_off: Vec::new(),
             limits: server::context::Limits::default(),
             connections_max: 0,
+            trace_days: 0,
+            trace_events_max: 0,
         }
     }
 

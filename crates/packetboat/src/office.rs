@@ -84,6 +84,7 @@ impl Office {
         trial: Trial,
     ) -> Result<Office, String> {
         let store = Store::open(config.store()).await.map_err(|error| told(&error))?;
+        store.keep_trace(config.trace_days, config.trace_events_max);
         let tls = match tls {
             Some(tls) => Some(tls),
             None => certificates::of(config)?,

@@ -60,7 +60,10 @@ pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
             }
             next = connection.next(&mut session) => match next {
                 Next::Event(event) => face.event(event, &mut session, &connection).await,
-                Next::Closed => return,
+                Next::Closed => {
+                    face.note_end(&session, &connection);
+                    return;
+                }
             },
         }
     }

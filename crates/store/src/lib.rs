@@ -75,6 +75,8 @@ pub fn normalise(address: &str) -> String {
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<store::Inner>,
+    /// Whose acts these are, for the trace.
+    pub(crate) by: Option<types::By>,
 }
 
 /// A mailbox name.

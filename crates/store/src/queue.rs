@@ -356,14 +356,17 @@ impl Inner {
 }
 
 fn dropped(entry: &QueueEntry) -> TraceEvent {
-    let mut keys = vec![(SmolStr::new_static("queue"), entry.id.0.to_string())];
-    keys.extend(entry.message.recipients.iter().map(|recipient| (SmolStr::new_static("address"), recipient.address.clone())));
-    keys.extend(entry.message_id.iter().map(|id| (SmolStr::new_static("message-id"), id.to_string())));
-    TraceEvent {
-        at_secs: entry.next_secs,
-        what: SmolStr::new_static("dropped"),
-        keys,
-        detail: "removed from the queue by the operator".into(),
+    about(entry, entry.next_secs, "dropped", "removed from the queue by the operator")
+}
+
+/// An event of an entry, found by all it may be looked for.
+fn about(entry: &QueueEntry, at_secs: UnixSecs, what: &'static str, detail: &str) -> TraceEvent {
+    let event = TraceEvent::new(at_secs, what, detail).key("queue", entry.id.0.to_string());
+    let event = event.key("message-id", entry.message_id.as_deref().unwrap_or_default());
+    let event = entry.message.recipients.iter().fold(event, |event, recipient| event.key("address", recipient.address.as_str()));
+    match entry.message.account {
+        Some(account) => event.of(account),
+        None => event,
     }
 }
 

@@ -448,12 +448,43 @@ pub struct BadQueueRow {
 pub struct TraceEvent {
     /// When.
     pub at_secs: UnixSecs,
-    /// What: `accepted`, `refused`, `delivered`, `deferred`, `bounced`, `expunged`, ...
+    /// What: `accepted`, `refused`, `stored`, `delivered`, `deferred`, `bounced`, `moved`, `expunged`, ...
     pub what: SmolStr,
     /// Address, Message-ID, queue id, IP ... : the keys it is found by, as (kind, value).
     pub keys: Vec<(SmolStr, String)>,
-    /// In plain words.
+    /// In plain words. No body, secret or token.
     pub detail: String,
+    /// Whose own part it is: that account's owner may read it, so it names no other recipient.
+    pub account: Option<AccountId>,
+}
+
+impl TraceEvent {
+    /// Of nobody in particular, without keys.
+    pub fn new(at_secs: UnixSecs, what: &'static str, detail: impl Into<String>) -> TraceEvent {
+        TraceEvent { at_secs, what: SmolStr::new_static(what), keys: Vec::new(), detail: detail.into(), account: None }
+    }
+
+    /// One more key to find it by; an empty value is none.
+    pub fn key(mut self, kind: &'static str, value: impl Into<String>) -> TraceEvent {
+        let value = value.into();
+        if !value.is_empty() {
+            self.keys.push((SmolStr::new_static(kind), value));
+        }
+        self
+    }
+
+    /// An account's own part of what happened: found by it, readable by its owner, erased with it.
+    pub fn of(mut self, account: AccountId) -> TraceEvent {
+        self.account = Some(account);
+        self.key("account", account.0.to_string())
+    }
+}
+
+/// Who acts through a handle of the store, for `trace`: see [`crate::Store::by`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct By {
+    pub(crate) who: SmolStr,
+    pub(crate) now_secs: UnixSecs,
 }
 
 /// An expunged message that can still be brought back.

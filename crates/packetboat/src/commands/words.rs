@@ -27,6 +27,7 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
         Command::Alias(_) => alias_words(value),
         Command::Queue(_) => queue_words(value),
         Command::Undo(_) => undo_words(value),
+        Command::Trace { .. } => super::trace::words(value),
         Command::Check => check_words(value),
         Command::Rebuild { .. } => rebuild_words(value),
         Command::Try(_) | Command::Serve | Command::Config | Command::Mime(_) => String::new(),
@@ -248,7 +249,7 @@ fn quota(bytes: Option<u64>) -> String {
 }
 
 /// `2026-11-23 00:26:45Z`.
-fn when(secs: i64) -> String {
+pub(super) fn when(secs: i64) -> String {
     message::date::format_rfc_3339(secs).replacen('T', " ", 1)
 }
 

@@ -3,6 +3,8 @@
 //! A default is TOML text read by the option's own check, so what is printed is what happens. A new option is one new
 //! block here and its line in [`OPTIONS`]; its examples are tested without further work.
 
+mod queue;
+
 use super::reader::{Item, domain, endpoint, socket_address};
 use super::{Config, RelayTls, Service};
 use server::context::Plaintext;
@@ -77,6 +79,8 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     LIMITS_HANDSHAKE,
     LIMITS_CONNECTIONS_PER_IP,
     LIMITS_CONNECTIONS,
+    queue::TRACE_DAYS,
+    queue::TRACE_EVENTS_MAX,
 ];
 
 const HOSTNAME: OptionBlock = OptionBlock {

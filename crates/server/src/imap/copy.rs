@@ -25,8 +25,8 @@ impl Session {
         }
         let (account, from) = (self.account_id()?, self.view()?.mailbox.id);
         let copied = match uid {
-            true => self.store().copy(account, from, &uids, target.id).await,
-            false => self.store().copy_whole(account, from, &uids, target.id).await,
+            true => self.acting().copy(account, from, &uids, target.id).await,
+            false => self.acting().copy_whole(account, from, &uids, target.id).await,
         };
         match copy_uid(&copied.map_err(gone_meanwhile)?) {
             Some(code) => done_with(code, "Copied"),
@@ -44,7 +44,7 @@ impl Session {
         let (account, from) = (self.account_id()?, self.view()?.mailbox.id);
         let copied = match uids.is_empty() {
             true => Copied::default(),
-            false => self.store().move_(account, from, &uids, target.id, unix_now()).await.map_err(gone_meanwhile)?,
+            false => self.acting().move_(account, from, &uids, target.id, unix_now()).await.map_err(gone_meanwhile)?,
         };
         if let Some(code) = copy_uid(&copied) {
             self.untagged_ok(code, "Moved");

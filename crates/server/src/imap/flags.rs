@@ -82,7 +82,7 @@ impl Session {
         };
         let (account, mailbox) = (self.account_id()?, self.view()?.mailbox.id);
         let since = command.unchanged_since.map(ModSeq);
-        let changed = self.store().flags(account, mailbox, &uids, operation, &flags, since).await?;
+        let changed = self.acting().flags(account, mailbox, &uids, operation, &flags, since).await?;
         self.tell_stored(&command, &flags, &changed, known).await?;
         if changed.modified.is_empty() {
             return done("Stored");

@@ -12,7 +12,7 @@ use mta::receive::Place;
 use mta::sending_limits::PerHour;
 use net::{Connection, Peer};
 use std::sync::Arc;
-use store::{Account, AccountId};
+use store::{Account, AccountId, TraceEvent};
 use wire::smtp::server::Event;
 use wire::smtp::{EnhancedCode, ForwardPath, MailParameters, RcptParameters, Reply, Ret, ReversePath, Server};
 
@@ -30,6 +30,8 @@ pub(super) struct Face {
     sign_in: SignIn,
     transaction: Option<Transaction>,
     refused_recipients: u32,
+    /// Messages taken, for the trace.
+    taken: u32,
 }
 
 /// Between MAIL and the answer to the message.
@@ -66,10 +68,26 @@ impl Face {
             peer,
             peer_text,
             account: None,
-            sign_in: SignIn::default(),
+            sign_in: SignIn::to("SMTP"),
             transaction: None,
             refused_recipients: 0,
+            taken: 0,
         }
+    }
+
+    /// The connection is over: one line about it for the trace.
+    pub(super) fn note_end(&self, session: &Server, connection: &Connection) {
+        let tls = connection.tls_info().map_or_else(|| "no TLS".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher));
+        let detail = format!(
+            "{:?} from {}, as {:?}, {tls}: {} messages taken, {} recipients refused{}",
+            self.mode,
+            self.peer_text,
+            session.hello_name().unwrap_or("(no greeting)"),
+            self.taken,
+            self.refused_recipients,
+            connection.error().map(|error| format!("; it broke: {error}")).unwrap_or_default(),
+        );
+        self.context.store.trace(vec![TraceEvent::new(unix_now(), "connection", detail).key("ip", self.peer_text.as_str())]);
     }
 
     pub(super) fn is_signed_in(&self) -> bool {
@@ -228,6 +246,7 @@ impl Face {
             }
         });
         let mut replies: Vec<Reply> = replies.collect();
+        self.taken += u32::from(replies.iter().any(Reply::is_positive));
         if !lmtp {
             replies.truncate(1);
         }
