@@ -157,6 +157,8 @@ pub struct Settled {
     pub reports: Vec<Report>,
     /// For `trace`.
     pub trace: Vec<TraceEvent>,
+    /// Positions of recipients that do not exist, by their server's word.
+    pub bounced: Vec<usize>,
 }
 
 /// RFC 3461 §4.1: is this kind of news wanted? Nothing given means FAILURE and DELAY.
@@ -180,7 +182,8 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
     let mut trace = Vec::new();
     let expired = now_secs >= entry.message.expires_secs;
     let late = now_secs - entry.created_secs >= schedule.delay_notice_secs;
-    for (recipient, outcome) in recipients.iter_mut().zip(outcomes) {
+    let mut bounced = Vec::new();
+    for (position, (recipient, outcome)) in recipients.iter_mut().zip(outcomes).enumerate() {
         let Some(outcome) = outcome else { continue };
         if recipient.state != RecipientState::Waiting {
             continue;
@@ -204,6 +207,10 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
             }
             Verdict::Failed => {
                 recipient.state = RecipientState::Failed;
+                // RFC 3463 §3.2: bad mailbox, bad system, bad syntax, moved, null MX.
+                if outcome.host.is_some() && matches!(outcome.status, (5, 1, 1..=3 | 6 | 10)) {
+                    bounced.push(position);
+                }
                 ("bounced", Some(Action::Failed))
             }
         };
@@ -214,7 +221,7 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
     }
     let wait = schedule.next(entry.attempts.saturating_add(1), now_secs, jitter);
     let next_secs = if now_secs < entry.message.expires_secs { wait.min(entry.message.expires_secs) } else { wait };
-    Settled { recipients, next_secs, reports, trace }
+    Settled { recipients, next_secs, reports, trace, bounced }
 }
 
 fn report(reports: &mut Vec<Report>, action: Action, recipient: &QueueRecipient, status: (u8, u16, u16), outcome: &Outcome) {

@@ -10,8 +10,10 @@ mod trace;
 mod words;
 
 use crate::admin::views::SecretsText;
-use crate::admin::{AccountWanted, Admin, QueueDeed, Request, Which, check_account_address, told};
-use crate::cli::{AccountCommand, AliasCommand, Command, QueueCommand, UndoCommand, WhichArgs};
+use crate::admin::{AccountWanted, Admin, QueueDeed, QueueFilter, QueueWhich, Request, Which, check_account_address, told};
+use crate::cli::{
+    AccountCommand, AliasCommand, Command, QueueCommand, QueueFilterArgs, QueueWhichArgs, SuppressCommand, UndoCommand, WhichArgs,
+};
 use crate::config::Config;
 use crate::control::Client;
 use serde_json::{Value, json};
@@ -106,6 +108,34 @@ fn which(args: &WhichArgs) -> Which {
     if args.all { Which::All } else { Which::Ids(args.ids.clone()) }
 }
 
+fn queue_filter(args: &QueueFilterArgs) -> QueueFilter {
+    QueueFilter { from: args.from.clone(), to: args.to.clone(), held: args.held }
+}
+
+fn queue_which(args: &QueueWhichArgs) -> QueueWhich {
+    if args.all {
+        QueueWhich::All
+    } else if args.ids.is_empty() {
+        QueueWhich::Matching(queue_filter(&args.filter))
+    } else {
+        QueueWhich::Ids(args.ids.clone())
+    }
+}
+
+fn queue_request(command: &QueueCommand) -> Request {
+    let (deed, which, yes) = match command {
+        QueueCommand::List(args) => return Request::QueueList { filter: queue_filter(args) },
+        QueueCommand::Show { id } => return Request::QueueShow { id: *id },
+        QueueCommand::Retry(args) => (QueueDeed::Retry, args, true),
+        QueueCommand::Hold(args) => (QueueDeed::Hold, args, true),
+        QueueCommand::Release(args) => (QueueDeed::Release, args, true),
+        QueueCommand::Schedule { secs, which } => (QueueDeed::Schedule { secs: *secs }, which, true),
+        QueueCommand::Reroute { via, which } => (QueueDeed::Reroute { destination: via.clone() }, which, true),
+        QueueCommand::Drop { which, yes } => (QueueDeed::Drop, which, *yes),
+    };
+    Request::Queue { deed, which: queue_which(which), yes }
+}
+
 fn request(config: &Config, command: &Command) -> Result<Request, String> {
     Ok(match command {
         Command::Account(account) => account_request(config, account)?,
@@ -114,14 +144,16 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
         }
         Command::Alias(AliasCommand::List) => Request::AliasList,
         Command::Alias(AliasCommand::Remove { address, yes }) => Request::AliasRemove { address: address.clone(), yes: *yes },
-        Command::Queue(QueueCommand::List) => Request::QueueList,
-        Command::Queue(QueueCommand::Show { id }) => Request::QueueShow { id: *id },
-        Command::Queue(QueueCommand::Retry(args)) => Request::Queue { deed: QueueDeed::Retry, which: which(args), yes: true },
-        Command::Queue(QueueCommand::Hold(args)) => Request::Queue { deed: QueueDeed::Hold, which: which(args), yes: true },
-        Command::Queue(QueueCommand::Release(args)) => Request::Queue { deed: QueueDeed::Release, which: which(args), yes: true },
-        Command::Queue(QueueCommand::Drop { which: args, yes }) => {
-            Request::Queue { deed: QueueDeed::Drop, which: which(args), yes: *yes }
+        Command::Queue(queue) => queue_request(queue),
+        Command::Freeze { what: Some(what), why } => Request::Freeze { what: what.clone(), why: why.clone() },
+        Command::Freeze { what: None, .. } => Request::Frozen,
+        Command::Thaw { what } => Request::Thaw { what: what.clone() },
+        Command::Suppress(SuppressCommand::List { counting }) => Request::SuppressList { counting: *counting },
+        Command::Suppress(SuppressCommand::Add { address, why }) => {
+            Request::SuppressAdd { address: address.clone(), why: why.clone() }
         }
+        Command::Suppress(SuppressCommand::Remove { address }) => Request::SuppressRemove { address: address.clone() },
+        Command::Alarms => Request::Alarms,
         Command::Undo(UndoCommand::List { address, limit }) => Request::UndoList { address: address.clone(), limit: *limit },
         Command::Undo(UndoCommand::Restore { address, which: args }) => {
             Request::UndoRestore { address: address.clone(), emails: which(args) }

@@ -98,6 +98,7 @@ impl Office {
         let admin = Arc::new(Admin::new(store.clone(), config.domains.clone(), Some(Arc::clone(&context))));
         helpers.spawn(control::serve(socket, admin));
         helpers.spawn(care(store));
+        helpers.spawn(server::smtp::keep_counts(Arc::clone(&context)));
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);

@@ -57,7 +57,7 @@ impl Settings {
             network: net::Network::System,
             routes: HashMap::new(),
             schedule: Schedule::default(),
-            connections_max: 100,
+            connections_max: 400,
             connections_per_destination: 10,
             connect_limit: Duration::from_secs(30),
         }
@@ -108,7 +108,7 @@ pub async fn run(context: Shared, settings: Settings) {
     let extra_ca = settings.relay.as_ref().and_then(|relay| relay.extra_ca.clone());
     let opportunistic = usable(TlsClient::opportunistic());
     let verified = usable(TlsClient::verified(extra_ca.as_deref()));
-    let lanes = Lanes::new(settings.connections_max, settings.connections_per_destination);
+    let lanes = Lanes::new(settings.connections_max, settings.connections_per_destination, settings.schedule.retry_secs.clone());
     dispatch::run(Arc::new(Outbound { context, settings, opportunistic, verified, lanes })).await;
 }
 

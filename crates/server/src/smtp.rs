@@ -6,6 +6,7 @@
 mod face;
 pub mod ids;
 mod intake;
+mod sending;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -15,6 +16,7 @@ pub(crate) use face::place;
 use mta::queue::Schedule;
 use mta::sending_limits::SendingLimits;
 use net::{Connection, Next};
+pub use sending::keep_counts;
 use wire::smtp::server::{Config, Mode as Service};
 use wire::smtp::{EnhancedCode, Server};
 

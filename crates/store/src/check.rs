@@ -44,7 +44,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 21] = [
+const KINDS: [u8; 25] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -61,6 +61,10 @@ const KINDS: [u8; 21] = [
     key::QUEUE,
     key::QUEUE_DUE,
     key::QUEUE_BAD,
+    key::FREEZE,
+    key::SUPPRESSED,
+    key::SENT_COUNTS,
+    key::KNOWN_RECIPIENT,
     key::IDEMPOTENCY,
     key::IDEMPOTENCY_ORDER,
     key::TRACE,

@@ -21,6 +21,7 @@ mod memory_disk;
 mod message;
 mod packed;
 mod queue;
+mod queue_control;
 mod reading;
 mod rebuild;
 mod rows;
@@ -37,6 +38,7 @@ mod tests;
 
 pub use annotation::Annotations;
 pub use memory_disk::MemoryDisk;
+pub use queue::lane_of;
 pub use reading::Rendered;
 pub use spool::Spool;
 pub use types::*;

@@ -58,6 +58,10 @@ pub const CONFLICT_RETRIES: usize = 8;
 pub const IDS_RESERVED: u64 = 1 << 16;
 /// Idempotency keys kept (newest first).
 pub const IDEMPOTENCY_KEYS: u64 = 100_000;
+/// Hard bounces in a row after which an address is suppressed.
+pub const SUPPRESS_BOUNCES: u32 = 3;
+/// Days after which a hard bounce is forgotten, and with it the suppression.
+pub const SUPPRESS_DAYS: i64 = 90;
 /// Days a trace event is kept, unless told otherwise.
 pub const TRACE_DAYS: u32 = 14;
 /// Trace events kept, at most, unless told otherwise (about 400 octets each).

@@ -192,6 +192,7 @@ impl Store {
             lock: Mutex::new(lock),
             config,
         };
+        inner.load_frozen().await?;
         Ok(Store { inner: Arc::new(inner), by: None })
     }
 

@@ -418,10 +418,14 @@ pub struct Settlement {
     pub notices: Vec<Acceptance>,
     /// For `trace`.
     pub trace: Vec<TraceEvent>,
+    /// Positions of recipients that do not exist, by their server's word: they count towards suppression.
+    pub bounced: Vec<usize>,
+    /// When it was.
+    pub now_secs: UnixSecs,
 }
 
 /// What an operator does to a queue entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum QueueAct {
     Retry {
@@ -431,8 +435,73 @@ pub enum QueueAct {
     Release {
         now_secs: UnixSecs,
     },
+    /// Not before this.
+    Schedule {
+        at_secs: UnixSecs,
+    },
+    /// Sent to another destination (a domain, an address literal); the recipients stay.
+    Reroute {
+        destination: SmolStr,
+        now_secs: UnixSecs,
+    },
     /// Removed without a bounce; traced.
     Drop,
+}
+
+/// One due queue entry, as the time index has it: enough to share out the work without reading entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct DueRow {
+    pub id: QueueId,
+    pub due_secs: UnixSecs,
+    /// [`crate::lane_of`] its destination.
+    pub lane: u64,
+    /// The same for everything one account (or, without one, one reverse-path) sends.
+    pub sender: u64,
+}
+
+/// Some due entries, and where to go on.
+#[derive(Debug, Clone, Default)]
+pub struct DueScan {
+    /// In the order of their due times (newest first where asked so). Leased and frozen ones are left out.
+    pub rows: Vec<DueRow>,
+    /// The last row that was looked at; `None` when the end was reached.
+    pub behind: Option<(UnixSecs, QueueId)>,
+}
+
+/// What sending stands still for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Frozen {
+    /// Everything that leaves.
+    All,
+    /// What this account sends.
+    Account(AccountId),
+    /// What goes to this destination (lower-case domain or address literal).
+    Destination(SmolStr),
+}
+
+/// A freeze as kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Freeze {
+    pub what: Frozen,
+    pub since_secs: UnixSecs,
+    /// For people.
+    pub why: String,
+}
+
+/// An address that mail is not sent to any more, or that is on its way there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Suppressed {
+    pub address: String,
+    /// Hard bounces since the last success.
+    pub bounces: u32,
+    /// Mail to it is refused.
+    pub listed: bool,
+    pub last_secs: UnixSecs,
+    /// The last reply, or the operator's word.
+    pub why: String,
 }
 
 /// A queue row that could not be read: set aside, reported, never a stop.

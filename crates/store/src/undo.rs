@@ -200,7 +200,9 @@ impl Inner {
             }
             done(self.commit(batch).await)?;
         }
-        for kind in [key::CHANGE, key::FLAGS, key::MAILBOX, key::SUBSCRIPTION, key::ANNOTATION] {
+        for kind in
+            [key::CHANGE, key::FLAGS, key::MAILBOX, key::SUBSCRIPTION, key::ANNOTATION, key::KNOWN_RECIPIENT, key::SENT_COUNTS]
+        {
             loop {
                 let rows = range(&*self.engine, key::of_account(kind, id), CARE_ROWS).await?;
                 if rows.is_empty() {

@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
-use store::{Account, Alias, Defect, QueueEntry, RecipientState, ScramVerifier, Secrets, TraceEvent, Undoable};
+use store::{Account, Alias, Defect, QueueEntry, RecipientState, ScramVerifier, Secrets, Suppressed, TraceEvent, Undoable};
 
 /// An account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,6 +111,33 @@ impl TraceView {
         let keys = event.keys.into_iter().map(|(kind, value)| TraceKeyView { kind: kind.into(), value }).collect();
         let account = account.map(|account| account.address.clone());
         TraceView { number, at_secs: event.at_secs, what: event.what.into(), detail: event.detail, account, keys }
+    }
+}
+
+/// What sending stands still for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FreezeView {
+    /// `all`, an account's address, or a destination.
+    pub(crate) what: String,
+    pub(crate) since_secs: i64,
+    pub(crate) why: String,
+}
+
+/// An address mail is not sent to any more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SuppressedView {
+    pub(crate) address: String,
+    /// Hard bounces in a row; 0: put there by an operator.
+    pub(crate) bounces: u32,
+    pub(crate) listed: bool,
+    pub(crate) last_secs: i64,
+    pub(crate) why: String,
+}
+
+impl From<Suppressed> for SuppressedView {
+    fn from(row: Suppressed) -> SuppressedView {
+        let Suppressed { address, bounces, listed, last_secs, why } = row;
+        SuppressedView { address, bounces, listed, last_secs, why }
     }
 }
 

@@ -44,6 +44,15 @@ pub(super) fn words(value: &Value) -> String {
     events.iter().map(line).collect()
 }
 
+pub(super) fn alarm_words(value: &Value) -> String {
+    let events = events(value);
+    if events.is_empty() {
+        return "no alarm\n".into();
+    }
+    let one = |event: &TraceView| format!("{}  {}\n", words::when(event.at_secs), event.detail);
+    events.iter().map(one).collect()
+}
+
 /// Prints what there is, then what comes, until it is interrupted or the server ends. Without a server nothing comes.
 pub(super) async fn follow(config: &Config, asked: &str, json: bool) -> u8 {
     let mut doer = match Doer::of(config).await {

@@ -1,6 +1,6 @@
 //! Answers in words: tables and sentences for people, made from the same JSON that `--json` prints.
 
-use crate::admin::views::{AccountView, AliasView, DefectView, QueueView, SetAsideView, UndoView};
+use crate::admin::views::{AccountView, AliasView, DefectView, FreezeView, QueueView, SetAsideView, SuppressedView, UndoView};
 use crate::cli::{AccountCommand, Command};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,6 +27,9 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
         Command::Alias(_) => alias_words(value),
         Command::Queue(_) => queue_words(value),
         Command::Undo(_) => undo_words(value),
+        Command::Freeze { .. } | Command::Thaw { .. } => frozen_words(value, true),
+        Command::Suppress(_) => suppress_words(value),
+        Command::Alarms => super::trace::alarm_words(value),
         Command::Trace { .. } => super::trace::words(value),
         Command::Check => check_words(value),
         Command::Rebuild { .. } => rebuild_words(value),
@@ -143,7 +146,7 @@ fn queue_words(value: &Value) -> String {
     let entries: Vec<QueueView> = list(value, "entries");
     let aside: Vec<SetAsideView> = list(value, "set_aside");
     if entries.is_empty() && aside.is_empty() {
-        return "the queue is empty\n".into();
+        return frozen_words(value, false) + "the queue is empty\n";
     }
     let rows = entries.iter().map(|entry| {
         // What was said about those who are through with it is `queue show`'s affair.
@@ -157,7 +160,31 @@ fn queue_words(value: &Value) -> String {
     for row in aside {
         let _ = writeln!(out, "{}: set aside: {}", row.id, row.reason);
     }
-    out
+    frozen_words(value, false) + &out
+}
+
+fn frozen_words(value: &Value, also_none: bool) -> String {
+    let frozen: Vec<FreezeView> = list(value, "frozen");
+    if frozen.is_empty() {
+        return if also_none { "nothing is frozen\n".into() } else { String::new() };
+    }
+    table(&["FROZEN", "SINCE", "WHY"], frozen.iter().map(|row| vec![row.what.clone(), when(row.since_secs), row.why.clone()]))
+}
+
+fn suppress_words(value: &Value) -> String {
+    if let Some(address) = value.get("address").and_then(Value::as_str) {
+        let on = value.get("suppressed") == Some(&Value::Bool(true));
+        return format!("{address}: {}\n", if on { "mail to it is refused from now on" } else { "off the list" });
+    }
+    let rows: Vec<SuppressedView> = list(value, "suppressed");
+    if rows.is_empty() {
+        return "no address is on the list\n".into();
+    }
+    let rows = rows.iter().map(|row| {
+        let state = if row.listed { "refused" } else { "counting" };
+        vec![row.address.clone(), state.into(), row.bounces.to_string(), when(row.last_secs), row.why.clone()]
+    });
+    table(&["ADDRESS", "", "BOUNCES", "LAST", "WHY"], rows)
 }
 
 fn entry_words(entry: &QueueView) -> String {

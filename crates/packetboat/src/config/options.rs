@@ -79,6 +79,10 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     LIMITS_HANDSHAKE,
     LIMITS_CONNECTIONS_PER_IP,
     LIMITS_CONNECTIONS,
+    queue::FIRST_TIME_PER_HOUR,
+    queue::MESSAGES_PER_DAY,
+    queue::RECIPIENTS_PER_DAY,
+    queue::FIRST_TIME_PER_DAY,
     queue::TRACE_DAYS,
     queue::TRACE_EVENTS_MAX,
 ];

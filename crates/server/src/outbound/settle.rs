@@ -70,6 +70,8 @@ fn without_reports(claim: &Claim, settled: &Settled, local: bool, now_secs: i64)
         attempted: true,
         notices: Vec::new(),
         trace: Vec::new(),
+        bounced: Vec::new(),
+        now_secs,
     }
 }
 
@@ -90,6 +92,8 @@ async fn write(
         attempted: true,
         notices,
         trace: settled.trace.clone(),
+        bounced: settled.bounced.clone(),
+        now_secs,
     };
     outbound.context.store.queue_settle(claim, settlement).await
 }

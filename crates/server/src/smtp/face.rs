@@ -9,7 +9,6 @@ use crate::context::{Shared, UNREACHABLE, unix_now};
 use mta::Refusal;
 use mta::accept::{Envelope, Recipient, refused};
 use mta::receive::Place;
-use mta::sending_limits::PerHour;
 use net::{Connection, Peer};
 use std::sync::Arc;
 use store::{Account, AccountId, TraceEvent};
@@ -178,7 +177,11 @@ impl Face {
             return reply(Refusal::new(503, (5, 5, 1), "MAIL first"));
         };
         let signed_in = self.account.is_some();
-        match place(&self.context).recipient(&address, signed_in, transaction.size_bytes).await {
+        let found = match place(&self.context).recipient(&address, signed_in, transaction.size_bytes).await {
+            Ok(found) if signed_in => super::sending::not_suppressed(&self.context, found).await,
+            other => other,
+        };
+        match found {
             Ok(destinations) => {
                 transaction.recipients.push(Recipient {
                     forward_path: address,
@@ -206,17 +209,16 @@ impl Face {
             return Err(Refusal::new(503, (5, 5, 1), "MAIL first"));
         };
         let now_secs = unix_now();
-        if let Some(account) = &self.account {
-            let limits = &self.context.limits;
-            let limit = PerHour { messages: limits.messages_per_hour, recipients: limits.recipients_per_hour };
-            let recipients = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
-            let taken = self.context.smtp.sending.take(account.id, recipients, limit, now_secs);
-            if let Err(refusal) = taken {
-                let reverse_path = transaction.envelope.reverse_path.clone();
-                self.trace_refused("", &reverse_path, &refusal);
-                return Err(refusal);
-            }
+        if let Some(account) = &self.account
+            && let Err(refusal) = super::sending::take(&self.context, account, &transaction.recipients, now_secs).await
+        {
+            let reverse_path = transaction.envelope.reverse_path.clone();
+            self.trace_refused("", &reverse_path, &refusal);
+            return Err(refusal);
         }
+        let Some(transaction) = &mut self.transaction else {
+            return Err(Refusal::new(503, (5, 5, 1), "MAIL first"));
+        };
         let arrival = Arrival {
             helo: session.hello_name().unwrap_or("unknown").to_owned(),
             peer: self.peer.ip(),

@@ -27,3 +27,55 @@ pub(super) const TRACE_EVENTS_MAX: OptionBlock = OptionBlock {
     },
     refused: &["0", "-1", "\"many\""],
 };
+
+pub(super) const FIRST_TIME_PER_HOUR: OptionBlock = OptionBlock {
+    name: "limits.first_time_per_hour",
+    doc: "Recipients an account never wrote to before, in an hour; 0 is unlimited.",
+    default: "0",
+    example: "50",
+    read: |config, item| {
+        if let Some(number) = item.number_u32(0) {
+            config.limits.first_time_per_hour = number;
+        }
+    },
+    refused: &["-1", "\"many\""],
+};
+
+pub(super) const MESSAGES_PER_DAY: OptionBlock = OptionBlock {
+    name: "limits.messages_per_day",
+    doc: "Messages one account may send in a day; 0 is unlimited.",
+    default: "0",
+    example: "1000",
+    read: |config, item| {
+        if let Some(number) = item.number_u32(0) {
+            config.limits.per_day.messages = number;
+        }
+    },
+    refused: &["-1", "\"many\""],
+};
+
+pub(super) const RECIPIENTS_PER_DAY: OptionBlock = OptionBlock {
+    name: "limits.recipients_per_day",
+    doc: "Recipients of those messages in a day; 0 is unlimited.",
+    default: "0",
+    example: "2000",
+    read: |config, item| {
+        if let Some(number) = item.number_u32(0) {
+            config.limits.per_day.recipients = number;
+        }
+    },
+    refused: &["-1", "\"many\""],
+};
+
+pub(super) const FIRST_TIME_PER_DAY: OptionBlock = OptionBlock {
+    name: "limits.first_time_per_day",
+    doc: "Recipients an account never wrote to before, in a day; 0 is unlimited.",
+    default: "0",
+    example: "200",
+    read: |config, item| {
+        if let Some(number) = item.number_u32(0) {
+            config.limits.per_day.first_time = number;
+        }
+    },
+    refused: &["-1", "\"many\""],
+};
