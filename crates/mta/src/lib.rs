@@ -13,6 +13,7 @@ pub mod receive;
 pub mod refusal;
 pub mod route;
 pub mod sending_limits;
+pub mod sts;
 pub mod submit;
 pub mod trace_fields;
 pub mod why;

@@ -238,6 +238,15 @@ fn report(reports: &mut Vec<Report>, action: Action, recipient: &QueueRecipient,
     }
 }
 
+/// How an attempt went on its way to the next hop, for the trace.
+pub fn attempt(entry: &QueueEntry, story: &str, now_secs: UnixSecs) -> TraceEvent {
+    let event = TraceEvent::new(now_secs, "attempt", story).key("queue", entry.id.0.to_string());
+    match entry.message.account {
+        Some(account) => event.of(account),
+        None => event,
+    }
+}
+
 fn event(entry: &QueueEntry, recipient: &QueueRecipient, what: &'static str, now_secs: UnixSecs) -> TraceEvent {
     let detail = format!("to <{}>, attempt {}: {}", recipient.address, entry.attempts.saturating_add(1), recipient.last_reply);
     let event = TraceEvent::new(now_secs, what, detail).key("queue", entry.id.0.to_string());

@@ -141,8 +141,9 @@ impl SendingLimits {
     /// Accounts whose counts changed since the last call, as they are kept.
     pub fn changed(&self) -> Vec<(AccountId, Vec<u8>)> {
         let mut accounts = self.accounts();
-        let changed = accounts.iter_mut().filter(|(_, account)| std::mem::take(&mut account.changed));
-        changed.map(|(id, account)| (*id, account.encode())).collect()
+        let kept =
+            |(id, account): (&AccountId, &mut Account)| std::mem::take(&mut account.changed).then(|| (*id, account.encode()));
+        accounts.iter_mut().filter_map(kept).collect()
     }
 
     /// What was kept; at the start. A row that cannot be read counts from nothing.

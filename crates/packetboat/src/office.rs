@@ -179,6 +179,11 @@ fn outbound_settings(config: &Config, routes: HashMap<String, SocketAddr>) -> Re
     let mut settings = server::outbound::Settings::new(resolver.map_err(|error| format!("DNS: {error}"))?);
     settings.port = config.outbound_port;
     settings.routes = routes;
+    settings.sts_port = config.mta_sts.then_some(443);
+    settings.extra_ca = config.ca_file.clone();
+    if config.dnssec {
+        settings.resolver = settings.resolver.trusting(config.proving_servers());
+    }
     settings.relay = config.relay.as_ref().map(|relay| server::outbound::Relay {
         host: relay.host.clone(),
         port: relay.port,

@@ -44,7 +44,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 25] = [
+const KINDS: [u8; 26] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -65,6 +65,7 @@ const KINDS: [u8; 25] = [
     key::SUPPRESSED,
     key::SENT_COUNTS,
     key::KNOWN_RECIPIENT,
+    key::POLICY,
     key::IDEMPOTENCY,
     key::IDEMPOTENCY_ORDER,
     key::TRACE,

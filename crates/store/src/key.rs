@@ -26,6 +26,7 @@ pub(crate) const FREEZE: u8 = 0x23;
 pub(crate) const SUPPRESSED: u8 = 0x24;
 pub(crate) const SENT_COUNTS: u8 = 0x25;
 pub(crate) const KNOWN_RECIPIENT: u8 = 0x26;
+pub(crate) const POLICY: u8 = 0x27;
 pub(crate) const IDEMPOTENCY: u8 = 0x30;
 pub(crate) const IDEMPOTENCY_ORDER: u8 = 0x31;
 pub(crate) const TRACE_KEY: u8 = 0x41;
@@ -123,6 +124,9 @@ pub(crate) fn sent_counts(id: AccountId) -> Key {
 }
 pub(crate) fn known_recipient(id: AccountId, hash: u64) -> Key {
     Build::new(KNOWN_RECIPIENT).u32(id.0).u64(hash).key()
+}
+pub(crate) fn policy(domain: &str) -> Key {
+    Build::new(POLICY).raw(domain.as_bytes()).key()
 }
 pub(crate) fn idempotency(token: &[u8; 16]) -> Key {
     Build::new(IDEMPOTENCY).raw(token).key()

@@ -79,6 +79,8 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     LIMITS_HANDSHAKE,
     LIMITS_CONNECTIONS_PER_IP,
     LIMITS_CONNECTIONS,
+    queue::DNSSEC,
+    queue::MTA_STS,
     queue::FIRST_TIME_PER_HOUR,
     queue::MESSAGES_PER_DAY,
     queue::RECIPIENTS_PER_DAY,

@@ -52,6 +52,8 @@ struct Lane {
     /// Times in a row that nobody could be reached.
     troubles: usize,
     rests_until: Option<Instant>,
+    /// More of it is due than was let in.
+    more: bool,
 }
 
 impl Default for Lane {
@@ -66,6 +68,7 @@ impl Default for Lane {
             most: BEGIN,
             troubles: 0,
             rests_until: None,
+            more: false,
         }
     }
 }
@@ -113,6 +116,8 @@ struct Board {
     working: HashSet<QueueId>,
     /// Came again while still being worked on.
     missed: bool,
+    /// More of some sender is due than was let in.
+    more: bool,
     workers: usize,
     /// Of those, at lanes that did not work last time.
     doubtful: usize,
@@ -167,10 +172,12 @@ impl Lanes {
         }
         let of_sender = board.by_sender.get(&row.sender).copied().unwrap_or(0);
         if board.active.len() >= IN_HAND_MAX || of_sender >= SENDER_MAX {
+            board.more = true;
             return false;
         }
         let lane = board.lanes.entry(key).or_default();
         if lane.rests(now) || bounded && lane.count >= LANE_MAX {
+            lane.more |= lane.count >= LANE_MAX;
             return false;
         }
         lane.push(row);
@@ -189,6 +196,7 @@ impl Lanes {
         let mut board = self.board();
         let board = &mut *board;
         let mut hired = Vec::new();
+        let mut just_now: BTreeMap<LaneKey, usize> = BTreeMap::new();
         let doubtful_max = (self.workers_max / 4).max(1);
         for second in [false, true] {
             let turn = board.turn;
@@ -199,7 +207,8 @@ impl Lanes {
                     return hired;
                 }
                 let Some(lane) = board.lanes.get_mut(&key) else { continue };
-                let wanted = lane.count.saturating_sub(lane.idle);
+                let coming = just_now.get(&key).copied().unwrap_or(0);
+                let wanted = lane.count.saturating_sub(lane.idle + coming);
                 let most = lane.most.min(self.workers_per_lane);
                 let free = if second { most.saturating_sub(lane.workers) } else { usize::from(lane.workers == 0) };
                 let doubtful = lane.troubles > 0;
@@ -207,6 +216,7 @@ impl Lanes {
                     continue;
                 }
                 let count = wanted.min(free).min(self.workers_max - board.workers);
+                *just_now.entry(key).or_insert(0) += count;
                 lane.workers += count;
                 board.workers += count;
                 board.doubtful += if doubtful { count } else { 0 };
@@ -220,7 +230,11 @@ impl Lanes {
     /// The next entry of a lane, by turns of its senders.
     pub(super) fn next(&self, key: LaneKey) -> Option<DueRow> {
         let mut board = self.board();
-        let row = board.lanes.get_mut(&key)?.pop()?;
+        let lane = board.lanes.get_mut(&key)?;
+        let row = lane.pop()?;
+        if lane.count <= LANE_MAX / 4 && std::mem::take(&mut lane.more) {
+            self.missed.notify_one();
+        }
         board.working.insert(row.id);
         Some(row)
     }
@@ -230,17 +244,19 @@ impl Lanes {
         let mut board = self.board();
         let board = &mut *board;
         board.working.remove(&id);
-        let before = board.active.len();
+        let mut room = false;
         if let Some(sender) = board.active.remove(&id)
             && let Some(count) = board.by_sender.get_mut(&sender)
         {
             *count -= 1;
+            room = *count <= SENDER_MAX / 2;
             if *count == 0 {
                 board.by_sender.remove(&sender);
             }
         }
-        let room = before > IN_HAND_MAX / 2 && board.active.len() <= IN_HAND_MAX / 2;
-        if std::mem::take(&mut board.missed) || room || board.active.is_empty() {
+        let refill = board.more && room && board.active.len() <= IN_HAND_MAX / 2;
+        board.more &= !refill;
+        if std::mem::take(&mut board.missed) || refill || board.active.is_empty() {
             self.missed.notify_one();
         }
     }
@@ -336,6 +352,7 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
 
     fn row(id: u64, sender: u64) -> DueRow {
@@ -398,6 +415,11 @@ mod tests {
         assert!(many.add(3, row(20_000, 8), true), "somebody else still comes in");
         let one = Lanes::new(3, 2, vec![10, 30]);
         assert_eq!((0..10_000u64).filter(|id| one.add(1, row(*id, *id), true)).count(), LANE_MAX);
+        // Whoever draws from it rings for more in time.
+        for _ in 0..LANE_MAX {
+            one.next(1);
+        }
+        tokio::time::timeout(Duration::from_secs(5), one.missed.notified()).await.expect("nobody rang");
     }
 
     #[tokio::test(start_paused = true)]

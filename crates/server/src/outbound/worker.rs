@@ -3,7 +3,7 @@
 //! Invariant: each entry claimed is settled or its lease is left to end; a connection that was only stale is not the
 //! message's fault and costs it no attempt. When nothing can be reached, all that waits in the lane is put off together.
 
-use super::connect::{Open, open};
+use super::connect::{Open, Story, open};
 use super::lanes::{LaneKey, Went};
 use super::transaction::{self, Sent};
 use super::{Outbound, local, settle};
@@ -64,11 +64,11 @@ async fn claim(outbound: &Outbound, row: DueRow) -> Option<Claim> {
     None
 }
 
-/// What the outcomes say about the lane: it wants less of us when it put everybody off.
-fn how(outcomes: &[Option<Outcome>]) -> Went {
+/// What the outcomes say about the lane: it wants less of us when it put everybody off. `None`: it said nothing.
+fn how(outcomes: &[Option<Outcome>]) -> Option<Went> {
     let mut told = outcomes.iter().flatten().filter(|outcome| outcome.host.is_some()).peekable();
-    let any = told.peek().is_some();
-    if any && told.all(|outcome| outcome.verdict == Verdict::Deferred) { Went::Busy } else { Went::Well }
+    told.peek()?;
+    Some(if told.all(|outcome| outcome.verdict == Verdict::Deferred) { Went::Busy } else { Went::Well })
 }
 
 /// Waits a little for more of the same lane, if there is a connection to use it on.
@@ -108,22 +108,24 @@ async fn attempt(
     if local::is_local(outbound, &claim.entry.message.destination) {
         return local::deliver(outbound, claim).await;
     }
-    let outcomes = match tokio::time::timeout(ATTEMPT_MAX, send(outbound, key, claim, connection, unreachable)).await {
+    let mut story = Story::new();
+    let sending = send(outbound, key, claim, (connection, unreachable), &mut story);
+    let outcomes = match tokio::time::timeout(ATTEMPT_MAX, sending).await {
         Ok(outcomes) => outcomes,
         Err(_) => {
             *connection = None;
             settle::same(claim, &Outcome::deferred((4, 4, 7), "The attempt took too long"))
         }
     };
-    settle::settle(outbound, claim, &outcomes, Vec::new()).await;
+    settle::settle(outbound, claim, &outcomes, (Vec::new(), &story)).await;
 }
 
 async fn send(
     outbound: &Outbound,
     key: LaneKey,
     claim: &Claim,
-    connection: &mut Option<Open>,
-    unreachable: &mut Option<Outcome>,
+    (connection, unreachable): (&mut Option<Open>, &mut Option<Outcome>),
+    story: &mut Story,
 ) -> Vec<Option<Outcome>> {
     if let Some(outcome) = unreachable {
         return settle::same(claim, outcome);
@@ -131,7 +133,7 @@ async fn send(
     loop {
         let mut open = match connection.take() {
             Some(open) => open,
-            None => match open(outbound, &claim.entry.message.destination).await {
+            None => match open(outbound, &claim.entry.message.destination, story).await {
                 Ok(open) => open,
                 Err(outcome) => {
                     let outcomes = settle::same(claim, &outcome);
@@ -151,7 +153,9 @@ async fn send(
                 return settle::same(claim, &Outcome::deferred((4, 4, 2), format!("{}: the connection was lost", open.host)));
             }
             Sent::Done { outcomes, usable } => {
-                outbound.lanes.went(key, how(&outcomes));
+                if let Some(went) = how(&outcomes) {
+                    outbound.lanes.went(key, went);
+                }
                 open.sent += 1;
                 if usable && open.sent < REUSE_MAX {
                     *connection = Some(open);

@@ -79,3 +79,29 @@ pub(super) const FIRST_TIME_PER_DAY: OptionBlock = OptionBlock {
     },
     refused: &["-1", "\"many\""],
 };
+
+pub(super) const DNSSEC: OptionBlock = OptionBlock {
+    name: "outbound.dnssec",
+    doc: "Believe a name server on this machine when it says that DNSSEC proves an answer (AD), and hold mail servers to their TLSA records then (DANE, RFC 7672). Without a validating name server on loopback it changes nothing.",
+    default: "true",
+    example: "true",
+    read: |config, item| {
+        if let Some(on) = item.boolean() {
+            config.dnssec = on;
+        }
+    },
+    refused: &["1", "\"yes\""],
+};
+
+pub(super) const MTA_STS: OptionBlock = OptionBlock {
+    name: "outbound.mta_sts",
+    doc: "Fetch MTA-STS policies (RFC 8461) of other domains, and keep to those that say enforce.",
+    default: "true",
+    example: "true",
+    read: |config, item| {
+        if let Some(on) = item.boolean() {
+            config.mta_sts = on;
+        }
+    },
+    refused: &["1", "\"yes\""],
+};
