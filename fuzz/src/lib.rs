@@ -16,6 +16,7 @@ mod names;
 mod office;
 mod pieces;
 mod play;
+mod policies;
 mod pop3;
 mod pop3_dialogs;
 mod pop3_sessions;
@@ -36,6 +37,7 @@ pub use imap_dialogs::{imap_client_dialog, imap_server_dialog};
 pub use imap_sessions::{imap_client, imap_server};
 pub use names::{address, address_list};
 pub use office::{configuration, control_request, dns_answer};
+pub use policies::{sts_policy, tlsa};
 pub use pop3::{pop3_command, pop3_multiline, pop3_reply};
 pub use pop3_dialogs::{pop3_client_dialog, pop3_server_dialog};
 pub use pop3_sessions::{pop3_client, pop3_server};
@@ -113,5 +115,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("spf_record", spf_record),
     ("store_row", store_row),
     ("store_segment", store_segment),
+    ("sts_policy", sts_policy),
+    ("tlsa", tlsa),
     ("transfer", transfer),
 ];

@@ -74,6 +74,7 @@ pub fn acceptance(
     let mut deliveries = Vec::new();
     let mut rows: Vec<(SmolStr, QueueRecipient)> = Vec::new();
     let mut forwarded: Vec<(SmolStr, QueueRecipient)> = Vec::new();
+    let mut stored = Vec::new();
     for recipient in recipients {
         for account in &recipient.destinations.accounts {
             if !seen.insert(store::normalise(&account.address)) {
@@ -84,6 +85,11 @@ pub fn acceptance(
             } else {
                 let target = if around.junk { Target::Use(store::SpecialUse::Junk) } else { Target::Inbox };
                 deliveries.push(Delivery { target, ..inbox(account.id, around.now_secs) });
+                let detail = format!(
+                    "to <{}> from <{}>, brought by {} as {}",
+                    recipient.forward_path, envelope.reverse_path, around.peer, around.id
+                );
+                stored.push(stored_here(account.id, detail, around.now_secs).key("transaction", around.id));
             }
         }
         for address in &recipient.destinations.remote {
@@ -92,7 +98,8 @@ pub fn acceptance(
             }
         }
     }
-    let trace = vec![accepted(envelope, recipients, facts.message_id.as_deref(), around)];
+    let mut trace = vec![accepted(envelope, recipients, facts.message_id.as_deref(), around)];
+    trace.extend(stored);
     let mut queue = entries(envelope, around.forwarded_as.unwrap_or(&envelope.reverse_path), forwarded, around);
     queue.extend(entries(envelope, &envelope.reverse_path, rows, around));
     Acceptance { body, facts, deliveries, queue, trace, idempotency: None }
@@ -144,32 +151,30 @@ fn entries(
     entries
 }
 
+/// A delivery, for the trace: the account's own part. The store adds where it lies.
+pub fn stored_here(account: AccountId, detail: String, now_secs: UnixSecs) -> TraceEvent {
+    TraceEvent::new(now_secs, "stored", detail).of(account)
+}
+
 fn accepted(envelope: &Envelope, recipients: &[&Recipient], message_id: Option<&str>, around: Circumstances<'_>) -> TraceEvent {
-    let mut keys = vec![
-        (SmolStr::new_static("transaction"), around.id.to_owned()),
-        (SmolStr::new_static("ip"), around.peer.to_owned()),
-        (SmolStr::new_static("address"), envelope.reverse_path.clone()),
-    ];
-    keys.extend(recipients.iter().take(ENTRY_RECIPIENTS_MAX).map(|r| (SmolStr::new_static("address"), r.forward_path.clone())));
-    if let Some(id) = message_id {
-        keys.push((SmolStr::new_static("message-id"), id.to_owned()));
-    }
-    keys.retain(|(_, value)| !value.is_empty());
     let to: Vec<&str> = recipients.iter().take(10).map(|r| r.forward_path.as_str()).collect();
     let more = if recipients.len() > to.len() { format!(" and {} more", recipients.len() - to.len()) } else { String::new() };
     let detail =
         format!("{} from <{}> to <{}>{more}, brought by {}", around.id, envelope.reverse_path, to.join(">, <"), around.peer);
-    TraceEvent { at_secs: around.now_secs, what: SmolStr::new_static("accepted"), keys, detail }
+    let event = TraceEvent::new(around.now_secs, "accepted", detail).key("transaction", around.id).key("ip", around.peer);
+    let event = event.key("address", envelope.reverse_path.as_str());
+    let named = recipients.iter().take(ENTRY_RECIPIENTS_MAX);
+    let event = named.fold(event, |event, recipient| event.key("address", recipient.forward_path.as_str()));
+    let event = event.key("message-id", message_id.unwrap_or_default());
+    match envelope.account {
+        Some(account) => event.of(account),
+        None => event,
+    }
 }
 
 /// A refused recipient or sender, for `trace`.
 pub fn refused(address: &str, reverse_path: &str, peer: &str, refusal: &crate::Refusal, now_secs: UnixSecs) -> TraceEvent {
-    let mut keys = vec![
-        (SmolStr::new_static("address"), address.to_owned()),
-        (SmolStr::new_static("address"), reverse_path.to_owned()),
-        (SmolStr::new_static("ip"), peer.to_owned()),
-    ];
-    keys.retain(|(_, value)| !value.is_empty());
     let detail = format!("to <{address}> from <{reverse_path}>: {refusal}");
-    TraceEvent { at_secs: now_secs, what: SmolStr::new_static("refused"), keys, detail }
+    let event = TraceEvent::new(now_secs, "refused", detail).key("address", address).key("address", reverse_path);
+    event.key("ip", peer)
 }

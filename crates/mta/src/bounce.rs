@@ -3,7 +3,7 @@
 //! Invariant: a report has the null reverse-path, so none ever answers a report; it goes to the reverse-path and nowhere else.
 //! Must not know: clocks, sockets; when a report is owed is `queue`'s affair.
 
-use crate::accept::inbox;
+use crate::accept::{inbox, stored_here};
 use crate::limits::{BOUNCE_BODY_BYTES_MAX, BOUNCE_HEADER_BYTES_MAX};
 use crate::queue::{Action, Report, Reported};
 use crate::receive::{Place, domain_of};
@@ -11,7 +11,6 @@ use crate::route::destination_of;
 use message::address::Address;
 use message::build::Mailbox;
 use message::dsn;
-use smol_str::SmolStr;
 use std::sync::Arc;
 use store::{Acceptance, NewQueueEntry, QueueRecipient, RecipientState, Spooled, StoreError, TraceEvent, UnixSecs};
 
@@ -118,17 +117,21 @@ pub async fn notice(place: &Place<'_>, report: &Report, about: &About<'_>) -> Re
     let eight_bit = !octets.is_ascii();
     let facts = Arc::new(message::facts::Facts::compute(&octets));
     let mut deliveries = Vec::new();
+    let mut trace = vec![told(report, about)];
     let mut elsewhere = found.remote;
     for account in found.accounts {
         match place.store.room(account.id, octets.len() as u64).await {
-            Ok(()) => deliveries.push(inbox(account.id, about.now_secs)),
+            Ok(()) => {
+                deliveries.push(inbox(account.id, about.now_secs));
+                let detail = format!("a report of ours: {:?}", report.action);
+                trace.push(stored_here(account.id, detail, about.now_secs));
+            }
             // Waits in the queue for room, as any mail does.
             Err(StoreError::OverQuota | StoreError::NoSpace) => elsewhere.push(account.address.clone()),
             Err(error) => return Err(error),
         }
     }
     let queue = elsewhere.iter().map(|address| entry(address, about, eight_bit)).collect();
-    let trace = vec![told(report, about)];
     Ok(Some(Acceptance { body: Spooled::from_bytes(octets.into()), facts, deliveries, queue, trace, idempotency: None }))
 }
 
@@ -155,14 +158,10 @@ fn entry(address: &str, about: &About<'_>, eight_bit: bool) -> NewQueueEntry {
 }
 
 fn told(report: &Report, about: &About<'_>) -> TraceEvent {
-    let mut keys = vec![(SmolStr::new_static("address"), about.reverse_path.to_owned())];
-    keys.extend(report.recipients.iter().map(|r| (SmolStr::new_static("address"), r.address.clone())));
-    TraceEvent {
-        at_secs: about.now_secs,
-        what: SmolStr::new_static("told"),
-        keys,
-        detail: format!("<{}> was told: {:?}", about.reverse_path, report.action),
-    }
+    let about_whom: Vec<&str> = report.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
+    let detail = format!("<{}> was told: {:?}, to <{}>", about.reverse_path, report.action, about_whom.join(">, <"));
+    let event = TraceEvent::new(about.now_secs, "told", detail).key("address", about.reverse_path);
+    about_whom.iter().fold(event, |event, address| event.key("address", *address))
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ pub mod receive;
 pub mod refusal;
 pub mod route;
 pub mod sending_limits;
+pub mod sts;
 pub mod submit;
 pub mod trace_fields;
+pub mod why;
 
 pub use refusal::Refusal;

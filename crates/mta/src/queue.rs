@@ -5,7 +5,6 @@
 //! Must not know: connections, DNS, how a report is worded.
 
 use crate::limits::REPLY_BYTES_MAX;
-use smol_str::SmolStr;
 use store::{QueueEntry, QueueRecipient, RecipientState, TraceEvent, UnixSecs};
 
 /// When things happen to what waits.
@@ -158,6 +157,8 @@ pub struct Settled {
     pub reports: Vec<Report>,
     /// For `trace`.
     pub trace: Vec<TraceEvent>,
+    /// Positions of recipients that do not exist, by their server's word.
+    pub bounced: Vec<usize>,
 }
 
 /// RFC 3461 §4.1: is this kind of news wanted? Nothing given means FAILURE and DELAY.
@@ -181,7 +182,8 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
     let mut trace = Vec::new();
     let expired = now_secs >= entry.message.expires_secs;
     let late = now_secs - entry.created_secs >= schedule.delay_notice_secs;
-    for (recipient, outcome) in recipients.iter_mut().zip(outcomes) {
+    let mut bounced = Vec::new();
+    for (position, (recipient, outcome)) in recipients.iter_mut().zip(outcomes).enumerate() {
         let Some(outcome) = outcome else { continue };
         if recipient.state != RecipientState::Waiting {
             continue;
@@ -205,6 +207,10 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
             }
             Verdict::Failed => {
                 recipient.state = RecipientState::Failed;
+                // RFC 3463 §3.2: bad mailbox, bad system, bad syntax, moved, null MX.
+                if outcome.host.is_some() && matches!(outcome.status, (5, 1, 1..=3 | 6 | 10)) {
+                    bounced.push(position);
+                }
                 ("bounced", Some(Action::Failed))
             }
         };
@@ -215,7 +221,7 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
     }
     let wait = schedule.next(entry.attempts.saturating_add(1), now_secs, jitter);
     let next_secs = if now_secs < entry.message.expires_secs { wait.min(entry.message.expires_secs) } else { wait };
-    Settled { recipients, next_secs, reports, trace }
+    Settled { recipients, next_secs, reports, trace, bounced }
 }
 
 fn report(reports: &mut Vec<Report>, action: Action, recipient: &QueueRecipient, status: (u8, u16, u16), outcome: &Outcome) {
@@ -232,17 +238,24 @@ fn report(reports: &mut Vec<Report>, action: Action, recipient: &QueueRecipient,
     }
 }
 
-fn event(entry: &QueueEntry, recipient: &QueueRecipient, what: &str, now_secs: UnixSecs) -> TraceEvent {
-    let mut keys = vec![
-        (SmolStr::new_static("queue"), entry.id.0.to_string()),
-        (SmolStr::new_static("address"), recipient.address.clone()),
-        (SmolStr::new_static("address"), entry.message.reverse_path.clone()),
-    ];
-    keys.retain(|(_, value)| !value.is_empty());
-    if let Some(id) = &entry.message_id {
-        keys.push((SmolStr::new_static("message-id"), id.to_string()));
+/// How an attempt went on its way to the next hop, for the trace.
+pub fn attempt(entry: &QueueEntry, story: &str, now_secs: UnixSecs) -> TraceEvent {
+    let event = TraceEvent::new(now_secs, "attempt", story).key("queue", entry.id.0.to_string());
+    match entry.message.account {
+        Some(account) => event.of(account),
+        None => event,
     }
-    TraceEvent { at_secs: now_secs, what: SmolStr::new(what), keys, detail: recipient.last_reply.clone() }
+}
+
+fn event(entry: &QueueEntry, recipient: &QueueRecipient, what: &'static str, now_secs: UnixSecs) -> TraceEvent {
+    let detail = format!("to <{}>, attempt {}: {}", recipient.address, entry.attempts.saturating_add(1), recipient.last_reply);
+    let event = TraceEvent::new(now_secs, what, detail).key("queue", entry.id.0.to_string());
+    let event = event.key("address", recipient.address.as_str()).key("address", entry.message.reverse_path.as_str());
+    let event = event.key("message-id", entry.message_id.as_deref().unwrap_or_default());
+    match entry.message.account {
+        Some(account) => event.of(account),
+        None => event,
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! Invariant: only an authoritative "no such name" is [`DnsError::NotFound`]; whatever merely did not work is
 //! [`DnsError::Temporary`], so that no mail bounces because a name server was down. Knows no mail beyond MX.
 
+use crate::dane::{TLSA_MAX, Tlsa};
 use crate::limits;
+use crate::proven::{self, Proven};
 pub use hickory_proto::rr::rdata::MX;
 pub use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_resolver::TokioResolver;
@@ -61,10 +63,18 @@ impl std::error::Error for DnsError {}
 /// Records of one kind, to come.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Vec<RData>, DnsError>> + Send + 'a>>;
 
+/// The same with what is proven of them.
+pub type AnsweringProven<'a> = Pin<Box<dyn Future<Output = Result<Proven<Vec<RData>>, DnsError>> + Send + 'a>>;
+
 /// Somebody else than DNS who answers: a simulation, which also lies.
 pub trait Names: Send + Sync {
     /// All records of this kind at this name, in the order they are to be tried.
     fn ask(&self, name: Name, kind: RecordType) -> Answering<'_>;
+
+    /// The same, and whether DNSSEC proves it.
+    fn ask_proven(&self, name: Name, kind: RecordType) -> AnsweringProven<'_> {
+        Box::pin(async move { Ok(Proven { value: self.ask(name, kind).await?, secure: false }) })
+    }
 }
 
 #[derive(Clone)]
@@ -77,6 +87,8 @@ enum Source {
 #[derive(Clone)]
 pub struct Resolver {
     source: Source,
+    /// Validating servers whose AD bit is believed; empty: nothing is ever proven.
+    trusted: Arc<[SocketAddr]>,
 }
 
 impl fmt::Debug for Resolver {
@@ -103,7 +115,15 @@ impl Resolver {
     pub fn system() -> Result<Resolver, DnsError> {
         let mut builder = TokioResolver::builder_tokio().map_err(temporary)?;
         options(builder.options_mut());
-        Ok(Resolver { source: Source::Dns(Box::new(builder.build().map_err(temporary)?)) })
+        Ok(Resolver { source: Source::Dns(Box::new(builder.build().map_err(temporary)?)), trusted: Arc::new([]) })
+    }
+
+    /// The same resolver; these servers prove what they say by DNSSEC, and the way to them is safe (they are on this
+    /// machine). They are asked where it matters.
+    #[must_use]
+    pub fn trusting(mut self, servers: Vec<SocketAddr>) -> Resolver {
+        self.trusted = servers.into();
+        self
     }
 
     /// These servers and no others, nor `/etc/hosts`.
@@ -123,12 +143,12 @@ impl Resolver {
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         options(builder.options_mut());
         builder.options_mut().use_hosts_file = ResolveHosts::Never;
-        Ok(Resolver { source: Source::Dns(Box::new(builder.build().map_err(temporary)?)) })
+        Ok(Resolver { source: Source::Dns(Box::new(builder.build().map_err(temporary)?)), trusted: Arc::new([]) })
     }
 
     /// Asks `names` instead of DNS, without a cache.
     pub fn of(names: Arc<dyn Names>) -> Resolver {
-        Resolver { source: Source::Other(names) }
+        Resolver { source: Source::Other(names), trusted: Arc::new([]) }
     }
 
     async fn ask(&self, name: Name, kind: RecordType) -> Result<Vec<RData>, DnsError> {
@@ -140,6 +160,59 @@ impl Resolver {
         let found: Vec<RData> =
             answer.answers().iter().filter(|record| record.record_type() == kind).map(|record| record.data.clone()).collect();
         if found.is_empty() { Err(DnsError::NoData) } else { Ok(found) }
+    }
+
+    /// The same, and whether DNSSEC proves it.
+    async fn ask_proven(&self, name: Name, kind: RecordType) -> Result<Proven<Vec<RData>>, DnsError> {
+        match &self.source {
+            Source::Other(names) => names.ask_proven(name, kind).await,
+            Source::Dns(_) if !self.trusted.is_empty() => proven::ask(&self.trusted, &name, kind).await,
+            Source::Dns(_) => Ok(Proven { value: self.ask(name, kind).await?, secure: false }),
+        }
+    }
+
+    /// [`Resolver::mx`], and whether DNSSEC proves it.
+    pub async fn mx_proven(&self, domain: &str) -> Result<Proven<MxAnswer>, DnsError> {
+        match self.ask_proven(absolute(domain)?, RecordType::MX).await {
+            Ok(Proven { value, secure }) => Ok(Proven { value: sort_mx(value, matches!(self.source, Source::Dns(_))), secure }),
+            // That there is no MX is not proven here: the address of the domain itself is asked for its own proof.
+            Err(DnsError::NoData) => Ok(Proven { value: self.mx(domain).await?, secure: true }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// [`Resolver::addresses`], and whether DNSSEC proves those that are there.
+    pub async fn addresses_proven(&self, host: &str) -> Result<Proven<Vec<IpAddr>>, DnsError> {
+        if self.trusted.is_empty() && matches!(self.source, Source::Dns(_)) || host.parse::<IpAddr>().is_ok() {
+            return Ok(Proven { value: self.addresses(host).await?, secure: false });
+        }
+        let name = absolute(host)?;
+        let (four, six) = tokio::join!(self.ask_proven(name.clone(), RecordType::A), self.ask_proven(name, RecordType::AAAA));
+        let mut found = Proven { value: Vec::new(), secure: true };
+        let mut trouble: Option<DnsError> = None;
+        for answer in [four, six] {
+            match answer {
+                Ok(answer) => {
+                    found.value.extend(answer.value.iter().filter_map(RData::ip_addr));
+                    found.secure &= answer.secure;
+                }
+                Err(error) if trouble.as_ref().is_none_or(|worst| !worst.is_temporary()) => trouble = Some(error),
+                Err(_) => {}
+            }
+        }
+        found.value.truncate(limits::ADDRESSES_MAX);
+        if found.value.is_empty() { Err(trouble.unwrap_or(DnsError::NoData)) } else { Ok(found) }
+    }
+
+    /// TLSA records of a port of a host (RFC 6698 §3), if DNSSEC proves them; none when there are none, or none that are
+    /// proven. An error means that nobody knows: then it must not be gone on without (RFC 7672 §2.1).
+    pub async fn tlsa(&self, host: &str, port: u16) -> Result<Vec<Tlsa>, DnsError> {
+        let name = absolute(&format!("_{port}._tcp.{}", host.trim_end_matches('.')))?;
+        match self.ask_proven(name, RecordType::TLSA).await {
+            Ok(Proven { value, secure: true }) => Ok(value.iter().filter_map(one_tlsa).take(TLSA_MAX).collect()),
+            Ok(_) | Err(DnsError::NotFound | DnsError::NoData) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Where mail for `domain` goes. `NotFound`: no such domain; `NoData`: it has neither MX nor address.
@@ -233,6 +306,12 @@ impl Resolver {
             inner.clear_cache();
         }
     }
+}
+
+fn one_tlsa(data: &RData) -> Option<Tlsa> {
+    let RData::TLSA(tlsa) = data else { return None };
+    let (usage, selector, matching) = (u8::from(tlsa.cert_usage), u8::from(tlsa.selector), u8::from(tlsa.matching));
+    Some(Tlsa { usage, selector, matching, data: tlsa.cert_data.clone() })
 }
 
 fn why(error: NetError) -> DnsError {

@@ -3,7 +3,7 @@
 //! Everything it does not know is NXDOMAIN: nothing is ever asked elsewhere. Built on hickory-proto's messages.
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, MX, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::rdata::{self, A, AAAA, MX, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -27,6 +27,7 @@ const TCP_IDLE_MAX: Duration = Duration::from_secs(10);
 pub struct Zone {
     records: HashMap<Name, Vec<RData>>,
     broken: HashSet<Name>,
+    proven: HashSet<Name>,
 }
 
 fn absolute(name: &str) -> Option<Name> {
@@ -91,6 +92,18 @@ impl Zone {
         }
     }
 
+    /// A TLSA record at `name` (`_25._tcp.mx.example.org`).
+    pub fn tlsa(&mut self, name: &str, tlsa: &crate::Tlsa) -> &mut Zone {
+        let data = rdata::TLSA::new(tlsa.usage.into(), tlsa.selector.into(), tlsa.matching.into(), tlsa.data.clone());
+        self.add(name, RData::TLSA(data))
+    }
+
+    /// Answers about this name and those below it are told as proven (AD), as a validating resolver would.
+    pub fn proven(&mut self, name: &str) -> &mut Zone {
+        self.proven.extend(absolute(name));
+        self
+    }
+
     /// Questions for this name are answered SERVFAIL.
     pub fn servfail(&mut self, name: &str) -> &mut Zone {
         self.broken.extend(absolute(name));
@@ -102,6 +115,9 @@ impl Zone {
         response.metadata.recursion_desired = request.metadata.recursion_desired;
         response.metadata.recursion_available = true;
         response.metadata.authoritative = true;
+        let about = request.queries.first().map(|query| query.name.to_lowercase());
+        let proven = about.is_some_and(|name| self.proven.iter().any(|zone| zone.zone_of(&name)));
+        response.metadata.authentic_data = proven && request.metadata.authentic_data;
         response.edns = request.edns.as_ref().map(|_| hickory_proto::op::Edns::new());
         let [question] = request.queries.as_slice() else {
             response.metadata.response_code = ResponseCode::FormErr;

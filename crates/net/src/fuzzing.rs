@@ -56,3 +56,14 @@ pub fn dns_answer(data: &[u8]) {
     let _ = now(resolver.ptr([192, 0, 2, 1].into()));
     let _ = now(resolver.txt("asked.test"));
 }
+
+/// A TLSA record (four octets: usage, selector, matching, length of what is to match; then that) and a certificate held
+/// against it.
+pub fn tlsa(octets: &[u8]) {
+    let (Some((head, rest)), true) = (octets.split_first_chunk::<4>(), octets.len() < 100_000) else { return };
+    let (data, certificate) = rest.split_at(usize::from(head[3]).min(rest.len()));
+    let record = crate::Tlsa { usage: head[0], selector: head[1], matching: head[2], data: data.to_vec() };
+    crate::dane::hold(&record, certificate);
+    let read = [&head[..3], data].concat();
+    assert_eq!(crate::Tlsa::read(&read), Some(record));
+}

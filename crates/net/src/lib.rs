@@ -4,18 +4,23 @@
 
 pub mod clock;
 pub mod connection;
+pub mod dane;
 pub mod dns;
 pub mod dns_server;
 pub mod fuzzing;
+pub mod https;
 pub mod limits;
 pub mod listener;
 mod network;
+pub mod proven;
 mod stream;
 pub mod tls;
 
 pub use connection::{Connection, Next, Peer, TlsInfo, now};
+pub use dane::Tlsa;
 pub use dns::{DnsError, MxAnswer, Names, Resolver};
 pub use listener::{Incoming, ListenAddr, Listener};
 pub use network::{Dial, Dialling, Network};
+pub use proven::Proven;
 pub use stream::Octets;
 pub use tls::{TlsClient, TlsError, TlsServer};

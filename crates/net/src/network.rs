@@ -37,6 +37,17 @@ impl fmt::Debug for Network {
 }
 
 impl Network {
+    /// The address of ours that a connection there would come from; nothing is sent.
+    pub fn source_for(&self, to: SocketAddr) -> Option<IpAddr> {
+        if let Network::Other(_) = self {
+            return None;
+        }
+        let any: SocketAddr = if to.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+        let socket = std::net::UdpSocket::bind(any).ok()?;
+        socket.connect(to).ok()?;
+        socket.local_addr().ok().map(|address| address.ip())
+    }
+
     pub(crate) async fn connect(&self, to: SocketAddr, bind: Option<IpAddr>) -> io::Result<(Plain, Option<SocketAddr>)> {
         if let Network::Other(other) = self {
             let (stream, local) = other.dial(to).await?;

@@ -30,7 +30,7 @@ fn trouble(path: &Path, why: impl fmt::Display) -> TlsError {
     TlsError(format!("{}: {why}", path.display()))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
 }
@@ -157,6 +157,14 @@ impl TlsClient {
         let config =
             builder()?.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))).with_no_client_auth();
         Ok(TlsClient { config: Arc::new(config), verified: false })
+    }
+
+    /// The certificate must fit one of these TLSA records, which DNSSEC proved (RFC 7672); `names` are those a certificate
+    /// under a trust anchor may be for.
+    pub fn dane(records: &[crate::Tlsa], names: &[String]) -> Result<TlsClient, TlsError> {
+        let verifier = Arc::new(crate::dane::DaneVerifier::new(records, names));
+        let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        Ok(TlsClient { config: Arc::new(config), verified: true })
     }
 
     /// The certificate must be the server name's and lead to a public root, or to one in the PEM file `extra_ca`.

@@ -6,16 +6,19 @@
 
 pub(crate) mod access;
 mod domain;
+mod queue;
 mod reports;
 pub(crate) mod views;
+
+pub(crate) use queue::{QueueDeed, QueueFilter, QueueWhich};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use server::context::{Shared, unix_now};
 use std::collections::HashSet;
 use std::sync::Arc;
-use store::{Account, AccountId, Alias, EmailId, NewAccount, QueueAct, QueueEntry, QueueId, Store, StoreError};
-use views::{AccountView, AliasView, DefectView, IndexView, QueueView, SecretsText, SetAsideView, UndoView};
+use store::{Account, AccountId, Alias, EmailId, NewAccount, Store, StoreError};
+use views::{AccountView, AliasView, DefectView, IndexView, SecretsText, TraceView, UndoView};
 
 /// Accounts or queue entries read from the store at once.
 const PAGE: usize = 1_000;
@@ -28,7 +31,7 @@ pub(crate) struct AccountWanted {
     pub(crate) quota_bytes: Option<u64>,
 }
 
-/// Which queue entries or expunged messages are meant.
+/// Which expunged messages are meant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Which {
@@ -38,42 +41,101 @@ pub(crate) enum Which {
     Ids(Vec<u64>),
 }
 
-/// What is done to queue entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum QueueDeed {
-    Retry,
-    Hold,
-    Release,
-    Drop,
-}
-
 /// One act.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "act", rename_all = "kebab-case")]
 pub(crate) enum Request {
-    AccountAdd { accounts: Vec<AccountWanted> },
+    AccountAdd {
+        accounts: Vec<AccountWanted>,
+    },
     AccountList,
-    AccountShow { address: String },
-    AccountPassword { address: String, secrets: SecretsText },
-    AccountSuspend { address: String, suspended: bool },
-    AccountRemove { address: String, yes: bool },
-    AliasAdd { address: String, targets: Vec<String> },
+    AccountShow {
+        address: String,
+    },
+    AccountPassword {
+        address: String,
+        secrets: SecretsText,
+    },
+    AccountSuspend {
+        address: String,
+        suspended: bool,
+    },
+    AccountRemove {
+        address: String,
+        yes: bool,
+    },
+    AliasAdd {
+        address: String,
+        targets: Vec<String>,
+    },
     AliasList,
-    AliasRemove { address: String, yes: bool },
+    AliasRemove {
+        address: String,
+        yes: bool,
+    },
     Access(access::AccessDeed),
-    QueueList,
-    QueueShow { id: u64 },
-    Queue { deed: QueueDeed, which: Which, yes: bool },
-    UndoList { address: String, limit: usize },
-    UndoRestore { address: String, emails: Which },
+    QueueList {
+        #[serde(default)]
+        filter: QueueFilter,
+    },
+    QueueShow {
+        id: u64,
+    },
+    Queue {
+        deed: QueueDeed,
+        which: QueueWhich,
+        yes: bool,
+    },
+    Freeze {
+        what: String,
+        why: String,
+    },
+    Thaw {
+        what: String,
+    },
+    Frozen,
+    SuppressList {
+        counting: bool,
+    },
+    SuppressAdd {
+        address: String,
+        why: String,
+    },
+    SuppressRemove {
+        address: String,
+    },
+    Alarms,
+    UndoList {
+        address: String,
+        limit: usize,
+    },
+    UndoRestore {
+        address: String,
+        emails: Which,
+    },
     ReportsList,
-    ReportsShow { id: String },
-    DomainAdd { domain: String },
-    DomainKeys { domain: String },
-    DomainRotate { domain: String, at_once: bool },
+    ReportsShow {
+        id: String,
+    },
+    DomainAdd {
+        domain: String,
+    },
+    DomainKeys {
+        domain: String,
+    },
+    DomainRotate {
+        domain: String,
+        at_once: bool,
+    },
+    Trace {
+        asked: String,
+        after: Option<u64>,
+    },
     Check,
-    Index { address: Option<String>, anew: bool },
+    Index {
+        address: Option<String>,
+        anew: bool,
+    },
 }
 
 /// What the acts need.
@@ -109,9 +171,16 @@ impl Admin {
             Request::AliasList => self.alias_list().await,
             Request::AliasRemove { address, yes } => self.alias_remove(&address, yes).await,
             Request::Access(deed) => self.access(deed).await,
-            Request::QueueList => self.queue_list().await,
+            Request::QueueList { filter } => self.queue_list(&filter).await,
             Request::QueueShow { id } => self.queue_show(id).await,
             Request::Queue { deed, which, yes } => self.queue(deed, which, yes).await,
+            Request::Freeze { what, why } => self.freeze(&what, &why).await,
+            Request::Thaw { what } => self.thaw(&what).await,
+            Request::Frozen => Ok(json!({ "frozen": self.frozen().await? })),
+            Request::SuppressList { counting } => self.suppress_list(counting).await,
+            Request::SuppressAdd { address, why } => self.suppress_add(&address, &why).await,
+            Request::SuppressRemove { address } => self.suppress_remove(&address).await,
+            Request::Alarms => self.alarms().await,
             Request::UndoList { address, limit } => self.undo_list(&address, limit).await,
             Request::UndoRestore { address, emails } => self.undo_restore(&address, emails).await,
             Request::ReportsList => self.reports_list().await,
@@ -119,6 +188,7 @@ impl Admin {
             Request::DomainAdd { domain } => self.domain_add(&domain).await,
             Request::DomainKeys { domain } => self.domain_keys(&domain).await,
             Request::DomainRotate { domain, at_once } => self.domain_rotate(&domain, at_once).await,
+            Request::Trace { asked, after } => self.trace(&asked, after).await,
             Request::Check => self.check().await,
             Request::Index { address, anew } => self.index(address, anew).await,
         }
@@ -286,75 +356,17 @@ impl Admin {
 
     // ---- the queue ----
 
-    async fn queue_entries(&self) -> Result<Vec<QueueEntry>, String> {
-        let mut list = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.store.queue_list(after, PAGE).await.map_err(|error| told(&error))?;
-            let full = page.len() == PAGE;
-            after = page.last().map(|entry| entry.id);
-            list.extend(page);
-            if !full {
-                return Ok(list);
-            }
+    async fn trace(&self, asked: &str, after: Option<u64>) -> Answer {
+        let found = mta::why::timeline(&self.store, asked, after).await.map_err(|error| told(&error))?;
+        let mut events = Vec::with_capacity(found.len());
+        for (number, event) in found {
+            let account = match event.account {
+                Some(id) => self.store.account_by_id(id).await.map_err(|error| told(&error))?,
+                None => None,
+            };
+            events.push(TraceView::of(number, event, account.as_deref()));
         }
-    }
-
-    async fn queue_list(&self) -> Answer {
-        let entries: Vec<QueueView> = self.queue_entries().await?.iter().map(QueueView::from).collect();
-        let bad = self.store.queue_bad().await.map_err(|error| told(&error))?;
-        let bad: Vec<SetAsideView> = bad.into_iter().map(|row| SetAsideView { id: row.id.0, reason: row.reason }).collect();
-        if bad.is_empty() {
-            return Ok(json!({ "entries": entries }));
-        }
-        Ok(json!({ "entries": entries, "set_aside": bad }))
-    }
-
-    async fn queue_show(&self, id: u64) -> Answer {
-        let entry = self.store.queue_entry(QueueId(id)).await.map_err(|error| told(&error))?;
-        let entry = entry.ok_or_else(|| format!("there is no queue entry {id}"))?;
-        Ok(json!({ "entry": QueueView::from(&entry) }))
-    }
-
-    async fn queue(&self, deed: QueueDeed, which: Which, yes: bool) -> Answer {
-        let ids = match which {
-            Which::Ids(ids) => ids,
-            Which::All => self.queue_entries().await?.iter().map(|entry| entry.id.0).collect(),
-        };
-        if deed == QueueDeed::Drop && !yes {
-            return self.would_drop(&ids).await;
-        }
-        let act = match deed {
-            QueueDeed::Retry => QueueAct::Retry { now_secs: unix_now() },
-            QueueDeed::Hold => QueueAct::Hold,
-            QueueDeed::Release => QueueAct::Release { now_secs: unix_now() },
-            QueueDeed::Drop => QueueAct::Drop,
-        };
-        let mut done = Vec::new();
-        let mut refused = Vec::new();
-        for id in ids {
-            match self.store.queue_act(QueueId(id), act).await {
-                Ok(()) => done.push(id),
-                Err(StoreError::NotFound) => refused.push(json!({ "id": id, "why": "there is no such queue entry" })),
-                Err(StoreError::LeaseLost) => {
-                    refused.push(json!({ "id": id, "why": "it is being sent at this moment; try again" }))
-                }
-                Err(error) => refused.push(json!({ "id": id, "why": told(&error) })),
-            }
-        }
-        Ok(json!({ "done": done, "refused": refused }))
-    }
-
-    async fn would_drop(&self, ids: &[u64]) -> Answer {
-        let mut lines = Vec::new();
-        for id in ids {
-            let entry = self.store.queue_entry(QueueId(*id)).await.map_err(|error| told(&error))?;
-            let entry = entry.ok_or_else(|| format!("there is no queue entry {id}"))?;
-            let to: Vec<&str> = entry.message.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
-            lines.push(format!("{id} from <{}> to {}", entry.message.reverse_path, to.join(", ")));
-        }
-        let what = if lines.is_empty() { String::new() } else { format!(", without a bounce: {}", lines.join("; ")) };
-        Ok(json!({ "would": format!("drop {} queue entries{what}", lines.len()) }))
+        Ok(json!({ "events": events }))
     }
 
     // ---- undo, check ----
@@ -511,6 +523,6 @@ mod tests {
         let text = serde_json::to_string(&Request::AccountSuspend { address: "a@b.c".into(), suspended: true }).unwrap();
         assert_eq!(text, r#"{"act":"account-suspend","address":"a@b.c","suspended":true}"#);
         let back: Request = serde_json::from_str(r#"{"act":"queue","deed":"hold","which":{"ids":[3]},"yes":false}"#).unwrap();
-        assert!(matches!(back, Request::Queue { deed: QueueDeed::Hold, which: Which::Ids(ids), yes: false } if ids == [3]));
+        assert!(matches!(back, Request::Queue { deed: QueueDeed::Hold, which: QueueWhich::Ids(ids), yes: false } if ids == [3]));
     }
 }

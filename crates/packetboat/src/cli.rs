@@ -2,12 +2,14 @@
 
 mod access;
 mod mime;
+mod queue;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 pub(crate) use access::{AclCommand, SharedCommand};
 pub(crate) use mime::{BuildArgs, MimeArgs, MimeCommand, ReportArgs, ReportKind};
+pub(crate) use queue::{QueueCommand, QueueFilterArgs, QueueWhichArgs, SuppressCommand};
 
 /// An email server and email program in one binary.
 #[derive(Debug, Parser)]
@@ -51,11 +53,38 @@ pub(crate) enum Command {
     /// Mail on its way out
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Stop sending: of an account, to a destination, or everything; also after a restart. Without WHAT: what is frozen
+    Freeze {
+        /// `all`, an account's address, or a destination (example.org)
+        what: Option<String>,
+        /// For whoever asks later
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        why: String,
+    },
+    /// Go on sending
+    Thaw {
+        /// As it was given to `freeze`
+        what: String,
+    },
+    /// Addresses that mail is not sent to any more, after three hard bounces in a row
+    #[command(subcommand)]
+    Suppress(SuppressCommand),
+    /// Accounts that send as they never did before
+    Alarms,
     /// Bring back what was expunged
     #[command(subcommand)]
     Undo(UndoCommand),
     /// Look whether what mail needs holds: the way out, DNS, lists, clock, disk, certificate; exits 1 when something is bad
     Doctor(DoctorArgs),
+    /// What happened, and why: one timeline of everything known about an address, a message, a queue entry or a peer
+    Trace {
+        /// An address, a Message-ID, a queue entry's number, an IP address, or the id in a 250 reply
+        #[arg(value_name = "ADDRESS|MESSAGE-ID|QUEUE-ID|IP")]
+        asked: String,
+        /// Go on telling what happens (while the server runs)
+        #[arg(long)]
+        follow: bool,
+    },
     /// Prove every invariant of the store; exits 1 with a list when one is broken
     Check,
     /// The search index: how far it is, or made anew
@@ -220,32 +249,6 @@ pub(crate) struct WhichArgs {
     /// Every one
     #[arg(long, conflicts_with = "ids")]
     pub(crate) all: bool,
-}
-
-/// `packetboat queue ...`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum QueueCommand {
-    /// What waits
-    List,
-    /// One entry, with every recipient's last reply
-    Show {
-        /// Its number
-        id: u64,
-    },
-    /// Try now
-    Retry(WhichArgs),
-    /// Do not try until released
-    Hold(WhichArgs),
-    /// Try again
-    Release(WhichArgs),
-    /// Give up without a bounce
-    Drop {
-        #[command(flatten)]
-        which: WhichArgs,
-        /// Do it; without this it only tells what it would do
-        #[arg(long)]
-        yes: bool,
-    },
 }
 
 /// `packetboat undo ...`.

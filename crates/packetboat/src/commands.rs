@@ -8,14 +8,15 @@ mod doctor;
 mod domain;
 pub(crate) mod mime;
 mod passwords;
+mod trace;
 mod words;
 
 use crate::admin::access::AccessDeed;
 use crate::admin::views::SecretsText;
-use crate::admin::{AccountWanted, Admin, QueueDeed, Request, Which, check_account_address, told};
+use crate::admin::{AccountWanted, Admin, QueueDeed, QueueFilter, QueueWhich, Request, Which, check_account_address, told};
 use crate::cli::{
-    AccountCommand, AclCommand, AliasCommand, Command, IndexCommand, QueueCommand, ReportsCommand, SharedCommand, UndoCommand,
-    WhichArgs,
+    AccountCommand, AclCommand, AliasCommand, Command, IndexCommand, QueueCommand, QueueFilterArgs, QueueWhichArgs,
+    ReportsCommand, SharedCommand, SuppressCommand, UndoCommand, WhichArgs,
 };
 use crate::config::Config;
 use crate::control::Client;
@@ -63,6 +64,9 @@ impl Doer {
 
 /// Runs an operator's command; the exit code.
 pub(crate) async fn run(config: &Config, command: Command, json: bool) -> u8 {
+    if let Command::Trace { asked, follow: true } = &command {
+        return trace::follow(config, asked, json).await;
+    }
     let outcome = perform(config, &command).await;
     match outcome {
         Ok(value) => {
@@ -115,6 +119,34 @@ fn which(args: &WhichArgs) -> Which {
     if args.all { Which::All } else { Which::Ids(args.ids.clone()) }
 }
 
+fn queue_filter(args: &QueueFilterArgs) -> QueueFilter {
+    QueueFilter { from: args.from.clone(), to: args.to.clone(), held: args.held }
+}
+
+fn queue_which(args: &QueueWhichArgs) -> QueueWhich {
+    if args.all {
+        QueueWhich::All
+    } else if args.ids.is_empty() {
+        QueueWhich::Matching(queue_filter(&args.filter))
+    } else {
+        QueueWhich::Ids(args.ids.clone())
+    }
+}
+
+fn queue_request(command: &QueueCommand) -> Request {
+    let (deed, which, yes) = match command {
+        QueueCommand::List(args) => return Request::QueueList { filter: queue_filter(args) },
+        QueueCommand::Show { id } => return Request::QueueShow { id: *id },
+        QueueCommand::Retry(args) => (QueueDeed::Retry, args, true),
+        QueueCommand::Hold(args) => (QueueDeed::Hold, args, true),
+        QueueCommand::Release(args) => (QueueDeed::Release, args, true),
+        QueueCommand::Schedule { secs, which } => (QueueDeed::Schedule { secs: *secs }, which, true),
+        QueueCommand::Reroute { via, which } => (QueueDeed::Reroute { destination: via.clone() }, which, true),
+        QueueCommand::Drop { which, yes } => (QueueDeed::Drop, which, *yes),
+    };
+    Request::Queue { deed, which: queue_which(which), yes }
+}
+
 fn request(config: &Config, command: &Command) -> Result<Request, String> {
     Ok(match command {
         Command::Account(account) => account_request(config, account)?,
@@ -130,20 +162,23 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
             Request::Access(AccessDeed::SharedAdd { address, admins, quota_bytes: *quota })
         }
         Command::Shared(SharedCommand::List) => Request::Access(AccessDeed::SharedList),
-        Command::Queue(QueueCommand::List) => Request::QueueList,
-        Command::Queue(QueueCommand::Show { id }) => Request::QueueShow { id: *id },
-        Command::Queue(QueueCommand::Retry(args)) => Request::Queue { deed: QueueDeed::Retry, which: which(args), yes: true },
-        Command::Queue(QueueCommand::Hold(args)) => Request::Queue { deed: QueueDeed::Hold, which: which(args), yes: true },
-        Command::Queue(QueueCommand::Release(args)) => Request::Queue { deed: QueueDeed::Release, which: which(args), yes: true },
-        Command::Queue(QueueCommand::Drop { which: args, yes }) => {
-            Request::Queue { deed: QueueDeed::Drop, which: which(args), yes: *yes }
+        Command::Queue(queue) => queue_request(queue),
+        Command::Freeze { what: Some(what), why } => Request::Freeze { what: what.clone(), why: why.clone() },
+        Command::Freeze { what: None, .. } => Request::Frozen,
+        Command::Thaw { what } => Request::Thaw { what: what.clone() },
+        Command::Suppress(SuppressCommand::List { counting }) => Request::SuppressList { counting: *counting },
+        Command::Suppress(SuppressCommand::Add { address, why }) => {
+            Request::SuppressAdd { address: address.clone(), why: why.clone() }
         }
+        Command::Suppress(SuppressCommand::Remove { address }) => Request::SuppressRemove { address: address.clone() },
+        Command::Alarms => Request::Alarms,
         Command::Undo(UndoCommand::List { address, limit }) => Request::UndoList { address: address.clone(), limit: *limit },
         Command::Undo(UndoCommand::Restore { address, which: args }) => {
             Request::UndoRestore { address: address.clone(), emails: which(args) }
         }
         Command::Reports(ReportsCommand::List) => Request::ReportsList,
         Command::Reports(ReportsCommand::Show { id }) => Request::ReportsShow { id: id.clone() },
+        Command::Trace { asked, .. } => Request::Trace { asked: asked.clone(), after: None },
         Command::Check => Request::Check,
         Command::Index(IndexCommand::Status { address }) => Request::Index { address: address.clone(), anew: false },
         Command::Index(IndexCommand::Rebuild { address }) => Request::Index { address: address.clone(), anew: true },

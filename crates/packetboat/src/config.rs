@@ -128,6 +128,10 @@ pub(crate) struct Config {
     pub(crate) inbound: server::trust::Policy,
     /// Reverse-paths of forwarded mail are rewritten.
     pub(crate) srs: bool,
+    pub(crate) trace_days: u32,
+    pub(crate) trace_events_max: u64,
+    pub(crate) dnssec: bool,
+    pub(crate) mta_sts: bool,
 }
 
 impl Config {
@@ -157,6 +161,10 @@ impl Config {
             connections_max: 0,
             inbound: server::trust::Policy::default(),
             srs: false,
+            trace_days: 0,
+            trace_events_max: 0,
+            dnssec: false,
+            mta_sts: false,
         }
     }
 
@@ -181,6 +189,17 @@ impl Config {
             // With room for the trace fields, so that what was taken as not too large can be kept.
             message_bytes_max: self.message_bytes_max.saturating_add(mta::limits::ADDED_BYTES_MAX),
         }
+    }
+
+    /// Name servers whose word that DNSSEC proves an answer is believed: those on this machine, for the way to any other is
+    /// not safe. The configured ones, or those of `/etc/resolv.conf`.
+    pub(crate) fn proving_servers(&self) -> Vec<SocketAddr> {
+        let given = match self.dns_servers.is_empty() {
+            false => self.dns_servers.clone(),
+            true => std::fs::read_to_string("/etc/resolv.conf").map(|text| name_servers(&text)).unwrap_or_default(),
+        };
+        // One that is elsewhere may be asked at any time and must not be believed.
+        if given.iter().all(|server| server.ip().is_loopback()) { given } else { Vec::new() }
     }
 
     /// A certificate is configured or will be made.
@@ -241,6 +260,13 @@ pub(crate) fn parse(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
     problems.sort_by(|a, b| a.span.start.cmp(&b.span.start).then_with(|| a.message.cmp(&b.message)));
     problems.dedup();
     Err(problems)
+}
+
+/// The `nameserver` lines of resolv.conf(5).
+fn name_servers(text: &str) -> Vec<SocketAddr> {
+    let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<&str>>());
+    let server = words.filter(|words| words.first() == Some(&"nameserver")).filter_map(|words| words.get(1)?.parse().ok());
+    server.map(|ip: std::net::IpAddr| SocketAddr::new(ip, 53)).collect()
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

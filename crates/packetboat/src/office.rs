@@ -85,6 +85,7 @@ impl Office {
         trial: Trial,
     ) -> Result<Office, String> {
         let store = Store::open(config.store()).await.map_err(|error| told(&error))?;
+        store.keep_trace(config.trace_days, config.trace_events_max);
         let tls = match tls {
             Some(tls) => Some(tls),
             None => certificates::of(config)?,
@@ -104,6 +105,7 @@ impl Office {
         if config.inbound.reports {
             helpers.spawn(server::trust::reports::run(Arc::clone(&context)));
         }
+        helpers.spawn(server::smtp::keep_counts(Arc::clone(&context)));
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
@@ -212,6 +214,11 @@ fn outbound_settings(config: &Config, routes: HashMap<String, SocketAddr>) -> Re
     let mut settings = server::outbound::Settings::new(resolver.map_err(|error| format!("DNS: {error}"))?);
     settings.port = config.outbound_port;
     settings.routes = routes;
+    settings.sts_port = config.mta_sts.then_some(443);
+    settings.extra_ca = config.ca_file.clone();
+    if config.dnssec {
+        settings.resolver = settings.resolver.trusting(config.proving_servers());
+    }
     settings.relay = config.relay.as_ref().map(|relay| server::outbound::Relay {
         host: relay.host.clone(),
         port: relay.port,

@@ -15,12 +15,12 @@ pub use sign_in::SignIn;
 
 use decoy::Decoy;
 use delay::Delays;
-use net::clock::monotonic;
+use net::clock::{monotonic, unix_now};
 use remembered::Remembered;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Account, AccountId, ScramVerifier, Store};
+use store::{Account, AccountId, ScramVerifier, Store, TraceEvent};
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
 
@@ -120,6 +120,27 @@ impl Auth {
         };
         self.settle(&self.name(login), peer, &result);
         result
+    }
+
+    /// Writes a sign-in down in the trace: who came from where, or was refused. Never what was offered as a password.
+    fn note(&self, protocol: &str, login: &str, peer: Option<IpAddr>, result: &Result<Arc<Account>, Refused>) {
+        let from = peer.map_or_else(|| "this machine".to_owned(), |ip| ip.to_canonical().to_string());
+        let ip = peer.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
+        let event = match result {
+            Ok(account) => {
+                let detail = format!("{} by {protocol} from {from}", account.address);
+                TraceEvent::new(unix_now(), "signed-in", detail).of(account.id)
+            }
+            Err(Refused::Temporary) => return,
+            Err(refused) => {
+                // What is no address here may be a password typed in the wrong place.
+                let name = self.name(login);
+                let name = if name.contains('@') && !name.contains(char::is_whitespace) { name } else { String::new() };
+                let detail = format!("<{name}> by {protocol} from {from}: {refused:?}");
+                TraceEvent::new(unix_now(), "sign-in-refused", detail).key("address", name)
+            }
+        };
+        self.store.trace(vec![event.key("ip", ip)]);
     }
 
     /// Forgets remembered logins of an account.

@@ -33,6 +33,10 @@ pub struct Limits {
     pub messages_per_hour: u32,
     /// Recipients of those messages in an hour; 0 is unlimited.
     pub recipients_per_hour: u32,
+    /// Recipients it never wrote to before, in an hour; 0 is unlimited.
+    pub first_time_per_hour: u32,
+    /// The same three in a day; 0 is unlimited.
+    pub per_day: mta::sending_limits::Sent,
     /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 wants at least 100).
     pub recipients_max: u32,
     /// Open connections from one address (all protocols together); never applies to unproxied loopback.
@@ -52,6 +56,8 @@ impl Default for Limits {
         Limits {
             messages_per_hour: 5_000,
             recipients_per_hour: 20_000,
+            first_time_per_hour: 0,
+            per_day: mta::sending_limits::Sent::default(),
             recipients_max: 1_000,
             connections_per_ip: 50,
             pop3_login_delay_secs: 0,

@@ -103,7 +103,7 @@ enum Woken {
 impl Session {
     async fn run(&mut self) {
         let mut shutdown = self.context.shutdown.clone();
-        let mut sign_in = SignIn::default();
+        let mut sign_in = SignIn::to("IMAP");
         let mut appending: Option<Appending> = None;
         let mut idling = false;
         loop {

@@ -7,6 +7,9 @@ mod connect;
 mod dispatch;
 mod lanes;
 mod local;
+mod policy;
+#[cfg(test)]
+mod protected_tests;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -45,6 +48,10 @@ pub struct Settings {
     pub connections_per_destination: usize,
     /// For connecting, TLS included.
     pub connect_limit: Duration,
+    /// Where MTA-STS policies are fetched: 443, another in tests; `None`: MTA-STS is off.
+    pub sts_port: Option<u16>,
+    /// A PEM file of one more authority to trust, for smarthosts and MTA-STS.
+    pub extra_ca: Option<PathBuf>,
 }
 
 impl Settings {
@@ -57,9 +64,11 @@ impl Settings {
             network: net::Network::System,
             routes: HashMap::new(),
             schedule: Schedule::default(),
-            connections_max: 100,
+            connections_max: 400,
             connections_per_destination: 10,
             connect_limit: Duration::from_secs(30),
+            sts_port: None,
+            extra_ca: None,
         }
     }
 }
@@ -101,15 +110,24 @@ struct Outbound {
     /// For the relay.
     verified: Option<TlsClient>,
     lanes: Lanes,
+    policies: policy::Policies,
 }
 
 /// Sends what is due until shutdown; then finishes what is under way (bounded) and returns.
 pub async fn run(context: Shared, settings: Settings) {
-    let extra_ca = settings.relay.as_ref().and_then(|relay| relay.extra_ca.clone());
+    let extra_ca = settings.relay.as_ref().and_then(|relay| relay.extra_ca.clone()).or_else(|| settings.extra_ca.clone());
     let opportunistic = usable(TlsClient::opportunistic());
     let verified = usable(TlsClient::verified(extra_ca.as_deref()));
-    let lanes = Lanes::new(settings.connections_max, settings.connections_per_destination);
-    dispatch::run(Arc::new(Outbound { context, settings, opportunistic, verified, lanes })).await;
+    let lanes = Lanes::new(settings.connections_max, settings.connections_per_destination, settings.schedule.retry_secs.clone());
+    dispatch::run(Arc::new(Outbound {
+        context,
+        settings,
+        opportunistic,
+        verified,
+        lanes,
+        policies: policy::Policies::default(),
+    }))
+    .await;
 }
 
 fn usable(made: Result<TlsClient, net::TlsError>) -> Option<TlsClient> {

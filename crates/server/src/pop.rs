@@ -45,7 +45,7 @@ pub async fn serve(context: Shared, connection: Connection, implicit_tls: bool) 
     debug_assert_eq!(implicit_tls, connection.is_tls());
     let session = Server::new(config(&context, &connection));
     let epochs = context.store.epoch_watch();
-    Face { context, connection, session, sign_in: SignIn::default(), signed_in: None, epochs }.run().await;
+    Face { context, connection, session, sign_in: SignIn::to("POP3"), signed_in: None, epochs }.run().await;
 }
 
 fn config(context: &Shared, connection: &Connection) -> Config {
@@ -131,7 +131,9 @@ impl Face {
         let done = if uids.is_empty() {
             true
         } else {
-            match self.context.store.expunge(account.id, inbox.mailbox(), &uids, unix_now()).await {
+            let from = self.connection.peer().ip().map_or_else(|| "this machine".to_owned(), |ip| ip.to_string());
+            let store = self.context.store.by(format!("POP3 {} from {from}", account.address), unix_now());
+            match store.expunge(account.id, inbox.mailbox(), &uids, unix_now()).await {
                 Ok(_) => true,
                 Err(error) => {
                     tracing::warn!(account = %account.address, ?error, "cannot delete at QUIT");

@@ -8,6 +8,7 @@ mod hand_in;
 pub mod ids;
 mod intake;
 mod judge;
+mod sending;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -18,6 +19,7 @@ pub use hand_in::{HandedIn, Whole, hand_in};
 use mta::queue::Schedule;
 use mta::sending_limits::SendingLimits;
 use net::{Connection, Next};
+pub use sending::keep_counts;
 use wire::smtp::server::{Config, Mode as Service};
 use wire::smtp::{EnhancedCode, Server};
 
@@ -63,7 +65,10 @@ pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
             }
             next = connection.next(&mut session) => match next {
                 Next::Event(event) => face.event(event, &mut session, &connection).await,
-                Next::Closed => return,
+                Next::Closed => {
+                    face.note_end(&session, &connection);
+                    return;
+                }
             },
         }
     }

@@ -142,6 +142,7 @@ impl Store {
         let done = [
             self.inner.erase_old(now_secs).await,
             self.inner.trim_trace(now_secs).await,
+            self.inner.trim_suppressed(now_secs).await,
             self.inner.trim_changes().await,
             self.inner.trim_idempotency().await,
             self.inner.engine.maintain().await,

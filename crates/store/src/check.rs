@@ -43,7 +43,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 28] = [
+const KINDS: [u8; 33] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -67,6 +67,11 @@ const KINDS: [u8; 28] = [
     key::QUEUE,
     key::QUEUE_DUE,
     key::QUEUE_BAD,
+    key::FREEZE,
+    key::SUPPRESSED,
+    key::SENT_COUNTS,
+    key::KNOWN_RECIPIENT,
+    key::POLICY,
     key::IDEMPOTENCY,
     key::IDEMPOTENCY_ORDER,
     key::TRACE,

@@ -22,6 +22,11 @@ pub(crate) const ANNOTATION: u8 = 0x17;
 pub(crate) const QUEUE: u8 = 0x20;
 pub(crate) const QUEUE_DUE: u8 = 0x21;
 pub(crate) const QUEUE_BAD: u8 = 0x22;
+pub(crate) const FREEZE: u8 = 0x23;
+pub(crate) const SUPPRESSED: u8 = 0x24;
+pub(crate) const SENT_COUNTS: u8 = 0x25;
+pub(crate) const KNOWN_RECIPIENT: u8 = 0x26;
+pub(crate) const POLICY: u8 = 0x27;
 pub(crate) const IDEMPOTENCY: u8 = 0x30;
 pub(crate) const IDEMPOTENCY_ORDER: u8 = 0x31;
 pub(crate) const TRACE_KEY: u8 = 0x41;
@@ -127,6 +132,21 @@ pub(crate) fn queue_due(at: UnixSecs, id: QueueId) -> Key {
 }
 pub(crate) fn queue_bad(id: QueueId) -> Key {
     Build::new(QUEUE_BAD).u64(id.0).key()
+}
+pub(crate) fn freeze(what: &str) -> Key {
+    Build::new(FREEZE).raw(what.as_bytes()).key()
+}
+pub(crate) fn suppressed(address: &str) -> Key {
+    Build::new(SUPPRESSED).raw(address.as_bytes()).key()
+}
+pub(crate) fn sent_counts(id: AccountId) -> Key {
+    Build::new(SENT_COUNTS).u32(id.0).key()
+}
+pub(crate) fn known_recipient(id: AccountId, hash: u64) -> Key {
+    Build::new(KNOWN_RECIPIENT).u32(id.0).u64(hash).key()
+}
+pub(crate) fn policy(domain: &str) -> Key {
+    Build::new(POLICY).raw(domain.as_bytes()).key()
 }
 pub(crate) fn idempotency(token: &[u8; 16]) -> Key {
     Build::new(IDEMPOTENCY).raw(token).key()

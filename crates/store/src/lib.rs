@@ -27,6 +27,7 @@ mod news;
 pub mod object_id;
 mod packed;
 mod queue;
+mod queue_control;
 mod reading;
 mod rebuild;
 mod record;
@@ -47,6 +48,7 @@ pub use access::{ANYONE, Acl, AclChange};
 pub use annotation::Annotations;
 pub use memory_disk::MemoryDisk;
 pub use news::News;
+pub use queue::lane_of;
 pub use reading::Rendered;
 pub use record::RecordChange;
 pub use spool::Spool;
@@ -92,6 +94,8 @@ pub fn normalise(address: &str) -> String {
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<store::Inner>,
+    /// Whose acts these are, for the trace.
+    pub(crate) by: Option<types::By>,
 }
 
 /// A mailbox name.

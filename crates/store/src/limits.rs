@@ -58,10 +58,25 @@ pub const CONFLICT_RETRIES: usize = 8;
 pub const IDS_RESERVED: u64 = 1 << 16;
 /// Idempotency keys kept (newest first).
 pub const IDEMPOTENCY_KEYS: u64 = 100_000;
-/// Days a trace event is kept.
-pub const TRACE_DAYS: i64 = 14;
-/// Trace events kept, at most.
+/// Hard bounces in a row after which an address is suppressed.
+pub const SUPPRESS_BOUNCES: u32 = 3;
+/// Days after which a hard bounce is forgotten, and with it the suppression.
+pub const SUPPRESS_DAYS: i64 = 90;
+/// Days a trace event is kept, unless told otherwise.
+pub const TRACE_DAYS: u32 = 14;
+/// Trace events kept, at most, unless told otherwise (about 400 octets each).
 pub const TRACE_EVENTS: u64 = 1_000_000;
+/// Messages of one act (a move, an expunge) that the trace names; the others are only counted.
+pub const TRACE_ACT_EMAILS: usize = 10_000;
+/// Messages one event names.
+pub const TRACE_EVENT_EMAILS: usize = 500;
+/// Events outside an act that one IP may cause in a minute; the others are dropped, so that a flood does not push out
+/// what happened before it.
+pub const TRACE_PER_MINUTE: u32 = 120;
+/// Addresses counted in that minute; those beyond share one count.
+pub const TRACE_ADDRESSES: usize = 4096;
+/// Octets of an event's text.
+pub const TRACE_DETAIL_BYTES: usize = 4096;
 /// Trace events waiting to be written outside an act; more are dropped.
 pub const TRACE_WAITING: usize = 10_000;
 /// Octets of a mailbox name.

@@ -13,6 +13,7 @@ use crate::mailbox::{acting, exclusively, resolve};
 use crate::rows::{EmailRecord, decode_accepted, encode_accepted};
 use crate::space::{Act, NewRow};
 use crate::store::{Inner, Result};
+use crate::trace::{Traced, placed};
 use crate::types::*;
 use message::facts::{FACTS_VERSION, Facts};
 use smol_str::SmolStr;
@@ -87,6 +88,12 @@ fn like(row: &MessageRow, mask: FlagMask) -> NewRow {
     NewRow { flags: mask.of(&row.flags), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes }
 }
 
+/// `from INBOX to Archive`; both are there.
+fn from_to(act: &Act, from: MailboxId, to: MailboxId) -> Result<String> {
+    let name = |id| act.mailbox(id).map(|mailbox| &mailbox.info.name).ok_or(StoreError::NotFound);
+    Ok(format!("from {} to {}", name(from)?, name(to)?))
+}
+
 /// UIDs ascending, each once.
 fn ascending(uids: &[Uid]) -> Vec<Uid> {
     let mut uids = uids.to_vec();
@@ -142,7 +149,12 @@ impl Inner {
                 accepted.queued.push(self.put_queue_entry(batch, entry, body, size_bytes, &acceptance.facts));
             }
         }
-        self.put_trace(batch, &acceptance.trace);
+        let names = accepted.delivered.iter().filter_map(|(account, mailbox, ..)| {
+            let name = acts.get(account)?.mailbox(*mailbox)?.info.name.clone();
+            Some(((*account, *mailbox), name))
+        });
+        let names = if acceptance.trace.is_empty() { BTreeMap::new() } else { names.collect() };
+        self.put_trace(batch, &placed(acceptance, &accepted, &names));
         if let Some(token) = &acceptance.idempotency {
             let order = self.ids.take(1);
             let at = key::idempotency(token);
@@ -207,12 +219,13 @@ impl Inner {
         Err(StoreError::Io("the accounts kept changing".into()))
     }
 
-    async fn append(&self, account: AccountId, mailbox: MailboxId, emails: &[NewEmail]) -> Result<Appended> {
+    async fn append(&self, account: AccountId, mailbox: MailboxId, emails: &[NewEmail], by: Option<&By>) -> Result<Appended> {
         for _ in 0..CONFLICT_RETRIES {
             let mut act = self.act(account, false).await?;
             let mut batch = Batch::default();
             let state = act.mailbox(mailbox).ok_or(StoreError::NotFound)?;
             let mut appended = Appended { uid_validity: state.info.uid_validity, uids: Vec::new() };
+            let mut traced = Traced::new(by, "appended", &format!("to {}", state.info.name));
             for email in emails {
                 let size_bytes = self.size_of(&email.body)?;
                 act.room(u64::from(size_bytes))?;
@@ -220,11 +233,14 @@ impl Inner {
                 let internal_date_secs = email.internal_date_secs;
                 let id = self.put_email(&mut batch, &EmailRecord { account, body, size_bytes, internal_date_secs });
                 let like = NewRow { flags: tidy(&email.flags)?, internal_date_secs, size_bytes };
-                appended.uids.push(act.add_row(&mut batch, mailbox, id, &like)?);
+                let uid = act.add_row(&mut batch, mailbox, id, &like)?;
+                appended.uids.push(uid);
+                traced.add(uid, id, None);
             }
             if emails.is_empty() {
                 return Ok(appended);
             }
+            self.put_trace(&mut batch, &traced.events(account));
             match self.commit_acts(vec![act], batch).await {
                 Outcome::Done => return Ok(appended),
                 Outcome::Conflict => {}
@@ -239,12 +255,12 @@ impl Inner {
         account: AccountId,
         (from, uids): (MailboxId, &[Uid]),
         to: (MailboxId, FlagMask),
-        whole: bool,
+        (whole, by): (bool, Option<&By>),
     ) -> Result<Copied> {
         let (uids, (to, mask)) = (ascending(uids), to);
         exclusively!(self, account, |act, batch| {
             let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
-            act.mailbox(from).ok_or(StoreError::NotFound)?;
+            let mut traced = Traced::new(by, "copied", &from_to(act, from, to)?);
             let mut rows = self.some_rows(act, from, &uids).await?;
             if whole && rows.len() < uids.len() {
                 rows.clear();
@@ -258,22 +274,32 @@ impl Inner {
                 batch.retain.push((record.body, 1));
                 let email = self.put_email(batch, &record);
                 copied.pairs.push((row.uid, act.add_row(batch, to, email, &like(row, mask))?));
+                traced.add(row.uid, row.email, Some(email));
             }
+            self.put_trace(batch, &traced.events(account));
             Ok((!copied.pairs.is_empty(), copied))
         })
     }
 
-    async fn move_rows(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: (MailboxId, FlagMask)) -> Result<Copied> {
+    async fn move_rows(
+        &self,
+        account: AccountId,
+        (from, uids): (MailboxId, &[Uid]),
+        to: (MailboxId, FlagMask),
+        by: Option<&By>,
+    ) -> Result<Copied> {
         let (uids, (to, mask)) = (ascending(uids), to);
         acting!(self, (account, false), |act, batch| {
             let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
-            act.mailbox(from).ok_or(StoreError::NotFound)?;
+            let mut traced = Traced::new(by, "moved", &from_to(act, from, to)?);
             let rows = self.some_rows(act, from, &uids).await?;
             let mut copied = Copied { uid_validity, pairs: Vec::new() };
             for row in &rows {
                 act.remove_row(batch, from, row)?;
                 copied.pairs.push((row.uid, act.add_row(batch, to, row.email, &like(row, mask))?));
+                traced.add(row.uid, row.email, None);
             }
+            self.put_trace(batch, &traced.events(account));
             Ok((!copied.pairs.is_empty(), copied))
         })
     }
@@ -343,16 +369,19 @@ impl Inner {
         account: AccountId,
         mailbox: MailboxId,
         uids: &[Uid],
-        (only, now_secs): (u8, UnixSecs),
+        (only, now_secs, by): (u8, UnixSecs, Option<&By>),
     ) -> Result<Vec<Uid>> {
         let uids = ascending(uids);
         acting!(self, (account, false), |act, batch| {
             let info = act.mailbox(mailbox).ok_or(StoreError::NotFound)?.info.clone();
             let mut rows = self.some_rows(act, mailbox, &uids).await?;
             rows.retain(|row| row.flags.system & only == only);
+            let mut traced = Traced::new(by, "expunged", &format!("from {}", info.name));
             for row in &rows {
                 crate::undo::put_aside(act, batch, &info, row, now_secs)?;
+                traced.add(row.uid, row.email, None);
             }
+            self.put_trace(batch, &traced.events(account));
             Ok((!rows.is_empty(), rows.iter().map(|row| row.uid).collect()))
         })
     }
@@ -363,7 +392,7 @@ impl Inner {
         account: AccountId,
         (from, uid): (MailboxId, Uid),
         to: MailboxId,
-        (email, now_secs): (&NewEmail, UnixSecs),
+        (email, now_secs, by): (&NewEmail, UnixSecs, Option<&By>),
     ) -> Result<Option<Appended>> {
         acting!(self, (account, false), |act, batch| {
             let info = act.mailbox(from).ok_or(StoreError::NotFound)?.info.clone();
@@ -378,7 +407,11 @@ impl Inner {
                     let internal_date_secs = email.internal_date_secs;
                     let id = self.put_email(batch, &EmailRecord { account, body, size_bytes, internal_date_secs });
                     let like = NewRow { flags: tidy(&email.flags)?, internal_date_secs, size_bytes };
-                    let uids = vec![act.add_row(batch, to, id, &like)?];
+                    let new = act.add_row(batch, to, id, &like)?;
+                    let uids = vec![new];
+                    let mut traced = Traced::new(by, "replaced", &format!("of {} by UID {}", info.name, new.0));
+                    traced.add(uid, old.email, Some(id));
+                    self.put_trace(batch, &traced.events(account));
                     Ok((true, Some(Appended { uid_validity, uids })))
                 }
             }
@@ -390,12 +423,15 @@ impl Inner {
         account: AccountId,
         mailbox: MailboxId,
         uids: &[Uid],
-        change: (FlagOp, &Flags, FlagMask),
+        (change, by): ((FlagOp, &Flags, FlagMask), Option<&By>),
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagsChanged> {
         let uids = ascending(uids);
+        // Of flags only the one that announces an end is worth a line.
+        let by = by.filter(|_| change.0 != FlagOp::Remove && change.1.system & Flags::DELETED != 0);
         acting!(self, (account, uids.len() >= FLAG_RUN_ROWS_MIN), |act, batch| {
-            act.mailbox(mailbox).ok_or(StoreError::NotFound)?;
+            let name = &act.mailbox(mailbox).ok_or(StoreError::NotFound)?.info.name;
+            let mut traced = Traced::new(by, "marked-deleted", name);
             let rows = self.some_rows(act, mailbox, &uids).await?;
             let mut answer = FlagsChanged::default();
             let mut before = Vec::new();
@@ -410,6 +446,9 @@ impl Inner {
                     answer.rows.push(row);
                 } else {
                     before.push(row.flags.system);
+                    if row.flags.system & Flags::DELETED == 0 {
+                        traced.add(row.uid, row.email, None);
+                    }
                     let now = MessageRow { flags, mod_seq: act.mod_seq(), ..row };
                     answer.rows.push(now.clone());
                     after.push(now);
@@ -418,6 +457,7 @@ impl Inner {
             let runs = self.flag_runs_after(act, mailbox, &after).await?;
             let changed = !after.is_empty();
             act.change_rows(batch, mailbox, &before, after, runs)?;
+            self.put_trace(batch, &traced.events(account));
             Ok((changed, answer))
         })
     }
@@ -457,7 +497,7 @@ impl Store {
     /// APPEND: all or none.
     pub async fn append(&self, account: AccountId, mailbox: MailboxId, emails: Vec<NewEmail>) -> Result<Appended> {
         self.inner.needs_room()?;
-        let appended = self.inner.append(account, mailbox, &emails).await?;
+        let appended = self.inner.append(account, mailbox, &emails, self.by.as_ref()).await?;
         self.inner.after_growth(std::iter::once((account, mailbox)));
         Ok(appended)
     }
@@ -473,7 +513,7 @@ impl Store {
         now_secs: UnixSecs,
     ) -> Result<Option<Appended>> {
         self.inner.needs_room()?;
-        let appended = self.inner.replace_row(account, (from, uid), to, (&email, now_secs)).await?;
+        let appended = self.inner.replace_row(account, (from, uid), to, (&email, now_secs, self.by.as_ref())).await?;
         self.inner.after_growth(std::iter::once((account, to)));
         Ok(appended)
     }
@@ -488,7 +528,7 @@ impl Store {
         flags: &Flags,
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagsChanged> {
-        self.inner.change_flags(account, mailbox, uids, (op, flags, FlagMask::ALL), unchanged_since).await
+        self.flags_within((account, mailbox), uids, (op, flags, FlagMask::ALL), unchanged_since).await
     }
 
     /// The same, but only flags of `mask` change.
@@ -499,19 +539,19 @@ impl Store {
         (op, flags, mask): (FlagOp, &Flags, FlagMask),
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagsChanged> {
-        self.inner.change_flags(account, mailbox, uids, (op, flags, mask), unchanged_since).await
+        self.inner.change_flags(account, mailbox, uids, ((op, flags, mask), self.by.as_ref()), unchanged_since).await
     }
 
     /// Copies, flags and INTERNALDATE kept, all or none, bodies shared.
     pub async fn copy(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
         self.inner.needs_room()?;
-        self.inner.copy_rows(account, (from, uids), (to, FlagMask::ALL), false).await
+        self.inner.copy_rows(account, (from, uids), (to, FlagMask::ALL), (false, self.by.as_ref())).await
     }
 
     /// The same, but nothing when one of them is not there.
     pub async fn copy_whole(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied> {
         self.inner.needs_room()?;
-        self.inner.copy_rows(account, (from, uids), (to, FlagMask::ALL), true).await
+        self.inner.copy_rows(account, (from, uids), (to, FlagMask::ALL), (true, self.by.as_ref())).await
     }
 
     /// Copies between any two mailboxes, whosever they are; new messages get flags of `mask` only. With `whole` nothing
@@ -526,7 +566,7 @@ impl Store {
     ) -> Result<Copied> {
         self.inner.needs_room()?;
         match from.0 == to.0 {
-            true => self.inner.copy_rows(from.0, (from.1, uids), (to.1, mask), whole).await,
+            true => self.inner.copy_rows(from.0, (from.1, uids), (to.1, mask), (whole, self.by.as_ref())).await,
             false => self.inner.carry_rows((from.0, from.1, uids), (to.0, to.1, mask), Carry::Copy { whole }).await,
         }
     }
@@ -541,7 +581,7 @@ impl Store {
         now_secs: UnixSecs,
     ) -> Result<Copied> {
         match from.0 == to.0 {
-            true => self.inner.move_rows(from.0, from.1, uids, (to.1, mask)).await,
+            true => self.inner.move_rows(from.0, (from.1, uids), (to.1, mask), self.by.as_ref()).await,
             false => {
                 self.inner.needs_room()?;
                 self.inner.carry_rows((from.0, from.1, uids), (to.0, to.1, mask), Carry::Move { now_secs }).await
@@ -559,12 +599,12 @@ impl Store {
         now_secs: UnixSecs,
     ) -> Result<Copied> {
         let _ = now_secs;
-        self.inner.move_rows(account, from, uids, (to, FlagMask::ALL)).await
+        self.inner.move_rows(account, (from, uids), (to, FlagMask::ALL), self.by.as_ref()).await
     }
 
     /// Expunges these UIDs (whatever their flags); they stay restorable. Returns those that were there, ascending.
     pub async fn expunge(&self, account: AccountId, mailbox: MailboxId, uids: &[Uid], now_secs: UnixSecs) -> Result<Vec<Uid>> {
-        self.inner.expunge(account, mailbox, uids, (0, now_secs)).await
+        self.inner.expunge(account, mailbox, uids, (0, now_secs, self.by.as_ref())).await
     }
 
     /// Expunges those of these UIDs that carry \Deleted when it is done, whatever the caller saw before
@@ -576,7 +616,7 @@ impl Store {
         uids: &[Uid],
         now_secs: UnixSecs,
     ) -> Result<Vec<Uid>> {
-        self.inner.expunge(account, mailbox, uids, (Flags::DELETED, now_secs)).await
+        self.inner.expunge(account, mailbox, uids, (Flags::DELETED, now_secs, self.by.as_ref())).await
     }
 }
 

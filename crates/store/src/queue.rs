@@ -6,17 +6,17 @@
 
 use crate::Store;
 use crate::engine::{Batch, Found, Key, Outcome, Query, Version, get, range};
+use crate::hash::xxh64;
 use crate::key;
-use crate::rows::encode_mark;
 use crate::store::{Inner, Result};
 use crate::types::*;
 use crate::undo::done;
 use crate::value::{Reader, Writer, decoded, open};
 use message::facts::Facts;
 use smol_str::SmolStr;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::watch;
 
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +32,24 @@ pub(crate) struct QueueState {
     news: watch::Sender<u64>,
     /// The latest time anybody told: acts without a time of their own judge leases by it.
     latest_secs: AtomicI64,
+    /// What is frozen; the rows are the truth.
+    pub(crate) frozen: RwLock<HashMap<Frozen, (UnixSecs, String)>>,
+    /// Grows when an operator made something due: whoever rests for a destination's sake tries again.
+    pub(crate) urged: AtomicU64,
+    /// Hashes of addresses that have a row of bounces: mostly nobody has, and then nothing is read.
+    pub(crate) bouncing: RwLock<HashSet<u64>>,
 }
 
 impl QueueState {
     pub(crate) fn new() -> QueueState {
-        QueueState { leases: Arc::default(), news: watch::Sender::new(0), latest_secs: AtomicI64::new(UnixSecs::MIN) }
+        QueueState {
+            leases: Arc::default(),
+            news: watch::Sender::new(0),
+            latest_secs: AtomicI64::new(UnixSecs::MIN),
+            frozen: RwLock::default(),
+            urged: AtomicU64::new(0),
+            bouncing: RwLock::default(),
+        }
     }
 
     pub(crate) fn wake(&self) {
@@ -47,7 +60,7 @@ impl QueueState {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_leased(&self, id: QueueId, now_secs: UnixSecs) -> bool {
+    pub(crate) fn is_leased(&self, id: QueueId, now_secs: UnixSecs) -> bool {
         self.leases().1.get(&id).is_some_and(|lease| lease.until_secs > now_secs)
     }
 
@@ -159,13 +172,44 @@ fn put_entry(batch: &mut Batch, entry: &QueueEntry) {
     batch.put(at, value);
 }
 
-/// An entry is due by time unless it is held.
+/// An entry is due by time unless it is held. The row says for whom and from whom, so that nobody reads entries to choose.
 fn put_due(batch: &mut Batch, entry: &QueueEntry) {
     if !entry.held {
         let at = key::queue_due(entry.next_secs, entry.id);
-        let value = encode_mark(&at);
+        let mut out = Writer::new();
+        out.fixed64(lane_of(&entry.message.destination)).fixed64(sender_of(&entry.message));
+        let value = out.seal(&at);
         batch.put(at, value);
     }
+}
+
+/// What stands for a destination in due rows.
+pub fn lane_of(destination: &str) -> u64 {
+    xxh64(destination.to_lowercase().as_bytes(), 0)
+}
+
+/// What stands for a sender: its account, or without one its reverse-path.
+fn sender_of(message: &NewQueueEntry) -> u64 {
+    match message.account {
+        Some(account) => sender_account(account),
+        None => xxh64(message.reverse_path.to_lowercase().as_bytes(), 2),
+    }
+}
+
+pub(crate) fn sender_account(account: AccountId) -> u64 {
+    xxh64(&account.0.to_le_bytes(), 1)
+}
+
+/// `None`: a row of an older release, which says nothing but when.
+pub(crate) fn due_facts(at: &Key, stored: &[u8]) -> Option<(u64, u64)> {
+    let rest = open(at, stored).ok()?.rest();
+    let (lane, rest) = rest.split_first_chunk::<8>()?;
+    let (sender, _) = rest.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*lane), u64::from_le_bytes(*sender)))
+}
+
+pub(crate) fn facts_for_due(entry: &QueueEntry) -> (u64, u64) {
+    (lane_of(&entry.message.destination), sender_of(&entry.message))
 }
 
 fn remove_due(batch: &mut Batch, entry: &QueueEntry) {
@@ -219,7 +263,7 @@ impl Inner {
         id
     }
 
-    async fn entry(&self, id: QueueId) -> Result<Option<(QueueEntry, Version)>> {
+    pub(crate) async fn entry(&self, id: QueueId) -> Result<Option<(QueueEntry, Version)>> {
         let at = key::queue(id);
         let Some(stored) = get(&*self.engine, at.clone()).await? else { return Ok(None) };
         match decode_entry(&at, &stored) {
@@ -282,7 +326,9 @@ impl Inner {
         };
         let found = self.entry(id).await;
         match found {
-            Ok(Some((entry, _))) if !entry.held => Ok(Some(Claim { entry, token, lease_until_secs })),
+            Ok(Some((entry, _))) if !entry.held && !self.queue.is_frozen(facts_for_due(&entry)) => {
+                Ok(Some(Claim { entry, token, lease_until_secs }))
+            }
             other => {
                 self.queue.release(id, token);
                 other.map(|_| None)
@@ -302,6 +348,7 @@ impl Inner {
         new.attempts = new.attempts.saturating_add(u32::from(settlement.attempted));
         new.next_secs = settlement.next_secs;
         let notices: Vec<&Acceptance> = settlement.notices.iter().collect();
+        let remembered = self.bounces_after(&old, &new, (&settlement.bounced, settlement.now_secs)).await?;
         let settle = |batch: &mut Batch| {
             batch.expects.push((key::queue(id), version));
             remove_due(batch, &old);
@@ -313,6 +360,7 @@ impl Inner {
                 batch.release.push((old.body, 1));
             }
             self.put_trace(batch, &settlement.trace);
+            remembered.iter().for_each(|(at, value)| batch.writes.push((at.clone(), value.clone())));
         };
         let settled = self.accept_all(&notices, settle).await;
         if settled.is_ok() {
@@ -332,38 +380,62 @@ impl Inner {
         let mut batch = Batch { expects: vec![(key::queue(id), version)], ..Batch::default() };
         remove_due(&mut batch, &old);
         let mut new = old.clone();
+        let told = deed(&act, &old);
         match act {
             QueueAct::Retry { now_secs } | QueueAct::Release { now_secs } => {
                 new.held = matches!(act, QueueAct::Retry { .. }) && old.held;
                 new.next_secs = new.next_secs.min(now_secs);
             }
             QueueAct::Hold => new.held = true,
+            QueueAct::Schedule { at_secs } => {
+                new.next_secs = at_secs;
+                new.message.expires_secs = new.message.expires_secs.max(at_secs.saturating_add(1));
+            }
+            QueueAct::Reroute { destination, now_secs } => {
+                new.message.destination = destination;
+                new.next_secs = new.next_secs.min(now_secs);
+            }
             QueueAct::Drop => {
                 batch.delete(key::queue(id));
                 batch.release.push((old.body, 1));
-                let event = dropped(&old);
-                self.put_trace(&mut batch, &[event]);
+                self.put_trace(&mut batch, &[told]);
                 return done(self.commit(batch).await);
             }
         }
         put_entry(&mut batch, &new);
         put_due(&mut batch, &new);
+        self.put_trace(&mut batch, &[told]);
         done(self.commit(batch).await)?;
         drop(turn);
+        self.queue.urged.fetch_add(1, Ordering::Relaxed);
         self.queue.wake();
         Ok(())
     }
 }
 
-fn dropped(entry: &QueueEntry) -> TraceEvent {
-    let mut keys = vec![(SmolStr::new_static("queue"), entry.id.0.to_string())];
-    keys.extend(entry.message.recipients.iter().map(|recipient| (SmolStr::new_static("address"), recipient.address.clone())));
-    keys.extend(entry.message_id.iter().map(|id| (SmolStr::new_static("message-id"), id.to_string())));
-    TraceEvent {
-        at_secs: entry.next_secs,
-        what: SmolStr::new_static("dropped"),
-        keys,
-        detail: "removed from the queue by the operator".into(),
+/// An operator's act, for the trace.
+fn deed(act: &QueueAct, entry: &QueueEntry) -> TraceEvent {
+    let (at_secs, what, detail) = match act {
+        QueueAct::Retry { now_secs } => (*now_secs, "retried", "to be tried at once".to_owned()),
+        QueueAct::Release { now_secs } => (*now_secs, "released", "released".to_owned()),
+        QueueAct::Hold => (entry.next_secs, "held", "held until it is released".to_owned()),
+        QueueAct::Schedule { at_secs } => (entry.next_secs, "scheduled", format!("not before {at_secs} (seconds since 1970)")),
+        QueueAct::Reroute { destination, now_secs } => {
+            (*now_secs, "rerouted", format!("from {} to {destination}", entry.message.destination))
+        }
+        QueueAct::Drop => (entry.next_secs, "dropped", "removed from the queue".to_owned()),
+    };
+    about(entry, at_secs, what, &format!("{detail}, by the operator"))
+}
+
+/// An event of an entry, found by all it may be looked for.
+fn about(entry: &QueueEntry, at_secs: UnixSecs, what: &'static str, detail: &str) -> TraceEvent {
+    let event = TraceEvent::new(at_secs, what, detail).key("queue", entry.id.0.to_string());
+    let event = event.key("message-id", entry.message_id.as_deref().unwrap_or_default());
+    let event = entry.message.recipients.iter().fold(event, |event, recipient| event.key("address", recipient.address.as_str()));
+    match entry.message.account {
+        Some(account) => event.of(account),
+        None => event,
     }
 }
 

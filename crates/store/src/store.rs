@@ -21,7 +21,7 @@ use crate::{Store, StoreConfig, lock};
 use quick_cache::sync::Cache;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) type Result<T> = std::result::Result<T, StoreError>;
@@ -68,7 +68,7 @@ pub(crate) struct Inner {
     pub(crate) news: News,
     pub(crate) emails: Cache<EmailId, EmailRecord>,
     pub(crate) last_email: AtomicU64,
-    pub(crate) trace_waiting: Arc<AtomicUsize>,
+    pub(crate) trace: crate::trace::TraceState,
     pub(crate) care: tokio::sync::Mutex<()>,
     spool_folder: Option<PathBuf>,
     lock: Mutex<Option<std::fs::File>>,
@@ -193,13 +193,14 @@ impl Store {
             news: News::default(),
             emails: Cache::new(EMAILS_CACHED),
             last_email: AtomicU64::new(0),
-            trace_waiting: Arc::default(),
+            trace: crate::trace::TraceState::default(),
             care: tokio::sync::Mutex::default(),
             spool_folder,
             lock: Mutex::new(lock),
             config,
         };
-        Ok(Store { inner: Arc::new(inner) })
+        inner.load_frozen().await?;
+        Ok(Store { inner: Arc::new(inner), by: None })
     }
 
     pub(crate) async fn open_with(config: StoreConfig, tuning: Tuning) -> Result<Store> {

@@ -505,10 +505,14 @@ pub struct Settlement {
     pub notices: Vec<Acceptance>,
     /// For `trace`.
     pub trace: Vec<TraceEvent>,
+    /// Positions of recipients that do not exist, by their server's word: they count towards suppression.
+    pub bounced: Vec<usize>,
+    /// When it was.
+    pub now_secs: UnixSecs,
 }
 
 /// What an operator does to a queue entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum QueueAct {
     Retry {
@@ -518,8 +522,73 @@ pub enum QueueAct {
     Release {
         now_secs: UnixSecs,
     },
+    /// Not before this.
+    Schedule {
+        at_secs: UnixSecs,
+    },
+    /// Sent to another destination (a domain, an address literal); the recipients stay.
+    Reroute {
+        destination: SmolStr,
+        now_secs: UnixSecs,
+    },
     /// Removed without a bounce; traced.
     Drop,
+}
+
+/// One due queue entry, as the time index has it: enough to share out the work without reading entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct DueRow {
+    pub id: QueueId,
+    pub due_secs: UnixSecs,
+    /// [`crate::lane_of`] its destination.
+    pub lane: u64,
+    /// The same for everything one account (or, without one, one reverse-path) sends.
+    pub sender: u64,
+}
+
+/// Some due entries, and where to go on.
+#[derive(Debug, Clone, Default)]
+pub struct DueScan {
+    /// In the order of their due times (newest first where asked so). Leased and frozen ones are left out.
+    pub rows: Vec<DueRow>,
+    /// The last row that was looked at; `None` when the end was reached.
+    pub behind: Option<(UnixSecs, QueueId)>,
+}
+
+/// What sending stands still for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Frozen {
+    /// Everything that leaves.
+    All,
+    /// What this account sends.
+    Account(AccountId),
+    /// What goes to this destination (lower-case domain or address literal).
+    Destination(SmolStr),
+}
+
+/// A freeze as kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Freeze {
+    pub what: Frozen,
+    pub since_secs: UnixSecs,
+    /// For people.
+    pub why: String,
+}
+
+/// An address that mail is not sent to any more, or that is on its way there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Suppressed {
+    pub address: String,
+    /// Hard bounces since the last success.
+    pub bounces: u32,
+    /// Mail to it is refused.
+    pub listed: bool,
+    pub last_secs: UnixSecs,
+    /// The last reply, or the operator's word.
+    pub why: String,
 }
 
 /// A queue row that could not be read: set aside, reported, never a stop.
@@ -535,12 +604,43 @@ pub struct BadQueueRow {
 pub struct TraceEvent {
     /// When.
     pub at_secs: UnixSecs,
-    /// What: `accepted`, `refused`, `delivered`, `deferred`, `bounced`, `expunged`, ...
+    /// What: `accepted`, `refused`, `stored`, `delivered`, `deferred`, `bounced`, `moved`, `expunged`, ...
     pub what: SmolStr,
     /// Address, Message-ID, queue id, IP ... : the keys it is found by, as (kind, value).
     pub keys: Vec<(SmolStr, String)>,
-    /// In plain words.
+    /// In plain words. No body, secret or token.
     pub detail: String,
+    /// Whose own part it is: that account's owner may read it, so it names no other recipient.
+    pub account: Option<AccountId>,
+}
+
+impl TraceEvent {
+    /// Of nobody in particular, without keys.
+    pub fn new(at_secs: UnixSecs, what: &'static str, detail: impl Into<String>) -> TraceEvent {
+        TraceEvent { at_secs, what: SmolStr::new_static(what), keys: Vec::new(), detail: detail.into(), account: None }
+    }
+
+    /// One more key to find it by; an empty value is none.
+    pub fn key(mut self, kind: &'static str, value: impl Into<String>) -> TraceEvent {
+        let value = value.into();
+        if !value.is_empty() {
+            self.keys.push((SmolStr::new_static(kind), value));
+        }
+        self
+    }
+
+    /// An account's own part of what happened: found by it, readable by its owner, erased with it.
+    pub fn of(mut self, account: AccountId) -> TraceEvent {
+        self.account = Some(account);
+        self.key("account", account.0.to_string())
+    }
+}
+
+/// Who acts through a handle of the store, for `trace`: see [`crate::Store::by`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct By {
+    pub(crate) who: SmolStr,
+    pub(crate) now_secs: UnixSecs,
 }
 
 /// An expunged message that can still be brought back.

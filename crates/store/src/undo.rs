@@ -176,13 +176,13 @@ impl Inner {
                 Err(error) => told = Err(error),
                 Ok((_, removed)) if removed >= before => {}
                 Ok(_) if crate::engine::get(&*self.engine, key::space(id)).await?.is_none() => {}
-                Ok(_) => told = told.and(self.erase_account(id).await),
+                Ok((address, _)) => told = told.and(self.erase_account(id, &address).await),
             }
         }
         told
     }
 
-    async fn erase_account(&self, id: AccountId) -> Result<()> {
+    async fn erase_account(&self, id: AccountId, address: &str) -> Result<()> {
         self.erase_before(id, UnixSecs::MAX).await?;
         loop {
             let rows = range(&*self.engine, key::of_account(key::UID, id), CARE_ROWS).await?;
@@ -200,7 +200,18 @@ impl Inner {
             }
             done(self.commit(batch).await)?;
         }
-        for kind in [key::CHANGE, key::FLAGS, key::MAILBOX, key::SUBSCRIPTION, key::ANNOTATION, key::ACL, key::RECORD] {
+        let kinds = [
+            key::CHANGE,
+            key::FLAGS,
+            key::MAILBOX,
+            key::SUBSCRIPTION,
+            key::ANNOTATION,
+            key::ACL,
+            key::RECORD,
+            key::KNOWN_RECIPIENT,
+            key::SENT_COUNTS,
+        ];
+        for kind in kinds {
             loop {
                 let rows = range(&*self.engine, key::of_account(kind, id), CARE_ROWS).await?;
                 if rows.is_empty() {
@@ -210,6 +221,7 @@ impl Inner {
                 done(self.commit(Batch { spaces: vec![id.0], writes, ..Batch::default() }).await)?;
             }
         }
+        self.erase_trace(id, address).await?;
         // The tombstone stays: it keeps the id from ever being taken for free.
         done(self.commit(Batch { spaces: vec![id.0], writes: vec![(key::space(id), None)], ..Batch::default() }).await)
     }

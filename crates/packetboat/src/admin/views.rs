@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
-use store::{Alias, Defect, QueueEntry, RecipientState, ScramVerifier, Secrets, Undoable};
+use store::{Account, Alias, Defect, QueueEntry, RecipientState, ScramVerifier, Secrets, Suppressed, TraceEvent, Undoable};
 
 /// An account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,6 +81,63 @@ impl From<&QueueEntry> for QueueView {
             next_secs: entry.next_secs,
             expires_secs: entry.message.expires_secs,
         }
+    }
+}
+
+/// One line of "what happened".
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TraceView {
+    /// Grows with time.
+    pub(crate) number: u64,
+    pub(crate) at_secs: i64,
+    /// `accepted`, `refused`, `stored`, `delivered`, `deferred`, `bounced`, `moved`, `expunged` ...
+    pub(crate) what: String,
+    pub(crate) detail: String,
+    /// Whose own part it is.
+    pub(crate) account: Option<String>,
+    /// What it is found by: each `kind` and `value`.
+    pub(crate) keys: Vec<TraceKeyView>,
+}
+
+/// One key of an event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TraceKeyView {
+    pub(crate) kind: String,
+    pub(crate) value: String,
+}
+
+impl TraceView {
+    pub(crate) fn of(number: u64, event: TraceEvent, account: Option<&Account>) -> TraceView {
+        let keys = event.keys.into_iter().map(|(kind, value)| TraceKeyView { kind: kind.into(), value }).collect();
+        let account = account.map(|account| account.address.clone());
+        TraceView { number, at_secs: event.at_secs, what: event.what.into(), detail: event.detail, account, keys }
+    }
+}
+
+/// What sending stands still for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FreezeView {
+    /// `all`, an account's address, or a destination.
+    pub(crate) what: String,
+    pub(crate) since_secs: i64,
+    pub(crate) why: String,
+}
+
+/// An address mail is not sent to any more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SuppressedView {
+    pub(crate) address: String,
+    /// Hard bounces in a row; 0: put there by an operator.
+    pub(crate) bounces: u32,
+    pub(crate) listed: bool,
+    pub(crate) last_secs: i64,
+    pub(crate) why: String,
+}
+
+impl From<Suppressed> for SuppressedView {
+    fn from(row: Suppressed) -> SuppressedView {
+        let Suppressed { address, bounces, listed, last_secs, why } = row;
+        SuppressedView { address, bounces, listed, last_secs, why }
     }
 }
 

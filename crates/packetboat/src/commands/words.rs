@@ -1,6 +1,8 @@
 //! Answers in words: tables and sentences for people, made from the same JSON that `--json` prints.
 
-use crate::admin::views::{AccountView, AliasView, DefectView, IndexView, QueueView, SetAsideView, UndoView};
+use crate::admin::views::{
+    AccountView, AliasView, DefectView, FreezeView, IndexView, QueueView, SetAsideView, SuppressedView, UndoView,
+};
 use crate::cli::{AccountCommand, Command, SharedCommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -33,6 +35,10 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
         Command::Domain(_) => super::domain::words(value),
         Command::Reports(_) => reports_words(value),
         Command::Doctor(_) => super::doctor::words(value),
+        Command::Freeze { .. } | Command::Thaw { .. } => frozen_words(value, true),
+        Command::Suppress(_) => suppress_words(value),
+        Command::Alarms => super::trace::alarm_words(value),
+        Command::Trace { .. } => super::trace::words(value),
         Command::Check => check_words(value),
         Command::Index(_) => index_words(value),
         Command::Rebuild { .. } => rebuild_words(value),
@@ -200,7 +206,7 @@ fn queue_words(value: &Value) -> String {
     let entries: Vec<QueueView> = list(value, "entries");
     let aside: Vec<SetAsideView> = list(value, "set_aside");
     if entries.is_empty() && aside.is_empty() {
-        return "the queue is empty\n".into();
+        return frozen_words(value, false) + "the queue is empty\n";
     }
     let rows = entries.iter().map(|entry| {
         // What was said about those who are through with it is `queue show`'s affair.
@@ -214,7 +220,31 @@ fn queue_words(value: &Value) -> String {
     for row in aside {
         let _ = writeln!(out, "{}: set aside: {}", row.id, row.reason);
     }
-    out
+    frozen_words(value, false) + &out
+}
+
+fn frozen_words(value: &Value, also_none: bool) -> String {
+    let frozen: Vec<FreezeView> = list(value, "frozen");
+    if frozen.is_empty() {
+        return if also_none { "nothing is frozen\n".into() } else { String::new() };
+    }
+    table(&["FROZEN", "SINCE", "WHY"], frozen.iter().map(|row| vec![row.what.clone(), when(row.since_secs), row.why.clone()]))
+}
+
+fn suppress_words(value: &Value) -> String {
+    if let Some(address) = value.get("address").and_then(Value::as_str) {
+        let on = value.get("suppressed") == Some(&Value::Bool(true));
+        return format!("{address}: {}\n", if on { "mail to it is refused from now on" } else { "off the list" });
+    }
+    let rows: Vec<SuppressedView> = list(value, "suppressed");
+    if rows.is_empty() {
+        return "no address is on the list\n".into();
+    }
+    let rows = rows.iter().map(|row| {
+        let state = if row.listed { "refused" } else { "counting" };
+        vec![row.address.clone(), state.into(), row.bounces.to_string(), when(row.last_secs), row.why.clone()]
+    });
+    table(&["ADDRESS", "", "BOUNCES", "LAST", "WHY"], rows)
 }
 
 fn entry_words(entry: &QueueView) -> String {
@@ -314,7 +344,7 @@ fn quota(bytes: Option<u64>) -> String {
 }
 
 /// `2026-11-23 00:26:45Z`.
-fn when(secs: i64) -> String {
+pub(super) fn when(secs: i64) -> String {
     message::date::format_rfc_3339(secs).replacen('T', " ", 1)
 }
 

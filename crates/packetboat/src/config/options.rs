@@ -4,6 +4,7 @@
 //! block here and its line in [`OPTIONS`]; its examples are tested without further work.
 
 mod inbound;
+mod queue;
 
 use super::reader::{Item, domain, endpoint, socket_address};
 use super::{Config, RelayTls, Service};
@@ -90,6 +91,14 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     LIMITS_HANDSHAKE,
     LIMITS_CONNECTIONS_PER_IP,
     LIMITS_CONNECTIONS,
+    queue::DNSSEC,
+    queue::MTA_STS,
+    queue::FIRST_TIME_PER_HOUR,
+    queue::MESSAGES_PER_DAY,
+    queue::RECIPIENTS_PER_DAY,
+    queue::FIRST_TIME_PER_DAY,
+    queue::TRACE_DAYS,
+    queue::TRACE_EVENTS_MAX,
 ];
 
 const HOSTNAME: OptionBlock = OptionBlock {

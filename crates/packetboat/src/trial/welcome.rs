@@ -26,12 +26,8 @@ pub(super) async fn deliver(store: &Store, address: &str, person: &str) -> Resul
     let account =
         store.account(address).await.map_err(|error| told(&error))?.ok_or_else(|| format!("there is no account {address}"))?;
     let facts = message::facts::Facts::compute(text.as_bytes());
-    let trace = TraceEvent {
-        at_secs: now_secs,
-        what: "delivered".into(),
-        keys: vec![("address".into(), address.to_owned())],
-        detail: "the welcome message of `packetboat try`".into(),
-    };
+    let trace =
+        TraceEvent::new(now_secs, "stored", "the welcome message of `packetboat try`").key("address", address).of(account.id);
     let acceptance = Acceptance {
         body: Spooled::from_bytes(text.into_bytes().into()),
         facts: Arc::new(facts),

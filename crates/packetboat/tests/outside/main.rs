@@ -5,4 +5,5 @@
 mod commands;
 mod running;
 mod serving;
+mod tracing_mail;
 mod trial;

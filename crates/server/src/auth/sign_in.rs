@@ -13,21 +13,38 @@ use wire::sasl::{Answer, Question, Refusal};
 /// What a connection remembers between the questions of one exchange.
 #[derive(Default)]
 pub struct SignIn {
+    /// For the trace: `IMAP`.
+    protocol: &'static str,
     /// What the last lookup found; the outer `None` means there was none.
     looked_up: Option<Option<Arc<Account>>>,
 }
 
 impl SignIn {
+    /// For a connection of this protocol.
+    pub fn to(protocol: &'static str) -> SignIn {
+        SignIn { protocol, looked_up: None }
+    }
+
     /// Answers one question. The account is there exactly when the answer is `Accept`.
     pub async fn answer(&mut self, auth: &Auth, question: Question, peer: Option<IpAddr>) -> (Answer, Option<Arc<Account>>) {
+        let mut name = String::new();
         let signed_in = match question {
-            Question::Password { login, password } => auth.password(&login, password.as_bytes(), peer).await,
+            Question::Password { login, password } => {
+                let found = auth.password(&login, password.as_bytes(), peer).await;
+                name = login;
+                found
+            }
             Question::ScramLookup { login } => return (self.lookup(auth, &login, peer).await, None),
             Question::ScramDone { login, proved } => match self.looked_up.take() {
-                Some(account) => auth.scram_done(account, &login, proved, peer).await,
+                Some(account) => {
+                    let found = auth.scram_done(account, &login, proved, peer).await;
+                    name = login;
+                    found
+                }
                 None => Err(Refused::Temporary),
             },
         };
+        auth.note(self.protocol, &name, peer, &signed_in);
         match signed_in {
             Ok(account) => (Answer::Accept, Some(account)),
             Err(refused) => (Answer::Refuse(refusal(refused)), None),

@@ -173,10 +173,10 @@ impl Session {
         }
         let Some((from, uid)) = replaced else {
             whole.push(last);
-            let appended = self.store().append(account, mailbox, whole).await.map_err(gone_meanwhile)?;
+            let appended = self.acting().append(account, mailbox, whole).await.map_err(gone_meanwhile)?;
             return Ok(Done { code: Some(append_uid(&appended)), text: "Appended" });
         };
-        let replaced = self.store().replace(account, (from, uid), mailbox, last, unix_now()).await.map_err(gone_meanwhile)?;
+        let replaced = self.acting().replace(account, (from, uid), mailbox, last, unix_now()).await.map_err(gone_meanwhile)?;
         match replaced {
             Some(appended) => {
                 self.untagged_ok(append_uid(&appended), "The new message is there");

@@ -27,7 +27,7 @@ impl Session {
         }
         let view = self.view()?;
         let from = (view.account, view.mailbox.id);
-        let copied = self.store().copy_to(from, &uids, target.id(), mask(target.rights), !uid).await;
+        let copied = self.acting().copy_to(from, &uids, target.id(), mask(target.rights), !uid).await;
         match copy_uid(&copied.map_err(gone_meanwhile)?) {
             Some(code) => done_with(code, "Copied"),
             None if !uid => Err(some_are_gone()),
@@ -48,7 +48,7 @@ impl Session {
         let copied = match uids.is_empty() {
             true => Copied::default(),
             false => {
-                let moved = self.store().move_to(from, &uids, target.id(), mask(target.rights), unix_now()).await;
+                let moved = self.acting().move_to(from, &uids, target.id(), mask(target.rights), unix_now()).await;
                 moved.map_err(gone_meanwhile)?
             }
         };

@@ -38,7 +38,7 @@ impl Session {
         let uids: Vec<Uid> = deleted.filter(|uid| named.is_none_or(|named| named.contains(uid.0))).collect();
         if !uids.is_empty() {
             let mailbox = view.mailbox.id;
-            self.store().expunge_deleted(account, mailbox, &uids, unix_now()).await?;
+            self.acting().expunge_deleted(account, mailbox, &uids, unix_now()).await?;
         }
         Ok(())
     }

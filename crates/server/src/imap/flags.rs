@@ -105,7 +105,7 @@ impl Session {
             return Err(forbidden());
         }
         let since = command.unchanged_since.map(ModSeq);
-        let changed = self.store().flags_within(place, &uids, (operation, &flags, mask), since).await?;
+        let changed = self.acting().flags_within(place, &uids, (operation, &flags, mask), since).await?;
         self.tell_stored(&command, &flags, &changed, known).await?;
         if changed.modified.is_empty() {
             return done("Stored");

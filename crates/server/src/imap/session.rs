@@ -7,7 +7,7 @@ use super::limits;
 use super::memory::Seat;
 use super::notify::Notifying;
 use super::view::View;
-use crate::context::Shared;
+use crate::context::{Shared, unix_now};
 use net::connection::Connection;
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,6 +54,13 @@ impl Session {
     /// The store, by a handle of its own.
     pub(crate) fn store(&self) -> Store {
         self.context.store.clone()
+    }
+
+    /// The same for acts that the trace is to tell of: who does them, by which way, from where.
+    pub(crate) fn acting(&self) -> Store {
+        let who = self.signed_in.as_ref().map_or("nobody", |signed_in| signed_in.account.address.as_str());
+        let from = self.connection.peer().ip().map_or_else(|| "this machine".to_owned(), |ip| ip.to_string());
+        self.context.store.by(format!("IMAP {who} from {from}"), unix_now())
     }
 
     /// Who is signed in.

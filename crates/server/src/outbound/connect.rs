@@ -3,10 +3,12 @@
 //! Invariant: a permanent verdict only when every host gave one or DNS says so with authority; a smarthost's trouble is
 //! never permanent, for it is our own configuration. Must not know: which message wants to go.
 
+use super::policy::{self, Guard};
 use super::{Outbound, Relay, RelayTls};
 use crate::auth::sign_in::nonce;
 use mta::queue::{Outcome, Verdict};
 use mta::route::{self, Destination};
+use mta::sts::Policy;
 use net::{Connection, DnsError, MxAnswer, Next, TlsClient};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -44,23 +46,46 @@ impl Open {
     }
 }
 
+/// What was done to get there, for the trace: a line a step.
+pub(super) type Story = Vec<String>;
+
+/// A host that takes mail for a domain.
+struct Host {
+    name: String,
+    /// DNSSEC proves that it does.
+    secure: bool,
+}
+
 /// A connection to whoever takes mail for `destination`, or why there is none.
-pub(super) async fn open(outbound: &Outbound, destination: &str) -> Result<Open, Outcome> {
+pub(super) async fn open(outbound: &Outbound, destination: &str, story: &mut Story) -> Result<Open, Outcome> {
     if let Some(relay) = &outbound.settings.relay {
+        story.push(format!("all mail goes to the smarthost {}", relay.host));
         return open_relay(outbound, relay).await;
     }
+    let mut sts = None;
     let hosts = match route::read(destination) {
-        Destination::Domain(domain) => mx_hosts(outbound, &domain).await?,
-        Destination::Literal(ip) => vec![ip.to_string()],
+        Destination::Domain(domain) => {
+            let hosts = mx_hosts(outbound, &domain, story).await?;
+            if !outbound.settings.routes.contains_key(&domain) {
+                sts = policy::sts(outbound, &domain).await;
+            }
+            hosts
+        }
+        Destination::Literal(ip) => vec![Host { name: ip.to_string(), secure: false }],
         Destination::BadLiteral => {
             return Err(Outcome::failed((5, 1, 2), format!("{destination} is no address anybody can reach")));
         }
     };
     let mut verdict: Option<Outcome> = None;
+    if let Some(sts) = &sts {
+        story.push(format!("MTA-STS policy: {:?}, mx {}", sts.mode, sts.mx.join(", ")));
+    }
     for host in hosts.iter().take(HOSTS_MAX) {
-        match open_host(outbound, host).await {
+        match open_host(outbound, (destination, host), sts.as_ref(), story).await {
             Ok(open) => return Ok(open),
             Err(outcome) => {
+                let host = &host.name;
+                story.push(format!("{host}: {}", outcome.text));
                 tracing::info!(%destination, %host, said = %outcome.reply_line(), "host passed over");
                 if verdict.as_ref().is_none_or(|so_far| so_far.verdict == Verdict::Failed) {
                     verdict = Some(outcome);
@@ -71,17 +96,23 @@ pub(super) async fn open(outbound: &Outbound, destination: &str) -> Result<Open,
     Err(verdict.unwrap_or_else(|| Outcome::deferred((4, 4, 4), "No host to try")))
 }
 
-async fn mx_hosts(outbound: &Outbound, domain: &str) -> Result<Vec<String>, Outcome> {
+async fn mx_hosts(outbound: &Outbound, domain: &str, story: &mut Story) -> Result<Vec<Host>, Outcome> {
     if outbound.settings.routes.contains_key(domain) {
-        return Ok(vec![domain.to_owned()]);
+        return Ok(vec![Host { name: domain.to_owned(), secure: false }]);
     }
-    let records = match outbound.settings.resolver.mx(domain).await {
+    let answer = outbound.settings.resolver.mx_proven(domain).await;
+    let secure = answer.as_ref().is_ok_and(|answer| answer.secure);
+    let records = match answer.map(|answer| answer.value) {
         Ok(MxAnswer::Hosts(records)) => records,
         Ok(MxAnswer::Implicit) => vec![(0, domain.to_owned())],
         Ok(MxAnswer::Null) => return Err(Outcome::failed((5, 1, 10), format!("The domain {domain} takes no mail (null MX)"))),
         Err(error) => return Err(no_name(domain, &error)),
     };
-    route::hosts(&records, &outbound.context.hostname).ok_or_else(|| {
+    let told: Vec<String> = records.iter().map(|(preference, host)| format!("{preference} {host}")).collect();
+    story.push(format!("MX of {domain}: {}{}", told.join(", "), if secure { " (proven by DNSSEC)" } else { "" }));
+    let hosts = route::hosts(&records, &outbound.context.hostname);
+    let hosts = hosts.map(|hosts| hosts.into_iter().map(|name| Host { name, secure }).collect());
+    hosts.ok_or_else(|| {
         let text = format!(
             "Mail for {domain} is to go to {}, which is this server, and it does not serve that domain",
             outbound.context.hostname
@@ -98,29 +129,76 @@ fn no_name(name: &str, error: &DnsError) -> Outcome {
     }
 }
 
-async fn addresses(outbound: &Outbound, host: &str, port: u16) -> Result<Vec<SocketAddr>, Outcome> {
+/// Its addresses, and whether DNSSEC proves them.
+async fn addresses(outbound: &Outbound, host: &str, port: u16) -> Result<(Vec<SocketAddr>, bool), Outcome> {
     if let Some(known) = outbound.settings.routes.get(host) {
-        return Ok(vec![*known]);
+        return Ok((vec![*known], false));
     }
     if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
+        return Ok((vec![SocketAddr::new(ip, port)], false));
     }
-    match outbound.settings.resolver.addresses(host).await {
-        Ok(found) => Ok(found.into_iter().take(ADDRESSES_MAX).map(|ip| SocketAddr::new(ip, port)).collect()),
+    match outbound.settings.resolver.addresses_proven(host).await {
+        Ok(found) => {
+            let mut usable = Vec::new();
+            for ip in found.value {
+                let address = SocketAddr::new(ip, port);
+                if usable.len() < ADDRESSES_MAX && policy::may_use(outbound, address).await {
+                    usable.push(address);
+                }
+            }
+            Ok((usable, found.secure))
+        }
         // The MX is there but what it names is not: somebody's mistake, that may be mended.
         Err(error) => Err(Outcome::deferred((4, 4, 4), format!("No address for {host}: {error}"))),
     }
 }
 
-async fn open_host(outbound: &Outbound, host: &str) -> Result<Open, Outcome> {
-    let mut last = Outcome::deferred((4, 4, 4), format!("{host} has no address"));
-    for address in addresses(outbound, host, outbound.settings.port).await? {
-        match open_opportunistic(outbound, host, address).await {
-            Ok(open) => return Ok(open),
-            Err(outcome) => last = outcome,
+async fn open_host(
+    outbound: &Outbound,
+    (domain, host): (&str, &Host),
+    sts: Option<&Policy>,
+    story: &mut Story,
+) -> Result<Open, Outcome> {
+    let (name, mx_secure) = (host.name.as_str(), host.secure);
+    let mut last = Outcome::deferred((4, 4, 4), format!("{name} has no address that may be used"));
+    let (addresses, secure) = addresses(outbound, name, outbound.settings.port).await?;
+    let guard = policy::guard(outbound, (domain, name), mx_secure && secure, sts).await?;
+    for address in addresses {
+        let opened = match &guard {
+            Guard::Opportunistic => open_opportunistic(outbound, name, address).await,
+            Guard::Encrypted => open_guarded(outbound, name, address, outbound.opportunistic.as_ref()).await,
+            Guard::Dane(client) => open_guarded(outbound, name, address, Some(client)).await,
+            Guard::Sts => open_guarded(outbound, name, address, outbound.verified.as_ref()).await,
+        };
+        match opened {
+            Ok(open) => {
+                let tls = open
+                    .connection
+                    .tls_info()
+                    .map_or_else(|| "no TLS".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher));
+                story.push(format!("{name} [{}]:{}: {tls}, {}", address.ip(), address.port(), guard.words()));
+                return Ok(open);
+            }
+            Err(outcome) => {
+                story.push(format!("{name} [{}]:{}: {}", address.ip(), address.port(), outcome.text));
+                last = outcome;
+            }
         }
     }
     Err(last)
+}
+
+/// TLS is demanded, by a policy that says what certificate is good.
+async fn open_guarded(outbound: &Outbound, host: &str, address: SocketAddr, tls: Option<&TlsClient>) -> Result<Open, Outcome> {
+    let Some(tls) = tls else { return Err(Outcome::deferred((4, 7, 5), "TLS is not available")) };
+    let connection = dial(outbound, host, address).await?;
+    let begun = begin(connection, host, Some(tls), config(outbound, StartTls::Require)).await;
+    begun.map_err(|trouble| match trouble {
+        Trouble { tls: true, outcome } => {
+            Outcome::deferred((4, 7, 5), format!("{host} must be reached by TLS with a certificate that fits: {}", outcome.text))
+        }
+        Trouble { outcome, .. } => outcome,
+    })
 }
 
 /// STARTTLS when offered; when its handshake fails, once more in the clear on a fresh connection.
@@ -145,7 +223,7 @@ async fn dial(outbound: &Outbound, host: &str, address: SocketAddr) -> Result<Co
 
 async fn open_relay(outbound: &Outbound, relay: &Relay) -> Result<Open, Outcome> {
     let mut last = Outcome::deferred((4, 4, 4), format!("{} has no address", relay.host));
-    for address in addresses(outbound, &relay.host, relay.port).await? {
+    for address in addresses(outbound, &relay.host, relay.port).await?.0 {
         match open_relay_at(outbound, relay, address).await {
             Ok(open) => return Ok(open),
             Err(outcome) => last = outcome,

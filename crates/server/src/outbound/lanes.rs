@@ -1,32 +1,128 @@
-//! Who works on what: a lane a destination, entries waiting in it, workers at it.
+//! Who works on what: a lane a destination, entries waiting in it sender by sender, workers at it.
 //!
-//! Invariant: an entry is in at most one lane once; never more workers than the two limits allow; a lane without
-//! entries and workers is forgotten. Must not know: mail, connections.
+//! A lane begins with few connections and gets more as they work; a busy signal halves them; when nobody can be reached it
+//! rests, longer each time, and asks again with one. Invariant: an entry is in at most one lane once; never more
+//! workers than the limits allow, and never more than a quarter of them for lanes that did not work last time; what is in
+//! hand is bounded. Must not know: mail, connections.
 
-use smol_str::SmolStr;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use store::QueueId;
+use std::time::Duration;
+use store::{DueRow, QueueId};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-#[derive(Default)]
+/// Entries in hand, all lanes together.
+pub(super) const IN_HAND_MAX: usize = 4_000;
+/// Entries in hand of one lane.
+const LANE_MAX: usize = 400;
+/// Entries in hand of one sender: a quarter is left to the others whatever one sends.
+const SENDER_MAX: usize = IN_HAND_MAX / 4 * 3;
+/// Connections a lane begins with.
+const BEGIN: usize = 2;
+/// The longest rest of a lane where nobody could be reached.
+const REST_SECS_MAX: u32 = 600;
+/// Lanes remembered for their troubles only.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// What a lane is known by: [`store::lane_of`] its destination.
+pub(super) type LaneKey = u64;
+
+/// How a lane's connection went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Went {
+    /// Messages were answered.
+    Well,
+    /// There, but it wants less of us (421, 4xx).
+    Busy,
+    /// Nobody could be reached.
+    Unreachable,
+}
+
 struct Lane {
-    waiting: VecDeque<QueueId>,
+    /// By sender, each in order; `turns` says who is next.
+    waiting: HashMap<u64, VecDeque<DueRow>>,
+    turns: VecDeque<u64>,
+    count: usize,
     workers: usize,
     idle: usize,
     wake: Arc<Notify>,
+    /// Connections it may have just now.
+    most: usize,
+    /// Times in a row that nobody could be reached.
+    troubles: usize,
+    rests_until: Option<Instant>,
+    /// More of it is due than was let in.
+    more: bool,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Lane {
+            waiting: HashMap::new(),
+            turns: VecDeque::new(),
+            count: 0,
+            workers: 0,
+            idle: 0,
+            wake: Arc::default(),
+            most: BEGIN,
+            troubles: 0,
+            rests_until: None,
+            more: false,
+        }
+    }
+}
+
+impl Lane {
+    fn push(&mut self, row: DueRow) {
+        let of_sender = self.waiting.entry(row.sender).or_default();
+        if of_sender.is_empty() {
+            self.turns.push_back(row.sender);
+        }
+        of_sender.push_back(row);
+        self.count += 1;
+    }
+
+    /// The next of whoever's turn it is.
+    fn pop(&mut self) -> Option<DueRow> {
+        let sender = self.turns.pop_front()?;
+        let of_sender = self.waiting.get_mut(&sender)?;
+        let row = of_sender.pop_front()?;
+        if of_sender.is_empty() {
+            self.waiting.remove(&sender);
+        } else {
+            self.turns.push_back(sender);
+        }
+        self.count -= 1;
+        Some(row)
+    }
+
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| until > now)
+    }
+
+    fn is_forgettable(&self, now: Instant) -> bool {
+        self.count == 0 && self.workers == 0 && self.troubles == 0 && self.most == BEGIN && !self.rests(now)
+    }
 }
 
 #[derive(Default)]
 struct Board {
-    lanes: BTreeMap<SmolStr, Lane>,
-    /// In a lane, or being worked on.
-    active: HashSet<QueueId>,
+    lanes: BTreeMap<LaneKey, Lane>,
+    /// In a lane, or being worked on; with their senders.
+    active: HashMap<QueueId, u64>,
+    by_sender: HashMap<u64, usize>,
     /// Being worked on.
     working: HashSet<QueueId>,
     /// Came again while still being worked on.
     missed: bool,
+    /// More of some sender is due than was let in.
+    more: bool,
     workers: usize,
+    /// Of those, at lanes that did not work last time.
+    doubtful: usize,
+    /// The lane after which hiring goes on.
+    turn: LaneKey,
 }
 
 /// See the module.
@@ -34,18 +130,22 @@ pub(super) struct Lanes {
     board: Mutex<Board>,
     workers_max: usize,
     workers_per_lane: usize,
-    /// Rings when a worker left: there may be room for another lane.
+    /// How long a lane rests after nobody could be reached once, twice ...
+    rest_secs: Vec<u32>,
+    /// Rings when a worker left or a lane wants more: there may be room for another.
     pub(super) left: Notify,
-    /// Rings when an entry that fell due at the very end of its last attempt can be taken again.
+    /// Rings when there is room for more entries, or one that fell due at the very end of its attempt can be taken again.
     pub(super) missed: Notify,
 }
 
 impl Lanes {
-    pub(super) fn new(workers_max: usize, workers_per_lane: usize) -> Lanes {
+    /// `rest_secs`: see [`mta::queue::Schedule::retry_secs`].
+    pub(super) fn new(workers_max: usize, workers_per_lane: usize, rest_secs: Vec<u32>) -> Lanes {
         Lanes {
             board: Mutex::default(),
             workers_max: workers_max.max(1),
             workers_per_lane: workers_per_lane.max(1),
+            rest_secs,
             left: Notify::new(),
             missed: Notify::new(),
         }
@@ -60,87 +160,191 @@ impl Lanes {
         self.board().active.len()
     }
 
-    /// Puts an entry in its lane, unless it is in hand already.
-    pub(super) fn add(&self, key: &SmolStr, id: QueueId) {
+    /// Puts an entry in its lane, unless it is in hand already, its lane rests, or the lane or its sender has enough.
+    /// `bounded`: false for a lane that is all there is (a smarthost).
+    pub(super) fn add(&self, key: LaneKey, row: DueRow, bounded: bool) -> bool {
+        let now = Instant::now();
         let mut board = self.board();
-        if !board.active.insert(id) {
-            board.missed |= board.working.contains(&id);
-            return;
+        let board = &mut *board;
+        if board.active.contains_key(&row.id) {
+            board.missed |= board.working.contains(&row.id);
+            return false;
         }
-        let lane = board.lanes.entry(key.clone()).or_default();
-        lane.waiting.push_back(id);
+        let of_sender = board.by_sender.get(&row.sender).copied().unwrap_or(0);
+        if board.active.len() >= IN_HAND_MAX || of_sender >= SENDER_MAX {
+            board.more = true;
+            return false;
+        }
+        let lane = board.lanes.entry(key).or_default();
+        if lane.rests(now) || bounded && lane.count >= LANE_MAX {
+            lane.more |= lane.count >= LANE_MAX;
+            return false;
+        }
+        lane.push(row);
         if lane.idle > 0 {
             lane.wake.notify_one();
         }
+        board.active.insert(row.id, row.sender);
+        *board.by_sender.entry(row.sender).or_insert(0) += 1;
+        true
     }
 
-    /// Lanes that need one more worker now; each mention is a worker to start (already counted).
-    pub(super) fn hire(&self) -> Vec<SmolStr> {
+    /// Lanes that need one more worker now; each mention is a worker to start (already counted). In turns, the lanes that
+    /// have nobody first.
+    pub(super) fn hire(&self) -> Vec<LaneKey> {
+        let now = Instant::now();
         let mut board = self.board();
+        let board = &mut *board;
         let mut hired = Vec::new();
-        let mut room = self.workers_max.saturating_sub(board.workers);
-        for (key, lane) in &mut board.lanes {
-            let wanted = lane.waiting.len().saturating_sub(lane.idle);
-            let free = self.workers_per_lane.saturating_sub(lane.workers);
-            let count = wanted.min(free).min(room);
-            lane.workers += count;
-            room -= count;
-            hired.extend(std::iter::repeat_n(key.clone(), count));
+        let mut just_now: BTreeMap<LaneKey, usize> = BTreeMap::new();
+        let doubtful_max = (self.workers_max / 4).max(1);
+        for second in [false, true] {
+            let turn = board.turn;
+            let keys: Vec<LaneKey> =
+                board.lanes.range(turn.saturating_add(1)..).chain(board.lanes.range(..=turn)).map(|(key, _)| *key).collect();
+            for key in keys {
+                if board.workers >= self.workers_max {
+                    return hired;
+                }
+                let Some(lane) = board.lanes.get_mut(&key) else { continue };
+                let coming = just_now.get(&key).copied().unwrap_or(0);
+                let wanted = lane.count.saturating_sub(lane.idle + coming);
+                let most = lane.most.min(self.workers_per_lane);
+                let free = if second { most.saturating_sub(lane.workers) } else { usize::from(lane.workers == 0) };
+                let doubtful = lane.troubles > 0;
+                if lane.rests(now) || doubtful && board.doubtful >= doubtful_max {
+                    continue;
+                }
+                let count = wanted.min(free).min(self.workers_max - board.workers);
+                *just_now.entry(key).or_insert(0) += count;
+                lane.workers += count;
+                board.workers += count;
+                board.doubtful += if doubtful { count } else { 0 };
+                board.turn = if count > 0 { key } else { board.turn };
+                hired.extend(std::iter::repeat_n(key, count));
+            }
         }
-        board.workers += hired.len();
         hired
     }
 
-    /// The next entry of a lane.
-    pub(super) fn next(&self, key: &SmolStr) -> Option<QueueId> {
+    /// The next entry of a lane, by turns of its senders.
+    pub(super) fn next(&self, key: LaneKey) -> Option<DueRow> {
         let mut board = self.board();
-        let id = board.lanes.get_mut(key)?.waiting.pop_front()?;
-        board.working.insert(id);
-        Some(id)
+        let lane = board.lanes.get_mut(&key)?;
+        let row = lane.pop()?;
+        if lane.count <= LANE_MAX / 4 && std::mem::take(&mut lane.more) {
+            self.missed.notify_one();
+        }
+        board.working.insert(row.id);
+        Some(row)
     }
 
     /// Done with an entry: it may come again when it is due again.
     pub(super) fn done(&self, id: QueueId) {
         let mut board = self.board();
-        board.active.remove(&id);
+        let board = &mut *board;
         board.working.remove(&id);
-        if std::mem::take(&mut board.missed) {
+        let mut room = false;
+        if let Some(sender) = board.active.remove(&id)
+            && let Some(count) = board.by_sender.get_mut(&sender)
+        {
+            *count -= 1;
+            room = *count <= SENDER_MAX / 2;
+            if *count == 0 {
+                board.by_sender.remove(&sender);
+            }
+        }
+        let refill = board.more && room && board.active.len() <= IN_HAND_MAX / 2;
+        board.more &= !refill;
+        if std::mem::take(&mut board.missed) || refill || board.active.is_empty() {
             self.missed.notify_one();
         }
     }
 
-    /// A worker waits for more: what to wait on.
-    pub(super) fn idle(&self, key: &SmolStr) -> Arc<Notify> {
+    /// How a connection of the lane went; what it may have from now on.
+    pub(super) fn went(&self, key: LaneKey, went: Went) {
         let mut board = self.board();
-        let lane = board.lanes.entry(key.clone()).or_default();
+        let board = &mut *board;
+        let Some(lane) = board.lanes.get_mut(&key) else { return };
+        let before = lane.troubles > 0;
+        match went {
+            Went::Well => {
+                lane.troubles = 0;
+                lane.rests_until = None;
+                lane.most = (lane.most + 1).min(self.workers_per_lane.max(BEGIN));
+            }
+            Went::Busy => lane.most = (lane.most / 2).max(1),
+            Went::Unreachable => {
+                // Workers that find out together count once.
+                if !lane.rests(Instant::now()) {
+                    let secs = self.rest_secs.get(lane.troubles).or(self.rest_secs.last()).copied().unwrap_or(REST_SECS_MAX);
+                    lane.rests_until = Some(Instant::now() + Duration::from_secs(secs.min(REST_SECS_MAX).into()));
+                    lane.troubles += 1;
+                }
+                lane.most = 1;
+            }
+        }
+        let workers = lane.workers;
+        match (before, lane.troubles > 0) {
+            (true, false) => board.doubtful = board.doubtful.saturating_sub(workers),
+            (false, true) => board.doubtful += workers,
+            _ => {}
+        }
+        if went == Went::Well && lane.count > lane.idle {
+            self.left.notify_one();
+        }
+    }
+
+    /// No lane rests any more: somebody wants it tried now.
+    pub(super) fn wake_all(&self) {
+        for lane in self.board().lanes.values_mut() {
+            lane.rests_until = None;
+        }
+    }
+
+    /// When the first resting lane has rested enough.
+    pub(super) fn rested_at(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.board().lanes.values().filter_map(|lane| lane.rests_until).filter(|until| *until > now).min()
+    }
+
+    /// A worker waits for more: what to wait on.
+    pub(super) fn idle(&self, key: LaneKey) -> Arc<Notify> {
+        let mut board = self.board();
+        let lane = board.lanes.entry(key).or_default();
         lane.idle += 1;
-        if !lane.waiting.is_empty() {
+        if lane.count > 0 {
             lane.wake.notify_one();
         }
         Arc::clone(&lane.wake)
     }
 
     /// And works again.
-    pub(super) fn busy(&self, key: &SmolStr) {
-        if let Some(lane) = self.board().lanes.get_mut(key) {
+    pub(super) fn busy(&self, key: LaneKey) {
+        if let Some(lane) = self.board().lanes.get_mut(&key) {
             lane.idle = lane.idle.saturating_sub(1);
         }
     }
 
     /// A worker goes; `false` when something came in just now and it must stay.
-    pub(super) fn leave(&self, key: &SmolStr, must: bool) -> bool {
+    pub(super) fn leave(&self, key: LaneKey, must: bool) -> bool {
+        let now = Instant::now();
         let mut board = self.board();
-        if let Some(lane) = board.lanes.get_mut(key) {
-            if !lane.waiting.is_empty() && !must {
+        let board = &mut *board;
+        if let Some(lane) = board.lanes.get_mut(&key) {
+            if lane.count > 0 && !must {
                 return false;
             }
             lane.workers = lane.workers.saturating_sub(1);
-            if lane.workers == 0 && lane.waiting.is_empty() {
-                board.lanes.remove(key);
+            board.doubtful = board.doubtful.saturating_sub(usize::from(lane.troubles > 0));
+            if lane.is_forgettable(now) {
+                board.lanes.remove(&key);
             }
         }
         board.workers = board.workers.saturating_sub(1);
-        drop(board);
+        if board.lanes.len() > REMEMBERED_MAX {
+            board.lanes.retain(|_, lane| lane.count > 0 || lane.workers > 0 || lane.rests(now));
+        }
         self.left.notify_one();
         true
     }
@@ -148,44 +352,113 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
 
-    #[test]
-    fn limits_and_forgetting() {
-        let lanes = Lanes::new(3, 2);
-        let (a, b) = (SmolStr::new_static("a.test"), SmolStr::new_static("b.test"));
-        for id in 0..5 {
-            lanes.add(&a, QueueId(id));
-            lanes.add(&a, QueueId(id));
-        }
-        assert_eq!(lanes.active(), 5);
-        assert_eq!(lanes.hire(), [a.clone(), a.clone()]);
-        lanes.add(&b, QueueId(10));
-        lanes.add(&b, QueueId(11));
-        assert_eq!(lanes.hire(), std::slice::from_ref(&b), "three in all");
-        assert_eq!(lanes.next(&b), Some(QueueId(10)));
-        assert!(!lanes.leave(&b, false), "one more is waiting");
-        assert_eq!(lanes.next(&b), Some(QueueId(11)));
-        lanes.done(QueueId(10));
-        lanes.done(QueueId(11));
-        assert!(lanes.leave(&b, false));
-        assert!(lanes.hire().is_empty(), "the lane of a is full");
-        let order: Vec<u64> = std::iter::from_fn(|| lanes.next(&a)).map(|id| id.0).collect();
-        assert_eq!(order, [0, 1, 2, 3, 4]);
+    fn row(id: u64, sender: u64) -> DueRow {
+        DueRow { id: QueueId(id), due_secs: 0, lane: 0, sender }
     }
 
-    #[test]
-    fn an_idle_worker_is_used_before_a_new_one() {
-        let lanes = Lanes::new(3, 2);
-        let a = SmolStr::new_static("a.test");
-        lanes.add(&a, QueueId(1));
+    fn ids(lanes: &Lanes, key: LaneKey) -> Vec<u64> {
+        std::iter::from_fn(|| lanes.next(key)).map(|row| row.id.0).collect()
+    }
+
+    #[tokio::test]
+    async fn limits_and_forgetting() {
+        let lanes = Lanes::new(3, 2, vec![10, 30]);
+        for id in 0..5 {
+            assert!(lanes.add(1, row(id, 0), true));
+            assert!(!lanes.add(1, row(id, 0), true));
+        }
+        assert_eq!(lanes.active(), 5);
+        assert_eq!(lanes.hire(), [1, 1]);
+        lanes.add(2, row(10, 0), true);
+        lanes.add(2, row(11, 0), true);
+        assert_eq!(lanes.hire(), [2], "three in all");
+        assert_eq!(lanes.next(2).map(|row| row.id), Some(QueueId(10)));
+        assert!(!lanes.leave(2, false), "one more is waiting");
+        assert_eq!(lanes.next(2).map(|row| row.id), Some(QueueId(11)));
+        lanes.done(QueueId(10));
+        lanes.done(QueueId(11));
+        assert!(lanes.leave(2, false));
+        assert!(lanes.hire().is_empty(), "the first lane is full");
+        assert_eq!(ids(&lanes, 1), [0, 1, 2, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn an_idle_worker_is_used_before_a_new_one() {
+        let lanes = Lanes::new(3, 2, vec![10, 30]);
+        lanes.add(1, row(1, 0), true);
         assert_eq!(lanes.hire().len(), 1);
-        lanes.next(&a);
+        lanes.next(1);
         lanes.done(QueueId(1));
-        let _wake = lanes.idle(&a);
-        lanes.add(&a, QueueId(2));
+        let _wake = lanes.idle(1);
+        lanes.add(1, row(2, 0), true);
         assert!(lanes.hire().is_empty());
-        lanes.busy(&a);
-        assert_eq!(lanes.next(&a), Some(QueueId(2)));
+        lanes.busy(1);
+        assert_eq!(lanes.next(1).map(|row| row.id), Some(QueueId(2)));
+    }
+
+    #[tokio::test]
+    async fn senders_take_turns_and_none_takes_it_all() {
+        let lanes = Lanes::new(3, 2, vec![10, 30]);
+        for id in 0..100 {
+            lanes.add(1, row(id, 7), true);
+        }
+        lanes.add(1, row(200, 8), true);
+        lanes.add(1, row(201, 9), true);
+        let first: Vec<u64> = (0..5).filter_map(|_| lanes.next(1)).map(|row| row.id.0).collect();
+        assert_eq!(first, [0, 200, 201, 1, 2]);
+        let many = Lanes::new(3, 2, vec![10, 30]);
+        let taken = (0..10_000u64).filter(|id| many.add(*id % 100, row(*id, 7), true)).count();
+        assert_eq!(taken, SENDER_MAX);
+        assert!(many.add(3, row(20_000, 8), true), "somebody else still comes in");
+        let one = Lanes::new(3, 2, vec![10, 30]);
+        assert_eq!((0..10_000u64).filter(|id| one.add(1, row(*id, *id), true)).count(), LANE_MAX);
+        // Whoever draws from it rings for more in time.
+        for _ in 0..LANE_MAX {
+            one.next(1);
+        }
+        tokio::time::timeout(Duration::from_secs(5), one.missed.notified()).await.expect("nobody rang");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_grows_shrinks_and_rests() {
+        let lanes = Lanes::new(100, 8, vec![10, 30]);
+        for id in 0..50 {
+            lanes.add(1, row(id, 0), true);
+        }
+        assert_eq!(lanes.hire().len(), BEGIN);
+        lanes.went(1, Went::Well);
+        assert_eq!(lanes.hire().len(), 1);
+        (0..20).for_each(|_| lanes.went(1, Went::Well));
+        assert_eq!(lanes.hire().len(), 5, "eight in all");
+        lanes.went(1, Went::Busy);
+        (0..8).for_each(|_| assert!(lanes.leave(1, true)));
+        assert_eq!(lanes.hire().len(), 4, "half as many");
+        (0..4).for_each(|_| assert!(lanes.leave(1, true)));
+        lanes.went(1, Went::Unreachable);
+        lanes.went(1, Went::Unreachable);
+        assert!(lanes.hire().is_empty() && !lanes.add(1, row(90, 0), true));
+        assert_eq!(lanes.rested_at(), Some(Instant::now() + Duration::from_secs(10)));
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert_eq!(lanes.hire(), [1], "it asks again, with one");
+        lanes.went(1, Went::Unreachable);
+        assert_eq!(lanes.rested_at(), Some(Instant::now() + Duration::from_secs(30)));
+        lanes.wake_all();
+        assert_eq!(lanes.rested_at(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lanes_that_did_not_work_get_a_quarter_at_most() {
+        let lanes = Lanes::new(8, 2, vec![10, 30]);
+        for lane in 0..20 {
+            lanes.add(lane, row(lane, 0), true);
+            lanes.went(lane, Went::Unreachable);
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(lanes.hire().len(), 2);
+        lanes.add(50, row(50, 0), true);
+        assert_eq!(lanes.hire(), [50]);
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn deliver(outbound: &Outbound, claim: &Claim) {
             (settle::same(claim, &Outcome::deferred((4, 3, 0), "Something failed on our side")), Vec::new())
         }
     };
-    settle::settle(outbound, claim, &outcomes, deliveries).await;
+    settle::settle(outbound, claim, &outcomes, (deliveries, &Vec::new())).await;
 }
 
 async fn prepare(outbound: &Outbound, claim: &Claim) -> Result<(Vec<Option<Outcome>>, Vec<Acceptance>), StoreError> {

@@ -3,6 +3,7 @@
 //! Invariant: an outcome is written or the lease is left to end, so that the entry is tried again, never forgotten.
 
 use super::Outbound;
+use super::connect::Story;
 use crate::context::unix_now;
 use crate::smtp::place;
 use mta::bounce::{About, notice, original_bytes_wanted};
@@ -22,10 +23,20 @@ pub(super) fn same(claim: &Claim, outcome: &Outcome) -> Vec<Option<Outcome>> {
 }
 
 /// `deliveries` are acceptances that belong to the outcomes (mail that came to a mailbox here after all).
-pub(super) async fn settle(outbound: &Outbound, claim: &Claim, outcomes: &[Option<Outcome>], deliveries: Vec<Acceptance>) {
+///
+/// `story`: how the attempt went, for the trace.
+pub(super) async fn settle(
+    outbound: &Outbound,
+    claim: &Claim,
+    outcomes: &[Option<Outcome>],
+    (deliveries, story): (Vec<Acceptance>, &Story),
+) {
     let now_secs = unix_now();
     let jitter = outbound.context.smtp.ids.chance(claim.entry.id.0 ^ u64::from(claim.entry.attempts) << 48);
-    let settled = decide(&claim.entry, outcomes, now_secs, &outbound.settings.schedule, jitter);
+    let mut settled = decide(&claim.entry, outcomes, now_secs, &outbound.settings.schedule, jitter);
+    if !story.is_empty() {
+        settled.trace.insert(0, mta::queue::attempt(&claim.entry, &story.join("\n"), now_secs));
+    }
     for recipient in &settled.recipients {
         tracing::info!(id = claim.entry.id.0, to = %recipient.address, state = ?recipient.state, said = %recipient.last_reply, "attempt");
     }
@@ -70,6 +81,8 @@ fn without_reports(claim: &Claim, settled: &Settled, local: bool, now_secs: i64)
         attempted: true,
         notices: Vec::new(),
         trace: Vec::new(),
+        bounced: Vec::new(),
+        now_secs,
     }
 }
 
@@ -90,6 +103,8 @@ async fn write(
         attempted: true,
         notices,
         trace: settled.trace.clone(),
+        bounced: settled.bounced.clone(),
+        now_secs,
     };
     outbound.context.store.queue_settle(claim, settlement).await
 }

@@ -3,16 +3,16 @@
 //! Invariant: each entry claimed is settled or its lease is left to end; a connection that was only stale is not the
 //! message's fault and costs it no attempt. When nothing can be reached, all that waits in the lane is put off together.
 
-use super::connect::{Open, open};
+use super::connect::{Open, Story, open};
+use super::lanes::{LaneKey, Went};
 use super::transaction::{self, Sent};
 use super::{Outbound, local, settle};
 use crate::context::unix_now;
-use mta::queue::Outcome;
+use mta::queue::{Outcome, Verdict};
 use net::Next;
-use smol_str::SmolStr;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Claim, QueueId};
+use store::{Claim, DueRow};
 use wire::smtp::client::Event;
 
 /// Longer than any attempt may take.
@@ -24,44 +24,55 @@ const IDLE: Duration = Duration::from_secs(3);
 /// Messages over one connection.
 const REUSE_MAX: u32 = 100;
 
-pub(super) async fn work(outbound: Arc<Outbound>, key: SmolStr) {
+pub(super) async fn work(outbound: Arc<Outbound>, key: LaneKey) {
     let mut connection: Option<Open> = None;
     // Known for as long as this worker lives, which is only until its lane is empty.
     let mut unreachable: Option<Outcome> = None;
     loop {
         let draining = *outbound.context.shutdown.borrow();
-        let next = if draining { None } else { outbound.lanes.next(&key) };
-        let Some(id) = next else {
-            if !draining && more(&outbound, &key, &mut connection).await {
+        let next = if draining { None } else { outbound.lanes.next(key) };
+        let Some(row) = next else {
+            if !draining && more(&outbound, key, &mut connection).await {
                 continue;
             }
             if let Some(open) = connection.take() {
                 open.quit().await;
             }
-            if outbound.lanes.leave(&key, draining) {
+            if outbound.lanes.leave(key, draining) {
                 return;
             }
             continue;
         };
-        if let Some(claim) = claim(&outbound, id).await {
-            attempt(&outbound, &claim, &mut connection, &mut unreachable).await;
+        if let Some(claim) = claim(&outbound, row).await {
+            attempt(&outbound, key, &claim, &mut connection, &mut unreachable).await;
         }
-        outbound.lanes.done(id);
+        outbound.lanes.done(row.id);
     }
 }
 
-async fn claim(outbound: &Outbound, id: QueueId) -> Option<Claim> {
-    match outbound.context.store.queue_claim(id, unix_now(), LEASE_SECS).await {
-        Ok(claim) => claim,
-        Err(error) => {
-            tracing::error!(?error, id = id.0, "a queue entry could not be claimed");
-            None
-        }
+async fn claim(outbound: &Outbound, row: DueRow) -> Option<Claim> {
+    let store = &outbound.context.store;
+    let claimed = match store.queue_claim(row.id, unix_now(), LEASE_SECS).await {
+        Ok(Some(claim)) => return Some(claim),
+        // Gone, held, frozen, or somebody else's; and if its row is all that is left of it, that goes too.
+        Ok(None) => store.queue_forget_due(row.due_secs, row.id).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = claimed {
+        tracing::error!(?error, id = row.id.0, "a queue entry could not be claimed");
     }
+    None
+}
+
+/// What the outcomes say about the lane: it wants less of us when it put everybody off. `None`: it said nothing.
+fn how(outcomes: &[Option<Outcome>]) -> Option<Went> {
+    let mut told = outcomes.iter().flatten().filter(|outcome| outcome.host.is_some()).peekable();
+    told.peek()?;
+    Some(if told.all(|outcome| outcome.verdict == Verdict::Deferred) { Went::Busy } else { Went::Well })
 }
 
 /// Waits a little for more of the same lane, if there is a connection to use it on.
-async fn more(outbound: &Outbound, key: &SmolStr, connection: &mut Option<Open>) -> bool {
+async fn more(outbound: &Outbound, key: LaneKey, connection: &mut Option<Open>) -> bool {
     let Some(open) = connection else { return false };
     let wake = outbound.lanes.idle(key);
     let mut shutdown = outbound.context.shutdown.clone();
@@ -87,25 +98,34 @@ async fn lost(open: &mut Open) {
     }
 }
 
-async fn attempt(outbound: &Outbound, claim: &Claim, connection: &mut Option<Open>, unreachable: &mut Option<Outcome>) {
+async fn attempt(
+    outbound: &Outbound,
+    key: LaneKey,
+    claim: &Claim,
+    connection: &mut Option<Open>,
+    unreachable: &mut Option<Outcome>,
+) {
     if local::is_local(outbound, &claim.entry.message.destination) {
         return local::deliver(outbound, claim).await;
     }
-    let outcomes = match tokio::time::timeout(ATTEMPT_MAX, send(outbound, claim, connection, unreachable)).await {
+    let mut story = Story::new();
+    let sending = send(outbound, key, claim, (connection, unreachable), &mut story);
+    let outcomes = match tokio::time::timeout(ATTEMPT_MAX, sending).await {
         Ok(outcomes) => outcomes,
         Err(_) => {
             *connection = None;
             settle::same(claim, &Outcome::deferred((4, 4, 7), "The attempt took too long"))
         }
     };
-    settle::settle(outbound, claim, &outcomes, Vec::new()).await;
+    settle::settle(outbound, claim, &outcomes, (Vec::new(), &story)).await;
 }
 
 async fn send(
     outbound: &Outbound,
+    key: LaneKey,
     claim: &Claim,
-    connection: &mut Option<Open>,
-    unreachable: &mut Option<Outcome>,
+    (connection, unreachable): (&mut Option<Open>, &mut Option<Outcome>),
+    story: &mut Story,
 ) -> Vec<Option<Outcome>> {
     if let Some(outcome) = unreachable {
         return settle::same(claim, outcome);
@@ -113,10 +133,14 @@ async fn send(
     loop {
         let mut open = match connection.take() {
             Some(open) => open,
-            None => match open(outbound, &claim.entry.message.destination).await {
+            None => match open(outbound, &claim.entry.message.destination, story).await {
                 Ok(open) => open,
                 Err(outcome) => {
                     let outcomes = settle::same(claim, &outcome);
+                    // A domain that is not there, or takes no mail, is an answer.
+                    if outcome.verdict == Verdict::Deferred {
+                        outbound.lanes.went(key, Went::Unreachable);
+                    }
                     *unreachable = Some(outcome);
                     return outcomes;
                 }
@@ -129,6 +153,9 @@ async fn send(
                 return settle::same(claim, &Outcome::deferred((4, 4, 2), format!("{}: the connection was lost", open.host)));
             }
             Sent::Done { outcomes, usable } => {
+                if let Some(went) = how(&outcomes) {
+                    outbound.lanes.went(key, went);
+                }
                 open.sent += 1;
                 if usable && open.sent < REUSE_MAX {
                     *connection = Some(open);

@@ -10,10 +10,9 @@ use crate::context::{Shared, UNREACHABLE, unix_now};
 use mta::Refusal;
 use mta::accept::{Envelope, Recipient, refused};
 use mta::receive::Place;
-use mta::sending_limits::PerHour;
 use net::{Connection, Peer};
 use std::sync::Arc;
-use store::{Account, AccountId};
+use store::{Account, AccountId, TraceEvent};
 use wire::smtp::server::Event;
 use wire::smtp::{EnhancedCode, ForwardPath, MailParameters, RcptParameters, Reply, Ret, ReversePath, Server};
 
@@ -31,6 +30,8 @@ pub(super) struct Face {
     sign_in: SignIn,
     transaction: Option<Transaction>,
     refused_recipients: u32,
+    /// Messages taken, for the trace.
+    taken: u32,
 }
 
 /// Between MAIL and the answer to the message.
@@ -74,10 +75,26 @@ impl Face {
             peer,
             peer_text,
             account: None,
-            sign_in: SignIn::default(),
+            sign_in: SignIn::to("SMTP"),
             transaction: None,
             refused_recipients: 0,
+            taken: 0,
         }
+    }
+
+    /// The connection is over: one line about it for the trace.
+    pub(super) fn note_end(&self, session: &Server, connection: &Connection) {
+        let tls = connection.tls_info().map_or_else(|| "no TLS".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher));
+        let detail = format!(
+            "{:?} from {}, as {:?}, {tls}: {} messages taken, {} recipients refused{}",
+            self.mode,
+            self.peer_text,
+            session.hello_name().unwrap_or("(no greeting)"),
+            self.taken,
+            self.refused_recipients,
+            connection.error().map(|error| format!("; it broke: {error}")).unwrap_or_default(),
+        );
+        self.context.store.trace(vec![TraceEvent::new(unix_now(), "connection", detail).key("ip", self.peer_text.as_str())]);
     }
 
     pub(super) fn is_signed_in(&self) -> bool {
@@ -176,6 +193,7 @@ impl Face {
             Ok(_) if leads_back(&address) && !transaction.envelope.reverse_path.is_empty() => {
                 Err(Refusal::new(550, (5, 7, 1), "Only delivery reports are taken for this address"))
             }
+            Ok(found) if signed_in => super::sending::not_suppressed(&self.context, found).await,
             Ok(found) => match &mut transaction.judge {
                 Some(judge) => judge.recipient(&self.context, &address).await.map(|()| found),
                 None => Ok(found),
@@ -210,17 +228,16 @@ impl Face {
             return Err(Refusal::new(503, (5, 5, 1), "MAIL first"));
         };
         let now_secs = unix_now();
-        if let Some(account) = &self.account {
-            let limits = &self.context.limits;
-            let limit = PerHour { messages: limits.messages_per_hour, recipients: limits.recipients_per_hour };
-            let recipients = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
-            let taken = self.context.smtp.sending.take(account.id, recipients, limit, now_secs);
-            if let Err(refusal) = taken {
-                let reverse_path = transaction.envelope.reverse_path.clone();
-                self.trace_refused("", &reverse_path, &refusal);
-                return Err(refusal);
-            }
+        if let Some(account) = &self.account
+            && let Err(refusal) = super::sending::take(&self.context, account, &transaction.recipients, now_secs).await
+        {
+            let reverse_path = transaction.envelope.reverse_path.clone();
+            self.trace_refused("", &reverse_path, &refusal);
+            return Err(refusal);
         }
+        let Some(transaction) = &mut self.transaction else {
+            return Err(Refusal::new(503, (5, 5, 1), "MAIL first"));
+        };
         let arrival = Arrival {
             helo: session.hello_name().unwrap_or("unknown").to_owned(),
             peer: self.peer.ip(),
@@ -255,6 +272,7 @@ impl Face {
             }
         });
         let mut replies: Vec<Reply> = replies.collect();
+        self.taken += u32::from(replies.iter().any(Reply::is_positive));
         if !lmtp {
             replies.truncate(1);
         }

@@ -8,7 +8,6 @@ use super::intake::{Arrival, Brought, Intake};
 use crate::context::{Shared, unix_now};
 use mta::Refusal;
 use mta::accept::{Envelope, Recipient};
-use mta::sending_limits::PerHour;
 use std::net::IpAddr;
 use store::{Account, QueueId, UnixSecs};
 
@@ -59,7 +58,11 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
     let mut recipients = Vec::new();
     let mut answers: Vec<Result<(), Refusal>> = Vec::new();
     for (address, notify) in &whole.recipients {
-        match place(context).recipient(address, true, whole.octets.len() as u64).await {
+        let found = match place(context).recipient(address, true, whole.octets.len() as u64).await {
+            Ok(found) => super::sending::not_suppressed(context, found).await,
+            Err(refusal) => Err(refusal),
+        };
+        match found {
             Ok(destinations) => {
                 recipients.push(Recipient { forward_path: address.clone(), destinations, original: None, notify: *notify });
                 answers.push(Ok(()));
@@ -70,9 +73,7 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
     if recipients.is_empty() {
         return Err(answers.into_iter().find_map(Result::err).unwrap_or_else(|| Refusal::new(554, (5, 5, 1), "No recipients")));
     }
-    let limit = PerHour { messages: context.limits.messages_per_hour, recipients: context.limits.recipients_per_hour };
-    let count = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
-    context.smtp.sending.take(whole.account.id, count, limit, now_secs)?;
+    super::sending::take(context, whole.account, &recipients, now_secs).await?;
     let envelope = Envelope {
         reverse_path: whole.reverse_path,
         account: Some(whole.account.id),

@@ -225,8 +225,8 @@ impl Judge {
         keys.extend(message_id.map(|id| (SmolStr::new_static("message-id"), id.to_owned())));
         keys.retain(|(_, value)| !value.is_empty());
         let detail = format!("{decided}; {verdicts}; DNS: {}", answers.join(" | "));
-        let detail = detail.chars().take(16_000).collect();
-        context.store.trace(vec![TraceEvent { at_secs: unix_now(), what: SmolStr::new_static("judged"), keys, detail }]);
+        let detail: String = detail.chars().take(16_000).collect();
+        context.store.trace(vec![TraceEvent { keys, ..TraceEvent::new(unix_now(), "judged", detail) }]);
     }
 }
 

@@ -342,11 +342,8 @@ async fn the_change_log_reaches_back_until_it_is_trimmed() {
 async fn trace_is_found_by_any_key() {
     for (_place, store) in both().await {
         let ann = ann(&store).await;
-        let event = |at: i64, what: &str, address: &str| TraceEvent {
-            at_secs: at,
-            what: what.into(),
-            keys: vec![("address".into(), address.into()), ("ip".into(), "192.0.2.1".into())],
-            detail: "told".into(),
+        let event = |at: i64, what: &'static str, address: &str| {
+            TraceEvent::new(at, what, "told").key("address", address).key("ip", "192.0.2.1")
         };
         let mut one = acceptance(text(1), &[ann]);
         one.trace.push(event(NOW, "accepted", "Ann@here.test"));
@@ -359,6 +356,68 @@ async fn trace_is_found_by_any_key() {
         store.maintain(NOW + 15 * 86_400).await.unwrap();
         assert!(store.trace_find("ip", "192.0.2.1", 10).await.unwrap().is_empty());
         sound(&store).await;
+    }
+}
+
+fn whats(events: &[TraceEvent]) -> Vec<&str> {
+    events.iter().map(|event| event.what.as_str()).collect()
+}
+
+#[tokio::test]
+async fn the_owner_reads_only_their_own_part_and_it_goes_with_them() {
+    for (_place, store) in both().await {
+        let ann = ann(&store).await;
+        let bob = store.accounts_add(vec![new_account("bob@here.test")], NOW).await.unwrap()[0];
+        let mut one = acceptance(text(1), &[ann, bob]);
+        let to = |account, address: &str| {
+            TraceEvent::new(NOW, "stored", format!("to <{address}>")).of(account).key("transaction", "t1")
+        };
+        let accepted = TraceEvent::new(NOW, "accepted", "to <ann@here.test>, <bob@here.test>").key("transaction", "t1");
+        one.trace = vec![accepted.key("address", "ann@here.test"), to(ann, "ann@here.test"), to(bob, "bob@here.test")];
+        let delivered = store.accept(one).await.unwrap().delivered;
+        let (email, uid) = (delivered[0].3, delivered[0].2);
+        let archive = store.mailbox_create(ann, "Archive", None, NOW).await.unwrap();
+        let acting = store.by("IMAP ann@here.test from 192.0.2.7", NOW + 5);
+        let inbox = inbox(&store, ann).await;
+        let moved = acting.move_(ann, inbox, &[uid], archive.id, NOW + 5).await.unwrap().pairs[0].1;
+        let deleted = Flags { system: Flags::DELETED, keywords: None };
+        acting.flags(ann, archive.id, &[moved], FlagOp::Add, &deleted, None).await.unwrap();
+        acting.flags(ann, archive.id, &[moved], FlagOp::Add, &deleted, None).await.unwrap();
+        acting.expunge(ann, archive.id, &[moved], NOW + 6).await.unwrap();
+        let why = store.trace_for(ann, email).await.unwrap();
+        assert_eq!(whats(&why), ["stored", "moved", "marked-deleted", "expunged"]);
+        assert_eq!(why[0].detail, format!("in INBOX as UID {}: to <ann@here.test>", uid.0));
+        assert_eq!(why[1].detail, format!("UID {} from INBOX to Archive, by IMAP ann@here.test from 192.0.2.7", uid.0));
+        assert!(why.iter().all(|event| !event.detail.contains("bob")), "{why:#?}");
+        assert!(store.trace_for(bob, email).await.unwrap().is_empty(), "somebody else's message");
+        store.account_remove(ann, NOW + 10).await.unwrap();
+        assert!(store.trace_for(ann, email).await.unwrap().is_empty());
+        assert!(store.trace_find("address", "ann@here.test", 10).await.unwrap().is_empty());
+        assert_eq!(whats(&store.trace_for(bob, delivered[1].3).await.unwrap()), ["stored"]);
+        sound(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn the_trace_keeps_the_newest_within_its_number_and_days() {
+    for (_place, store) in both().await {
+        store.keep_trace(14, 1_000);
+        for second in 0..1_200 {
+            store.trace(vec![TraceEvent::new(NOW + second, "told", "x").key("address", format!("a{second}@x.test"))]);
+        }
+        // A sync behind them: they are written in order.
+        let ann = ann(&store).await;
+        store.append(ann, inbox(&store, ann).await, vec![email(text(2))]).await.unwrap();
+        store.maintain(NOW + 1_200).await.unwrap();
+        assert!(store.trace_find("address", "a100@x.test", 1).await.unwrap().is_empty());
+        assert_eq!(store.trace_find("address", "a300@x.test", 1).await.unwrap().len(), 1);
+        store.keep_trace(0, 1_000);
+        store.maintain(NOW + 1_200).await.unwrap();
+        store.trace(vec![TraceEvent::new(NOW + 1_200, "told", "x").key("address", "late@x.test")]);
+        store.append(ann, inbox(&store, ann).await, vec![email(text(3))]).await.unwrap();
+        for address in ["a1100@x.test", "late@x.test"] {
+            assert!(store.trace_find("address", address, 1).await.unwrap().is_empty(), "{address}");
+        }
     }
 }
 

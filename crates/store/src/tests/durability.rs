@@ -108,7 +108,15 @@ async fn busy_life(store: &Store) -> AccountId {
     let claim = store.queue_claim(due[0].id, NOW, 60).await.unwrap().unwrap();
     let mut recipients = claim.entry.message.recipients.clone();
     recipients[0].state = RecipientState::Delivered;
-    let settlement = Settlement { recipients, next_secs: NOW, attempted: true, notices: Vec::new(), trace: Vec::new() };
+    let settlement = Settlement {
+        recipients,
+        next_secs: NOW,
+        attempted: true,
+        notices: Vec::new(),
+        trace: Vec::new(),
+        bounced: Vec::new(),
+        now_secs: NOW,
+    };
     store.queue_settle(&claim, settlement).await.unwrap();
     ann
 }

@@ -1,0 +1,125 @@
+//! One small file by HTTPS: enough of HTTP/1.1 (RFC 9112) to read a policy, and nothing more.
+//!
+//! Invariant: the certificate is verified; redirects are not followed (RFC 8461 §3.3); what comes is bounded.
+
+use crate::network::Network;
+use crate::tls::{TlsClient, server_name};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// Octets of a whole answer.
+const ANSWER_BYTES_MAX: u64 = 128 * 1024;
+
+fn bad(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+/// The body of `https://HOST/PATH`, which must be `200` and of this media type.
+pub async fn get(
+    network: &Network,
+    address: SocketAddr,
+    (host, path): (&str, &str),
+    tls: &TlsClient,
+    (media_type, limit): (&str, Duration),
+) -> io::Result<Vec<u8>> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("https://{host} took too long"));
+    let answer = timeout(limit, ask(network, address, host, path, tls)).await.map_err(late)??;
+    body(&answer, media_type)
+}
+
+async fn ask(network: &Network, address: SocketAddr, host: &str, path: &str, tls: &TlsClient) -> io::Result<Vec<u8>> {
+    let (stream, _) = network.connect(address, None).await?;
+    let mut stream = TlsConnector::from(tls.config.clone()).connect(server_name(host, None)?, stream).await?;
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Packetboat\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    let read = (&mut stream).take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await;
+    match read {
+        // Many close without a word of TLS; the length tells whether all has come.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        _ => Ok(answer),
+    }
+}
+
+fn body(answer: &[u8], media_type: &str) -> io::Result<Vec<u8>> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(|| bad("the answer has no end of header"))?;
+    let (head, rest) = answer.split_at_checked(end).ok_or_else(|| bad("short"))?;
+    let rest = rest.get(4..).unwrap_or_default();
+    let head = std::str::from_utf8(head).map_err(|_| bad("the header is no text"))?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap_or_default();
+    if status.split(' ').nth(1) != Some("200") || !status.starts_with("HTTP/1.") {
+        return Err(bad(format!("the answer is {:?}", status.get(..40).unwrap_or(status))));
+    }
+    let fields: Vec<(&str, &str)> =
+        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect();
+    let field = |wanted: &str| fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value);
+    let kind = field("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case(media_type) {
+        return Err(bad(format!("it is {kind:?} and not {media_type}")));
+    }
+    if field("Transfer-Encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        return unchunked(rest);
+    }
+    match field("Content-Length").map(str::parse::<usize>) {
+        Some(Ok(length)) => rest.get(..length).map(<[u8]>::to_vec).ok_or_else(|| bad("the answer ends early")),
+        Some(Err(_)) => Err(bad("the length is no number")),
+        None => Ok(rest.to_vec()),
+    }
+}
+
+fn unchunked(mut rest: &[u8]) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|two| two == b"\r\n").ok_or_else(|| bad("a chunk without a length"))?;
+        let line = rest.get(..end).and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
+        let length = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16);
+        let length = length.map_err(|_| bad("a chunk without a length"))?;
+        rest = rest.get(end + 2..).unwrap_or_default();
+        if length == 0 {
+            return Ok(out);
+        }
+        out.extend_from_slice(rest.get(..length).ok_or_else(|| bad("the answer ends early"))?);
+        rest = rest.get(length.saturating_add(2)..).ok_or_else(|| bad("the answer ends early"))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(answer: &str) -> Result<String, String> {
+        let read = body(answer.as_bytes(), "text/plain").map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(read).unwrap())
+    }
+
+    #[test]
+    fn a_file_with_its_length_in_chunks_or_to_the_end() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: Text/Plain; charset=utf-8\r\n";
+        assert_eq!(read(&format!("{head}Content-Length: 3\r\n\r\nabcdef")), Ok("abc".into()));
+        assert_eq!(read(&format!("{head}\r\nabc")), Ok("abc".into()));
+        assert_eq!(
+            read(&format!("{head}transfer-encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\n\r\n")),
+            Ok("abc".into())
+        );
+        for bad in
+            ["Content-Length: 9\r\n\r\nabc", "Content-Length: x\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\nff\r\na", ""]
+        {
+            assert!(read(&format!("{head}{bad}")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_200_of_the_right_kind() {
+        assert!(read("HTTP/1.1 301 Moved\r\nLocation: x\r\n\r\n").is_err(), "no redirects");
+        assert!(read("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\nabc").is_err());
+        assert!(read("HTTP/1.1 200 OK\r\n\r\nabc").is_err());
+        assert!(read("nonsense").is_err());
+    }
+}

@@ -1,0 +1,177 @@
+//! What must be true of a host before mail goes to it: DANE (RFC 7672), MTA-STS (RFC 8461), or as good as it gets (RFC 7435);
+//! and whether our own IPv6 address may be shown to anybody.
+//!
+//! Invariant: where DNSSEC proves that there are TLSA records, nothing goes without TLS, and an answer that nobody could
+//! prove or disprove is a reason to wait, never to go on without. DANE beats MTA-STS. Must not know: messages.
+
+use super::Outbound;
+use crate::context::unix_now;
+use mta::queue::Outcome;
+use mta::sts::{Kept, Mode, Policy, record_id};
+use net::TlsClient;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use store::UnixSecs;
+
+/// A domain's TXT record is asked for again after this.
+const LOOK_AGAIN_SECS: i64 = 600;
+/// Domains and addresses remembered.
+const REMEMBERED_MAX: usize = 10_000;
+/// For fetching a policy (RFC 8461 §3.3: a minute).
+const FETCH_LIMIT: Duration = Duration::from_secs(60);
+/// Addresses of a policy host tried.
+const FETCH_ADDRESSES_MAX: usize = 2;
+/// Whether an address of ours has a name is asked again after this.
+const NAME_AGAIN_SECS: i64 = 3600;
+
+/// How the way to a host is to be protected.
+pub(super) enum Guard {
+    /// TLS if there is any, and any certificate.
+    Opportunistic,
+    /// TLS, any certificate: there are TLSA records, but none of use (RFC 7672 §2.2).
+    Encrypted,
+    /// TLS with a certificate that fits the TLSA records.
+    Dane(TlsClient),
+    /// TLS with a certificate of that name (RFC 8461 §4.2).
+    Sts,
+}
+
+impl Guard {
+    /// For people.
+    pub(super) fn words(&self) -> &'static str {
+        match self {
+            Guard::Opportunistic => "opportunistic",
+            Guard::Encrypted => "TLS required (TLSA records without use)",
+            Guard::Dane(_) => "DANE",
+            Guard::Sts => "MTA-STS",
+        }
+    }
+}
+
+/// What was found out and is asked again only after a while.
+#[derive(Default)]
+pub(super) struct Policies {
+    sts: Mutex<HashMap<String, (UnixSecs, Option<Policy>)>>,
+    named: Mutex<HashMap<IpAddr, (UnixSecs, bool)>>,
+}
+
+/// How this host of a domain is to be reached, or why it must not be. `secure`: DNSSEC proves that it is a host of the
+/// domain, and its addresses.
+pub(super) async fn guard(
+    outbound: &Outbound,
+    (domain, host): (&str, &str),
+    secure: bool,
+    sts: Option<&Policy>,
+) -> Result<Guard, Outcome> {
+    if secure {
+        let records =
+            outbound.settings.resolver.tlsa(host, outbound.settings.port).await.map_err(|error| {
+                Outcome::deferred((4, 7, 5), format!("Whether {host} has TLSA records is not known: {error}"))
+            })?;
+        if records.iter().any(net::Tlsa::is_usable) {
+            let names = [host.to_owned(), domain.to_owned()];
+            let made = TlsClient::dane(&records, &names);
+            return made.map(Guard::Dane).map_err(|error| Outcome::deferred((4, 7, 5), format!("TLS for {host}: {error}")));
+        }
+        if !records.is_empty() {
+            return Ok(Guard::Encrypted);
+        }
+    }
+    match sts.filter(|policy| policy.mode == Mode::Enforce) {
+        None => Ok(Guard::Opportunistic),
+        Some(policy) if policy.admits(host) => Ok(Guard::Sts),
+        Some(_) => Err(Outcome::deferred((4, 7, 5), format!("The MTA-STS policy of {domain} does not name {host}"))),
+    }
+}
+
+/// The MTA-STS policy of a domain, if it has one: kept, or fetched now.
+pub(super) async fn sts(outbound: &Outbound, domain: &str) -> Option<Policy> {
+    let port = outbound.settings.sts_port?;
+    let now_secs = unix_now();
+    let known = outbound.policies.sts.lock().unwrap_or_else(PoisonError::into_inner).get(domain).cloned();
+    if let Some((_, policy)) = known.filter(|(at, _)| at.saturating_add(LOOK_AGAIN_SECS) > now_secs) {
+        return policy;
+    }
+    let policy = find(outbound, domain, port, now_secs).await;
+    let mut remembered = outbound.policies.sts.lock().unwrap_or_else(PoisonError::into_inner);
+    if remembered.len() >= REMEMBERED_MAX {
+        remembered.clear();
+    }
+    remembered.insert(domain.to_owned(), (now_secs, policy.clone()));
+    policy
+}
+
+async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) -> Option<Policy> {
+    let kept = match outbound.context.store.policy(domain).await {
+        Ok(kept) => kept.map(|(id, fetched_secs, text)| Kept { id, fetched_secs, text }),
+        Err(error) => {
+            tracing::warn!(?error, domain, "a kept MTA-STS policy cannot be read");
+            None
+        }
+    };
+    let lasting = kept.as_ref().and_then(|kept| kept.policy(now_secs));
+    // RFC 8461 §3.1: without a record a policy that is kept still stands until it ends.
+    let Ok(texts) = outbound.settings.resolver.txt(&format!("_mta-sts.{domain}")).await else { return lasting };
+    let Some(id) = record_id(&texts) else { return lasting };
+    if lasting.is_some() && kept.is_some_and(|kept| kept.id == id) {
+        return lasting;
+    }
+    match fetch(outbound, domain, port).await {
+        Ok((text, policy)) => {
+            if let Err(error) = outbound.context.store.keep_policy(domain, Some((&id, now_secs, &text))).await {
+                tracing::warn!(?error, domain, "an MTA-STS policy is not kept");
+            }
+            Some(policy)
+        }
+        Err(why) => {
+            tracing::info!(domain, why, "an MTA-STS policy could not be fetched");
+            lasting
+        }
+    }
+}
+
+async fn fetch(outbound: &Outbound, domain: &str, port: u16) -> Result<(String, Policy), String> {
+    let tls = outbound.verified.as_ref().ok_or("TLS is not available")?;
+    let host = format!("mta-sts.{domain}");
+    let addresses = outbound.settings.resolver.addresses(&host).await.map_err(|error| error.to_string())?;
+    let mut last = String::from("it has no address");
+    for ip in addresses.into_iter().take(FETCH_ADDRESSES_MAX) {
+        let what = (host.as_str(), "/.well-known/mta-sts.txt");
+        let got = net::https::get(&outbound.settings.network, SocketAddr::new(ip, port), what, tls, ("text/plain", FETCH_LIMIT));
+        match got.await {
+            Ok(octets) => {
+                let text = String::from_utf8(octets).map_err(|_| "it is no text")?;
+                let policy = Policy::parse(&text)?;
+                return Ok((text, policy));
+            }
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(last)
+}
+
+/// Large receivers refuse IPv6 peers whose address has no name: then IPv4 it is. Loopback and private ways are not asked.
+pub(super) async fn may_use(outbound: &Outbound, to: SocketAddr) -> bool {
+    let IpAddr::V6(target) = to.ip() else { return true };
+    if target.is_loopback() || target.is_unique_local() || target.is_unicast_link_local() {
+        return true;
+    }
+    let Some(source) = outbound.settings.network.source_for(to) else { return true };
+    let now_secs = unix_now();
+    let known = outbound.policies.named.lock().unwrap_or_else(PoisonError::into_inner).get(&source).copied();
+    if let Some((_, named)) = known.filter(|(at, _)| at.saturating_add(NAME_AGAIN_SECS) > now_secs) {
+        return named;
+    }
+    let named = outbound.settings.resolver.ptr(source).await.is_ok_and(|names| !names.is_empty());
+    if !named {
+        tracing::warn!(%source, "our IPv6 address has no name in DNS (PTR): mail goes by IPv4");
+    }
+    let mut remembered = outbound.policies.named.lock().unwrap_or_else(PoisonError::into_inner);
+    if remembered.len() >= REMEMBERED_MAX {
+        remembered.clear();
+    }
+    remembered.insert(source, (now_secs, named));
+    named
+}
