@@ -156,11 +156,11 @@ class Session:
                 self.more()
         whole, self.buffer = self.buffer[:end], self.buffer[end + 2 :]
         self.log.append(whole[:300])
-        del self.log[:-60]
+        del self.log[:-200]
         return whole
 
     def fail(self, why):
-        raise Broken(f"{self.user} {sorted(self.modes)} {self.box} while {self.command[:200]}: {why}\n  " + "\n  ".join(map(repr, self.log[-25:])))
+        raise Broken(f"{self.user} {sorted(self.modes)} {self.box} while {self.command[:200]}: {why}\n  " + "\n  ".join(map(repr, self.log[-60:])))
 
     def law(self, holds, why):
         if not holds:
@@ -313,11 +313,15 @@ class Session:
         def open_(row):
             return row.uid is None or row.flags is None or (self.with_modseq and row.modseq is None)
 
+        rounds = 0
         while self.rows is not None and any(map(open_, self.rows)):
+            rounds += 1
+            self.law(rounds < 20, f"{[row.seen() for row in self.rows if open_(row)]} is never told of")
             items = "(FLAGS MODSEQ)" if self.with_modseq else "(FLAGS)"
             first = next(at for at, row in enumerate(self.rows) if open_(row))
             if self.by_uid_only or self.at_once or first == 0:
-                known = self.rows[first - 1].uid if first else 0
+                # Without numbers those without a name may stand anywhere.
+                known = self.rows[first - 1].uid if first and not self.by_uid_only else 0
                 self.ok(f"UID FETCH {known + 1}:* {items}")
             else:
                 self.ok(f"FETCH {first + 1}:{len(self.rows)} (UID {items[1:]}")

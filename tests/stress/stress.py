@@ -59,7 +59,8 @@ class World:
                 time.sleep(min(3, max(0.1, self.end - time.monotonic())))
                 self.stand_still()
         except threading.BrokenBarrierError:
-            self.failure = self.failure or Broken("a session did not come to a stand")
+            at = [f"{w.number}: {w.session and (w.session.command, w.session.log[-3:])}" for w in self.workers]
+            self.failure = self.failure or Broken("a session did not come to a stand\n" + "\n".join(at))
         self.over = True
         self.break_up()
         for worker in self.workers:

@@ -6,11 +6,17 @@
 
 mod answers;
 mod args;
+mod blob;
 mod email;
 mod failure;
+mod identity;
 mod mailbox;
+mod push;
+mod quota;
 mod reference;
 mod setting;
+mod snippet;
+mod submission;
 mod thread;
 mod view;
 
@@ -20,7 +26,9 @@ use args::Args;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+pub(crate) use blob::{download, upload};
 use failure::MethodError;
+pub(crate) use push::event_source;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +41,15 @@ pub(crate) type Object = Map<String, Value>;
 
 const CORE: &str = "urn:ietf:params:jmap:core";
 const MAIL: &str = "urn:ietf:params:jmap:mail";
+const SUBMISSION: &str = "urn:ietf:params:jmap:submission";
+const QUOTA: &str = "urn:ietf:params:jmap:quota";
 
 /// What JMAP keeps in memory only.
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) views: Views,
+    uploads: blob::Uploads,
+    streams: push::Streams,
     /// Requests at work, by account.
     at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
@@ -59,7 +71,9 @@ fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
         "maxSizeMailboxName": MAILBOX_NAME_BYTES_MAX, "maxSizeAttachmentsPerEmail": site.message_bytes_max / 4 * 3,
         "emailQuerySortOptions": email::SORTS, "mayCreateTopLevelMailbox": true,
     });
-    vec![(CORE, core, json!({})), (MAIL, json!({}), mail)]
+    let extensions = json!({"FUTURERELEASE": [], "DSN": []});
+    let submission = json!({"maxDelayedSend": submission::DELAY_SECS_MAX, "submissionExtensions": extensions});
+    vec![(CORE, core, json!({})), (MAIL, json!({}), mail), (SUBMISSION, json!({}), submission), (QUOTA, json!({}), json!({}))]
 }
 
 /// The session resource (RFC 8620 §2).
@@ -201,7 +215,6 @@ async fn answer(site: &Site, signed_in: &SignedIn, octets: &[u8]) -> Result<Valu
 pub(crate) struct Context<'a> {
     pub(crate) site: &'a Site,
     pub(crate) account: &'a Arc<Account>,
-    #[allow(dead_code, reason = "EmailSubmission comes with the next step")]
     pub(crate) peer: Option<std::net::IpAddr>,
     /// Creation ids of this request and what they became.
     pub(crate) created: HashMap<String, String>,
@@ -213,6 +226,8 @@ pub(crate) type Answers = Result<Vec<(String, Object)>, MethodError>;
 async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &str, arguments: Object) -> Answers {
     let capability = match name.split('/').next().unwrap_or_default() {
         "Core" => CORE,
+        "Identity" | "EmailSubmission" => SUBMISSION,
+        "Quota" => QUOTA,
         _ => MAIL,
     };
     if !using.contains(capability) {
@@ -223,6 +238,9 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
     }
     let mut args = Args::new(arguments);
     args.account(context)?;
+    if name == "EmailSubmission/set" {
+        return submission::set(context, args).await;
+    }
     let one = match name {
         "Mailbox/get" => mailbox::get(context, args).await,
         "Mailbox/changes" => mailbox::changes(context, args).await,
@@ -235,6 +253,21 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
         "Email/changes" => email::changes(context, args).await,
         "Email/query" => email::query(context, args).await,
         "Email/queryChanges" => email::query_changes(context, args).await,
+        "Email/set" => email::set(context, args).await,
+        "Email/import" => email::import(context, args).await,
+        "Email/copy" => email::copy(context, args).await,
+        "Email/parse" => email::parse(context, args).await,
+        "SearchSnippet/get" => snippet::get(context, args).await,
+        "Identity/get" => identity::get(context, args).await,
+        "Identity/changes" => identity::changes(context, args).await,
+        "Identity/set" => identity::set(context, args).await,
+        "EmailSubmission/get" => submission::get(context, args).await,
+        "EmailSubmission/changes" => submission::changes(context, args).await,
+        "EmailSubmission/query" => submission::query(context, args).await,
+        "EmailSubmission/queryChanges" => submission::query_changes(context, args).await,
+        "Quota/get" => quota::get(context, args).await,
+        "Quota/changes" => quota::changes(context, args).await,
+        "Quota/query" => quota::query(context, args).await,
         _ => Err(MethodError::new("unknownMethod")),
     };
     one.map(|answer| vec![(name.to_owned(), answer)])

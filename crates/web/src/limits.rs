@@ -48,6 +48,12 @@ pub const UPLOADED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const UPLOADED_SECS_MAX: i64 = 6 * 3600;
 /// Uploads of one account that wait.
 pub const UPLOADS_MAX: usize = 1000;
+/// Event streams of an account.
+pub const STREAMS_MAX: usize = 32;
+/// Pings come no more often ...
+pub const PING_SECS_MIN: u64 = 5;
+/// ... and no less.
+pub const PING_SECS_MAX: u64 = 300;
 /// Depth of a filter.
 pub const FILTER_DEPTH_MAX: usize = 16;
 /// Conditions in a filter.

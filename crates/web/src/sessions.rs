@@ -141,6 +141,12 @@ impl Sessions {
         Ok(Some((account, session.name)))
     }
 
+    /// Has it not been ended?
+    pub(crate) async fn is_there(&self, store: &Store, account: AccountId, name: &str) -> bool {
+        // Trouble of ours is no reason to throw people out.
+        store.record(account, COLLECTION, name).await.map_or(true, |found| found.is_some())
+    }
+
     /// All of an account.
     pub(crate) async fn list(&self, store: &Store, account: AccountId) -> Result<Vec<Session>, StoreError> {
         let all = store.records(account, COLLECTION).await?;

@@ -28,13 +28,11 @@ use tokio::time::Instant;
 pub(crate) struct Site {
     pub(crate) store: Store,
     pub(crate) doorkeeper: Arc<dyn Doorkeeper>,
-    #[allow(dead_code, reason = "EmailSubmission comes with the next step")]
     pub(crate) sender: Arc<dyn Sender>,
     pub(crate) hostname: String,
     pub(crate) domains: Vec<String>,
     pub(crate) message_bytes_max: u64,
     pub(crate) plaintext: Plaintext,
-    #[allow(dead_code, reason = "so does push")]
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) sessions: Sessions,
     pub(crate) jmap: jmap::Memory,
@@ -104,6 +102,9 @@ pub(crate) fn router(site: Shared) -> Router {
         .route("/.well-known/jmap", get(jmap::session))
         .route("/jmap/session", get(jmap::session))
         .route("/jmap/api", post(jmap::api))
+        .route("/jmap/upload/{account}/", post(jmap::upload))
+        .route("/jmap/download/{account}/{blob}/{name}", get(jmap::download))
+        .route("/jmap/eventsource/", get(jmap::event_source))
         .fallback(any(file))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), guard))
         .with_state(site)

@@ -10,3 +10,5 @@ mod mail;
 mod office;
 #[path = "outside/request.rs"]
 mod request;
+#[path = "outside/writing.rs"]
+mod writing;

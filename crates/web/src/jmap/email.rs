@@ -1,15 +1,19 @@
 //! Emails (RFC 8621 §4): one subject a file.
 
 mod body;
+mod build;
 mod changes;
 mod filter;
 mod get;
 pub(super) mod header;
 mod query;
+mod set;
 
 pub(super) use changes::{Affected, changes};
+pub(super) use filter::phrases;
 pub(super) use get::get;
 pub(super) use query::{query, query_changes};
+pub(super) use set::{copy, import, parse, set};
 
 /// What `Email/query` sorts by.
 pub(super) const SORTS: [&str; 9] =

@@ -139,7 +139,10 @@ async fn hostile_http_is_answered_or_closed() {
     let mut stream = office.connect("127.0.0.1", false);
     let long = format!("GET / HTTP/1.1\r\nHost: here.test\r\nX: {}\r\n\r\n", "x".repeat(200_000));
     let _ = stream.write_all(long.as_bytes()).await;
-    assert_eq!(read_answer(&mut stream).await.status, 431);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     // In chunks, of any size.
     let body = r#"{"using":["urn:ietf:params:jmap:core"],"methodCalls":[["Core/echo",{"a":1},"x"]]}"#;
     let mut stream = office.connect("127.0.0.1", false);

@@ -58,8 +58,12 @@ fn wrong(name: &str) -> MethodError {
     MethodError::arguments(format!("{name} in the filter is not of its type"))
 }
 
+fn needles(text: &str) -> Vec<Needle> {
+    phrases(text).iter().map(|phrase| Needle::new(phrase)).collect()
+}
+
 /// Words, and phrases in quotes.
-pub(crate) fn needles(text: &str) -> Vec<Needle> {
+pub(crate) fn phrases(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = text.trim();
     while let Some(first) = rest.chars().next() {
@@ -70,7 +74,7 @@ pub(crate) fn needles(text: &str) -> Vec<Needle> {
             _ => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
         };
         if !word.trim().is_empty() {
-            found.push(Needle::new(word.trim()));
+            found.push(word.trim().to_owned());
         }
         rest = behind.trim_start();
     }

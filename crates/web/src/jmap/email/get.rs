@@ -156,6 +156,18 @@ impl Wanted {
         }
     }
 
+    /// What a message that is in no mailbox has instead (RFC 8621 §4.9).
+    pub(crate) fn of_nothing(&self, octets: &[u8], object: &mut Object) {
+        for name in &self.properties {
+            let found = match name.as_str() {
+                "size" => json!(octets.len()),
+                "id" | "blobId" | "mailboxIds" | "keywords" | "receivedAt" => Value::Null,
+                _ => continue,
+            };
+            object.insert(name.clone(), found);
+        }
+    }
+
     fn of_view(&self, context: &Context<'_>, key: EmailKey, entry: &Entry, object: &mut Object) {
         for name in &self.properties {
             let found = match name.as_str() {

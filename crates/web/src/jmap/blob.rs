@@ -1,0 +1,198 @@
+//! Blobs (RFC 8620 §6): messages, their parts, and what was uploaded and waits for its use.
+//!
+//! Invariant: what is downloaded can run nothing in a browser; uploads are bounded in number, octets and time.
+//! Must not know: what a blob is for.
+
+use super::failure::MethodError;
+use super::view::EmailKey;
+use super::{Context, account_id};
+use crate::limits::*;
+use crate::site::{self, Asking, Shared, Site, discard, problem, signed_in, unavailable};
+use axum::body::Body;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::{AccountId, Spooled, Store, StoreError, UnixSecs};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// What was uploaded.
+#[derive(Default)]
+pub(crate) struct Uploads {
+    waiting: Mutex<HashMap<AccountId, Vec<Uploaded>>>,
+    at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+}
+
+struct Uploaded {
+    id: String,
+    octets: Spooled,
+    at_secs: UnixSecs,
+}
+
+impl Uploads {
+    fn get(&self, account: AccountId, id: &str) -> Option<Spooled> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.get(&account)?.iter().find(|one| one.id == id).map(|one| one.octets.clone())
+    }
+
+    /// The oldest give way when there are too many octets; false when it alone is too large.
+    fn keep(&self, account: AccountId, id: String, octets: Spooled, now_secs: UnixSecs) -> bool {
+        if octets.len() > UPLOADED_BYTES_MAX {
+            return false;
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.values_mut().for_each(|list| list.retain(|one| now_secs - one.at_secs < UPLOADED_SECS_MAX));
+        waiting.retain(|_, list| !list.is_empty());
+        let list = waiting.entry(account).or_default();
+        list.retain(|one| one.id != id);
+        list.push(Uploaded { id, octets, at_secs: now_secs });
+        while list.iter().map(|one| one.octets.len()).sum::<u64>() > UPLOADED_BYTES_MAX || list.len() > UPLOADS_MAX {
+            list.remove(0);
+        }
+        true
+    }
+
+    fn place(&self, account: AccountId) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        at_work.retain(|_, places| Arc::strong_count(places) > 1);
+        let places = at_work.entry(account).or_insert_with(|| Arc::new(Semaphore::new(CONCURRENT_UPLOADS_MAX)));
+        Arc::clone(places).try_acquire_owned().ok()
+    }
+}
+
+/// A body into the store's spool; its hash names it.
+async fn spooled(store: &Store, mut body: Body, max: u64) -> Result<(String, Spooled), Response> {
+    let mut spool = store.spool();
+    let mut hash = blake3::Hasher::new();
+    let begun = Instant::now();
+    loop {
+        let allowed = Duration::from_secs(BODY_SECS_MAX + spool.len() / BODY_BYTES_PER_SEC_MIN);
+        let frame = match tokio::time::timeout_at(begun + allowed, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => break,
+            Ok(Some(Err(_))) | Err(_) => return Err(problem(StatusCode::REQUEST_TIMEOUT, "The upload broke off.")),
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if spool.len() + data.len() as u64 > max {
+            let _ = site::read(body, 0, DISCARDED_BYTES_MAX).await;
+            return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "That is larger than maxSizeUpload."));
+        }
+        hash.update(&data);
+        spool.write(&data).await.map_err(|_| unavailable())?;
+    }
+    let id = format!("U{}", data_encoding::BASE32HEX_NOPAD.encode(hash.finalize().as_bytes()).to_ascii_lowercase());
+    spool.finish().await.map(|octets| (id, octets)).map_err(|_| unavailable())
+}
+
+/// `POST /jmap/upload/{accountId}/`
+pub(crate) async fn upload(State(site): State<Shared>, Path(account): Path<String>, request: Request) -> Response {
+    let signed_in = match signed_in(&site, Asking::of(&request)).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return discard(request, response).await,
+    };
+    let id = signed_in.account.id;
+    if account != account_id(id) {
+        return discard(request, problem(StatusCode::NOT_FOUND, "There is no such account.")).await;
+    }
+    let Some(_place) = site.jmap.uploads.place(id) else {
+        return discard(request, super::refused("limit", "Too many uploads at once.", Some("maxConcurrentUpload"))).await;
+    };
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.filter(|kind| is_media_type(kind)).unwrap_or("application/octet-stream").to_owned();
+    let (blob, octets) = match spooled(&site.store, request.into_body(), site.message_bytes_max).await {
+        Ok(kept) => kept,
+        Err(response) => return response,
+    };
+    let size = octets.len();
+    if !site.jmap.uploads.keep(id, blob.clone(), octets, net::clock::unix_now()) {
+        return problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large.");
+    }
+    site::answer(StatusCode::CREATED, &json!({"accountId": account, "blobId": blob, "type": kind, "size": size}))
+}
+
+/// Letters that a media type with parameters may have, and nothing that ends a header field.
+fn is_media_type(kind: &str) -> bool {
+    kind.contains('/') && kind.len() <= 200 && kind.bytes().all(|b| (b' '..0x7f).contains(&b))
+}
+
+/// The octets of a blob of this account; `None`: there is none.
+pub(crate) async fn octets(site: &Site, account: AccountId, id: &str) -> Result<Option<Bytes>, StoreError> {
+    if let Some(uploaded) = site.jmap.uploads.get(account, id) {
+        return uploaded.bytes().await.map(Some);
+    }
+    let (key, part) = match id.strip_prefix('P').and_then(|rest| rest.rsplit_once('-')) {
+        Some((of, part)) => (EmailKey::of(&format!("M{of}")), part.parse::<usize>().ok()),
+        None => (EmailKey::of(id), None),
+    };
+    let Some(key) = key else { return Ok(None) };
+    let email = site.jmap.views.of(&site.store, account).await?.get(key).and_then(|entry| entry.email());
+    let Some(email) = email else { return Ok(None) };
+    let whole = match site.store.body(account, email, 0, u64::from(u32::MAX)).await {
+        Err(StoreError::NotFound) => return Ok(None),
+        other => other?,
+    };
+    if id.starts_with('M') {
+        return Ok(Some(whole));
+    }
+    let Some(part) = part else { return Ok(None) };
+    let content = move |whole: &Bytes| {
+        let message = message::parse(whole);
+        message.parts.get(part).map(|part| Bytes::from(part.content().into_owned()))
+    };
+    if whole.len() < 256 * 1024 {
+        return Ok(content(&whole));
+    }
+    tokio::task::spawn_blocking(move || content(&whole)).await.map_err(|error| StoreError::Io(error.to_string()))
+}
+
+/// The same for a method.
+pub(crate) async fn blob(context: &Context<'_>, id: &str) -> Result<Option<Bytes>, MethodError> {
+    Ok(octets(context.site, context.account.id, id).await?)
+}
+
+/// `GET /jmap/download/{accountId}/{blobId}/{name}?type=`
+pub(crate) async fn download(
+    State(site): State<Shared>,
+    Path((account, id, name)): Path<(String, String, String)>,
+    Query(query): Query<HashMap<String, String>>,
+    request: Request,
+) -> Response {
+    let signed_in = match signed_in(&site, Asking::of(&request)).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return response,
+    };
+    let missing = || problem(StatusCode::NOT_FOUND, "There is no such blob.");
+    if account != account_id(signed_in.account.id) {
+        return missing();
+    }
+    let found = match octets(&site, signed_in.account.id, &id).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return missing(),
+        Err(_) => return unavailable(),
+    };
+    let kind = query.get("type").filter(|kind| is_media_type(kind)).map_or("application/octet-stream", String::as_str);
+    let mut response = found.into_response();
+    let headers = response.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(kind) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename*=UTF-8''{}", percent(&name))) {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    // A blob never changes; whatever it says it is, it runs nothing and asks for nothing.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    response
+}
+
+fn percent(name: &str) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    name.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}

@@ -1,0 +1,342 @@
+//! `Email/set`, `Email/import`, `Email/copy` and `Email/parse` (RFC 8621 §4.6 to §4.9).
+//!
+//! All changes and removals of one call are one commit. Invariant: an Email that stays is never in no mailbox.
+//! Must not know: how mailboxes and flags lie in the store.
+
+use super::build::{Making, blob_ids};
+use super::get::Wanted;
+use crate::jmap::args::Args;
+use crate::jmap::blob::blob;
+use crate::jmap::failure::{MethodError, SetError};
+use crate::jmap::setting::{Outcome, Setting, id_or_created};
+use crate::jmap::view::{EmailKey, SYSTEM, View};
+use crate::jmap::{Context, Object, account_id};
+use crate::limits::GET_MAX;
+use bytes::Bytes;
+use message::Facts;
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use store::{Acceptance, Arrangement, Delivery, Flags, FlagsWanted, MailboxId, Spooled, Target, UnixSecs};
+
+/// A keyword as the store has it (RFC 8621 §4.1.1).
+fn flag(keyword: &str, flags: &mut (u8, Vec<SmolStr>)) -> Result<(), SetError> {
+    let good = !keyword.is_empty()
+        && keyword.len() <= store::limits::KEYWORD_BYTES_MAX
+        && keyword.bytes().all(|b| b.is_ascii_graphic() && !b"(){]%*\"\\".contains(&b));
+    if !good {
+        return Err(SetError::properties(&["keywords"], "this is no keyword"));
+    }
+    match SYSTEM.iter().find(|(_, name)| name.eq_ignore_ascii_case(keyword)) {
+        Some((bit, _)) => flags.0 |= bit,
+        None => flags.1.push(SmolStr::new(keyword)),
+    }
+    Ok(())
+}
+
+fn flags_of((system, words): (u8, Vec<SmolStr>)) -> Result<Flags, SetError> {
+    if words.len() > store::limits::KEYWORDS_MAX {
+        return Err(SetError::new("tooManyKeywords"));
+    }
+    Ok(Flags { system, keywords: (!words.is_empty()).then(|| Arc::from(words)) })
+}
+
+/// `{keyword: true}`
+fn keywords(value: &Value) -> Result<Flags, SetError> {
+    let wrong = || SetError::properties(&["keywords"], "keywords map to true");
+    let mut flags = (0, Vec::new());
+    for (keyword, is) in value.as_object().ok_or_else(wrong)? {
+        if *is != Value::Bool(true) {
+            return Err(wrong());
+        }
+        flag(keyword, &mut flags)?;
+    }
+    flags_of(flags)
+}
+
+fn mailbox(context: &Context<'_>, view: &View, id: &str) -> Result<MailboxId, SetError> {
+    let missing = || SetError::properties(&["mailboxIds"], "there is no such mailbox");
+    let id = id_or_created(context, id).ok_or_else(missing)?;
+    let found = store::object_id::mailbox(context.account.id, &id).ok_or_else(missing)?;
+    if view.mailboxes.contains_key(&found) { Ok(found) } else { Err(missing()) }
+}
+
+/// `{mailbox: true}`, at least one.
+fn mailboxes(context: &Context<'_>, view: &View, value: Option<&Value>) -> Result<Vec<MailboxId>, SetError> {
+    let wrong = || SetError::properties(&["mailboxIds"], "an email is in at least one mailbox");
+    let mut found = BTreeSet::new();
+    for (id, is) in value.and_then(Value::as_object).ok_or_else(wrong)? {
+        if *is != Value::Bool(true) {
+            return Err(wrong());
+        }
+        found.insert(mailbox(context, view, id)?);
+    }
+    if found.is_empty() { Err(wrong()) } else { Ok(found.into_iter().collect()) }
+}
+
+/// A new message on its way into mailboxes.
+struct New {
+    octets: Bytes,
+    mailboxes: Vec<MailboxId>,
+    flags: Flags,
+    received_secs: UnixSecs,
+}
+
+/// Into the store, in one commit; what the client is told of it.
+async fn put(context: &Context<'_>, new: New) -> Result<(String, Object), SetError> {
+    let (store, account) = (&context.site.store, context.account.id);
+    if new.octets.len() as u64 > context.site.message_bytes_max {
+        return Err(SetError::new("tooLarge").with("maxSize", json!(context.site.message_bytes_max)));
+    }
+    let octets = new.octets.clone();
+    let computed = tokio::task::spawn_blocking(move || Arc::new(Facts::compute(&octets))).await;
+    let facts = computed.map_err(|_| SetError::new("serverFail"))?;
+    let size = new.octets.len();
+    let deliver = |mailbox: &MailboxId| Delivery {
+        account,
+        target: Target::Mailbox(*mailbox),
+        flags: new.flags.clone(),
+        internal_date_secs: new.received_secs,
+    };
+    let acceptance = Acceptance {
+        body: Spooled::from_bytes(new.octets),
+        facts: Arc::clone(&facts),
+        deliveries: new.mailboxes.iter().map(deliver).collect(),
+        queue: Vec::new(),
+        trace: Vec::new(),
+        idempotency: None,
+    };
+    let accepted = store.accept(acceptance).await?;
+    let email = accepted.delivered.first().map(|(_, _, _, email)| *email).ok_or_else(|| SetError::new("serverFail"))?;
+    let name = store.email_names(account, &[email]).await?.into_iter().next().flatten();
+    let (body, date_secs) = name.ok_or_else(|| SetError::new("serverFail"))?;
+    let id = EmailKey { body, date_secs }.id();
+    let thread = crate::jmap::view::thread_of(body, &facts).id();
+    let answer = json!({"id": id, "blobId": id, "threadId": thread, "size": size});
+    Ok((id, answer.as_object().cloned().unwrap_or_default()))
+}
+
+async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Object), SetError> {
+    let now_secs = net::clock::unix_now();
+    let places = {
+        let view = context.site.jmap.views.of(&context.site.store, context.account.id).await?;
+        mailboxes(context, &view, object.get("mailboxIds"))?
+    };
+    let flags = object.get("keywords").map(keywords).transpose()?.unwrap_or_default();
+    let received_secs = received(object.get("receivedAt"))?.unwrap_or(now_secs);
+    let mut blobs = HashMap::new();
+    let mut missing = Vec::new();
+    for id in blob_ids(object) {
+        let found = blob(context, &id).await.map_err(|_| SetError::new("serverFail"))?;
+        match found {
+            Some(octets) => drop(blobs.insert(id, octets)),
+            None => missing.push(id),
+        }
+    }
+    if !missing.is_empty() {
+        return Err(SetError::new("blobNotFound").with("notFound", json!(missing)));
+    }
+    let domain = context.account.address.rsplit_once('@').map_or(context.site.hostname.as_str(), |(_, domain)| domain);
+    let octets = Making { object, blobs: &blobs, now_secs, domain }.message()?;
+    put(context, New { octets: octets.into(), mailboxes: places, flags, received_secs }).await
+}
+
+fn received(value: Option<&Value>) -> Result<Option<UnixSecs>, SetError> {
+    let wrong = || SetError::properties(&["receivedAt"], "it is not a date");
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
+    let date = message::date::parse_rfc_3339(value.as_str().ok_or_else(wrong)?.as_bytes());
+    date.map(|date| Some(date.unix_secs())).ok_or_else(wrong)
+}
+
+/// A patch of keywords and mailboxes (RFC 8620 §5.3).
+fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> Result<Arrangement, SetError> {
+    let (_, entry) = view.by_id(id).ok_or_else(|| SetError::new("notFound"))?;
+    let rows = entry.places().map(|place| (place.mailbox, place.uid)).collect();
+    let mut arrangement = Arrangement { rows, ..Arrangement::default() };
+    let (mut add, mut remove) = ((0, Vec::new()), (0, Vec::new()));
+    let mut places = entry.mailboxes();
+    let mut moved = false;
+    for (path, value) in patch {
+        let (name, inside) = path.split_once('/').map_or((path.as_str(), None), |(name, inside)| (name, Some(inside)));
+        let inside = inside.map(|inside| inside.replace("~1", "/").replace("~0", "~"));
+        let is = match value {
+            Value::Bool(true) => Some(true),
+            Value::Null | Value::Bool(false) => Some(false),
+            _ => None,
+        };
+        match (name, inside, is) {
+            ("keywords", None, _) => arrangement.flags = FlagsWanted::These(keywords(value)?),
+            ("keywords", Some(word), Some(is)) => flag(&word, if is { &mut add } else { &mut remove })?,
+            ("mailboxIds", None, _) => {
+                places = mailboxes(context, view, Some(value))?.into_iter().collect();
+                moved = true;
+            }
+            ("mailboxIds", Some(id), Some(is)) => {
+                let place = mailbox(context, view, &id)?;
+                if is {
+                    places.insert(place)
+                } else {
+                    places.remove(&place)
+                };
+                moved = true;
+            }
+            _ => return Err(SetError::properties(&[path], "only keywords and mailboxIds can be changed")),
+        }
+    }
+    if places.is_empty() {
+        return Err(SetError::properties(&["mailboxIds"], "an email is in at least one mailbox"));
+    }
+    if patch.keys().any(|path| path.starts_with("keywords/")) {
+        if matches!(arrangement.flags, FlagsWanted::These(_)) {
+            return Err(SetError::why("invalidPatch", "keywords are said as a whole and in part"));
+        }
+        arrangement.flags = FlagsWanted::Change { add: flags_of(add)?, remove: flags_of(remove)? };
+    }
+    if moved && places != entry.mailboxes() {
+        arrangement.mailboxes = Some(places.into_iter().collect());
+    }
+    Ok(arrangement)
+}
+
+/// `Email/set`
+pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let setting = Setting::take(context, &mut args).await?;
+    args.end()?;
+    let mut outcome = Outcome::default();
+    for (creation, object) in setting.create {
+        match create(context, &object).await {
+            Ok((id, answer)) => outcome.created(context, creation, id, answer),
+            Err(error) => outcome.not_created(creation, error),
+        }
+    }
+    let mut all: Vec<(String, bool, Arrangement)> = Vec::new();
+    {
+        let view = context.site.jmap.views.of(&context.site.store, context.account.id).await?;
+        for (id, patch) in setting.update {
+            if setting.destroy.contains(&id) {
+                outcome.update(id, Err(SetError::new("willDestroy")));
+                continue;
+            }
+            match arrangement(context, &view, &id, &patch) {
+                Ok(one) => all.push((id, false, one)),
+                Err(error) => outcome.update(id, Err(error)),
+            }
+        }
+        for id in setting.destroy {
+            match view.by_id(&id) {
+                Some((_, entry)) => {
+                    let rows = entry.places().map(|place| (place.mailbox, place.uid)).collect();
+                    all.push((id, true, Arrangement { rows, mailboxes: Some(Vec::new()), ..Arrangement::default() }));
+                }
+                None => outcome.destroy(id, Err(SetError::new("notFound"))),
+            }
+        }
+    }
+    arrange(context, all, &mut outcome).await?;
+    outcome.answer(context, setting.old_state).await
+}
+
+async fn arrange(context: &Context<'_>, all: Vec<(String, bool, Arrangement)>, outcome: &mut Outcome) -> Result<(), MethodError> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let arrangements: Vec<Arrangement> = all.iter().map(|(_, _, one)| one.clone()).collect();
+    let done = context.site.store.arrange(context.account.id, &arrangements, net::clock::unix_now()).await;
+    for (at, (id, destroys, _)) in all.into_iter().enumerate() {
+        let one = match &done {
+            Ok(there) if there.get(at) == Some(&true) => Ok(()),
+            Ok(_) => Err(SetError::new("notFound")),
+            Err(error) => Err(error.clone().into()),
+        };
+        match destroys {
+            true => outcome.destroy(id, one),
+            false => outcome.update(id, one.map(|()| Value::Null)),
+        }
+    }
+    Ok(())
+}
+
+/// `Email/import`
+pub(crate) async fn import(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let emails = args.object("emails")?.unwrap_or_default();
+    let create = Value::Object(emails);
+    let mut inner = Object::new();
+    inner.insert("create".into(), create);
+    if let Some(state) = args.take("ifInState") {
+        inner.insert("ifInState".into(), state);
+    }
+    args.end()?;
+    let setting = Setting::take(context, &mut Args::new(inner)).await?;
+    let mut outcome = Outcome::default();
+    for (creation, object) in setting.create {
+        match import_one(context, &object).await {
+            Ok((id, answer)) => outcome.created(context, creation, id, answer),
+            Err(error) => outcome.not_created(creation, error),
+        }
+    }
+    let mut answer = outcome.answer(context, setting.old_state).await?;
+    answer.retain(|name, _| ["accountId", "oldState", "newState", "created", "notCreated"].contains(&name.as_str()));
+    Ok(answer)
+}
+
+async fn import_one(context: &Context<'_>, object: &Object) -> Result<(String, Object), SetError> {
+    let places = {
+        let view = context.site.jmap.views.of(&context.site.store, context.account.id).await?;
+        mailboxes(context, &view, object.get("mailboxIds"))?
+    };
+    let id = object.get("blobId").and_then(Value::as_str).unwrap_or_default();
+    let found = blob(context, id).await.map_err(|_| SetError::new("serverFail"))?;
+    let octets = found.ok_or_else(|| SetError::properties(&["blobId"], "there is no such blob"))?;
+    if message::header::fields(&octets).next().is_none() {
+        return Err(SetError::why("invalidEmail", "This is no message."));
+    }
+    let flags = object.get("keywords").map(keywords).transpose()?.unwrap_or_default();
+    let received_secs = received(object.get("receivedAt"))?.unwrap_or_else(net::clock::unix_now);
+    put(context, New { octets, mailboxes: places, flags, received_secs }).await
+}
+
+/// `Email/copy`: there is one account for who asks, so there is none to copy from.
+pub(crate) async fn copy(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    match args.text("fromAccountId")? {
+        Some(from) if from == account_id(context.account.id) => Err(MethodError::arguments("fromAccountId is accountId")),
+        Some(_) => Err(MethodError::new("fromAccountNotFound")),
+        None => Err(MethodError::arguments("fromAccountId is missing")),
+    }
+}
+
+/// `Email/parse`
+pub(crate) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let ids = args.texts("blobIds")?.ok_or_else(|| MethodError::arguments("blobIds is missing"))?;
+    if ids.len() > GET_MAX {
+        return Err(MethodError::new("requestTooLarge"));
+    }
+    let wanted = Wanted::take(&mut args, &[])?;
+    args.end()?;
+    let (mut parsed, mut not_parsable, mut not_found) = (Object::new(), Vec::new(), Vec::new());
+    for id in ids {
+        let Some(octets) = blob(context, &id).await? else {
+            not_found.push(id);
+            continue;
+        };
+        if message::header::fields(&octets).next().is_none() {
+            not_parsable.push(id);
+            continue;
+        }
+        let mut object = Object::new();
+        wanted.of_nothing(&octets, &mut object);
+        let facts = Facts::compute(&octets);
+        wanted.of_facts(Some(&facts), store::BodyId(0), &mut object);
+        if let Some(thread) = object.get_mut("threadId") {
+            *thread = Value::Null;
+        }
+        wanted.of_message(&message::parse(&octets), None, &mut object);
+        parsed.insert(id, Value::Object(object));
+    }
+    let some = |list: Vec<String>| if list.is_empty() { Value::Null } else { json!(list) };
+    let parsed = if parsed.is_empty() { Value::Null } else { Value::Object(parsed) };
+    let answer = json!({
+        "accountId": account_id(context.account.id), "parsed": parsed, "notParsable": some(not_parsable), "notFound": some(not_found),
+    });
+    Ok(answer.as_object().cloned().unwrap_or_default())
+}

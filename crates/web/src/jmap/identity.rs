@@ -1,0 +1,183 @@
+//! Identities (RFC 8621 §6): the account's own address always, others as long as they are the account's.
+//!
+//! Must not know: how mail is sent.
+
+use super::answers::{Told, changed, changes_max, got};
+use super::args::Args;
+use super::failure::{MethodError, SetError};
+use super::setting::{Outcome, Setting};
+use super::{Context, Object};
+use mta::receive::Place;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::{Value, json};
+use store::Touch;
+
+/// The store's collection.
+const COLLECTION: u8 = 2;
+/// The account's own address.
+const MAIN: &str = "main";
+const PROPERTIES: [&str; 8] = ["id", "name", "email", "replyTo", "bcc", "textSignature", "htmlSignature", "mayDelete"];
+
+/// What an identity says if nobody said otherwise.
+fn fresh(email: &str) -> Object {
+    let value = json!({"name": "", "email": email, "replyTo": null, "bcc": null, "textSignature": "", "htmlSignature": ""});
+    value.as_object().cloned().unwrap_or_default()
+}
+
+/// All of them, the main one first.
+pub(crate) async fn all(context: &Context<'_>) -> Result<Vec<(String, Object)>, store::StoreError> {
+    let kept = context.site.store.records(context.account.id, COLLECTION).await?;
+    let read = |stored: &[u8]| serde_json::from_slice::<Object>(stored).ok();
+    let main = kept.iter().find(|(name, _)| name == MAIN).and_then(|(_, stored)| read(stored));
+    let mut list = vec![(MAIN.to_owned(), main.unwrap_or_else(|| fresh(&context.account.address)))];
+    let others = kept.iter().filter(|(name, _)| name != MAIN);
+    list.extend(others.filter_map(|(name, stored)| Some((name.to_string(), read(stored)?))));
+    Ok(list)
+}
+
+/// `Identity/get`
+pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let ids = args.ids()?;
+    let properties = args.properties(&PROPERTIES)?;
+    args.end()?;
+    let at = super::setting::now(context).await?;
+    let all = all(context).await?;
+    let (mut list, mut not_found) = (Vec::new(), Vec::new());
+    for id in ids.unwrap_or_else(|| all.iter().map(|(id, _)| id.clone()).collect()) {
+        let Some((_, object)) = all.iter().find(|(known, _)| *known == id) else {
+            not_found.push(id);
+            continue;
+        };
+        let mut object = object.clone();
+        object.insert("mayDelete".into(), json!(id != MAIN));
+        object.retain(|name, _| properties.as_ref().is_none_or(|names| names.contains(name)));
+        object.insert("id".into(), json!(id));
+        list.push(Value::Object(object));
+    }
+    Ok(got(context, at, list, not_found))
+}
+
+/// `Identity/changes`
+pub(super) async fn changes(context: &mut Context<'_>, args: Args) -> Result<Object, MethodError> {
+    record_changes(context, args, COLLECTION).await
+}
+
+/// `/changes` of a type that is a collection of records.
+pub(super) async fn record_changes(context: &mut Context<'_>, mut args: Args, collection: u8) -> Result<Object, MethodError> {
+    let since = args.state("sinceState")?;
+    let max = changes_max(&mut args)?;
+    args.end()?;
+    let cannot = || MethodError::new("cannotCalculateChanges");
+    let changes = context.site.store.account_changes(context.account.id, since, usize::MAX).await?.ok_or_else(cannot)?;
+    let mut touched = std::collections::BTreeMap::new();
+    for (_, id, touch) in changes.records.iter().filter(|(of, ..)| *of == collection) {
+        let before = touched.get(id).copied();
+        match (before, touch) {
+            (Some(Touch::Created), Touch::Destroyed) => drop(touched.remove(id)),
+            (Some(Touch::Created), _) => {}
+            (_, touch) => drop(touched.insert(id, *touch)),
+        }
+    }
+    let mut told = Told::default();
+    for (id, touch) in touched {
+        // The main identity is there before anybody says anything of it.
+        let touch = if collection == COLLECTION && id == MAIN { Touch::Updated } else { touch };
+        match touch {
+            Touch::Created => told.created.push(id.to_string()),
+            Touch::Updated => told.updated.push(id.to_string()),
+            Touch::Destroyed => told.destroyed.push(id.to_string()),
+        }
+    }
+    if told.len() > max {
+        return Err(cannot());
+    }
+    Ok(changed(context, (since, changes.mod_seq, changes.more), told))
+}
+
+/// `Identity/set`
+pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let setting = Setting::take(context, &mut args).await?;
+    args.end()?;
+    let mut outcome = Outcome::default();
+    for (creation, object) in setting.create {
+        match create(context, object).await {
+            Ok(id) => {
+                let answer = json!({"id": id, "mayDelete": true}).as_object().cloned().unwrap_or_default();
+                outcome.created(context, creation, id, answer);
+            }
+            Err(error) => outcome.not_created(creation, error),
+        }
+    }
+    for (id, patch) in setting.update {
+        let done = update(context, &id, patch).await;
+        outcome.update(id, done.map(|()| Value::Null));
+    }
+    for id in setting.destroy {
+        let done = destroy(context, &id).await;
+        outcome.destroy(id, done);
+    }
+    outcome.answer(context, setting.old_state).await
+}
+
+fn check(patch: &Object, may: &[&str]) -> Result<(), SetError> {
+    for (name, value) in patch {
+        let good = match name.as_str() {
+            _ if !may.contains(&name.as_str()) => false,
+            "name" | "textSignature" | "htmlSignature" => value.is_string(),
+            "email" => value.as_str().is_some_and(|email| email.contains('@')),
+            _ => value.is_null() || value.is_array(),
+        };
+        if !good {
+            return Err(SetError::properties(&[name], "this cannot be set so"));
+        }
+    }
+    Ok(())
+}
+
+/// What the rules of sending need to know.
+pub(crate) fn place<'a>(context: &'a Context<'_>) -> Place<'a> {
+    Place { store: &context.site.store, domains: &context.site.domains, reachable: None, unreachable_text: "" }
+}
+
+async fn create(context: &Context<'_>, object: Object) -> Result<String, SetError> {
+    check(&object, &["name", "email", "replyTo", "bcc", "textSignature", "htmlSignature"])?;
+    let email = object.get("email").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if email.is_empty() {
+        return Err(SetError::properties(&["email"], "an identity has an address"));
+    }
+    if !place(context).owns(context.account, &email).await? {
+        return Err(SetError::why("forbiddenFrom", "That address is not yours."));
+    }
+    let mut whole = fresh(&email);
+    whole.extend(object);
+    let mut octets = [0u8; 8];
+    SystemRandom::new().fill(&mut octets).map_err(|_| SetError::new("serverFail"))?;
+    let id = format!("i{}", data_encoding::HEXLOWER.encode(&octets));
+    keep(context, &id, &whole).await?;
+    Ok(id)
+}
+
+async fn keep(context: &Context<'_>, id: &str, object: &Object) -> Result<(), SetError> {
+    let stored = serde_json::to_vec(object).map_err(|_| SetError::new("serverFail"))?;
+    context.site.store.records_change(context.account.id, &[(COLLECTION, id.into(), Some(stored))]).await?;
+    Ok(())
+}
+
+async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), SetError> {
+    check(&patch, &["name", "replyTo", "bcc", "textSignature", "htmlSignature"])?;
+    let found = all(context).await?.into_iter().find(|(known, _)| known == id);
+    let (_, mut object) = found.ok_or_else(|| SetError::new("notFound"))?;
+    object.extend(patch);
+    keep(context, id, &object).await
+}
+
+async fn destroy(context: &Context<'_>, id: &str) -> Result<(), SetError> {
+    if id == MAIN {
+        return Err(SetError::new("forbidden"));
+    }
+    if context.site.store.record(context.account.id, COLLECTION, id).await?.is_none() {
+        return Err(SetError::new("notFound"));
+    }
+    context.site.store.records_change(context.account.id, &[(COLLECTION, id.into(), None)]).await?;
+    Ok(())
+}

@@ -1,0 +1,470 @@
+//! EmailSubmission (RFC 8621 §7): a message goes the way of submission; until its time it waits in the queue and can be taken back.
+//!
+//! What was sent is a record that names its queue entries; what became of it is read from the queue and the trace.
+//! Invariant: what is `pending` has reached nobody. Must not know: SMTP.
+
+use super::answers::{Window, changes_max, got, query_changed};
+use super::args::Args;
+use super::blob::blob;
+use super::failure::{MethodError, SetError};
+use super::setting::{Outcome, Setting, id_or_created};
+use super::view::EmailKey;
+use super::{Answers, Context, Object, email, identity};
+use crate::{Outgoing, SendTo};
+use message::header::fields;
+use serde_json::{Value, json};
+use store::{QueueAct, QueueId, QueueRecipient, RecipientState, StoreError, UnixSecs};
+
+/// The store's collection.
+const COLLECTION: u8 = 3;
+/// maxDelayedSend
+pub(crate) const DELAY_SECS_MAX: i64 = 365 * 86_400;
+const PROPERTIES: [&str; 10] =
+    ["id", "identityId", "emailId", "threadId", "envelope", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds", "mdnBlobIds"];
+
+fn read(stored: &[u8]) -> Option<Object> {
+    serde_json::from_slice(stored).ok()
+}
+
+async fn all(context: &Context<'_>) -> Result<Vec<(String, Object)>, StoreError> {
+    let kept = context.site.store.records(context.account.id, COLLECTION).await?;
+    Ok(kept.iter().filter_map(|(name, stored)| Some((name.to_string(), read(stored)?))).collect())
+}
+
+fn queued(object: &Object) -> Vec<QueueId> {
+    let list = object.get("queue").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_u64).map(QueueId).collect()
+}
+
+fn send_at(object: &Object) -> UnixSecs {
+    object.get("sendAt").and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// Taken back, waiting for its time, or out.
+async fn undo_status(context: &Context<'_>, object: &Object) -> Result<&'static str, StoreError> {
+    if object.get("canceled") == Some(&Value::Bool(true)) {
+        return Ok("canceled");
+    }
+    if send_at(object) > net::clock::unix_now() {
+        for id in queued(object) {
+            if context.site.store.queue_entry(id).await?.is_some() {
+                return Ok("pending");
+            }
+        }
+    }
+    Ok("final")
+}
+
+/// By recipient: what the queue says, else the trace, else what was answered when it was taken.
+async fn delivery_status(context: &Context<'_>, object: &Object) -> Result<Value, StoreError> {
+    let mut status = Object::new();
+    for (address, reply) in object.get("answers").and_then(Value::as_object).into_iter().flatten() {
+        let taken = reply.as_str().unwrap_or_default().starts_with('2');
+        // Here and not in the queue: it is in a mailbox.
+        let delivered = if taken { "yes" } else { "no" };
+        status.insert(address.clone(), json!({"smtpReply": reply, "delivered": delivered, "displayed": "unknown"}));
+    }
+    for id in queued(object) {
+        let told: Vec<(String, &str, String)> = match context.site.store.queue_entry(id).await? {
+            Some(entry) => entry
+                .message
+                .recipients
+                .iter()
+                .map(|one| (one.address.clone(), word(one.state), one.last_reply.clone()))
+                .collect(),
+            None => of_trace(context, id, &status).await?,
+        };
+        for (address, delivered, reply) in told {
+            let known = status.keys().find(|known| known.eq_ignore_ascii_case(&address)).cloned().unwrap_or(address);
+            let before = status.get(&known).and_then(|one| one.get("smtpReply")).cloned();
+            let reply = if reply.is_empty() { before.unwrap_or_else(|| json!("250 2.0.0 accepted")) } else { json!(reply) };
+            status.insert(known, json!({"smtpReply": reply, "delivered": delivered, "displayed": "unknown"}));
+        }
+    }
+    Ok(Value::Object(status))
+}
+
+fn word(state: RecipientState) -> &'static str {
+    match state {
+        RecipientState::Waiting => "queued",
+        RecipientState::Delivered => "yes",
+        RecipientState::Failed | RecipientState::Dropped => "no",
+    }
+}
+
+/// The last that the trace tells of an entry that is gone.
+async fn of_trace(context: &Context<'_>, id: QueueId, known: &Object) -> Result<Vec<(String, &'static str, String)>, StoreError> {
+    let mut told: Vec<(String, &'static str, String)> = Vec::new();
+    for event in context.site.store.trace_find("queue", &id.0.to_string(), 200).await? {
+        let delivered = match event.what.as_str() {
+            "delivered" => "yes",
+            "bounced" | "failed" | "dropped" | "expired" => "no",
+            _ => continue,
+        };
+        let named = event.keys.iter().filter(|(kind, _)| kind == "address").map(|(_, address)| address);
+        for address in named.filter(|address| known.keys().any(|one| one.eq_ignore_ascii_case(address))) {
+            if !told.iter().any(|(one, ..)| one.eq_ignore_ascii_case(address)) {
+                told.push((address.clone(), delivered, event.detail.clone()));
+            }
+        }
+    }
+    Ok(told)
+}
+
+async fn shown(
+    context: &Context<'_>,
+    id: &str,
+    object: &Object,
+    wanted: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Value, StoreError> {
+    let mut answer = Object::new();
+    for name in PROPERTIES.iter().filter(|name| **name == "id" || wanted(name)) {
+        let value = match *name {
+            "id" => json!(id),
+            "sendAt" => json!(message::date::format_rfc_3339(send_at(object))),
+            "undoStatus" => json!(undo_status(context, object).await?),
+            "deliveryStatus" => delivery_status(context, object).await?,
+            "dsnBlobIds" | "mdnBlobIds" => json!([]),
+            name => object.get(name).cloned().unwrap_or_default(),
+        };
+        answer.insert((*name).to_owned(), value);
+    }
+    Ok(Value::Object(answer))
+}
+
+/// `EmailSubmission/get`
+pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let ids = args.ids()?;
+    let properties = args.properties(&PROPERTIES)?;
+    args.end()?;
+    let at = super::setting::now(context).await?;
+    let all = all(context).await?;
+    let ids = ids.unwrap_or_else(|| all.iter().map(|(id, _)| id.clone()).collect());
+    if ids.len() > crate::limits::GET_MAX {
+        return Err(MethodError::new("requestTooLarge"));
+    }
+    let wanted = |name: &str| properties.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
+    let (mut list, mut not_found) = (Vec::new(), Vec::new());
+    for id in ids {
+        match all.iter().find(|(known, _)| *known == id) {
+            Some((_, object)) => list.push(shown(context, &id, object, &wanted).await?),
+            None => not_found.push(id),
+        }
+    }
+    Ok(got(context, at, list, not_found))
+}
+
+/// `EmailSubmission/changes`
+pub(super) async fn changes(context: &mut Context<'_>, args: Args) -> Result<Object, MethodError> {
+    identity::record_changes(context, args, COLLECTION).await
+}
+
+/// A filter and an order, answered.
+async fn found(context: &Context<'_>, args: &mut Args) -> Result<Vec<String>, MethodError> {
+    let filter = args.object("filter")?.unwrap_or_default();
+    let sort = args.take("sort");
+    let mut list = Vec::new();
+    for (id, object) in all(context).await? {
+        let mut is = true;
+        for (name, value) in &filter {
+            let among = |name: &str| value.as_array().is_some_and(|list| list.contains(object.get(name).unwrap_or(&Value::Null)));
+            let date =
+                || value.as_str().and_then(|text| message::date::parse_rfc_3339(text.as_bytes())).map(|date| date.unix_secs());
+            is &= match name.as_str() {
+                "identityIds" => among("identityId"),
+                "emailIds" => among("emailId"),
+                "threadIds" => among("threadId"),
+                "undoStatus" => value.as_str() == Some(undo_status(context, &object).await?),
+                "before" => date().is_some_and(|secs| send_at(&object) < secs),
+                "after" => date().is_some_and(|secs| send_at(&object) >= secs),
+                _ => return Err(MethodError::new("unsupportedFilter")),
+            };
+        }
+        if is {
+            list.push((id, object));
+        }
+    }
+    let mut descending = true;
+    for one in sort.as_ref().and_then(Value::as_array).into_iter().flatten() {
+        match one.get("property").and_then(Value::as_str) {
+            Some("sentAt" | "sendAt") => descending = one.get("isAscending") == Some(&Value::Bool(false)),
+            Some("emailId" | "threadId") => {}
+            _ => return Err(MethodError::new("unsupportedSort")),
+        }
+    }
+    list.sort_by_key(|(id, object)| (send_at(object), id.clone()));
+    if descending {
+        list.reverse();
+    }
+    Ok(list.into_iter().map(|(id, _)| id).collect())
+}
+
+/// `EmailSubmission/query`
+pub(super) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let at = super::setting::now(context).await?;
+    let list = found(context, &mut args).await?;
+    let window = Window::take(&mut args)?;
+    args.end()?;
+    window.of(context, at, &list, Clone::clone)
+}
+
+/// `EmailSubmission/queryChanges`
+pub(super) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let since = args.state("sinceQueryState")?;
+    let max = changes_max(&mut args)?;
+    let _ = args.text("upToId")?;
+    let total = args.truth("calculateTotal")?;
+    let cannot = || MethodError::new("cannotCalculateChanges");
+    let changes = context.site.store.account_changes(context.account.id, since, usize::MAX).await?.ok_or_else(cannot)?;
+    let list = found(context, &mut args).await?;
+    args.end()?;
+    let moved: std::collections::BTreeSet<String> =
+        changes.records.iter().filter(|(of, ..)| *of == COLLECTION).map(|(_, id, _)| id.to_string()).collect();
+    let added: Vec<(usize, String)> =
+        list.iter().enumerate().filter(|(_, id)| moved.contains(*id)).map(|(at, id)| (at, id.clone())).collect();
+    if moved.len() + added.len() > max {
+        return Err(MethodError::new("tooManyChanges"));
+    }
+    Ok(query_changed(context, (since, changes.mod_seq), moved.into_iter().collect(), added, total.then_some(list.len())))
+}
+
+/// `EmailSubmission/set`, and the `Email/set` that its success asks for.
+pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Answers {
+    let on_update = args.object("onSuccessUpdateEmail")?.unwrap_or_default();
+    let on_destroy = args.texts("onSuccessDestroyEmail")?.unwrap_or_default();
+    let setting = Setting::take(context, &mut args).await?;
+    args.end()?;
+    let mut outcome = Outcome::default();
+    // (submission, its email), of those that succeeded.
+    let mut done: Vec<(String, String)> = Vec::new();
+    for (creation, object) in setting.create {
+        match create(context, &object).await {
+            Ok((id, email, answer)) => {
+                done.push((format!("#{creation}"), email.clone()));
+                done.push((id.clone(), email));
+                outcome.created(context, creation, id, answer);
+            }
+            Err(error) => outcome.not_created(creation, error),
+        }
+    }
+    for (id, patch) in setting.update {
+        let changed = update(context, &id, &patch).await;
+        if let Ok(email) = &changed {
+            done.push((id.clone(), email.clone()));
+        }
+        outcome.update(id, changed.map(|_| Value::Null));
+    }
+    for id in setting.destroy {
+        let gone = destroy(context, &id).await;
+        if let Ok(email) = &gone {
+            done.push((id.clone(), email.clone()));
+        }
+        outcome.destroy(id, gone.map(|_| ()));
+    }
+    let mut answers = vec![("EmailSubmission/set".to_owned(), outcome.answer(context, setting.old_state).await?)];
+    let email_of = |name: &String| done.iter().find(|(id, _)| id == name).map(|(_, email)| email.clone());
+    let update: Object = on_update.into_iter().filter_map(|(name, patch)| Some((email_of(&name)?, patch))).collect();
+    let destroy: Vec<String> = on_destroy.iter().filter_map(email_of).collect();
+    if !update.is_empty() || !destroy.is_empty() {
+        let mut arguments = Object::new();
+        arguments.insert("update".into(), Value::Object(update));
+        arguments.insert("destroy".into(), json!(destroy));
+        answers.push(("Email/set".to_owned(), email::set(context, Args::new(arguments)).await?));
+    }
+    Ok(answers)
+}
+
+/// The envelope as it is used.
+struct Envelope {
+    reverse_path: String,
+    recipients: Vec<SendTo>,
+    hold_until_secs: Option<UnixSecs>,
+    ret_headers: bool,
+    envelope_id: Option<String>,
+    as_said: Value,
+}
+
+fn parameter<'a>(of: &'a Value, name: &str) -> Option<&'a Value> {
+    let all = of.get("parameters").and_then(Value::as_object)?;
+    all.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+fn text(value: Option<&Value>) -> Option<&str> {
+    value.and_then(Value::as_str)
+}
+
+/// HOLDFOR and HOLDUNTIL (RFC 4865 §4.2).
+fn hold(mail_from: &Value, now_secs: UnixSecs) -> Result<Option<UnixSecs>, SetError> {
+    let wrong = || SetError::properties(&["envelope"], "it cannot be held so long");
+    let until = match (text(parameter(mail_from, "HOLDFOR")), text(parameter(mail_from, "HOLDUNTIL"))) {
+        (Some(secs), _) => now_secs + secs.parse::<u32>().map_err(|_| wrong()).map(i64::from)?,
+        (_, Some(date)) => message::date::parse_rfc_3339(date.as_bytes()).ok_or_else(wrong)?.unix_secs(),
+        (None, None) => return Ok(None),
+    };
+    if until - now_secs > DELAY_SECS_MAX { Err(wrong()) } else { Ok(Some(until)) }
+}
+
+fn notify(recipient: &Value) -> u8 {
+    let words = text(parameter(recipient, "NOTIFY")).unwrap_or_default();
+    let bit = |word: &str| match word.trim().to_ascii_uppercase().as_str() {
+        "NEVER" => QueueRecipient::NOTIFY_NEVER,
+        "SUCCESS" => QueueRecipient::NOTIFY_SUCCESS,
+        "FAILURE" => QueueRecipient::NOTIFY_FAILURE,
+        "DELAY" => QueueRecipient::NOTIFY_DELAY,
+        _ => 0,
+    };
+    words.split(',').fold(0, |all, word| all | bit(word))
+}
+
+fn envelope(said: Option<&Value>, octets: &[u8], identity: &Object, now_secs: UnixSecs) -> Result<Envelope, SetError> {
+    let own = text(identity.get("email")).unwrap_or_default();
+    if let Some(said) = said.filter(|said| !said.is_null()) {
+        let wrong = || SetError::properties(&["envelope"], "an envelope has mailFrom and rcptTo");
+        let mail_from = said.get("mailFrom").ok_or_else(wrong)?;
+        let list = said.get("rcptTo").and_then(Value::as_array).ok_or_else(wrong)?;
+        let one = |recipient: &Value| {
+            let address = text(recipient.get("email")).ok_or_else(wrong)?.to_owned();
+            Ok::<SendTo, SetError>(SendTo { address, notify: notify(recipient) })
+        };
+        return Ok(Envelope {
+            reverse_path: text(mail_from.get("email")).ok_or_else(wrong)?.to_owned(),
+            recipients: list.iter().map(one).collect::<Result<_, _>>()?,
+            hold_until_secs: hold(mail_from, now_secs)?,
+            ret_headers: text(parameter(mail_from, "RET")).is_some_and(|word| word.eq_ignore_ascii_case("HDRS")),
+            envelope_id: text(parameter(mail_from, "ENVID")).map(str::to_owned),
+            as_said: said.clone(),
+        });
+    }
+    let mut addresses: Vec<String> = Vec::new();
+    for field in fields(octets).filter(|field| ["To", "Cc", "Bcc"].iter().any(|name| field.is(name))) {
+        for address in field.addresses().iter().filter_map(message::address_list::HeaderAddress::address) {
+            if !addresses.iter().any(|known| known.eq_ignore_ascii_case(&address)) {
+                addresses.push(address);
+            }
+        }
+    }
+    let told: Vec<Value> = addresses.iter().map(|email| json!({"email": email, "parameters": null})).collect();
+    let as_said = json!({"mailFrom": {"email": own, "parameters": null}, "rcptTo": told});
+    let recipients = addresses.into_iter().map(|address| SendTo { address, notify: 0 }).collect();
+    Ok(Envelope {
+        reverse_path: own.to_owned(),
+        recipients,
+        hold_until_secs: None,
+        ret_headers: false,
+        envelope_id: None,
+        as_said,
+    })
+}
+
+async fn create(context: &Context<'_>, object: &Object) -> Result<(String, String, Object), SetError> {
+    let known = ["identityId", "emailId", "envelope"];
+    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(SetError::properties(&[name], "this cannot be set"));
+    }
+    let now_secs = net::clock::unix_now();
+    let named = |name: &'static str| {
+        let id = text(object.get(name)).and_then(|id| id_or_created(context, id));
+        id.ok_or_else(|| SetError::properties(&[name], "there is none of that id"))
+    };
+    let (identity_id, email_id) = (named("identityId")?, named("emailId")?);
+    let identity = identity::all(context).await?.into_iter().find(|(id, _)| *id == identity_id);
+    let (_, identity) = identity.ok_or_else(|| SetError::properties(&["identityId"], "there is no such identity"))?;
+    let missing = || SetError::properties(&["emailId"], "there is no such email");
+    let key = EmailKey::of(&email_id).ok_or_else(missing)?;
+    let octets = blob(context, &email_id).await.map_err(|_| SetError::new("serverFail"))?.ok_or_else(missing)?;
+    let envelope = envelope(object.get("envelope"), &octets, &identity, now_secs)?;
+    if envelope.recipients.is_empty() {
+        return Err(SetError::new("noRecipients"));
+    }
+    let bad: Vec<&str> =
+        envelope.recipients.iter().map(|one| one.address.as_str()).filter(|address| !address.contains('@')).collect();
+    if !bad.is_empty() {
+        return Err(SetError::new("invalidRecipients").with("invalidRecipients", json!(bad)));
+    }
+    let thread = super::view::thread_of(key.body, &message::Facts::compute(&octets)).id();
+    let addresses: Vec<String> = envelope.recipients.iter().map(|one| one.address.clone()).collect();
+    let outgoing = Outgoing {
+        account: context.account.clone(),
+        reverse_path: envelope.reverse_path,
+        recipients: envelope.recipients,
+        octets,
+        hold_until_secs: envelope.hold_until_secs,
+        ret_headers: envelope.ret_headers,
+        envelope_id: envelope.envelope_id,
+        peer: context.peer,
+    };
+    let sent = context.site.sender.send(outgoing).await.map_err(|refusal| refused(&refusal))?;
+    let answers: Object = addresses
+        .into_iter()
+        .zip(&sent.recipients)
+        .map(|(address, answer)| (address, json!(answer.as_ref().unwrap_or_else(|refusal| refusal))))
+        .collect();
+    let send_at = envelope.hold_until_secs.unwrap_or(now_secs).max(now_secs);
+    let record = json!({
+        "identityId": identity_id, "emailId": email_id, "threadId": thread, "envelope": envelope.as_said, "sendAt": send_at,
+        "queue": sent.queued.iter().map(|id| id.0).collect::<Vec<u64>>(), "answers": answers, "transaction": sent.id,
+    });
+    let id = format!("S{}", sent.id);
+    let stored = record.to_string().into_bytes();
+    // Sent it is, also when this cannot be written down: the trace has it.
+    if let Err(error) =
+        context.site.store.records_change(context.account.id, &[(COLLECTION, id.clone().into(), Some(stored))]).await
+    {
+        tracing::warn!(?error, "a submission was not written down");
+    }
+    let undo = if envelope.hold_until_secs.is_some_and(|secs| secs > now_secs) { "pending" } else { "final" };
+    let answer = json!({"id": id, "threadId": thread, "sendAt": message::date::format_rfc_3339(send_at), "undoStatus": undo});
+    Ok((id, email_id, answer.as_object().cloned().unwrap_or_default()))
+}
+
+/// Why it was not taken, in JMAP's words (RFC 8621 §7.5).
+fn refused(refusal: &mta::Refusal) -> SetError {
+    let kind = match refusal.enhanced {
+        (5, 7, 1) if refusal.text.starts_with("MAIL FROM") => "forbiddenMailFrom",
+        (5, 7, 1) if refusal.text.contains("neither your address") => "forbiddenFrom",
+        (5, 6, 0) => "invalidEmail",
+        (_, 5, 3) => "tooManyRecipients",
+        (_, 3, 4) => "tooLarge",
+        (_, 1, 1) => "invalidRecipients",
+        _ => "forbiddenToSend",
+    };
+    SetError::why(kind, refusal.to_string())
+}
+
+async fn one(context: &Context<'_>, id: &str) -> Result<(Object, String), SetError> {
+    let stored = context.site.store.record(context.account.id, COLLECTION, id).await?;
+    let object = stored.as_deref().and_then(read).ok_or_else(|| SetError::new("notFound"))?;
+    let email = text(object.get("emailId")).unwrap_or_default().to_owned();
+    Ok((object, email))
+}
+
+/// Only taking it back can be asked for.
+async fn update(context: &Context<'_>, id: &str, patch: &Object) -> Result<String, SetError> {
+    let (mut object, email) = one(context, id).await?;
+    if let Some(name) = patch.keys().find(|name| *name != "undoStatus") {
+        return Err(SetError::properties(&[name], "this cannot be changed"));
+    }
+    if text(patch.get("undoStatus")) != Some("canceled") {
+        return Err(SetError::properties(&["undoStatus"], "it can only become canceled"));
+    }
+    if undo_status(context, &object).await? != "pending" {
+        return Err(SetError::new("cannotUnsend"));
+    }
+    for entry in queued(&object) {
+        match context.site.store.queue_act(entry, QueueAct::Drop).await {
+            Ok(()) => {}
+            Err(StoreError::NotFound | StoreError::LeaseLost) => return Err(SetError::new("cannotUnsend")),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    object.insert("canceled".into(), json!(true));
+    let stored = Value::Object(object).to_string().into_bytes();
+    context.site.store.records_change(context.account.id, &[(COLLECTION, id.into(), Some(stored))]).await?;
+    Ok(email)
+}
+
+async fn destroy(context: &Context<'_>, id: &str) -> Result<String, SetError> {
+    let (_, email) = one(context, id).await?;
+    context.site.store.records_change(context.account.id, &[(COLLECTION, id.into(), None)]).await?;
+    Ok(email)
+}
