@@ -36,12 +36,15 @@ export const t = {
   palette: { label: 'Commands', hint: 'What do you want to do?', none: 'No such command', goTo: (name: string) => `Go to ${name}`, theme: 'Dark or light', layout: (name: string) => `Reader ${name}`, density: (name: string) => `Rows: ${name}` },
   pick: { move: 'Move to', go: 'Go to', label: 'Label', create: (name: string) => `Create ${name}`, none: 'No mailbox of this name' },
   snooze: { title: 'Later', evening: 'This evening', tomorrow: 'Tomorrow morning', weekend: 'At the weekend', week: 'Next week', own: 'Another time' },
-  why: { title: 'Why is it here?', none: 'Nothing is recorded for this message.', received: 'Received', raw: 'Source' },
+  why: { title: 'Why is it here?', none: 'Nothing is recorded for this message.', checks: 'What was checked', unchecked: 'No checks are recorded in it: it was written on this server, or came before checks were made.', returnPath: 'Errors go to', list: 'Mailing list', raw: 'Source' },
+  people: { find: 'Find', name: 'Name', add: 'Add', none: 'Nobody yet. Whom you write to appears here.', load: 'Import vCard', save: 'Export vCard', taken: (n: number) => `${plural(n, 'person', 'people')} taken in` },
   route: { queued: 'Waiting', delivered: 'Delivered', failed: 'Failed', sending: 'On its way', pending: 'Not sent yet' },
   error: { title: 'That did not work.', reload: 'Reload' },
   settings: {
-    pages: { general: 'General', identities: 'Names and signatures' }, theme: 'Colours', themes: { system: 'As the system', light: 'Light', dark: 'Dark' }, rows: 'Rows of the list', densities: { full: 'Three lines', compact: 'One line' },
+    pages: { general: 'General', identities: 'Names and signatures', vacation: 'Away', sessions: 'Signed in' }, theme: 'Colours', themes: { system: 'As the system', light: 'Light', dark: 'Dark' }, rows: 'Rows of the list', densities: { full: 'Three lines', compact: 'One line' },
     reader: 'Message', readers: { right: 'Beside the list', off: 'In place of the list' }, undo: 'Time to take back a message', seconds: (n: number) => n === 0 ? 'None' : plural(n, 'second', 'seconds'), keys: 'One-key commands', name: 'Name', signature: 'Signature', save: 'Save',
+    notify: 'Tell me of new mail', away: 'Answer for me while I am away', awaySubject: 'Subject', awayText: 'Text', awayFrom: 'From', awayTo: 'Until', noVacation: 'This server does not answer for you.', current: 'this one', lastUsed: (at: string) => `last used ${at}`, revoke: 'Sign out there', revokeOthers: 'Sign out everywhere else',
+    importTitle: 'Take in messages', importText: 'Files of single messages (.eml) go into the inbox.', importGo: 'Choose files', imported: (n: number) => `${plural(n, 'message', 'messages')} taken in`,
   },
   folder: { name: 'Name of the folder', create: 'Create', under: 'Under', renameTo: 'New name', emptySure: (n: number) => `Delete ${plural(n, 'message', 'messages')} for ever?`, removed: 'Folder removed' },
 }

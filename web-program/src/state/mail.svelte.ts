@@ -71,6 +71,17 @@ export class Mail {
     this.found()
     if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else this.live = false })
     void this.drain()
+    if (this.people.size === 0) void this.meetSent()
+  }
+
+  /** Whom one wrote to before: the first time on this device. */
+  private async meetSent(): Promise<void> {
+    const sent = this.role('sent')
+    if (!sent || sent.totalEmails === 0) return
+    try {
+      const answers = await this.jmap.call([['Email/query', { accountId: this.account, filter: { inMailbox: sent.id }, sort: [{ property: 'receivedAt', isAscending: false }], limit: 200 }, 'q'], ['Email/get', { accountId: this.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['to', 'cc'] }, 'e']])
+      for (const email of answers.of<{ list: Email[] }>('e').list) this.meet([...(email.to ?? []), ...(email.cc ?? [])], 1)
+    } catch (error) { this.failed(error) }
   }
 
   close(): void { this.push?.close() }
