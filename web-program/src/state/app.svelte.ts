@@ -46,15 +46,15 @@ export class App {
   // ---- signing in and out
 
   async start(): Promise<void> {
-    const cache = await Cache.open()
-    const kept = await cache.kept()
-    if (kept && localStorage.getItem('signed-in') === kept.session.username) {
-      await this.enter(new Jmap(kept.session), cache)
-    }
+    // Who is not signed in leaves nothing here, not even an empty database.
+    const signedIn = localStorage.getItem('signed-in')
+    const cache = signedIn === null ? undefined : await Cache.open()
+    const kept = await cache?.kept()
+    if (cache && kept && signedIn === kept.session.username) await this.enter(new Jmap(kept.session), cache)
     try {
       const jmap = await Jmap.open()
       if (this.mail) this.mail.jmap = jmap
-      else await this.enter(jmap, cache)
+      else await this.enter(jmap, cache ?? await Cache.open())
       await this.mail?.boot()
       void this.desk.restore()
     } catch (error) {

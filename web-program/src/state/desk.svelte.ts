@@ -313,6 +313,7 @@ export class Desk {
 
   /** Why it cannot go; empty: it can. */
   problem(letter: Letter): string {
+    if (!this.mail.jmap.has(SUBMISSION)) return t.compose.cannotSend
     const all = [...letter.to, ...letter.cc, ...letter.bcc]
     if (all.length === 0) return t.compose.noRecipient
     const bad = all.find((a) => !isAddress(a.email))

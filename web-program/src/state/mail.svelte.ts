@@ -242,7 +242,7 @@ export class Mail {
       if (this.undos.length > UNDO_MAX) this.undos.shift()
       if (text !== '') toasts.show(text, { action: { label: t.act.undo, run: () => this.undo() } })
     }
-    void this.record(told, back)
+    void this.record(told, back, keep)
     return true
   }
 
@@ -294,8 +294,8 @@ export class Mail {
     toasts.show(t.done.undone)
   }
 
-  private async record(patches: Patches, back: Patches): Promise<void> {
-    const entry: Waiting = { account: this.account, patches, inverse: back }
+  private async record(patches: Patches, back: Patches, keep = true): Promise<void> {
+    const entry: Waiting = { account: this.account, patches, inverse: back, ...(keep ? {} : { quiet: true }) }
     this.pending.push(entry)
     this.waiting = this.pending.length
     const seq = await this.cache.write({ ...entry })
@@ -336,7 +336,8 @@ export class Mail {
     const back: Patches = {}
     for (const id of ids) { const patch = entry.inverse[id]; if (patch) back[id] = patch }
     this.apply(back)
-    toasts.show(t.done.refused(why), { kind: 'error' })
+    // What the program did by itself is taken back without a word.
+    if (!entry.quiet) toasts.show(t.done.refused(why), { kind: 'error' })
     if (this.current) void this.current.again(this.visible)
   }
 
