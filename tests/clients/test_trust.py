@@ -8,6 +8,7 @@ import os
 import re
 import smtplib
 import subprocess
+import tempfile
 import unittest
 
 import lab
@@ -79,10 +80,11 @@ class Trust(unittest.TestCase):
                 octets = imap.fetch("1", "BODY.PEEK[]")[1][0][1]
             signatures = [f for f in fields_of(octets.decode().split("\r\n\r\n")[0] + "\r\n") if f.startswith("DKIM-Signature:")]
             self.assertEqual(len(signatures), 2)
+            folder = tempfile.mkdtemp(prefix="packetboat-keys-", dir=server.dir)
             for signature in signatures:
                 tags = tags_of(signature)
                 record = next(k["record"] for k in answer["keys"] if k["selector"] == tags["s"])
-                self.verify(server.dir, octets, signature, record)
+                self.verify(folder, octets, signature, record)
             rotated = json.loads(server.run("domain", "rotate", "here.test", "--json").stdout)
             self.assertEqual(sorted(k["state"] for k in rotated["keys"]), ["signing", "signing", "waiting", "waiting"])
             self.assertNotEqual(server.run("domain", "rotate", "here.test", ok=False).returncode, 0)

@@ -7,7 +7,7 @@
 mod answers;
 mod args;
 mod blob;
-mod email;
+pub(crate) mod email;
 mod failure;
 mod identity;
 mod mailbox;
@@ -18,7 +18,7 @@ mod setting;
 mod snippet;
 mod submission;
 mod thread;
-mod view;
+pub(crate) mod view;
 
 use crate::limits::*;
 use crate::site::{self, Asking, Shared, SignedIn, Site, discard, signed_in};

@@ -4,11 +4,13 @@
 //! asked of any other host: the policy says so, and the tests in a real browser watch it. Must not know: mail, sessions.
 
 mod files;
+mod safe;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use files::Embedded;
+pub(crate) use safe::html;
 
 /// What the page may do. Styles by attribute are the mail editor's; frames are the messages', with a policy of their own.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src-elem 'self'; style-src-attr 'unsafe-inline'; \

@@ -105,6 +105,7 @@ pub(crate) fn router(site: Shared) -> Router {
         .route("/jmap/upload/{account}/", post(jmap::upload))
         .route("/jmap/download/{account}/{blob}/{name}", get(jmap::download))
         .route("/jmap/eventsource/", get(jmap::event_source))
+        .route("/api/html/{account}/{email}", get(program::html))
         .fallback(any(file))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), guard))
         .with_state(site)
@@ -131,8 +132,13 @@ async fn guard(State(site): State<Shared>, request: Request, next: Next) -> Resp
     if !site.is_our_name(host) {
         return discard(request, problem(StatusCode::MISDIRECTED_REQUEST, "This server does not go by that name.")).await;
     }
+    // A page of ours asks for the password itself: the browser's own window would only hold the request up.
+    let by_page = ["x-packetboat", "sec-fetch-site"].iter().any(|name| request.headers().contains_key(*name));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    if by_page {
+        headers.remove(header::WWW_AUTHENTICATE);
+    }
     let mut set = |name: header::HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };

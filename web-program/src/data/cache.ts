@@ -12,7 +12,7 @@ const BODY_BYTES_MAX = 200 * 1024 * 1024
 const BODIES_TRIMMED = 50
 
 export interface Body { id: Id; email: Email; safe: Safe | null; at: number; size: number }
-export interface Waiting { seq?: number; account: Id; patches: Patches; inverse: Patches }
+export interface Waiting { seq?: number; account: Id; patches: Patches; inverse: Patches; quiet?: true }
 export interface KeptQuery { key: string; ids: Id[]; total: number; threads: Record<Id, Id[]> }
 
 interface Tables extends DBSchema {

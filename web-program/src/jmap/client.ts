@@ -17,7 +17,7 @@ export const OURS = { 'Content-Type': 'application/json', 'X-Packetboat': '1' }
 export async function ask(url: string, init: RequestInit = {}): Promise<Response> {
   let answer: Response
   try {
-    answer = await fetch(url, { credentials: 'same-origin', cache: 'no-store', ...init })
+    answer = await fetch(url, { credentials: 'same-origin', cache: 'no-store', ...init, headers: { 'X-Packetboat': '1', ...(init.headers as Record<string, string> | undefined) } })
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error
     throw new Offline('no answer')

@@ -1,6 +1,7 @@
 // The program: who is signed in, what is shown, and every command there is, by its name.
 
 import { Cache } from '../data/cache'
+import { shown } from '../data/address'
 import * as search from '../data/search'
 import { ask, Jmap, Offline, OURS, SignedOut } from '../jmap/client'
 import { MAIL, type Filter, type Id, type Mailbox, type Row } from '../jmap/types'
@@ -13,9 +14,9 @@ import { toasts } from './toasts.svelte'
 
 export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze' | 'nav' | 'folder'
 export type Theme = 'system' | 'light' | 'dark'
-export interface Choices { theme: Theme; rows: 'full' | 'compact'; keys: boolean; undo: number; reader: 'right' | 'off' }
+export interface Choices { theme: Theme; rows: 'full' | 'compact'; keys: boolean; undo: number; reader: 'right' | 'off'; notify: boolean }
 
-const CHOICES: Choices = { theme: 'system', rows: 'full', keys: true, undo: 10, reader: 'right' }
+const CHOICES: Choices = { theme: 'system', rows: 'full', keys: true, undo: 10, reader: 'right', notify: false }
 
 function chosen(): Choices {
   try { return { ...CHOICES, ...(JSON.parse(localStorage.getItem('choices') ?? '{}') as Partial<Choices>) } } catch { return CHOICES }
@@ -45,15 +46,15 @@ export class App {
   // ---- signing in and out
 
   async start(): Promise<void> {
-    const cache = await Cache.open()
-    const kept = await cache.kept()
-    if (kept && localStorage.getItem('signed-in') === kept.session.username) {
-      await this.enter(new Jmap(kept.session), cache)
-    }
+    // Who is not signed in leaves nothing here, not even an empty database.
+    const signedIn = localStorage.getItem('signed-in')
+    const cache = signedIn === null ? undefined : await Cache.open()
+    const kept = await cache?.kept()
+    if (cache && kept && signedIn === kept.session.username) await this.enter(new Jmap(kept.session), cache)
     try {
       const jmap = await Jmap.open()
       if (this.mail) this.mail.jmap = jmap
-      else await this.enter(jmap, cache)
+      else await this.enter(jmap, cache ?? await Cache.open())
       await this.mail?.boot()
       void this.desk.restore()
     } catch (error) {
@@ -81,8 +82,18 @@ export class App {
     this.address = jmap.session.username
     localStorage.setItem('signed-in', this.address)
     this.mail = mail
+    mail.arrived = (rows) => this.notify(rows)
     this.phase = 'ready'
     if (router.route.at === 'sign-in') router.go({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }, true)
+  }
+
+  /** New mail while nobody looks: the browser's own notice, if that was allowed. */
+  private notify(rows: Row[]): void {
+    if (!this.choices.notify || !('Notification' in globalThis) || Notification.permission !== 'granted' || document.visibilityState === 'visible') return
+    const row = rows[0]
+    if (!row) return
+    const notice = new Notification(shown(row.from?.[0]), { body: row.subject ?? '', tag: 'mail', icon: '/icon.svg' })
+    notice.onclick = () => { window.focus(); this.openBox('inbox'); this.open(row) }
   }
 
   /** 'ok', or what to tell. */

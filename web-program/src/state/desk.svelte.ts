@@ -4,6 +4,7 @@
 import * as answer from '../data/answer'
 import { isAddress, same } from '../data/address'
 import { email, isEmpty, localDate, type Draft, type Piece } from '../data/draft'
+import { apart } from '../data/safe'
 import { Offline, Refused } from '../jmap/client'
 import { SUBMISSION, type Address, type Email, type Id, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
@@ -230,7 +231,7 @@ export class Desk {
 
   private quote(letter: Letter, kind: Draft['kind'], of: Email, text: string, html: string | null): void {
     const when = (iso: string): string => new Date(iso).toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'short' })
-    const inside = html ?? answer.htmlOf(text)
+    const inside = html === null ? answer.htmlOf(text) : apart(html).html
     if (kind === 'forward') {
       const head = answer.forwardHead(of, when)
       letter.quoteText = [`-------- ${t.compose.forwarded} --------`, ...head.map(([k, v]) => `${k}: ${v}`), '', text].join('\n')
@@ -240,6 +241,16 @@ export class Desk {
     const line = answer.headLine(of, when, t.compose)
     letter.quoteText = `${line}\n${answer.quotedText(text)}`
     letter.quoteHtml = `<div>${answer.escaped(line)}</div><blockquote type="cite">${inside}</blockquote>`
+  }
+
+  /** A message, whole, as a file of a new one. */
+  async attachMessage(id: Id): Promise<void> {
+    const row = this.mail.rows.get(id)
+    if (!row) return
+    const letter = await this.write([], answer.subject('forward', row.subject))
+    letter.rest = { ...letter.rest, forwards: id }
+    letter.pieces = [{ key: token(), name: `${(row.subject ?? 'message').replace(/[^\p{L}\p{N} -]+/gu, '').slice(0, 60) || 'message'}.eml`, type: 'message/rfc822', size: row.size, blobId: row.blobId, cid: null, share: 1, error: null }]
+    letter.touched()
   }
 
   /** A draft of the server, opened to go on with. */
@@ -256,7 +267,7 @@ export class Desk {
       letter.cc = of.cc ?? []
       letter.bcc = of.bcc ?? []
       letter.subject = of.subject ?? ''
-      letter.html = safe ? safe.html : answer.htmlOf(of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n'))
+      letter.html = safe ? apart(safe.html).html : answer.htmlOf(of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n'))
       letter.pieces = of.attachments.filter((p) => p.blobId !== null).map((p) => ({ key: token(), name: p.name ?? 'file', type: p.type, size: p.size, blobId: p.blobId, cid: p.cid ?? null, share: 1, error: null }))
       this.show(letter)
     } catch (error) { this.app.told(error) }
@@ -302,6 +313,7 @@ export class Desk {
 
   /** Why it cannot go; empty: it can. */
   problem(letter: Letter): string {
+    if (!this.mail.jmap.has(SUBMISSION)) return t.compose.cannotSend
     const all = [...letter.to, ...letter.cc, ...letter.bcc]
     if (all.length === 0) return t.compose.noRecipient
     const bad = all.find((a) => !isAddress(a.email))

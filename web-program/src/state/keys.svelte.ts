@@ -42,6 +42,8 @@ export function commands(): Command[] {
     { name: 'pictures', text: names.P ?? '', key: 'P', group: 'show', run: () => { app.pictures += 1 }, when: reading },
     { name: 'recolour', text: names.D ?? '', key: 'D', group: 'show', run: () => { app.recoloured = !app.recoloured }, when: reading },
     { name: 'open-all', text: names[';'] ?? '', key: ';', group: 'show', run: () => { app.openAll += 1 }, when: reading },
+    { name: 'why', text: names.w ?? '', key: 'w', group: 'show', run: () => { app.drawer = app.drawer === 'why' ? '' : 'why' }, when: reading },
+    { name: 'people', text: t.nav.people, group: 'show', run: () => router.go({ at: 'people' }) },
     { name: 'keys', text: t.keys.title, key: '?', group: 'show', run: () => { app.layer = 'keys' } },
     { name: 'theme', text: t.palette.theme, group: 'show', run: () => app.choose({ theme: isDark() ? 'light' : 'dark' }) },
     { name: 'rows', text: t.palette.density(app.choices.rows === 'full' ? 'compact' : 'full'), group: 'show', run: () => app.choose({ rows: app.choices.rows === 'full' ? 'compact' : 'full' }) },

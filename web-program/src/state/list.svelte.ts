@@ -2,6 +2,7 @@
 
 import { Offline } from '../jmap/client'
 import { ROW, type Filter, type Id, type QueryAnswer, type QueryChanges, type Row } from '../jmap/types'
+import { matches } from '../data/local'
 import { Order, WINDOW } from '../data/order'
 import type { Mail } from './mail.svelte'
 
@@ -39,6 +40,17 @@ export class List {
     this.changed()
   }
 
+  /** Without a network: what is kept, judged here. */
+  private async fromKept(): Promise<void> {
+    this.state = 'kept'
+    if (this.order.total > 0) return
+    const rows = (await this.mail.cache.allRows()).map((r) => this.mail.rows.get(r.id) ?? r).filter((r) => matches(r, this.asked.filter)).sort((a, b) => b.receivedAt.localeCompare(a.receivedAt))
+    this.mail.learn(rows, true)
+    const seen = new Set<Id>()
+    this.order.ids = rows.filter((r) => !this.asked.collapse || (!seen.has(r.threadId) && seen.add(r.threadId))).map((r) => r.id)
+    this.order.total = this.order.ids.length
+  }
+
   /** Fetches the windows that are looked at and not known. */
   async ensure(from: number, to: number): Promise<void> {
     const windows = this.order.state === undefined ? [Math.floor(from / WINDOW) * WINDOW] : this.order.missing(from, to)
@@ -74,7 +86,7 @@ export class List {
     } catch (error) {
       if (error instanceof Offline) {
         mail.lost()
-        if (this.order.total === 0) this.state = 'kept'
+        if (this.order.state === undefined) await this.fromKept()
       } else {
         this.error = error instanceof Error ? error.message : String(error)
         this.state = this.order.total === 0 ? 'error' : this.state

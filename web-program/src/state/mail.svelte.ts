@@ -71,6 +71,17 @@ export class Mail {
     this.found()
     if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else this.live = false })
     void this.drain()
+    if (this.people.size === 0) void this.meetSent()
+  }
+
+  /** Whom one wrote to before: the first time on this device. */
+  private async meetSent(): Promise<void> {
+    const sent = this.role('sent')
+    if (!sent || sent.totalEmails === 0) return
+    try {
+      const answers = await this.jmap.call([['Email/query', { accountId: this.account, filter: { inMailbox: sent.id }, sort: [{ property: 'receivedAt', isAscending: false }], limit: 200 }, 'q'], ['Email/get', { accountId: this.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['to', 'cc'] }, 'e']])
+      for (const email of answers.of<{ list: Email[] }>('e').list) this.meet([...(email.to ?? []), ...(email.cc ?? [])], 1)
+    } catch (error) { this.failed(error) }
   }
 
   close(): void { this.push?.close() }
@@ -231,7 +242,7 @@ export class Mail {
       if (this.undos.length > UNDO_MAX) this.undos.shift()
       if (text !== '') toasts.show(text, { action: { label: t.act.undo, run: () => this.undo() } })
     }
-    void this.record(told, back)
+    void this.record(told, back, keep)
     return true
   }
 
@@ -283,8 +294,8 @@ export class Mail {
     toasts.show(t.done.undone)
   }
 
-  private async record(patches: Patches, back: Patches): Promise<void> {
-    const entry: Waiting = { account: this.account, patches, inverse: back }
+  private async record(patches: Patches, back: Patches, keep = true): Promise<void> {
+    const entry: Waiting = { account: this.account, patches, inverse: back, ...(keep ? {} : { quiet: true }) }
     this.pending.push(entry)
     this.waiting = this.pending.length
     const seq = await this.cache.write({ ...entry })
@@ -325,7 +336,8 @@ export class Mail {
     const back: Patches = {}
     for (const id of ids) { const patch = entry.inverse[id]; if (patch) back[id] = patch }
     this.apply(back)
-    toasts.show(t.done.refused(why), { kind: 'error' })
+    // What the program did by itself is taken back without a word.
+    if (!entry.quiet) toasts.show(t.done.refused(why), { kind: 'error' })
     if (this.current) void this.current.again(this.visible)
   }
 

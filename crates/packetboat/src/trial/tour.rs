@@ -28,16 +28,8 @@ pub(super) fn text(dir: &Path, places: &[Place], passwords: &Passwords) -> Strin
     let head: Vec<String> = places.iter().map(|place| format!("{:>12}", place.domain)).collect();
     let _ = writeln!(out, "  on 127.0.0.1          {}", head.concat());
     let columns: Vec<_> = places.iter().map(|place| place.ports.named()).collect();
-    let words = [
-        "SMTP",
-        "submission, STARTTLS",
-        "submission, TLS",
-        "IMAP, STARTTLS",
-        "IMAP, TLS",
-        "POP3, STLS",
-        "POP3, TLS",
-        "web (404 for now)",
-    ];
+    let words =
+        ["SMTP", "submission, STARTTLS", "submission, TLS", "IMAP, STARTTLS", "IMAP, TLS", "POP3, STLS", "POP3, TLS", "web"];
     for (row, word) in words.iter().enumerate() {
         let ports: Vec<String> =
             columns.iter().filter_map(|column| column.get(row)).map(|(_, port)| format!("{port:>12}")).collect();

@@ -1,6 +1,6 @@
 //! Emails (RFC 8621 §4): one subject a file.
 
-mod body;
+pub(crate) mod body;
 mod build;
 mod changes;
 mod filter;

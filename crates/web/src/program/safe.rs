@@ -1,0 +1,100 @@
+//! `GET /api/html/{account}/{email}`: the HTML of a message, made safe to show, and what it wanted from elsewhere.
+//!
+//! Invariant: what is answered holds nothing that runs and no address but our own downloads. Must not know: the frame.
+
+use crate::jmap;
+use crate::jmap::email::body::{media_type, part_blob, shown};
+use crate::jmap::view::EmailKey;
+use crate::site::{self, Asking, Shared, problem, signed_in, unavailable};
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use message::html::{Policy, RemoteKind, sanitise};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use store::StoreError;
+
+/// See the module.
+pub(crate) async fn html(State(site): State<Shared>, Path((account, id)): Path<(String, String)>, request: Request) -> Response {
+    let signed_in = match signed_in(&site, Asking::of(&request)).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return response,
+    };
+    let gone = || problem(StatusCode::NOT_FOUND, "There is no such message.");
+    let owner = signed_in.account.id;
+    let Some(key) = EmailKey::of(&id).filter(|_| account == jmap::account_id(owner)) else { return gone() };
+    let email = match site.jmap.views.of(&site.store, owner).await {
+        Ok(view) => view.get(key).and_then(jmap::view::Entry::email),
+        Err(_) => return unavailable(),
+    };
+    let Some(email) = email else { return gone() };
+    let octets = match site.store.body(owner, email, 0, u64::from(u32::MAX)).await {
+        Ok(octets) => octets,
+        Err(StoreError::NotFound) => return gone(),
+        Err(_) => return unavailable(),
+    };
+    // Parsing and filtering a large message takes a while: not among those who only wait.
+    match tokio::task::spawn_blocking(move || told(&octets, key, &account)).await {
+        Ok(value) => site::answer(StatusCode::OK, &value),
+        Err(_) => unavailable(),
+    }
+}
+
+fn told(octets: &[u8], key: EmailKey, account: &str) -> Value {
+    let message = message::parse(octets);
+    let resolve = |cid: &str| {
+        let found = message.parts.iter().position(|part| part.content_id().is_some_and(|id| id == cid.as_bytes()))?;
+        let part = message.parts.get(found)?;
+        let kind = media_type(part);
+        // Only what a browser shows as a picture and nothing else.
+        let is_picture =
+            matches!(kind.as_str(), "image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/avif" | "image/bmp");
+        is_picture.then(|| format!("/jmap/download/{account}/{}/picture?type={kind}", part_blob(key, found)))
+    };
+    let policy = Policy { resolve_cid: &resolve, ..Policy::default() };
+    let (mut html, mut pictures, mut trackers, mut hosts) = (String::new(), 0u64, 0u64, BTreeSet::new());
+    for index in shown(&message).html {
+        let Some(part) = message.parts.get(index).filter(|part| media_type(part) == "text/html") else { continue };
+        let Some(text) = part.text() else { continue };
+        let safe = sanitise(&text, &policy);
+        html.push_str(&safe.html);
+        for remote in safe.remote {
+            let is_picture = matches!(remote.kind, RemoteKind::Image | RemoteKind::Background | RemoteKind::Style);
+            match remote.tracker {
+                Some(_) => trackers += 1,
+                None => pictures += u64::from(is_picture),
+            }
+            hosts.extend(host(&remote.url).map(str::to_owned));
+        }
+    }
+    json!({"html": html, "pictures": pictures, "trackers": trackers, "shown": false, "hosts": hosts})
+}
+
+fn host(url: &str) -> Option<&str> {
+    let rest = url.split_once("//")?.1;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority.rsplit('@').next()?.split(':').next().filter(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const MAIL: &[u8] = b"Content-Type: multipart/related; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n\
+        <p onclick=run()>Hi<script>run()</script><img src=cid:a@b><img src=cid:c@d><img src=https://shop.test:8443/big.png><img src=https://t.test/o.gif width=1 height=1>\r\n\
+        --x\r\nContent-Type: image/png\r\nContent-ID: <a@b>\r\n\r\nx\r\n--x\r\nContent-Type: image/svg+xml\r\nContent-ID: <c@d>\r\n\r\nx\r\n--x--\r\n";
+
+    #[test]
+    fn pictures_of_the_message_are_downloads_and_the_rest_is_counted() {
+        let key = EmailKey { date_secs: 1, body: store::BodyId(7) };
+        let value = told(MAIL, key, "A1");
+        let html = value["html"].as_str().unwrap();
+        assert!(html.contains("src=\"/jmap/download/A1/P") && html.contains("type=image/png"), "{html}");
+        for never in ["script", "onclick", "https:", "svg", "cid:"] {
+            assert!(!html.contains(never), "{never} in {html}");
+        }
+        assert_eq!((&value["pictures"], &value["trackers"]), (&json!(1), &json!(1)));
+        assert_eq!(value["hosts"], json!(["shop.test", "t.test"]));
+    }
+}

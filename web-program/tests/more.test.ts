@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest'
+import { matches } from '../src/data/local'
+import { hops, verdicts } from '../src/data/route'
+import { apart } from '../src/data/safe'
+import { read, written } from '../src/data/vcard'
+import type { Filter, Row } from '../src/jmap/types'
+
+const row: Row = { id: 'e', blobId: 'b', threadId: 't', mailboxIds: { mi: true }, keywords: { $seen: true }, size: 2000, receivedAt: '2026-11-28T12:00:00Z', from: [{ name: 'Bób', email: 'bob@here.test' }], to: [{ name: null, email: 'ann@here.test' }], subject: 'Plan', preview: 'the lake', hasAttachment: false }
+
+describe('without a network', () => {
+  it('filters are judged here', () => {
+    const yes: Filter[] = [{ inMailbox: 'mi' }, { text: 'bob' }, { from: 'BOB@' }, { subject: 'pla' }, { body: 'lake' }, { hasKeyword: '$seen' }, { minSize: 2000 }, { after: '2026-11-28T00:00:00Z' }, { inMailboxOtherThan: ['mt'] }, { operator: 'NOT', conditions: [{ text: 'sea' }] }, { operator: 'OR', conditions: [{ text: 'sea' }, { text: 'lake' }] }]
+    for (const filter of yes) expect(matches(row, filter), JSON.stringify(filter)).toBe(true)
+    const no: Filter[] = [{ inMailbox: 'mt' }, { text: 'sea' }, { notKeyword: '$seen' }, { hasAttachment: true }, { maxSize: 2000 }, { before: '2026-11-28T00:00:00Z' }, { inMailboxOtherThan: ['mi'] }, { header: ['x', 'y'] }, { operator: 'AND', conditions: [{ text: 'lake' }, { text: 'sea' }] }]
+    for (const filter of no) expect(matches(row, filter), JSON.stringify(filter)).toBe(false)
+  })
+})
+
+describe('the way a message came', () => {
+  it('is read from its Received fields, first hop first', () => {
+    const found = hops([' from mx.shop.com ([192.0.2.1]) (using TLSv1.3 TLS_AES_256_GCM_SHA384) by mail.here.test with ESMTPS id x for <ann@here.test>; Mon, 23 Nov 2026 01:30:25 +0000', ' from laptop by mx.shop.com with ESMTPSA id y; Mon, 23 Nov 2026 01:30:21 +0000 (UTC)'])
+    expect(found.map((h) => [h.from, h.by, h.with, h.tls, h.seconds])).toEqual([['laptop', 'mx.shop.com', 'ESMTPSA', '', undefined], ['mx.shop.com', 'mail.here.test', 'ESMTPS', 'TLS 1.3', 4]])
+    expect(hops(['nonsense'])).toEqual([{ from: '', by: '', with: '', tls: '', at: undefined, seconds: undefined }])
+  })
+  it('knows the checks', () => {
+    expect(verdicts('here.test; spf=pass (all is well) smtp.mailfrom=a@x.test; dkim=fail header.d=x.test;\r\n dmarc=pass').map((v) => [v.method, v.result, v.detail])).toEqual([['SPF', 'pass', 'smtp.mailfrom=a@x.test'], ['DKIM', 'fail', 'header.d=x.test'], ['DMARC', 'pass', '']])
+    expect(verdicts('here.test; none')).toEqual([])
+  })
+})
+
+describe('address books', () => {
+  it('go out and come back', () => {
+    const people = [{ name: 'Lee; Cy, "the" \\ one', email: 'cy@x.test' }, { name: 'Zoë '.repeat(30).trim(), email: 'zoe@x.test' }]
+    expect(read(written(people))).toEqual(people)
+    expect(Math.max(...written(people).split('\r\n').map((l) => new TextEncoder().encode(l).length))).toBeLessThanOrEqual(75)
+  })
+  it('are read as others write them', () => {
+    expect(read('BEGIN:VCARD\nVERSION:2.1\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:M=C3=BCller;J=C3=B6rg\nEMAIL;HOME:j@x.test\nitem1.EMAIL;TYPE=work:j@work.test\nEND:VCARD\nBEGIN:VCARD\nFN:No address\nEND:VCARD')).toEqual([{ name: 'Jörg Müller', email: 'j@x.test' }, { name: 'Jörg Müller', email: 'j@work.test' }])
+  })
+})
+
+describe('styles of a message', () => {
+  it('stand apart, and go when they could ask for anything', () => {
+    expect(apart('<style>.m-x{color:red}</style><p>x</p>')).toEqual({ css: '.m-x{color:red}', html: '<p>x</p>' })
+    for (const css of ['@import "x"', 'a{background:url(x)}', 'a{background:image-set("x" 1x)}', 'a{b:\\75rl(x)}']) expect(apart(`<style>${css}</style>y`)).toEqual({ css: '', html: 'y' })
+    expect(apart('<p><style>a{}</style>')).toEqual({ css: '', html: '<p><style>a{}</style>' })
+  })
+})
