@@ -49,21 +49,57 @@ pub(crate) enum QueueDeed {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "act", rename_all = "kebab-case")]
 pub(crate) enum Request {
-    AccountAdd { accounts: Vec<AccountWanted> },
+    AccountAdd {
+        accounts: Vec<AccountWanted>,
+    },
     AccountList,
-    AccountShow { address: String },
-    AccountPassword { address: String, secrets: SecretsText },
-    AccountSuspend { address: String, suspended: bool },
-    AccountRemove { address: String, yes: bool },
-    AliasAdd { address: String, targets: Vec<String> },
+    AccountShow {
+        address: String,
+    },
+    AccountPassword {
+        address: String,
+        secrets: SecretsText,
+    },
+    AccountSuspend {
+        address: String,
+        suspended: bool,
+    },
+    AccountRemove {
+        address: String,
+        yes: bool,
+    },
+    AliasAdd {
+        address: String,
+        targets: Vec<String>,
+    },
     AliasList,
-    AliasRemove { address: String, yes: bool },
+    AliasRemove {
+        address: String,
+        yes: bool,
+    },
     QueueList,
-    QueueShow { id: u64 },
-    Queue { deed: QueueDeed, which: Which, yes: bool },
-    UndoList { address: String, limit: usize },
-    UndoRestore { address: String, emails: Which },
+    QueueShow {
+        id: u64,
+    },
+    Queue {
+        deed: QueueDeed,
+        which: Which,
+        yes: bool,
+    },
+    UndoList {
+        address: String,
+        limit: usize,
+    },
+    UndoRestore {
+        address: String,
+        emails: Which,
+    },
     Check,
+    /// To one account's mail, for imports and exports: octets may stand behind it.
+    Door {
+        account: String,
+        ask: client::door::Ask,
+    },
 }
 
 /// What the acts need.
@@ -103,7 +139,19 @@ impl Admin {
             Request::UndoList { address, limit } => self.undo_list(&address, limit).await,
             Request::UndoRestore { address, emails } => self.undo_restore(&address, emails).await,
             Request::Check => self.check().await,
+            Request::Door { .. } => Err("octets belong to this".into()),
         }
+    }
+
+    /// One ask at an account's mail, with the octets behind it.
+    pub(crate) async fn door(
+        &self,
+        account: &str,
+        ask: client::door::Ask,
+        octets: Vec<bytes::Bytes>,
+    ) -> Result<(client::door::Answer, bytes::Bytes), String> {
+        let account = self.find(account).await?;
+        client::door::perform(&self.store, account.id, ask, octets).await.map_err(|error| told(&error))
     }
 
     // ---- accounts ----
@@ -138,7 +186,7 @@ impl Admin {
         Ok(())
     }
 
-    async fn find(&self, address: &str) -> Result<Arc<Account>, String> {
+    pub(crate) async fn find(&self, address: &str) -> Result<Arc<Account>, String> {
         let found = self.store.account(address).await.map_err(|error| told(&error))?;
         found.ok_or_else(|| format!("there is no account {address}"))
     }

@@ -5,7 +5,8 @@
 
 mod bulk;
 pub(crate) mod mime;
-mod passwords;
+mod moving;
+pub(crate) mod passwords;
 mod words;
 
 use crate::admin::views::SecretsText;
@@ -54,9 +55,15 @@ impl Doer {
     }
 }
 
+/// Asks before any thread is made, so that the process can still change its user.
+pub(crate) fn server_runs(config: &Config) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.is_ok_and(|runtime| runtime.block_on(Client::connect(&config.data_dir)).is_ok_and(|client| client.is_some()))
+}
+
 /// Runs an operator's command; the exit code.
 pub(crate) async fn run(config: &Config, command: Command, json: bool) -> u8 {
-    let outcome = perform(config, &command).await;
+    let outcome = perform(config, &command, json).await;
     match outcome {
         Ok(value) => {
             if json {
@@ -80,9 +87,14 @@ pub(crate) fn fail(why: &str, json: bool) -> u8 {
     1
 }
 
-async fn perform(config: &Config, command: &Command) -> Result<Value, String> {
+async fn perform(config: &Config, command: &Command, json: bool) -> Result<Value, String> {
     if let Command::Rebuild { yes } = command {
         return rebuild(config, *yes).await;
+    }
+    match command {
+        Command::Import(arguments) => return moving::import(config, arguments, json).await,
+        Command::Export(arguments) => return moving::export(config, arguments, json).await,
+        _ => {}
     }
     if let Command::Account(AccountCommand::Add { csv: Some(file), quota, .. }) = command {
         let rows = bulk::read(file, &config.domains)?;
@@ -123,7 +135,14 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
             Request::UndoRestore { address: address.clone(), emails: which(args) }
         }
         Command::Check => Request::Check,
-        Command::Try(_) | Command::Serve | Command::Rebuild { .. } | Command::Config | Command::Mime(_) => {
+        Command::Try(_)
+        | Command::Serve
+        | Command::Rebuild { .. }
+        | Command::Config
+        | Command::Mime(_)
+        | Command::Mail(_)
+        | Command::Import(_)
+        | Command::Export(_) => {
             return Err("not an act".into());
         }
     })

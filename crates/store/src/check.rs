@@ -44,7 +44,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 21] = [
+const KINDS: [u8; 22] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -58,6 +58,7 @@ const KINDS: [u8; 21] = [
     key::UNDO,
     key::FLAGS,
     key::ANNOTATION,
+    key::MARK,
     key::QUEUE,
     key::QUEUE_DUE,
     key::QUEUE_BAD,

@@ -25,6 +25,7 @@ pub(crate) const QUEUE_BAD: u8 = 0x22;
 pub(crate) const IDEMPOTENCY: u8 = 0x30;
 pub(crate) const IDEMPOTENCY_ORDER: u8 = 0x31;
 pub(crate) const TRACE_KEY: u8 = 0x41;
+pub(crate) const MARK: u8 = 0x68;
 pub(crate) const EMAIL: u8 = 0x81;
 pub(crate) const TRACE: u8 = 0x82;
 
@@ -98,6 +99,9 @@ pub(crate) fn undo(id: AccountId, at: UnixSecs, email: EmailId) -> Key {
 }
 pub(crate) fn annotation(id: AccountId, mailbox: MailboxId, name: &str) -> Key {
     Build::new(ANNOTATION).u32(id.0).u32(mailbox.0).raw(name.as_bytes()).key()
+}
+pub(crate) fn mark(id: AccountId, name: &str) -> Key {
+    Build::new(MARK).u32(id.0).raw(name.as_bytes()).key()
 }
 pub(crate) fn queue(id: QueueId) -> Key {
     Build::new(QUEUE).u64(id.0).key()

@@ -17,6 +17,7 @@ mod key;
 pub mod limits;
 mod lock;
 mod mailbox;
+mod mark;
 mod memory_disk;
 mod message;
 mod packed;
@@ -36,6 +37,7 @@ mod value;
 mod tests;
 
 pub use annotation::Annotations;
+pub use mark::Mark;
 pub use memory_disk::MemoryDisk;
 pub use reading::Rendered;
 pub use spool::Spool;

@@ -78,6 +78,8 @@ pub const ANNOTATION_BYTES_MAX: usize = 32 * 1024;
 pub const ANNOTATIONS_MAX: usize = 100;
 /// Octets of all annotations of an account, names and all.
 pub const ANNOTATIONS_BYTES_MAX: usize = 1024 * 1024;
+/// Octets of the name of a mark, and of its value.
+pub const MARK_BYTES_MAX: usize = 64 * 1024;
 /// Distinct keywords of one message.
 pub const KEYWORDS_MAX: usize = 64;
 /// Octets of a keyword.

@@ -10,6 +10,7 @@ use crate::flag_runs::{FlagRun, decode_flag_runs, gather_flag_runs};
 use crate::key;
 use crate::limits::{CONFLICT_RETRIES, FLAG_RUN_ROWS_MIN, KEYWORD_BYTES_MAX, KEYWORDS_MAX};
 use crate::mailbox::{acting, exclusively, resolve};
+use crate::mark::Mark;
 use crate::rows::{EmailRecord, decode_accepted, encode_accepted};
 use crate::space::{Act, NewRow};
 use crate::store::{Inner, Result};
@@ -195,7 +196,7 @@ impl Inner {
         Err(StoreError::Io("the accounts kept changing".into()))
     }
 
-    async fn append(&self, account: AccountId, mailbox: MailboxId, emails: &[NewEmail]) -> Result<Appended> {
+    async fn append(&self, account: AccountId, mailbox: MailboxId, emails: &[NewEmail], marks: &[Mark]) -> Result<Appended> {
         for _ in 0..CONFLICT_RETRIES {
             let mut act = self.act(account, false).await?;
             let mut batch = Batch::default();
@@ -213,6 +214,7 @@ impl Inner {
             if emails.is_empty() {
                 return Ok(appended);
             }
+            crate::mark::put(&mut batch, account, marks, &appended.uids)?;
             match self.commit_acts(vec![act], batch).await {
                 Outcome::Done => return Ok(appended),
                 Outcome::Conflict => {}
@@ -389,7 +391,21 @@ impl Store {
     /// APPEND: all or none.
     pub async fn append(&self, account: AccountId, mailbox: MailboxId, emails: Vec<NewEmail>) -> Result<Appended> {
         self.inner.needs_room()?;
-        let appended = self.inner.append(account, mailbox, &emails).await?;
+        let appended = self.inner.append(account, mailbox, &emails, &[]).await?;
+        self.inner.after_growth(std::iter::once((account, mailbox)));
+        Ok(appended)
+    }
+
+    /// The same, and in the same commit the marks of whoever brought them: either all is there or nothing.
+    pub async fn append_marked(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        emails: Vec<NewEmail>,
+        marks: Vec<Mark>,
+    ) -> Result<Appended> {
+        self.inner.needs_room()?;
+        let appended = self.inner.append(account, mailbox, &emails, &marks).await?;
         self.inner.after_growth(std::iter::once((account, mailbox)));
         Ok(appended)
     }

@@ -200,7 +200,7 @@ impl Inner {
             }
             done(self.commit(batch).await)?;
         }
-        for kind in [key::CHANGE, key::FLAGS, key::MAILBOX, key::SUBSCRIPTION, key::ANNOTATION] {
+        for kind in [key::CHANGE, key::FLAGS, key::MAILBOX, key::SUBSCRIPTION, key::ANNOTATION, key::MARK] {
             loop {
                 let rows = range(&*self.engine, key::of_account(kind, id), CARE_ROWS).await?;
                 if rows.is_empty() {

@@ -48,8 +48,9 @@ const WALLS: &[(&str, &[&str])] = &[
     ("net", &["wire"]),
     ("mta", &["message", "wire", "store"]),
     ("server", &["message", "wire", "store", "search", "mta", "net"]),
+    ("client", &["message", "wire", "store", "mta", "net", "search"]),
     ("web", &[]),
-    ("packetboat", &["message", "wire", "store", "search", "mta", "net", "server", "web"]),
+    ("packetboat", &["message", "wire", "store", "search", "mta", "net", "server", "client", "web"]),
     ("simulation", &["message", "wire", "store", "search", "mta", "net", "server"]),
     ("tidy", &[]),
 ];
