@@ -8,7 +8,6 @@ use crate::place::Place;
 use crate::trouble::Trouble;
 use bytes::{Bytes, BytesMut};
 use net::{Connection, Next};
-use std::collections::VecDeque;
 use wire::imap::client::{Client, ClientConfig, Event, Failure, StartTls};
 use wire::imap::command::Command;
 use wire::imap::fetch::{Data, Fetch, FetchData, FetchItem, Section, SectionText};
@@ -44,8 +43,6 @@ pub struct Imap {
     /// Large literals of the response under way.
     octets: Vec<Option<Bytes>>,
     gathering: Option<(BytesMut, bool)>,
-    /// Heard while waiting for something else.
-    aside: VecDeque<Heard>,
 }
 
 /// What SELECT told.
@@ -181,14 +178,8 @@ impl Imap {
             plaintext: local,
             nonce: nonce(),
         };
-        let mut imap = Imap {
-            connection,
-            session: Client::new(config),
-            host: place.to_string(),
-            octets: Vec::new(),
-            gathering: None,
-            aside: VecDeque::new(),
-        };
+        let mut imap =
+            Imap { connection, session: Client::new(config), host: place.to_string(), octets: Vec::new(), gathering: None };
         loop {
             match imap.event().await? {
                 Event::Ready => break,
@@ -237,9 +228,6 @@ impl Imap {
     /// # Errors
     /// The connection is over.
     pub async fn next(&mut self) -> Result<Heard, Trouble> {
-        if let Some(heard) = self.aside.pop_front() {
-            return Ok(heard);
-        }
         loop {
             match self.event().await? {
                 Event::OctetsBegin { size, .. } => {
@@ -286,7 +274,7 @@ impl Imap {
             match self.next().await? {
                 Heard::Response(response, octets) => on((response, octets)),
                 Heard::Tagged(of, status) if of == tag => return Ok(status),
-                other => self.aside.push_back(other),
+                other => tracing::debug!(?other, "nobody waits for this"),
             }
         }
     }
@@ -440,7 +428,7 @@ impl Imap {
                         _ => None,
                     });
                 }
-                other => self.aside.push_back(other),
+                other => tracing::debug!(?other, "nobody waits for this"),
             }
         }
     }

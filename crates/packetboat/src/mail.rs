@@ -25,7 +25,6 @@ const MESSAGE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// What a command works on.
 pub(crate) struct Desk {
     dir: PathBuf,
-    profiles: Profiles,
     profile: Profile,
     store: Store,
     account: AccountId,
@@ -84,7 +83,7 @@ impl Desk {
         let profile = profiles.find(arguments.account.as_deref())?.clone();
         let store = open_store(&dir).await?;
         let account = profile::account(&store, &profile.address).await?;
-        Ok(Desk { dir, profiles, profile, store, account })
+        Ok(Desk { dir, profile, store, account })
     }
 
     async fn close(self) -> Result<(), String> {

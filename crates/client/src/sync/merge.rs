@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     fn flags(system: u8, words: &[&str]) -> Flags {
-        with_keywords(system, words.iter().map(|word| SmolStr::new(word)))
+        with_keywords(system, words.iter().map(SmolStr::new))
     }
 
     #[test]

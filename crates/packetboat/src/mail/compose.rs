@@ -218,7 +218,7 @@ async fn keep_with_bcc(desk: &Desk, octets: Vec<u8>, flags: &Flags, now: i64) ->
 
 fn addresses(octets: &[u8], name: &str) -> Vec<String> {
     let field = header::first(octets, name);
-    field.iter().flat_map(|field| field.addresses()).filter_map(|address| address.display().map(String::from)).collect()
+    field.iter().flat_map(|field| field.addresses()).filter_map(|address| address.display()).collect()
 }
 
 fn prefixed(prefix: &str, subject: &str) -> String {

@@ -76,10 +76,6 @@ impl Profiles {
         })
     }
 
-    pub(super) fn all(&self) -> &[Profile] {
-        &self.list
-    }
-
     pub(super) fn told(&self) -> Value {
         json!({ "accounts": self.list })
     }
