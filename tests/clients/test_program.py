@@ -156,12 +156,12 @@ class BothWays(unittest.TestCase):
     def test_random_changes_on_both_sides_with_dovecot(self):
         seed = int(os.environ.get("SEED", "7"))
         with Dovecot() as old:
-            self.both_ways(old.ports["imap"], seed, int(os.environ.get("ROUNDS", "3")))
+            self.both_ways(old.ports["imap"], seed, int(os.environ.get("ROUNDS", "2")))
 
     def test_random_changes_on_both_sides_with_ourselves(self):
         seed = int(os.environ.get("SEED", "8"))
         with lab.Server(accounts=("ann",), password=PASSWORD) as new:
-            self.both_ways(new.ports["imap"], seed, int(os.environ.get("ROUNDS", "2")))
+            self.both_ways(new.ports["imap"], seed, int(os.environ.get("ROUNDS", "1")))
 
     def test_a_mailbox_with_a_new_uidvalidity_is_not_doubled(self):
         with Dovecot() as old:
@@ -183,7 +183,7 @@ class BothWays(unittest.TestCase):
 class Tour(unittest.TestCase):
     def test_add_sync_read_offline_write_offline_send_on_reconnect(self):
         with lab.Server(accounts=("ann", "bob"), password=PASSWORD) as provider:
-            fill(imap(provider.ports["imap"], "ann"), {"INBOX": 3})
+            fill(imap(provider.ports["imap"], "ann"), {"INBOX": 3}, seed=4)
             mail = Program(self)
             mail.add("ann@here.test", "--name", "Ann", "--imap", f"imap://127.0.0.1:{provider.ports['imap']}",
                      "--smtp", f"smtp://127.0.0.1:{provider.ports['submission']}")
@@ -214,7 +214,7 @@ class Tour(unittest.TestCase):
                 f.write(text)
             self.assertEqual(oct(os.stat(os.path.join(mail.dir, "passwords.json")).st_mode & 0o777), "0o600")
             with self.subTest("what waited goes when it is due"):
-                lab.wait_for("the outbox to be empty", lambda: (mail("sync"), mail("outbox")["outbox"] == [])[1], 100, 2)
+                lab.wait_for("the outbox to be empty", lambda: (mail("sync"), mail("outbox")["outbox"] == [])[1], 30, 1)
             bob = imap(provider.ports["imap"], "bob")
             lab.wait_for("two messages for Bob", lambda: bob.select("INBOX")[1] == [b"3"] or bob.select("INBOX")[1] == [b"2"], 20)
             got = b"".join(p[1] for p in bob.fetch("1:*", "(BODY.PEEK[])")[1] if isinstance(p, tuple))
@@ -225,7 +225,7 @@ class Tour(unittest.TestCase):
             session = imap(provider.ports["imap"], "ann")
             self.assertEqual(session.select("Sent")[1], [b"3"] if there(session).get("Sent", [])[2:] else [b"2"])
             session.select("INBOX")
-            self.assertEqual(session.search(None, "ANSWERED")[1], [b"1"])
+            self.assertIn(b"1", session.search(None, "ANSWERED")[1][0].split())
 
 
 class LookFirst(unittest.TestCase):

@@ -113,7 +113,7 @@ async fn perform(arguments: &MailArgs, json: bool) -> Result<Value, String> {
 async fn on_desk(desk: &Desk, command: &MailCommand) -> Result<Value, String> {
     match command {
         MailCommand::Add(_) | MailCommand::Accounts => Err("not here".into()),
-        MailCommand::Sync { .. } | MailCommand::Fetch => remote::sync(desk).await,
+        MailCommand::Sync { .. } | MailCommand::Fetch => remote::sync(desk, true).await,
         MailCommand::Ls { mailbox, remote: true, .. } => remote::list(desk, mailbox).await,
         MailCommand::Download(which) => remote::download(desk, which).await,
         MailCommand::Delete { which, remote: true } => remote::delete(desk, which).await,

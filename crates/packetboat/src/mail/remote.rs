@@ -19,9 +19,9 @@ const ROUND: Duration = Duration::from_secs(60);
 const BACK_OFF: Duration = Duration::from_secs(5);
 const BACK_OFF_MAX: Duration = Duration::from_secs(600);
 
-/// Everything of the account once: outbox, then mail.
-pub(super) async fn sync(desk: &Desk) -> Result<Value, String> {
-    let sent = flush(desk, false).await?;
+/// Everything of the account once: outbox, then mail. `all`: what waits for its next try is tried now, for somebody asks.
+pub(super) async fn sync(desk: &Desk, all: bool) -> Result<Value, String> {
+    let sent = flush(desk, all).await?;
     let mut value = match (&desk.profile.imap, &desk.profile.pop3) {
         (Some(_), _) => sync_imap(desk).await?,
         (None, Some(_)) => fetch_pop(desk).await?,
@@ -184,7 +184,7 @@ pub(super) async fn watch(arguments: &MailArgs, json: bool) -> Result<Value, Str
     loop {
         let round = async {
             let desk = Desk::open(arguments).await?;
-            let outcome = sync(&desk).await;
+            let outcome = sync(&desk, false).await;
             let (profile, dir) = (desk.profile.clone(), data_dir(arguments.data.as_deref())?);
             desk.close().await?;
             outcome.map(|value| (value, profile, dir))
