@@ -10,6 +10,11 @@ pub fn control_request(data: &[u8]) {
     packetboat::fuzzing::control_request(data);
 }
 
+/// An mbox of somebody else, as each of its kinds.
+pub fn mbox_file(data: &[u8]) {
+    client::mbox::fuzz(data);
+}
+
 /// An answer of a name server.
 pub fn dns_answer(data: &[u8]) {
     net::fuzzing::dns_answer(data);

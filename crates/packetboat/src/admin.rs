@@ -136,6 +136,11 @@ pub(crate) enum Request {
         address: Option<String>,
         anew: bool,
     },
+    /// To one account's mail, for imports and exports: octets may stand behind it.
+    Door {
+        account: String,
+        ask: client::door::Ask,
+    },
 }
 
 /// What the acts need.
@@ -191,7 +196,19 @@ impl Admin {
             Request::Trace { asked, after } => self.trace(&asked, after).await,
             Request::Check => self.check().await,
             Request::Index { address, anew } => self.index(address, anew).await,
+            Request::Door { .. } => Err("octets belong to this".into()),
         }
+    }
+
+    /// One ask at an account's mail, with the octets behind it.
+    pub(crate) async fn door(
+        &self,
+        account: &str,
+        ask: client::door::Ask,
+        octets: Vec<bytes::Bytes>,
+    ) -> Result<(client::door::Answer, bytes::Bytes), String> {
+        let account = self.find(account).await?;
+        client::door::perform(&self.store, account.id, ask, octets).await.map_err(|error| told(&error))
     }
 
     // ---- accounts ----
@@ -226,7 +243,7 @@ impl Admin {
         Ok(())
     }
 
-    async fn find(&self, address: &str) -> Result<Arc<Account>, String> {
+    pub(crate) async fn find(&self, address: &str) -> Result<Arc<Account>, String> {
         let found = self.store.account(address).await.map_err(|error| told(&error))?;
         found.ok_or_else(|| format!("there is no account {address}"))
     }

@@ -1,14 +1,18 @@
 //! The command line: names, words and shapes of every command. What they do is in `commands`, `serve` and `trial`.
 
 mod access;
+mod mail;
 mod mime;
+mod moving;
 mod queue;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 pub(crate) use access::{AclCommand, SharedCommand};
+pub(crate) use mail::{AddArgs, ChosenArgs, MailArgs, MailCommand, SendArgs};
 pub(crate) use mime::{BuildArgs, MimeArgs, MimeCommand, ReportArgs, ReportKind};
+pub(crate) use moving::{ExportArgs, ExportForm, ImportArgs};
 pub(crate) use queue::{QueueCommand, QueueFilterArgs, QueueWhichArgs, SuppressCommand};
 
 /// An email server and email program in one binary.
@@ -98,6 +102,12 @@ pub(crate) enum Command {
     },
     /// Print every option of the configuration with its default
     Config,
+    /// The email program: any provider's mail by IMAP or POP3, sent by SMTP, offline, on your own disk
+    Mail(Box<MailArgs>),
+    /// Bring mail from another server, or from files, into an account here; run again, it brings only what is new
+    Import(Box<ImportArgs>),
+    /// Write an account's mail into a folder, as Maildir, mbox or .eml files
+    Export(ExportArgs),
     /// Look into a message: its parts, their sizes, names and defects; or build one from files
     Mime(Box<MimeArgs>),
 }

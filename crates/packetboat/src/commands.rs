@@ -7,7 +7,8 @@ mod bulk;
 mod doctor;
 mod domain;
 pub(crate) mod mime;
-mod passwords;
+mod moving;
+pub(crate) mod passwords;
 mod trace;
 mod words;
 
@@ -62,12 +63,18 @@ impl Doer {
     }
 }
 
+/// Asks before any thread is made, so that the process can still change its user.
+pub(crate) fn server_runs(config: &Config) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.is_ok_and(|runtime| runtime.block_on(Client::connect(&config.data_dir)).is_ok_and(|client| client.is_some()))
+}
+
 /// Runs an operator's command; the exit code.
 pub(crate) async fn run(config: &Config, command: Command, json: bool) -> u8 {
     if let Command::Trace { asked, follow: true } = &command {
         return trace::follow(config, asked, json).await;
     }
-    let outcome = perform(config, &command).await;
+    let outcome = perform(config, &command, json).await;
     match outcome {
         Ok(value) => {
             if json {
@@ -91,9 +98,14 @@ pub(crate) fn fail(why: &str, json: bool) -> u8 {
     1
 }
 
-async fn perform(config: &Config, command: &Command) -> Result<Value, String> {
+async fn perform(config: &Config, command: &Command, json: bool) -> Result<Value, String> {
     if let Command::Rebuild { yes } = command {
         return rebuild(config, *yes).await;
+    }
+    match command {
+        Command::Import(arguments) => return moving::import(config, arguments, json).await,
+        Command::Export(arguments) => return moving::export(config, arguments, json).await,
+        _ => {}
     }
     if let Command::Account(AccountCommand::Add { csv: Some(file), quota, .. }) = command {
         let rows = bulk::read(file, &config.domains)?;
@@ -188,7 +200,10 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
         | Command::Config
         | Command::Mime(_)
         | Command::Domain(_)
-        | Command::Doctor(_) => {
+        | Command::Doctor(_)
+        | Command::Mail(_)
+        | Command::Import(_)
+        | Command::Export(_) => {
             return Err("not an act".into());
         }
     })

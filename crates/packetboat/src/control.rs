@@ -4,6 +4,9 @@
 //! An answer is `{"ok": ...}` or `{"error": "..."}`. Must not know: what the acts do.
 
 use crate::admin::{Admin, Request};
+use bytes::Bytes;
+use client::Trouble;
+use client::door::{Answer, Ask};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io;
@@ -18,6 +21,8 @@ use tokio::net::{UnixListener, UnixStream};
 const NAME: &str = "control.sock";
 /// Longest request, octets.
 const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Octets behind a request or an answer, at most: messages on the move.
+const OCTETS_MAX: u64 = 1024 * 1024 * 1024;
 /// Whoever asks nothing for so long is let go.
 const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(300);
 /// A socket's path must be shorter than this (`sun_path`); a longer one is reached through its folder's descriptor.
@@ -97,8 +102,32 @@ async fn converse(stream: UnixStream, admin: &Arc<Admin>) -> io::Result<()> {
         if count == 0 || line.last() != Some(&b'\n') {
             return Ok(());
         }
+        let mut behind = Bytes::new();
         let reply = match serde_json::from_slice::<Request>(&line) {
             Err(error) => Reply::Error(format!("the server does not understand this request: {error}")),
+            Ok(Request::Door { account, ask }) => {
+                let heads: Vec<u64> = match &ask {
+                    Ask::Put { messages, .. } => messages.iter().map(|head| head.octets).collect(),
+                    _ => Vec::new(),
+                };
+                let mut octets = Vec::with_capacity(heads.len());
+                let mut left = OCTETS_MAX;
+                for len in heads {
+                    left = left.checked_sub(len).ok_or_else(|| io::Error::other("too many octets behind a request"))?;
+                    let piece = tokio::time::timeout(SILENCE_MAX, octets_of(&mut reading, len)).await??;
+                    octets.push(piece);
+                }
+                let admin = Arc::clone(admin);
+                let act = tokio::spawn(async move { admin.door(&account, ask, octets).await });
+                match act.await {
+                    Ok(Ok((answer, octets))) => {
+                        behind = octets;
+                        serde_json::to_value(&answer).map_or_else(|error| Reply::Error(error.to_string()), Reply::Ok)
+                    }
+                    Ok(Err(why)) => Reply::Error(why),
+                    Err(_) => Reply::Error("the server failed at this; see its log".into()),
+                }
+            }
             Ok(request) => {
                 // A task of its own: an act once begun is finished also when the asker goes away, and a panic stays in it.
                 let admin = Arc::clone(admin);
@@ -113,7 +142,15 @@ async fn converse(stream: UnixStream, admin: &Arc<Admin>) -> io::Result<()> {
         let mut text = serde_json::to_vec(&reply).map_err(io::Error::other)?;
         text.push(b'\n');
         writing.write_all(&text).await?;
+        writing.write_all(&behind).await?;
     }
+}
+
+/// So many octets; room for them is taken as they come.
+async fn octets_of(reading: &mut (impl AsyncReadExt + Unpin), len: u64) -> io::Result<Bytes> {
+    let mut octets = Vec::new();
+    reading.take(len).read_to_end(&mut octets).await?;
+    if octets.len() as u64 == len { Ok(octets.into()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// A conversation with the running server.
@@ -152,6 +189,11 @@ impl Client {
         let mut text = serde_json::to_vec(request).map_err(|error| error.to_string())?;
         text.push(b'\n');
         self.writing.write_all(&text).await.map_err(lost)?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Result<Value, String> {
+        let lost = |error: io::Error| format!("the server's control socket: {error}");
         let mut line = Vec::new();
         self.reading.read_until(b'\n', &mut line).await.map_err(lost)?;
         if line.is_empty() {
@@ -162,6 +204,31 @@ impl Client {
             Ok(Reply::Error(why)) => Err(why),
             Err(error) => Err(format!("the server's answer is not understood: {error}")),
         }
+    }
+}
+
+/// One account of the running server's store.
+pub(crate) struct SocketDoor {
+    /// The conversation.
+    pub(crate) client: Client,
+    /// Whose.
+    pub(crate) account: String,
+}
+
+impl client::Door for SocketDoor {
+    async fn ask(&mut self, ask: Ask, octets: Vec<Bytes>) -> Result<(Answer, Bytes), Trouble> {
+        let lost = |error: io::Error| Trouble::Here(format!("the server's control socket: {error}"));
+        let request = Request::Door { account: self.account.clone(), ask };
+        let mut text = serde_json::to_vec(&request).map_err(|error| Trouble::Here(error.to_string()))?;
+        text.push(b'\n');
+        self.client.writing.write_all(&text).await.map_err(lost)?;
+        for piece in octets {
+            self.client.writing.write_all(&piece).await.map_err(lost)?;
+        }
+        let value = self.client.answer().await.map_err(Trouble::Here)?;
+        let answer: Answer = serde_json::from_value(value).map_err(|error| Trouble::Here(error.to_string()))?;
+        let octets = octets_of(&mut self.client.reading, answer.octets().min(OCTETS_MAX)).await.map_err(lost)?;
+        Ok((answer, octets))
     }
 }
 

@@ -13,6 +13,7 @@ mod control;
 mod doctor;
 pub mod fuzzing;
 mod gate;
+mod mail;
 mod office;
 mod privileges;
 mod serve;
@@ -52,6 +53,10 @@ pub fn run() -> ExitCode {
             print!("{}", config::reference());
             0
         }
+        cli::Command::Mail(arguments) => {
+            log("warn");
+            mail::run(&arguments, cli.json)
+        }
         cli::Command::Mime(arguments) => commands::mime::run(&arguments, cli.json),
         command => {
             log("warn");
@@ -86,7 +91,11 @@ fn identify(config: &config::Config) -> Result<(), String> {
 /// An operator's command.
 fn operate(file: &std::path::Path, command: cli::Command, json: bool) -> u8 {
     let outcome = config::load(file).map_err(|problems| problems.join("\n")).and_then(|config| {
-        identify(&config)?;
+        // Files of others are read as who we are, where the running server does the writing.
+        let moves = matches!(command, cli::Command::Import(_) | cli::Command::Export(_));
+        if !(moves && commands::server_runs(&config)) {
+            identify(&config)?;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
         Ok((config, runtime))
     });

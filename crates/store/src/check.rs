@@ -43,7 +43,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 33] = [
+const KINDS: [u8; 34] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -64,6 +64,7 @@ const KINDS: [u8; 33] = [
     key::GREYLIST,
     key::REPORT_COUNT,
     key::REPORT,
+    key::MARK,
     key::QUEUE,
     key::QUEUE_DUE,
     key::QUEUE_BAD,

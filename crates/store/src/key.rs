@@ -37,6 +37,7 @@ pub(crate) const SECRET: u8 = 0x61;
 pub(crate) const GREYLIST: u8 = 0x62;
 pub(crate) const REPORT_COUNT: u8 = 0x63;
 pub(crate) const REPORT: u8 = 0x64;
+pub(crate) const MARK: u8 = 0x68;
 pub(crate) const RECORD: u8 = 0x70;
 pub(crate) const EMAIL: u8 = 0x81;
 pub(crate) const TRACE: u8 = 0x82;
@@ -120,6 +121,9 @@ pub(crate) fn record(id: AccountId, collection: u8, name: &str) -> Key {
 }
 pub(crate) fn records_of(id: AccountId, collection: u8) -> (Key, Key) {
     under(&Build::new(RECORD).u32(id.0).raw(&[collection]).key())
+}
+pub(crate) fn mark(id: AccountId, name: &str) -> Key {
+    Build::new(MARK).u32(id.0).raw(name.as_bytes()).key()
 }
 pub(crate) fn trust(kind: u8, name: &str) -> Key {
     Build::new(kind).raw(name.as_bytes()).key()

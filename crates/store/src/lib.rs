@@ -21,6 +21,7 @@ mod key;
 pub mod limits;
 mod lock;
 mod mailbox;
+mod mark;
 mod memory_disk;
 mod message;
 mod news;
@@ -46,6 +47,7 @@ mod tests;
 
 pub use access::{ANYONE, Acl, AclChange};
 pub use annotation::Annotations;
+pub use mark::Mark;
 pub use memory_disk::MemoryDisk;
 pub use news::News;
 pub use queue::lane_of;

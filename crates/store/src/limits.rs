@@ -105,6 +105,8 @@ pub const RECORD_NAME_BYTES_MAX: usize = 255;
 pub const RECORDS_MAX: usize = 20_000;
 /// Acts that one look at an account's changes takes in.
 pub const FOLLOWED_ACTS: usize = 4096;
+/// Octets of the name of a mark, and of its value.
+pub const MARK_BYTES_MAX: usize = 64 * 1024;
 /// Distinct keywords of one message.
 pub const KEYWORDS_MAX: usize = 64;
 /// Octets of a keyword.

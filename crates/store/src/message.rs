@@ -10,6 +10,7 @@ use crate::flag_runs::{FlagRun, decode_flag_runs, gather_flag_runs};
 use crate::key;
 use crate::limits::{CONFLICT_RETRIES, FLAG_RUN_ROWS_MIN, KEYWORD_BYTES_MAX, KEYWORDS_MAX};
 use crate::mailbox::{acting, exclusively, resolve};
+use crate::mark::Mark;
 use crate::rows::{EmailRecord, decode_accepted, encode_accepted};
 use crate::space::{Act, NewRow};
 use crate::store::{Inner, Result};
@@ -219,7 +220,13 @@ impl Inner {
         Err(StoreError::Io("the accounts kept changing".into()))
     }
 
-    async fn append(&self, account: AccountId, mailbox: MailboxId, emails: &[NewEmail], by: Option<&By>) -> Result<Appended> {
+    async fn append(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        emails: &[NewEmail],
+        (marks, by): (&[Mark], Option<&By>),
+    ) -> Result<Appended> {
         for _ in 0..CONFLICT_RETRIES {
             let mut act = self.act(account, false).await?;
             let mut batch = Batch::default();
@@ -241,6 +248,7 @@ impl Inner {
                 return Ok(appended);
             }
             self.put_trace(&mut batch, &traced.events(account));
+            crate::mark::put(&mut batch, account, marks, &appended.uids)?;
             match self.commit_acts(vec![act], batch).await {
                 Outcome::Done => return Ok(appended),
                 Outcome::Conflict => {}
@@ -496,8 +504,19 @@ impl Store {
 
     /// APPEND: all or none.
     pub async fn append(&self, account: AccountId, mailbox: MailboxId, emails: Vec<NewEmail>) -> Result<Appended> {
+        self.append_marked(account, mailbox, emails, Vec::new()).await
+    }
+
+    /// The same, and in the same commit the marks of whoever brought them: either all is there or nothing.
+    pub async fn append_marked(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        emails: Vec<NewEmail>,
+        marks: Vec<Mark>,
+    ) -> Result<Appended> {
         self.inner.needs_room()?;
-        let appended = self.inner.append(account, mailbox, &emails, self.by.as_ref()).await?;
+        let appended = self.inner.append(account, mailbox, &emails, (&marks, self.by.as_ref())).await?;
         self.inner.after_growth(std::iter::once((account, mailbox)));
         Ok(appended)
     }

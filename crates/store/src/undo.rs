@@ -208,6 +208,7 @@ impl Inner {
             key::ANNOTATION,
             key::ACL,
             key::RECORD,
+            key::MARK,
             key::KNOWN_RECIPIENT,
             key::SENT_COUNTS,
         ];

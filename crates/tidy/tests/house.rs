@@ -49,8 +49,9 @@ const WALLS: &[(&str, &[&str])] = &[
     ("net", &["wire"]),
     ("mta", &["message", "wire", "trust", "store"]),
     ("server", &["message", "wire", "trust", "store", "search", "mta", "net"]),
+    ("client", &["message", "wire", "store", "mta", "net", "search"]),
     ("web", &["message", "wire", "store", "search", "mta", "net"]),
-    ("packetboat", &["message", "wire", "trust", "store", "search", "mta", "net", "server", "web"]),
+    ("packetboat", &["message", "wire", "trust", "store", "search", "mta", "net", "server", "client", "web"]),
     ("simulation", &["message", "wire", "trust", "store", "search", "mta", "net", "server"]),
     ("tidy", &[]),
 ];

@@ -3,8 +3,8 @@
 //! Invariant: what is printed for people has no control characters of the message's; what is written lies in the directory
 //! that was named. Must not know: MIME (that is `message`).
 
-mod build;
-mod extract;
+pub(crate) mod build;
+pub(crate) mod extract;
 mod media_type;
 mod safe_name;
 mod tree;

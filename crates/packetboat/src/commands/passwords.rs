@@ -27,6 +27,19 @@ fn read_line(input: impl BufRead) -> Result<Zeroizing<String>, String> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
+/// A password that is one already: from standard input, or asked once.
+pub(crate) fn known(of: &str, on_stdin: bool) -> Result<Zeroizing<String>, String> {
+    let password = if on_stdin {
+        from_stdin()?
+    } else {
+        rpassword::prompt_password(format!("Password of {of}: "))
+            .map(Zeroizing::new)
+            .map_err(|error| format!("no password: {error} (without a terminal give --password-stdin)"))?
+    };
+    check(&password)?;
+    Ok(password)
+}
+
 /// Asks twice on the terminal.
 pub(super) fn from_prompt(address: &str) -> Result<Zeroizing<String>, String> {
     let ask = |question: String| {

@@ -42,8 +42,41 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
         Command::Check => check_words(value),
         Command::Index(_) => index_words(value),
         Command::Rebuild { .. } => rebuild_words(value),
-        Command::Try(_) | Command::Serve | Command::Config | Command::Mime(_) => String::new(),
+        Command::Import(_) | Command::Export(_) => moved(value),
+        Command::Try(_) | Command::Serve | Command::Config | Command::Mime(_) | Command::Mail(_) => String::new(),
     }
+}
+
+/// What an import or export did, by mailbox.
+pub(super) fn moved(value: &Value) -> String {
+    let count = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let mut out = String::new();
+    if let Some(accounts) = value.get("accounts").and_then(Value::as_array) {
+        for account in accounts {
+            let text = |name: &str| account.get(name).and_then(Value::as_str).unwrap_or_default();
+            let _ = match account.get("error").and_then(Value::as_str) {
+                Some(error) => writeln!(out, "{} -> {}: {error}", text("from"), text("account")),
+                None => {
+                    let (new, known) = (count(account, "imported"), count(account, "known"));
+                    writeln!(out, "{} -> {}: {new} new, {known} were here", text("from"), text("account"))
+                }
+            };
+        }
+        return out;
+    }
+    for (name, mailbox) in value.get("mailboxes").and_then(Value::as_object).into_iter().flatten() {
+        let _ = match mailbox.as_u64() {
+            Some(all) => writeln!(out, "{name}: {all} messages"),
+            None => writeln!(out, "{name}: {} new, {} were here", count(mailbox, "imported"), count(mailbox, "known")),
+        };
+    }
+    for bad in value.get("bad").and_then(Value::as_array).into_iter().flatten() {
+        let text = |name: &str| bad.get(name).and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(out, "not taken: {}: {}", text("what"), text("why"));
+    }
+    let moved = count(value, "imported") + count(value, "exported");
+    let _ = writeln!(out, "{moved} messages, {}; {} were there already", octets(count(value, "octets")), count(value, "known"));
+    out
 }
 
 fn account_words(command: &AccountCommand, value: &Value) -> String {

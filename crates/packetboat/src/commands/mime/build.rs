@@ -100,7 +100,7 @@ fn head<'a>(mut builder: Builder<'a>, arguments: &BuildArgs) -> Result<Builder<'
 }
 
 /// `Ann <ann@here.test>` or `ann@here.test`.
-fn mailbox(text: &str) -> Result<Mailbox, String> {
+pub(crate) fn mailbox(text: &str) -> Result<Mailbox, String> {
     let wrong = || format!("{text:?} is no mailbox; `Name <local@domain>` is wanted");
     if let Ok(address) = Address::parse(text.trim()) {
         return Ok(address.into());
@@ -141,7 +141,7 @@ fn text(file: &Path) -> Result<String, String> {
 }
 
 /// `FILE` or `FILE:TYPE`; what is behind the last colon counts as a type if it looks like one and no file is called so.
-fn attachment(word: &str) -> Result<Attachment<'static>, String> {
+pub(crate) fn attachment(word: &str) -> Result<Attachment<'static>, String> {
     let given = word.rsplit_once(':').filter(|(_, kind)| content::ContentType::parse(kind.as_bytes()).is_some());
     let (file, kind) = match given.filter(|_| !Path::new(word).exists()) {
         Some((file, kind)) => (PathBuf::from(file), kind.to_owned()),

@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// One file that was written.
 #[derive(Debug, Serialize)]
-pub(super) struct Extracted {
+pub(crate) struct Extracted {
     section: String,
     /// As the message names it.
     claimed_name: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Extracted {
 }
 
 /// Writes every attachment of the message.
-pub(super) fn all(message: &Message<'_>, dir: &Path) -> Result<Vec<Extracted>, String> {
+pub(crate) fn all(message: &Message<'_>, dir: &Path) -> Result<Vec<Extracted>, String> {
     let told = |error: std::io::Error| format!("{}: {error}", dir.display());
     std::fs::create_dir_all(dir).map_err(told)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -1,0 +1,105 @@
+//! The way to somebody else's server: names to addresses, TCP, TLS.
+//!
+//! Invariant: a password leaves this machine only under TLS to a server whose certificate was verified. A loopback peer
+//! is this machine: it may do without TLS, and its certificate is looked at only when a file of roots is given for it.
+
+use crate::limits::{ADDRESSES_MAX, CONNECT_MAX};
+use crate::place::Place;
+use crate::trouble::Trouble;
+use net::{Connection, DnsError, Resolver, TlsClient};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::OnceLock;
+use tokio::time::Instant;
+
+/// Connects. Made once for a run.
+pub struct Dialer {
+    resolver: OnceLock<Resolver>,
+    verified: TlsClient,
+    /// For loopback without a file of roots.
+    local: Option<TlsClient>,
+}
+
+impl Dialer {
+    /// `tls_ca`: a PEM file of roots that count besides the public ones.
+    ///
+    /// # Errors
+    /// The file is of no use.
+    pub fn new(tls_ca: Option<&Path>) -> Result<Dialer, Trouble> {
+        let here = |error: net::TlsError| Trouble::Here(error.to_string());
+        let local = if tls_ca.is_none() { Some(TlsClient::opportunistic().map_err(here)?) } else { None };
+        Ok(Dialer { resolver: OnceLock::new(), verified: TlsClient::verified(tls_ca).map_err(here)?, local })
+    }
+
+    /// The names to ask, the system's unless set before.
+    ///
+    /// # Errors
+    /// There is no resolver to be had.
+    pub fn resolver(&self) -> Result<&Resolver, Trouble> {
+        if let Some(resolver) = self.resolver.get() {
+            return Ok(resolver);
+        }
+        let made = Resolver::system().map_err(|error| Trouble::Lost(format!("DNS: {error}")))?;
+        Ok(self.resolver.get_or_init(|| made))
+    }
+
+    /// Names from elsewhere than the system (tests).
+    pub fn with_resolver(self, resolver: Resolver) -> Dialer {
+        let _ = self.resolver.set(resolver);
+        self
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        // RFC 6761 §6.3
+        if host.eq_ignore_ascii_case("localhost") {
+            return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+        }
+        match self.resolver()?.addresses(host).await {
+            Ok(found) => Ok(found.into_iter().take(ADDRESSES_MAX).map(|ip| SocketAddr::new(ip, port)).collect()),
+            Err(DnsError::NotFound) => Err(Trouble::Refused(format!("there is no host {host}"))),
+            Err(DnsError::NoData) => Err(Trouble::Refused(format!("{host} has no address"))),
+            Err(DnsError::Temporary(why)) => Err(Trouble::Lost(format!("DNS gave no answer for {host}: {why}"))),
+        }
+    }
+
+    /// A connection, under TLS already where the place says so, else ready for STARTTLS.
+    ///
+    /// # Errors
+    /// No address, no connection, or a certificate that proves nothing.
+    pub async fn connect(&self, place: &Place) -> Result<Connection, Trouble> {
+        let mut last = Trouble::Lost(format!("{} has no address", place.host));
+        for address in self.addresses(&place.host, place.port).await? {
+            match self.connect_to(address, place).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = Trouble::Lost(format!("{place}: {error}")),
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect_to(&self, address: SocketAddr, place: &Place) -> std::io::Result<Connection> {
+        let until = Instant::now() + CONNECT_MAX;
+        let mut connection = Connection::dial(address, None, CONNECT_MAX).await?;
+        let tls = match &self.local {
+            Some(local) if connection.peer().is_loopback() => local,
+            _ => &self.verified,
+        };
+        if place.implicit_tls {
+            return connection.tls_first(tls, &place.host, until).await;
+        }
+        connection.set_tls_client(tls.clone(), &place.host);
+        connection.set_handshake_max(CONNECT_MAX);
+        Ok(connection)
+    }
+}
+
+/// Random printable octets for SCRAM.
+pub(crate) fn nonce() -> String {
+    let mut random = [0; 18];
+    // Without randomness there would be no TLS either; SCRAM with a nonce known before still proves both sides.
+    let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
+    data_encoding::BASE64URL_NOPAD.encode(&random)
+}

@@ -1,0 +1,212 @@
+//! mbox files into mailboxes: flags from Status fields, times from `From ` lines, and Google Takeout's one file for all.
+//!
+//! In a Takeout every message says by X-Gmail-Labels where it is: one of our mailboxes gets it, the labels become
+//! keywords, and the same message in two files comes once.
+
+use super::files::{Folder, Packer, date_of, with_crlf};
+use super::{Candidate, Load, Options, Outlet, placed};
+use crate::door::{Head, hash_of};
+use crate::flags::{keyword_of, with_keywords};
+use crate::limits::HEADER_BYTES_MAX;
+use crate::mbox::{Entry, Quoting, Reader};
+use crate::trouble::{Trouble, with_file};
+use message::{date, header};
+use net::clock::unix_now;
+use smol_str::SmolStr;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+use store::{Flags, SpecialUse};
+
+/// Fields that mbox programs write for themselves.
+const OF_MBOX: [&str; 6] = ["Status", "X-Status", "X-Keywords", "X-UID", "X-IMAPbase", "X-IMAP"];
+
+/// The first message of the file has labels of Gmail.
+pub(super) fn is_takeout(path: &Path) -> io::Result<bool> {
+    if !path.is_file() {
+        return Ok(false);
+    }
+    let mut reader = Reader::new(BufReader::new(File::open(path)?), Quoting::Mboxrd);
+    let first = reader.next_entry()?;
+    Ok(first.is_some_and(|entry| header::first(&entry.raw, "X-Gmail-Labels").is_some()))
+}
+
+/// Where a Takeout's messages go.
+pub(super) fn takeout_mailboxes(options: &Options) -> Vec<(String, u32, Option<SpecialUse>)> {
+    let uses = [
+        ("Sent", Some(SpecialUse::Sent)),
+        ("Drafts", Some(SpecialUse::Drafts)),
+        ("Junk", Some(SpecialUse::Junk)),
+        ("Trash", Some(SpecialUse::Trash)),
+        ("Archive", Some(SpecialUse::Archive)),
+    ];
+    let use_here = |special_use| if options.into.is_none() { special_use } else { None };
+    uses.into_iter().map(|(name, special_use)| (placed(name, options), 0, use_here(special_use))).collect()
+}
+
+/// Brings one file.
+pub(super) fn bring(folder: &Folder, name: &Arc<str>, quoting: Quoting, outlet: &Outlet) -> Result<(), Trouble> {
+    let file = File::open(&folder.path).map_err(with_file(&folder.path))?;
+    let mut reader = Reader::new(BufReader::with_capacity(256 * 1024, file), quoting);
+    let names: Vec<Arc<str>> = folder.others.iter().map(|(name, ..)| name.as_str().into()).collect();
+    let mut packer = Packer::new(folder.id, name, outlet);
+    let mut others: Vec<Packer<'_>> =
+        folder.others.iter().zip(&names).map(|((_, id, _), name)| Packer::new(*id, name, outlet)).collect();
+    // The same octets twice in one file are two messages.
+    let mut times: HashMap<String, u32> = HashMap::new();
+    let mut count = 0u64;
+    while let Some(entry) = reader.next_entry().map_err(with_file(&folder.path))? {
+        count += 1;
+        let hash = hash_of(&entry.raw);
+        let what = format!("{} message {count}", folder.path.display());
+        let octets = reader.message(&entry);
+        if folder.others.is_empty() {
+            let time = times.entry(hash.clone()).and_modify(|time| *time += 1).or_insert(0);
+            let mark = format!("import/mbox/{}/{hash}/{time}", folder.mailbox);
+            packer.push(candidate(mark, &entry, octets, None, what))?;
+        } else {
+            let labels = Labels::of(&octets);
+            let packer = labels.place().and_then(|place| others.get_mut(place)).unwrap_or(&mut packer);
+            packer.push(candidate(format!("import/takeout/{hash}"), &entry, octets, Some(&labels), what))?;
+        }
+    }
+    packer.finish()?;
+    others.into_iter().try_for_each(Packer::finish)
+}
+
+fn candidate(mark: String, entry: &Entry, octets: Vec<u8>, labels: Option<&Labels>, what: String) -> Candidate {
+    let end = header::header_end(&octets).min(HEADER_BYTES_MAX);
+    let flags = match labels {
+        Some(labels) => labels.flags(),
+        None => flags_of(octets.get(..end).unwrap_or_default()),
+    };
+    let date_secs = time_of(&entry.from).or_else(|| date_of(&octets)).unwrap_or_else(unix_now);
+    let octets = with_crlf(without_own_fields(octets, entry.by_length));
+    Candidate {
+        mark: Some(mark),
+        uid_mark: None,
+        head: Head::new(&flags, date_secs, octets.len()),
+        load: Load::Octets(octets),
+        what,
+    }
+}
+
+/// `Status: RO`, `X-Status: AFTD`, `X-Keywords:`, Mozilla's and Eudora's bits.
+fn flags_of(header: &[u8]) -> Flags {
+    let text = |name| header::first(header, name).map(|field| String::from_utf8_lossy(&field.value()).into_owned());
+    let letters = format!("{}{}", text("Status").unwrap_or_default(), text("X-Status").unwrap_or_default());
+    let known = [('R', Flags::SEEN), ('A', Flags::ANSWERED), ('F', Flags::FLAGGED), ('D', Flags::DELETED), ('T', Flags::DRAFT)];
+    let mut system = known.iter().filter(|(letter, _)| letters.contains(*letter)).fold(0, |all, (_, bit)| all | bit);
+    let mozilla = text("X-Mozilla-Status").and_then(|bits| u16::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
+    let bits = [(1, Flags::SEEN), (2, Flags::ANSWERED), (4, Flags::FLAGGED), (8, Flags::DELETED)];
+    system |= bits.iter().filter(|(bit, _)| mozilla & bit != 0).fold(0, |all, (_, flag)| all | flag);
+    let words = text("X-Keywords").unwrap_or_default();
+    with_keywords(system, words.split_whitespace().map(SmolStr::from))
+}
+
+/// The message without the fields that its mbox needed.
+fn without_own_fields(octets: Vec<u8>, by_length: bool) -> Vec<u8> {
+    let is_own =
+        |field: &header::Field<'_>| OF_MBOX.iter().any(|name| field.is(name)) || (by_length && field.is("Content-Length"));
+    let ranges: Vec<(usize, usize)> = header::fields(&octets).filter(is_own).map(|field| (field.start, field.end)).collect();
+    if ranges.is_empty() {
+        return octets;
+    }
+    let mut out = Vec::with_capacity(octets.len());
+    let mut at = 0;
+    for (start, end) in ranges {
+        out.extend_from_slice(octets.get(at..start).unwrap_or_default());
+        at = end;
+    }
+    out.extend_from_slice(octets.get(at..).unwrap_or_default());
+    out
+}
+
+/// `ann@here.test Mon Nov 23 00:16:34 2026`, with or without a zone.
+fn time_of(from: &[u8]) -> Option<i64> {
+    let at = memchr::memchr(b' ', from)?;
+    date::parse_rfc_5322(from.get(at + 1..)?).map(|date| date.unix_secs())
+}
+
+/// What X-Gmail-Labels says.
+struct Labels(Vec<String>);
+
+impl Labels {
+    fn of(octets: &[u8]) -> Labels {
+        let field = header::first(octets, "X-Gmail-Labels").map(|field| field.text().into_owned()).unwrap_or_default();
+        Labels(
+            field.split(',').map(|label| label.trim().trim_matches('"').to_owned()).filter(|label| !label.is_empty()).collect(),
+        )
+    }
+
+    fn has(&self, names: &[&str]) -> bool {
+        self.0.iter().any(|label| names.iter().any(|name| label.eq_ignore_ascii_case(name)))
+    }
+
+    /// Which of [`takeout_mailboxes`]; `None` is INBOX.
+    fn place(&self) -> Option<usize> {
+        if self.has(&["Trash", "Papierkorb"]) {
+            Some(3)
+        } else if self.has(&["Spam"]) {
+            Some(2)
+        } else if self.has(&["Inbox", "Posteingang"]) {
+            None
+        } else if self.has(&["Drafts", "Draft", "Entw\u{fc}rfe"]) {
+            Some(1)
+        } else if self.has(&["Sent", "Gesendet"]) {
+            Some(0)
+        } else {
+            Some(4)
+        }
+    }
+
+    fn flags(&self) -> Flags {
+        let mut system = if self.has(&["Unread", "Ungelesen"]) { 0 } else { Flags::SEEN };
+        if self.has(&["Starred", "Markiert"]) {
+            system |= Flags::FLAGGED;
+        }
+        if self.has(&["Drafts", "Draft", "Entw\u{fc}rfe"]) {
+            system |= Flags::DRAFT;
+        }
+        let own = ["Inbox", "Sent", "Drafts", "Draft", "Trash", "Spam", "Unread", "Opened", "Starred", "Archived", "All Mail"];
+        let words = self.0.iter().filter(|label| !own.iter().any(|name| label.eq_ignore_ascii_case(name)));
+        let word =
+            |label: &String| if label.eq_ignore_ascii_case("Important") { Some("$Important".into()) } else { keyword_of(label) };
+        with_keywords(system, words.filter_map(word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn flags_of_mboxes() {
+        let flags = flags_of(b"Status: RO\nX-Status: AF\nX-Keywords: $Forwarded work\n\n");
+        assert_eq!(flags.system, Flags::SEEN | Flags::ANSWERED | Flags::FLAGGED);
+        assert_eq!(flags.keywords.unwrap().len(), 2);
+        assert_eq!(flags_of(b"X-Mozilla-Status: 0005\n\n").system, Flags::SEEN | Flags::FLAGGED);
+        let text = b"A: b\nStatus: RO\nX-Keywords: a\n b\nC: d\n\nStatus: x\n".to_vec();
+        assert_eq!(without_own_fields(text, false), b"A: b\nC: d\n\nStatus: x\n");
+    }
+
+    #[test]
+    fn labels_of_gmail() {
+        let labels = Labels::of(b"X-Gmail-Labels: =?UTF-8?Q?Inbox,Important,Opened,Starred,Reise/=C3=96?=\r\n\r\n");
+        assert_eq!(labels.place(), None);
+        let flags = labels.flags();
+        assert_eq!(flags.system, Flags::SEEN | Flags::FLAGGED);
+        assert_eq!(flags.keywords.unwrap().as_ref(), ["$Important", "Reise/_"]);
+        assert_eq!(Labels::of(b"X-Gmail-Labels: Archived,Unread\n\n").place(), Some(4));
+    }
+
+    #[test]
+    fn times_of_from_lines() {
+        assert_eq!(time_of(b"ann@here.test Mon Nov 23 00:16:34 2026"), Some(1_795_392_994));
+        assert_eq!(time_of(b"1234@xxx Mon Nov 23 00:16:34 +0000 2026"), Some(1_795_392_994));
+        assert_eq!(time_of(b"nothing"), None);
+    }
+}

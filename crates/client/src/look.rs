@@ -1,0 +1,223 @@
+//! Look first: what lies on the server, without any body; then a choice of it is downloaded or deleted.
+//!
+//! By IMAP a few header fields, by POP3 TOP with no lines. Every message says where it is: `on server`, `here`, `both`.
+
+use crate::dial::Dialer;
+use crate::flags::from_wire;
+use crate::imap::{Fetched, Imap, fetch, from, set_of, whole};
+use crate::limits::FETCH_UIDS;
+use crate::place::Place;
+use crate::pop::Pop;
+use crate::sync::{Batch, pairs_of, remote_of};
+use crate::trouble::Trouble;
+use bytes::Bytes;
+use message::header;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use store::{AccountId, Flags, Mailbox, Store};
+use wire::imap::command::Command;
+use wire::imap::fetch::{FetchItem, Section, SectionText};
+use wire::imap::flag::Flag;
+use wire::imap::mailbox_name::MailboxName;
+use wire::imap::response::Response;
+use wire::imap::select::Select;
+use wire::imap::store::{Store as StoreFlags, StoreOperation};
+use wire::pop3::client::{Event, Request};
+use wire::sasl::Secret;
+
+/// A message by its header.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct Seen {
+    /// UID, or UIDL.
+    pub id: String,
+    /// `on server`, `here` or `both`.
+    pub place: &'static str,
+    pub from: String,
+    pub subject: String,
+    pub date: String,
+    pub size_bytes: u64,
+    pub unread: bool,
+}
+
+/// Who looks, and where.
+pub struct Who<'a> {
+    /// The way there.
+    pub dialer: &'a Dialer,
+    /// The server.
+    pub place: &'a Place,
+    /// Login name.
+    pub login: &'a str,
+    /// Password.
+    pub password: &'a Secret,
+    /// Where the mirror is.
+    pub store: &'a Store,
+    /// As whom.
+    pub account: AccountId,
+}
+
+fn by_header(id: String, is_here: bool, head: &[u8], size_bytes: u64, unread: bool) -> Seen {
+    let text = |name: &str| header::first(head, name).map(|field| field.text().into_owned()).unwrap_or_default();
+    let place = if is_here { "both" } else { "on server" };
+    Seen { id, place, from: text("From"), subject: text("Subject"), date: text("Date"), size_bytes, unread }
+}
+
+impl Who<'_> {
+    async fn open_mailbox(&self, mailbox: &Mailbox, examine: bool) -> Result<(Imap, u32), Trouble> {
+        let mut imap = Imap::open(self.dialer, self.place, self.login, self.password).await?;
+        let known = remote_of(self.store, self.account, mailbox.id).await?;
+        let remote = known.map_or_else(|| mailbox.name.to_string(), |(remote, _)| remote);
+        let selected = imap.select(Select::plain(MailboxName::new(&remote), examine)).await?;
+        Ok((imap, selected.uid_validity))
+    }
+
+    /// UIDs there that are here, too; none if the UIDVALIDITY is another one.
+    async fn paired(&self, mailbox: &Mailbox, uid_validity: u32) -> Result<BTreeSet<u32>, Trouble> {
+        match remote_of(self.store, self.account, mailbox.id).await? {
+            Some((_, known)) if known == uid_validity => {
+                Ok(pairs_of(self.store, self.account, mailbox.id).await?.into_keys().collect())
+            }
+            _ => Ok(BTreeSet::new()),
+        }
+    }
+
+    /// Lists a mailbox by IMAP.
+    ///
+    /// # Errors
+    /// No connection, or the server said no.
+    pub async fn list_imap(&self, mailbox: &Mailbox) -> Result<Vec<Seen>, Trouble> {
+        let (mut imap, uid_validity) = self.open_mailbox(mailbox, true).await?;
+        let paired = self.paired(mailbox, uid_validity).await?;
+        let fields = ["From", "Subject", "Date"].map(str::to_owned).to_vec();
+        let section = Section { part: Vec::new(), text: Some(SectionText::HeaderFields(fields)) };
+        let head = FetchItem::BodySection { peek: true, section, partial: None };
+        let mut found = BTreeMap::new();
+        let told = |(response, octets): (Response, Vec<Option<Bytes>>)| {
+            if let Response::Fetch { items, .. } | Response::UidFetch { items, .. } = response {
+                let fetched = Fetched::of(items, octets);
+                if let Some(uid) = fetched.uid {
+                    let head = fetched.header.unwrap_or_default();
+                    let unread = from_wire(&fetched.flags.unwrap_or_default()).system & Flags::SEEN == 0;
+                    let seen = by_header(uid.to_string(), paired.contains(&uid), &head, fetched.size.unwrap_or(0), unread);
+                    found.insert(uid, seen);
+                }
+            }
+        };
+        let items = vec![FetchItem::Uid, FetchItem::Flags, FetchItem::Rfc822Size, head];
+        imap.must("FETCH", &fetch(from(1), items), told).await?;
+        imap.logout().await;
+        Ok(found.into_values().collect())
+    }
+
+    /// Downloads these by IMAP; how many came.
+    ///
+    /// # Errors
+    /// No connection, or the server or the store said no.
+    pub async fn download_imap(&self, mailbox: &Mailbox, uids: &[u32]) -> Result<usize, Trouble> {
+        let (mut imap, uid_validity) = self.open_mailbox(mailbox, true).await?;
+        if remote_of(self.store, self.account, mailbox.id).await?.map(|(_, known)| known) != Some(uid_validity) {
+            return Err(Trouble::Here("synchronise once before a choice is downloaded".into()));
+        }
+        let paired = self.paired(mailbox, uid_validity).await?;
+        let mut wanted: Vec<u32> = uids.iter().filter(|uid| !paired.contains(uid)).copied().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut count = 0;
+        for some in wanted.chunks(FETCH_UIDS) {
+            let mut batch = Batch::default();
+            let told = |(response, octets): (Response, Vec<Option<Bytes>>)| {
+                if let Response::Fetch { items, .. } | Response::UidFetch { items, .. } = response {
+                    let fetched = Fetched::of(items, octets);
+                    if let (Some(uid), Some(body)) = (fetched.uid, fetched.body.clone())
+                        && some.contains(&uid)
+                    {
+                        batch.push(uid, fetched, body);
+                    }
+                }
+            };
+            let items = vec![FetchItem::Uid, FetchItem::Flags, FetchItem::InternalDate, whole()];
+            imap.must("FETCH", &fetch(set_of(some), items), told).await?;
+            count += batch.put(self.store, self.account, mailbox.id).await?;
+        }
+        imap.logout().await;
+        Ok(count)
+    }
+
+    /// Deletes these on the server by IMAP, by UID only.
+    ///
+    /// # Errors
+    /// No connection, or the server said no.
+    pub async fn delete_imap(&self, mailbox: &Mailbox, uids: &[u32]) -> Result<usize, Trouble> {
+        let (mut imap, uid_validity) = self.open_mailbox(mailbox, false).await?;
+        let known = remote_of(self.store, self.account, mailbox.id).await?;
+        if known.is_some_and(|(_, known)| known != uid_validity) {
+            return Err(Trouble::Refused("the mailbox there is another one than before; look again first".into()));
+        }
+        let mut uids = uids.to_vec();
+        uids.sort_unstable();
+        uids.dedup();
+        let (set, flags) = (set_of(&uids), vec![Flag::Deleted]);
+        let operation = StoreOperation::Add;
+        let store = StoreFlags { uid: true, set, unchanged_since: None, operation, silent: true, flags };
+        imap.must("STORE", &Command::Store(store), |_| {}).await?;
+        if !(imap.has("UIDPLUS") || imap.has("IMAP4rev2")) {
+            return Err(Trouble::Refused(format!("{} cannot remove single messages; they are marked as deleted", imap.host())));
+        }
+        imap.must("EXPUNGE", &Command::Expunge { uids: Some(set_of(&uids)) }, |_| {}).await?;
+        imap.logout().await;
+        Ok(uids.len())
+    }
+
+    fn pop_mark(&self, unique_id: &str) -> String {
+        format!("import/{}/{unique_id}", self.place.source(self.login))
+    }
+
+    /// Lists the maildrop by POP3.
+    ///
+    /// # Errors
+    /// No connection, or the server said no.
+    pub async fn list_pop(&self) -> Result<Vec<Seen>, Trouble> {
+        let mut pop = Pop::open(self.dialer, self.place, self.login, self.password).await?;
+        let listed = pop.list().await?;
+        let names: Vec<String> = listed.iter().map(|one| self.pop_mark(&one.unique_id)).collect();
+        let known = self.store.marks_named(self.account, &names).await?;
+        for one in &listed {
+            pop.request(Request::Top { message: one.number, lines: 0 });
+        }
+        let mut found = Vec::with_capacity(listed.len());
+        for (one, known) in listed.into_iter().zip(known) {
+            let (_, content) = pop.content().await?;
+            let head = content.unwrap_or_default();
+            found.push(by_header(one.unique_id, known.is_some(), &head, one.octets, known.is_none()));
+        }
+        pop.quit().await;
+        Ok(found)
+    }
+
+    /// Deletes these on the server by POP3.
+    ///
+    /// # Errors
+    /// No connection, or the server said no.
+    pub async fn delete_pop(&self, unique_ids: &[String]) -> Result<usize, Trouble> {
+        let mut pop = Pop::open(self.dialer, self.place, self.login, self.password).await?;
+        let listed = pop.list().await?;
+        let mut asked = 0;
+        for one in listed.iter().filter(|one| unique_ids.contains(&one.unique_id)) {
+            pop.request(Request::Dele(one.number));
+            asked += 1;
+        }
+        let (mut answered, mut deleted) = (0, 0);
+        while answered < asked {
+            match pop.next().await? {
+                Event::Done(Request::Dele(_)) => {
+                    answered += 1;
+                    deleted += 1;
+                }
+                Event::Refused(Request::Dele(_), _) => answered += 1,
+                _ => {}
+            }
+        }
+        // Nothing is deleted before the server agreed to the goodbye (RFC 1939 §6).
+        if pop.quit().await { Ok(deleted) } else { Err(Trouble::Lost("the connection was lost; nothing was deleted".into())) }
+    }
+}

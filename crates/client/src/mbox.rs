@@ -1,0 +1,338 @@
+//! mbox files read as they stream, all four kinds, and written as mboxrd.
+//!
+//! A `From ` line counts at the start and behind an empty line. With a Content-Length that leads exactly to the next
+//! `From ` line (mboxcl, mboxcl2) that length counts instead, as long as it tells the truth. Memory: one message.
+//! Must not know: where messages go.
+
+use crate::limits::MESSAGE_BYTES_MAX;
+use std::io::{self, BufRead, Read};
+
+/// How `From ` at the start of a line of text was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quoting {
+    /// Whatever it is: lengths where they are true, else as mboxrd.
+    Any,
+    /// `>From `; nothing else is quoted.
+    Mboxo,
+    /// `>From `, `>>From ` ...: one mark each.
+    Mboxrd,
+    /// Quoted like mboxrd, with lengths.
+    Mboxcl,
+    /// Lengths only, nothing is quoted.
+    Mboxcl2,
+}
+
+/// One message of an mbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Behind `From `: sender and time.
+    pub from: Vec<u8>,
+    /// As it stood in the file, without its last empty line.
+    pub raw: Vec<u8>,
+    /// A Content-Length led here.
+    pub by_length: bool,
+}
+
+/// Reads an mbox from its beginning.
+pub struct Reader<R> {
+    input: R,
+    quoting: Quoting,
+    /// The line that begins the next message.
+    from: Option<Vec<u8>>,
+    begun: bool,
+}
+
+fn line_of(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    loop {
+        let chunk = input.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let (used, ends) = match memchr::memchr(b'\n', chunk) {
+            Some(at) => (at + 1, true),
+            None => (chunk.len(), false),
+        };
+        line.extend_from_slice(chunk.get(..used).unwrap_or_default());
+        input.consume(used);
+        if line.len() as u64 > MESSAGE_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is too large"));
+        }
+        if ends {
+            return Ok(true);
+        }
+    }
+}
+
+fn is_empty_line(line: &[u8]) -> bool {
+    line == b"\n" || line == b"\r\n"
+}
+
+fn from_text(line: &[u8]) -> Option<Vec<u8>> {
+    let rest = line.strip_prefix(b"From ")?;
+    let rest = rest.strip_suffix(b"\n").unwrap_or(rest);
+    Some(rest.strip_suffix(b"\r").unwrap_or(rest).to_vec())
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads as `quoting` says.
+    pub fn new(input: R, quoting: Quoting) -> Reader<R> {
+        Reader { input, quoting, from: None, begun: false }
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a message is larger than we take.
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        let mut line = Vec::new();
+        let mut after_empty = true;
+        while self.from.is_none() {
+            // What stands before the first `From ` line is no message.
+            if self.begun || !line_of(&mut self.input, &mut line)? {
+                return Ok(None);
+            }
+            self.from = from_text(&line).filter(|_| after_empty);
+            after_empty = is_empty_line(&line);
+        }
+        self.begun = true;
+        let mut entry = Entry { from: self.from.take().unwrap_or_default(), raw: Vec::new(), by_length: false };
+        let length = self.read_header(&mut entry, &mut line)?;
+        if self.from.is_some() {
+            return Ok(Some(entry));
+        }
+        let honours = matches!(self.quoting, Quoting::Any | Quoting::Mboxcl | Quoting::Mboxcl2);
+        if let Some(length) = length.filter(|length| honours && *length <= MESSAGE_BYTES_MAX) {
+            return self.read_by_length(entry, length).map(Some);
+        }
+        self.read_lines(&mut entry, &mut line, false)?;
+        Ok(Some(entry))
+    }
+
+    /// The header with its empty line; its Content-Length.
+    fn read_header(&mut self, entry: &mut Entry, line: &mut Vec<u8>) -> io::Result<Option<u64>> {
+        let mut length = None;
+        while line_of(&mut self.input, line)? {
+            entry.raw.extend_from_slice(line);
+            if is_empty_line(line) {
+                break;
+            }
+            let name = b"Content-Length:";
+            if line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)) {
+                let text = String::from_utf8_lossy(line.get(name.len()..).unwrap_or_default()).trim().to_owned();
+                length = text.parse().ok();
+            }
+        }
+        Ok(length)
+    }
+
+    /// Takes `length` octets if a message ends there; else what was read is gone through line by line.
+    fn read_by_length(&mut self, mut entry: Entry, length: u64) -> io::Result<Entry> {
+        let mut body = Vec::new();
+        self.input.by_ref().take(length).read_to_end(&mut body)?;
+        let mut line = Vec::new();
+        let mut behind = Vec::new();
+        let mut is_end = body.len() as u64 == length;
+        // An empty line or none, then `From ` or the end.
+        if is_end && line_of(&mut self.input, &mut line)? {
+            behind.push(line.clone());
+            if is_empty_line(&line) && line_of(&mut self.input, &mut line)? {
+                behind.push(line.clone());
+            }
+            let last = behind.last().map(Vec::as_slice).unwrap_or_default();
+            is_end = (behind.len() == 1 && is_empty_line(last)) || from_text(last).is_some();
+            self.from = if is_end { from_text(last) } else { None };
+        }
+        if is_end {
+            entry.raw.extend_from_slice(&body);
+            entry.by_length = true;
+            return Ok(entry);
+        }
+        // It lied: what was read ahead is read again as lines.
+        body.extend(behind.concat());
+        let whole_lines = memchr::memrchr(b'\n', &body).map_or(0, |at| at + 1);
+        let tail = body.split_off(whole_lines);
+        let mut ahead = io::Cursor::new(body);
+        let mut after_empty = true;
+        while line_of(&mut ahead, &mut line)? {
+            if after_empty && from_text(&line).is_some() {
+                return self.several(entry, ahead, tail);
+            }
+            after_empty = is_empty_line(&line);
+            entry.raw.extend_from_slice(&line);
+        }
+        entry.raw.extend_from_slice(&tail);
+        self.read_lines(&mut entry, &mut line, after_empty && tail.is_empty())?;
+        Ok(entry)
+    }
+
+    /// A length that led past whole messages: no writer makes such a file, so it is told and not guessed at.
+    fn several(&mut self, _entry: Entry, _ahead: io::Cursor<Vec<u8>>, _tail: Vec<u8>) -> io::Result<Entry> {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a Content-Length leads past the next message; read it as mboxrd: (or mboxo:) instead",
+        ))
+    }
+
+    fn read_lines(&mut self, entry: &mut Entry, line: &mut Vec<u8>, after_empty: bool) -> io::Result<()> {
+        // The header's own empty line counts.
+        let mut after_empty = after_empty || entry.raw.ends_with(b"\n\n") || entry.raw.ends_with(b"\n\r\n") || entry.raw == b"\n";
+        let mut empty_bytes = 0;
+        while line_of(&mut self.input, line)? {
+            if after_empty && let Some(from) = from_text(line) {
+                self.from = Some(from);
+                break;
+            }
+            after_empty = is_empty_line(line);
+            empty_bytes = if after_empty { line.len() } else { 0 };
+            entry.raw.extend_from_slice(line);
+            if entry.raw.len() as u64 > MESSAGE_BYTES_MAX {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is too large"));
+            }
+        }
+        // The empty line that parts messages is not the message's; the header's own stays.
+        let without = entry.raw.len() - empty_bytes;
+        if empty_bytes > 0 && message::header::header_end(&entry.raw) <= without {
+            entry.raw.truncate(without);
+        }
+        Ok(())
+    }
+
+    /// The message of an entry: `>From ` lines as they were.
+    pub fn message(&self, entry: &Entry) -> Vec<u8> {
+        let quoting = match self.quoting {
+            Quoting::Any if entry.by_length && has_open_from(&entry.raw) => Quoting::Mboxcl2,
+            other => other,
+        };
+        if quoting == Quoting::Mboxcl2 || memchr::memmem::find(&entry.raw, b">From ").is_none() {
+            return entry.raw.clone();
+        }
+        let body = message::header::header_end(&entry.raw);
+        let (head, text) = entry.raw.split_at_checked(body).unwrap_or((&entry.raw, b""));
+        let mut out = head.to_vec();
+        for line in text.split_inclusive(|b| *b == b'\n') {
+            let marks = line.iter().take_while(|b| **b == b'>').count();
+            let quoted = line.get(marks..).is_some_and(|rest| rest.starts_with(b"From "));
+            let drop = quoted && (marks == 1 || (marks > 1 && quoting != Quoting::Mboxo));
+            out.extend_from_slice(if drop { line.get(1..).unwrap_or_default() } else { line });
+        }
+        out
+    }
+}
+
+/// A line of the text that begins with `From ` as it is: nobody quoted here.
+fn has_open_from(raw: &[u8]) -> bool {
+    let body = raw.get(message::header::header_end(raw)..).unwrap_or_default();
+    body.starts_with(b"From ") || memchr::memmem::find(body, b"\nFrom ").is_some()
+}
+
+/// One message as mboxrd: its `From ` line, the text quoted, lines ended by LF, an empty line behind it.
+pub fn write(out: &mut Vec<u8>, from: &str, fields: &str, octets: &[u8]) {
+    out.extend_from_slice(b"From ");
+    out.extend_from_slice(from.as_bytes());
+    out.push(b'\n');
+    out.extend_from_slice(fields.as_bytes());
+    let body = message::header::header_end(octets);
+    let mut at = 0;
+    for line in octets.split_inclusive(|b| *b == b'\n') {
+        let quoted =
+            at >= body && line.get(line.iter().take_while(|b| **b == b'>').count()..).is_some_and(|l| l.starts_with(b"From "));
+        at += line.len();
+        if quoted {
+            out.push(b'>');
+        }
+        match line.strip_suffix(b"\r\n") {
+            Some(text) => {
+                out.extend_from_slice(text);
+                out.push(b'\n');
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+    if !out.ends_with(b"\n") {
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+}
+
+/// Reads any octets as each kind; for the fuzz target.
+pub fn fuzz(data: &[u8]) {
+    for quoting in [Quoting::Any, Quoting::Mboxo, Quoting::Mboxrd, Quoting::Mboxcl, Quoting::Mboxcl2] {
+        let mut reader = Reader::new(data, quoting);
+        let mut octets = 0;
+        while let Ok(Some(entry)) = reader.next_entry() {
+            octets += entry.raw.len() + 5;
+            assert!(octets <= data.len(), "more came out than went in");
+            assert!(reader.message(&entry).len() <= entry.raw.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str, quoting: Quoting) -> Vec<String> {
+        let mut reader = Reader::new(text.as_bytes(), quoting);
+        let mut found = Vec::new();
+        while let Some(entry) = reader.next_entry().unwrap() {
+            found.push(String::from_utf8(reader.message(&entry)).unwrap());
+        }
+        found
+    }
+
+    #[test]
+    fn the_four_kinds() {
+        let quoted = "From a x\nS: 1\n\n>From me\n>>From you\n\nFrom b x\nS: 2\n\ntext\n\n";
+        assert_eq!(read(quoted, Quoting::Mboxo), ["S: 1\n\nFrom me\n>>From you\n", "S: 2\n\ntext\n"]);
+        assert_eq!(read(quoted, Quoting::Mboxrd), ["S: 1\n\nFrom me\n>From you\n", "S: 2\n\ntext\n"]);
+        assert_eq!(read(quoted, Quoting::Any), read(quoted, Quoting::Mboxrd));
+        let open = "From a x\nContent-Length: 21\n\nText\n\nFrom me\n>From y\n\nFrom b x\nS: 2\n\ntext\n";
+        let first = "Content-Length: 21\n\nText\n\nFrom me\n>From y\n";
+        assert_eq!(read(open, Quoting::Mboxcl2), [first, "S: 2\n\ntext\n"]);
+        assert_eq!(read(open, Quoting::Any), [first, "S: 2\n\ntext\n"]);
+        let marked = "From a x\nContent-Length: 15\n\n>From me\n\nmore\n\nFrom b x\nS: 2\n\ntext\n";
+        assert_eq!(read(marked, Quoting::Mboxcl), ["Content-Length: 15\n\nFrom me\n\nmore\n", "S: 2\n\ntext\n"]);
+    }
+
+    #[test]
+    fn a_length_that_lies_is_not_believed() {
+        let short = "From a x\nContent-Length: 3\n\nlong text\nmore\n\nFrom b x\nS: 2\n\ntext\n";
+        assert_eq!(read(short, Quoting::Any), ["Content-Length: 3\n\nlong text\nmore\n", "S: 2\n\ntext\n"]);
+        let endless = "From a x\nContent-Length: 999\n\nlong text\n";
+        assert_eq!(read(endless, Quoting::Any), ["Content-Length: 999\n\nlong text\n"]);
+        let past = "From a x\nContent-Length: 35\n\nlong text\n\nFrom b x\nS: 2\n\ntext and more of it\n";
+        let mut reader = Reader::new(past.as_bytes(), Quoting::Any);
+        assert!(reader.next_entry().is_err());
+        assert_eq!(read(past, Quoting::Mboxrd).len(), 2);
+    }
+
+    #[test]
+    fn odd_ends() {
+        assert_eq!(read("", Quoting::Any), Vec::<String>::new());
+        assert_eq!(read("nothing\n", Quoting::Any), Vec::<String>::new());
+        assert_eq!(read("From a x\nS: 1", Quoting::Any), ["S: 1"]);
+        assert_eq!(read("From a x\nS: 1\n\n", Quoting::Any), ["S: 1\n\n"]);
+        assert_eq!(
+            read("From a x\r\nS: 1\r\n\r\nx\r\n\r\nFrom b\r\nS: 2\r\n\r\n", Quoting::Any),
+            ["S: 1\r\n\r\nx\r\n", "S: 2\r\n\r\n"]
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+        #[test]
+        fn what_is_written_is_read_back(bodies in proptest::collection::vec("(>{0,2}(From |from|x)?[a-z ]{0,6}\r\n){0,6}", 1..5)) {
+            let messages: Vec<String> = bodies.iter().map(|body| format!("Subject: x\r\n\r\n{body}")).collect();
+            let mut out = Vec::new();
+            for message in &messages {
+                write(&mut out, "a@here.test Mon Nov 23 00:16:34 2026", "", message.as_bytes());
+            }
+            let text = String::from_utf8(out).unwrap();
+            let wanted: Vec<String> = messages.iter().map(|message| message.replace("\r\n", "\n")).collect();
+            prop_assert_eq!(read(&text, Quoting::Any), wanted);
+        }
+    }
+}

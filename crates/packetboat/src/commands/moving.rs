@@ -1,0 +1,244 @@
+//! `packetboat import` and `packetboat export`: the door to the account (this store, or the running server's), the bar, and
+//! what came of it as JSON. Must not know: how mail is brought (that is `client`).
+
+use super::{Doer, passwords};
+use crate::cli::{ExportArgs, ExportForm, ImportArgs};
+use crate::config::Config;
+use crate::control::{Client, SocketDoor};
+use client::door::{Answer, Ask};
+use client::import::{Options, Report, Source};
+use client::{Dialer, Door, Place, Progress, Secret, StoreDoor, Trouble, export, import};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+/// How often the bar is drawn.
+const DRAW_EVERY: Duration = Duration::from_millis(150);
+
+/// The door to an account, wherever its store is.
+enum AnyDoor {
+    Store(StoreDoor),
+    Socket(SocketDoor),
+}
+
+impl Door for AnyDoor {
+    async fn ask(&mut self, ask: Ask, octets: Vec<bytes::Bytes>) -> Result<(Answer, bytes::Bytes), Trouble> {
+        match self {
+            AnyDoor::Store(door) => door.ask(ask, octets).await,
+            AnyDoor::Socket(door) => door.ask(ask, octets).await,
+        }
+    }
+}
+
+async fn door(config: &Config, doer: &Doer, account: &str) -> Result<AnyDoor, String> {
+    match doer {
+        Doer::Here(admin, store) => {
+            let account = admin.find(account).await?.id;
+            Ok(AnyDoor::Store(StoreDoor { store: store.clone(), account }))
+        }
+        Doer::Server(_) => {
+            let client = Client::connect(&config.data_dir).await.map_err(|error| error.to_string())?;
+            let client = client.ok_or("the server has stopped meanwhile")?;
+            let mut door = SocketDoor { client, account: account.to_owned() };
+            // That the account is there is better known before anything is fetched.
+            door.ask(Ask::Mailboxes, Vec::new()).await.map_err(|error| error.to_string())?;
+            Ok(AnyDoor::Socket(door))
+        }
+    }
+}
+
+/// Does `work` while a bar shows how far it is; Ctrl-C ends it, and nothing half-done stays.
+async fn watched<T>(progress: &Arc<Progress>, json: bool, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, String> {
+    let target =
+        if json || !std::io::stderr().is_terminal() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(0), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta} {msg}") {
+        bar.set_style(style);
+    }
+    let drawing = async {
+        loop {
+            tokio::time::sleep(DRAW_EVERY).await;
+            let (done, total, octets, place) = progress.read();
+            bar.set_length(total.max(done));
+            bar.set_position(done);
+            bar.set_message(format!("{} MB {place}", octets / 1_000_000));
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome.map_err(|error| error.to_string()),
+        () = drawing => Err("the bar ended".into()),
+        _ = tokio::signal::ctrl_c() => Err("stopped; what was brought stays, and the same command goes on from here".into()),
+    };
+    bar.finish_and_clear();
+    outcome
+}
+
+fn options(arguments: &ImportArgs) -> Options {
+    Options { skip_bad: arguments.skip_bad, only: arguments.only.clone(), into: arguments.into.clone() }
+}
+
+/// One source and the account it is for.
+struct Job {
+    source: Source,
+    from: String,
+    account: String,
+}
+
+fn secret(password: &str) -> Secret {
+    Secret::new(password.as_bytes().to_vec())
+}
+
+fn server_job(arguments: &ImportArgs, place: &Place, user: &str, account: &str, password: Secret) -> Result<Job, String> {
+    if user.is_empty() {
+        return Err(format!("{}: who signs in there? Write imaps://user@host", arguments.source));
+    }
+    let login = match &arguments.master {
+        Some(master) => format!("{user}{}{master}", arguments.master_separator),
+        None => user.to_owned(),
+    };
+    let source = Source::Server { place: place.clone(), login, user: user.to_owned(), password };
+    Ok(Job { source, from: user.to_owned(), account: account.to_owned() })
+}
+
+fn jobs(arguments: &ImportArgs) -> Result<Vec<Job>, String> {
+    let single = arguments.account.clone().unwrap_or_default();
+    if !Place::is_url(&arguments.source) {
+        if arguments.list.is_some() || arguments.master.is_some() {
+            return Err("--list and --master are for servers".into());
+        }
+        return Ok(vec![Job { source: Source::files(&arguments.source), from: arguments.source.clone(), account: single }]);
+    }
+    let place = Place::parse(&arguments.source).map_err(|error| error.to_string())?;
+    let Some(list) = &arguments.list else {
+        let who = arguments.master.as_ref().unwrap_or(&place.user);
+        let password = passwords::known(&format!("{who} at {}", place.host), arguments.password_stdin)?;
+        return Ok(vec![server_job(arguments, &place, &place.user, &single, secret(&password))?]);
+    };
+    let master = match &arguments.master {
+        Some(_) if arguments.password_stdin && list == Path::new("-") => {
+            return Err("standard input cannot be both the list and the password".into());
+        }
+        Some(master) => Some(passwords::known(&format!("{master} at {}", place.host), arguments.password_stdin)?),
+        None => None,
+    };
+    let mut text = Zeroizing::new(String::new());
+    let read = if list == Path::new("-") {
+        std::io::stdin().lock().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(list).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    read.map_err(|error| format!("{}: {error}", list.display()))?;
+    let mut jobs = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let mut words = line.splitn(if master.is_some() { 2 } else { 3 }, ',');
+        let (user, account) = (words.next().unwrap_or_default().trim(), words.next().unwrap_or_default().trim());
+        let password = master.as_ref().map(|password| password.as_str()).or_else(|| words.next());
+        match password {
+            Some(password) if !user.is_empty() && !account.is_empty() => {
+                jobs.push(server_job(arguments, &place, user, account, secret(password))?);
+            }
+            _ => return Err(format!("{}:{}: wants `user,account,password`", list.display(), index + 1)),
+        }
+    }
+    Ok(jobs)
+}
+
+/// `packetboat import`.
+pub(super) async fn import(config: &Config, arguments: &ImportArgs, json: bool) -> Result<Value, String> {
+    let mut jobs = jobs(arguments)?;
+    let dialer = Dialer::new(arguments.tls_ca.as_deref()).map_err(|error| error.to_string())?;
+    let options = options(arguments);
+    let doer = Doer::of(config).await?;
+    let progress = Arc::new(Progress::default());
+    let outcome = match (arguments.list.is_some(), jobs.pop()) {
+        (false, Some(job)) => {
+            let mut door = door(config, &doer, &job.account).await?;
+            let work = import::run(&mut door, &dialer, &job.source, &options, &progress);
+            let report = watched(&progress, json, work).await;
+            report.and_then(|report| serde_json::to_value(report).map_err(|error| error.to_string()))
+        }
+        (_, last) => {
+            jobs.extend(last);
+            let work = many(config, &doer, jobs, (&dialer, &options, &progress), usize::from(arguments.jobs));
+            watched(&progress, json, work).await.map(|accounts| json!({ "accounts": accounts }))
+        }
+    };
+    let closed = doer.close().await;
+    let value = outcome?;
+    closed?;
+    let failed =
+        value.get("accounts").and_then(Value::as_array).is_some_and(|list| list.iter().any(|a| a.get("error").is_some()));
+    if failed && !json {
+        print!("{}", super::words::moved(&value));
+        return Err("not all accounts were moved; the same command goes on from here".into());
+    }
+    Ok(value)
+}
+
+async fn many(
+    config: &Config,
+    doer: &Doer,
+    jobs: Vec<Job>,
+    (dialer, options, progress): (&Dialer, &Options, &Arc<Progress>),
+    at_once: usize,
+) -> Result<Vec<Value>, Trouble> {
+    let turns = Semaphore::new(at_once);
+    let one = async |job: Job| {
+        let _turn = turns.acquire().await;
+        let outcome: Result<Report, String> = async {
+            let mut door = door(config, doer, &job.account).await?;
+            let report = import::run(&mut door, dialer, &job.source, options, progress).await;
+            report.map_err(|error| error.to_string())
+        }
+        .await;
+        let mut value = match outcome {
+            Ok(report) => serde_json::to_value(report).unwrap_or_default(),
+            Err(error) => json!({ "error": error }),
+        };
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("from".into(), job.from.into());
+            fields.insert("account".into(), job.account.into());
+        }
+        value
+    };
+    Ok(join_all(jobs.into_iter().map(one).collect()).await)
+}
+
+/// All at once on this task, answers in order.
+async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|cx| {
+        let mut pending = false;
+        for (future, answer) in waiting.iter_mut().filter(|(_, answer)| answer.is_none()) {
+            match future.as_mut().poll(cx) {
+                std::task::Poll::Ready(value) => *answer = Some(value),
+                std::task::Poll::Pending => pending = true,
+            }
+        }
+        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, answer)| answer).collect()
+}
+
+/// `packetboat export`.
+pub(super) async fn export(config: &Config, arguments: &ExportArgs, json: bool) -> Result<Value, String> {
+    let doer = Doer::of(config).await?;
+    let mut door = door(config, &doer, &arguments.account).await?;
+    let form = match arguments.form {
+        ExportForm::Maildir => export::Form::Maildir,
+        ExportForm::Mbox => export::Form::Mbox,
+        ExportForm::Eml => export::Form::Eml,
+    };
+    let progress = Arc::new(Progress::default());
+    let work = export::run(&mut door, &arguments.folder, form, &arguments.only, &progress);
+    let outcome = watched(&progress, json, work).await;
+    drop(door);
+    doer.close().await?;
+    serde_json::to_value(outcome?).map_err(|error| error.to_string())
+}

@@ -1,0 +1,152 @@
+//! `packetboat mail`: the email program on the command line, for any provider's account, on a store of its own.
+//!
+//! Every command answers with one JSON value; people get it in words (`words`). The store is opened for one command, or for
+//! one round of `sync --watch`, so that other commands come in between. Must not know: protocols.
+
+mod acts;
+mod compose;
+mod profile;
+mod remote;
+mod words;
+
+use crate::cli::{MailArgs, MailCommand};
+use crate::commands;
+use profile::{Profile, Profiles};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use store::{AccountId, Mailbox, Store, StoreConfig, StoreError};
+
+/// How long a command waits for another one that holds the store.
+const LOCK_PATIENCE: Duration = Duration::from_secs(15);
+/// Largest message that is kept, octets.
+const MESSAGE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// What a command works on.
+pub(crate) struct Desk {
+    dir: PathBuf,
+    profile: Profile,
+    store: Store,
+    account: AccountId,
+}
+
+/// Runs a command; the exit code.
+pub(crate) fn run(arguments: &MailArgs, json: bool) -> u8 {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string());
+    let outcome = runtime.and_then(|runtime| runtime.block_on(perform(arguments, json)));
+    match outcome {
+        Ok(value) => {
+            if json {
+                println!("{value}");
+            } else {
+                print!("{}", words::of(&arguments.command, &value));
+            }
+            u8::from(value.get("troubles").and_then(Value::as_array).is_some_and(|list| !list.is_empty()))
+        }
+        Err(why) => commands::fail(&why, json),
+    }
+}
+
+/// The default place (XDG Base Directory).
+fn data_dir(given: Option<&Path>) -> Result<PathBuf, String> {
+    if let Some(dir) = given {
+        return Ok(dir.to_owned());
+    }
+    let xdg = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    xdg.or_else(home).map(|base| base.join("packetboat/mail")).ok_or_else(|| "no home directory; give --data DIR".into())
+}
+
+async fn open_store(dir: &Path) -> Result<Store, String> {
+    let config = StoreConfig {
+        data_dir: dir.join("store"),
+        undo_days: 30,
+        free_bytes_min: 64 * 1024 * 1024,
+        free_bytes_tight: 256 * 1024 * 1024,
+        message_bytes_max: MESSAGE_BYTES_MAX,
+    };
+    let until = tokio::time::Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Store::open(config.clone()).await {
+            Err(StoreError::Locked(_)) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            outcome => return outcome.map_err(|error| error.to_string()),
+        }
+    }
+}
+
+impl Desk {
+    async fn open(arguments: &MailArgs) -> Result<Desk, String> {
+        let dir = data_dir(arguments.data.as_deref())?;
+        let profiles = Profiles::read(&dir)?;
+        let profile = profiles.find(arguments.account.as_deref())?.clone();
+        let store = open_store(&dir).await?;
+        let account = profile::account(&store, &profile.address).await?;
+        Ok(Desk { dir, profile, store, account })
+    }
+
+    async fn close(self) -> Result<(), String> {
+        self.store.close().await.map_err(|error| error.to_string())
+    }
+
+    async fn mailbox(&self, name: &str) -> Result<Mailbox, String> {
+        let found = self.store.mailbox(self.account, name).await.map_err(|error| error.to_string())?;
+        found.ok_or_else(|| format!("there is no mailbox {name}; `packetboat mail folders` lists them"))
+    }
+}
+
+async fn perform(arguments: &MailArgs, json: bool) -> Result<Value, String> {
+    match &arguments.command {
+        MailCommand::Add(add) => return profile::add(&data_dir(arguments.data.as_deref())?, add).await,
+        MailCommand::Accounts => return Ok(Profiles::read(&data_dir(arguments.data.as_deref())?)?.told()),
+        MailCommand::Sync { watch: true } => return remote::watch(arguments, json).await,
+        _ => {}
+    }
+    let desk = Desk::open(arguments).await?;
+    let outcome = on_desk(&desk, &arguments.command).await;
+    let closed = desk.close().await;
+    let value = outcome?;
+    closed.map(|()| value)
+}
+
+async fn on_desk(desk: &Desk, command: &MailCommand) -> Result<Value, String> {
+    match command {
+        MailCommand::Add(_) | MailCommand::Accounts => Err("not here".into()),
+        MailCommand::Sync { .. } | MailCommand::Fetch => remote::sync(desk, true).await,
+        MailCommand::Ls { mailbox, remote: true, .. } => remote::list(desk, mailbox).await,
+        MailCommand::Download(which) => remote::download(desk, which).await,
+        MailCommand::Delete { which, remote: true } => remote::delete(desk, which).await,
+        MailCommand::Folders => acts::folders(desk).await,
+        MailCommand::Ls { mailbox, limit, unread, .. } => acts::list(desk, mailbox, *limit, *unread).await,
+        MailCommand::Read { which, html, headers, raw, peek } => {
+            let form = match (html, headers, raw) {
+                (true, ..) => acts::Form::Html,
+                (_, true, _) => acts::Form::Headers,
+                (_, _, true) => acts::Form::Raw,
+                _ => acts::Form::Text,
+            };
+            acts::read(desk, which, form, *peek).await
+        }
+        MailCommand::Attachments { which, extract } => acts::attachments(desk, which, extract.as_deref()).await,
+        MailCommand::Search { words } => acts::search(desk, words).await,
+        MailCommand::Send(send) => compose::send(desk, send, None).await,
+        MailCommand::Reply { id, all, send, mailbox } => compose::reply(desk, (mailbox, id), *all, send).await,
+        MailCommand::Forward { id, send, mailbox } => compose::forward(desk, (mailbox, id), send).await,
+        MailCommand::Move { which, to } => acts::transfer(desk, which, to, true).await,
+        MailCommand::Copy { which, to } => acts::transfer(desk, which, to, false).await,
+        MailCommand::Delete { which, .. } => acts::delete(desk, which).await,
+        MailCommand::Flag { which, changes } => acts::flag(desk, which, changes).await,
+        MailCommand::Mark { which, unread } => {
+            let change = if *unread { "-seen" } else { "+seen" };
+            acts::flag(desk, which, &[change.to_owned()]).await
+        }
+        MailCommand::Outbox => acts::outbox(desk).await,
+        MailCommand::Undo { ids } => acts::undo(desk, ids).await,
+    }
+}
+
+/// A number in JSON, or what else is to be told.
+fn done(what: &str, count: usize) -> Value {
+    json!({ "done": what, "messages": count })
+}

@@ -1,0 +1,325 @@
+//! What works on the store alone, with or without a network: list, read, search, move, flag, delete, undo.
+//!
+//! Every change is a change of the store; the next sync carries it to the server. A number names a message of a mailbox by
+//! its UID here.
+
+use super::{Desk, done};
+use crate::cli::ChosenArgs;
+use crate::commands::mime::extract;
+use client::flags::keyword_of;
+use client::outbox;
+use message::part::PartKind;
+use message::{Facts, Message, attachment, date, header, html, html_text};
+use net::clock::unix_now;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use store::{FlagOp, Flags, MessageRow, QueueId, RecipientState, StoreError, Uid};
+
+/// Messages looked at in one step of a search.
+const STEP: usize = 200;
+/// Hits told, at most.
+const HITS_MAX: usize = 500;
+
+fn told(error: StoreError) -> String {
+    error.to_string()
+}
+
+/// The UIDs that are named.
+pub(super) fn uids(ids: &[String]) -> Result<Vec<Uid>, String> {
+    let one = |id: &String| match id.parse::<u32>() {
+        Ok(uid) if uid > 0 => Ok(Uid(uid)),
+        _ => Err(format!("{id} is no number of a message; `packetboat mail ls` shows them")),
+    };
+    ids.iter().map(one).collect()
+}
+
+/// Mailboxes with their counts.
+pub(super) async fn folders(desk: &Desk) -> Result<Value, String> {
+    let mut list = Vec::new();
+    for mailbox in desk.store.mailboxes(desk.account).await.map_err(told)?.iter() {
+        let status = desk.store.status(desk.account, mailbox.id).await.map_err(told)?;
+        list.push(json!({ "name": mailbox.name.as_str(), "messages": status.messages, "unread": status.unseen }));
+    }
+    Ok(json!({ "mailboxes": list }))
+}
+
+fn words(flags: &Flags) -> Vec<String> {
+    let named = [
+        (Flags::SEEN, "seen"),
+        (Flags::ANSWERED, "answered"),
+        (Flags::FLAGGED, "flagged"),
+        (Flags::DELETED, "deleted"),
+        (Flags::DRAFT, "draft"),
+    ];
+    let system = named.iter().filter(|(bit, _)| flags.system & bit != 0).map(|(_, word)| (*word).to_owned());
+    system.chain(flags.keywords.iter().flat_map(|words| words.iter()).map(ToString::to_string)).collect()
+}
+
+fn row_told(mailbox: &str, row: &MessageRow, facts: Option<Arc<Facts>>, here: &str) -> Value {
+    let facts = facts.unwrap_or_default();
+    json!({
+        "id": row.uid.0,
+        "mailbox": mailbox,
+        "place": here,
+        "from": facts.from,
+        "subject": facts.subject,
+        "date": date::format_rfc_3339(facts.date_secs.unwrap_or(row.internal_date_secs)),
+        "size_bytes": row.size_bytes,
+        "flags": words(&row.flags),
+        "attachments": facts.has_attachment,
+    })
+}
+
+/// The newest messages of a mailbox.
+pub(super) async fn list(desk: &Desk, name: &str, limit: usize, unread: bool) -> Result<Value, String> {
+    let mailbox = desk.mailbox(name).await?;
+    let snapshot = desk.store.snapshot(desk.account, mailbox.id).await.map_err(told)?;
+    let wanted = |row: &MessageRow| !unread || row.flags.system & Flags::SEEN == 0;
+    let rows: Vec<MessageRow> = snapshot.rows.iter().filter(wanted).collect();
+    let rows = rows.get(rows.len().saturating_sub(limit)..).unwrap_or_default();
+    let emails: Vec<_> = rows.iter().map(|row| row.email).collect();
+    let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
+    let pairs = client::sync::pairs_of(&desk.store, desk.account, mailbox.id).await.map_err(told)?;
+    let paired: std::collections::HashSet<u32> = pairs.values().map(|pair| pair.local).collect();
+    let place = |row: &MessageRow| if paired.contains(&row.uid.0) { "both" } else { "here" };
+    let list: Vec<Value> = rows.iter().zip(facts).map(|(row, facts)| row_told(&mailbox.name, row, facts, place(row))).collect();
+    Ok(json!({ "mailbox": mailbox.name.as_str(), "messages": list }))
+}
+
+/// A message of a mailbox: its row and octets.
+pub(super) async fn message(desk: &Desk, mailbox: &str, id: &str) -> Result<(store::MailboxId, MessageRow, Vec<u8>), String> {
+    let mailbox = desk.mailbox(mailbox).await?;
+    let uid = uids(&[id.to_owned()])?;
+    let snapshot = desk.store.snapshot(desk.account, mailbox.id).await.map_err(told)?;
+    let found = uid.first().and_then(|uid| snapshot.rows.index_of(*uid)).and_then(|index| snapshot.rows.get(index));
+    let row = found.ok_or_else(|| format!("{} has no message {id}", mailbox.name))?;
+    let octets = desk.store.body(desk.account, row.email, 0, u64::from(row.size_bytes)).await.map_err(told)?;
+    Ok((mailbox.id, row, octets.to_vec()))
+}
+
+/// How a message is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Html,
+    Headers,
+    Raw,
+}
+
+/// The text of a message for people: its plain text, else what its HTML says.
+pub(super) fn text_of(message: &Message<'_>) -> String {
+    let leaf = |sub: &str| {
+        let is = |part: &&message::Part<'_>| {
+            part.kind == PartKind::Leaf
+                && part.is_text()
+                && !part.is_attachment()
+                && part.content_type.sub.eq_ignore_ascii_case(sub)
+        };
+        message.parts.iter().find(is).and_then(|part| part.text()).map(|text| text.into_owned())
+    };
+    leaf("plain").or_else(|| leaf("html").map(|html| html_text::text(&html))).unwrap_or_default()
+}
+
+fn html_of(message: &Message<'_>) -> Option<String> {
+    let is = |part: &&message::Part<'_>| part.is_text() && part.content_type.sub.eq_ignore_ascii_case("html");
+    let text = message.parts.iter().find(is).and_then(|part| part.text())?;
+    Some(html::sanitise(&text, &html::Policy::default()).html)
+}
+
+/// What would do something to a terminal is not shown to it.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+/// Shows messages.
+pub(super) async fn read(desk: &Desk, which: &ChosenArgs, form: Form, peek: bool) -> Result<Value, String> {
+    let mut list = Vec::new();
+    for id in &which.ids {
+        let (mailbox, row, octets) = message(desk, &which.mailbox, id).await?;
+        let parsed = message::parse(&octets);
+        let field = |name: &str| header::first(&octets, name).map(|field| field.text().into_owned());
+        let mut value = json!({
+            "id": row.uid.0,
+            "from": field("From"),
+            "to": field("To"),
+            "cc": field("Cc"),
+            "subject": field("Subject"),
+            "date": field("Date"),
+            "flags": words(&row.flags),
+        });
+        let (name, content) = match form {
+            Form::Text => ("text", json!(printable(&text_of(&parsed)))),
+            Form::Html => ("html", json!(html_of(&parsed))),
+            Form::Headers => {
+                let head = octets.get(..header::header_end(&octets)).unwrap_or_default();
+                ("headers", json!(String::from_utf8_lossy(head)))
+            }
+            Form::Raw => ("raw", json!(String::from_utf8_lossy(&octets))),
+        };
+        let names: Vec<Value> = attachments_told(&parsed);
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert(name.into(), content);
+            fields.insert("attachments".into(), names.into());
+        }
+        if !peek && row.flags.system & Flags::SEEN == 0 {
+            let seen = Flags { system: Flags::SEEN, keywords: None };
+            desk.store.flags(desk.account, mailbox, &[row.uid], FlagOp::Add, &seen, None).await.map_err(told)?;
+        }
+        list.push(value);
+    }
+    Ok(json!({ "messages": list }))
+}
+
+fn attachments_told(parsed: &Message<'_>) -> Vec<Value> {
+    let one = |file: attachment::Attachment| json!({ "name": file.name, "type": file.media_type, "size_bytes": file.size });
+    attachment::list(parsed).into_iter().map(one).collect()
+}
+
+/// Lists attachments, or writes them.
+pub(super) async fn attachments(desk: &Desk, which: &ChosenArgs, folder: Option<&Path>) -> Result<Value, String> {
+    let (mut list, mut written) = (Vec::new(), Vec::new());
+    for id in &which.ids {
+        let (_, _, octets) = message(desk, &which.mailbox, id).await?;
+        let parsed = message::parse(&octets);
+        match folder {
+            Some(folder) => written.extend(extract::all(&parsed, folder)?),
+            None => list.extend(attachments_told(&parsed)),
+        }
+    }
+    Ok(if folder.is_some() { json!({ "extracted": written }) } else { json!({ "attachments": list }) })
+}
+
+/// Messages that have all words, in every mailbox.
+pub(super) async fn search(desk: &Desk, words: &[String]) -> Result<Value, String> {
+    let wanted: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+    let mut hits = Vec::new();
+    for mailbox in desk.store.mailboxes(desk.account).await.map_err(told)?.iter() {
+        let snapshot = desk.store.snapshot(desk.account, mailbox.id).await.map_err(told)?;
+        let rows: Vec<MessageRow> = snapshot.rows.iter().collect();
+        for some in rows.chunks(STEP) {
+            let emails: Vec<_> = some.iter().map(|row| row.email).collect();
+            let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
+            for (row, facts) in some.iter().zip(facts) {
+                if hits.len() >= HITS_MAX {
+                    return Ok(json!({ "messages": hits, "more": true }));
+                }
+                let head = facts.as_ref().map(|f| format!("{}\n{}", f.from, f.subject).to_lowercase()).unwrap_or_default();
+                let rest: Vec<&String> = wanted.iter().filter(|word| !head.contains(word.as_str())).collect();
+                let found = rest.is_empty() || {
+                    let octets = desk.store.body(desk.account, row.email, 0, u64::from(row.size_bytes)).await.map_err(told)?;
+                    let text = text_of(&message::parse(&octets)).to_lowercase();
+                    rest.iter().all(|word| text.contains(word.as_str()))
+                };
+                if found {
+                    hits.push(row_told(&mailbox.name, row, facts, "here"));
+                }
+            }
+        }
+    }
+    Ok(json!({ "messages": hits }))
+}
+
+/// Moves or copies; the other mailbox is made if it is not there.
+pub(super) async fn transfer(desk: &Desk, which: &ChosenArgs, to: &str, moves: bool) -> Result<Value, String> {
+    let from = desk.mailbox(&which.mailbox).await?;
+    let target = match desk.store.mailbox(desk.account, to).await.map_err(told)? {
+        Some(found) => found,
+        None => desk.store.mailbox_create(desk.account, to, None, unix_now()).await.map_err(told)?,
+    };
+    let uids = uids(&which.ids)?;
+    let copied = if moves {
+        desk.store.move_(desk.account, from.id, &uids, target.id, unix_now()).await
+    } else {
+        desk.store.copy(desk.account, from.id, &uids, target.id).await
+    };
+    Ok(done(if moves { "moved" } else { "copied" }, copied.map_err(told)?.pairs.len()))
+}
+
+/// Into Trash; what is there already goes for good (and stays restorable here).
+pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, String> {
+    let from = desk.mailbox(&which.mailbox).await?;
+    let uids = uids(&which.ids)?;
+    let there = desk.store.mailboxes(desk.account).await.map_err(told)?;
+    let trash = there.iter().find(|mailbox| mailbox.special_use == Some(store::SpecialUse::Trash));
+    let count = match trash.filter(|trash| trash.id != from.id) {
+        Some(trash) => desk.store.move_(desk.account, from.id, &uids, trash.id, unix_now()).await.map_err(told)?.pairs.len(),
+        None => desk.store.expunge(desk.account, from.id, &uids, unix_now()).await.map_err(told)?.len(),
+    };
+    Ok(done("deleted", count))
+}
+
+/// `+flagged`, `-seen`, `+work`.
+pub(super) async fn flag(desk: &Desk, which: &ChosenArgs, changes: &[String]) -> Result<Value, String> {
+    let mailbox = desk.mailbox(&which.mailbox).await?;
+    let uids = uids(&which.ids)?;
+    let mut count = 0;
+    for change in changes {
+        let op = match change.chars().next() {
+            Some('-') => FlagOp::Remove,
+            _ => FlagOp::Add,
+        };
+        let word = change.trim_start_matches(['+', '-']);
+        let system = match word.to_ascii_lowercase().as_str() {
+            "seen" | "read" => Flags::SEEN,
+            "answered" => Flags::ANSWERED,
+            "flagged" => Flags::FLAGGED,
+            "deleted" => Flags::DELETED,
+            "draft" => Flags::DRAFT,
+            _ => 0,
+        };
+        let keyword = if system == 0 { Some(keyword_of(word).ok_or_else(|| format!("{word:?} is no keyword"))?) } else { None };
+        let flags = client::flags::with_keywords(system, keyword);
+        let changed = desk.store.flags(desk.account, mailbox.id, &uids, op, &flags, None).await.map_err(told)?;
+        count = changed.rows.len();
+    }
+    Ok(done("flagged", count))
+}
+
+/// What waits to be sent, and why.
+pub(super) async fn outbox(desk: &Desk) -> Result<Value, String> {
+    let mut list = Vec::new();
+    for entry in desk.store.queue_list(None, 1000).await.map_err(told)? {
+        if entry.message.account != Some(desk.account) {
+            continue;
+        }
+        let recipients: Vec<Value> = entry
+            .message
+            .recipients
+            .iter()
+            .map(|recipient| {
+                let sent = recipient.state == RecipientState::Delivered;
+                json!({ "address": recipient.address, "sent": sent, "said": recipient.last_reply })
+            })
+            .collect();
+        list.push(json!({
+            "id": entry.id.0,
+            "recipients": recipients,
+            "attempts": entry.attempts,
+            "refused": entry.held,
+            "next_secs": entry.next_secs,
+            "message_id": entry.message_id.as_deref(),
+        }));
+    }
+    Ok(json!({ "outbox": list }))
+}
+
+/// Takes back from the outbox, or brings back what was removed last.
+pub(super) async fn undo(desk: &Desk, ids: &[u64]) -> Result<Value, String> {
+    let mut count = 0;
+    for id in ids {
+        let back = outbox::take_back(&desk.store, desk.account, QueueId(*id)).await.map_err(|error| error.to_string())?;
+        if !back {
+            return Err(format!("{id} is not in the outbox (any more)"));
+        }
+        count += 1;
+    }
+    if !ids.is_empty() {
+        return Ok(done("taken back", count));
+    }
+    let list = desk.store.undo_list(desk.account, 1000).await.map_err(told)?;
+    let Some(last) = list.first().map(|one| one.expunged_secs) else { return Err("nothing was deleted".into()) };
+    let emails: Vec<_> = list.iter().filter(|one| one.expunged_secs == last).map(|one| one.email).collect();
+    desk.store.undo_restore(desk.account, &emails, unix_now()).await.map_err(told)?;
+    Ok(done("brought back", emails.len()))
+}

@@ -1,0 +1,235 @@
+//! What needs the server: sync, fetch, look first, the outbox; and the loop that waits for news.
+
+use super::{Desk, data_dir};
+use crate::cli::{ChosenArgs, MailArgs};
+use client::import::{self, Options, Source};
+use client::look::Who;
+use client::outbox::{self, Submission};
+use client::sync::{self, Mirror, Policy};
+use client::{Progress, StoreDoor};
+use net::clock::unix_now;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use store::{Mailbox, Uid};
+
+/// Between two rounds of `sync --watch` without news.
+const ROUND: Duration = Duration::from_secs(60);
+/// After a round that failed, doubling up to [`BACK_OFF_MAX`].
+const BACK_OFF: Duration = Duration::from_secs(5);
+const BACK_OFF_MAX: Duration = Duration::from_secs(600);
+
+/// Everything of the account once: outbox, then mail. `all`: what waits for its next try is tried now, for somebody asks.
+pub(super) async fn sync(desk: &Desk, all: bool) -> Result<Value, String> {
+    let sent = flush(desk, all).await?;
+    let mut value = match (&desk.profile.imap, &desk.profile.pop3) {
+        (Some(_), _) => sync_imap(desk).await?,
+        (None, Some(_)) => fetch_pop(desk).await?,
+        (None, None) => return Err(format!("{} has no IMAP or POP3 server", desk.profile.address)),
+    };
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("outbox".into(), json!(sent));
+    }
+    Ok(value)
+}
+
+async fn sync_imap(desk: &Desk) -> Result<Value, String> {
+    let (profile, dialer) = (&desk.profile, desk.profile.dialer()?);
+    let mirror = Mirror {
+        store: &desk.store,
+        account: desk.account,
+        dialer: &dialer,
+        place: &profile.place(profile.imap.as_deref(), "IMAP")?,
+        login: &profile.login,
+        password: &profile.password(&desk.dir)?,
+        policy: Policy { days: profile.days, octets: profile.max_size },
+    };
+    let report = sync::run(&mirror).await.map_err(|error| error.to_string())?;
+    serde_json::to_value(report).map_err(|error| error.to_string())
+}
+
+async fn fetch_pop(desk: &Desk) -> Result<Value, String> {
+    let (profile, dialer) = (&desk.profile, desk.profile.dialer()?);
+    let place = profile.place(profile.pop3.as_deref(), "POP3")?;
+    let (login, password) = (profile.login.clone(), profile.password(&desk.dir)?);
+    let source = Source::Server { place: place.clone(), login: login.clone(), user: login, password };
+    let mut door = StoreDoor { store: desk.store.clone(), account: desk.account };
+    let options = Options { skip_bad: true, ..Options::default() };
+    let report = import::run(&mut door, &dialer, &source, &options, &Progress::default()).await;
+    let report = report.map_err(|error| error.to_string())?;
+    let deleted = clean_maildrop(desk).await?;
+    Ok(json!({ "downloaded": report.imported, "known": report.known, "bad": report.bad, "removed_there": deleted }))
+}
+
+/// Deletes on the server what is old enough, or was deleted here; never what is not here.
+async fn clean_maildrop(desk: &Desk) -> Result<usize, String> {
+    let (days, when_deleted) = (desk.profile.delete_after_days, desk.profile.delete_when_deleted);
+    if days.is_none() && !when_deleted {
+        return Ok(0);
+    }
+    let told = |error: store::StoreError| error.to_string();
+    let place = desk.profile.place(desk.profile.pop3.as_deref(), "POP3")?;
+    let prefix = format!("import/{}/", place.source(&desk.profile.login));
+    let inbox = desk.mailbox("INBOX").await?;
+    let snapshot = desk.store.snapshot(desk.account, inbox.id).await.map_err(told)?;
+    let here: BTreeMap<u32, i64> = snapshot.rows.iter().map(|row| (row.uid.0, row.internal_date_secs)).collect();
+    let before = days.map(|days| unix_now() - i64::from(days) * 86_400);
+    let mut wanted = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = desk.store.marks(desk.account, &prefix, after.as_deref(), 1000).await.map_err(told)?;
+        after = page.last().map(|(name, _)| name.clone());
+        let more = page.len() == 1000;
+        for (name, value) in page {
+            let uid = <[u8; 4]>::try_from(value.as_slice()).map(u32::from_be_bytes).unwrap_or(0);
+            let goes = match here.get(&uid) {
+                Some(date) => before.is_some_and(|before| *date < before),
+                None => when_deleted && uid > 0,
+            };
+            wanted.extend(goes.then(|| name.get(prefix.len()..).unwrap_or_default().to_owned()));
+        }
+        if !more {
+            break;
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(0);
+    }
+    with_who(desk, async |who| who.delete_pop(&wanted).await).await
+}
+
+/// Sends what is due.
+pub(super) async fn flush(desk: &Desk, all: bool) -> Result<Vec<outbox::Sent>, String> {
+    let Some(url) = desk.profile.smtp.as_deref() else { return Ok(Vec::new()) };
+    let (dialer, password) = (desk.profile.dialer()?, desk.profile.password(&desk.dir)?);
+    let place = desk.profile.place(Some(url), "submission")?;
+    let submission = Submission { dialer: &dialer, place: &place, login: &desk.profile.login, password: &password };
+    outbox::flush(&desk.store, desk.account, &submission, all).await.map_err(|error| error.to_string())
+}
+
+async fn with_who<T>(desk: &Desk, work: impl AsyncFnOnce(Who<'_>) -> Result<T, client::Trouble>) -> Result<T, String> {
+    let profile = &desk.profile;
+    let (dialer, password) = (profile.dialer()?, profile.password(&desk.dir)?);
+    let url = profile.imap.as_deref().or(profile.pop3.as_deref());
+    let place = profile.place(url, "IMAP or POP3")?;
+    let (store, account) = (&desk.store, desk.account);
+    let who = Who { dialer: &dialer, place: &place, login: &profile.login, password: &password, store, account };
+    work(who).await.map_err(|error| error.to_string())
+}
+
+/// What lies there, and what is only here.
+pub(super) async fn list(desk: &Desk, name: &str) -> Result<Value, String> {
+    if desk.profile.imap.is_none() {
+        let seen = with_who(desk, async |who| who.list_pop().await).await?;
+        return Ok(json!({ "mailbox": "INBOX", "messages": seen }));
+    }
+    let mailbox = desk.mailbox(name).await?;
+    let mut seen = with_who(desk, async |who| who.list_imap(&mailbox).await).await?;
+    seen.extend(only_here(desk, &mailbox).await?);
+    Ok(json!({ "mailbox": mailbox.name.as_str(), "messages": seen }))
+}
+
+async fn only_here(desk: &Desk, mailbox: &Mailbox) -> Result<Vec<client::look::Seen>, String> {
+    let told = |error: store::StoreError| error.to_string();
+    let pairs = sync::pairs_of(&desk.store, desk.account, mailbox.id).await.map_err(told)?;
+    let paired: std::collections::BTreeSet<Uid> = pairs.values().map(|pair| Uid(pair.local)).collect();
+    let snapshot = desk.store.snapshot(desk.account, mailbox.id).await.map_err(told)?;
+    let rows: Vec<_> = snapshot.rows.iter().filter(|row| !paired.contains(&row.uid)).collect();
+    let emails: Vec<_> = rows.iter().map(|row| row.email).collect();
+    let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
+    let one = |(row, facts): (store::MessageRow, Option<std::sync::Arc<message::Facts>>)| {
+        let facts = facts.unwrap_or_default();
+        client::look::Seen {
+            id: String::new(),
+            place: "here",
+            from: facts.from.clone(),
+            subject: facts.subject.clone(),
+            date: message::date::format_rfc_5322(facts.date_secs.unwrap_or(row.internal_date_secs)),
+            size_bytes: u64::from(row.size_bytes),
+            unread: row.flags.system & store::Flags::SEEN == 0,
+        }
+    };
+    Ok(rows.into_iter().zip(facts).map(one).collect())
+}
+
+fn uids(which: &ChosenArgs) -> Result<Vec<u32>, String> {
+    let one = |id: &String| id.parse().ok().filter(|uid| *uid > 0).ok_or_else(|| format!("{id} is no number of a message"));
+    which.ids.iter().map(one).collect()
+}
+
+/// Brings a choice.
+pub(super) async fn download(desk: &Desk, which: &ChosenArgs) -> Result<Value, String> {
+    if desk.profile.imap.is_none() {
+        return Err("by POP3 `sync` fetches all; `ls --remote` and `delete --remote` look and choose first".into());
+    }
+    let (mailbox, uids) = (desk.mailbox(&which.mailbox).await?, uids(which)?);
+    let count = with_who(desk, async |who| who.download_imap(&mailbox, &uids).await).await?;
+    Ok(super::done("downloaded", count))
+}
+
+/// Deletes a choice there.
+pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, String> {
+    let count = if desk.profile.imap.is_none() {
+        with_who(desk, async |who| who.delete_pop(&which.ids).await).await?
+    } else {
+        let (mailbox, uids) = (desk.mailbox(&which.mailbox).await?, uids(which)?);
+        with_who(desk, async |who| who.delete_imap(&mailbox, &uids).await).await?
+    };
+    Ok(super::done("deleted on the server", count))
+}
+
+/// Rounds of sync; the store is free for other commands between them.
+pub(super) async fn watch(arguments: &MailArgs, json: bool) -> Result<Value, String> {
+    let mut back_off = BACK_OFF;
+    loop {
+        let round = async {
+            let desk = Desk::open(arguments).await?;
+            let outcome = sync(&desk, false).await;
+            let (profile, dir) = (desk.profile.clone(), data_dir(arguments.data.as_deref())?);
+            desk.close().await?;
+            outcome.map(|value| (value, profile, dir))
+        };
+        let wait = match round.await {
+            Ok((value, profile, dir)) => {
+                back_off = BACK_OFF;
+                if json {
+                    println!("{value}");
+                } else {
+                    print!("{}", super::words::synced(&value));
+                }
+                let news = async {
+                    if news(&profile, &dir).await.is_err() {
+                        tokio::time::sleep(ROUND).await;
+                    }
+                };
+                tokio::select! {
+                    () = news => Duration::ZERO,
+                    () = tokio::time::sleep(ROUND) => Duration::ZERO,
+                    _ = tokio::signal::ctrl_c() => return Ok(json!({ "watched": true })),
+                }
+            }
+            Err(why) => {
+                eprintln!("packetboat: {why}; again in {} s", back_off.as_secs());
+                back_off.min(BACK_OFF_MAX)
+            }
+        };
+        if !wait.is_zero() {
+            back_off = (back_off * 2).min(BACK_OFF_MAX);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = tokio::signal::ctrl_c() => return Ok(json!({ "watched": true })),
+            }
+        }
+    }
+}
+
+/// Waits in IDLE until INBOX has news.
+async fn news(profile: &super::Profile, dir: &std::path::Path) -> Result<(), String> {
+    let (dialer, password) = (profile.dialer()?, profile.password(dir)?);
+    let place = profile.place(profile.imap.as_deref(), "IMAP")?;
+    let until_news = async {
+        let mut imap = client::imap::Imap::open(&dialer, &place, &profile.login, &password).await?;
+        imap.wait_for_news().await
+    };
+    until_news.await.map_err(|error: client::Trouble| error.to_string())
+}

@@ -1,0 +1,133 @@
+//! Answers in words, made from the same JSON that `--json` prints.
+
+use crate::cli::MailCommand;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn count(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// One line, no longer than `width`; what would do something to a terminal is left out.
+fn cut(text: &str, width: usize) -> String {
+    let clean: String = text.chars().filter(|c| !c.is_control()).take(width).collect();
+    format!("{clean:width$}")
+}
+
+/// What to print.
+pub(super) fn of(command: &MailCommand, value: &Value) -> String {
+    match command {
+        MailCommand::Add(_) => format!("{}: added; `packetboat mail sync` brings its mail\n", text(&value["added"], "address")),
+        MailCommand::Accounts => list(value, "accounts").iter().map(account_line).collect(),
+        MailCommand::Sync { watch: true } => String::new(),
+        MailCommand::Sync { .. } | MailCommand::Fetch => synced(value),
+        MailCommand::Folders => {
+            let line =
+                |one: &Value| format!("{:>7} {:>7}  {}\n", count(one, "messages"), count(one, "unread"), text(one, "name"));
+            format!("   ALL  UNREAD  MAILBOX\n{}", list(value, "mailboxes").iter().map(line).collect::<String>())
+        }
+        MailCommand::Ls { .. } | MailCommand::Search { .. } => list(value, "messages").iter().map(message_line).collect(),
+        MailCommand::Read { .. } => list(value, "messages").iter().map(message_text).collect(),
+        MailCommand::Attachments { .. } => {
+            let line = |one: &Value| {
+                format!("{:>10}  {}  {}\n", count(one, "size_bytes"), cut(text(one, "type"), 30), text(one, "name"))
+            };
+            let wrote = |one: &Value| format!("{}\n", text(one, "file"));
+            let found: String = list(value, "attachments").iter().map(line).collect();
+            found + &list(value, "extracted").iter().map(wrote).collect::<String>()
+        }
+        MailCommand::Send(_) | MailCommand::Reply { .. } | MailCommand::Forward { .. } => sent(value),
+        MailCommand::Outbox => list(value, "outbox").iter().map(outbox_line).collect(),
+        _ => format!("{} {}\n", count(value, "messages"), text(value, "done")),
+    }
+}
+
+fn account_line(one: &Value) -> String {
+    let server = ["imap", "pop3"].iter().map(|name| text(one, name)).find(|url| !url.is_empty()).unwrap_or_default();
+    format!("{}  {server}  {}\n", text(one, "address"), text(one, "smtp"))
+}
+
+/// A round of sync.
+pub(super) fn synced(value: &Value) -> String {
+    let parts = [
+        ("downloaded", "new here"),
+        ("uploaded", "new there"),
+        ("flags_here", "flags here"),
+        ("flags_there", "flags there"),
+        ("removed_here", "removed here"),
+        ("removed_there", "removed there"),
+        ("left_there", "left on the server"),
+    ];
+    let told: Vec<String> = parts
+        .iter()
+        .filter(|(name, _)| count(value, name) > 0)
+        .map(|(name, words)| format!("{} {words}", count(value, name)))
+        .collect();
+    let mut out = if told.is_empty() { "both sides are equal\n".to_owned() } else { format!("{}\n", told.join(", ")) };
+    for one in list(value, "outbox") {
+        let said: Vec<&str> = list(one, "said").iter().filter_map(Value::as_str).collect();
+        let _ = match one.get("sent") {
+            Some(Value::Bool(true)) => writeln!(out, "sent: {}", said.join("; ")),
+            _ => writeln!(out, "not sent yet: {}", said.join("; ")),
+        };
+    }
+    for trouble in list(value, "troubles").iter().filter_map(Value::as_str) {
+        let _ = writeln!(out, "not done: {trouble}");
+    }
+    out
+}
+
+fn message_line(one: &Value) -> String {
+    let flags: Vec<&str> = list(one, "flags").iter().filter_map(Value::as_str).collect();
+    let unread = one.get("unread") == Some(&Value::Bool(true)) || (one.get("flags").is_some() && !flags.contains(&"seen"));
+    let flagged = if flags.contains(&"flagged") { '!' } else { ' ' };
+    let id = one.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).unwrap_or_default();
+    let mark = if unread { 'N' } else { ' ' };
+    let (date, from, subject) = (cut(text(one, "date"), 20), cut(text(one, "from"), 26), cut(text(one, "subject"), 60));
+    format!("{id:>7} {mark}{flagged} {:9} {date}  {from}  {}\n", text(one, "place"), subject.trim_end())
+}
+
+fn message_text(one: &Value) -> String {
+    for name in ["raw", "headers", "html"] {
+        if let Some(content) = one.get(name).and_then(Value::as_str) {
+            return content.to_owned();
+        }
+    }
+    let mut out = String::new();
+    for name in ["from", "to", "cc", "date", "subject"] {
+        if let Some(content) = one.get(name).and_then(Value::as_str) {
+            let _ = writeln!(out, "{}: {}", cut(name, name.len()), cut(content, content.chars().count()).trim_end());
+        }
+    }
+    for file in list(one, "attachments") {
+        let _ = writeln!(out, "attached: {} ({} octets)", text(file, "name"), count(file, "size_bytes"));
+    }
+    let _ = writeln!(out, "\n{}", text(one, "text").trim_end());
+    out
+}
+
+fn sent(value: &Value) -> String {
+    let said: Vec<&str> = list(value, "said").iter().filter_map(Value::as_str).collect();
+    if value.get("sent") == Some(&Value::Bool(true)) {
+        return format!("sent: {}\n", said.join("; "));
+    }
+    let why = if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) };
+    format!("in the outbox as {}{why}\n", count(value, "id"))
+}
+
+fn outbox_line(one: &Value) -> String {
+    let mut out = String::new();
+    for recipient in list(one, "recipients") {
+        let state = if one.get("refused") == Some(&Value::Bool(true)) { "refused" } else { "waits" };
+        let _ = writeln!(out, "{:>7} {state}  {}  {}", count(one, "id"), text(recipient, "address"), text(recipient, "said"));
+    }
+    out
+}

@@ -1,0 +1,204 @@
+"""Moving house: import from Dovecot and from ourselves by IMAP and POP3, killed and begun again; files there and back."""
+
+import hashlib
+import imaplib
+import json
+import mailbox
+import os
+import poplib
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import lab
+from dovecot import PASSWORD, Dovecot
+
+
+def imap(port, user, password=PASSWORD):
+    session = imaplib.IMAP4("127.0.0.1", port)
+    session.login(user, password)
+    return session
+
+
+def fill(session, plan, seed=1):
+    """{mailbox: count}: messages with flags, keywords and dates of their own."""
+    chance = random.Random(seed)
+    for name, count in plan.items():
+        session.create(f'"{name}"')
+        for n in range(count):
+            text = lab.wire(lab.message("bob@there.test", "ann@here.test", f"{name} {n}", text="x\r\n" * chance.randrange(1, 400)))
+            flags = " ".join(w for w in ("\\Seen", "\\Flagged", "\\Answered", "$Work", "Later") if chance.random() < 0.3)
+            date = imaplib.Time2Internaldate(1_700_000_000 + n * 60)
+            assert session.append(f'"{name}"', f"({flags})" if flags else None, date, text)[0] == "OK"
+
+
+def picture(session):
+    """{mailbox: sorted [(hash, flags, INTERNALDATE)]} of all that is not empty."""
+    whole = {}
+    for line in session.list()[1]:
+        if b"\\Noselect" in line:
+            continue
+        name = line.decode().split(' "/" ')[-1].strip('"')
+        if session.select(f'"{name}"', readonly=True)[1] == [b"0"]:
+            continue
+        rows = []
+        for part in session.fetch("1:*", "(FLAGS INTERNALDATE BODY.PEEK[])")[1]:
+            if isinstance(part, tuple):
+                text = part[0].decode()
+                if b"FLAGS" in (last := part[0]):
+                    flags = sorted(f.decode() for f in imaplib.ParseFlags(last) if f != b"\\Recent")
+                rows.append((hashlib.sha256(part[1]).hexdigest()[:12], tuple(flags), time.mktime(imaplib.Internaldate2tuple(text.encode()))))
+        whole[name] = sorted(rows)
+    return whole
+
+
+class Moving(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="packetboat-moving-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+
+    def bring(self, server, source, account="ann", *more, ok=True):
+        words = ("import", source, "--account", f"{account}@here.test", "--json", *more)
+        stdin = (("--password-stdin",), PASSWORD + "\n") if "://" in source else ((), None)
+        done = server.run(*words, *stdin[0], stdin=stdin[1], ok=ok)
+        return json.loads(done.stdout)
+
+    def test_dovecot_by_imap_with_the_server_stopped_and_running(self):
+        plan = {"INBOX": 60, "Sent": 12, "Reisen/2026": 25, "Gr&APwA3w-e": 3}
+        with Dovecot() as old, lab.Server(accounts=("ann", "bob"), password=PASSWORD) as new:
+            fill(imap(old.ports["imap"], "ann"), plan)
+            source = f"imap://ann@127.0.0.1:{old.ports['imap']}"
+            wanted = picture(imap(old.ports["imap"], "ann"))
+            self.assertEqual({name: len(rows) for name, rows in wanted.items()}, plan)
+            told = self.bring(new, source)
+            self.assertEqual((told["imported"], told["known"], told["bad"]), (100, 0, []))
+            self.assertEqual(picture(imap(new.ports["imap"], "ann")), wanted)
+            fill(imap(old.ports["imap"], "ann"), {"INBOX": 2}, seed=2)
+            new.stop()
+            # The store itself, without a server; only what is new comes.
+            self.assertEqual(self.bring(new, source)["imported"], 2)
+            told = self.bring(new, source, "bob")
+            self.assertEqual(told["imported"], 102)
+            new.start()
+            again = self.bring(new, source)
+            self.assertEqual((again["imported"], again["known"]), (0, 102))
+            for who in ("ann", "bob"):
+                self.assertEqual(picture(imap(new.ports["imap"], who)), picture(imap(old.ports["imap"], "ann")))
+            refused = new.run("import", source, "--account", "nobody@here.test", "--password-stdin", stdin="x\n", ok=False)
+            self.assertEqual(refused.returncode, 1)
+            wrong = new.run("import", source, "--account", "ann@here.test", "--password-stdin", stdin="wrong\n", ok=False)
+            self.assertIn("does not let us in", wrong.stderr)
+
+    def test_killed_again_and_again_it_ends_with_each_message_once(self):
+        with Dovecot() as old, lab.Server(accounts=("ann",), password=PASSWORD) as new:
+            fill(imap(old.ports["imap"], "ann"), {"INBOX": 900})
+            source = f"imap://ann@127.0.0.1:{old.ports['imap']}"
+            kills = 0
+            for wait in (0.15, 0.3, 0.45, 0.2):
+                process = subprocess.Popen(
+                    [lab.binary(), "import", source, "--account", "ann@here.test", "--password-stdin", "--config", new.config],
+                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                process.stdin.write((PASSWORD + "\n").encode())
+                process.stdin.close()
+                time.sleep(wait)
+                kills += process.poll() is None
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            self.assertGreater(kills, 0)
+            self.bring(new, source)
+            self.assertEqual(picture(imap(new.ports["imap"], "ann")), picture(imap(old.ports["imap"], "ann")))
+
+    def test_pop3_once_and_the_unique_ids_stay(self):
+        with Dovecot() as old, lab.Server(accounts=("ann",), password=PASSWORD) as new:
+            fill(imap(old.ports["imap"], "ann"), {"INBOX": 40})
+            source = f"pop3://ann@127.0.0.1:{old.ports['pop3']}"
+            self.assertEqual(self.bring(new, source)["imported"], 40)
+            self.assertEqual(self.bring(new, source)["imported"], 0)
+
+            def unique_ids(port):
+                session = poplib.POP3("127.0.0.1", port)
+                session.user("ann")
+                session.pass_(PASSWORD)
+                ids = [line.split()[1] for line in session.uidl()[1]]
+                session.quit()
+                return ids
+
+            self.assertEqual(unique_ids(new.ports["pop3"]), unique_ids(old.ports["pop3"]))
+
+    def test_a_list_with_a_master_user_in_parallel(self):
+        with Dovecot() as old, lab.Server(accounts=("ann", "bob"), password=PASSWORD) as new:
+            for who in ("ann", "bob"):
+                fill(imap(old.ports["imap"], who), {"INBOX": 10})
+            people = os.path.join(self.folder, "people.csv")
+            with open(people, "w") as f:
+                f.write(f"ann,ann@here.test,{PASSWORD}\nbob,bob@here.test,{PASSWORD}\neve,eve@here.test,{PASSWORD}\n")
+            done = new.run("import", f"imap://127.0.0.1:{old.ports['imap']}", "--list", people, "--json", ok=False)
+            told = {row["from"]: row for row in json.loads(done.stdout)["accounts"]}
+            self.assertEqual((told["ann"]["imported"], told["bob"]["imported"]), (10, 10))
+            self.assertIn("no account", told["eve"]["error"])
+
+    def test_files_there_and_back(self):
+        with Dovecot() as old, lab.Server(accounts=("ann", "bob", "carl", "dora"), password=PASSWORD) as new:
+            fill(imap(old.ports["imap"], "ann"), {"INBOX": 30, "Sent": 5, "A/B": 7})
+            self.bring(new, f"imap://ann@127.0.0.1:{old.ports['imap']}")
+            wanted = picture(imap(new.ports["imap"], "ann"))
+            for form, who in (("maildir", "bob"), ("mbox", "carl"), ("eml", "dora")):
+                out = os.path.join(self.folder, form)
+                told = json.loads(new.run("export", out, "--account", "ann@here.test", "--as", form, "--json").stdout)
+                self.assertEqual(told["exported"], 42)
+                again = json.loads(new.run("export", out, "--account", "ann@here.test", "--as", form, "--json").stdout)
+                self.assertEqual(again["exported"], 42 if form == "mbox" else 0)
+                self.assertEqual(self.bring(new, out, who)["imported"], 42, form)
+                self.assertEqual(self.bring(new, out, who)["imported"], 0, form)
+                got = picture(imap(new.ports["imap"], who))
+                if form == "eml":
+                    strip = lambda whole: {name: sorted(row[0] for row in rows) for name, rows in whole.items()}  # noqa: E731
+                    self.assertEqual(strip(got), strip(wanted))
+                else:
+                    self.assertEqual(got, wanted, form)
+
+    def test_what_python_writes_is_read(self):
+        """Python's own mailbox module as the other side: mbox and MH."""
+        box = mailbox.mbox(os.path.join(self.folder, "work.mbox"))
+        mh = mailbox.MH(os.path.join(self.folder, "mh"))
+        for n in range(5):
+            m = mailbox.mboxMessage(lab.message("bob@there.test", "ann@here.test", f"m {n}", text="From here\non\n"))
+            m.set_flags("RF" if n % 2 else "O")
+            box.add(m)
+            key = mh.add(lab.message("bob@there.test", "ann@here.test", f"mh {n}"))
+        mh.set_sequences({"unseen": [key], "flagged": [1]})
+        box.flush()
+        with lab.Server(accounts=("ann",), password=PASSWORD) as new:
+            self.assertEqual(self.bring(new, os.path.join(self.folder, "work.mbox"))["mailboxes"]["work"]["imported"], 5)
+            session = imap(new.ports["imap"], "ann")
+            session.select("work")
+            self.assertEqual(session.search(None, "SEEN", "FLAGGED")[1], [b"2 4"])
+            self.assertEqual(session.search(None, "BODY", '"From here"')[1], [b"1 2 3 4 5"])
+            self.assertEqual(self.bring(new, "mh:" + os.path.join(self.folder, "mh"))["imported"], 5)
+            session.select("INBOX")
+            self.assertEqual(session.search(None, "UNSEEN")[1], [b"5"])
+
+    def test_a_takeout_comes_once(self):
+        def entry(n, labels):
+            text = lab.message("bob@there.test", "ann@here.test", f"t {n}").as_string()
+            return f"From {n}@xxx Mon Nov 23 00:16:{n:02} +0000 2026\nX-GM-THRID: {n}\nX-Gmail-Labels: {labels}\n{text}\n\n"
+
+        first = entry(1, "Inbox,Important,Unread,Work stuff")
+        whole = first + entry(2, "Sent,Opened") + entry(3, "Archived,Starred,Opened") + entry(4, "Spam,Unread")
+        folder = os.path.join(self.folder, "Takeout", "Mail")
+        os.makedirs(folder)
+        for name, text in (("All mail Including Spam and Trash.mbox", whole), ("Work stuff.mbox", first)):
+            with open(os.path.join(folder, name), "w") as f:
+                f.write(text)
+        with lab.Server(accounts=("ann",), password=PASSWORD) as new:
+            told = self.bring(new, os.path.join(self.folder, "Takeout"))
+            self.assertEqual((told["imported"], told["known"]), (4, 1))
+            session = imap(new.ports["imap"], "ann")
+            counts = {name: len(rows) for name, rows in picture(session).items()}
+            self.assertEqual(counts, {"INBOX": 1, "Sent": 1, "Archive": 1, "Junk": 1})
+            session.select("INBOX")
+            self.assertEqual(session.search(None, "KEYWORD", "Work_stuff", "KEYWORD", "$Important", "UNSEEN")[1], [b"1"])
