@@ -136,8 +136,18 @@ async fn put_off(store: &Store, claim: &Claim, why: &str) -> Result<Sent, Troubl
 async fn finish(store: &Store, claim: &Claim, recipients: Vec<QueueRecipient>, refused: bool) -> Result<(), Trouble> {
     let step = usize::try_from(claim.entry.attempts).unwrap_or(usize::MAX);
     let wait = RETRY_SECS.get(step).or(RETRY_SECS.last()).copied().unwrap_or(3600);
-    let next_secs = unix_now() + if refused { KEPT_SECS } else { wait };
-    let settlement = Settlement { recipients, next_secs, attempted: true, notices: Vec::new(), trace: Vec::new() };
+    let now_secs = unix_now();
+    let next_secs = now_secs + if refused { KEPT_SECS } else { wait };
+    // A provider's refusal says nothing of the address: nobody is suppressed for it.
+    let settlement = Settlement {
+        recipients,
+        next_secs,
+        attempted: true,
+        notices: Vec::new(),
+        trace: Vec::new(),
+        bounced: Vec::new(),
+        now_secs,
+    };
     store.queue_settle(claim, settlement).await?;
     if refused {
         store.queue_act(claim.entry.id, store::QueueAct::Hold).await?;
