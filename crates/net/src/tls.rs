@@ -204,7 +204,7 @@ impl TlsClient {
     pub fn dane(records: &[crate::Tlsa], names: &[String]) -> Result<TlsClient, TlsError> {
         let verifier = Arc::new(crate::dane::DaneVerifier::new(records, names));
         let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        Ok(TlsClient { config: Arc::new(config), verified: true })
+        Ok(TlsClient { config: Arc::new(config), verified: true, certificate: false })
     }
 
     /// The certificate must be the server name's and lead to a public root, or to one in the PEM file `extra_ca`.

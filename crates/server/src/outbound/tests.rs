@@ -144,7 +144,15 @@ async fn what_must_have_tls_is_not_sent_without_it() {
     };
     let facts = crate::facts::facts_of(octets.clone()).await.unwrap();
     let now_secs = crate::context::unix_now();
-    let around = mta::accept::Circumstances { now_secs, id: "x", peer: "test", lifetime_secs: 1_000, full: &[] };
+    let around = mta::accept::Circumstances {
+        now_secs,
+        id: "x",
+        peer: "test",
+        lifetime_secs: 1_000,
+        full: &[],
+        forwarded_as: None,
+        junk: false,
+    };
     let acceptance = mta::accept::acceptance(&envelope, &[&recipient], store::Spooled::from_bytes(octets), facts, around);
     here.context.store.accept(acceptance).await.unwrap();
     let ann = wait_for(&here.context.store, "ann@here.test", 1).await;
