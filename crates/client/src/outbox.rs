@@ -15,8 +15,8 @@ use serde::Serialize;
 use store::{AccountId, Claim, QueueEntry, QueueId, QueueRecipient, RecipientState, Settlement, Store};
 use wire::sasl::Secret;
 use wire::sasl::client::Credentials;
-use wire::smtp::Ret;
 use wire::smtp::client::{Client, Config, Envelope, Event, Failure, Needed, Outcome, Recipient, RecipientOutcome, StartTls};
+use wire::smtp::{Ret, Wishes};
 
 /// A claim is given back by itself after this.
 const LEASE_SECS: u32 = 600;
@@ -188,6 +188,9 @@ fn read(result: &RecipientOutcome) -> (String, RecipientState, bool) {
         RecipientOutcome::NotOffered(Needed::EightBitMime) => {
             ("the provider cannot take 8-bit text".into(), RecipientState::Waiting, true)
         }
+        RecipientOutcome::NotOffered(Needed::RequireTls) => {
+            ("the provider does not promise TLS all the way (REQUIRETLS)".into(), RecipientState::Waiting, true)
+        }
         RecipientOutcome::NotOffered(Needed::Size(most)) => {
             (format!("the message is larger than the {most} octets the provider takes"), RecipientState::Waiting, true)
         }
@@ -309,6 +312,7 @@ fn envelope(claim: &Claim, size: u64) -> Envelope {
         smtputf8: message.smtputf8,
         ret: if message.ret_headers { Some(Ret::Headers) } else { None },
         envelope_id: message.envelope_id.clone(),
+        wishes: Wishes::default(),
     }
 }
 

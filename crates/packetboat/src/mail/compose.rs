@@ -172,6 +172,7 @@ pub(super) async fn send(desk: &Desk, arguments: &SendArgs, context: Option<Cont
         smtputf8: written.smtputf8,
         ret_headers: false,
         envelope_id: None,
+        service: store::QueueService::default(),
     };
     let seen = Flags { system: Flags::SEEN, keywords: None };
     let same = written.octets == written.with_bcc;

@@ -20,7 +20,7 @@ fn it_starts_answers_and_stops() {
     assert!(Talk::to(&server.address("imap")).line().starts_with("* OK "));
     assert!(Talk::to(&server.address("pop3")).line().starts_with("+OK "));
     let mut http = Talk::to(&server.address("http"));
-    http.say("GET / HTTP/1.1\r\nHost: x\r\n");
+    http.say("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n");
     assert_eq!(http.line(), "HTTP/1.1 200 OK");
     let (code, out) = server.stop();
     assert_eq!((code, out.as_str()), (0, ""));
