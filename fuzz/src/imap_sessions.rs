@@ -106,6 +106,7 @@ impl Owner {
         match question {
             Question::ScramLookup { .. } => Answer::Scram { verifier: verifier(), nonce: "servernonceservernonce".into() },
             Question::ScramDone { proved: false, .. } => Answer::Refuse(Refusal::Credentials),
+            Question::Token { .. } if self.mood.below(2) == 0 => Answer::RefuseToken { discovery: None },
             _ => match self.mood.below(6) {
                 0 => Answer::Refuse(Refusal::Credentials),
                 1 => Answer::Refuse(Refusal::Temporary),
@@ -162,7 +163,7 @@ pub(crate) fn server_config(mode: u8) -> ServerConfig {
         tls: false,
         starttls: mode & 1 != 0,
         plaintext_login: mode & 2 == 0,
-        scram: mode & 4 == 0,
+        mechanisms: if mode & 4 == 0 { wire::sasl::Mechanism::ALL.to_vec() } else { Vec::new() },
         append_bytes_max: SIZE_MAX,
         // The laws read what is sent: deflate has tests of its own.
         capabilities_off: vec!["COMPRESS=DEFLATE".into()],

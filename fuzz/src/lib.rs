@@ -8,6 +8,7 @@
 
 mod bodies;
 mod dialog;
+mod explain;
 mod fields;
 mod imap;
 mod imap_dialogs;
@@ -31,12 +32,13 @@ mod tree;
 mod wild;
 
 pub use bodies::{charset, search_text, transfer};
+pub use explain::explain;
 pub use fields::{date, encoded_word, header_fields, parameter};
 pub use imap::{imap_command, imap_fetch, imap_list_pattern, imap_mailbox_name, imap_response, imap_search, imap_sequence_set};
 pub use imap_dialogs::{imap_client_dialog, imap_server_dialog};
 pub use imap_sessions::{imap_client, imap_server};
 pub use names::{address, address_list};
-pub use office::{configuration, control_request, dns_answer};
+pub use office::{configuration, control_request, dns_answer, proxy_header};
 pub use policies::{sts_policy, tlsa};
 pub use pop3::{pop3_command, pop3_multiline, pop3_reply};
 pub use pop3_dialogs::{pop3_client_dialog, pop3_server_dialog};
@@ -72,6 +74,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("dns_answer", dns_answer),
     ("dsn", dsn),
     ("encoded_word", encoded_word),
+    ("explain", explain),
     ("forged_results", forged_results),
     ("header_fields", header_fields),
     ("imap_client", imap_client),
@@ -98,6 +101,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("pop3_reply", pop3_reply),
     ("pop3_server", pop3_server),
     ("pop3_server_dialog", pop3_server_dialog),
+    ("proxy_header", proxy_header),
     ("report_fields", report_fields),
     ("safe_html", safe_html),
     ("sasl_client", sasl_client),

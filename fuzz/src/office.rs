@@ -14,3 +14,8 @@ pub fn control_request(data: &[u8]) {
 pub fn dns_answer(data: &[u8]) {
     net::fuzzing::dns_answer(data);
 }
+
+/// What a proxy says in front of everything else.
+pub fn proxy_header(data: &[u8]) {
+    net::fuzzing::proxy_header(data);
+}

@@ -36,6 +36,7 @@ fn auth(server: &mut Server, question: Question, mood: &mut Random) {
     match question {
         Question::ScramLookup { .. } => server.scram(verifier(), "servernonceservernonce"),
         Question::ScramDone { proved: false, .. } => server.refuse(Refusal::Credentials),
+        Question::Token { .. } if mood.below(2) == 0 => server.refuse_token(None),
         _ => match mood.below(5) {
             0 => server.refuse(Refusal::Credentials),
             1 => server.refuse([Refusal::InUse, Refusal::LoginDelay, Refusal::Suspended, Refusal::Temporary][mood.below(4)]),

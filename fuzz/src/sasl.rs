@@ -17,7 +17,7 @@ pub(crate) fn verifier() -> ScramVerifier {
 }
 
 fn mechanism(octet: u8) -> Mechanism {
-    Mechanism::ALL[usize::from(octet) % 3]
+    Mechanism::WITH_PASSWORD[usize::from(octet) % 3]
 }
 
 /// The server's half: lines of a client, decoded. Without the password nothing is proved.
@@ -30,7 +30,9 @@ pub fn sasl_server(data: &[u8]) {
     }
     let mut lines = rest.split(|octet| *octet == b'\n');
     let initial = if which & 4 != 0 { lines.next() } else { None };
-    let (mut exchange, mut step) = Exchange::start(mechanism(which), initial);
+    let channel = sasl::Channel { exporter: Some([7; 32]), server_end_point: Some(vec![9; 32]), external: true };
+    let any = if which < 8 { mechanism(which) } else { Mechanism::ALL[usize::from(which >> 3) % Mechanism::ALL.len()] };
+    let (mut exchange, mut step) = Exchange::start_on(any, initial, Some(&channel).filter(|_| which & 0x80 != 0));
     let mut over = false;
     for line in lines.take(8) {
         if let Step::Ask(Question::ScramLookup { login }) = &step {
@@ -48,8 +50,14 @@ pub fn sasl_server(data: &[u8]) {
                 assert!(!over && login.len() <= limits::WORD_BYTES_MAX && password.as_bytes().len() <= limits::WORD_BYTES_MAX);
                 over = true;
             }
+            Step::Ask(Question::Token { token, .. }) => {
+                assert!(!over && token.as_bytes().len() <= limits::TOKEN_BYTES_MAX);
+                step = exchange.refuse_token(Some("https://id.test/"));
+                assert!(matches!(step, Step::Challenge(_)));
+            }
+            Step::Ask(Question::Certificate { .. }) => over = true,
             Step::Ask(_) => panic!("a second lookup"),
-            Step::Failed(_) => over = true,
+            Step::Refused(_) | Step::Failed(_) => over = true,
         }
         step = exchange.respond(line);
         assert!(!over || matches!(step, Step::Failed(_)), "it goes on after its end: {step:?}");
@@ -61,7 +69,7 @@ pub fn sasl_client(data: &[u8]) {
     let ([which], rest) = take(data);
     let mechanism = mechanism(which);
     let credentials = Credentials { login: "a=n,n".into(), password: Secret::new(b"not pw at all".to_vec()) };
-    let mut exchange = client::Exchange::new(mechanism, credentials, "clientnonce");
+    let mut exchange = client::Exchange::new(mechanism, credentials, "clientnonce", None);
     if which & 4 != 0 {
         let _ = exchange.initial();
     }
@@ -93,7 +101,7 @@ pub fn sasl_pair(data: &[u8]) {
     let login = String::from_utf8_lossy(words.next().unwrap_or_default()).into_owned();
     let password = words.next().unwrap_or_default().to_vec();
     let credentials = Credentials { login: login.clone(), password: Secret::new(password.clone()) };
-    let mut client = client::Exchange::new(mechanism(which), credentials, "clientnonce");
+    let mut client = client::Exchange::new(mechanism(which), credentials, "clientnonce", None);
     let (mut server, mut step) = Exchange::start(mechanism(which), None);
     for _ in 0..8 {
         let challenge = match step {
@@ -116,7 +124,7 @@ pub fn sasl_pair(data: &[u8]) {
                 return;
             }
             // An empty name, a control character and the like.
-            Step::Failed(_) => return,
+            Step::Ask(_) | Step::Refused(_) | Step::Failed(_) => return,
         };
         match client.respond(&challenge) {
             Ok(answer) => step = server.respond(&answer),

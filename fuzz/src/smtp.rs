@@ -9,17 +9,18 @@ use wire::smtp::ehlo::Offers;
 use wire::smtp::parameter::{self, Offered};
 use wire::smtp::path::{self, ForwardPath};
 use wire::smtp::reply::{self, NoReply};
-use wire::smtp::{EnhancedCode, RcptParameters};
+use wire::smtp::{EnhancedCode, Keywords, RcptParameters};
 
 /// A command line: what is read of it can be written, and is read the same.
 pub fn smtp_command(data: &[u8]) {
     let ([flags], line) = take(data);
     let bit = |n: u8| flags >> n & 1 != 0;
-    let offered = Offered { dsn: bit(2), auth: bit(4) };
+    let keywords = if bit(5) { keywords() } else { Keywords::default() };
+    let offered = Offered { dsn: bit(2), auth: bit(4), keywords };
     let rules = Rules { lenient: bit(0), lmtp: bit(1), offered, smtputf8: bit(3) };
     let text = String::from_utf8_lossy(line);
     assert_eq!(parameter::xtext_decode(&parameter::xtext_encode(&text)).as_deref(), Some(&*text));
-    match command::parse(line, rules) {
+    match command::parse(line, &rules) {
         Ok(Command::Mail { reverse_path, parameters }) => {
             let _ = reverse_path.is_none_or(|address| written(&address));
             for text in [parameters.envelope_id, parameters.auth].into_iter().flatten() {
@@ -40,8 +41,21 @@ pub fn smtp_command(data: &[u8]) {
     }
 }
 
+/// All that can be asked of a delivery.
+pub(crate) fn keywords() -> Keywords {
+    Keywords {
+        require_tls: true,
+        deliver_by_min_secs: Some(60),
+        future_release: Some((86_400, 1_800_000_000)),
+        mt_priority: true,
+        recipients_max: Some(7),
+        messages_max: None,
+        no_soliciting: Some(vec!["net.example:ADV".to_owned()]),
+    }
+}
+
 fn all_offered() -> Offered {
-    Offered { dsn: true, auth: true }
+    Offered { dsn: true, auth: true, keywords: keywords() }
 }
 
 fn written(address: &message::address::Address) -> bool {
@@ -56,7 +70,7 @@ fn written(address: &message::address::Address) -> bool {
 fn recipient(parameters: &RcptParameters) {
     if parameters.notify != 0 {
         let text = format!(" NOTIFY={}", parameter::notify_encode(parameters.notify));
-        assert_eq!(parameter::rcpt(&text, all_offered()).map(|p| p.notify), Ok(parameters.notify));
+        assert_eq!(parameter::rcpt(&text, &all_offered()).map(|p| p.notify), Ok(parameters.notify));
     }
 }
 

@@ -101,6 +101,7 @@ impl Owner {
         match question {
             Question::ScramLookup { .. } => Answer::Scram { verifier: verifier(), nonce: "servernonceservernonce".into() },
             Question::ScramDone { proved: false, .. } => Answer::Refuse(Refusal::Credentials),
+            Question::Token { .. } if self.mood.below(2) == 0 => Answer::RefuseToken { discovery: None },
             _ => match self.mood.below(4) {
                 0 => Answer::Refuse(Refusal::Credentials),
                 1 => Answer::Refuse(Refusal::Suspended),
@@ -121,6 +122,7 @@ pub(crate) fn server_config(mode: u8) -> Config {
         plaintext_auth: mode & 16 != 0,
         auth_required: mode & 4 != 0,
         recipients_max: RECIPIENTS_MAX,
+        keywords: if mode & 64 != 0 { crate::smtp::keywords() } else { Default::default() },
         ..Config::new([Mode::Mx, Mode::Submission, Mode::Lmtp][usize::from(mode & 3) % 3], "mx.test", SIZE_MAX)
     }
 }

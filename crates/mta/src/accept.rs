@@ -3,14 +3,15 @@
 //! Invariant: every recipient of the transaction is in the acceptance exactly once per account and per remote address.
 //! Must not know: sockets, clocks.
 
-use crate::limits::ENTRY_RECIPIENTS_MAX;
+use crate::limits::{ENTRY_RECIPIENTS_MAX, PRIORITY_STEP_SECS};
 use crate::receive::Destinations;
 use crate::route::destination_of;
 use smol_str::SmolStr;
 use std::collections::HashSet;
 use std::sync::Arc;
 use store::{
-    Acceptance, AccountId, Delivery, Flags, NewQueueEntry, QueueRecipient, RecipientState, Spooled, Target, TraceEvent, UnixSecs,
+    Acceptance, AccountId, Delivery, Flags, NewQueueEntry, QueueRecipient, QueueService, RecipientState, Spooled, Target,
+    TraceEvent, UnixSecs,
 };
 
 /// MAIL's half of a transaction (RFC 5321 §2.3.1).
@@ -28,6 +29,10 @@ pub struct Envelope {
     pub ret_headers: bool,
     /// ENVID, decoded.
     pub envelope_id: Option<String>,
+    /// Not before (RFC 4865): everything waits in the queue until then.
+    pub hold_until_secs: Option<UnixSecs>,
+    /// What else was asked of the delivery.
+    pub service: QueueService,
 }
 
 /// RCPT's half, once a recipient.
@@ -80,7 +85,7 @@ pub fn acceptance(
             if !seen.insert(store::normalise(&account.address)) {
                 continue;
             }
-            if around.full.contains(&account.id) {
+            if around.full.contains(&account.id) || envelope.hold_until_secs.is_some() {
                 rows.push((destination_of(&account.address), row(&account.address, recipient)));
             } else {
                 let target = if around.junk { Target::Use(store::SpecialUse::Junk) } else { Target::Inbox };
@@ -129,6 +134,9 @@ fn entries(
     around: Circumstances<'_>,
 ) -> Vec<NewQueueEntry> {
     let mut entries: Vec<NewQueueEntry> = Vec::new();
+    let begins_secs = envelope.hold_until_secs.unwrap_or(around.now_secs).max(around.now_secs);
+    // What has priority is due as if it had waited longer: in a backlog it goes first (RFC 6710 §4).
+    let ahead_secs = i64::from(envelope.service.priority.max(0)) * PRIORITY_STEP_SECS;
     for (destination, recipient) in rows {
         let room = |entry: &&mut NewQueueEntry| entry.destination == destination && entry.recipients.len() < ENTRY_RECIPIENTS_MAX;
         if let Some(entry) = entries.iter_mut().find(room) {
@@ -140,12 +148,13 @@ fn entries(
             reverse_path: reverse_path.to_owned(),
             recipients: vec![recipient],
             account: envelope.account,
-            due_secs: around.now_secs,
-            expires_secs: around.now_secs + around.lifetime_secs,
+            due_secs: if envelope.hold_until_secs.is_some() { begins_secs } else { begins_secs - ahead_secs },
+            expires_secs: begins_secs + around.lifetime_secs,
             eight_bit: envelope.eight_bit,
             smtputf8: envelope.smtputf8,
             ret_headers: envelope.ret_headers,
             envelope_id: envelope.envelope_id.clone(),
+            service: envelope.service,
         });
     }
     entries

@@ -12,7 +12,7 @@ use message::address::Address;
 use message::build::Mailbox;
 use message::dsn;
 use std::sync::Arc;
-use store::{Acceptance, NewQueueEntry, QueueRecipient, RecipientState, Spooled, StoreError, TraceEvent, UnixSecs};
+use store::{Acceptance, NewQueueEntry, QueueRecipient, QueueService, RecipientState, Spooled, StoreError, TraceEvent, UnixSecs};
 
 /// What a report is about, besides its recipients.
 #[derive(Debug, Clone)]
@@ -154,6 +154,7 @@ fn entry(address: &str, about: &About<'_>, eight_bit: bool) -> NewQueueEntry {
         smtputf8: !address.is_ascii(),
         ret_headers: true,
         envelope_id: None,
+        service: QueueService::default(),
     }
 }
 

@@ -20,3 +20,9 @@ pub const ENTRY_RECIPIENTS_MAX: usize = 100;
 pub const REPLY_BYTES_MAX: usize = 500;
 /// Octets that trace fields and the fields we add can put on top of a message: what is stored may be larger by this.
 pub const ADDED_BYTES_MAX: u64 = 64 * 1024;
+/// A step of MT-PRIORITY goes ahead of what came so much earlier.
+pub(crate) const PRIORITY_STEP_SECS: i64 = 600;
+/// FUTURERELEASE: the longest a message is held.
+pub const HOLD_SECS_MAX: u64 = 366 * 24 * 3_600;
+/// DELIVERBY: the shortest time that is taken on.
+pub const DELIVER_BY_SECS_MIN: u64 = 60;

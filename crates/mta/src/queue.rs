@@ -180,8 +180,12 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
     let mut recipients = entry.message.recipients.clone();
     let mut reports: Vec<Report> = Vec::new();
     let mut trace = Vec::new();
-    let expired = now_secs >= entry.message.expires_secs;
-    let late = now_secs - entry.created_secs >= schedule.delay_notice_secs;
+    let service = &entry.message.service;
+    // RFC 2852 §4.1.4: past its time it comes back, or (notify) the sender hears that it is late.
+    let overdue = service.deliver_by_secs.is_some_and(|by| now_secs >= by);
+    let expired = now_secs >= entry.message.expires_secs || (overdue && !service.deliver_by_notify);
+    let late = now_secs - entry.message.due_secs.max(entry.created_secs) >= schedule.delay_notice_secs
+        || (overdue && service.deliver_by_notify);
     let mut bounced = Vec::new();
     for (position, (recipient, outcome)) in recipients.iter_mut().zip(outcomes).enumerate() {
         let Some(outcome) = outcome else { continue };
@@ -220,7 +224,11 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
         }
     }
     let wait = schedule.next(entry.attempts.saturating_add(1), now_secs, jitter);
-    let next_secs = if now_secs < entry.message.expires_secs { wait.min(entry.message.expires_secs) } else { wait };
+    let end = service
+        .deliver_by_secs
+        .filter(|by| *by > now_secs)
+        .map_or(entry.message.expires_secs, |by| by.min(entry.message.expires_secs));
+    let next_secs = if now_secs < end { wait.min(end) } else { wait };
     Settled { recipients, next_secs, reports, trace, bounced }
 }
 
@@ -262,7 +270,7 @@ fn event(entry: &QueueEntry, recipient: &QueueRecipient, what: &'static str, now
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use store::{BodyId, NewQueueEntry, QueueId};
+    use store::{BodyId, NewQueueEntry, QueueId, QueueService};
 
     fn recipient(address: &str, notify: u8) -> QueueRecipient {
         QueueRecipient {
@@ -291,6 +299,7 @@ mod tests {
                 smtputf8: false,
                 ret_headers: false,
                 envelope_id: None,
+                service: QueueService::default(),
             },
             created_secs: 0,
             attempts: 0,
@@ -302,6 +311,24 @@ mod tests {
 
     fn later() -> Option<Outcome> {
         Some(Outcome::of_reply("mx.there.test", 451, Some((4, 3, 0)), "451 4.3.0 Try later", false))
+    }
+
+    #[test]
+    fn deliver_by_comes_back_or_is_told_late() {
+        let by = |notify| {
+            let mut entry = entry("ann@here.test", vec![recipient("a@there.test", 0)]);
+            entry.message.service =
+                QueueService { deliver_by_secs: Some(100), deliver_by_notify: notify, ..QueueService::default() };
+            entry
+        };
+        let schedule = Schedule::default();
+        let early = settle(&by(false), &[later()], 50, &schedule, 0);
+        assert_eq!((early.recipients[0].state, early.next_secs, early.reports.len()), (RecipientState::Waiting, 100, 0));
+        let past = settle(&by(false), &[later()], 100, &schedule, 0);
+        assert_eq!(past.recipients[0].state, RecipientState::Failed);
+        assert_eq!((past.reports[0].action, past.reports[0].recipients[0].status), (Action::Failed, (5, 4, 7)));
+        let told = settle(&by(true), &[later()], 100, &schedule, 0);
+        assert_eq!((told.recipients[0].state, told.reports[0].action), (RecipientState::Waiting, Action::Delayed));
     }
 
     #[test]

@@ -41,10 +41,15 @@ pub fn monotonic() -> std::time::Instant {
 
 /// Seconds since 1970.
 pub fn unix_now() -> i64 {
-    let secs = |elapsed: Duration| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX);
+    unix_now_millis().div_euclid(1_000)
+}
+
+/// Milliseconds since 1970.
+pub fn unix_now_millis() -> i64 {
+    let millis = |elapsed: Duration| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
     match SIMULATED.get() {
-        Some((began, unix_secs)) => unix_secs.saturating_add(secs(began.elapsed())),
-        None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, secs),
+        Some((began, unix_secs)) => unix_secs.saturating_mul(1_000).saturating_add(millis(began.elapsed())),
+        None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
     }
 }
 

@@ -3,13 +3,14 @@
 //! Invariant: whatever was read is in the session and whatever was not written is in `unsent` before any wait, so a
 //! dropped `next` or `flush` loses nothing. An idle connection owns no buffer. Knows no protocol.
 
+use crate::ClientCertificate;
 use crate::clock::instant;
 pub use crate::clock::now;
 use crate::limits;
 use crate::listener::Incoming;
 use crate::network::Network;
 use crate::stream::{Octets, Plain, Stream};
-use crate::tls::{TlsClient, TlsServer, server_name};
+use crate::tls::{TlsClient, TlsServer, channel, server_name};
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -19,7 +20,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use wire::sasl::Channel;
 use wire::{Session, Step, Time};
 
 /// Who is at the other end.
@@ -27,6 +29,11 @@ use wire::{Session, Step, Time};
 #[allow(missing_docs)]
 pub enum Peer {
     Ip {
+        ip: IpAddr,
+        port: u16,
+    },
+    /// As a named proxy says; never counts as loopback.
+    Proxied {
         ip: IpAddr,
         port: u16,
     },
@@ -39,13 +46,14 @@ impl Peer {
     pub fn is_loopback(&self) -> bool {
         match self {
             Peer::Ip { ip, .. } => ip.to_canonical().is_loopback(),
+            Peer::Proxied { .. } => false,
             Peer::Unix => true,
         }
     }
     /// The address, if it has one.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Peer::Ip { ip, .. } => Some(ip.to_canonical()),
+            Peer::Ip { ip, .. } | Peer::Proxied { ip, .. } => Some(ip.to_canonical()),
             Peer::Unix => None,
         }
     }
@@ -67,6 +75,18 @@ pub struct TlsInfo {
     pub version: String,
     /// The cipher suite by its IANA name.
     pub cipher: String,
+}
+
+/// Listens in on what crosses a connection, inside its TLS. Its calls must be quick: the session waits for them.
+pub trait Tap: Send + Sync {
+    /// From the peer.
+    fn heard(&self, octets: &[u8]);
+    /// To the peer.
+    fn said(&self, octets: &[u8]);
+    /// A handshake in the middle is done.
+    fn tls_started(&self);
+    /// Whoever owns the session knows now who the peer is.
+    fn named(&self, who: &str);
 }
 
 /// Where the connection stands beside its stream.
@@ -99,6 +119,9 @@ pub struct Connection {
     handshake_max: Duration,
     tls_server: Option<Arc<TlsServer>>,
     tls_client: Option<(TlsClient, String)>,
+    tap: Option<Arc<dyn Tap>>,
+    /// Of the server certificate of the handshake on our side, for channel binding.
+    end_point: Option<Arc<[u8]>>,
     error: Option<io::Error>,
 }
 
@@ -124,6 +147,8 @@ impl Connection {
             handshake_max: limits::HANDSHAKE_MAX,
             tls_server: None,
             tls_client: None,
+            tap: None,
+            end_point: None,
             error: None,
         }
     }
@@ -141,11 +166,15 @@ impl Connection {
     }
 
     /// Implicit TLS (RFC 8314): the handshake comes first and takes at most `limit`.
-    pub async fn server_tls(incoming: Incoming, tls: &TlsServer, limit: Duration) -> io::Result<Connection> {
-        let accept = TlsAcceptor::from(tls.config()).accept(incoming.stream);
+    pub async fn server_tls(incoming: Incoming, tls: &Arc<TlsServer>, limit: Duration) -> io::Result<Connection> {
+        let (config, end_point) = tls.current();
+        let accept = TlsAcceptor::from(config).accept(incoming.stream);
         let mut stream = Stream::ServerHandshake(Box::new(accept));
         timeout(limit, stream.handshake()).await.map_err(|_| timed_out("TLS handshake"))??;
-        Ok(Connection::new(stream, incoming.peer, incoming.local))
+        let mut connection = Connection::new(stream, incoming.peer, incoming.local);
+        connection.end_point = end_point;
+        connection.tls_server = Some(Arc::clone(tls));
+        Ok(connection)
     }
 
     /// Connects, plain. `bind`: the local address to come from.
@@ -182,6 +211,18 @@ impl Connection {
     /// How long a handshake that comes later may take.
     pub fn set_handshake_max(&mut self, limit: Duration) {
         self.handshake_max = limit;
+    }
+
+    /// Lets somebody listen in from now on.
+    pub fn set_tap(&mut self, tap: Arc<dyn Tap>) {
+        self.tap = Some(tap);
+    }
+
+    /// Tells whoever listens in who the peer is.
+    pub fn name_peer(&self, who: &str) {
+        if let Some(tap) = &self.tap {
+            tap.named(who);
+        }
     }
 
     /// What to do when a client session says StartTls: the policy, and the name the server is to have.
@@ -222,6 +263,50 @@ impl Connection {
         // rustls writes TLS13_AES_...; IANA writes TLS_AES_... (RFC 8446 §B.4).
         let cipher = format!("{cipher:?}").replacen("TLS13_", "TLS_", 1);
         Some(TlsInfo { version, cipher })
+    }
+    /// What TLS lends to sign-in, once the handshake is done: for a session that begins under TLS. (After STARTTLS the
+    /// pump hands it over.)
+    pub fn tls_channel(&self) -> Option<Channel> {
+        let Stream::Tls(stream) = &self.stream else { return None };
+        match &**stream {
+            TlsStream::Server(tls) => {
+                let (_, session) = tls.get_ref();
+                Some(Channel {
+                    exporter: channel::exporter(session.protocol_version(), |out| {
+                        session.export_keying_material(out, channel::LABEL, Some(b"")).is_ok()
+                    }),
+                    server_end_point: self.end_point.as_deref().map(<[u8]>::to_vec),
+                    external: self.client_certificate().is_some(),
+                })
+            }
+            TlsStream::Client(tls) => {
+                let (_, session) = tls.get_ref();
+                let leaf = session.peer_certificates().and_then(<[_]>::first);
+                Some(Channel {
+                    exporter: channel::exporter(session.protocol_version(), |out| {
+                        session.export_keying_material(out, channel::LABEL, Some(b"")).is_ok()
+                    }),
+                    server_end_point: leaf.and_then(|leaf| channel::end_point(leaf)),
+                    external: self.tls_client.as_ref().is_some_and(|(policy, _)| policy.has_certificate()),
+                })
+            }
+        }
+    }
+    /// The client's certificate, where one came that the configuration knows; unknown ones are as if none had come.
+    pub fn client_certificate(&self) -> Option<ClientCertificate> {
+        let Stream::Tls(stream) = &self.stream else { return None };
+        let TlsStream::Server(tls) = &**stream else { return None };
+        let (_, session) = tls.get_ref();
+        self.tls_server.as_ref()?.known_client(session.peer_certificates()?)
+    }
+    /// Under TLS, and the server's certificate is for its name and leads to a public root, or to one of our own choice
+    /// (looked at now, whatever the policy of the handshake was).
+    pub fn is_verified(&self) -> bool {
+        let (Stream::Tls(stream), Some((policy, name))) = (&self.stream, &self.tls_client) else { return false };
+        let TlsStream::Client(tls) = &**stream else { return false };
+        let (_, session) = tls.get_ref();
+        let Some(chain) = session.peer_certificates() else { return false };
+        policy.is_verified() || server_name(name, None).is_ok_and(|name| crate::tls::is_public(chain, &name))
     }
     /// Why the connection broke, when it did not simply end.
     pub fn error(&self) -> Option<&io::Error> {
@@ -272,7 +357,13 @@ impl Connection {
         if self.stream.is_handshaking() {
             let done = timeout_at(self.handshake_until, self.stream.handshake()).await;
             done.map_err(|_| timed_out("TLS handshake"))??;
+            if let Some(channel) = self.tls_channel() {
+                session.tls_channel(channel);
+            }
             session.tls_started();
+            if let Some(tap) = &self.tap {
+                tap.tls_started();
+            }
         }
         match self.phase {
             Phase::Closed => return Ok(None),
@@ -308,7 +399,11 @@ impl Connection {
             self.sent = 0;
             self.moved = Instant::now();
         }
+        let before = self.unsent.len();
         session.transmit(&mut self.unsent);
+        if let (Some(tap), Some(fresh)) = (&self.tap, self.unsent.get(before..).filter(|fresh| !fresh.is_empty())) {
+            tap.said(fresh);
+        }
     }
 
     fn waiting(&self) -> usize {
@@ -332,7 +427,9 @@ impl Connection {
             let name = server_name(name, self.peer.ip())?;
             Stream::ClientHandshake(Box::new(TlsConnector::from(Arc::clone(&tls.config)).connect(name, plain)))
         } else if let Some(tls) = &self.tls_server {
-            Stream::ServerHandshake(Box::new(TlsAcceptor::from(tls.config()).accept(plain)))
+            let (config, end_point) = tls.current();
+            self.end_point = end_point;
+            Stream::ServerHandshake(Box::new(TlsAcceptor::from(config).accept(plain)))
         } else {
             return Err(io::Error::other("STARTTLS without a certificate or a policy"));
         };
@@ -474,6 +571,9 @@ impl Connection {
         match self.stream.poll_read(cx, &mut buffer) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                if let Some(tap) = &self.tap {
+                    tap.heard(buffer.filled());
+                }
                 session.receive(buffer.filled());
                 Ok(true)
             }

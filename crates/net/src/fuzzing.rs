@@ -1,4 +1,4 @@
-//! Door for the fuzz target (`fuzz/src/office.rs`) to what becomes of an answer of DNS. Not for use by anybody else.
+//! Door for the fuzz targets (`fuzz/src/office.rs`) to what becomes of an answer of DNS and of a PROXY header. Not for use by anybody else.
 //!
 //! Whatever a name server says is bounded, ordered, and names hosts as they are dialled.
 
@@ -66,4 +66,16 @@ pub fn tlsa(octets: &[u8]) {
     crate::dane::hold(&record, certificate);
     let read = [&head[..3], data].concat();
     assert_eq!(crate::Tlsa::read(&read), Some(record));
+}
+
+/// What a proxy says first: the same header whatever stands behind it, and not an octet of that is read.
+pub fn proxy_header(data: &[u8]) {
+    let mut rest = data;
+    let Ok(told) = now(crate::proxy::read(&mut rest)) else { return };
+    let header = &data[..data.len() - rest.len()];
+    assert!(header.len() <= 16 + crate::limits::PROXY_BYTES_MAX);
+    let mut alone = header;
+    assert_eq!(now(crate::proxy::read(&mut alone)).ok(), Some(told));
+    assert!(alone.is_empty());
+    assert!(now(crate::proxy::read(&mut &header[..header.len() - 1])).is_err(), "a part of a header is none");
 }

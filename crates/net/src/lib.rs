@@ -13,14 +13,17 @@ pub mod limits;
 pub mod listener;
 mod network;
 pub mod proven;
+mod proxy;
 mod stream;
 pub mod tls;
 
-pub use connection::{Connection, Next, Peer, TlsInfo, now};
+pub use connection::{Connection, Next, Peer, Tap, TlsInfo, now};
 pub use dane::Tlsa;
 pub use dns::{DnsError, MxAnswer, Names, Resolver};
 pub use listener::{Incoming, ListenAddr, Listener};
 pub use network::{Dial, Dialling, Network};
 pub use proven::Proven;
+pub use proxy::IpRange;
 pub use stream::Octets;
+pub use tls::client_certificate::{ClientCertificate, ClientTrust};
 pub use tls::{TlsClient, TlsError, TlsServer};

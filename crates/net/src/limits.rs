@@ -36,3 +36,7 @@ pub(crate) const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(15 * 60);
 pub const MX_HOSTS_MAX: usize = 32;
 /// Addresses considered of one host.
 pub const ADDRESSES_MAX: usize = 32;
+/// The longest PROXY header of version 2, octets behind its head.
+pub(crate) const PROXY_BYTES_MAX: usize = 4_096;
+/// A proxy says who connects within this.
+pub const PROXY_HEADER_MAX: Duration = Duration::from_secs(10);

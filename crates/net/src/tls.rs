@@ -2,6 +2,12 @@
 //!
 //! Invariant: a reload never touches a connection that is open; a failed reload changes nothing.
 
+pub(crate) mod channel;
+pub(crate) mod client_certificate;
+mod der;
+
+use client_certificate::{ClientCertificate, ClientTrust};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -37,7 +43,11 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 struct Loaded {
     config: Arc<ServerConfig>,
+    /// The same, and asks for a client's certificate: for mail, not for browsers, which would ask their people.
+    asking: Arc<ServerConfig>,
     fingerprint: String,
+    /// For `tls-server-end-point` (RFC 5929 §4.1).
+    end_point: Option<Arc<[u8]>>,
 }
 
 /// Our certificate and key.
@@ -45,13 +55,21 @@ pub struct TlsServer {
     certificate: PathBuf,
     private_key: PathBuf,
     loaded: RwLock<Loaded>,
+    /// Which certificates of clients say who they are; without it none is asked for.
+    clients: Option<ClientTrust>,
 }
 
 impl TlsServer {
     /// From PEM files: the chain, leaf first, and its key.
     pub fn from_pem(certificate: &Path, private_key: &Path) -> Result<TlsServer, TlsError> {
         let loaded = RwLock::new(load(certificate, private_key)?);
-        Ok(TlsServer { certificate: certificate.to_path_buf(), private_key: private_key.to_path_buf(), loaded })
+        Ok(TlsServer { certificate: certificate.to_path_buf(), private_key: private_key.to_path_buf(), loaded, clients: None })
+    }
+
+    /// Asks clients of mail protocols for their certificate; they may have none.
+    #[must_use]
+    pub fn asking_clients(self, clients: ClientTrust) -> TlsServer {
+        TlsServer { clients: Some(clients), ..self }
     }
 
     /// A certificate for `names` (host names or addresses) that nobody vouches for: made once, kept in `dir` as
@@ -82,7 +100,19 @@ impl TlsServer {
         &self.certificate
     }
 
-    /// For HTTPS and for handshakes here.
+    /// For a handshake here, with what its channel is bound to.
+    pub(crate) fn current(&self) -> (Arc<ServerConfig>, Option<Arc<[u8]>>) {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let config = if self.clients.is_some() { &loaded.asking } else { &loaded.config };
+        (Arc::clone(config), loaded.end_point.clone())
+    }
+
+    /// The certificate a client showed, if it is one that says who the client is.
+    pub(crate) fn known_client(&self, chain: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
+        self.clients.as_ref()?.know(chain)
+    }
+
+    /// For HTTPS.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner).config)
     }
@@ -95,17 +125,26 @@ fn load(certificate: &Path, private_key: &Path) -> Result<Loaded, TlsError> {
         return Err(trouble(certificate, "no certificate in this file"));
     };
     let fingerprint = data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, leaf).as_ref());
+    let end_point = channel::end_point(leaf).map(Arc::from);
     let key = PrivateKeyDer::from_pem_file(private_key).map_err(|error| trouble(private_key, error))?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError(error.to_string()))?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
+        .with_single_cert(chain.clone(), key.clone_key())
         .map_err(|error| trouble(private_key, error))?;
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| TlsError(error.to_string()))?;
     // One ticket is enough for a mail client, which resumes one session at a time.
     config.send_tls13_tickets = 1;
-    Ok(Loaded { config: Arc::new(config), fingerprint })
+    let mut asking = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError(error.to_string()))?
+        .with_client_cert_verifier(Arc::new(client_certificate::Anybody::new(provider())))
+        .with_single_cert(chain, key)
+        .map_err(|error| trouble(private_key, error))?;
+    asking.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| TlsError(error.to_string()))?;
+    asking.send_tls13_tickets = 1;
+    Ok(Loaded { config: Arc::new(config), asking: Arc::new(asking), fingerprint, end_point })
 }
 
 fn make(dir: &Path, certificate: &Path, private_key: &Path, names: &[String]) -> Result<(), TlsError> {
@@ -143,6 +182,7 @@ fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TlsError> {
 pub struct TlsClient {
     pub(crate) config: Arc<ClientConfig>,
     verified: bool,
+    certificate: bool,
 }
 
 impl fmt::Debug for TlsClient {
@@ -156,7 +196,7 @@ impl TlsClient {
     pub fn opportunistic() -> Result<TlsClient, TlsError> {
         let config =
             builder()?.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))).with_no_client_auth();
-        Ok(TlsClient { config: Arc::new(config), verified: false })
+        Ok(TlsClient { config: Arc::new(config), verified: false, certificate: false })
     }
 
     /// The certificate must fit one of these TLSA records, which DNSSEC proved (RFC 7672); `names` are those a certificate
@@ -164,7 +204,7 @@ impl TlsClient {
     pub fn dane(records: &[crate::Tlsa], names: &[String]) -> Result<TlsClient, TlsError> {
         let verifier = Arc::new(crate::dane::DaneVerifier::new(records, names));
         let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        Ok(TlsClient { config: Arc::new(config), verified: true })
+        Ok(TlsClient { config: Arc::new(config), verified: true, certificate: false })
     }
 
     /// The certificate must be the server name's and lead to a public root, or to one in the PEM file `extra_ca`.
@@ -178,7 +218,30 @@ impl TlsClient {
             }
         }
         let config = builder()?.with_root_certificates(roots).with_no_client_auth();
-        Ok(TlsClient { config: Arc::new(config), verified: true })
+        Ok(TlsClient { config: Arc::new(config), verified: true, certificate: false })
+    }
+
+    /// The same policy, and where the server asks who we are this certificate (PEM, leaf first) says so.
+    pub fn with_certificate(self, certificate: &Path, private_key: &Path) -> Result<TlsClient, TlsError> {
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+            .and_then(Iterator::collect)
+            .map_err(|error| trouble(certificate, error))?;
+        let key = PrivateKeyDer::from_pem_file(private_key).map_err(|error| trouble(private_key, error))?;
+        let certified =
+            rustls::sign::CertifiedKey::from_der(chain, key, &provider()).map_err(|error| trouble(private_key, error))?;
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
+        Ok(TlsClient { config: Arc::new(config), certificate: true, ..self })
+    }
+
+    /// The handshake itself verifies.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.verified
+    }
+
+    /// We have a certificate of our own to show.
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.certificate
     }
 }
 
@@ -186,6 +249,14 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
     ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError(error.to_string()))
+}
+
+/// Does this chain, whose key was proven, belong to that name by a public root?
+pub(crate) fn is_public(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let Ok(verifier) = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build() else { return false };
+    let Some((leaf, intermediates)) = chain.split_first() else { return false };
+    verifier.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now()).is_ok()
 }
 
 /// `name` for the handshake; a name that is none (it came from DNS) becomes the address.

@@ -237,6 +237,32 @@ async fn implicit_tls_both_ways() {
 }
 
 #[tokio::test]
+async fn both_sides_see_one_channel_and_no_two_connections_the_same() {
+    let (listener, addr) = listen();
+    let (dir, tls) = certificate();
+    let server = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let incoming = listener.accept().await.unwrap();
+            let connection = Connection::server_tls(incoming, &tls, Duration::from_secs(5)).await.unwrap();
+            seen.push(connection.tls_channel().unwrap());
+        }
+        seen
+    });
+    let policy = TlsClient::verified(Some(&dir.path().join("self-signed.pem"))).unwrap();
+    let mut ours = Vec::new();
+    for _ in 0..2 {
+        let client = Connection::dial_tls(addr, None, Duration::from_secs(5), &policy, "mail.here.test").await.unwrap();
+        assert!(client.is_verified());
+        ours.push(client.tls_channel().unwrap());
+    }
+    let theirs = server.await.unwrap();
+    assert_eq!(ours, theirs);
+    assert!(ours[0].exporter.is_some() && ours[0].exporter != ours[1].exporter);
+    assert!(ours[0].server_end_point.is_some() && ours[0].server_end_point == ours[1].server_end_point);
+}
+
+#[tokio::test]
 async fn starttls_and_what_the_policies_say() {
     let (listener, addr) = listen();
     let (dir, tls) = certificate();

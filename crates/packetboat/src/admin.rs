@@ -8,7 +8,9 @@ pub(crate) mod access;
 mod domain;
 mod queue;
 mod reports;
+mod sign_in;
 pub(crate) mod views;
+mod watching;
 
 pub(crate) use queue::{QueueDeed, QueueFilter, QueueWhich};
 
@@ -18,7 +20,7 @@ use server::context::{Shared, unix_now};
 use std::collections::HashSet;
 use std::sync::Arc;
 use store::{Account, AccountId, Alias, EmailId, NewAccount, Store, StoreError};
-use views::{AccountView, AliasView, DefectView, IndexView, SecretsText, TraceView, UndoView};
+use views::{AccountView, AliasView, AppPasswordText, DefectView, IndexView, SecretsText, TraceView, UndoView};
 
 /// Accounts or queue entries read from the store at once.
 const PAGE: usize = 1_000;
@@ -63,6 +65,28 @@ pub(crate) enum Request {
     AccountRemove {
         address: String,
         yes: bool,
+    },
+    /// What the command line needs to derive a new password's verifiers: SCRAM's salt is no secret.
+    AccountSalt {
+        address: String,
+    },
+    AppPasswordAdd {
+        address: String,
+        password: AppPasswordText,
+    },
+    AppPasswordList {
+        address: String,
+    },
+    AppPasswordRemove {
+        address: String,
+        name: String,
+    },
+    Unblock {
+        whom: Option<String>,
+    },
+    /// Many answers, one a line of a dialogue; the control socket does it, not [`Admin::perform`].
+    Wire {
+        account: String,
     },
     AliasAdd {
         address: String,
@@ -167,6 +191,12 @@ impl Admin {
             Request::AccountPassword { address, secrets } => self.account_password(&address, secrets).await,
             Request::AccountSuspend { address, suspended } => self.account_suspend(&address, suspended).await,
             Request::AccountRemove { address, yes } => self.account_remove(&address, yes).await,
+            Request::AccountSalt { address } => self.account_salt(&address).await,
+            Request::AppPasswordAdd { address, password } => self.app_password_add(&address, password).await,
+            Request::AppPasswordList { address } => self.app_password_list(&address).await,
+            Request::AppPasswordRemove { address, name } => self.app_password_remove(&address, &name).await,
+            Request::Wire { .. } => Err("only the running server can be watched".into()),
+            Request::Unblock { whom } => self.unblock(whom.as_deref()),
             Request::AliasAdd { address, targets } => self.alias_add(&address, targets).await,
             Request::AliasList => self.alias_list().await,
             Request::AliasRemove { address, yes } => self.alias_remove(&address, yes).await,

@@ -17,11 +17,26 @@ pub(crate) fn check_authorities(file: &Path) -> Result<(), String> {
     TlsClient::verified(Some(file)).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// The certificate of the configuration; a self-signed one is for the host name, the domains and loopback.
+/// Checks that a file has authorities for clients.
+pub(crate) fn check_client_authority(file: &Path) -> Result<(), String> {
+    net::ClientTrust::new(&[], Some(file)).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// The certificate of the configuration, which asks clients for theirs where some are known.
 pub(crate) fn of(config: &Config) -> Result<Option<Arc<TlsServer>>, String> {
+    let Some(tls) = own(config)? else { return Ok(None) };
+    if config.client_certificates.is_empty() && config.client_ca.is_none() {
+        return Ok(Some(Arc::new(tls)));
+    }
+    let clients = net::ClientTrust::new(&config.client_certificates, config.client_ca.as_deref());
+    Ok(Some(Arc::new(tls.asking_clients(clients.map_err(|error| error.to_string())?))))
+}
+
+/// The certificate of the configuration; a self-signed one is for the host name, the domains and loopback.
+fn own(config: &Config) -> Result<Option<TlsServer>, String> {
     let told = |error: net::tls::TlsError| error.to_string();
     if let (Some(certificate), Some(private_key)) = (&config.certificate, &config.private_key) {
-        return TlsServer::from_pem(certificate, private_key).map(|tls| Some(Arc::new(tls))).map_err(told);
+        return TlsServer::from_pem(certificate, private_key).map(Some).map_err(told);
     }
     if !config.self_signed {
         return Ok(None);
@@ -30,5 +45,5 @@ pub(crate) fn of(config: &Config) -> Result<Option<Arc<TlsServer>>, String> {
     names.extend(config.domains.iter().cloned());
     names.push("localhost".into());
     names.extend([IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])].iter().map(ToString::to_string));
-    TlsServer::self_signed(&config.data_dir, &names).map(|tls| Some(Arc::new(tls))).map_err(told)
+    TlsServer::self_signed(&config.data_dir, &names).map(Some).map_err(told)
 }

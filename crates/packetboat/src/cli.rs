@@ -50,6 +50,21 @@ pub(crate) enum Command {
     /// What others report about mail that bears our domains' names
     #[command(subcommand)]
     Reports(ReportsCommand),
+    /// Forget failed sign-ins, so that nobody waits for them any more: of an address, of an IP, or of all
+    Unblock {
+        /// local@domain, or an IP address (its whole network is meant)
+        #[arg(required_unless_present = "all", value_name = "ADDRESS|IP")]
+        whom: Option<String>,
+        /// Of everybody
+        #[arg(long, conflicts_with = "whom")]
+        all: bool,
+    },
+    /// Show an account's dialogues with the running server as they happen, each line explained; without secrets or messages
+    Wire {
+        /// local@domain; its connections made from now on
+        #[arg(long, value_name = "ADDRESS")]
+        account: String,
+    },
     /// Mail on its way out
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -156,6 +171,9 @@ pub(crate) enum AccountCommand {
         /// local@domain
         address: String,
     },
+    /// Passwords for single programs, made here and shown once
+    #[command(subcommand)]
+    AppPassword(AppPasswordCommand),
     /// Remove an account with its mail
     Remove {
         /// local@domain
@@ -163,6 +181,32 @@ pub(crate) enum AccountCommand {
         /// Do it; without this it only tells what it would do
         #[arg(long)]
         yes: bool,
+    },
+}
+
+/// `packetboat account app-password ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AppPasswordCommand {
+    /// Make one and show it, this once
+    Add {
+        /// local@domain
+        address: String,
+        /// What it is for [default: app-1, app-2 ...]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Their names and when they were made
+    List {
+        /// local@domain
+        address: String,
+    },
+    /// Take one away; ends the account's sessions at once
+    Remove {
+        /// local@domain
+        address: String,
+        /// Which
+        #[arg(long, value_name = "NAME")]
+        name: String,
     },
 }
 

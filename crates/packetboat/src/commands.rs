@@ -8,15 +8,17 @@ mod doctor;
 mod domain;
 pub(crate) mod mime;
 mod passwords;
+mod sign_in;
 mod trace;
+mod watching;
 mod words;
 
 use crate::admin::access::AccessDeed;
 use crate::admin::views::SecretsText;
 use crate::admin::{AccountWanted, Admin, QueueDeed, QueueFilter, QueueWhich, Request, Which, check_account_address, told};
 use crate::cli::{
-    AccountCommand, AclCommand, AliasCommand, Command, IndexCommand, QueueCommand, QueueFilterArgs, QueueWhichArgs,
-    ReportsCommand, SharedCommand, SuppressCommand, UndoCommand, WhichArgs,
+    AccountCommand, AclCommand, AliasCommand, AppPasswordCommand, Command, IndexCommand, QueueCommand, QueueFilterArgs,
+    QueueWhichArgs, ReportsCommand, SharedCommand, SuppressCommand, UndoCommand, WhichArgs,
 };
 use crate::config::Config;
 use crate::control::Client;
@@ -67,6 +69,12 @@ pub(crate) async fn run(config: &Config, command: Command, json: bool) -> u8 {
     if let Command::Trace { asked, follow: true } = &command {
         return trace::follow(config, asked, json).await;
     }
+    if let Command::Wire { account } = &command {
+        return match watching::run(config, account, json).await {
+            Ok(()) => 0,
+            Err(why) => fail(&why, json),
+        };
+    }
     let outcome = perform(config, &command).await;
     match outcome {
         Ok(value) => {
@@ -108,9 +116,19 @@ async fn perform(config: &Config, command: &Command) -> Result<Value, String> {
     if let Command::Domain(command) = command {
         return domain::run(config, command).await;
     }
-    let request = request(config, command)?;
     let mut doer = Doer::of(config).await?;
-    let outcome = doer.perform(request).await;
+    let outcome = match command {
+        Command::Account(AccountCommand::Password { address, password_stdin }) => {
+            sign_in::new_password(&mut doer, address, *password_stdin).await
+        }
+        Command::Account(AccountCommand::AppPassword(AppPasswordCommand::Add { address, name })) => {
+            sign_in::new_app_password(&mut doer, address, name.as_deref()).await
+        }
+        _ => match request(config, command) {
+            Ok(request) => doer.perform(request).await,
+            Err(why) => Err(why),
+        },
+    };
     doer.close().await?;
     outcome
 }
@@ -179,6 +197,7 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
         Command::Reports(ReportsCommand::List) => Request::ReportsList,
         Command::Reports(ReportsCommand::Show { id }) => Request::ReportsShow { id: id.clone() },
         Command::Trace { asked, .. } => Request::Trace { asked: asked.clone(), after: None },
+        Command::Unblock { whom, .. } => Request::Unblock { whom: whom.clone() },
         Command::Check => Request::Check,
         Command::Index(IndexCommand::Status { address }) => Request::Index { address: address.clone(), anew: false },
         Command::Index(IndexCommand::Rebuild { address }) => Request::Index { address: address.clone(), anew: true },
@@ -188,6 +207,7 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
         | Command::Config
         | Command::Mime(_)
         | Command::Domain(_)
+        | Command::Wire { .. }
         | Command::Doctor(_) => {
             return Err("not an act".into());
         }
@@ -222,8 +242,14 @@ fn account_request(config: &Config, command: &AccountCommand) -> Result<Request,
         }
         AccountCommand::List => Request::AccountList,
         AccountCommand::Show { address } => Request::AccountShow { address: address.clone() },
-        AccountCommand::Password { address, password_stdin } => {
-            Request::AccountPassword { address: address.clone(), secrets: new_secrets(address, *password_stdin)? }
+        AccountCommand::AppPassword(AppPasswordCommand::List { address }) => {
+            Request::AppPasswordList { address: address.clone() }
+        }
+        AccountCommand::AppPassword(AppPasswordCommand::Remove { address, name }) => {
+            Request::AppPasswordRemove { address: address.clone(), name: name.clone() }
+        }
+        AccountCommand::Password { .. } | AccountCommand::AppPassword(AppPasswordCommand::Add { .. }) => {
+            return Err("not one act".into());
         }
         AccountCommand::Suspend { address } => Request::AccountSuspend { address: address.clone(), suspended: true },
         AccountCommand::Resume { address } => Request::AccountSuspend { address: address.clone(), suspended: false },

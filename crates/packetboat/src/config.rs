@@ -113,10 +113,16 @@ pub(crate) struct Config {
     /// `user` is in the file: then it must exist.
     pub(crate) user_given: bool,
     pub(crate) listen: Vec<(Service, ListenAddr)>,
+    pub(crate) proxy_from: Vec<net::IpRange>,
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) private_key: Option<PathBuf>,
     pub(crate) self_signed: bool,
     pub(crate) plaintext: server::context::Plaintext,
+    pub(crate) mechanisms: Vec<server::auth::MechanismOffer>,
+    /// (SHA-256 in hex, address).
+    pub(crate) client_certificates: Vec<(String, String)>,
+    pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) oauth: Option<server::auth::OAuthSettings>,
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) outbound_port: u16,
     pub(crate) ca_file: Option<PathBuf>,
@@ -148,10 +154,15 @@ impl Config {
             user: String::new(),
             user_given: false,
             listen: Vec::new(),
+            proxy_from: Vec::new(),
             certificate: None,
             private_key: None,
             self_signed: false,
             plaintext: server::context::Plaintext::Never,
+            mechanisms: Vec::new(),
+            client_certificates: Vec::new(),
+            client_ca: None,
+            oauth: None,
             dns_servers: Vec::new(),
             outbound_port: 0,
             ca_file: None,
@@ -177,6 +188,11 @@ impl Config {
             username: None,
             password: None,
         })
+    }
+
+    /// The token server's block, made when its first key is read.
+    fn oauth_mut(&mut self) -> &mut server::auth::OAuthSettings {
+        self.oauth.get_or_insert_with(|| server::auth::OAuthSettings { claim: "email".into(), ..Default::default() })
     }
 
     /// How the store is opened.

@@ -99,6 +99,10 @@ async fn converse(stream: UnixStream, admin: &Arc<Admin>) -> io::Result<()> {
         }
         let reply = match serde_json::from_slice::<Request>(&line) {
             Err(error) => Reply::Error(format!("the server does not understand this request: {error}")),
+            Ok(Request::Wire { account }) => match admin.watch(&account).await {
+                Ok(watched) => return tell(watched, reading, writing).await,
+                Err(why) => Reply::Error(why),
+            },
             Ok(request) => {
                 // A task of its own: an act once begun is finished also when the asker goes away, and a panic stays in it.
                 let admin = Arc::clone(admin);
@@ -113,6 +117,26 @@ async fn converse(stream: UnixStream, admin: &Arc<Admin>) -> io::Result<()> {
         let mut text = serde_json::to_vec(&reply).map_err(io::Error::other)?;
         text.push(b'\n');
         writing.write_all(&text).await?;
+    }
+}
+
+/// One line for each thing that happens, until the asker goes away.
+async fn tell(
+    mut watched: tokio::sync::mpsc::Receiver<Value>,
+    mut reading: impl tokio::io::AsyncRead + Unpin,
+    mut writing: impl tokio::io::AsyncWrite + Unpin,
+) -> io::Result<()> {
+    loop {
+        tokio::select! {
+            value = watched.recv() => {
+                let Some(value) = value else { return Ok(()) };
+                let mut text = serde_json::to_vec(&Reply::Ok(value)).map_err(io::Error::other)?;
+                text.push(b'\n');
+                writing.write_all(&text).await?;
+            }
+            // Whatever is said now: the asker is done.
+            _ = reading.read_u8() => return Ok(()),
+        }
     }
 }
 
@@ -140,6 +164,21 @@ impl Client {
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The next answer of a request that has many; `None` when the server ends it.
+    ///
+    /// # Errors
+    /// Why not, in plain words.
+    pub(crate) async fn next(&mut self) -> Result<Option<Value>, String> {
+        let mut line = Vec::new();
+        self.reading.read_until(b'\n', &mut line).await.map_err(|error| format!("the server's control socket: {error}"))?;
+        match serde_json::from_slice(&line) {
+            _ if line.is_empty() => Ok(None),
+            Ok(Reply::Ok(value)) => Ok(Some(value)),
+            Ok(Reply::Error(why)) => Err(why),
+            Err(error) => Err(format!("the server's answer is not understood: {error}")),
         }
     }
 

@@ -93,7 +93,9 @@ impl Office {
         let (stop, shutdown) = watch::channel(false);
         let outbound_settings = outbound_settings(config, trial.routes)?;
         let trust = trust(config, &store, &outbound_settings.resolver).await?;
-        let context = Arc::new(context(config, store.clone(), shutdown.clone(), trial.reachable, trust));
+        let oauth = config.oauth.clone().map(server::auth::OAuth::new).transpose()?;
+        let auth = auth(config, store.clone(), oauth);
+        let context = Arc::new(context(config, store.clone(), auth, shutdown.clone(), trial.reachable, trust));
         let socket =
             control::bind(&config.data_dir).map_err(|error| format!("{}/control.sock: {error}", config.data_dir.display()))?;
         context.search.keep().map_err(|error| format!("the search index: {error}"))?;
@@ -110,12 +112,18 @@ impl Office {
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
         let web = web::Web::start(web_doors::settings(&context, http_max));
+        let proxies: Arc<[net::IpRange]> = config.proxy_from.clone().into();
         let mut loops = JoinSet::new();
         let mut listening = Vec::new();
         for Bound { service, listener } in bound {
             listening.push((service, listener.local()));
-            let faces =
-                faces::Faces { context: Arc::clone(&context), tls: tls.clone(), gate: Arc::clone(&gate), web: web.clone() };
+            let faces = faces::Faces {
+                context: Arc::clone(&context),
+                tls: tls.clone(),
+                gate: Arc::clone(&gate),
+                web: web.clone(),
+                proxies: Arc::clone(&proxies),
+            };
             loops.spawn(faces.accept(service, listener));
         }
         Ok(Office { context, tls, listening, stop, loops, outbound, helpers, data_dir: config.data_dir.clone() })
@@ -164,20 +172,25 @@ pub(crate) fn search_folder(config: &Config) -> std::path::PathBuf {
     config.data_dir.join("search")
 }
 
-fn context(
-    config: &Config,
-    store: Store,
-    shutdown: watch::Receiver<bool>,
-    reachable: Option<Vec<String>>,
-    trust: server::trust::Settings,
-) -> Context {
+fn auth(config: &Config, store: Store, oauth: Option<server::auth::OAuth>) -> Auth {
     let sole_domain = match config.domains.as_slice() {
         [only] => Some(only.clone()),
         _ => None,
     };
+    Auth::new(store, sole_domain).with_oauth(oauth).with_mechanisms(config.mechanisms.clone())
+}
+
+fn context(
+    config: &Config,
+    store: Store,
+    auth: Auth,
+    shutdown: watch::Receiver<bool>,
+    reachable: Option<Vec<String>>,
+    trust: server::trust::Settings,
+) -> Context {
     Context {
         search: search::Searcher::indexed(store.clone(), search_folder(config)),
-        auth: Auth::new(store.clone(), sole_domain),
+        auth,
         store,
         hostname: config.hostname.clone(),
         domains: config.domains.clone(),
@@ -189,6 +202,7 @@ fn context(
         shutdown,
         trust,
         imap: server::imap::Memory::new(config.capabilities_off.clone()),
+        wire_log: Default::default(),
         pop: Default::default(),
     }
 }

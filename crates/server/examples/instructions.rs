@@ -79,6 +79,7 @@ async fn office(folder: &std::path::Path) -> Outcome<(Shared, watch::Sender<bool
         trust: Default::default(),
         shutdown: shutdown_seen,
         imap: server::imap::Memory::default(),
+        wire_log: Default::default(),
         pop: server::pop::Maildrops::default(),
     };
     Ok((Arc::new(context), shutdown))

@@ -3,15 +3,21 @@
 //! argon2id, at most two at once; a verified password is remembered for minutes as a keyed hash in memory.
 //! Invariant: an unknown login and a wrong password cannot be told apart, by text or by time.
 
+mod app_password;
 mod decoy;
 mod delay;
 mod hashing;
+pub mod mechanisms;
+mod oauth;
 mod remembered;
 mod secrets;
 pub mod sign_in;
 
+pub use app_password::{new_app_password, secrets_with_salt};
+pub use mechanisms::MechanismOffer;
+pub use oauth::{OAuth, OAuthSettings};
 pub use secrets::{secrets, secrets_for_many};
-pub use sign_in::SignIn;
+pub use sign_in::{Client, SignIn};
 
 use decoy::Decoy;
 use delay::Delays;
@@ -22,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Account, AccountId, ScramVerifier, Store, TraceEvent};
 use tokio::sync::{OnceCell, Semaphore};
+use wire::sasl::ScramKeys;
 use zeroize::Zeroizing;
 
 /// Password hashes computed at once: each takes 19 MB and a core.
@@ -40,6 +47,8 @@ pub struct Auth {
     hashing: Arc<Semaphore>,
     waiting: Semaphore,
     decoy: OnceCell<Decoy>,
+    oauth: Option<OAuth>,
+    mechanisms: Vec<MechanismOffer>,
 }
 
 /// Why somebody did not get in.
@@ -64,7 +73,36 @@ impl Auth {
             hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
             waiting: Semaphore::new(WAITING_MAX),
             decoy: OnceCell::new(),
+            oauth: None,
+            mechanisms: mechanisms::usual(),
         }
+    }
+
+    /// Offers these mechanisms.
+    #[must_use]
+    pub fn with_mechanisms(self, mechanisms: Vec<MechanismOffer>) -> Auth {
+        Auth { mechanisms, ..self }
+    }
+
+    /// The mechanisms of a listener, named as under `[listen]`.
+    pub fn mechanisms(&self, listener: &str) -> Vec<wire::sasl::Mechanism> {
+        mechanisms::on_listener(&self.mechanisms, listener, self.oauth.is_some())
+    }
+
+    /// Takes tokens of an OAuth 2 server too.
+    #[must_use]
+    pub fn with_oauth(self, oauth: Option<OAuth>) -> Auth {
+        Auth { oauth, ..self }
+    }
+
+    /// Where the token server describes itself.
+    pub fn discovery(&self) -> Option<String> {
+        self.oauth.as_ref().and_then(OAuth::discovery)
+    }
+
+    /// Forgets what delays somebody has earned: of a login, of a network, or (neither) of all.
+    pub fn unblock(&self, login: Option<&str>, network: Option<IpAddr>) -> usize {
+        self.delays.forget(login.map(|login| self.name(login)).as_deref(), network)
     }
 
     /// Checks a password. Waits as long as this (account, network) has earned; unproxied loopback never waits.
@@ -84,14 +122,22 @@ impl Auth {
     }
 
     /// SCRAM: the account and verifier, or for an unknown login `None` and a verifier that never fits but always is the same.
-    pub async fn scram(&self, login: &str, peer: Option<IpAddr>) -> Result<(Option<Arc<Account>>, ScramVerifier), Refused> {
+    /// Beside it the keys of app passwords that go with the same salt and rounds.
+    pub async fn scram(
+        &self,
+        login: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<(Option<Arc<Account>>, ScramVerifier, Vec<ScramKeys>), Refused> {
         let name = self.name(login);
         self.wait(&name, peer).await?;
         let decoy = self.decoy.get_or_init(|| Decoy::new(&self.store)).await;
         let account = self.account(&name).await?;
         match account.as_ref().and_then(|account| account.secrets.scram.clone()) {
-            Some(verifier) => Ok((account, verifier)),
-            None => Ok((None, decoy.verifier(&name))),
+            Some(verifier) => {
+                let also = account.as_deref().map(|account| app_password::keys(account, &verifier)).unwrap_or_default();
+                Ok((account, verifier, also))
+            }
+            None => Ok((None, decoy.verifier(&name), Vec::new())),
         }
     }
 
@@ -141,6 +187,52 @@ impl Auth {
             }
         };
         self.store.trace(vec![event.key("ip", ip)]);
+    }
+
+    /// A bearer token: one of the configured token server's, or an app password of ours. `login`: whom it is said to be.
+    pub async fn token(&self, login: Option<&str>, token: &[u8], peer: Option<IpAddr>) -> Result<Arc<Account>, Refused> {
+        let asked = login.map(|login| self.name(login));
+        let delayed = asked.clone().unwrap_or_default();
+        self.wait(&delayed, peer).await?;
+        let result = self.check_token(asked.as_deref(), token).await;
+        self.settle(&delayed, peer, &result);
+        result
+    }
+
+    async fn check_token(&self, asked: Option<&str>, token: &[u8]) -> Result<Arc<Account>, Refused> {
+        if let Some(account) = self.account(asked.unwrap_or_default()).await?
+            && app_password::fits(&account, token)
+        {
+            return not_suspended(account);
+        }
+        let Some(oauth) = &self.oauth else { return Err(Refused::Credentials) };
+        let whose = oauth.whose(token).await?;
+        let whose = self.name(&whose);
+        if asked.is_some_and(|asked| asked != whose) {
+            tracing::info!(whose, asked, "a token of somebody else was shown");
+            return Err(Refused::Credentials);
+        }
+        not_suspended(self.account(&whose).await?.ok_or(Refused::Credentials)?)
+    }
+
+    /// EXTERNAL: `names` are those the client's certificate speaks for.
+    pub async fn certificate(
+        &self,
+        login: Option<&str>,
+        names: &[String],
+        peer: Option<IpAddr>,
+    ) -> Result<Arc<Account>, Refused> {
+        let wanted = match (login, names) {
+            (Some(login), _) => self.name(login),
+            // Without a word about it the certificate must leave no choice.
+            (None, [only]) => only.clone(),
+            (None, _) => return Err(Refused::Credentials),
+        };
+        self.wait(&wanted, peer).await?;
+        let account = if names.contains(&wanted) { self.account(&wanted).await? } else { None };
+        let result = account.ok_or(Refused::Credentials).and_then(not_suspended);
+        self.settle(&wanted, peer, &result);
+        result
     }
 
     /// Forgets remembered logins of an account.
@@ -199,6 +291,8 @@ impl Auth {
         let account = self.account(name).await?;
         let right = match &account {
             Some(account) if self.knows(account, password) => true,
+            // Long and random: no slow hash is needed, and none is computed.
+            Some(account) if app_password::fits(account, password) => return not_suspended(Arc::clone(account)),
             _ => {
                 let _place = self.waiting.try_acquire().map_err(|_| Refused::Temporary)?;
                 let permit = Arc::clone(&self.hashing).acquire_owned().await.map_err(|_| Refused::Temporary)?;
@@ -215,7 +309,7 @@ impl Auth {
                 if secrets::are_weak(&account.secrets) {
                     self.strengthen(Arc::clone(&account), password);
                 }
-                if account.suspended { Err(Refused::Suspended) } else { Ok(account) }
+                not_suspended(account)
             }
             _ => Err(Refused::Credentials),
         }
@@ -228,11 +322,13 @@ impl Auth {
     fn strengthen(&self, account: Arc<Account>, password: &[u8]) {
         let (store, hashing) = (self.store.clone(), Arc::clone(&self.hashing));
         let password = Zeroizing::new(password.to_vec());
+        let salt = account.secrets.scram.as_ref().map(|scram| scram.salt.clone());
         tokio::spawn(async move {
             let Ok(permit) = hashing.acquire_owned().await else { return };
             let work = move || {
                 let _permit = permit;
-                secrets::secrets(&password, None)
+                // The salt stays: app passwords go with it.
+                app_password::secrets_with_salt(&password, salt.as_deref())
             };
             if let Ok(Ok(stronger)) = tokio::task::spawn_blocking(work).await
                 && let Err(error) = store.account_strengthen(account.id, &account.secrets, stronger).await
@@ -241,6 +337,10 @@ impl Auth {
             }
         });
     }
+}
+
+fn not_suspended(account: Arc<Account>) -> Result<Arc<Account>, Refused> {
+    if account.suspended { Err(Refused::Suspended) } else { Ok(account) }
 }
 
 /// Off the async threads; without an account the same work is done for nothing.

@@ -97,6 +97,8 @@ pub struct Context {
     pub shutdown: tokio::sync::watch::Receiver<bool>,
     /// What IMAP keeps in memory only; `Default::default()` at the start.
     pub imap: crate::imap::Memory,
+    /// Who watches whose dialogues; `Default::default()` at the start.
+    pub wire_log: Arc<crate::wire_log::WireLog>,
     /// Which maildrops POP3 sessions have open; `Default::default()` at the start.
     pub pop: crate::pop::Maildrops,
 }

@@ -41,7 +41,7 @@ mod watched;
 pub use memory::Memory;
 pub use switches::CapabilityOff;
 
-use crate::auth::SignIn;
+use crate::auth::{Client, SignIn};
 use crate::context::Shared;
 use append::Appending;
 use failure::{Outcome, Trouble};
@@ -58,9 +58,10 @@ use wire::imap::{Code, Command, Tag};
 use wire::sasl::{Answer, Question, Refusal};
 
 /// Serves one connection until it ends.
-pub async fn serve(context: Shared, connection: Connection) {
+pub async fn serve(context: Shared, mut connection: Connection) {
+    crate::wire_log::follow(&context.wire_log, &mut connection, wire::explain::Protocol::Imap);
     let config = configuration(&context, &connection);
-    let mut wire = Server::new(config);
+    let mut wire = Server::new(config).on_channel(connection.tls_channel());
     wire.set_patience(context.limits.patience);
     let mut session = Session {
         wire,
@@ -84,7 +85,7 @@ fn configuration(context: &Shared, connection: &Connection) -> ServerConfig {
         tls: connection.is_tls(),
         starttls: connection.can_start_tls(),
         plaintext_login: context.plaintext.allows(connection.peer()),
-        scram: true,
+        mechanisms: context.auth.mechanisms(if connection.is_tls() { "imaps" } else { "imap" }),
         append_bytes_max: context.message_bytes_max,
         capabilities_off: CapabilityOff::on_listener(&context.imap.switches, connection.is_tls()),
     }
@@ -193,8 +194,8 @@ impl Session {
     }
 
     async fn sasl(&mut self, sign_in: &mut SignIn, question: Question) -> bool {
-        let peer = self.connection.peer().ip();
-        let (answer, account) = Box::pin(sign_in.answer(&self.context.auth, question, peer)).await;
+        let client = Client::of(&self.connection);
+        let (answer, account) = Box::pin(sign_in.answer(&self.context.auth, question, client)).await;
         let answer = match account {
             Some(account) => self.begin(account).await,
             None => answer,
@@ -211,6 +212,7 @@ impl Session {
         let epochs = self.context.store.epoch_watch();
         match self.context.store.watch(account.id).await {
             Ok(watch) if self.context.auth.still_good(&account).await => {
+                self.connection.name_peer(&account.address);
                 self.signed_in = Some(SignedIn { account, watch, epochs, _seat: seat });
                 Answer::Accept
             }

@@ -11,3 +11,4 @@ pub mod outbound;
 pub mod pop;
 pub mod smtp;
 pub mod trust;
+pub mod wire_log;

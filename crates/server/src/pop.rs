@@ -9,7 +9,7 @@ mod lock;
 
 pub use lock::Maildrops;
 
-use crate::auth::SignIn;
+use crate::auth::{Client, SignIn};
 use crate::context::{Shared, unix_now};
 use inbox::Inbox;
 use lock::Lock;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use store::{Account, AccountId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use wire::Session as _;
 use wire::pop3::{Config, Event, Refusal, Server};
 use wire::sasl::{Answer, Question};
 
@@ -41,9 +42,13 @@ struct Face {
 }
 
 /// Serves one connection to its end. `implicit_tls`: it came in on the TLS port, so its handshake is done.
-pub async fn serve(context: Shared, connection: Connection, implicit_tls: bool) {
+pub async fn serve(context: Shared, mut connection: Connection, implicit_tls: bool) {
     debug_assert_eq!(implicit_tls, connection.is_tls());
-    let session = Server::new(config(&context, &connection));
+    crate::wire_log::follow(&context.wire_log, &mut connection, wire::explain::Protocol::Pop3);
+    let mut session = Server::new(config(&context, &connection));
+    if let Some(channel) = connection.tls_channel() {
+        session.tls_channel(channel);
+    }
     let epochs = context.store.epoch_watch();
     Face { context, connection, session, sign_in: SignIn::to("POP3"), signed_in: None, epochs }.run().await;
 }
@@ -53,6 +58,7 @@ fn config(context: &Shared, connection: &Connection) -> Config {
         tls: connection.is_tls(),
         stls: connection.can_start_tls(),
         plaintext: context.plaintext.allows(connection.peer()),
+        mechanisms: context.auth.mechanisms(if connection.is_tls() { "pop3s" } else { "pop3" }),
         login_delay_secs: Some(context.limits.pop3_login_delay_secs).filter(|secs| *secs > 0),
         patience: context.limits.patience,
         ..Config::new(context.hostname.clone())
@@ -90,15 +96,14 @@ impl Face {
     }
 
     async fn authenticate(&mut self, question: Question) {
-        let peer = self.connection.peer();
-        // Unproxied loopback never waits.
-        let ip = if peer.is_loopback() { None } else { peer.ip() };
-        match self.sign_in.answer(&self.context.auth, question, ip).await {
+        let client = Client::of(&self.connection);
+        match self.sign_in.answer(&self.context.auth, question, client).await {
             (Answer::Scram { verifier, nonce }, _) => self.session.scram(verifier, &nonce),
             (Answer::Accept, Some(account)) => match self.open(account).await {
                 Ok(()) => {}
                 Err(refusal) => self.session.refuse(refusal),
             },
+            (Answer::RefuseToken { discovery }, _) => self.session.refuse_token(discovery.as_deref()),
             (Answer::Refuse(refusal), _) => self.session.refuse(refusal.into()),
             (Answer::Accept, None) => self.session.refuse(Refusal::Temporary),
         }
@@ -106,6 +111,7 @@ impl Face {
 
     /// The lock first, then the listing: no other POP3 session can change what it shows.
     async fn open(&mut self, account: Arc<Account>) -> Result<(), Refusal> {
+        self.connection.name_peer(&account.address);
         let lock = self.context.pop.lock(account.id).await.ok_or(Refusal::InUse)?;
         let delay = Duration::from_secs(self.context.limits.pop3_login_delay_secs.into());
         if !self.context.pop.may_come(account.id, delay, net::clock::monotonic()) {

@@ -12,7 +12,8 @@ mod sending;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::context::Shared;
+use crate::context::{Shared, unix_now};
+use crate::wire_log;
 use face::Face;
 pub(crate) use face::place;
 pub use hand_in::{HandedIn, Whole, hand_in};
@@ -20,8 +21,10 @@ use mta::queue::Schedule;
 use mta::sending_limits::SendingLimits;
 use net::{Connection, Next};
 pub use sending::keep_counts;
+use wire::Session as _;
+use wire::explain::Protocol;
 use wire::smtp::server::{Config, Mode as Service};
-use wire::smtp::{EnhancedCode, Server};
+use wire::smtp::{EnhancedCode, Keywords, Server};
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,12 @@ pub struct Settings {
 
 /// Serves one connection to its end.
 pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
+    let protocol = if mode == Mode::Lmtp { Protocol::Lmtp } else { Protocol::Smtp };
+    wire_log::follow(&context.wire_log, &mut connection, protocol);
     let mut session = Server::new(config(&context, &connection, mode));
+    if let Some(channel) = connection.tls_channel() {
+        session.tls_channel(channel);
+    }
     let mut face = Face::new(context.clone(), &connection, mode);
     let mut epochs = context.store.epoch_watch();
     let mut draining = false;
@@ -84,7 +92,25 @@ fn config(context: &Shared, connection: &Connection, mode: Mode) -> Config {
     config.tls = connection.is_tls();
     config.starttls = connection.can_start_tls();
     config.plaintext_auth = context.plaintext.allows(connection.peer());
+    if mode == Mode::Submission {
+        config.auth = context.auth.mechanisms(if connection.is_tls() { "submissions" } else { "submission" });
+    }
     config.patience = context.limits.patience;
     config.recipients_max = usize::try_from(context.limits.recipients_max).unwrap_or(usize::MAX);
+    config.keywords = keywords(context, mode);
     config
+}
+
+/// What may be asked: of our own people's mail all of it, of others' what binds whoever takes it.
+fn keywords(context: &Shared, mode: Mode) -> Keywords {
+    let ours = mode == Mode::Submission;
+    let until_max = unix_now().saturating_add(i64::try_from(mta::limits::HOLD_SECS_MAX).unwrap_or(i64::MAX));
+    Keywords {
+        require_tls: mode != Mode::Lmtp,
+        deliver_by_min_secs: ours.then_some(mta::limits::DELIVER_BY_SECS_MIN),
+        future_release: ours.then_some((mta::limits::HOLD_SECS_MAX, until_max)),
+        mt_priority: ours,
+        recipients_max: Some(context.limits.recipients_max.into()),
+        ..Keywords::default()
+    }
 }

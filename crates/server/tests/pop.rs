@@ -64,6 +64,7 @@ impl Office {
             trust: Default::default(),
             shutdown: shutdown_seen,
             imap: server::imap::Memory::default(),
+            wire_log: Default::default(),
             pop: server::pop::Maildrops::default(),
         });
         let tls = Arc::new(TlsServer::self_signed(dir.path(), &["mail.here.test".into()]).unwrap());

@@ -165,6 +165,7 @@ impl Office {
             shutdown,
             trust: Default::default(),
             imap: server::imap::Memory::default(),
+            wire_log: Default::default(),
             pop: server::pop::Maildrops::default(),
         }
     }

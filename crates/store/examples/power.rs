@@ -196,6 +196,7 @@ async fn accept(store: &Store, account: AccountId, user: &str, id: String, inbox
         smtputf8: false,
         ret_headers: false,
         envelope_id: None,
+        service: Default::default(),
     };
     let delivery = Delivery { account, target: Target::Inbox, flags: Flags::default(), internal_date_secs: NOW };
     let acceptance = Acceptance {

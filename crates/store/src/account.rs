@@ -5,7 +5,7 @@
 
 use crate::engine::{Batch, Key, Outcome, Version, get, range};
 use crate::key;
-use crate::limits::{ACCOUNTS_CACHED, CONFLICT_RETRIES, MESSAGES_MAX};
+use crate::limits::{ACCOUNTS_CACHED, APP_PASSWORDS_MAX, CONFLICT_RETRIES, MESSAGES_MAX};
 use crate::rows::{Counters, MailboxState, decode_account, decode_number, encode_account, encode_number};
 use crate::store::{Inner, Result};
 use crate::types::*;
@@ -189,7 +189,16 @@ impl Inner {
             next = next.checked_add(1).ok_or(StoreError::Invalid("all account ids are used up"))?;
             let secrets = account.secrets.clone();
             let quota_bytes = account.quota_bytes;
-            let account = Account { id, address, secrets, suspended: false, quota_bytes, created_secs: now_secs, epoch: 1 };
+            let account = Account {
+                id,
+                address,
+                secrets,
+                suspended: false,
+                quota_bytes,
+                created_secs: now_secs,
+                epoch: 1,
+                app_passwords: Vec::new(),
+            };
             lay_out_account(&mut batch, &account, now_secs);
             ids.push(id);
         }
@@ -389,6 +398,36 @@ impl Store {
             if account.secrets == *old {
                 account.secrets = new.clone();
             }
+        };
+        self.inner.account_change(id, change).await
+    }
+
+    /// One app password more; `Exists` where the name is taken, `Invalid` past [`APP_PASSWORDS_MAX`].
+    pub async fn app_password_add(&self, id: AccountId, password: AppPassword) -> Result<()> {
+        let account = self.inner.account_row(id).await?.ok_or(StoreError::NotFound)?.0;
+        if account.app_passwords.len() >= APP_PASSWORDS_MAX {
+            return Err(StoreError::Invalid("the account has as many app passwords as it may"));
+        }
+        if account.app_passwords.iter().any(|known| known.name == password.name) {
+            return Err(StoreError::Exists);
+        }
+        let change = |account: &mut Account| {
+            if !account.app_passwords.iter().any(|known| known.name == password.name) {
+                account.app_passwords.push(password.clone());
+            }
+        };
+        self.inner.account_change(id, change).await
+    }
+
+    /// Takes an app password away; the epoch grows, so all of the account's sessions end. `NotFound` without such a name.
+    pub async fn app_password_remove(&self, id: AccountId, name: &str) -> Result<()> {
+        let account = self.inner.account_row(id).await?.ok_or(StoreError::NotFound)?.0;
+        if !account.app_passwords.iter().any(|known| known.name == name) {
+            return Err(StoreError::NotFound);
+        }
+        let change = |account: &mut Account| {
+            account.app_passwords.retain(|known| known.name != name);
+            account.epoch += 1;
         };
         self.inner.account_change(id, change).await
     }

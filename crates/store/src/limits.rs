@@ -117,3 +117,5 @@ pub const CARE_ROWS: usize = 500;
 pub const SEGMENT_ALIVE_PERCENT_MIN: u64 = 50;
 /// Octets of one row that judging and signing mail keeps.
 pub const TRUST_ROW_BYTES_MAX: usize = 256 * 1024;
+/// App passwords of one account.
+pub const APP_PASSWORDS_MAX: usize = 100;

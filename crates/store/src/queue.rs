@@ -127,7 +127,31 @@ pub(crate) fn encode_entry(at: &Key, entry: &QueueEntry) -> Vec<u8> {
     out.signed(message.due_secs).signed(message.expires_secs);
     out.u8(u8::from(message.eight_bit)).u8(u8::from(message.smtputf8)).u8(u8::from(message.ret_headers));
     out.option_text(message.envelope_id.as_deref());
+    // Rows of older releases end here; so does one that asks for nothing.
+    if message.service != QueueService::default() {
+        write_service(&mut out, &message.service);
+    }
     out.seal(at)
+}
+
+fn write_service(out: &mut Writer, service: &QueueService) {
+    out.u8(u8::from(service.require_tls)).u8(u8::from(service.deliver_by_notify)).signed(i64::from(service.priority));
+    match service.deliver_by_secs {
+        None => out.u8(0),
+        Some(at) => out.u8(1).signed(at),
+    };
+}
+
+fn read_service(reader: &mut Reader<'_>) -> Option<QueueService> {
+    if reader.end().is_some() {
+        return Some(QueueService::default());
+    }
+    Some(QueueService {
+        require_tls: reader.flag()?,
+        deliver_by_notify: reader.flag()?,
+        priority: i8::try_from(reader.signed()?).ok()?,
+        deliver_by_secs: if reader.flag()? { Some(reader.signed()?) } else { None },
+    })
 }
 
 pub(crate) fn decode_entry(at: &Key, stored: &[u8]) -> Result<QueueEntry> {
@@ -147,6 +171,7 @@ pub(crate) fn decode_entry(at: &Key, stored: &[u8]) -> Result<QueueEntry> {
             let (due_secs, expires_secs) = (reader.signed()?, reader.signed()?);
             let (eight_bit, smtputf8, ret_headers) = (reader.flag()?, reader.flag()?, reader.flag()?);
             let envelope_id = reader.option_text()?.map(str::to_owned);
+            let service = read_service(&mut reader)?;
             reader.end()?;
             let recipients = recipients?;
             let message = NewQueueEntry {
@@ -160,6 +185,7 @@ pub(crate) fn decode_entry(at: &Key, stored: &[u8]) -> Result<QueueEntry> {
                 smtputf8,
                 ret_headers,
                 envelope_id,
+                service,
             };
             Some(QueueEntry { id: QueueId(id?), body, size_bytes, message, created_secs, attempts, held, next_secs, message_id })
         })(),

@@ -55,7 +55,19 @@ fn mend_accounts(all: &mut Everything, batch: &mut Batch, skipped: &mut Vec<Defe
         });
         let address = format!("recovered-{}@recovered.invalid", id.0);
         let secrets = Secrets { argon2: "!".into(), scram: None };
-        all.accounts.insert(id, Account { id, address, secrets, suspended: true, quota_bytes: None, created_secs: 0, epoch: 1 });
+        all.accounts.insert(
+            id,
+            Account {
+                id,
+                address,
+                secrets,
+                suspended: true,
+                quota_bytes: None,
+                created_secs: 0,
+                epoch: 1,
+                app_passwords: Vec::new(),
+            },
+        );
     }
     for (id, account) in &all.accounts {
         let at = key::account(*id);

@@ -280,17 +280,49 @@ pub(crate) fn encode_account(key: &Key, account: &Account) -> Vec<u8> {
     out.text(&account.address).text(&account.secrets.argon2);
     match &account.secrets.scram {
         None => out.u8(0),
-        Some(scram) => {
-            out.u8(1).bytes(&scram.salt).number(u64::from(scram.iterations));
-            out.raw(&scram.stored_key).raw(&scram.server_key)
-        }
+        Some(scram) => encode_scram(out.u8(1), scram),
     };
     out.u8(u8::from(account.suspended)).signed(account.created_secs).number(account.epoch);
     match account.quota_bytes {
         None => out.u8(0),
         Some(quota) => out.u8(1).number(quota),
     };
+    // Rows of older releases end here; so does a row without app passwords.
+    if !account.app_passwords.is_empty() {
+        out.number(account.app_passwords.len() as u64);
+        for password in &account.app_passwords {
+            out.text(&password.name).signed(password.created_secs).raw(&password.sha256);
+            out.number(password.scram.len() as u64);
+            for scram in &password.scram {
+                encode_scram(&mut out, scram);
+            }
+        }
+    }
     out.seal(key)
+}
+
+fn encode_scram<'w>(out: &'w mut Writer, scram: &ScramVerifier) -> &'w mut Writer {
+    out.bytes(&scram.salt).number(u64::from(scram.iterations)).raw(&scram.stored_key).raw(&scram.server_key)
+}
+
+fn decode_scram(reader: &mut Reader<'_>) -> Option<ScramVerifier> {
+    let (salt, iterations) = (reader.bytes()?.to_vec(), reader.number32()?);
+    let stored_key = reader.raw(32)?.try_into().ok()?;
+    Some(ScramVerifier { salt, iterations, stored_key, server_key: reader.raw(32)?.try_into().ok()? })
+}
+
+fn decode_app_passwords(reader: &mut Reader<'_>) -> Option<Vec<AppPassword>> {
+    if reader.end().is_some() {
+        return Some(Vec::new());
+    }
+    let mut list = Vec::new();
+    for _ in 0..reader.count()? {
+        let (name, created_secs) = (reader.text()?.to_owned(), reader.signed()?);
+        let sha256 = reader.raw(32)?.try_into().ok()?;
+        let scram: Option<Vec<ScramVerifier>> = (0..reader.count()?).map(|_| decode_scram(reader)).collect();
+        list.push(AppPassword { name, created_secs, sha256, scram: scram? });
+    }
+    Some(list)
 }
 
 pub(crate) fn decode_account(key: &Key, stored: &[u8]) -> Result<Account> {
@@ -301,16 +333,11 @@ pub(crate) fn decode_account(key: &Key, stored: &[u8]) -> Result<Account> {
         (|| {
             let address = reader.text()?.to_owned();
             let argon2 = reader.text()?.to_owned();
-            let scram = if reader.flag()? {
-                let (salt, iterations) = (reader.bytes()?.to_vec(), reader.number32()?);
-                let stored_key = reader.raw(32)?.try_into().ok()?;
-                Some(ScramVerifier { salt, iterations, stored_key, server_key: reader.raw(32)?.try_into().ok()? })
-            } else {
-                None
-            };
+            let scram = if reader.flag()? { Some(decode_scram(&mut reader)?) } else { None };
             let suspended = reader.flag()?;
             let (created_secs, epoch) = (reader.signed()?, reader.number()?);
             let quota_bytes = if reader.flag()? { Some(reader.number()?) } else { None };
+            let app_passwords = decode_app_passwords(&mut reader)?;
             reader.end()?;
             Some(Account {
                 id: AccountId(id?),
@@ -320,6 +347,7 @@ pub(crate) fn decode_account(key: &Key, stored: &[u8]) -> Result<Account> {
                 quota_bytes,
                 created_secs,
                 epoch,
+                app_passwords,
             })
         })(),
     )

@@ -76,6 +76,21 @@ pub struct Account {
     pub created_secs: UnixSecs,
     /// Grows with every change of secrets, suspension or removal; a session signed in under an older one must end.
     pub epoch: u64,
+    /// Passwords for single programs, beside the owner's own.
+    pub app_passwords: Vec<AppPassword>,
+}
+
+/// A password made by us for one program: long and random, so a fast hash is enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppPassword {
+    /// Unique within the account.
+    pub name: String,
+    /// When it was made.
+    pub created_secs: UnixSecs,
+    /// SHA-256 of it.
+    pub sha256: [u8; 32],
+    /// For SCRAM with the account's own salt; more than one where its rounds are going to change.
+    pub scram: Vec<ScramVerifier>,
 }
 
 /// An account to be made.
@@ -428,6 +443,8 @@ pub struct NewQueueEntry {
     pub ret_headers: bool,
     /// DSN ENVID, decoded (RFC 3461 §4.4).
     pub envelope_id: Option<String>,
+    /// See there.
+    pub service: QueueService,
 }
 
 /// One recipient of a queue entry.
@@ -481,6 +498,19 @@ pub struct QueueEntry {
     pub next_secs: UnixSecs,
     /// The Message-ID header, for people.
     pub message_id: Option<SmolStr>,
+}
+
+/// What the sender asked of the delivery beside sending it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueService {
+    /// Only over TLS that is verified and goes on so (RFC 8689).
+    pub require_tls: bool,
+    /// Only by then (RFC 2852).
+    pub deliver_by_secs: Option<UnixSecs>,
+    /// Past it the sender is told, and it goes on; else it comes back.
+    pub deliver_by_notify: bool,
+    /// -9 to 9 (RFC 6710).
+    pub priority: i8,
 }
 
 /// A leased queue entry: until `lease_until_secs` nobody else gets it; `token` proves the lease at settling.

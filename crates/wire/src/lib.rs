@@ -3,6 +3,7 @@
 //! Invariant: no sockets, no clock, no randomness of its own: time and nonces are arguments.
 
 mod deflate;
+pub mod explain;
 pub mod imap;
 #[doc(hidden)]
 pub mod laws;

@@ -13,6 +13,8 @@ pub mod sasl {
     pub const LINE_BYTES_MAX: usize = 12_288;
     /// Login name or password, octets.
     pub const WORD_BYTES_MAX: usize = 1_024;
+    /// A bearer token, octets: what fits in a line of base64 with a name beside it.
+    pub const TOKEN_BYTES_MAX: usize = 8_000;
     /// A client nonce, octets.
     pub const NONCE_BYTES_MAX: usize = 256;
     /// PBKDF2 rounds a client is willing to compute.

@@ -1,14 +1,18 @@
 //! SASL (RFC 4422) as SMTP, POP3 and IMAP share it: mechanisms, base64 lines, and the questions a server must have answered.
 //!
-//! PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 (RFC 5802, RFC 7677). No channel binding yet.
+//! PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 and -PLUS (RFC 5802, RFC 7677), OAUTHBEARER (RFC 7628), XOAUTH2, EXTERNAL
+//! (RFC 4422, appendix A). What a mechanism needs of the TLS around it comes as a [`Channel`].
 //! Invariant: passwords are zeroed when dropped and never printed.
 //! Must not know: the protocol around it, accounts, clocks, randomness (nonces are arguments).
 
+mod channel;
 pub mod client;
+mod oauth;
 pub mod scram;
 pub mod server;
 
-pub use scram::ScramVerifier;
+pub use channel::{Binding, Channel};
+pub use scram::{ScramKeys, ScramVerifier};
 
 use crate::limits::sasl as limits;
 use data_encoding::BASE64;
@@ -18,8 +22,16 @@ use zeroize::Zeroizing;
 /// A mechanism we know (RFC 4422 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mechanism {
+    /// RFC 5802 §6: SCRAM bound to the TLS it runs in, so that nobody sits in the middle.
+    ScramSha256Plus,
     /// RFC 5802, RFC 7677: the password never crosses the wire.
     ScramSha256,
+    /// RFC 7628: a token instead of a password.
+    OAuthBearer,
+    /// The same as Google and Microsoft spelled it before the RFC.
+    XOAuth2,
+    /// RFC 4422, appendix A: the client's TLS certificate speaks for it.
+    External,
     /// RFC 4616.
     Plain,
     /// draft-murchison-sasl-login: what old Outlooks speak.
@@ -27,13 +39,27 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
-    /// In the order they are offered: the strongest first.
-    pub const ALL: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
+    /// Every one, in the order they are offered: the strongest first.
+    pub const ALL: [Mechanism; 7] = [
+        Mechanism::ScramSha256Plus,
+        Mechanism::ScramSha256,
+        Mechanism::OAuthBearer,
+        Mechanism::XOAuth2,
+        Mechanism::External,
+        Mechanism::Plain,
+        Mechanism::Login,
+    ];
+    /// Those that need a password and nothing else.
+    pub const WITH_PASSWORD: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
 
     /// The registered name.
     pub fn name(self) -> &'static str {
         match self {
+            Mechanism::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
             Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::OAuthBearer => "OAUTHBEARER",
+            Mechanism::XOAuth2 => "XOAUTH2",
+            Mechanism::External => "EXTERNAL",
             Mechanism::Plain => "PLAIN",
             Mechanism::Login => "LOGIN",
         }
@@ -44,24 +70,55 @@ impl Mechanism {
         Self::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(name))
     }
 
-    /// Would an eavesdropper learn the password?
+    /// Would an eavesdropper learn the password, or a token that is as good?
     pub fn shows_password(self) -> bool {
-        self != Mechanism::ScramSha256
+        matches!(self, Mechanism::OAuthBearer | Mechanism::XOAuth2 | Mechanism::Plain | Mechanism::Login)
     }
 }
 
-/// A password: zeroed when dropped, never printed.
+/// Those of `list` that can be used now, in its order: on a wire that is `private` or not, in the TLS of `channel`.
+pub fn usable<'a>(list: &'a [Mechanism], private: bool, channel: Option<&'a Channel>) -> impl Iterator<Item = Mechanism> + 'a {
+    list.iter().copied().filter(move |mechanism| match mechanism {
+        Mechanism::ScramSha256Plus => channel.is_some_and(Channel::binds),
+        Mechanism::External => channel.is_some_and(|channel| channel.external),
+        other => private || !other.shows_password(),
+    })
+}
+
+/// A password or what stands for one: zeroed when dropped, never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret {
+    octets: Zeroizing<Vec<u8>>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Password,
+    Token,
+    Certificate,
+}
 
 impl Secret {
-    /// Takes the octets over.
+    /// A password; takes the octets over.
     pub fn new(octets: Vec<u8>) -> Secret {
-        Secret(Zeroizing::new(octets))
+        Secret { octets: Zeroizing::new(octets), kind: Kind::Password }
+    }
+    /// A bearer token (RFC 6750), for OAUTHBEARER and XOAUTH2 only.
+    pub fn token(octets: Vec<u8>) -> Secret {
+        Secret { octets: Zeroizing::new(octets), kind: Kind::Token }
+    }
+    /// No secret at all: the certificate shown in the TLS handshake speaks (EXTERNAL).
+    pub fn certificate() -> Secret {
+        Secret { octets: Zeroizing::default(), kind: Kind::Certificate }
     }
     /// The octets.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.octets
+    }
+    /// May it be sent as a password?
+    pub fn is_password(&self) -> bool {
+        self.kind == Kind::Password
     }
 }
 
@@ -93,6 +150,25 @@ pub enum Question {
         /// The client knows the password.
         proved: bool,
     },
+    /// Is this token good, and whose is it? Answer [`Answer::Accept`], [`Answer::RefuseToken`] or [`Answer::Refuse`].
+    Token {
+        /// Whom the client says it is.
+        login: Option<String>,
+        /// RFC 6750 §2.1.
+        token: Secret,
+    },
+    /// Whose is the certificate of the TLS handshake? Answer [`Answer::Accept`] or [`Answer::Refuse`].
+    Certificate {
+        /// Whom the client wants to be.
+        login: Option<String>,
+    },
+}
+
+impl Question {
+    /// May [`Answer::Accept`] be believed? Not where a proof is asked for and was not given.
+    pub fn may_be_accepted(&self) -> bool {
+        !matches!(self, Question::ScramLookup { .. } | Question::ScramDone { proved: false, .. })
+    }
 }
 
 /// The owner's answer to a [`Question`].
@@ -102,6 +178,11 @@ pub enum Answer {
     Accept,
     /// Not signed in.
     Refuse(Refusal),
+    /// To [`Question::Token`]: it is not good here. The client is told where to get one (RFC 7628 §3.2.2).
+    RefuseToken {
+        /// Where the token server describes itself (RFC 8414).
+        discovery: Option<String>,
+    },
     /// To [`Question::ScramLookup`].
     Scram {
         /// What the directory has.
@@ -133,7 +214,7 @@ pub enum Failure {
     Syntax,
     /// The client wants to act as somebody else.
     AuthorizationIdentity,
-    /// The client insists on channel binding (`p=`), which was not offered.
+    /// Channel binding that was not offered, is not known or does not fit; or the client was made to believe there is none.
     ChannelBinding,
     /// Past a limit.
     TooLong,
@@ -185,7 +266,19 @@ mod tests {
         for mechanism in Mechanism::ALL {
             assert_eq!(Mechanism::parse(&mechanism.name().to_lowercase()), Some(mechanism));
         }
-        assert_eq!(Mechanism::parse("SCRAM-SHA-256-PLUS"), None);
+        assert_eq!(Mechanism::parse("CRAM-MD5"), None);
+    }
+
+    #[test]
+    fn what_can_be_used_hangs_on_the_channel() {
+        let now = |private, channel: Option<&Channel>| {
+            usable(&Mechanism::ALL, private, channel).map(Mechanism::name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(now(false, None), "SCRAM-SHA-256");
+        assert_eq!(now(true, None), "SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN");
+        assert_eq!(now(true, Some(&Channel::default())), now(true, None));
+        let channel = Channel { exporter: Some([1; 32]), external: true, ..Channel::default() };
+        assert_eq!(now(true, Some(&channel)), "SCRAM-SHA-256-PLUS SCRAM-SHA-256 OAUTHBEARER XOAUTH2 EXTERNAL PLAIN LOGIN");
     }
 
     #[test]

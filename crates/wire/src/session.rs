@@ -6,6 +6,8 @@
 //! Laws, each a test that all six sessions pass: any chunking of the input gives the same bytes out; bytes buffered
 //! behind STARTTLS/STLS close the connection; buffers never exceed the named limits; never panics.
 
+use crate::sasl::Channel;
+
 /// Milliseconds on a clock that never goes back; where it starts means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Time(pub u64);
@@ -46,6 +48,9 @@ pub trait Session {
     fn deadline(&self) -> Option<Time>;
     /// False while an event waits for its answer or enough is buffered: the owner then does not read.
     fn wants_input(&self) -> bool;
+    /// What the TLS just begun lends to sign-in; comes before [`Session::tls_started`], or right after construction of
+    /// a session that begins under TLS.
+    fn tls_channel(&mut self, _channel: Channel) {}
     /// The TLS handshake after [`Step::StartTls`] is done. Sessions that began under TLS are told at construction.
     fn tls_started(&mut self);
 }

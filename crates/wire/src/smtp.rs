@@ -12,6 +12,7 @@ pub mod parameter;
 pub mod path;
 pub mod reply;
 pub mod server;
+pub mod wishes;
 
 pub use client::Client;
 pub use enhanced::EnhancedCode;
@@ -19,3 +20,4 @@ pub use parameter::{Body, MailParameters, RcptParameters, Ret};
 pub use path::{ForwardPath, ReversePath};
 pub use reply::Reply;
 pub use server::Server;
+pub use wishes::{DeliverBy, Hold, Keywords, Wishes};

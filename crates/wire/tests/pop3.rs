@@ -68,6 +68,12 @@ impl Owner {
                 server.scram(verifier, "server-nonce-server-nonce");
             }
             Event::Auth(Question::ScramDone { login, proved }) => self.open(server, &login, proved),
+            Event::Auth(Question::Token { token, .. }) if token.as_bytes() != b"good" => {
+                server.refuse_token(Some("https://id.test/"))
+            }
+            Event::Auth(Question::Token { login, .. } | Question::Certificate { login }) => {
+                self.open(server, &login.unwrap_or_default(), true);
+            }
             Event::Retr { message: number } | Event::Top { message: number, .. } => {
                 for piece in message(number, self.sizes[number as usize - 1]).chunks(11) {
                     if !server.content(piece) {
@@ -100,6 +106,7 @@ struct Transcript {
     marked: Vec<u32>,
     stls: bool,
     no_plaintext: bool,
+    every_mechanism: bool,
     /// What the client says and the server answers, before and after TLS.
     parts: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -122,6 +129,7 @@ fn read(path: &Path) -> Transcript {
                     script.marked = numbers(list).into_iter().map(|n| u32::try_from(n).unwrap()).collect()
                 }
                 Some(("# plaintext", _)) => script.no_plaintext = true,
+                Some(("# every mechanism", _)) => script.every_mechanism = true,
                 Some(("# stls", _)) => script.stls = true,
                 _ => assert!(line.starts_with('#') || line.is_empty(), "{path:?}: {line}"),
             },
@@ -131,7 +139,14 @@ fn read(path: &Path) -> Transcript {
 }
 
 fn play(script: &Transcript, size: usize) {
-    let mut server = Server::new(Config { plaintext: !script.no_plaintext, stls: script.stls, ..Config::new("here.test") });
+    let mut config = Config { plaintext: !script.no_plaintext, stls: script.stls, ..Config::new("here.test") };
+    if script.every_mechanism {
+        config.mechanisms = wire::sasl::Mechanism::ALL.to_vec();
+    }
+    let mut server = Server::new(config);
+    if script.every_mechanism {
+        server.tls_channel(wire::sasl::Channel { exporter: Some([7; 32]), server_end_point: None, external: true });
+    }
     let mut owner = Owner::new(&script.sizes);
     let last = script.parts.len() - 1;
     for (index, (said, expected)) in script.parts.iter().enumerate() {

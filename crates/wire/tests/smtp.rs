@@ -7,5 +7,7 @@ mod laws;
 mod owner;
 #[path = "smtp/pairs.rs"]
 mod pairs;
+#[path = "smtp/smuggling.rs"]
+mod smuggling;
 #[path = "smtp/transcripts.rs"]
 mod transcripts;

@@ -209,6 +209,69 @@ struct ScramText {
     server_key: String,
 }
 
+/// An app password's verifiers on their way through the control socket.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct AppPasswordText {
+    pub(crate) name: String,
+    created_secs: i64,
+    sha256: String,
+    scram: Vec<ScramText>,
+}
+
+impl std::fmt::Debug for AppPasswordText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AppPasswordText")
+    }
+}
+
+impl From<store::AppPassword> for AppPasswordText {
+    fn from(password: store::AppPassword) -> AppPasswordText {
+        AppPasswordText {
+            name: password.name,
+            created_secs: password.created_secs,
+            sha256: BASE64.encode(&password.sha256),
+            scram: password.scram.into_iter().map(ScramText::from).collect(),
+        }
+    }
+}
+
+impl AppPasswordText {
+    /// Back to the store's form.
+    pub(crate) fn into_app_password(self) -> Result<store::AppPassword, String> {
+        let sha256 = BASE64.decode(self.sha256.as_bytes()).ok().and_then(|octets| octets.try_into().ok());
+        let scram: Option<Vec<ScramVerifier>> = self.scram.into_iter().map(ScramText::into_verifier).collect();
+        match (sha256, scram) {
+            (Some(sha256), Some(scram)) => {
+                Ok(store::AppPassword { name: self.name, created_secs: self.created_secs, sha256, scram })
+            }
+            _ => Err("the app password's verifiers are malformed".into()),
+        }
+    }
+}
+
+impl From<ScramVerifier> for ScramText {
+    fn from(verifier: ScramVerifier) -> ScramText {
+        ScramText {
+            salt: BASE64.encode(&verifier.salt),
+            iterations: verifier.iterations,
+            stored_key: BASE64.encode(&verifier.stored_key),
+            server_key: BASE64.encode(&verifier.server_key),
+        }
+    }
+}
+
+impl ScramText {
+    fn into_verifier(self) -> Option<ScramVerifier> {
+        let key = |text: &str| -> Option<[u8; 32]> { BASE64.decode(text.as_bytes()).ok()?.try_into().ok() };
+        Some(ScramVerifier {
+            salt: BASE64.decode(self.salt.as_bytes()).ok()?,
+            iterations: self.iterations,
+            stored_key: key(&self.stored_key)?,
+            server_key: key(&self.server_key)?,
+        })
+    }
+}
+
 impl std::fmt::Debug for SecretsText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SecretsText")
@@ -217,34 +280,14 @@ impl std::fmt::Debug for SecretsText {
 
 impl From<Secrets> for SecretsText {
     fn from(secrets: Secrets) -> SecretsText {
-        let scram = secrets.scram.map(|verifier| ScramText {
-            salt: BASE64.encode(&verifier.salt),
-            iterations: verifier.iterations,
-            stored_key: BASE64.encode(&verifier.stored_key),
-            server_key: BASE64.encode(&verifier.server_key),
-        });
-        SecretsText { argon2: secrets.argon2, scram }
+        SecretsText { argon2: secrets.argon2, scram: secrets.scram.map(ScramText::from) }
     }
 }
 
 impl SecretsText {
     /// Back to the store's form.
     pub(crate) fn into_secrets(self) -> Result<Secrets, String> {
-        let key = |text: &str| -> Option<[u8; 32]> { BASE64.decode(text.as_bytes()).ok()?.try_into().ok() };
-        let scram = match self.scram {
-            None => None,
-            Some(text) => {
-                let verifier = || {
-                    Some(ScramVerifier {
-                        salt: BASE64.decode(text.salt.as_bytes()).ok()?,
-                        iterations: text.iterations,
-                        stored_key: key(&text.stored_key)?,
-                        server_key: key(&text.server_key)?,
-                    })
-                };
-                Some(verifier().ok_or("the SCRAM verifier is malformed")?)
-            }
-        };
+        let scram = self.scram.map(|text| text.into_verifier().ok_or("the SCRAM verifier is malformed")).transpose()?;
         Ok(Secrets { argon2: self.argon2, scram })
     }
 }

@@ -3,7 +3,7 @@
 use crate::admin::views::{
     AccountView, AliasView, DefectView, FreezeView, IndexView, QueueView, SetAsideView, SuppressedView, UndoView,
 };
-use crate::cli::{AccountCommand, Command, SharedCommand};
+use crate::cli::{AccountCommand, AppPasswordCommand, Command, SharedCommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -39,10 +39,11 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
         Command::Suppress(_) => suppress_words(value),
         Command::Alarms => super::trace::alarm_words(value),
         Command::Trace { .. } => super::trace::words(value),
+        Command::Unblock { .. } => unblock_words(value),
         Command::Check => check_words(value),
         Command::Index(_) => index_words(value),
         Command::Rebuild { .. } => rebuild_words(value),
-        Command::Try(_) | Command::Serve | Command::Config | Command::Mime(_) => String::new(),
+        Command::Try(_) | Command::Serve | Command::Config | Command::Mime(_) | Command::Wire { .. } => String::new(),
     }
 }
 
@@ -68,6 +69,7 @@ fn account_words(command: &AccountCommand, value: &Value) -> String {
         AccountCommand::Password { .. } => format!("{address}: new password; its sessions are ended\n"),
         AccountCommand::Suspend { .. } => format!("{address}: suspended; its sessions are ended, mail is still accepted\n"),
         AccountCommand::Resume { .. } => format!("{address}: may sign in again\n"),
+        AccountCommand::AppPassword(command) => app_password_words(command, address, value),
         AccountCommand::Remove { .. } => format!("{address}: removed\n"),
     }
 }
@@ -121,6 +123,33 @@ fn reports_words(value: &Value) -> String {
         row
     });
     table(&["ID", "BY", "ABOUT", "MESSAGES", "UNCONFIRMED", "UNTIL"], rows)
+}
+
+fn app_password_words(command: &AppPasswordCommand, address: &str, value: &Value) -> String {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    match command {
+        AppPasswordCommand::Add { .. } => {
+            format!("{}\n\nThe password \"{}\" of {address}, shown this once.\n", text("password"), text("name"))
+        }
+        AppPasswordCommand::List { .. } => {
+            let all: Vec<Value> = list(value, "app_passwords");
+            let rows = all.iter().map(|password| {
+                let name = password.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+                vec![name, when(password.get("created_secs").and_then(Value::as_i64).unwrap_or_default())]
+            });
+            table(&["NAME", "MADE"], rows)
+        }
+        AppPasswordCommand::Remove { .. } => {
+            format!("{address}: \"{}\" is taken away; its sessions are ended\n", text("name"))
+        }
+    }
+}
+
+fn unblock_words(value: &Value) -> String {
+    match value.get("forgotten").and_then(Value::as_u64).unwrap_or_default() {
+        0 => "nobody was waiting\n".to_owned(),
+        count => format!("forgotten: {count} (login, network) pairs with failed sign-ins\n"),
+    }
 }
 
 fn damage_words(value: &Value) -> String {

@@ -5,6 +5,7 @@
 
 mod inbound;
 mod queue;
+mod sign_in;
 
 use super::reader::{Item, domain, endpoint, socket_address};
 use super::{Config, RelayTls, Service};
@@ -56,10 +57,18 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     LISTEN_POP3S,
     LISTEN_HTTP,
     LISTEN_HTTPS,
+    LISTEN_PROXY_FROM,
     TLS_CERTIFICATE,
     TLS_PRIVATE_KEY,
     TLS_SELF_SIGNED,
     AUTH_PLAINTEXT,
+    sign_in::AUTH_MECHANISMS,
+    sign_in::AUTH_CLIENT_CERTIFICATES,
+    sign_in::AUTH_CLIENT_CA,
+    sign_in::OAUTH_ISSUER,
+    sign_in::OAUTH_AUDIENCE,
+    sign_in::OAUTH_CLAIM,
+    sign_in::OAUTH_JWKS_FILE,
     DNS_SERVERS,
     OUTBOUND_PORT,
     OUTBOUND_CA_FILE,
@@ -317,6 +326,19 @@ const LISTEN_HTTPS: OptionBlock = OptionBlock {
     example: "[\"0.0.0.0:443\"]",
     read: |config, item| listen(config, item, Service::Https),
     refused: REFUSED_ADDRESSES,
+};
+
+const LISTEN_PROXY_FROM: OptionBlock = OptionBlock {
+    name: "listen.proxy_from",
+    doc: "Proxies (addresses or ranges) whose every connection, to any listener, begins with a header of the PROXY protocol (version 1 or 2): the address it names then counts everywhere. A connection of theirs without one is closed; from others a header is never taken.",
+    default: "[]",
+    example: "[\"10.0.0.7\", \"10.1.0.0/16\"]",
+    read: |config, item| {
+        if let Some(list) = item.list_of(str::parse) {
+            config.proxy_from = list;
+        }
+    },
+    refused: &["\"10.0.0.7\"", "[\"proxy.example.org\"]", "[\"10.0.0.0/33\"]", "[1]"],
 };
 
 const TLS_CERTIFICATE: OptionBlock = OptionBlock {
@@ -677,7 +699,7 @@ mod tests {
 
     fn base() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["fullchain.pem", "key.pem", "ca.pem"] {
+        for name in ["fullchain.pem", "key.pem", "ca.pem", "jwks.json"] {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
         std::fs::write(dir.path().join("relay.password"), "secret\nsecond line\n").unwrap();

@@ -13,6 +13,7 @@ pub(crate) fn check(config: &mut Config, places: &Places, _base: &Path, problems
     listeners(config, places, problems);
     tls(config, places, problems);
     relay(config, places, problems);
+    sign_in(config, places, problems);
     config.user_given = places.contains_key("user");
     if config.free_bytes_tight < config.free_bytes_min {
         let at = place(places, &["free_bytes_tight", "free_bytes_min"]);
@@ -86,6 +87,26 @@ fn tls(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
         && let Err(message) = crate::certificates::check_authorities(file)
     {
         problem("outbound.ca_file", &message);
+    }
+}
+
+fn sign_in(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
+    if let Some(file) = &config.client_ca
+        && let Err(message) = crate::certificates::check_client_authority(file)
+    {
+        problems.push(Problem { span: place(places, &["auth.client_ca"]), message });
+    }
+    let Some(settings) = &config.oauth else { return };
+    let needed = ["oauth.issuer", "oauth.audience", "oauth.jwks_file"];
+    for name in needed.into_iter().filter(|name| !places.contains_key(*name)) {
+        let span = place(places, &["oauth", "oauth.issuer", "oauth.jwks_file", "oauth.audience", "oauth.claim"]);
+        problems.push(Problem { span, message: format!("`{name}` is missing: a token server needs it") });
+    }
+    if places.contains_key("oauth.jwks_file")
+        && !settings.jwks_file.as_os_str().is_empty()
+        && let Err(message) = server::auth::OAuth::new(settings.clone())
+    {
+        problems.push(Problem { span: place(places, &["oauth.jwks_file"]), message });
     }
 }
 

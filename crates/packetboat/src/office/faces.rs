@@ -5,7 +5,7 @@
 use crate::config::Service;
 use crate::gate::{Full, Gate, Pass};
 use net::listener::{Incoming, Listener};
-use net::{Connection, TlsServer};
+use net::{Connection, IpRange, Peer, TlsServer};
 use server::context::Shared;
 use server::smtp::Mode;
 use std::pin::Pin;
@@ -21,6 +21,8 @@ pub(super) struct Faces {
     pub(super) tls: Option<Arc<TlsServer>>,
     pub(super) gate: Arc<Gate>,
     pub(super) web: web::Web,
+    /// Who may say for whom it connects (PROXY protocol).
+    pub(super) proxies: Arc<[IpRange]>,
 }
 
 impl Faces {
@@ -38,6 +40,9 @@ impl Faces {
                 }
             };
             match incoming {
+                Ok(incoming) if self.is_proxy(&incoming) => {
+                    sessions.spawn(Box::pin(self.clone().serve_proxied(service, incoming)));
+                }
                 Ok(incoming) => match self.gate.enter(incoming.peer()) {
                     Ok(pass) => {
                         sessions.spawn(self.clone().serve(service, incoming, pass));
@@ -56,6 +61,27 @@ impl Faces {
         drop(listener);
         while let Some(ended) = sessions.join_next().await {
             report(service, ended);
+        }
+    }
+
+    fn is_proxy(&self, incoming: &Incoming) -> bool {
+        incoming.peer().ip().is_some_and(|ip| self.proxies.iter().any(|range| range.contains(ip)))
+    }
+
+    /// The header first; then whoever it names is counted and served as if it had come itself.
+    async fn serve_proxied(self, service: Service, incoming: Incoming) {
+        let Ok(waiting) = self.gate.enter(&Peer::Unix) else { return };
+        let incoming = match incoming.proxied(net::limits::PROXY_HEADER_MAX).await {
+            Ok(incoming) => incoming,
+            Err(error) => return tracing::warn!(service = service.name(), %error, "a proxy's connection is closed"),
+        };
+        drop(waiting);
+        match self.gate.enter(incoming.peer()) {
+            Ok(pass) => self.serve(service, incoming, pass).await,
+            Err(full) => {
+                tracing::warn!(service = service.name(), peer = ?incoming.peer(), ?full, "too many connections");
+                refuse(service, incoming, full).await;
+            }
         }
     }
 

@@ -122,6 +122,18 @@ impl Delays {
         failures.turn = failures.turn.max(now + pause(failures.count));
     }
 
+    /// Forgets failures and spreads of a login, of a network, or (neither) all; how many were forgotten.
+    pub(super) fn forget(&self, name: Option<&str>, ip: Option<IpAddr>) -> usize {
+        let net = ip.map(network);
+        let mut tables = self.tables();
+        let before = tables.pairs.len();
+        tables.pairs.retain(|(known, at), _| name.is_some_and(|name| name != known) || net.is_some_and(|net| net != *at));
+        if net.is_none() {
+            tables.spread.retain(|known, _| name.is_some_and(|name| name != known));
+        }
+        before.saturating_sub(tables.pairs.len())
+    }
+
     pub(super) fn succeeded(&self, name: &str, peer: Option<IpAddr>, now: Instant) {
         if let Some(pair) = pair(name, peer) {
             let mut tables = self.tables();
@@ -203,6 +215,29 @@ mod tests {
         assert_eq!(waits, [0, 0, 1, 2, 4, 8, 16, 30, 30]);
         delays.succeeded("ann@here.test", peer, now);
         assert_eq!(delays.reserve("ann@here.test", peer, now), ZERO);
+    }
+
+    #[test]
+    fn they_can_be_forgotten_by_login_by_network_and_all() {
+        let delays = Delays::default();
+        let now = Instant::now();
+        let blocked = |name: &str, from: &str| delays.reserve(name, ip(from), now) != ZERO;
+        let fail = || {
+            for _ in 0..5 {
+                for name in ["ann@here.test", "bob@here.test"] {
+                    delays.failed(name, ip("192.0.2.7"), now);
+                    delays.failed(name, ip("198.51.100.7"), now);
+                }
+            }
+        };
+        fail();
+        assert_eq!(delays.forget(Some("ann@here.test"), None), 2);
+        assert!(!blocked("ann@here.test", "192.0.2.7") && blocked("bob@here.test", "192.0.2.7"));
+        fail();
+        assert_eq!(delays.forget(None, ip("192.0.2.200")), 2);
+        assert!(!blocked("bob@here.test", "192.0.2.7") && blocked("bob@here.test", "198.51.100.7"));
+        fail();
+        assert_eq!(delays.forget(None, None), 4);
     }
 
     #[test]

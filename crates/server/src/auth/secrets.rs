@@ -32,8 +32,18 @@ static NOBODY: LazyLock<Option<Secrets>> = LazyLock::new(|| {
 /// gives the same verifiers; without it the salts are random, as they should be for real accounts.
 pub fn secrets(password: &[u8], salt_seed: Option<[u8; 32]>) -> Result<Secrets, String> {
     check(password)?;
-    let argon2 = hashing::hash(password, &salt(salt_seed, "argon2")?)?;
-    Ok(Secrets { argon2, scram: Some(scram(password, &salt(salt_seed, "scram")?, SCRAM_ITERATIONS)) })
+    with_salts(password, &salt(salt_seed, "argon2")?, &salt(salt_seed, "scram")?)
+}
+
+fn with_salts(password: &[u8], argon2_salt: &[u8], scram_salt: &[u8]) -> Result<Secrets, String> {
+    check(password)?;
+    let argon2 = hashing::hash(password, argon2_salt)?;
+    Ok(Secrets { argon2, scram: Some(scram(password, scram_salt, SCRAM_ITERATIONS)) })
+}
+
+/// The same with SCRAM's salt as it was: what other passwords of the account were derived with.
+pub(super) fn keeping_salt(password: &[u8], scram_salt: &[u8]) -> Result<Secrets, String> {
+    with_salts(password, &salt(None, "argon2")?, scram_salt)
 }
 
 /// The verifier for one of thousands of passwords (see the module's head): milliseconds; spread the calls over the cores.
@@ -69,7 +79,7 @@ fn salt(seed: Option<[u8; 32]>, purpose: &str) -> Result<[u8; SALT_BYTES], Strin
     Ok(salt)
 }
 
-fn scram(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> ScramVerifier {
+pub(super) fn scram(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> ScramVerifier {
     let verifier = wire::sasl::ScramVerifier::derive(password, salt, iterations);
     ScramVerifier {
         salt: verifier.salt,

@@ -10,6 +10,29 @@ use std::sync::Arc;
 use store::Account;
 use wire::sasl::{Answer, Question, Refusal};
 
+const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+/// What of a connection counts in a sign-in.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// Where it comes from; `None` is unproxied loopback or a Unix socket, which never waits.
+    pub peer: Option<IpAddr>,
+    /// Whom its TLS certificate speaks for.
+    pub certificate_names: Vec<String>,
+}
+
+impl Client {
+    /// Of a connection as it is now.
+    pub fn of(connection: &net::Connection) -> Client {
+        let peer = connection.peer();
+        Client {
+            // A proxy's word that somebody is on its own machine earns nothing.
+            peer: if peer.is_loopback() { None } else { peer.ip().map(|ip| if ip.is_loopback() { UNKNOWN } else { ip }) },
+            certificate_names: connection.client_certificate().map(|known| known.names).unwrap_or_default(),
+        }
+    }
+}
+
 /// What a connection remembers between the questions of one exchange.
 #[derive(Default)]
 pub struct SignIn {
@@ -26,7 +49,8 @@ impl SignIn {
     }
 
     /// Answers one question. The account is there exactly when the answer is `Accept`.
-    pub async fn answer(&mut self, auth: &Auth, question: Question, peer: Option<IpAddr>) -> (Answer, Option<Arc<Account>>) {
+    pub async fn answer(&mut self, auth: &Auth, question: Question, client: Client) -> (Answer, Option<Arc<Account>>) {
+        let peer = client.peer;
         let mut name = String::new();
         let signed_in = match question {
             Question::Password { login, password } => {
@@ -43,6 +67,20 @@ impl SignIn {
                 }
                 None => Err(Refused::Temporary),
             },
+            Question::Token { login, token } => {
+                let found = auth.token(login.as_deref(), token.as_bytes(), peer).await;
+                name = login.unwrap_or_default();
+                if matches!(found, Err(Refused::Credentials)) {
+                    auth.note(self.protocol, &name, peer, &found);
+                    return (Answer::RefuseToken { discovery: auth.discovery() }, None);
+                }
+                found
+            }
+            Question::Certificate { login } => {
+                let found = auth.certificate(login.as_deref(), &client.certificate_names, peer).await;
+                name = login.unwrap_or_default();
+                found
+            }
         };
         auth.note(self.protocol, &name, peer, &signed_in);
         match signed_in {
@@ -52,7 +90,7 @@ impl SignIn {
     }
 
     async fn lookup(&mut self, auth: &Auth, login: &str, peer: Option<IpAddr>) -> Answer {
-        let (account, verifier) = match auth.scram(login, peer).await {
+        let (account, verifier, also) = match auth.scram(login, peer).await {
             Ok(found) => found,
             Err(refused) => return Answer::Refuse(refusal(refused)),
         };
@@ -63,6 +101,7 @@ impl SignIn {
             iterations: verifier.iterations,
             stored_key: verifier.stored_key,
             server_key: verifier.server_key,
+            also,
         };
         Answer::Scram { verifier, nonce }
     }

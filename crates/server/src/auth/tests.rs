@@ -121,7 +121,7 @@ async fn failures_cost_time_but_not_on_loopback() {
 /// A whole SCRAM exchange, as a face has it.
 async fn sign_in(auth: &Auth, login: &str, password: &[u8]) -> bool {
     let credentials = client::Credentials { login: login.into(), password: Secret::new(password.to_vec()) };
-    let mut client = client::Exchange::new(Mechanism::ScramSha256, credentials, &sign_in::nonce().unwrap());
+    let mut client = client::Exchange::new(Mechanism::ScramSha256, credentials, &sign_in::nonce().unwrap(), None);
     let initial = client.initial().unwrap();
     let (mut exchange, mut step) = server::Exchange::start(Mechanism::ScramSha256, Some(&initial));
     let mut face = SignIn::default();
@@ -133,13 +133,14 @@ async fn sign_in(auth: &Auth, login: &str, password: &[u8]) -> bool {
             },
             server::Step::Ask(question) => {
                 let last = matches!(question, Question::ScramDone { .. });
-                match face.answer(auth, question, LOOPBACK).await {
+                match face.answer(auth, question, Client::default()).await {
                     (Answer::Scram { verifier, nonce }, None) if !last => exchange.scram(verifier, &nonce),
                     (Answer::Accept, Some(account)) => return last && account.address == login && client.succeeded().is_ok(),
                     (Answer::Refuse(_), None) => return false,
                     other => panic!("{other:?}"),
                 }
             }
+            server::Step::Refused(_) => return false,
             server::Step::Failed(failure) => panic!("{failure:?}"),
         }
     }
@@ -157,12 +158,12 @@ async fn scram_lets_the_same_people_in() {
 #[tokio::test]
 async fn a_stranger_looks_like_an_account() {
     let (auth, store, _, _folder) = office(None).await;
-    let (account, verifier) = auth.scram("nobody@here.test", LOOPBACK).await.unwrap();
+    let (account, verifier, _) = auth.scram("nobody@here.test", LOOPBACK).await.unwrap();
     assert!(account.is_none());
     assert_eq!(auth.scram("nobody@here.test", LOOPBACK).await.unwrap().1, verifier);
     let again = Auth::new(store, None);
     assert_eq!(again.scram("nobody@here.test", LOOPBACK).await.unwrap().1, verifier, "after a restart too");
-    let (_, real) = auth.scram("ann@here.test", LOOPBACK).await.unwrap();
+    let (_, real, _) = auth.scram("ann@here.test", LOOPBACK).await.unwrap();
     assert_eq!((real.salt.len(), real.iterations), (verifier.salt.len(), verifier.iterations));
 }
 
@@ -182,4 +183,80 @@ async fn two_hashes_at_once_and_no_third() {
     drop(first);
     assert_eq!(asked.await.unwrap(), Some(Refused::Credentials));
     drop(second);
+}
+
+#[tokio::test]
+async fn an_app_password_opens_by_every_mechanism_until_it_is_taken_away() {
+    let (auth, store, ann, _folder) = office(None).await;
+    let bob = store.account("bob@here.test").await.unwrap().unwrap();
+    for (id, login, main) in [(ann, "ann@here.test", b"pw".as_slice()), (bob.id, "bob@here.test", b"bobs")] {
+        let account = store.account_by_id(id).await.unwrap().unwrap();
+        let scram = account.secrets.scram.clone().unwrap();
+        let (password, kept) = new_app_password("phone", Some((&scram.salt, scram.iterations)), 1_000).unwrap();
+        assert!(password.len() == 26 && password.bytes().all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit()));
+        store.app_password_add(id, kept.clone()).await.unwrap();
+        assert_eq!(store.app_password_add(id, kept).await, Err(store::StoreError::Exists));
+
+        assert!(auth.password(login, password.as_bytes(), LOOPBACK).await.is_ok());
+        let spaced = format!("{} {}", password[..6].to_uppercase(), &password[6..]);
+        assert!(auth.password(login, spaced.as_bytes(), LOOPBACK).await.is_ok());
+        assert!(sign_in(&auth, login, password.as_bytes()).await && sign_in(&auth, login, main).await);
+        assert!(auth.token(Some(login), password.as_bytes(), LOOPBACK).await.is_ok());
+        assert_eq!(auth.token(None, password.as_bytes(), LOOPBACK).await.err(), Some(Refused::Credentials));
+        assert_eq!(auth.token(Some("eve@here.test"), password.as_bytes(), LOOPBACK).await.err(), Some(Refused::Credentials));
+        // Full verifiers come at the first sign-in by password; the app password goes on fitting SCRAM.
+        let before = auth.password(login, main, LOOPBACK).await.unwrap();
+        let begun = Instant::now();
+        while secrets::are_weak(&store.account(login).await.unwrap().unwrap().secrets) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "never");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(sign_in(&auth, login, password.as_bytes()).await && sign_in(&auth, login, main).await);
+
+        store.app_password_remove(id, "phone").await.unwrap();
+        assert_eq!(store.app_password_remove(id, "phone").await, Err(store::StoreError::NotFound));
+        assert!(!auth.still_good(&before).await, "its sessions end");
+        assert!(!sign_in(&auth, login, password.as_bytes()).await && sign_in(&auth, login, main).await);
+        assert_eq!(auth.password(login, password.as_bytes(), LOOPBACK).await.err(), Some(Refused::Credentials));
+    }
+}
+
+#[tokio::test]
+async fn a_token_signs_in_whom_it_names_and_nobody_else() {
+    let (auth, store, ann, folder) = office(None).await;
+    let issuer = oauth::tests::Issuer::new();
+    let path = folder.path().join("jwks.json");
+    std::fs::write(&path, issuer.key_set()).unwrap();
+    let auth = auth.with_oauth(Some(OAuth::new(oauth::tests::settings(path)).unwrap()));
+    let claims = |email: &str| serde_json::json!({ "iss": "https://id.test", "aud": ["mail"], "exp": net::clock::unix_now() + 60, "email": email });
+    let token = |email: &str| issuer.token(serde_json::json!({ "alg": "EdDSA" }), claims(email)).into_bytes();
+    let shown =
+        async |login: Option<&str>, email: &str| auth.token(login, &token(email), LOOPBACK).await.map(|account| account.id);
+    assert_eq!(shown(None, "Ann@here.test").await, Ok(ann));
+    assert_eq!(shown(Some("ann@HERE.test"), "ann@here.test").await, Ok(ann));
+    assert_eq!(shown(Some("bob@here.test"), "ann@here.test").await, Err(Refused::Credentials));
+    assert_eq!(shown(None, "nobody@here.test").await, Err(Refused::Credentials));
+    assert_eq!(
+        auth.token(Some("ann@here.test"), b"pw", LOOPBACK).await.err(),
+        Some(Refused::Credentials),
+        "a password is no token"
+    );
+    assert_eq!(auth.discovery().as_deref(), Some("https://id.test/.well-known/openid-configuration"));
+    store.account_suspend(ann, true).await.unwrap();
+    assert_eq!(shown(None, "ann@here.test").await, Err(Refused::Suspended));
+}
+
+#[tokio::test]
+async fn a_certificate_signs_in_whom_it_speaks_for() {
+    let (auth, _, ann, _folder) = office(Some("here.test")).await;
+    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let shown = async |login: Option<&str>, list: &[&str]| {
+        auth.certificate(login, &names(list), LOOPBACK).await.map(|account| account.id)
+    };
+    assert_eq!(shown(None, &["ann@here.test"]).await, Ok(ann));
+    assert_eq!(shown(Some("ann"), &["ann@here.test", "bob@here.test"]).await, Ok(ann));
+    assert_eq!(shown(None, &["ann@here.test", "bob@here.test"]).await, Err(Refused::Credentials));
+    assert_eq!(shown(Some("bob"), &["ann@here.test"]).await, Err(Refused::Credentials));
+    assert_eq!(shown(Some("ann"), &[]).await, Err(Refused::Credentials));
+    assert_eq!(shown(None, &["nobody@here.test"]).await, Err(Refused::Credentials));
 }

@@ -98,6 +98,8 @@ async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Resul
         smtputf8: message.smtputf8,
         ret_headers: message.ret_headers,
         envelope_id: message.envelope_id.clone(),
+        hold_until_secs: None,
+        service: message.service,
     };
     let around = Circumstances {
         now_secs,

@@ -125,6 +125,44 @@ async fn what_dns_says_for_good_bounces_and_a_bounce_is_not_bounced() {
 }
 
 #[tokio::test]
+async fn what_must_have_tls_is_not_sent_without_it() {
+    let (_dns, resolver) = dns().await;
+    let (mut here, there) = (here().await, there().await);
+    here.send(settings(&resolver, &[("mx.there.test", there.mx)]));
+    let account = here.context.store.account("ann@here.test").await.unwrap().unwrap();
+    let octets = bytes::Bytes::from_static(b"From: ann@here.test\r\n\r\nsecret\r\n");
+    let recipient = mta::accept::Recipient {
+        forward_path: "carol@there.test".into(),
+        destinations: mta::receive::Destinations { remote: vec!["carol@there.test".into()], ..Default::default() },
+        ..Default::default()
+    };
+    let envelope = mta::accept::Envelope {
+        reverse_path: "ann@here.test".into(),
+        account: Some(account.id),
+        service: store::QueueService { require_tls: true, ..Default::default() },
+        ..Default::default()
+    };
+    let facts = crate::facts::facts_of(octets.clone()).await.unwrap();
+    let now_secs = crate::context::unix_now();
+    let around = mta::accept::Circumstances {
+        now_secs,
+        id: "x",
+        peer: "test",
+        lifetime_secs: 1_000,
+        full: &[],
+        forwarded_as: None,
+        junk: false,
+    };
+    let acceptance = mta::accept::acceptance(&envelope, &[&recipient], store::Spooled::from_bytes(octets), facts, around);
+    here.context.store.accept(acceptance).await.unwrap();
+    let ann = wait_for(&here.context.store, "ann@here.test", 1).await;
+    assert!(ann[0].contains("Status: 5.7.10\r\n") && ann[0].contains("REQUIRETLS"), "{}", ann[0]);
+    assert!(read_inbox(&there.context.store, "carol@there.test").await.is_empty());
+    here.close().await;
+    there.close().await;
+}
+
+#[tokio::test]
 async fn the_next_mx_is_tried_and_dns_trouble_waits() {
     let (_dns, resolver) = dns().await;
     let (mut here, there) = (here().await, there().await);

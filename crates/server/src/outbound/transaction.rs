@@ -5,14 +5,15 @@
 use super::Outbound;
 use super::connect::Open;
 use super::settle;
+use crate::context::unix_now;
 use bytes::Bytes;
 use message::address::Address;
 use mta::queue::{Outcome, Verdict};
 use mta::trace_fields::return_path_len;
 use net::Next;
 use store::{Claim, NewQueueEntry, QueueRecipient, RecipientState, StoreError};
-use wire::smtp::Ret;
 use wire::smtp::client::{self, Envelope, Event, Needed, Recipient, RecipientOutcome, Stage};
+use wire::smtp::{DeliverBy, Ret, Wishes};
 
 /// Octets read from the store at once.
 const PIECE_BYTES: u64 = 64 * 1024;
@@ -37,6 +38,16 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
     };
     if !open.ready && !become_ready(open).await {
         return Sent::Stale;
+    }
+    let service = &claim.entry.message.service;
+    if service.deliver_by_secs.is_some_and(|by| !service.deliver_by_notify && by <= unix_now()) {
+        let outcome = Outcome::failed((5, 4, 7), "It was not to be delivered after this time (DELIVERBY)");
+        return Sent::Done { outcomes: settle::same(claim, &outcome), usable: true };
+    }
+    if service.require_tls && !open.connection.is_verified() {
+        // RFC 8689 §4.2.1: without TLS and a certificate that fits it goes back.
+        let text = format!("{}: no TLS with a certificate for that name (REQUIRETLS)", open.host);
+        return Sent::Done { outcomes: settle::same(claim, &Outcome::failed((5, 7, 10), text)), usable: true };
     }
     let waiting: Vec<usize> = positions(&claim.entry.message.recipients);
     let mut envelope = envelope(claim, &waiting, body.size());
@@ -154,6 +165,24 @@ fn envelope(claim: &Claim, waiting: &[usize], size: u64) -> Envelope {
         smtputf8: message.smtputf8,
         ret: if message.ret_headers { Some(Ret::Headers) } else { None },
         envelope_id: message.envelope_id.clone(),
+        wishes: wishes(message),
+    }
+}
+
+/// What the next hop is asked for.
+fn wishes(message: &NewQueueEntry) -> Wishes {
+    let service = &message.service;
+    let deliver_by = service.deliver_by_secs.map(|at| DeliverBy {
+        secs: at.saturating_sub(unix_now()),
+        notify: service.deliver_by_notify,
+        trace: false,
+    });
+    Wishes {
+        require_tls: service.require_tls,
+        // What is late already and must come back is not given on: its retry bounces it.
+        deliver_by: deliver_by.filter(|by| by.notify || by.secs > 0),
+        priority: Some(service.priority).filter(|priority| *priority != 0),
+        ..Wishes::default()
     }
 }
 
@@ -188,6 +217,10 @@ fn one(result: &RecipientOutcome, dsn_offered: bool, host: &str, recipients: usi
         }
         RecipientOutcome::NotOffered(Needed::EightBitMime) => {
             Outcome::failed((5, 6, 3), format!("{host} cannot take 8-bit text"))
+        }
+        RecipientOutcome::NotOffered(Needed::RequireTls) => {
+            // RFC 8689 §4.2.1: back to the sender, at once.
+            Outcome::failed((5, 7, 30), format!("{host} cannot promise to go on over TLS only (REQUIRETLS)"))
         }
         RecipientOutcome::NotOffered(Needed::Size(limit)) => {
             Outcome::failed((5, 3, 4), format!("The message is larger than the {limit} octets {host} takes"))

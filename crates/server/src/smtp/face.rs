@@ -5,7 +5,7 @@
 use super::Mode;
 use super::intake::{Arrival, Brought, Intake};
 use super::judge::{self, Judge};
-use crate::auth::SignIn;
+use crate::auth::{Client, SignIn};
 use crate::context::{Shared, UNREACHABLE, unix_now};
 use mta::Refusal;
 use mta::accept::{Envelope, Recipient, refused};
@@ -14,7 +14,7 @@ use net::{Connection, Peer};
 use std::sync::Arc;
 use store::{Account, AccountId, TraceEvent};
 use wire::smtp::server::Event;
-use wire::smtp::{EnhancedCode, ForwardPath, MailParameters, RcptParameters, Reply, Ret, ReversePath, Server};
+use wire::smtp::{EnhancedCode, ForwardPath, Hold, MailParameters, RcptParameters, Reply, Ret, ReversePath, Server};
 
 /// Refused recipients of one connection from elsewhere before it is closed: whoever tries so many is guessing names.
 const REFUSED_RECIPIENTS_MAX: u32 = 100;
@@ -118,10 +118,11 @@ impl Face {
         match event {
             Event::Hello { .. } => {}
             Event::Auth(question) => {
-                let peer = if self.peer.is_loopback() { None } else { self.peer.ip() };
-                let (answer, account) = Box::pin(self.sign_in.answer(&self.context.auth, question, peer)).await;
-                if account.is_some() {
-                    self.account = account;
+                let client = Client::of(connection);
+                let (answer, account) = Box::pin(self.sign_in.answer(&self.context.auth, question, client)).await;
+                if let Some(account) = account {
+                    connection.name_peer(&account.address);
+                    self.account = Some(account);
                 }
                 session.auth(answer);
             }
@@ -166,6 +167,7 @@ impl Face {
             self.trace_refused("", &reverse_path, &refusal);
             return reply(refusal);
         }
+        let now_secs = unix_now();
         let envelope = Envelope {
             reverse_path,
             account: self.account.as_ref().map(|account| account.id),
@@ -173,6 +175,16 @@ impl Face {
             smtputf8: parameters.smtputf8,
             ret_headers: parameters.ret == Some(Ret::Headers),
             envelope_id: parameters.envelope_id,
+            hold_until_secs: parameters.wishes.hold.map(|hold| match hold {
+                Hold::ForSecs(secs) => now_secs.saturating_add(i64::try_from(secs).unwrap_or(i64::MAX)),
+                Hold::Until(at) => at,
+            }),
+            service: store::QueueService {
+                require_tls: parameters.wishes.require_tls,
+                deliver_by_secs: parameters.wishes.deliver_by.map(|by| now_secs.saturating_add(by.secs)),
+                deliver_by_notify: parameters.wishes.deliver_by.is_some_and(|by| by.notify),
+                priority: parameters.wishes.priority.unwrap_or(0),
+            },
         };
         let stranger = self.peer.ip().filter(|_| self.account.is_none() && judge::applies(&self.context, self.mode, &self.peer));
         let judge = stranger.map(|ip| Judge::begin(&self.context, ip, helo, &envelope.reverse_path));

@@ -81,10 +81,11 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
         smtputf8: true,
         ret_headers: whole.ret_headers,
         envelope_id: whole.envelope_id,
+        hold_until_secs: whole.hold_until_secs.filter(|secs| *secs > now_secs),
+        service: Default::default(),
     };
     let arrival = Arrival { helo: "web".into(), peer: whole.peer, with: "HTTP".into(), tls: None, now_secs, judged: false };
     let mut intake = Intake::begin(context, arrival, envelope, &recipients).await?;
-    intake.hold_until(whole.hold_until_secs);
     for piece in whole.octets.chunks(PIECE_BYTES) {
         intake.chunk(context, Some(whole.account), piece).await;
     }

@@ -55,8 +55,6 @@ pub(super) struct Intake {
     gate: Option<HeaderGate>,
     spool: Option<Spool>,
     refusal: Option<Refusal>,
-    /// Nothing is delivered before; all of it waits in the queue.
-    hold_until_secs: Option<i64>,
     accepted: Accepted,
     /// It comes from a stranger.
     judged: bool,
@@ -100,15 +98,9 @@ impl Intake {
             gate: Some(HeaderGate::default()),
             spool: Some(spool),
             refusal: None,
-            hold_until_secs: None,
             accepted: Accepted::default(),
             judged: arrival.judged,
         })
-    }
-
-    /// Puts off delivery (RFC 4865).
-    pub(super) fn hold_until(&mut self, secs: Option<i64>) {
-        self.hold_until_secs = secs.filter(|secs| *secs > self.now_secs);
     }
 
     pub(super) fn id(&self) -> &str {
@@ -218,7 +210,7 @@ impl Intake {
     ) -> Result<Vec<Result<(), Refusal>>, StoreError> {
         let Brought { lmtp, peer, judge } = brought;
         let mut body = spool.finish().await?;
-        let mut full = full_accounts(context, recipients, body.len()).await?;
+        let full = full_accounts(context, recipients, body.len()).await?;
         let answers = decide(recipients, &full, lmtp);
         let taken: Vec<&Recipient> =
             recipients.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(recipient, _)| recipient).collect();
@@ -242,9 +234,6 @@ impl Intake {
         let non_ascii = |address: &String| !address.is_ascii();
         self.envelope.smtputf8 |= !self.envelope.reverse_path.is_ascii()
             || taken.iter().any(|recipient| recipient.destinations.remote.iter().any(non_ascii));
-        if self.hold_until_secs.is_some() {
-            full = recipients.iter().flat_map(|recipient| &recipient.destinations.accounts).map(|account| account.id).collect();
-        }
         let forwarded_as = self.forwarded_as(context);
         let around = Circumstances {
             now_secs: self.now_secs,
@@ -255,13 +244,7 @@ impl Intake {
             junk: on_top.junk,
             forwarded_as: forwarded_as.as_deref(),
         };
-        let mut acceptance = acceptance(&self.envelope, &taken, body.clone(), facts, around);
-        if let Some(secs) = self.hold_until_secs {
-            for entry in &mut acceptance.queue {
-                entry.expires_secs += secs - entry.due_secs;
-                entry.due_secs = secs;
-            }
-        }
+        let acceptance = acceptance(&self.envelope, &taken, body.clone(), facts, around);
         self.accepted = context.store.accept(acceptance).await?;
         tracing::info!(id = %self.id, from = %self.envelope.reverse_path, recipients = taken.len(), bytes = body.len(), %peer, "accepted");
         if account.is_none() && is_for_postmaster(&taken) && reports::is_likely(&octets) {
@@ -328,7 +311,8 @@ impl Intake {
     /// NOTIFY=SUCCESS for what is in a mailbox here (RFC 3461 §5.2.3): a message of its own, after the answer.
     fn tell_delivered(&self, context: &Shared, taken: &[&Recipient], full: &[AccountId], body: Spooled) {
         let told: Vec<Reported> = taken.iter().filter(|recipient| is_delivered(recipient, full)).map(|r| reported(r)).collect();
-        if told.is_empty() || self.envelope.reverse_path.is_empty() {
+        // What is held is not there yet; the queue tells when it is.
+        if told.is_empty() || self.envelope.hold_until_secs.is_some() || self.envelope.reverse_path.is_empty() {
             return;
         }
         let (context, envelope, now_secs) = (context.clone(), self.envelope.clone(), self.now_secs);

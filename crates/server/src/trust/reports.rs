@@ -147,6 +147,7 @@ fn entry(address: &str, now_secs: i64, lifetime_secs: i64) -> NewQueueEntry {
         smtputf8: false,
         ret_headers: true,
         envelope_id: None,
+        service: Default::default(),
     }
 }
 

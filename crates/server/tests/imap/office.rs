@@ -77,6 +77,7 @@ impl Office {
                     .map(|text| server::imap::CapabilityOff::parse(text).unwrap())
                     .to_vec(),
             ),
+            wire_log: Default::default(),
             pop: server::pop::Maildrops::default(),
         });
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();

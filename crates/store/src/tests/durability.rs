@@ -81,6 +81,7 @@ pub(super) fn queue_entry(to: &str) -> NewQueueEntry {
         smtputf8: true,
         ret_headers: false,
         envelope_id: Some("x".into()),
+        service: QueueService::default(),
     }
 }
 

@@ -8,7 +8,7 @@
 //! is announced where passwords may not cross the wire.
 
 use super::server::{ServerConfig, State};
-use crate::sasl::Mechanism;
+use crate::sasl::{self, Channel, Mechanism};
 use smol_str::{SmolStr, format_smolstr};
 
 /// A list of capabilities as announced.
@@ -89,15 +89,12 @@ pub(crate) fn password_allowed(config: &ServerConfig) -> bool {
 }
 
 /// Mechanisms that may be used now.
-pub(crate) fn mechanisms(config: &ServerConfig) -> impl Iterator<Item = Mechanism> + '_ {
-    Mechanism::ALL.into_iter().filter(|mechanism| match mechanism {
-        Mechanism::ScramSha256 => config.scram,
-        _ => password_allowed(config),
-    })
+pub(crate) fn mechanisms<'a>(config: &'a ServerConfig, channel: Option<&'a Channel>) -> impl Iterator<Item = Mechanism> + 'a {
+    sasl::usable(&config.mechanisms, password_allowed(config), channel)
 }
 
 /// What the server announces in `state`.
-pub(crate) fn of_server(config: &ServerConfig, state: State) -> Vec<SmolStr> {
+pub(crate) fn of_server(config: &ServerConfig, state: State, channel: Option<&Channel>) -> Vec<SmolStr> {
     let mut list: Vec<SmolStr> = ALWAYS.iter().map(|name| SmolStr::new_static(name)).collect();
     if state == State::NotAuthenticated {
         list.extend(["LITERAL-", "SASL-IR"].map(SmolStr::new_static));
@@ -107,7 +104,7 @@ pub(crate) fn of_server(config: &ServerConfig, state: State) -> Vec<SmolStr> {
         if !password_allowed(config) {
             list.push(SmolStr::new_static("LOGINDISABLED"));
         }
-        list.extend(mechanisms(config).map(|mechanism| format_smolstr!("AUTH={}", mechanism.name())));
+        list.extend(mechanisms(config, channel).map(|mechanism| format_smolstr!("AUTH={}", mechanism.name())));
     } else {
         list.extend(SIGNED_IN.iter().map(|name| SmolStr::new_static(name)));
         list.push(format_smolstr!("APPENDLIMIT={}", config.append_bytes_max));
@@ -126,7 +123,7 @@ mod tests {
             tls,
             starttls: true,
             plaintext_login,
-            scram: true,
+            mechanisms: Mechanism::WITH_PASSWORD.to_vec(),
             append_bytes_max: 1000,
             capabilities_off: vec!["condstore".into()],
         }
@@ -134,7 +131,7 @@ mod tests {
 
     #[test]
     fn before_sign_in() {
-        let list = |tls, plaintext| Capabilities(of_server(&config(tls, plaintext), State::NotAuthenticated));
+        let list = |tls, plaintext| Capabilities(of_server(&config(tls, plaintext), State::NotAuthenticated, None));
         let open = list(false, false);
         assert!(open.has("STARTTLS") && open.has("LOGINDISABLED") && open.has("AUTH=SCRAM-SHA-256"));
         assert!(!open.has("AUTH=PLAIN") && !open.has("AUTH=LOGIN") && !open.has("LITERAL+") && !open.has("MOVE"));
@@ -147,7 +144,7 @@ mod tests {
     #[test]
     fn after_sign_in() {
         for state in [State::Authenticated, State::Selected] {
-            let list = Capabilities(of_server(&config(true, false), state));
+            let list = Capabilities(of_server(&config(true, false), state, None));
             assert!(list.has("LITERAL+") && list.has("APPENDLIMIT=1000") && list.has("utf8=accept") && list.has("IMAP4rev1"));
             assert!(!list.has("LITERAL-") && !list.has("STARTTLS") && !list.has("AUTH=PLAIN") && !list.has("CONDSTORE"));
         }

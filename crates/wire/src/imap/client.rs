@@ -176,6 +176,8 @@ pub struct Client {
     heard: bool,
     heard_at: Option<Time>,
     closed: bool,
+    /// Of the TLS that is on.
+    channel: Option<Box<crate::sasl::Channel>>,
 }
 
 impl Client {
@@ -201,6 +203,7 @@ impl Client {
             heard: true,
             heard_at: None,
             closed: false,
+            channel: None,
         }
     }
     /// As last announced.
@@ -577,6 +580,10 @@ impl Session for Client {
             && !self.ended
             && !self.opening.wants_tls()
             && self.buffered() < RESPONSE_LITERALS_BYTES_MAX + INPUT_BYTES_MAX
+    }
+
+    fn tls_channel(&mut self, channel: crate::sasl::Channel) {
+        self.channel = Some(Box::new(channel));
     }
 
     fn tls_started(&mut self) {

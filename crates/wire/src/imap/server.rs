@@ -22,7 +22,7 @@ use super::tag::Tag;
 use crate::deflate::Deflate;
 use crate::pace::{Pace, Patience};
 use crate::sasl::server::{Exchange, Step as SaslStep};
-use crate::sasl::{self, Answer, Mechanism, Question, Refusal, Secret};
+use crate::sasl::{self, Answer, Channel, Mechanism, Question, Refusal, Secret};
 use crate::session::{Session, Step, Time};
 use bytes::{Bytes, BytesMut};
 use reading::Progress;
@@ -40,8 +40,8 @@ pub struct ServerConfig {
     pub starttls: bool,
     /// Passwords may cross this connection without TLS (else LOGINDISABLED until TLS).
     pub plaintext_login: bool,
-    /// Offer SCRAM-SHA-256.
-    pub scram: bool,
+    /// SASL mechanisms, of those that can be used; empty leaves LOGIN alone.
+    pub mechanisms: Vec<Mechanism>,
     /// APPENDLIMIT (RFC 7889).
     pub append_bytes_max: u64,
     /// Capabilities not to announce (a switch for client bugs), in any case.
@@ -185,6 +185,8 @@ pub struct Server {
     login_failures: u32,
     pace: Pace,
     patience: Patience,
+    /// Of the TLS that is on.
+    channel: Option<Box<Channel>>,
 }
 
 impl Server {
@@ -209,11 +211,24 @@ impl Server {
             login_failures: 0,
             pace: Pace::default(),
             patience: Patience::default(),
+            channel: None,
         };
-        let code = Code::Capability(server.capabilities());
-        let text = format!("{} is ready", server.config.hostname);
-        server.condition("*", Kind::Ok, Some(&code), &text);
+        server.greet();
         server
+    }
+
+    /// What the TLS of a session that begins under it lends to sign-in; before anything is transmitted.
+    pub fn on_channel(mut self, channel: Option<Channel>) -> Server {
+        self.channel = channel.map(Box::new);
+        self.greet();
+        self
+    }
+
+    fn greet(&mut self) {
+        self.out.clear();
+        let code = Code::Capability(self.capabilities());
+        let text = format!("{} is ready", self.config.hostname);
+        self.condition("*", Kind::Ok, Some(&code), &text);
     }
     /// Greets with BYE and closes (too many connections, shutting down).
     pub fn refused(config: ServerConfig, text: &str) -> Server {
@@ -281,6 +296,11 @@ impl Server {
                 let step = exchange.scram(verifier, &nonce);
                 self.queued = self.sasl_step(exchange, step);
             }
+            (Answer::RefuseToken { discovery }, Phase::SaslAsked(mut exchange)) => {
+                let step = exchange.refuse_token(discovery.as_deref());
+                self.queued = self.sasl_step(exchange, step);
+            }
+            (Answer::RefuseToken { .. }, _) => self.refuse(Refusal::Credentials),
             (Answer::Scram { .. }, _) => self.refuse(Refusal::Temporary),
         }
     }
@@ -353,7 +373,7 @@ impl Server {
     }
     /// The capability list that is right now (for the answer of a face's own).
     pub fn capabilities(&self) -> Vec<SmolStr> {
-        capability::of_server(&self.config, self.state)
+        capability::of_server(&self.config, self.state, self.channel.as_deref())
     }
 
     // ---- inside ----
@@ -568,14 +588,19 @@ impl Server {
 
     fn authenticate(&mut self, mechanism: &str, initial: Option<Vec<u8>>) -> Option<Event> {
         let known = Mechanism::parse(mechanism);
-        let Some(mechanism) = known.filter(|m| capability::mechanisms(&self.config).any(|offered| offered == *m)) else {
+        let Some(mechanism) =
+            known.filter(|m| capability::mechanisms(&self.config, self.channel.as_deref()).any(|offered| offered == *m))
+        else {
             match known {
                 Some(m) if m.shows_password() => self.no(Some(Code::PrivacyRequired), "Passwords need TLS"),
                 _ => self.no(Some(Code::Cannot), "That mechanism is not offered"),
             }
             return None;
         };
-        let (exchange, step) = Exchange::start(mechanism, initial.as_deref());
+        let (exchange, step) = {
+            let plus = self.config.mechanisms.contains(&Mechanism::ScramSha256Plus);
+            Exchange::start_on(mechanism, initial.as_deref(), self.channel.as_deref().filter(|channel| plus && channel.binds()))
+        };
         self.sasl_step(Box::new(exchange), step)
     }
 
@@ -589,6 +614,10 @@ impl Server {
             SaslStep::Ask(question) => {
                 self.phase = Phase::SaslAsked(exchange);
                 Some(Event::Sasl(question))
+            }
+            SaslStep::Refused(refusal) => {
+                self.refuse(refusal);
+                None
             }
             SaslStep::Failed(failure) => {
                 self.sasl_failed(failure);
@@ -606,7 +635,7 @@ impl Server {
             sasl::Failure::AuthorizationIdentity => {
                 self.no(Some(Code::AuthorizationFailed), "You cannot act for another account");
             }
-            sasl::Failure::ChannelBinding => self.no(Some(Code::AuthenticationFailed), "Channel binding was not offered"),
+            sasl::Failure::ChannelBinding => self.no(Some(Code::AuthenticationFailed), "The channel binding does not fit"),
         }
     }
 
@@ -708,6 +737,10 @@ impl Session for Server {
     fn wants_input(&self) -> bool {
         let max = if self.state == State::NotAuthenticated { INPUT_BYTES_MAX_BEFORE_LOGIN } else { INPUT_BYTES_MAX };
         !self.owner_is_next() && !self.ended && self.buffered() < max
+    }
+
+    fn tls_channel(&mut self, channel: Channel) {
+        self.channel = Some(Box::new(channel));
     }
 
     fn tls_started(&mut self) {

@@ -189,6 +189,8 @@ pub struct Client {
     ended: bool,
     touched: bool,
     active: Option<Time>,
+    /// Of the TLS that is on.
+    channel: Option<Box<sasl::Channel>>,
 }
 
 impl Client {
@@ -208,6 +210,7 @@ impl Client {
             ended: false,
             touched: true,
             active: None,
+            channel: None,
         }
     }
 
@@ -289,10 +292,13 @@ impl Client {
     fn sign_in(&mut self) -> Option<Event> {
         let private = self.config.tls || self.config.plaintext;
         let offered = Capability::mechanisms(&self.capabilities);
-        match sasl_client::choose(&offered, private) {
+        match sasl_client::choose(&offered, &self.config.credentials, private, self.channel.as_deref()) {
             Some(mechanism) => self.begin_exchange(mechanism),
             // A server without CAPA has USER and PASS.
-            None if private && (self.capabilities.is_empty() || self.has(|c| *c == Capability::User)) => {
+            None if private
+                && self.config.credentials.password.is_password()
+                && (self.capabilities.is_empty() || self.has(|c| *c == Capability::User)) =>
+            {
                 self.say(&Command::User(self.config.credentials.login.clone()), Phase::User);
             }
             None => return self.fail(Failure::NoMechanism),
@@ -302,14 +308,14 @@ impl Client {
 
     fn begin_exchange(&mut self, mechanism: Mechanism) {
         let credentials = self.config.credentials.clone();
-        let mut exchange = Exchange::new(mechanism, credentials.clone(), &self.config.nonce);
+        let mut exchange = Exchange::new(mechanism, credentials.clone(), &self.config.nonce, self.channel.as_deref());
         let initial = exchange.initial().map(|octets| sasl::encode_initial(&octets));
         let name = mechanism.name().to_owned();
         let fits = |word: &String| "AUTH  \r\n".len() + name.len() + word.len() <= limits::COMMAND_BYTES_MAX;
         let initial = match initial {
             // RFC 5034 §4: what does not fit on the line waits for the server's empty challenge.
             Some(word) if !fits(&word) => {
-                exchange = Exchange::new(mechanism, credentials, &self.config.nonce);
+                exchange = Exchange::new(mechanism, credentials, &self.config.nonce, self.channel.as_deref());
                 None
             }
             initial => initial,
@@ -559,6 +565,10 @@ impl Session for Client {
 
     fn wants_input(&self) -> bool {
         self.input.len() < limits::CHUNK_BYTES_MAX
+    }
+
+    fn tls_channel(&mut self, channel: sasl::Channel) {
+        self.channel = Some(Box::new(channel));
     }
 
     fn tls_started(&mut self) {

@@ -46,7 +46,7 @@ impl Config {
             tls: false,
             stls: false,
             plaintext: false,
-            mechanisms: Mechanism::ALL.to_vec(),
+            mechanisms: Mechanism::WITH_PASSWORD.to_vec(),
             expire: Expire::Never,
             login_delay_secs: None,
             patience: Patience::default(),
@@ -239,6 +239,8 @@ pub struct Server {
     /// The clock of autologout starts anew at the next poll.
     touched: bool,
     active: Option<Time>,
+    /// Of the TLS that is on.
+    channel: Option<Box<sasl::Channel>>,
 }
 
 impl fmt::Debug for Server {
@@ -270,6 +272,7 @@ impl Server {
             draining: false,
             touched: true,
             active: None,
+            channel: None,
         }
     }
 
@@ -307,8 +310,21 @@ impl Server {
         match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::AskedSasl(mut exchange) => match exchange.scram(verifier, nonce) {
                 SaslStep::Challenge(octets) => self.challenge(exchange, &octets),
-                SaslStep::Ask(_) | SaslStep::Failed(_) => self.err(None, Text::BadExchange),
+                SaslStep::Ask(_) | SaslStep::Refused(_) | SaslStep::Failed(_) => self.err(None, Text::BadExchange),
             },
+            other => self.phase = other,
+        }
+        self.touched = true;
+    }
+
+    /// Answers [`Question::Token`]: not good here; the client hears where to get one.
+    pub fn refuse_token(&mut self, discovery: Option<&str>) {
+        match std::mem::replace(&mut self.phase, Phase::Command) {
+            Phase::AskedSasl(mut exchange) => {
+                let step = exchange.refuse_token(discovery);
+                let asked = self.sasl(exchange, step);
+                debug_assert!(asked.is_none());
+            }
             other => self.phase = other,
         }
         self.touched = true;
@@ -422,7 +438,8 @@ impl Server {
     }
 
     fn names(&self) -> impl Iterator<Item = String> + use<> {
-        self.config.mechanisms.clone().into_iter().map(|mechanism| mechanism.name().to_owned())
+        let list: Vec<Mechanism> = sasl::usable(&self.config.mechanisms, self.may_sign_in(), self.channel.as_deref()).collect();
+        list.into_iter().map(|mechanism| mechanism.name().to_owned())
     }
 
     /// STLS stands there only before signing in (RFC 2595 §4); the others in both states.
@@ -553,7 +570,7 @@ impl Server {
             self.lines(Text::Mechanisms, names);
             return None;
         };
-        let Some(mechanism) = Mechanism::parse(name).filter(|known| self.config.mechanisms.contains(known)) else {
+        let Some(mechanism) = Mechanism::parse(name).filter(|known| self.names().any(|name| name == known.name())) else {
             self.fault(Text::NoSuchMechanism);
             return None;
         };
@@ -565,7 +582,11 @@ impl Server {
             }
         };
         self.user = None;
-        let (exchange, step) = Exchange::start(mechanism, initial.as_ref().map(|octets| octets.as_slice()));
+        let (exchange, step) = {
+            let plus = self.config.mechanisms.contains(&Mechanism::ScramSha256Plus);
+            let channel = self.channel.as_deref().filter(|channel| plus && channel.binds());
+            Exchange::start_on(mechanism, initial.as_ref().map(|octets| octets.as_slice()), channel)
+        };
         self.sasl(exchange, step)
     }
 
@@ -575,6 +596,10 @@ impl Server {
             SaslStep::Ask(question) => {
                 self.phase = Phase::AskedSasl(exchange);
                 return Some(Event::Auth(question));
+            }
+            SaslStep::Refused(refusal) => {
+                self.phase = Phase::AskedSasl(exchange);
+                self.refuse(refusal.into());
             }
             SaslStep::Failed(failure) => {
                 self.phase = Phase::Command;
@@ -845,6 +870,10 @@ impl Session for Server {
 
     fn wants_input(&self) -> bool {
         matches!(self.phase, Phase::Command | Phase::Exchange(_)) && self.input.len() < limits::INPUT_BYTES_MAX
+    }
+
+    fn tls_channel(&mut self, channel: sasl::Channel) {
+        self.channel = Some(Box::new(channel));
     }
 
     fn tls_started(&mut self) {

@@ -3,7 +3,7 @@
 //! Invariant: comparing proofs takes the same time whatever they hold.
 //! Must not know: who is asked for the verifier, where nonces come from.
 
-use super::Failure;
+use super::{Binding, Failure};
 use crate::limits::sasl as limits;
 use data_encoding::BASE64;
 use ring::{digest, hmac, pbkdf2};
@@ -21,6 +21,17 @@ pub struct ScramVerifier {
     pub stored_key: [u8; 32],
     /// ServerKey.
     pub server_key: [u8; 32],
+    /// Of further passwords (app passwords), with the same salt and rounds: any one of them signs in.
+    pub also: Vec<ScramKeys>,
+}
+
+/// StoredKey and ServerKey of one password more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScramKeys {
+    /// H(ClientKey).
+    pub stored_key: [u8; 32],
+    /// ServerKey.
+    pub server_key: [u8; 32],
 }
 
 impl ScramVerifier {
@@ -32,6 +43,7 @@ impl ScramVerifier {
             iterations: iterations.get(),
             stored_key: sha256(keys.client_key.as_slice()),
             server_key: keys.server_key,
+            also: Vec::new(),
         }
     }
 }
@@ -78,11 +90,23 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && std::hint::black_box(a.iter().zip(b).fold(0u8, |acc, (x, y)| acc | (x ^ y))) == 0
 }
 
+/// `gs2-cbind-flag` (RFC 5802 §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flag {
+    /// `n`: the client cannot bind.
+    Cannot,
+    /// `y`: the client could, and thinks that the server cannot.
+    Could,
+    /// `p=`: bound so.
+    Bound(Binding),
+}
+
 /// `client-first-message` taken apart (RFC 5802 §7).
 #[derive(Debug)]
 pub(super) struct ClientFirst {
     /// Everything before `client-first-message-bare`.
     pub(super) gs2_header: String,
+    pub(super) flag: Flag,
     pub(super) bare: String,
     pub(super) authzid: String,
     pub(super) login: String,
@@ -100,11 +124,12 @@ impl ClientFirst {
         let (Some(flag), Some(authzid), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(Failure::Syntax);
         };
-        match flag {
-            "n" | "y" => {}
-            binding if binding.starts_with("p=") => return Err(Failure::ChannelBinding),
+        let flag = match (flag, flag.strip_prefix("p=")) {
+            ("n", _) => Flag::Cannot,
+            ("y", _) => Flag::Could,
+            (_, Some(name)) => Flag::Bound(Binding::parse(name).ok_or(Failure::ChannelBinding)?),
             _ => return Err(Failure::Syntax),
-        }
+        };
         let authzid = match authzid {
             "" => String::new(),
             named => unescape(named.strip_prefix("a=").ok_or(Failure::Syntax)?)?,
@@ -126,6 +151,7 @@ impl ClientFirst {
         let header_len = text.len() - bare.len();
         Ok(ClientFirst {
             gs2_header: text.get(..header_len).unwrap_or_default().to_owned(),
+            flag,
             bare: bare.to_owned(),
             authzid,
             login,
@@ -184,7 +210,7 @@ impl ServerFirst {
 }
 
 /// `=2C` and `=3D` back to `,` and `=` (RFC 5802 §5.1).
-fn unescape(name: &str) -> Result<String, Failure> {
+pub(super) fn unescape(name: &str) -> Result<String, Failure> {
     let mut out = String::with_capacity(name.len());
     let mut rest = name;
     while let Some((before, after)) = rest.split_once('=') {

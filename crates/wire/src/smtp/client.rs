@@ -10,7 +10,7 @@ mod transaction;
 
 use super::ehlo::Offers;
 use super::reply::{self, Reply};
-use super::{Ret, ReversePath};
+use super::{Ret, ReversePath, Wishes};
 use crate::limits::smtp as limits;
 use crate::sasl;
 use crate::sasl::client::Credentials;
@@ -67,6 +67,8 @@ pub struct Envelope {
     pub ret: Option<Ret>,
     /// ENVID=, decoded.
     pub envelope_id: Option<String>,
+    /// What the sender asked of the delivery; told on where the server offers it, REQUIRETLS always.
+    pub wishes: Wishes,
 }
 
 /// One recipient.
@@ -124,6 +126,8 @@ pub enum Needed {
     SmtpUtf8,
     /// RFC 6152.
     EightBitMime,
+    /// RFC 8689.
+    RequireTls,
     /// Larger than the SIZE the server offered (RFC 1870).
     Size(u64),
 }
@@ -209,6 +213,8 @@ pub struct Client {
     deadline: Option<Time>,
     /// Something happened since the deadline was set.
     progress: bool,
+    /// Of the TLS that is on.
+    channel: Option<Box<sasl::Channel>>,
 }
 
 impl Client {
@@ -226,6 +232,7 @@ impl Client {
             input_ended: false,
             deadline: None,
             progress: true,
+            channel: None,
         }
     }
 
@@ -468,6 +475,10 @@ impl Session for Client {
             _ => true,
         };
         waiting && self.events.is_empty() && !self.input_ended && self.input.len() <= limits::REPLY_BYTES_MAX
+    }
+
+    fn tls_channel(&mut self, channel: sasl::Channel) {
+        self.channel = Some(Box::new(channel));
     }
 
     fn tls_started(&mut self) {

@@ -29,7 +29,7 @@ pub enum Command {
 }
 
 /// How lines are read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     /// Submission: a space between `FROM:` and the path is let through (Outlook).
     pub lenient: bool,
@@ -67,7 +67,7 @@ fn unknown() -> Bad {
 }
 
 /// Parses a line without its line end.
-pub fn parse(line: &[u8], rules: Rules) -> Result<Command, Bad> {
+pub fn parse(line: &[u8], rules: &Rules) -> Result<Command, Bad> {
     let Ok(line) = std::str::from_utf8(line) else {
         return Err(Reply::new(500, EnhancedCode(5, 5, 2), "Not UTF-8").into());
     };
@@ -97,6 +97,10 @@ pub fn parse(line: &[u8], rules: Rules) -> Result<Command, Bad> {
         ("VRFY" | "EXPN", _) if rest.is_empty() => Err(syntax("Whom?")),
         ("VRFY", _) => Ok(Command::Vrfy),
         ("EXPN", _) => Ok(Command::Expn),
+        // Known, and not done here: mail waits for nobody to ask for it (RFC 1985), and nobody turns round (RFC 5321 §F.1).
+        ("ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML", _) => {
+            Err(Reply::new(502, EnhancedCode(5, 5, 1), "That is not done here").into())
+        }
         ("GET" | "POST" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "CONNECT" | "PATCH" | "TRACE", _) if rest.contains("HTTP/") => {
             Err(Bad::Http)
         }
@@ -118,10 +122,10 @@ fn hello(rest: &str) -> Result<String, Bad> {
 }
 
 /// `mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF`
-fn mail(rest: &str, rules: Rules) -> Result<Command, Bad> {
+fn mail(rest: &str, rules: &Rules) -> Result<Command, Bad> {
     let text = after_colon(rest, "FROM:", rules)?;
     let (reverse_path, rest) = path::take_reverse_path(text, true).map_err(no_path)?;
-    let parameters = parameter::mail(rest, rules.offered).map_err(bad_parameter)?;
+    let parameters = parameter::mail(rest, &rules.offered).map_err(bad_parameter)?;
     if !parameters.smtputf8
         && reverse_path.as_ref().is_some_and(|address| !address.local.is_ascii() || !address.domain.is_ascii())
     {
@@ -131,14 +135,14 @@ fn mail(rest: &str, rules: Rules) -> Result<Command, Bad> {
 }
 
 /// `rcpt = "RCPT TO:" Forward-path [SP Rcpt-parameters] CRLF`
-fn rcpt(rest: &str, rules: Rules) -> Result<Command, Bad> {
+fn rcpt(rest: &str, rules: &Rules) -> Result<Command, Bad> {
     let text = after_colon(rest, "TO:", rules)?;
     let (forward_path, rest) = path::take_forward_path(text, rules.smtputf8).map_err(no_path)?;
-    let parameters = parameter::rcpt(rest, rules.offered).map_err(bad_parameter)?;
+    let parameters = parameter::rcpt(rest, &rules.offered).map_err(bad_parameter)?;
     Ok(Command::Rcpt { forward_path, parameters })
 }
 
-fn after_colon<'a>(rest: &'a str, word: &str, rules: Rules) -> Result<&'a str, Bad> {
+fn after_colon<'a>(rest: &'a str, word: &str, rules: &Rules) -> Result<&'a str, Bad> {
     let rest = if rules.lenient { rest.trim_start() } else { rest };
     let (head, text) = match rest.split_at_checked(word.len()) {
         Some((head, text)) if head.eq_ignore_ascii_case(word) => (head, text),
@@ -197,10 +201,17 @@ mod tests {
     use crate::smtp::Body;
     use message::address::Address;
 
-    const MX: Rules = Rules { lenient: false, lmtp: false, offered: Offered { dsn: true, auth: false }, smtputf8: false };
-    const SUBMISSION: Rules = Rules { lenient: true, ..MX };
+    use std::sync::LazyLock;
 
-    fn code(line: &str, rules: Rules) -> u16 {
+    static MX: LazyLock<Rules> = LazyLock::new(|| Rules {
+        lenient: false,
+        lmtp: false,
+        offered: Offered { dsn: true, auth: false, keywords: Default::default() },
+        smtputf8: false,
+    });
+    static SUBMISSION: LazyLock<Rules> = LazyLock::new(|| Rules { lenient: true, ..MX.clone() });
+
+    fn code(line: &str, rules: &Rules) -> u16 {
         match parse(line.as_bytes(), rules) {
             Err(Bad::Reply(reply) | Bad::Lost(reply)) => reply.code,
             other => panic!("{line}: {other:?}"),
@@ -209,22 +220,22 @@ mod tests {
 
     #[test]
     fn known_answers() {
-        assert_eq!(parse(b"ehlo client.test", MX).unwrap(), Command::Ehlo("client.test".into()));
-        assert_eq!(parse(b"QUIT ", MX).unwrap(), Command::Quit);
-        assert_eq!(parse(b"BDAT 86 last", MX).unwrap(), Command::Bdat { size: 86, last: true });
-        let Command::Mail { reverse_path, parameters } = parse(b"MAIL FROM:<a@b.test> BODY=8BITMIME", MX).unwrap() else {
+        assert_eq!(parse(b"ehlo client.test", &MX).unwrap(), Command::Ehlo("client.test".into()));
+        assert_eq!(parse(b"QUIT ", &MX).unwrap(), Command::Quit);
+        assert_eq!(parse(b"BDAT 86 last", &MX).unwrap(), Command::Bdat { size: 86, last: true });
+        let Command::Mail { reverse_path, parameters } = parse(b"MAIL FROM:<a@b.test> BODY=8BITMIME", &MX).unwrap() else {
             panic!()
         };
         assert_eq!(reverse_path, Some(Address { local: "a".into(), domain: "b.test".into() }));
         assert_eq!(parameters.body, Body::EightBitMime);
-        assert!(matches!(parse(b"AUTH PLAIN AGEAYg==", MX).unwrap(), Command::Auth { initial: Some(_), .. }));
+        assert!(matches!(parse(b"AUTH PLAIN AGEAYg==", &MX).unwrap(), Command::Auth { initial: Some(_), .. }));
     }
 
     #[test]
     fn a_space_after_the_colon_is_outlooks() {
-        assert_eq!(code("MAIL FROM: <a@b.test>", MX), 501);
-        assert!(parse(b"MAIL FROM: <a@b.test>", SUBMISSION).is_ok());
-        assert!(parse(b"RCPT TO: <a@b.test>", SUBMISSION).is_ok());
+        assert_eq!(code("MAIL FROM: <a@b.test>", &MX), 501);
+        assert!(parse(b"MAIL FROM: <a@b.test>", &SUBMISSION).is_ok());
+        assert!(parse(b"RCPT TO: <a@b.test>", &SUBMISSION).is_ok());
     }
 
     #[test]
@@ -249,11 +260,13 @@ mod tests {
             ("BDAT 1 FIRST", 501),
             ("NOOP a\rb", 500),
             ("VRFY", 501),
+            ("ETRN here.test", 502),
+            ("TURN", 502),
         ] {
-            assert_eq!(code(line, MX), want, "{line}");
+            assert_eq!(code(line, &MX), want, "{line}");
         }
-        assert!(parse("MAIL FROM:<grå@b.test> SMTPUTF8".as_bytes(), MX).is_ok());
-        assert_eq!(parse(b"NOOP \xff", MX), Err(Bad::Reply(Reply::new(500, EnhancedCode(5, 5, 2), "Not UTF-8"))));
-        assert_eq!(parse(b"GET / HTTP/1.1", MX), Err(Bad::Http));
+        assert!(parse("MAIL FROM:<grå@b.test> SMTPUTF8".as_bytes(), &MX).is_ok());
+        assert_eq!(parse(b"NOOP \xff", &MX), Err(Bad::Reply(Reply::new(500, EnhancedCode(5, 5, 2), "Not UTF-8"))));
+        assert_eq!(parse(b"GET / HTTP/1.1", &MX), Err(Bad::Http));
     }
 }

@@ -3,6 +3,7 @@
 //! PIPELINING (2920), SIZE (1870), 8BITMIME (6152), SMTPUTF8 (6531), ENHANCEDSTATUSCODES (2034), STARTTLS (3207),
 //! CHUNKING (3030), AUTH (4954), DSN (3461), HELP.
 
+use super::wishes::Keywords;
 use crate::sasl::Mechanism;
 use std::borrow::Cow;
 
@@ -23,6 +24,8 @@ pub struct Offers {
     pub auth: Vec<Mechanism>,
     /// AUTH was offered, perhaps with mechanisms we do not know.
     pub any_auth: bool,
+    /// What may be asked of the delivery.
+    pub keywords: Keywords,
 }
 
 impl Offers {
@@ -51,7 +54,7 @@ impl Offers {
                         }
                     }
                 }
-                _ => {}
+                other => offers.keywords.read(other, rest),
             }
         }
         offers
@@ -77,6 +80,9 @@ impl Offers {
         line(self.starttls, "STARTTLS");
         line(self.chunking, "CHUNKING");
         line(self.dsn, "DSN");
+        for keyword in self.keywords.lines() {
+            line(true, &keyword);
+        }
         if !self.auth.is_empty() {
             let names: Vec<&str> = self.auth.iter().map(|mechanism| mechanism.name()).collect();
             line(true, &format!("AUTH {}", names.join(" ")));
@@ -104,11 +110,12 @@ mod tests {
             help: true,
             auth: Mechanism::ALL.to_vec(),
             any_auth: true,
+            keywords: Keywords { require_tls: true, recipients_max: Some(7), ..Keywords::default() },
         };
         let mut lines = vec![Cow::Borrowed("mx.test hello")];
         lines.extend(offers.lines().into_iter().map(Cow::Owned));
         assert_eq!(Offers::parse(&lines), offers);
-        assert_eq!(lines.len(), 11);
+        assert_eq!(lines.len(), 13);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! ABNF: `esmtp-param = esmtp-keyword ["=" esmtp-value]`, parted by spaces; keywords in any case.
 
+use super::wishes::{Keywords, Wishes};
 use crate::limits::smtp as limits;
 
 /// BODY= (RFC 6152 §2).
@@ -37,6 +38,8 @@ pub struct MailParameters {
     pub envelope_id: Option<String>,
     /// AUTH=, decoded; `<>` is "".
     pub auth: Option<String>,
+    /// REQUIRETLS, BY=, HOLDFOR=, HOLDUNTIL=, MT-PRIORITY=, SOLICIT=.
+    pub wishes: Wishes,
 }
 
 /// Parameters of RCPT.
@@ -57,12 +60,14 @@ impl RcptParameters {
 }
 
 /// Which parameters were offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offered {
     /// RET, ENVID, NOTIFY, ORCPT.
     pub dsn: bool,
     /// AUTH.
     pub auth: bool,
+    /// The rest.
+    pub keywords: Keywords,
 }
 
 /// Why parameters are refused.
@@ -75,7 +80,7 @@ pub enum BadParameter {
 }
 
 /// Parses what follows the path of MAIL.
-pub fn mail(text: &str, offered: Offered) -> Result<MailParameters, BadParameter> {
+pub fn mail(text: &str, offered: &Offered) -> Result<MailParameters, BadParameter> {
     let mut out = MailParameters::default();
     let mut seen = Seen::default();
     for word in words(text)? {
@@ -106,14 +111,18 @@ pub fn mail(text: &str, offered: Offered) -> Result<MailParameters, BadParameter
                     other => Some(bounded_xtext(other, limits::ORCPT_BYTES_MAX)?),
                 }
             }
-            _ => return Err(BadParameter::Unknown),
+            other => {
+                if !out.wishes.take(other, value, &offered.keywords)? {
+                    return Err(BadParameter::Unknown);
+                }
+            }
         }
     }
     Ok(out)
 }
 
 /// Parses what follows the path of RCPT.
-pub fn rcpt(text: &str, offered: Offered) -> Result<RcptParameters, BadParameter> {
+pub fn rcpt(text: &str, offered: &Offered) -> Result<RcptParameters, BadParameter> {
     let mut out = RcptParameters::default();
     let mut seen = Seen::default();
     for (keyword, value) in words(text)? {
@@ -256,8 +265,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const ALL: Offered = Offered { dsn: true, auth: true };
-    const NONE: Offered = Offered { dsn: false, auth: false };
+    const OFF: Keywords = Keywords {
+        require_tls: false,
+        deliver_by_min_secs: None,
+        future_release: None,
+        mt_priority: false,
+        recipients_max: None,
+        messages_max: None,
+        no_soliciting: None,
+    };
+    const ALL: &Offered = &Offered { dsn: true, auth: true, keywords: OFF };
+    const NONE: &Offered = &Offered { dsn: false, auth: false, keywords: OFF };
 
     #[test]
     fn mail_parameters() {

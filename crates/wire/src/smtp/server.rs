@@ -8,7 +8,7 @@ mod dispatch;
 mod incoming;
 
 use super::command::Bad;
-use super::{EnhancedCode, ForwardPath, MailParameters, RcptParameters, Reply, ReversePath};
+use super::{EnhancedCode, ForwardPath, Keywords, MailParameters, RcptParameters, Reply, ReversePath};
 use crate::limits::smtp as limits;
 use crate::pace::{Pace, Patience};
 use crate::sasl;
@@ -51,6 +51,8 @@ pub struct Config {
     pub size_max: u64,
     /// Recipients of one transaction.
     pub recipients_max: usize,
+    /// What may be asked of the delivery.
+    pub keywords: Keywords,
     /// Errors of syntax and order before 421.
     pub errors_max: u32,
     /// How slow a client may be.
@@ -67,11 +69,12 @@ impl Config {
             mode,
             tls: false,
             starttls: false,
-            auth: if submission { sasl::Mechanism::ALL.to_vec() } else { Vec::new() },
+            auth: if submission { sasl::Mechanism::WITH_PASSWORD.to_vec() } else { Vec::new() },
             plaintext_auth: false,
             auth_required: submission,
             size_max,
             recipients_max: crate::limits::smtp::RECIPIENTS_MAX,
+            keywords: Keywords::default(),
             errors_max: crate::limits::smtp::ERRORS_MAX,
             patience: Patience::default(),
         }
@@ -200,6 +203,8 @@ pub struct Server {
     transaction: Option<Transaction>,
     smtputf8_seen: bool,
     signed_in: bool,
+    /// Of the TLS that is on.
+    channel: Option<Box<sasl::Channel>>,
     errors: u32,
     auth_failures: u32,
     input_ended: bool,
@@ -228,6 +233,7 @@ impl Server {
             transaction: None,
             smtputf8_seen: false,
             signed_in: false,
+            channel: None,
             errors: 0,
             auth_failures: 0,
             input_ended: false,
@@ -579,6 +585,10 @@ impl Session for Server {
     fn wants_input(&self) -> bool {
         let idle = !matches!(self.state, State::Await(_) | State::Closed | State::Tls { .. });
         idle && self.events.is_empty() && !self.input_ended && self.input.len() < limits::INPUT_BYTES_MAX
+    }
+
+    fn tls_channel(&mut self, channel: sasl::Channel) {
+        self.channel = Some(Box::new(channel));
     }
 
     fn tls_started(&mut self) {

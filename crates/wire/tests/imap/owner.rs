@@ -7,7 +7,7 @@ use wire::imap::fetch::{FetchItem, FetchWriter, ItemName};
 use wire::imap::response::Response;
 use wire::imap::server::{Event, Server, ServerConfig};
 use wire::imap::{Code, Command, MailboxName};
-use wire::sasl::{Answer, Question, Refusal, ScramVerifier};
+use wire::sasl::{Answer, Channel, Mechanism, Question, Refusal, ScramVerifier};
 
 pub(crate) const SIZE_MAX: u64 = 100_000;
 
@@ -26,14 +26,16 @@ pub(crate) fn config(words: &str) -> ServerConfig {
         tls: words.contains("tls") && !words.contains("starttls"),
         starttls: words.contains("starttls"),
         plaintext_login: words.contains("plaintext"),
-        scram: true,
+        mechanisms: if words.contains("every-mechanism") { Mechanism::ALL.to_vec() } else { Mechanism::WITH_PASSWORD.to_vec() },
         append_bytes_max: SIZE_MAX,
         capabilities_off: Vec::new(),
     }
 }
 
 pub(crate) fn server(words: &str) -> Server {
-    Server::new(config(words))
+    let external = words.contains("every-mechanism");
+    let channel = Channel { exporter: Some([7; 32]), server_end_point: None, external };
+    Server::new(config(words)).on_channel(external.then_some(channel))
 }
 
 fn there(mailbox: &MailboxName) -> bool {
@@ -136,5 +138,9 @@ fn sasl(question: &Question) -> Answer {
         },
         Question::ScramDone { proved: true, .. } => Answer::Accept,
         Question::ScramDone { .. } => Answer::Refuse(Refusal::Credentials),
+        Question::Token { token, .. } if token.as_bytes() == b"good" => Answer::Accept,
+        Question::Token { .. } => Answer::RefuseToken { discovery: Some("https://id.test/".into()) },
+        Question::Certificate { login } if login.as_deref() == Some("ann") => Answer::Accept,
+        Question::Certificate { .. } => Answer::Refuse(Refusal::Credentials),
     }
 }

@@ -127,12 +127,12 @@ fn sign_in_by_the_best_mechanism() {
     assert!(pair.client.capabilities().has("LITERAL+"));
     for off in [vec!["AUTH=SCRAM-SHA-256"], vec!["AUTH=SCRAM-SHA-256", "AUTH=PLAIN"], vec!["AUTH=SCRAM-SHA-256", "SASL-IR"]] {
         let mut config = config("tls");
-        config.scram = false;
+        config.mechanisms.retain(|mechanism| *mechanism != wire::sasl::Mechanism::ScramSha256);
         config.capabilities_off = off.iter().map(|name| (*name).into()).collect();
         assert_eq!(Pair::new(client("tls", StartTls::Never, "pw"), config).events, [Event::Ready], "{off:?}");
     }
     let mut config = config("tls");
-    config.scram = false;
+    config.mechanisms.retain(|mechanism| *mechanism != wire::sasl::Mechanism::ScramSha256);
     config.capabilities_off = ["AUTH=PLAIN", "AUTH=LOGIN"].map(Into::into).to_vec();
     let pair = Pair::new(client("tls", StartTls::Never, "pw"), config);
     assert_eq!(pair.events, [Event::Ready]);
@@ -157,7 +157,7 @@ fn starttls_then_sign_in() {
     let pair = Pair::new(client("", StartTls::Require, "pw"), config("plaintext"));
     assert_eq!(pair.events, [Event::Failed(Failure::NoTls)]);
     let mut config = config("plaintext");
-    config.scram = false;
+    config.mechanisms.retain(|mechanism| *mechanism != wire::sasl::Mechanism::ScramSha256);
     let pair = Pair::new(client("", StartTls::Never, "pw"), config);
     assert_eq!(pair.events, [Event::Failed(Failure::NoMechanism)]);
     assert!(pair.said.is_empty(), "nothing of the password may leave");

@@ -1,5 +1,5 @@
 //! Transcripts: `#` what it shows, `@` the server's switches, `C:` a line, `C~` octets as escaped, `S:` a line expected,
-//! `X` the server closes; `«signed in»` stands for what is announced after sign-in. Each is played at every chunking, pipelined whole included.
+//! `X` the server closes; `«at the start»` and `«signed in»` stand for what is announced then. Each is played at every chunking, pipelined whole included.
 
 use crate::owner::{Owner, server};
 use std::path::Path;
@@ -38,7 +38,9 @@ fn signed_in() -> String {
 }
 
 fn read(text: &str) -> Transcript {
-    let text = &text.replace("«signed in»", &signed_in());
+    let words = text.lines().find_map(|line| line.strip_prefix("@ ")).unwrap_or_default();
+    let at_the_start = server(words).capabilities().join(" ");
+    let text = &text.replace("«signed in»", &signed_in()).replace("«at the start»", &at_the_start);
     let mut transcript = Transcript { words: String::new(), input: Vec::new(), output: String::new(), closes: false };
     for line in text.lines() {
         let (kind, rest) = line.split_at(line.len().min(2));

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::LazyLock;
 use wire::sasl::{Answer, Question, Refusal, ScramVerifier};
 use wire::smtp::server::{Event, Mode, Server};
-use wire::smtp::{EnhancedCode, ForwardPath, Reply};
+use wire::smtp::{EnhancedCode, ForwardPath, Reply, Wishes};
 
 static VERIFIER: LazyLock<ScramVerifier> =
     LazyLock::new(|| ScramVerifier::derive(b"pw", b"salt of sixteen!", NonZeroU32::new(4096).unwrap()));
@@ -32,7 +32,9 @@ impl Owner {
                 self.reverse_path = reverse_path.map(|a| format!("{}@{}", a.local, a.domain)).unwrap_or_default();
                 self.recipients.clear();
                 self.body.clear();
-                let _ = parameters;
+                if parameters.wishes != Wishes::default() {
+                    self.log.push(format!("wishes {:?}", parameters.wishes));
+                }
                 server.reply(if self.reverse_path.starts_with("refused@") {
                     Reply::new(550, EnhancedCode(5, 7, 1), "Not you")
                 } else {
@@ -80,6 +82,10 @@ impl Owner {
             }
             Question::ScramDone { login, proved } if login == "ann" && proved => Answer::Accept,
             Question::ScramDone { .. } => Answer::Refuse(Refusal::Credentials),
+            Question::Token { token, .. } if token.as_bytes() == b"good" => Answer::Accept,
+            Question::Token { .. } => Answer::RefuseToken { discovery: Some("https://id.test/".into()) },
+            Question::Certificate { login } if login.as_deref() == Some("ann") => Answer::Accept,
+            Question::Certificate { .. } => Answer::Refuse(Refusal::Credentials),
         };
         self.log.push(format!("auth {answer:?}"));
         answer

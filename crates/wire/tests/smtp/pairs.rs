@@ -109,7 +109,7 @@ fn outcome(event: &Event) -> &Outcome {
 
 #[test]
 fn two_messages_over_one_connection_with_tls_and_every_mechanism() {
-    for mechanism in wire::sasl::Mechanism::ALL {
+    for mechanism in wire::sasl::Mechanism::WITH_PASSWORD {
         let mut config = server::Config::new(Mode::Submission, "mx.test", 10_000);
         config.starttls = true;
         config.auth = vec![mechanism];

@@ -1,13 +1,15 @@
 //! Conversations as text files, one a rule: `crates/wire/tests/transcripts/smtp/*.txt`.
 //!
 //! `#` lines tell the RFC section; `@` sets the session (`mx`, `submission`, `lmtp`, `tls`, `starttls`, `plaintext`,
-//! `size=N`, `rcpts=N`, `errors=N`, `no-auth`). `C:` is a line of the client, `C~` raw octets with escapes, `S:` a line of
+//! `every-mechanism`, `wishes`, `mx-wishes`, `size=N`, `rcpts=N`, `errors=N`, `no-auth`). `C:` is a line of the client, `C~` raw octets with escapes, `S:` a line of
 //! ours, `E:` a line of the owner's log, `X` says that we close. Each is played line by line and at every chunking.
 
 use super::owner::Owner;
 use std::path::PathBuf;
 use wire::laws::{self, End};
+use wire::sasl::{Channel, Mechanism};
 use wire::session::{Session, Time};
+use wire::smtp::Keywords;
 use wire::smtp::server::{Config, Mode, Server};
 
 struct Transcript {
@@ -17,6 +19,17 @@ struct Transcript {
     turns: Vec<(Vec<u8>, String)>,
     log: Vec<String>,
     closes: bool,
+}
+
+impl Transcript {
+    /// Under TLS there is a channel to bind to, and a client certificate that is known.
+    fn server(&self) -> Server {
+        let mut server = Server::new(self.config.clone());
+        if self.config.tls {
+            server.tls_channel(Channel { exporter: Some([7; 32]), server_end_point: None, external: true });
+        }
+        server
+    }
 }
 
 fn read(name: &str, text: &str) -> Transcript {
@@ -57,6 +70,25 @@ fn options(config: &mut Config, words: &str) {
             ("lmtp", _) => *config = Config::new(Mode::Lmtp, "mx.test", 10_000),
             ("tls", _) => config.tls = true,
             ("starttls", _) => config.starttls = true,
+            ("wishes", _) => {
+                config.keywords = Keywords {
+                    require_tls: true,
+                    deliver_by_min_secs: Some(60),
+                    future_release: Some((86_400, 1_796_083_200)),
+                    mt_priority: true,
+                    recipients_max: Some(2),
+                    ..Keywords::default()
+                }
+            }
+            ("mx-wishes", _) => {
+                config.keywords = Keywords {
+                    require_tls: true,
+                    recipients_max: Some(2),
+                    no_soliciting: Some(vec!["net.example:ADV".to_owned()]),
+                    ..Keywords::default()
+                }
+            }
+            ("every-mechanism", _) => config.auth = Mechanism::ALL.to_vec(),
             ("plaintext", _) => config.plaintext_auth = true,
             ("no-auth", _) => config.auth_required = false,
             ("size", n) => config.size_max = n.parse().unwrap(),
@@ -99,7 +131,7 @@ fn unescape(text: &str) -> Vec<u8> {
 /// As a client that waits for each answer.
 fn play_by_turns(transcript: &Transcript) {
     let name = &transcript.name;
-    let mut server = Server::new(transcript.config.clone());
+    let mut server = transcript.server();
     let mut owner = Owner::new(transcript.config.mode);
     let mut end = End::Waiting;
     for (sent, want) in &transcript.turns {
@@ -128,11 +160,7 @@ fn play_at_every_chunking(transcript: &Transcript) {
     }
     let want: String = transcript.turns.iter().map(|(_, answer)| answer.as_str()).collect();
     let mut owner = Owner::new(transcript.config.mode);
-    let got = laws::same_at_every_chunking(
-        || Server::new(transcript.config.clone()),
-        &script,
-        |server, event| owner.act(server, event),
-    );
+    let got = laws::same_at_every_chunking(|| transcript.server(), &script, |server, event| owner.act(server, event));
     assert_eq!(String::from_utf8_lossy(&got), want, "{}: pipelined", transcript.name);
 }
 

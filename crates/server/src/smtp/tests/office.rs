@@ -96,6 +96,7 @@ impl Office {
             shutdown: down,
             trust: options.trust,
             imap: Default::default(),
+            wire_log: Default::default(),
             pop: Default::default(),
         });
         let mut office = Office {

@@ -154,3 +154,32 @@ async fn a_held_message_waits_and_can_be_dropped() {
     assert!(hand_in(&office.context, whole(None, "ann@here.test", &["nobody@here.test"])).await.is_err());
     office.close().await;
 }
+
+#[tokio::test]
+async fn held_until_its_time_and_asked_on() {
+    let office = here().await;
+    let mut talk = Talk::signed_in(office.submission, "ann").await;
+    let before = crate::context::unix_now();
+    let mail = "MAIL FROM:<ann@here.test> HOLDFOR=3600 MT-PRIORITY=5 BY=7200;N";
+    assert!(talk.say(mail).await.starts_with("250"));
+    for to in ["bob@here.test", "carol@there.test"] {
+        assert!(talk.say(&format!("RCPT TO:<{to}>")).await.starts_with("250"), "{to}");
+    }
+    assert!(talk.data("From: ann@here.test\r\n\r\nlater\r\n").await.starts_with("250"));
+    assert!(read_inbox(&office.context.store, "bob@here.test").await.is_empty(), "it is held here too");
+    let queue = office.context.store.queue_list(None, 10).await.unwrap();
+    assert_eq!(queue.len(), 2);
+    for entry in queue {
+        assert!((before + 3_600..before + 3_700).contains(&entry.next_secs), "{entry:?}");
+        let service = entry.message.service;
+        assert_eq!((service.priority, service.require_tls, service.deliver_by_notify), (5, false, true));
+        assert!((before + 7_200..before + 7_300).contains(&service.deliver_by_secs.unwrap()));
+    }
+    // Without a time what has priority is due before what came earlier.
+    assert!(talk.say("MAIL FROM:<ann@here.test> MT-PRIORITY=1").await.starts_with("250"));
+    assert!(talk.say("RCPT TO:<dave@there.test>").await.starts_with("250"));
+    assert!(talk.data("From: ann@here.test\r\n\r\nfirst\r\n").await.starts_with("250"));
+    let first = office.context.store.queue_list(None, 10).await.unwrap().into_iter().min_by_key(|entry| entry.next_secs).unwrap();
+    assert!(first.next_secs <= before - 500 && first.message.recipients[0].address == "dave@there.test");
+    office.close().await;
+}

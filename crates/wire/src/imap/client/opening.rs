@@ -127,13 +127,13 @@ impl Client {
             })
         };
         let offered: Vec<Mechanism> = Mechanism::ALL.into_iter().filter(named).collect();
-        if let Some(mechanism) = sasl::client::choose(&offered, private) {
-            let mut exchange = Exchange::new(mechanism, credentials, &self.config.nonce);
+        if let Some(mechanism) = sasl::client::choose(&offered, &credentials, private, self.channel.as_deref()) {
+            let mut exchange = Exchange::new(mechanism, credentials, &self.config.nonce, self.channel.as_deref());
             let initial_response =
                 if self.capabilities.has("SASL-IR") { exchange.initial().map(|octets| octets.to_vec()) } else { None };
             self.opening = Opening::Sasl { exchange: Box::new(exchange), refused: false };
             self.command(&Command::Authenticate { mechanism: mechanism.name().into(), initial_response });
-        } else if private && !self.capabilities.has("LOGINDISABLED") {
+        } else if private && credentials.password.is_password() && !self.capabilities.has("LOGINDISABLED") {
             self.opening = Opening::Login;
             self.command(&Command::Login { user: credentials.login.clone(), password: credentials.password.as_bytes().to_vec() });
         } else {

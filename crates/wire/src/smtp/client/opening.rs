@@ -66,10 +66,10 @@ impl Client {
             return;
         };
         let private = self.config.tls || self.config.plaintext_auth;
-        let Some(mechanism) = exchange::choose(&self.offers.auth, private) else {
+        let Some(mechanism) = exchange::choose(&self.offers.auth, &credentials, private, self.channel.as_deref()) else {
             return self.leave(Failure::AuthNotOffered);
         };
-        let mut exchange = exchange::Exchange::new(mechanism, credentials, &self.config.nonce);
+        let mut exchange = exchange::Exchange::new(mechanism, credentials, &self.config.nonce, self.channel.as_deref());
         let line = match exchange.initial() {
             Some(octets) => Zeroizing::new(format!("AUTH {} {}", mechanism.name(), sasl::encode_initial(&octets))),
             None => Zeroizing::new(format!("AUTH {}", mechanism.name())),

@@ -235,6 +235,9 @@ fn missing(envelope: &Envelope, needs_utf8: bool, offers: &Offers) -> Option<Nee
     if needs_utf8 && !offers.smtputf8 {
         return Some(Needed::SmtpUtf8);
     }
+    if envelope.wishes.require_tls && !offers.keywords.require_tls {
+        return Some(Needed::RequireTls);
+    }
     if envelope.eight_bit && !offers.eight_bit_mime {
         return Some(Needed::EightBitMime);
     }
@@ -306,5 +309,6 @@ fn mail_line(envelope: &Envelope, needs_utf8: bool, offers: &Offers) -> Option<S
             line.push_str(&format!(" ENVID={}", parameter::xtext_encode(id)));
         }
     }
+    line.push_str(&envelope.wishes.encode(&offers.keywords));
     Some(line)
 }

@@ -1,11 +1,11 @@
 //! What each command does: order, sign-in, and the questions that go to the owner.
 
 use super::{Await, Event, Hello, Mode, ResetCause, Server, State};
-use crate::sasl::{self, Answer, Failure, Mechanism, Question, Refusal, server as exchange};
+use crate::sasl::{self, Answer, Failure, Mechanism, Refusal, server as exchange};
 use crate::smtp::command::{self, Bad, Command, Rules};
 use crate::smtp::ehlo::Offers;
 use crate::smtp::parameter::Offered;
-use crate::smtp::{EnhancedCode, Reply};
+use crate::smtp::{EnhancedCode, Keywords, Reply};
 use std::borrow::Cow;
 use zeroize::Zeroizing;
 
@@ -17,16 +17,18 @@ fn order(text: &'static str) -> Reply {
     Reply::new(503, EnhancedCode(5, 5, 1), text)
 }
 
+const HELP: &str = "EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT; see RFC 5321";
+
 impl Server {
     pub(super) fn parse(&self, line: &[u8]) -> Result<Command, Bad> {
         let offers = self.offers();
         let rules = Rules {
             lenient: self.config.mode == Mode::Submission,
             lmtp: self.config.mode == Mode::Lmtp,
-            offered: Offered { dsn: offers.dsn, auth: !offers.auth.is_empty() },
+            offered: Offered { dsn: offers.dsn, auth: !offers.auth.is_empty(), keywords: offers.keywords },
             smtputf8: self.transaction.as_ref().is_some_and(|transaction| transaction.smtputf8),
         };
-        command::parse(line, rules)
+        command::parse(line, &rules)
     }
 
     pub(super) fn command(&mut self, command: Command) {
@@ -36,6 +38,10 @@ impl Server {
             Command::StartTls => self.start_tls(),
             Command::Auth { mechanism, initial } => self.begin_auth(&mechanism, initial),
             Command::Mail { reverse_path, parameters } => match self.may_mail(parameters.size) {
+                Ok(()) if parameters.wishes.unwanted(&self.config.keywords).is_some() => {
+                    // RFC 3865 §2.4: said before the recipients, so nothing was promised.
+                    self.say(&Reply::new(550, EnhancedCode(5, 7, 1), "Solicitations of this kind are not wanted here"));
+                }
                 Ok(()) => {
                     self.state = State::Await(Await::Mail { smtputf8: parameters.smtputf8 });
                     self.events.push_back(Event::Mail { reverse_path, parameters });
@@ -71,7 +77,7 @@ impl Server {
                 self.say(&Reply::new(221, EnhancedCode(2, 0, 0), "Goodbye"));
                 self.end(ResetCause::Client);
             }
-            Command::Help => self.say(&Reply::new(214, EnhancedCode(2, 0, 0), "See RFC 5321")),
+            Command::Help => self.say(&Reply::new(214, EnhancedCode(2, 0, 0), HELP)),
             Command::Vrfy => self.say(&Reply::new(252, EnhancedCode(2, 0, 0), "Cannot tell; send the message and see")),
             Command::Expn => self.error(&Reply::new(502, EnhancedCode(5, 5, 1), "Lists are not told")),
         }
@@ -80,6 +86,7 @@ impl Server {
     /// What EHLO says now.
     fn offers(&self) -> Offers {
         let private = self.config.tls || self.config.plaintext_auth;
+        let usable = || sasl::usable(&self.config.auth, private, self.channel.as_deref()).collect();
         Offers {
             pipelining: true,
             size: Some(self.config.size_max),
@@ -90,8 +97,13 @@ impl Server {
             chunking: true,
             dsn: self.config.mode != Mode::Lmtp,
             help: true,
-            auth: if private { self.config.auth.clone() } else { Vec::new() },
+            // Without TLS not even what keeps the password hidden: the mail that follows would not be.
+            auth: if private { usable() } else { Vec::new() },
             any_auth: false,
+            keywords: Keywords {
+                require_tls: self.config.keywords.require_tls && self.config.tls,
+                ..self.config.keywords.clone()
+            },
         }
     }
 
@@ -161,16 +173,21 @@ impl Server {
         if let Err(reply) = self.may_auth() {
             return self.error(&reply);
         }
-        let Some(mechanism) = Mechanism::parse(name).filter(|mechanism| self.config.auth.contains(mechanism)) else {
+        let Some(mechanism) = Mechanism::parse(name).filter(|mechanism| self.offers().auth.contains(mechanism)) else {
             return self.error(&Reply::new(504, EnhancedCode(5, 5, 4), "That mechanism is not offered"));
         };
         match initial.map(|word| sasl::decode_initial(&word)).transpose() {
             Ok(initial) => {
-                let (exchange, step) = exchange::Exchange::start(mechanism, initial.as_ref().map(|octets| octets.as_slice()));
+                let (exchange, step) = self.exchange(mechanism, initial.as_ref().map(|octets| octets.as_slice()));
                 self.auth_step(exchange, step);
             }
             Err(failure) => self.auth_failed(failure),
         }
+    }
+
+    fn exchange(&self, mechanism: Mechanism, initial: Option<&[u8]>) -> (exchange::Exchange, exchange::Step) {
+        let plus = self.config.auth.contains(&Mechanism::ScramSha256Plus);
+        exchange::Exchange::start_on(mechanism, initial, self.channel.as_deref().filter(|channel| plus && channel.binds()))
     }
 
     fn may_auth(&self) -> Result<(), Reply> {
@@ -210,10 +227,11 @@ impl Server {
                 self.state = State::AuthLine(exchange);
             }
             exchange::Step::Ask(question) => {
-                let acceptable = matches!(question, Question::Password { .. } | Question::ScramDone { proved: true, .. });
+                let acceptable = question.may_be_accepted();
                 self.state = State::Await(Await::Auth { exchange, acceptable });
                 self.events.push_back(Event::Auth(question));
             }
+            exchange::Step::Refused(refusal) => self.auth_refused(refusal),
             exchange::Step::Failed(failure) => self.auth_failed(failure),
         }
     }
@@ -227,6 +245,10 @@ impl Server {
             }
             Answer::Accept => self.auth_refused(Refusal::Credentials),
             Answer::Refuse(refusal) => self.auth_refused(refusal),
+            Answer::RefuseToken { discovery } => {
+                let step = exchange.refuse_token(discovery.as_deref());
+                self.auth_step(exchange, step);
+            }
             Answer::Scram { verifier, nonce } => {
                 let step = exchange.scram(verifier, &nonce);
                 self.auth_step(exchange, step);
@@ -254,7 +276,7 @@ impl Server {
             Failure::Syntax => Reply::new(501, EnhancedCode(5, 5, 2), "That is not what the mechanism says"),
             Failure::TooLong => Reply::new(500, EnhancedCode(5, 5, 6), "The line is too long"),
             Failure::AuthorizationIdentity => Reply::new(535, EnhancedCode(5, 7, 8), "Nobody may act for another here"),
-            Failure::ChannelBinding => Reply::new(535, EnhancedCode(5, 7, 8), "Channel binding is not offered"),
+            Failure::ChannelBinding => Reply::new(535, EnhancedCode(5, 7, 8), "The channel binding does not fit"),
         };
         self.error(&reply);
     }

@@ -1,0 +1,41 @@
+//! `packetboat wire`: an account's dialogues, line by line until interrupted.
+
+use crate::admin::Request;
+use crate::config::Config;
+use crate::control::Client;
+use serde_json::Value;
+use std::io::Write;
+
+/// Prints until the server ends, or nobody reads any more.
+pub(super) async fn run(config: &Config, account: &str, json: bool) -> Result<(), String> {
+    let socket = config.data_dir.join("control.sock");
+    let connected = Client::connect(&config.data_dir).await.map_err(|error| format!("{}: {error}", socket.display()))?;
+    let mut client = connected.ok_or("the server does not run, so there is nothing to watch")?;
+    let mut answer = Some(client.ask(&Request::Wire { account: account.to_owned() }).await?);
+    while let Some(value) = answer {
+        let text = if json { value.to_string() } else { words(&value) };
+        let mut out = std::io::stdout().lock();
+        if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+            return Ok(());
+        }
+        drop(out);
+        answer = client.next().await?;
+    }
+    Ok(())
+}
+
+fn words(value: &Value) -> String {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or_default();
+    if let Some(account) = value.get("watching").and_then(Value::as_str) {
+        return format!("watching {account}: connections made from now on (Ctrl-C ends)");
+    }
+    let lost = match number("lost") {
+        0 => String::new(),
+        count => format!("({count} lines were too many to show)\n"),
+    };
+    let arrow = if text("side") == "client" { "C:" } else { "S:" };
+    let section = if text("section").is_empty() { String::new() } else { format!(" [{}]", text("section")) };
+    let (connection, protocol) = (number("connection"), text("protocol"));
+    format!("{lost}{connection} {protocol} {arrow} {}\n        {}{section}", text("line"), text("meaning"))
+}
