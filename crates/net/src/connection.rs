@@ -119,10 +119,16 @@ pub struct Connection {
     handshake_max: Duration,
     tls_server: Option<Arc<TlsServer>>,
     tls_client: Option<(TlsClient, String)>,
+    /// What few connections have.
+    beside: Option<Box<Beside>>,
+    error: Option<io::Error>,
+}
+
+#[derive(Default)]
+struct Beside {
     tap: Option<Arc<dyn Tap>>,
     /// Of the server certificate of the handshake on our side, for channel binding.
     end_point: Option<Arc<[u8]>>,
-    error: Option<io::Error>,
 }
 
 fn timed_out(what: &str) -> io::Error {
@@ -147,8 +153,7 @@ impl Connection {
             handshake_max: limits::HANDSHAKE_MAX,
             tls_server: None,
             tls_client: None,
-            tap: None,
-            end_point: None,
+            beside: None,
             error: None,
         }
     }
@@ -172,7 +177,7 @@ impl Connection {
         let mut stream = Stream::ServerHandshake(Box::new(accept));
         timeout(limit, stream.handshake()).await.map_err(|_| timed_out("TLS handshake"))??;
         let mut connection = Connection::new(stream, incoming.peer, incoming.local);
-        connection.end_point = end_point;
+        connection.beside_mut().end_point = end_point;
         connection.tls_server = Some(Arc::clone(tls));
         Ok(connection)
     }
@@ -213,14 +218,22 @@ impl Connection {
         self.handshake_max = limit;
     }
 
+    fn beside_mut(&mut self) -> &mut Beside {
+        self.beside.get_or_insert_default()
+    }
+
+    fn tap(&self) -> Option<&Arc<dyn Tap>> {
+        self.beside.as_ref()?.tap.as_ref()
+    }
+
     /// Lets somebody listen in from now on.
     pub fn set_tap(&mut self, tap: Arc<dyn Tap>) {
-        self.tap = Some(tap);
+        self.beside_mut().tap = Some(tap);
     }
 
     /// Tells whoever listens in who the peer is.
     pub fn name_peer(&self, who: &str) {
-        if let Some(tap) = &self.tap {
+        if let Some(tap) = self.tap() {
             tap.named(who);
         }
     }
@@ -275,7 +288,7 @@ impl Connection {
                     exporter: channel::exporter(session.protocol_version(), |out| {
                         session.export_keying_material(out, channel::LABEL, Some(b"")).is_ok()
                     }),
-                    server_end_point: self.end_point.as_deref().map(<[u8]>::to_vec),
+                    server_end_point: self.beside.as_ref().and_then(|beside| beside.end_point.as_deref()).map(<[u8]>::to_vec),
                     external: self.client_certificate().is_some(),
                 })
             }
@@ -361,7 +374,7 @@ impl Connection {
                 session.tls_channel(channel);
             }
             session.tls_started();
-            if let Some(tap) = &self.tap {
+            if let Some(tap) = self.tap() {
                 tap.tls_started();
             }
         }
@@ -401,7 +414,7 @@ impl Connection {
         }
         let before = self.unsent.len();
         session.transmit(&mut self.unsent);
-        if let (Some(tap), Some(fresh)) = (&self.tap, self.unsent.get(before..).filter(|fresh| !fresh.is_empty())) {
+        if let (Some(tap), Some(fresh)) = (self.tap(), self.unsent.get(before..).filter(|fresh| !fresh.is_empty())) {
             tap.said(fresh);
         }
     }
@@ -428,7 +441,7 @@ impl Connection {
             Stream::ClientHandshake(Box::new(TlsConnector::from(Arc::clone(&tls.config)).connect(name, plain)))
         } else if let Some(tls) = &self.tls_server {
             let (config, end_point) = tls.current();
-            self.end_point = end_point;
+            self.beside_mut().end_point = end_point;
             Stream::ServerHandshake(Box::new(TlsAcceptor::from(config).accept(plain)))
         } else {
             return Err(io::Error::other("STARTTLS without a certificate or a policy"));
@@ -571,7 +584,7 @@ impl Connection {
         match self.stream.poll_read(cx, &mut buffer) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                if let Some(tap) = &self.tap {
+                if let Some(tap) = self.tap() {
                     tap.heard(buffer.filled());
                 }
                 session.receive(buffer.filled());
