@@ -22,6 +22,14 @@ use std::sync::atomic::Ordering;
 const DAY: i64 = 86_400;
 
 impl Frozen {
+    /// As it is kept: destinations without case.
+    fn normal(self) -> Frozen {
+        match self {
+            Frozen::Destination(domain) => Frozen::Destination(SmolStr::new(domain.to_lowercase())),
+            other => other,
+        }
+    }
+
     fn text(&self) -> String {
         match self {
             Frozen::All => "all".to_owned(),
@@ -212,6 +220,7 @@ impl Store {
 
     /// Sending stands still for this until it is thawed; also after a restart.
     pub async fn freeze(&self, what: Frozen, why: &str, now_secs: UnixSecs) -> Result<()> {
+        let what = what.normal();
         let at = key::freeze(&what.text());
         let mut out = Writer::new();
         out.signed(now_secs).text(why);
@@ -225,6 +234,7 @@ impl Store {
 
     /// Sending goes on. False when it was not frozen.
     pub async fn thaw(&self, what: &Frozen, now_secs: UnixSecs) -> Result<bool> {
+        let what = &what.clone().normal();
         if !self.inner.queue.frozen.read().unwrap_or_else(PoisonError::into_inner).contains_key(what) {
             return Ok(false);
         }

@@ -376,7 +376,7 @@ async fn the_owner_reads_only_their_own_part_and_it_goes_with_them() {
         one.trace = vec![accepted.key("address", "ann@here.test"), to(ann, "ann@here.test"), to(bob, "bob@here.test")];
         let delivered = store.accept(one).await.unwrap().delivered;
         let (email, uid) = (delivered[0].3, delivered[0].2);
-        let archive = store.mailbox_create(ann, "Archive", None, NOW).await.unwrap();
+        let archive = store.mailbox(ann, "Archive").await.unwrap().unwrap();
         let acting = store.by("IMAP ann@here.test from 192.0.2.7", NOW + 5);
         let inbox = inbox(&store, ann).await;
         let moved = acting.move_(ann, inbox, &[uid], archive.id, NOW + 5).await.unwrap().pairs[0].1;
