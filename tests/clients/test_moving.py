@@ -112,6 +112,25 @@ class Moving(unittest.TestCase):
             self.bring(new, source)
             self.assertEqual(picture(imap(new.ports["imap"], "ann")), picture(imap(old.ports["imap"], "ann")))
 
+    def test_two_at_once_bring_each_message_once(self):
+        """What a killed run left on its way, seen from the other side: two runs of the same at the same time."""
+        for protocol in ("imap", "pop3"):
+            with Dovecot() as old, lab.Server(accounts=("ann",), password=PASSWORD) as new:
+                fill(imap(old.ports["imap"], "ann"), {"INBOX": 600})
+                source = f"{protocol}://ann@127.0.0.1:{old.ports[protocol]}"
+                words = [lab.binary(), "import", source, "--account", "ann@here.test", "--password-stdin", "--config", new.config]
+                both = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+                for one in both:
+                    one.stdin.write((PASSWORD + "\n").encode())
+                    one.stdin.close()
+                for one in both:
+                    one.stderr.read()
+                    one.stderr.close()
+                    one.wait()
+                self.bring(new, source)
+                hashes = lambda session: sorted(row[0] for row in picture(session)["INBOX"])  # noqa: E731
+                self.assertEqual(hashes(imap(new.ports["imap"], "ann")), hashes(imap(old.ports["imap"], "ann")), protocol)
+
     def test_pop3_once_and_the_unique_ids_stay(self):
         with Dovecot() as old, lab.Server(accounts=("ann",), password=PASSWORD) as new:
             fill(imap(old.ports["imap"], "ann"), {"INBOX": 40})

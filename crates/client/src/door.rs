@@ -50,21 +50,26 @@ pub struct MarkText {
     pub value: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<usize>,
+    /// What it must be until then, in hex; empty: not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expects: Option<String>,
 }
 
 impl MarkText {
     /// A value for a name.
     pub fn set(name: impl Into<String>, value: &[u8]) -> MarkText {
-        MarkText { name: name.into(), value: Some(data_encoding::HEXLOWER.encode(value)), of: None }
+        MarkText { name: name.into(), value: Some(data_encoding::HEXLOWER.encode(value)), of: None, expects: None }
     }
     /// The UID of the message at this place as value.
     pub fn of(name: impl Into<String>, index: usize) -> MarkText {
-        MarkText { name: name.into(), value: Some(String::new()), of: Some(index) }
+        MarkText { name: name.into(), value: Some(String::new()), of: Some(index), expects: None }
     }
     fn into_mark(self) -> Result<Mark, StoreError> {
-        let value = self.value.map(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes())).transpose();
-        let value = value.map_err(|_| StoreError::Invalid("the value of a mark is not hexadecimal"))?;
-        Ok(Mark { name: self.name, value, of: self.of })
+        let bad = |_| StoreError::Invalid("the value of a mark is not hexadecimal");
+        let octets = |hex: String| data_encoding::HEXLOWER.decode(hex.as_bytes()).map_err(bad);
+        let value = self.value.map(octets).transpose()?;
+        let expects = self.expects.map(octets).transpose()?.map(|value| (!value.is_empty()).then_some(value));
+        Ok(Mark { name: self.name, value, of: self.of, expects })
     }
 }
 
@@ -160,6 +165,8 @@ pub enum Answer {
         last: u32,
         more: bool,
     },
+    /// A mark was not what it was expected to be; nothing is done.
+    Moved,
     /// The store says no to these messages, by itself: too large, a keyword too long.
     Invalid {
         why: String,
@@ -230,8 +237,11 @@ pub async fn perform(store: &Store, account: AccountId, ask: Ask, octets: Vec<By
         }
         Ask::Mark { marks } => {
             let marks = marks.into_iter().map(MarkText::into_mark).collect::<Result<Vec<_>, _>>()?;
-            store.mark(account, &marks).await?;
-            Answer::Done { uids: Vec::new() }
+            match store.mark(account, &marks).await {
+                Ok(()) => Answer::Done { uids: Vec::new() },
+                Err(StoreError::Exists) => Answer::Moved,
+                Err(error) => return Err(error),
+            }
         }
         Ask::Put { mailbox, messages, marks } => put(store, account, MailboxId(mailbox), (messages, octets), marks).await?,
         Ask::Page { mailbox, after } => return page(store, account, MailboxId(mailbox), after).await,
@@ -290,6 +300,7 @@ async fn put(
     let emails = computed(heads.into_iter().zip(octets).collect()).await?;
     match store.append_marked(account, mailbox, emails, marks).await {
         Ok(appended) => Ok(Answer::Done { uids: appended.uids.iter().map(|uid| uid.0).collect() }),
+        Err(StoreError::Exists) => Ok(Answer::Moved),
         Err(StoreError::Invalid(why)) => Ok(Answer::Invalid { why: why.to_owned() }),
         Err(error) => Err(error),
     }

@@ -11,7 +11,7 @@ mod pop;
 
 use crate::dial::Dialer;
 use crate::door::{Answer, Ask, Door, Head, MarkText, odd};
-use crate::limits::{BUNDLE_BYTES, BUNDLE_MESSAGES, BUNDLES_WAITING};
+use crate::limits::{BUNDLE_BYTES, BUNDLE_MESSAGES, BUNDLES_WAITING, TURNS_MAX};
 use crate::mailbox_name::use_word;
 use crate::place::{Place, Protocol};
 use crate::progress::Progress;
@@ -101,6 +101,8 @@ pub struct Report {
 pub(crate) struct Candidate {
     /// Its own mark, where single messages are marked.
     pub(crate) mark: Option<String>,
+    /// Where single messages have none: its UID there.
+    pub(crate) uid: u32,
     /// A second mark that gets its UID: the UIDL it had.
     pub(crate) uid_mark: Option<String>,
     pub(crate) head: Head,
@@ -148,6 +150,10 @@ pub(crate) enum Brought {
 /// Where bundles go.
 pub(crate) type Outlet = mpsc::Sender<Brought>;
 
+fn moved() -> Trouble {
+    Trouble::Moved("another import brings the same mail at this moment; let one of them end".into())
+}
+
 pub(crate) fn gone() -> Trouble {
     Trouble::Here("the import has ended".into())
 }
@@ -163,34 +169,15 @@ pub async fn run<D: Door>(
     options: &Options,
     progress: &Progress,
 ) -> Result<Report, Trouble> {
-    let mut import = Import { door, options, progress, report: Report::default(), hashes: HashSet::new() };
-    let (outlet, inlet) = mpsc::channel(BUNDLES_WAITING);
-    match source {
-        Source::Server { place, login, user, password } => {
-            let who = imap::Who { dialer, place, login, user, password };
-            match place.protocol {
-                Protocol::Imap => {
-                    let plan = imap::plan(&mut *import.door, &who, options).await?;
-                    both(imap::bring(&who, plan, options, outlet, progress), import.take(inlet)).await?;
-                }
-                Protocol::Pop3 => {
-                    let plan = pop::plan(&mut *import.door, &who, options).await?;
-                    both(pop::bring(&who, plan, outlet, progress), import.take(inlet)).await?;
-                }
-                Protocol::Smtp => return Err(Trouble::Here("mail comes by IMAP or POP3, not by SMTP".into())),
-            }
-        }
-        Source::Files { path, kind } => {
-            let folders = files::plan(path, *kind, options)?;
-            let folders = import.make_folders(folders).await?;
-            let counted = folders.len();
-            progress.enter(&format!("{counted} folders"));
-            let bringing = tokio::task::spawn_blocking(move || files::bring(&folders, &outlet));
-            let bringing = async { bringing.await.map_err(|error| Trouble::Here(error.to_string()))? };
-            both(bringing, import.take(inlet)).await?;
+    let mut import = Import { door, options, progress, report: Report::default(), hashes: HashSet::new(), far: BTreeMap::new() };
+    let mut turns = 0;
+    loop {
+        match import.turn(dialer, source).await {
+            // An earlier run that was killed may have left its last act behind: look again what is here.
+            Err(Trouble::Moved(_)) if turns < TURNS_MAX => turns += 1,
+            outcome => return outcome.map(|()| import.report),
         }
     }
-    Ok(import.report)
 }
 
 /// Both to their end; the putting side's trouble counts first, for it made the other stop.
@@ -249,9 +236,63 @@ struct Import<'a, D> {
     progress: &'a Progress,
     report: Report,
     hashes: HashSet<String>,
+    /// Marks of how far a mailbox was brought, as they are: whoever writes one says what it was.
+    far: BTreeMap<String, String>,
 }
 
 impl<D: Door> Import<'_, D> {
+    async fn turn(&mut self, dialer: &Dialer, source: &Source) -> Result<(), Trouble> {
+        let (options, progress) = (self.options, self.progress);
+        let (outlet, inlet) = mpsc::channel(BUNDLES_WAITING);
+        match source {
+            Source::Server { place, login, user, password } => {
+                let who = imap::Who { dialer, place, login, user, password };
+                match place.protocol {
+                    Protocol::Imap => {
+                        let plan = imap::plan(&mut *self.door, &who, options).await?;
+                        self.far = plan.far();
+                        both(imap::bring(&who, plan, options, outlet, progress), self.take(inlet)).await
+                    }
+                    Protocol::Pop3 => {
+                        let plan = pop::plan(&mut *self.door, &who, options).await?;
+                        both(pop::bring(&who, plan, outlet, progress), self.take(inlet)).await
+                    }
+                    Protocol::Smtp => Err(Trouble::Here("mail comes by IMAP or POP3, not by SMTP".into())),
+                }
+            }
+            Source::Files { path, kind } => {
+                let folders = files::plan(path, *kind, options)?;
+                let folders = self.make_folders(folders).await?;
+                progress.enter(&format!("{} folders", folders.len()));
+                let bringing = tokio::task::spawn_blocking(move || files::bring(&folders, &outlet));
+                let bringing = async { bringing.await.map_err(|error| Trouble::Here(error.to_string()))? };
+                both(bringing, self.take(inlet)).await
+            }
+        }
+    }
+
+    /// The mark with what it is to replace.
+    fn expecting(&self, mark: &MarkText) -> MarkText {
+        MarkText { expects: Some(self.far.get(&mark.name).cloned().unwrap_or_default()), ..mark.clone() }
+    }
+
+    fn is_far(&mut self, mark: Option<&MarkText>) {
+        if let Some(MarkText { name, value: Some(value), .. }) = mark {
+            self.far.insert(name.clone(), value.clone());
+        }
+    }
+
+    /// A mark alone.
+    async fn mark(&mut self, mark: Option<&MarkText>) -> Result<(), Trouble> {
+        let Some(mark) = mark else { return Ok(()) };
+        match self.door.ask(Ask::Mark { marks: vec![self.expecting(mark)] }, Vec::new()).await? {
+            (Answer::Done { .. }, _) => self.is_far(Some(mark)),
+            (Answer::Moved, _) => return Err(moved()),
+            _ => return Err(odd()),
+        }
+        Ok(())
+    }
+
     async fn make_folders(&mut self, folders: Vec<files::Folder>) -> Result<Vec<files::Folder>, Trouble> {
         let mut made = Vec::new();
         for mut folder in folders {
@@ -348,31 +389,23 @@ impl<D: Door> Import<'_, D> {
         self.known(&name, known);
         self.progress.advance(known, 0);
         if loaded.is_empty() {
-            if let Some(mark) = mark {
-                self.door.ask(Ask::Mark { marks: vec![mark] }, Vec::new()).await?;
-            }
-            return Ok(());
+            return self.mark(mark.as_ref()).await;
         }
-        let last: Vec<MarkText> = mark.into_iter().collect();
-        let Err(why) = self.put_some(mailbox, &name, &loaded, last.clone()).await? else { return Ok(()) };
+        let Err(why) = self.put_some(mailbox, &name, &loaded, mark.as_ref()).await? else { return Ok(()) };
         if let [(candidate, _)] = loaded.as_slice() {
-            return self.pass_over(candidate.what.clone(), why, last).await;
+            self.bad(Bad { what: candidate.what.clone(), why })?;
+            return self.mark(mark.as_ref()).await;
         }
-        // One of them cannot be taken: each by itself.
+        // One of them cannot be taken: each by itself, in their order, and each tells how far it is.
         for (candidate, octets) in loaded {
+            let own = mark.as_ref().filter(|_| candidate.uid > 0);
+            let own = own.map(|mark| MarkText::set(mark.name.clone(), &candidate.uid.to_be_bytes()));
             let one = [(candidate, octets)];
-            if let (Err(why), [(candidate, _)]) = (self.put_some(mailbox, &name, &one, Vec::new()).await?, &one) {
+            if let (Err(why), [(candidate, _)]) = (self.put_some(mailbox, &name, &one, own.as_ref()).await?, &one) {
                 self.bad(Bad { what: candidate.what.clone(), why })?;
             }
         }
-        self.door.ask(Ask::Mark { marks: last }, Vec::new()).await?;
-        Ok(())
-    }
-
-    async fn pass_over(&mut self, what: String, why: String, marks: Vec<MarkText>) -> Result<(), Trouble> {
-        self.bad(Bad { what, why })?;
-        self.door.ask(Ask::Mark { marks }, Vec::new()).await?;
-        Ok(())
+        self.mark(mark.as_ref()).await
     }
 
     /// One commit; why not, if the store does not take one of these.
@@ -381,16 +414,19 @@ impl<D: Door> Import<'_, D> {
         mailbox: u32,
         name: &str,
         loaded: &[(Candidate, Bytes)],
-        mut marks: Vec<MarkText>,
+        far: Option<&MarkText>,
     ) -> Result<Result<(), String>, Trouble> {
+        let mut marks: Vec<MarkText> = far.map(|mark| self.expecting(mark)).into_iter().collect();
         for (index, (candidate, _)) in loaded.iter().enumerate() {
-            marks.extend(candidate.mark.as_ref().map(|mark| MarkText::of(mark.clone(), index)));
+            let own = |mark: &String| MarkText { expects: Some(String::new()), ..MarkText::of(mark.clone(), index) };
+            marks.extend(candidate.mark.as_ref().map(own));
             marks.extend(candidate.uid_mark.as_ref().map(|mark| MarkText::of(mark.clone(), index)));
         }
         let messages = loaded.iter().map(|(candidate, _)| candidate.head.clone()).collect();
         let octets: Vec<Bytes> = loaded.iter().map(|(_, octets)| octets.clone()).collect();
         match self.door.ask(Ask::Put { mailbox, messages, marks }, octets).await? {
-            (Answer::Done { .. }, _) => {}
+            (Answer::Done { .. }, _) => self.is_far(far),
+            (Answer::Moved, _) => return Err(moved()),
             (Answer::Invalid { why }, _) => return Ok(Err(why)),
             _ => return Err(odd()),
         }

@@ -24,6 +24,8 @@ pub const FETCHES_AHEAD: usize = 2;
 pub const RETRIEVALS_AHEAD: usize = 64;
 /// Connections lost in a row without a message in between, before an import gives up.
 pub const RECONNECTS_MAX: u32 = 5;
+/// Times an import begins again because somebody else brought the same meanwhile.
+pub const TURNS_MAX: u32 = 5;
 /// Mailboxes taken from one server.
 pub const MAILBOXES_MAX: usize = 10_000;
 /// Messages of one maildrop.

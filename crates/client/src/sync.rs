@@ -579,6 +579,7 @@ impl Batch {
             name: pairs::name(mailbox, *uid),
             value: Some(pairs::base_octets(&email.flags)),
             of: Some(index),
+            expects: None,
         };
         self.uids.iter().zip(&self.emails).enumerate().map(one).collect()
     }

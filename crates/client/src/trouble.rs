@@ -13,6 +13,8 @@ pub enum Trouble {
     Refused(String),
     /// It does not speak the protocol as we know it.
     Protocol(String),
+    /// Somebody else brought the same meanwhile (an earlier run that was killed, and whose last act came late): look again.
+    Moved(String),
     /// On this side: the store, a file, an argument.
     Here(String),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Trouble {
         | Trouble::SignIn(text)
         | Trouble::Refused(text)
         | Trouble::Protocol(text)
+        | Trouble::Moved(text)
         | Trouble::Here(text)) = self;
         f.write_str(text)
     }

@@ -4,7 +4,7 @@
 //! Invariant: names order as their text does. Must not know: what names and values mean.
 
 use crate::annotation::{decode, encode};
-use crate::engine::{Batch, get, range};
+use crate::engine::{Batch, Engine, Key, Outcome, Version, get, range};
 use crate::limits::MARK_BYTES_MAX;
 use crate::store::Result;
 use crate::types::*;
@@ -20,16 +20,18 @@ pub struct Mark {
     pub value: Option<Vec<u8>>,
     /// With messages: the place of one of them, whose UID (four octets, big-endian) is put in front of the value.
     pub of: Option<usize>,
+    /// What it must be until then (`Some(None)`: not there), or nothing is done: `Exists`.
+    pub expects: Option<Option<Vec<u8>>>,
 }
 
 impl Mark {
     /// A value for a name.
     pub fn set(name: impl Into<String>, value: Vec<u8>) -> Mark {
-        Mark { name: name.into(), value: Some(value), of: None }
+        Mark { name: name.into(), value: Some(value), of: None, expects: None }
     }
     /// No value any more.
     pub fn remove(name: impl Into<String>) -> Mark {
-        Mark { name: name.into(), value: None, of: None }
+        Mark { name: name.into(), value: None, of: None, expects: None }
     }
 }
 
@@ -41,6 +43,9 @@ pub(crate) fn put(batch: &mut Batch, account: AccountId, marks: &[Mark], uids: &
             return Err(StoreError::Invalid("a mark is too long"));
         }
         let at = key::mark(account, &mark.name);
+        if let Some(expected) = &mark.expects {
+            batch.expects.push((at.clone(), version(&at, expected.as_deref())));
+        }
         let Some(value) = &mark.value else {
             batch.delete(at);
             continue;
@@ -53,8 +58,25 @@ pub(crate) fn put(batch: &mut Batch, account: AccountId, marks: &[Mark], uids: &
     Ok(())
 }
 
+fn version(at: &Key, expected: Option<&[u8]>) -> Version {
+    Version::of(expected.map(|value| encode(at, value)).as_deref())
+}
+
+/// Are the marks what they are expected to be?
+pub(crate) async fn hold(engine: &dyn Engine, account: AccountId, marks: &[Mark]) -> Result<bool> {
+    for mark in marks {
+        let Some(expected) = &mark.expects else { continue };
+        let at = key::mark(account, &mark.name);
+        let stored = get(engine, at.clone()).await?;
+        if Version::of(stored.as_deref()) != version(&at, expected.as_deref()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 impl Store {
-    /// Writes marks, all or none, durably.
+    /// Writes marks, all or none, durably; `Exists` when one is not what it was expected to be.
     pub async fn mark(&self, account: AccountId, marks: &[Mark]) -> Result<()> {
         self.inner.ready(account).await?;
         let mut batch = Batch { spaces: vec![account.0], ..Batch::default() };
@@ -62,7 +84,10 @@ impl Store {
         if batch.writes.is_empty() {
             return Ok(());
         }
-        done(self.inner.commit(batch).await)
+        match self.inner.commit(batch).await {
+            Outcome::Conflict => Err(StoreError::Exists),
+            other => done(other),
+        }
     }
 
     /// Those of these names that are there, in the order given.
@@ -111,7 +136,7 @@ mod tests {
         for (_place, store) in both().await {
             let ann = ann(&store).await;
             let inbox = inbox(&store, ann).await;
-            let of = |index| Mark { name: format!("a/{index}"), value: Some(b"x".to_vec()), of: Some(index) };
+            let of = |index| Mark { name: format!("a/{index}"), value: Some(b"x".to_vec()), of: Some(index), expects: None };
             let done = store.append_marked(ann, inbox, vec![email(text(1)), email(text(2))], vec![of(0), of(1)]).await.unwrap();
             let all = store.marks(ann, "a/", None, 10).await.unwrap();
             assert_eq!(all.len(), 2);
@@ -124,6 +149,26 @@ mod tests {
             assert_eq!(store.marks_named(ann, &names).await.unwrap(), [None, Some(vec![1])]);
             sound(&store).await;
             store.account_remove(ann, NOW).await.unwrap();
+            sound(&store).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_brought_meanwhile_is_not_brought_again() {
+        for (_place, store) in both().await {
+            let ann = ann(&store).await;
+            let inbox = inbox(&store, ann).await;
+            let step =
+                |from: Option<u8>, to: u8| Mark { expects: Some(from.map(|from| vec![from])), ..Mark::set("far", vec![to]) };
+            let append = async |mark| store.append_marked(ann, inbox, vec![email(text(1))], vec![mark]).await;
+            append(step(None, 1)).await.unwrap();
+            // Late, from a run that was killed.
+            assert_eq!(append(step(None, 1)).await.err(), Some(StoreError::Exists));
+            assert_eq!(store.mark(ann, &[step(Some(9), 2)]).await, Err(StoreError::Exists));
+            append(step(Some(1), 2)).await.unwrap();
+            store.mark(ann, &[step(Some(2), 3)]).await.unwrap();
+            assert_eq!(store.snapshot(ann, inbox).await.unwrap().rows.len(), 2);
+            assert_eq!(store.marks(ann, "far", None, 9).await.unwrap(), [("far".to_owned(), vec![3])]);
             sound(&store).await;
         }
     }

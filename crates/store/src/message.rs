@@ -251,7 +251,11 @@ impl Inner {
             crate::mark::put(&mut batch, account, marks, &appended.uids)?;
             match self.commit_acts(vec![act], batch).await {
                 Outcome::Done => return Ok(appended),
-                Outcome::Conflict => {}
+                Outcome::Conflict => {
+                    if !crate::mark::hold(&*self.engine, account, marks).await? {
+                        return Err(StoreError::Exists);
+                    }
+                }
                 Outcome::Failed(error) => return Err(error),
             }
         }
@@ -507,7 +511,8 @@ impl Store {
         self.append_marked(account, mailbox, emails, Vec::new()).await
     }
 
-    /// The same, and in the same commit the marks of whoever brought them: either all is there or nothing.
+    /// The same, and in the same commit the marks of whoever brought them: either all is there or nothing. `Exists` when a
+    /// mark is not what it was expected to be.
     pub async fn append_marked(
         &self,
         account: AccountId,

@@ -294,6 +294,7 @@ fn bring_maildir(folder: &Folder, name: &Arc<str>, outlet: &Outlet) -> Result<()
         let flags = with_keywords(maildir_flags(&known), maildir_words(&known, &words));
         packer.push(Candidate {
             mark: Some(format!("import/maildir/{}/{}", folder.mailbox, known.unique)),
+            uid: 0,
             uid_mark: None,
             head: Head::new(&flags, 0, size_in_name(text)),
             load: Load::File { path: path.clone(), read: read_maildir },
@@ -368,6 +369,7 @@ fn bring_single(folder: &Folder, name: &Arc<str>, outlet: &Outlet) -> Result<(),
         let octets = with_crlf(octets);
         packer.push(Candidate {
             mark: Some(mark),
+            uid: 0,
             uid_mark: None,
             head: Head::new(&flags, date_secs, octets.len()),
             load: Load::Octets(octets),

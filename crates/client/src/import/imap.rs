@@ -52,6 +52,14 @@ pub(super) struct Plan {
     source: String,
 }
 
+impl Plan {
+    /// How far each mailbox was brought, in hex, by the name of its mark.
+    pub(super) fn far(&self) -> BTreeMap<String, String> {
+        let hex = |(name, value): (&String, &Vec<u8>)| (name.clone(), data_encoding::HEXLOWER.encode(value));
+        self.marks.iter().map(hex).collect()
+    }
+}
+
 /// Signs in, lists the mailboxes and makes them here.
 pub(super) async fn plan<D: Door>(door: &mut D, who: &Who<'_>, options: &Options) -> Result<Plan, Trouble> {
     let mut imap = Imap::open(who.dialer, who.place, who.login, who.password).await?;
@@ -236,7 +244,7 @@ impl Carrier<'_> {
                     let flags = from_wire(&fetched.flags.unwrap_or_default());
                     let head = Head::new(&flags, fetched.date_secs.unwrap_or_else(unix_now), octets.len());
                     let what = format!("{} UID {uid}", self.wanted.remote.as_str());
-                    bundle.candidates.push(Candidate { mark: None, uid_mark: None, head, load: Load::Octets(octets), what });
+                    bundle.candidates.push(Candidate { mark: None, uid, uid_mark: None, head, load: Load::Octets(octets), what });
                     if bundle.is_full() {
                         // Out of order within a window: how far it is done is known at its end.
                         let whole = self.cut(&mut bundle, mark, &under_way, &late);
@@ -256,6 +264,7 @@ impl Carrier<'_> {
             }
         }
         if let Some(last) = uids.last() {
+            bundle.candidates.sort_by_key(|candidate| candidate.uid);
             bundle.mark = Some(MarkText::set(mark, &last.to_be_bytes()));
             self.marks.insert(mark.to_owned(), last.to_be_bytes().to_vec());
             self.send(Brought::Bundle(bundle)).await?;
@@ -276,10 +285,9 @@ impl Carrier<'_> {
         };
         if let Some(done) = done {
             // What came ahead of its turn waits, so that the mark tells the truth.
-            let uid_of = |candidate: &Candidate| candidate.what.rsplit(' ').next().and_then(|uid| uid.parse::<u32>().ok());
-            let (now, later) =
-                whole.candidates.into_iter().partition(|candidate| uid_of(candidate).is_none_or(|uid| uid <= done));
+            let (now, later) = whole.candidates.into_iter().partition(|candidate| candidate.uid <= done);
             whole.candidates = now;
+            whole.candidates.sort_by_key(|candidate| candidate.uid);
             bundle.candidates = later;
             whole.mark = Some(MarkText::set(mark, &done.to_be_bytes()));
             self.marks.insert(mark.to_owned(), done.to_be_bytes().to_vec());
@@ -315,7 +323,7 @@ impl Carrier<'_> {
                 Some(Fetched { body: Some(octets), flags, date_secs, .. }) => {
                     let flags = from_wire(&flags.unwrap_or_default());
                     let head = Head::new(&flags, date_secs.unwrap_or_else(unix_now), octets.len());
-                    bundle.candidates.push(Candidate { mark: None, uid_mark: None, head, load: Load::Octets(octets), what });
+                    bundle.candidates.push(Candidate { mark: None, uid, uid_mark: None, head, load: Load::Octets(octets), what });
                 }
                 _ if !is_there && status.kind == Kind::Ok => self.progress.advance(1, 0),
                 _ => {

@@ -86,6 +86,7 @@ fn candidate(mark: String, entry: &Entry, octets: Vec<u8>, labels: Option<&Label
     let octets = with_crlf(without_own_fields(octets, entry.by_length));
     Candidate {
         mark: Some(mark),
+        uid: 0,
         uid_mark: None,
         head: Head::new(&flags, date_secs, octets.len()),
         load: Load::Octets(octets),

@@ -89,6 +89,7 @@ async fn session(
                 let date_secs = date_of(&octets).unwrap_or_else(unix_now);
                 bundle.candidates.push(Candidate {
                     mark: Some(format!("{}{}", plan.source, one.unique_id)),
+                    uid: 0,
                     uid_mark: Some(format!("uidl/{}/{}", plan.id, one.unique_id)),
                     head: Head::new(&Flags::default(), date_secs, octets.len()),
                     load: Load::Octets(octets),
