@@ -94,6 +94,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
             "crates/search/",
             "crates/mta/tests/",
             "crates/server/",
+            "crates/client/",
             "crates/web/",
             "crates/packetboat/",
             "crates/simulation/",
