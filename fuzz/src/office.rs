@@ -15,6 +15,15 @@ pub fn mbox_file(data: &[u8]) {
     client::mbox::fuzz(data);
 }
 
+/// A provider's autoconfig file.
+pub fn autoconfig_file(data: &[u8]) {
+    for server in client::discover::autoconfig::servers(data, "me@here.test") {
+        assert!(!server.place.host.is_empty() && server.place.port > 0 && server.place.user.is_empty());
+        assert!(!server.login.is_empty() && !server.login.contains(char::is_control));
+        assert_eq!(client::Place::parse(&server.place.url()).as_ref(), Ok(&server.place));
+    }
+}
+
 /// An answer of a name server.
 pub fn dns_answer(data: &[u8]) {
     net::fuzzing::dns_answer(data);

@@ -6,11 +6,14 @@
 use crate::limits::{ADDRESSES_MAX, CONNECT_MAX};
 use crate::place::Place;
 use crate::trouble::Trouble;
-use net::{Connection, DnsError, Resolver, TlsClient};
+use net::{Connection, DnsError, Resolver, Tap, TlsClient};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
+
+/// Makes a listener for each new connection: what is said to this place, and whether TLS is on already.
+pub type Listening = Arc<dyn Fn(&Place, bool) -> Arc<dyn Tap> + Send + Sync>;
 
 /// Connects. Made once for a run.
 pub struct Dialer {
@@ -18,6 +21,7 @@ pub struct Dialer {
     verified: TlsClient,
     /// For loopback without a file of roots.
     local: Option<TlsClient>,
+    listening: Option<Listening>,
 }
 
 impl Dialer {
@@ -28,7 +32,7 @@ impl Dialer {
     pub fn new(tls_ca: Option<&Path>) -> Result<Dialer, Trouble> {
         let here = |error: net::TlsError| Trouble::Here(error.to_string());
         let local = if tls_ca.is_none() { Some(TlsClient::opportunistic().map_err(here)?) } else { None };
-        Ok(Dialer { resolver: OnceLock::new(), verified: TlsClient::verified(tls_ca).map_err(here)?, local })
+        Ok(Dialer { resolver: OnceLock::new(), verified: TlsClient::verified(tls_ca).map_err(here)?, local, listening: None })
     }
 
     /// The names to ask, the system's unless set before.
@@ -43,7 +47,21 @@ impl Dialer {
         Ok(self.resolver.get_or_init(|| made))
     }
 
-    /// Names from elsewhere than the system (tests).
+    /// Somebody listens in on every connection.
+    pub fn heard_by(mut self, listening: Option<Listening>) -> Dialer {
+        self.listening = listening;
+        self
+    }
+
+    /// How a peer with this address proves itself.
+    pub(crate) fn tls_for(&self, ip: IpAddr) -> &TlsClient {
+        match &self.local {
+            Some(local) if ip.to_canonical().is_loopback() => local,
+            _ => &self.verified,
+        }
+    }
+
+    /// Names from elsewhere than the system.
     pub fn with_resolver(self, resolver: Resolver) -> Dialer {
         let _ = self.resolver.set(resolver);
         self
@@ -73,7 +91,12 @@ impl Dialer {
         let mut last = Trouble::Lost(format!("{} has no address", place.host));
         for address in self.addresses(&place.host, place.port).await? {
             match self.connect_to(address, place).await {
-                Ok(connection) => return Ok(connection),
+                Ok(mut connection) => {
+                    if let Some(listening) = &self.listening {
+                        connection.set_tap(listening(place, connection.is_tls()));
+                    }
+                    return Ok(connection);
+                }
                 Err(error) => last = Trouble::Lost(format!("{place}: {error}")),
             }
         }
@@ -83,10 +106,7 @@ impl Dialer {
     async fn connect_to(&self, address: SocketAddr, place: &Place) -> std::io::Result<Connection> {
         let until = Instant::now() + CONNECT_MAX;
         let mut connection = Connection::dial(address, None, CONNECT_MAX).await?;
-        let tls = match &self.local {
-            Some(local) if connection.peer().is_loopback() => local,
-            _ => &self.verified,
-        };
+        let tls = self.tls_for(address.ip());
         if place.implicit_tls {
             return connection.tls_first(tls, &place.host, until).await;
         }

@@ -5,6 +5,7 @@
 //! together with their UIDVALIDITY, and message numbers never. Must not know: the server's faces.
 
 pub mod dial;
+pub mod discover;
 pub mod door;
 pub mod export;
 pub mod flags;

@@ -6,6 +6,10 @@ use std::time::Duration;
 pub const CONNECT_MAX: Duration = Duration::from_secs(20);
 /// Addresses of one host that are tried.
 pub const ADDRESSES_MAX: usize = 4;
+/// For one step of looking for somebody's servers.
+pub const DISCOVERY_STEP_MAX: Duration = Duration::from_secs(8);
+/// Redirects followed while looking for somebody's servers.
+pub const REDIRECTS_MAX: usize = 3;
 /// For the goodbye at the end of a session.
 pub const GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// A message from elsewhere may have so many octets.

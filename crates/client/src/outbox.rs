@@ -110,6 +110,15 @@ pub async fn flush(store: &Store, account: AccountId, submission: &Submission<'_
     Ok(told)
 }
 
+/// Signs in once.
+///
+/// # Errors
+/// No connection, or not let in.
+pub async fn try_out(submission: &Submission<'_>) -> Result<(), Trouble> {
+    Open::new(submission).await?.quit().await;
+    Ok(())
+}
+
 async fn claimed(store: &Store, entry: &QueueEntry) -> Result<Option<Claim>, Trouble> {
     let now = unix_now();
     if entry.next_secs > now {

@@ -68,6 +68,15 @@ impl Place {
         Ok(Place { protocol, implicit_tls, host, port, user })
     }
 
+    /// As a URL, without who signs in.
+    pub fn url(&self) -> String {
+        let usual =
+            |(_, protocol, tls, _): &&(&str, Protocol, bool, u16)| (*protocol, *tls) == (self.protocol, self.implicit_tls);
+        let scheme = SCHEMES.iter().find(usual).map_or("", |(scheme, ..)| scheme);
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        format!("{scheme}://{host}:{}", self.port)
+    }
+
     /// The same for whoever signs in as `user`: what names this source in the marks of what came from it.
     pub fn source(&self, user: &str) -> String {
         let protocol = if self.protocol == Protocol::Pop3 { "pop3" } else { "imap" };

@@ -5,6 +5,7 @@
 //! that was not paired here before; what is removed here stays restorable; a broken run is picked up by the next one
 //! without a duplicate. Must not know: how people see mail.
 
+mod mailboxes;
 mod merge;
 mod pairs;
 
@@ -12,7 +13,6 @@ use crate::dial::Dialer;
 use crate::flags::{from_wire, to_wire};
 use crate::imap::{Fetched, Heard, Imap, Selected, fetch, from, set_of, whole};
 use crate::limits::{BUNDLE_BYTES, FETCH_UIDS};
-use crate::mailbox_name::{is_no_mailbox, special_use, to_local, to_remote, usual_use};
 use crate::place::Place;
 use crate::trouble::Trouble;
 use bytes::Bytes;
@@ -25,7 +25,7 @@ pub use pairs::{Pair, pairs_of};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use store::{AccountId, FlagOp, Flags, Mailbox, MailboxId, Mark, NewEmail, SpecialUse, Spooled, Store, StoreError, Uid};
+use store::{AccountId, FlagOp, Flags, Mailbox, MailboxId, Mark, NewEmail, Spooled, Store, StoreError, Uid};
 use wire::imap::append::{Append, AppendMessage};
 use wire::imap::command::Command;
 use wire::imap::date::DateTime;
@@ -76,6 +76,9 @@ pub struct Report {
     pub flags_there: u64,
     pub removed_here: u64,
     pub removed_there: u64,
+    /// Renamed or removed.
+    pub mailboxes_here: u64,
+    pub mailboxes_there: u64,
     /// On the server only, by policy.
     pub left_there: u64,
     /// Mailboxes that could not be synchronised, and why.
@@ -86,7 +89,8 @@ impl Report {
     /// Both sides were equal before.
     pub fn is_quiet(&self) -> bool {
         let all = [self.downloaded, self.uploaded, self.flags_here, self.flags_there, self.removed_here, self.removed_there];
-        all.iter().all(|count| *count == 0)
+        let mailboxes = self.mailboxes_here + self.mailboxes_there;
+        mailboxes == 0 && all.iter().all(|count| *count == 0)
     }
 }
 
@@ -122,7 +126,8 @@ impl There {
 pub async fn run(mirror: &Mirror<'_>) -> Result<Report, Trouble> {
     let mut imap = Imap::open(mirror.dialer, mirror.place, mirror.login, mirror.password).await?;
     let qresync = imap.has("QRESYNC") && imap.run(&Command::Enable(vec![Extension::QResync]), |_| {}).await?.kind == Kind::Ok;
-    let mut run = Run { mirror, imap, qresync, report: Report::default(), removals: Vec::new() };
+    let condstore = imap.has("CONDSTORE");
+    let mut run = Run { mirror, imap, qresync, condstore, report: Report::default(), removals: Vec::new() };
     let boxes = run.mailboxes().await?;
     for (mailbox, remote) in &boxes {
         match run.mailbox(mailbox, remote).await {
@@ -133,7 +138,10 @@ pub async fn run(mirror: &Mirror<'_>) -> Result<Report, Trouble> {
     }
     // Only now: what was moved here is there under its new name before it goes under the old one.
     for removal in std::mem::take(&mut run.removals) {
-        run.remove(removal).await?;
+        match run.remove(removal).await {
+            Err(Trouble::Refused(why)) => run.report.troubles.push(why),
+            other => other?,
+        }
     }
     let Run { imap, report, .. } = run;
     imap.logout().await;
@@ -154,104 +162,32 @@ struct Run<'a> {
     mirror: &'a Mirror<'a>,
     imap: Imap,
     qresync: bool,
+    condstore: bool,
     report: Report,
     removals: Vec<Removal>,
 }
 
 impl Run<'_> {
-    /// Every mailbox of either side, made on the other where it is missing.
-    async fn mailboxes(&mut self) -> Result<Vec<(Mailbox, MailboxName)>, Trouble> {
-        let (store, account) = (self.mirror.store, self.mirror.account);
-        let (lines, prefix) = self.imap.mailboxes().await?;
-        let known = boxes(store, account).await?;
-        let delimiter = lines.iter().find_map(|line| line.delimiter);
-        let told: BTreeSet<u8> = lines.iter().filter_map(|line| special_use(&line.attributes)).map(|u| u as u8).collect();
-        let mut taken: BTreeSet<u32> = BTreeSet::new();
-        let mut all = Vec::new();
-        let mut lines: Vec<_> = lines.into_iter().filter(|line| !is_no_mailbox(line)).collect();
-        lines.sort_by_key(|line| !line.name.as_str().eq_ignore_ascii_case("INBOX"));
-        for line in lines {
-            let use_there = special_use(&line.attributes);
-            // Views of what other mailboxes have: everything would be here twice.
-            if matches!(use_there, Some(SpecialUse::All | SpecialUse::Flagged | SpecialUse::Important)) {
-                continue;
-            }
-            let there = store.mailboxes(account).await?;
-            let paired = known.iter().find(|(_, boxed)| boxed.remote == line.name.as_str());
-            let by_pair = paired.and_then(|(id, _)| there.iter().find(|mailbox| mailbox.id == *id));
-            let local = to_local(line.name.as_str(), line.delimiter, &prefix);
-            let usual = usual_use(&local).filter(|usual| !told.contains(&(*usual as u8)));
-            let wanted = use_there.or(usual);
-            let free = |mailbox: &&Mailbox| !taken.contains(&mailbox.id.0) && !known.contains_key(&mailbox.id);
-            let by_use = || there.iter().filter(free).find(|mailbox| wanted.is_some() && mailbox.special_use == wanted);
-            let by_name = || there.iter().filter(free).find(|mailbox| mailbox.name == local.as_str());
-            let mailbox = match by_pair.or_else(by_use).or_else(by_name) {
-                Some(found) => found.clone(),
-                None => {
-                    let made = store.mailbox_create(account, &local, None, unix_now()).await?;
-                    store.mailbox_subscribe(account, &made.name, true).await?;
-                    made
-                }
-            };
-            taken.insert(mailbox.id.0);
-            all.push((mailbox, line.name));
-        }
-        self.gone_there(&known, &all).await?;
-        for mailbox in store.mailboxes(account).await?.iter().filter(|mailbox| !taken.contains(&mailbox.id.0)) {
-            if store.status(account, mailbox.id).await?.messages == 0 {
-                continue;
-            }
-            let name = MailboxName::new(&to_remote(&mailbox.name, delimiter, &prefix));
-            let made = self.imap.run(&Command::Create { mailbox: name.clone(), uses: Vec::new() }, |_| {}).await?;
-            if made.kind == Kind::Ok {
-                self.imap.run(&Command::Subscribe { mailbox: name.clone() }, |_| {}).await?;
-                all.push((mailbox.clone(), name));
-            } else {
-                self.report.troubles.push(self.imap.refused(&format!("to make {}", name.as_str()), &made).to_string());
-            }
-        }
-        Ok(all)
-    }
-
-    /// Mailboxes that were there and are no more: what was paired goes here too (and stays restorable).
-    async fn gone_there(&mut self, known: &BTreeMap<MailboxId, Boxed>, all: &[(Mailbox, MailboxName)]) -> Result<(), Trouble> {
-        let (store, account) = (self.mirror.store, self.mirror.account);
-        // A server that shows no INBOX shows nothing today; that is no reason to remove anything.
-        if !all.iter().any(|(mailbox, _)| mailbox.name == "INBOX") {
-            return Ok(());
-        }
-        for (id, boxed) in known {
-            if all.iter().any(|(mailbox, _)| mailbox.id == *id) {
-                continue;
-            }
-            let there = store.mailboxes(account).await?.iter().find(|mailbox| mailbox.id == *id).cloned();
-            if let Some(mailbox) = there {
-                let pairs = pairs_of(store, account, *id).await?;
-                let uids: Vec<Uid> = pairs.values().map(|pair| Uid(pair.local)).collect();
-                self.report.removed_here += store.expunge(account, *id, &uids, unix_now()).await?.len() as u64;
-                let empty = store.status(account, *id).await?.messages == 0;
-                if empty && mailbox.special_use.is_none() {
-                    // One with inferiors stays.
-                    let _ = store.mailbox_delete(account, &mailbox.name, unix_now()).await;
-                }
-            }
-            tracing::info!(remote = %boxed.remote, "a mailbox is no more on the server");
-            forget_pairs(store, account, *id, true).await?;
-        }
-        Ok(())
-    }
-
     /// What is there, by the shortest way that the server knows.
     async fn look(&mut self, remote: &MailboxName, boxed: Option<&Boxed>) -> Result<There, Trouble> {
         let known = boxed.filter(|boxed| boxed.mod_seq > 0);
         let mut select = Select::plain(remote.clone(), false);
-        select.condstore = !self.qresync && self.imap.has("CONDSTORE");
+        select.condstore = !self.qresync && self.condstore;
         if let (true, Some(boxed)) = (self.qresync, known) {
             let (uid_validity, mod_seq) = (boxed.uid_validity, boxed.mod_seq);
             select.qresync = Some(QResync { uid_validity, mod_seq, known_uids: None, known_sequence_match: None });
         }
         let by_qresync = select.qresync.is_some();
-        let mut selected = self.imap.select(select).await?;
+        let mut selected = match self.imap.select(select).await {
+            // What was announced is not there: then without it, for the rest of this run.
+            Err(Trouble::Refused(why)) if by_qresync || self.condstore => {
+                tracing::debug!(%why, "SELECT without the extensions that the server announces");
+                (self.qresync, self.condstore) = (false, false);
+                self.imap.select(Select::plain(remote.clone(), false)).await?
+            }
+            other => other?,
+        };
+        let by_qresync = by_qresync && self.qresync;
         if selected.uid_validity == 0 {
             let text = format!("{} tells no UIDVALIDITY of {}", self.imap.host(), remote.as_str());
             return Err(Trouble::Refused(text));
@@ -286,14 +222,16 @@ impl Run<'_> {
                 }
             };
             self.imap.must("FETCH", &command, told).await?;
-            // Answers without UID (nextcloud/mail#13507): what was not told is not gone for that.
-            let (told, all) = (present.len() as u64, selected.exists.map_or(1, u64::from));
+            // Answers without UID (nextcloud/mail#13507), or a wrong count: what was not told is not gone for that.
+            let (told, all) = (present.len() as u64, selected.exists.map_or(0, u64::from));
             if told < all {
-                let host = self.imap.host();
-                return Err(Trouble::Refused(format!(
-                    "{host} tells the UIDs of {told} of {all} messages in {}",
-                    remote.as_str()
-                )));
+                let (host, remote) = (self.imap.host(), remote.as_str());
+                self.report
+                    .troubles
+                    .push(format!("{host} tells the UIDs of {told} of {all} messages in {remote}: nothing is taken for removed"));
+                selected.highest_mod_seq = None;
+                there.selected = selected;
+                return Ok(there);
             }
         }
         there.present = Some(present);
@@ -325,7 +263,7 @@ impl Run<'_> {
         self.download(mailbox.id, &wanted, &mut unpaired).await?;
         self.upload(mailbox.id, remote, (uid_validity, &there), unpaired).await?;
         begun.mod_seq = there.selected.highest_mod_seq.unwrap_or(0);
-        store.mark(account, &[begun.mark(mailbox.id)]).await?;
+        store.mark(account, &[begun.mark(mailbox.id), pairs::name_mark(mailbox)]).await?;
         Ok(())
     }
 

@@ -26,9 +26,53 @@ pub async fn get(
     tls: &TlsClient,
     (media_type, limit): (&str, Duration),
 ) -> io::Result<Vec<u8>> {
+    body(&within(limit, network, address, (host, path), tls).await?, media_type)
+}
+
+/// What came of [`fetch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// The body, whatever its media type.
+    Body(Vec<u8>),
+    /// It is elsewhere, says the server.
+    Moved(String),
+}
+
+/// The body of `https://HOST/PATH`, or where it went; whether to go there is the caller's affair.
+pub async fn fetch(
+    network: &Network,
+    address: SocketAddr,
+    what: (&str, &str),
+    tls: &TlsClient,
+    limit: Duration,
+) -> io::Result<Fetched> {
+    let answer = within(limit, network, address, what, tls).await?;
+    match moved(&answer) {
+        Some(elsewhere) => Ok(Fetched::Moved(elsewhere)),
+        None => body(&answer, "").map(Fetched::Body),
+    }
+}
+
+async fn within(
+    limit: Duration,
+    network: &Network,
+    address: SocketAddr,
+    (host, path): (&str, &str),
+    tls: &TlsClient,
+) -> io::Result<Vec<u8>> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("https://{host} took too long"));
-    let answer = timeout(limit, ask(network, address, host, path, tls)).await.map_err(late)??;
-    body(&answer, media_type)
+    timeout(limit, ask(network, address, host, path, tls)).await.map_err(late)?
+}
+
+/// RFC 9110 §15.4
+fn moved(answer: &[u8]) -> Option<String> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let mut lines = std::str::from_utf8(answer.get(..end)?).ok()?.split("\r\n");
+    let status = lines.next()?;
+    let is_moved = status.starts_with("HTTP/1.") && matches!(status.split(' ').nth(1)?, "301" | "302" | "303" | "307" | "308");
+    let mut fields = lines.filter_map(|line| line.split_once(':'));
+    let (_, location) = fields.find(|(name, _)| name.eq_ignore_ascii_case("Location")).filter(|_| is_moved)?;
+    Some(location.trim().to_owned())
 }
 
 async fn ask(network: &Network, address: SocketAddr, host: &str, path: &str, tls: &TlsClient) -> io::Result<Vec<u8>> {
@@ -46,6 +90,7 @@ async fn ask(network: &Network, address: SocketAddr, host: &str, path: &str, tls
     }
 }
 
+/// Without a media type any will do.
 fn body(answer: &[u8], media_type: &str) -> io::Result<Vec<u8>> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(|| bad("the answer has no end of header"))?;
     let (head, rest) = answer.split_at_checked(end).ok_or_else(|| bad("short"))?;
@@ -60,7 +105,7 @@ fn body(answer: &[u8], media_type: &str) -> io::Result<Vec<u8>> {
         lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect();
     let field = |wanted: &str| fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value);
     let kind = field("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case(media_type) {
+    if !media_type.is_empty() && !kind.eq_ignore_ascii_case(media_type) {
         return Err(bad(format!("it is {kind:?} and not {media_type}")));
     }
     if field("Transfer-Encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
@@ -121,5 +166,13 @@ mod tests {
         assert!(read("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\nabc").is_err());
         assert!(read("HTTP/1.1 200 OK\r\n\r\nabc").is_err());
         assert!(read("nonsense").is_err());
+    }
+
+    #[test]
+    fn where_it_went() {
+        assert_eq!(moved(b"HTTP/1.1 302 Found\r\nlocation: https://b.test/x \r\n\r\n"), Some("https://b.test/x".into()));
+        for stays in ["HTTP/1.1 200 OK\r\nLocation: /x\r\n\r\n", "HTTP/1.1 301 Moved\r\n\r\n", "HTTP/1.1 301", "x"] {
+            assert_eq!(moved(stays.as_bytes()), None, "{stays}");
+        }
     }
 }

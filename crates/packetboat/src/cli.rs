@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 pub(crate) use access::{AclCommand, SharedCommand};
-pub(crate) use mail::{AddArgs, ChosenArgs, MailArgs, MailCommand, SendArgs};
+pub(crate) use mail::{AddArgs, ChosenArgs, FolderCommand, IdentityCommand, MailArgs, MailCommand, SendArgs};
 pub(crate) use mime::{BuildArgs, MimeArgs, MimeCommand, ReportArgs, ReportKind};
 pub(crate) use moving::{ExportArgs, ExportForm, ImportArgs};
 pub(crate) use queue::{QueueCommand, QueueFilterArgs, QueueWhichArgs, SuppressCommand};
@@ -25,6 +25,9 @@ pub(crate) struct Cli {
     /// Answer in JSON (its field names are stable)
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Show on standard error what is said to other servers (mail, import), each line explained; without secrets
+    #[arg(long, global = true)]
+    pub(crate) show_wire: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

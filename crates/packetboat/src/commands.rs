@@ -72,7 +72,7 @@ pub(crate) fn server_runs(config: &Config) -> bool {
 }
 
 /// Runs an operator's command; the exit code.
-pub(crate) async fn run(config: &Config, command: Command, json: bool) -> u8 {
+pub(crate) async fn run(config: &Config, command: Command, (json, show_wire): (bool, bool)) -> u8 {
     if let Command::Trace { asked, follow: true } = &command {
         return trace::follow(config, asked, json).await;
     }
@@ -82,7 +82,7 @@ pub(crate) async fn run(config: &Config, command: Command, json: bool) -> u8 {
             Err(why) => fail(&why, json),
         };
     }
-    let outcome = perform(config, &command, json).await;
+    let outcome = perform(config, &command, (json, show_wire)).await;
     match outcome {
         Ok(value) => {
             if json {
@@ -106,12 +106,12 @@ pub(crate) fn fail(why: &str, json: bool) -> u8 {
     1
 }
 
-async fn perform(config: &Config, command: &Command, json: bool) -> Result<Value, String> {
+async fn perform(config: &Config, command: &Command, (json, show_wire): (bool, bool)) -> Result<Value, String> {
     if let Command::Rebuild { yes } = command {
         return rebuild(config, *yes).await;
     }
     match command {
-        Command::Import(arguments) => return moving::import(config, arguments, json).await,
+        Command::Import(arguments) => return moving::import(config, arguments, (json, show_wire)).await,
         Command::Export(arguments) => return moving::export(config, arguments, json).await,
         _ => {}
     }

@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod config;
 mod control;
+mod dialogue;
 mod doctor;
 pub mod fuzzing;
 mod gate;
@@ -55,12 +56,12 @@ pub fn run() -> ExitCode {
         }
         cli::Command::Mail(arguments) => {
             log("warn");
-            mail::run(&arguments, cli.json)
+            mail::run(&arguments, cli.json, cli.show_wire)
         }
         cli::Command::Mime(arguments) => commands::mime::run(&arguments, cli.json),
         command => {
             log("warn");
-            operate(&cli.config, command, cli.json)
+            operate(&cli.config, command, (cli.json, cli.show_wire))
         }
     })
 }
@@ -89,7 +90,7 @@ fn identify(config: &config::Config) -> Result<(), String> {
 }
 
 /// An operator's command.
-fn operate(file: &std::path::Path, command: cli::Command, json: bool) -> u8 {
+fn operate(file: &std::path::Path, command: cli::Command, (json, show_wire): (bool, bool)) -> u8 {
     let outcome = config::load(file).map_err(|problems| problems.join("\n")).and_then(|config| {
         // Files of others are read as who we are, where the running server does the writing.
         let moves = matches!(command, cli::Command::Import(_) | cli::Command::Export(_));
@@ -100,7 +101,7 @@ fn operate(file: &std::path::Path, command: cli::Command, json: bool) -> u8 {
         Ok((config, runtime))
     });
     match outcome {
-        Ok((config, runtime)) => runtime.block_on(commands::run(&config, command, json)),
+        Ok((config, runtime)) => runtime.block_on(commands::run(&config, command, (json, show_wire))),
         Err(why) => commands::fail(&why, json),
     }
 }

@@ -5,12 +5,16 @@
 
 mod acts;
 mod compose;
+mod identity;
 mod profile;
 mod remote;
 mod words;
 
 use crate::cli::{MailArgs, MailCommand};
 use crate::commands;
+use crate::dialogue;
+use client::Dialer;
+use client::dial::Listening;
 use profile::{Profile, Profiles};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -22,18 +26,28 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(15);
 /// Largest message that is kept, octets.
 const MESSAGE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
+/// The way to servers, as the command line says.
+#[derive(Clone)]
+pub(crate) struct Way {
+    dns: Option<String>,
+    listening: Option<Listening>,
+}
+
 /// What a command works on.
 pub(crate) struct Desk {
     dir: PathBuf,
+    way: Way,
     profile: Profile,
     store: Store,
     account: AccountId,
 }
 
 /// Runs a command; the exit code.
-pub(crate) fn run(arguments: &MailArgs, json: bool) -> u8 {
+pub(crate) fn run(arguments: &MailArgs, json: bool, show_wire: bool) -> u8 {
+    let listening = show_wire.then(|| dialogue::shown(json));
+    let way = Way { dns: arguments.dns.clone(), listening };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string());
-    let outcome = runtime.and_then(|runtime| runtime.block_on(perform(arguments, json)));
+    let outcome = runtime.and_then(|runtime| runtime.block_on(perform(arguments, json, &way)));
     match outcome {
         Ok(value) => {
             if json {
@@ -77,13 +91,17 @@ async fn open_store(dir: &Path) -> Result<Store, String> {
 }
 
 impl Desk {
-    async fn open(arguments: &MailArgs) -> Result<Desk, String> {
+    async fn open(arguments: &MailArgs, way: &Way) -> Result<Desk, String> {
         let dir = data_dir(arguments.data.as_deref())?;
         let profiles = Profiles::read(&dir)?;
         let profile = profiles.find(arguments.account.as_deref())?.clone();
         let store = open_store(&dir).await?;
         let account = profile::account(&store, &profile.address).await?;
-        Ok(Desk { dir, profile, store, account })
+        Ok(Desk { dir, way: way.clone(), profile, store, account })
+    }
+
+    fn dialer(&self) -> Result<Dialer, String> {
+        self.profile.dialer(&self.way)
     }
 
     async fn close(self) -> Result<(), String> {
@@ -96,14 +114,17 @@ impl Desk {
     }
 }
 
-async fn perform(arguments: &MailArgs, json: bool) -> Result<Value, String> {
+async fn perform(arguments: &MailArgs, json: bool, way: &Way) -> Result<Value, String> {
     match &arguments.command {
-        MailCommand::Add(add) => return profile::add(&data_dir(arguments.data.as_deref())?, add).await,
+        MailCommand::Add(add) => return profile::add(&data_dir(arguments.data.as_deref())?, add, way, json).await,
         MailCommand::Accounts => return Ok(Profiles::read(&data_dir(arguments.data.as_deref())?)?.told()),
-        MailCommand::Sync { watch: true } => return remote::watch(arguments, json).await,
+        MailCommand::Identity(command) => {
+            return identity::run(&data_dir(arguments.data.as_deref())?, arguments.account.as_deref(), command);
+        }
+        MailCommand::Sync { watch: true } => return remote::watch(arguments, json, way).await,
         _ => {}
     }
-    let desk = Desk::open(arguments).await?;
+    let desk = Desk::open(arguments, way).await?;
     let outcome = on_desk(&desk, &arguments.command).await;
     let closed = desk.close().await;
     let value = outcome?;
@@ -112,12 +133,13 @@ async fn perform(arguments: &MailArgs, json: bool) -> Result<Value, String> {
 
 async fn on_desk(desk: &Desk, command: &MailCommand) -> Result<Value, String> {
     match command {
-        MailCommand::Add(_) | MailCommand::Accounts => Err("not here".into()),
+        MailCommand::Add(_) | MailCommand::Accounts | MailCommand::Identity(_) => Err("not here".into()),
         MailCommand::Sync { .. } | MailCommand::Fetch => remote::sync(desk, true).await,
         MailCommand::Ls { mailbox, remote: true, .. } => remote::list(desk, mailbox).await,
         MailCommand::Download(which) => remote::download(desk, which).await,
         MailCommand::Delete { which, remote: true } => remote::delete(desk, which).await,
-        MailCommand::Folders => acts::folders(desk).await,
+        MailCommand::Folders { act: None } => acts::folders(desk).await,
+        MailCommand::Folders { act: Some(act) } => acts::folder(desk, act).await,
         MailCommand::Ls { mailbox, limit, unread, .. } => acts::list(desk, mailbox, *limit, *unread).await,
         MailCommand::Read { which, html, headers, raw, peek } => {
             let form = match (html, headers, raw) {

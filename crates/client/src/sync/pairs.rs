@@ -4,7 +4,7 @@ use crate::flags::with_keywords;
 use crate::limits::PAGE_ROWS;
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
-use store::{AccountId, Flags, MailboxId, Mark, Store, StoreError};
+use store::{AccountId, Flags, Mailbox, MailboxId, Mark, Store, StoreError};
 
 /// A message here and there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,16 @@ impl Boxed {
             mod_seq: u64::from_be_bytes(*mod_seq),
         })
     }
+}
+
+/// What a mailbox was called here when both sides last agreed.
+pub(super) fn name_mark(mailbox: &Mailbox) -> Mark {
+    Mark::set(format!("sync/name/{:010}", mailbox.id.0), mailbox.name.as_bytes().to_vec())
+}
+
+pub(super) async fn last_names(store: &Store, account: AccountId) -> Result<BTreeMap<MailboxId, String>, StoreError> {
+    let one = |(id, name): (u32, Vec<u8>)| Some((MailboxId(id), String::from_utf8(name).ok()?));
+    Ok(all(store, account, "sync/name/").await?.into_iter().filter_map(one).collect())
 }
 
 /// The name of a pair's mark.
@@ -115,6 +125,7 @@ pub(super) async fn forget_pairs(store: &Store, account: AccountId, mailbox: Mai
     let mut marks: Vec<Mark> = pairs.into_iter().map(|(uid, _)| Mark::remove(name(mailbox, uid))).collect();
     if whole {
         marks.push(Mark::remove(format!("sync/box/{:010}", mailbox.0)));
+        marks.push(Mark::remove(format!("sync/name/{:010}", mailbox.0)));
     }
     store.mark(account, &marks).await
 }

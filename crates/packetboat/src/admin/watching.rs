@@ -1,27 +1,21 @@
 //! Watching an account's dialogues (`packetboat wire`): the first answer says so, then one for each line.
 
 use super::Admin;
+use crate::dialogue::{protocol_word, side_word};
 use serde_json::{Value, json};
 use server::wire_log::Spoken;
 use tokio::sync::mpsc;
-use wire::explain::{Protocol, Side};
 
 /// Answers that may wait for the asker.
 const WAITING_MAX: usize = 16;
 
 fn value(spoken: &Spoken) -> Value {
-    let protocol = match spoken.protocol {
-        Protocol::Smtp => "smtp",
-        Protocol::Lmtp => "lmtp",
-        Protocol::Pop3 => "pop3",
-        Protocol::Imap => "imap",
-    };
     json!({
         "at_millis": spoken.at_millis,
         "connection": spoken.connection,
-        "protocol": protocol,
+        "protocol": protocol_word(spoken.protocol),
         "peer": spoken.peer,
-        "side": if spoken.explained.side == Side::Client { "client" } else { "server" },
+        "side": side_word(spoken.explained.side),
         "line": spoken.explained.line,
         "meaning": spoken.explained.meaning,
         "section": spoken.explained.section,

@@ -12,6 +12,9 @@ pub(crate) struct MailArgs {
     /// Which of your accounts; the first without it
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub(crate) account: Option<String>,
+    /// Ask this DNS server instead of the system's; `add` remembers it
+    #[arg(long, value_name = "IP[:PORT]", global = true)]
+    pub(crate) dns: Option<String>,
     #[command(subcommand)]
     pub(crate) command: MailCommand,
 }
@@ -34,6 +37,9 @@ pub(crate) enum MailCommand {
     Add(AddArgs),
     /// Your accounts
     Accounts,
+    /// Further addresses of an account that you write from, each with its own name and signature
+    #[command(subcommand)]
+    Identity(IdentityCommand),
     /// Make both sides equal (IMAP), or fetch what is new (POP3), and send what waits
     Sync {
         /// Go on: again when the server has news, and every minute
@@ -42,8 +48,11 @@ pub(crate) enum MailCommand {
     },
     /// Fetch what is new by POP3
     Fetch,
-    /// Mailboxes with their counts
-    Folders,
+    /// Mailboxes with their counts; or make, rename or remove one, here and at the next sync there
+    Folders {
+        #[command(subcommand)]
+        act: Option<FolderCommand>,
+    },
     /// List messages, newest last; with --remote what lies on the server, without fetching any body
     Ls {
         /// Which mailbox
@@ -166,6 +175,54 @@ pub(crate) enum MailCommand {
     },
 }
 
+/// `packetboat mail folders ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FolderCommand {
+    /// Make a mailbox
+    Add {
+        /// Its name; `/` parts levels
+        name: String,
+    },
+    /// Give one another name, with what is under it
+    Rename {
+        /// As it is called
+        from: String,
+        /// As it is to be called
+        to: String,
+    },
+    /// Remove one with its mail, which stays restorable for 30 days
+    Remove {
+        /// Its name
+        name: String,
+        /// Do it; without this it only tells what it would do
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// `packetboat mail identity ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// All of an account; the first is what is written from without --from
+    List,
+    /// Add one, or give one another name or signature
+    Add {
+        /// The address
+        address: String,
+        /// Your name there
+        #[arg(long)]
+        name: Option<String>,
+        /// Signature: a text file
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
+    },
+    /// Take one away
+    Remove {
+        /// The address
+        address: String,
+    },
+}
+
 /// `packetboat mail add`.
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
@@ -201,6 +258,9 @@ pub(crate) struct AddArgs {
     /// Download by itself only messages up to so many octets
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_size: Option<u64>,
+    /// Download nothing by itself: `ls --remote` shows what is there, `download` brings a choice
+    #[arg(long, conflicts_with_all = ["days", "max_size"])]
+    pub(crate) on_demand: bool,
     /// POP3: delete on the server after so many days; without it mail stays there
     #[arg(long, value_name = "N")]
     pub(crate) delete_after_days: Option<u32>,
@@ -210,6 +270,9 @@ pub(crate) struct AddArgs {
     /// The provider puts a copy of what you send into Sent by itself (Gmail does)
     #[arg(long)]
     pub(crate) provider_keeps_sent: bool,
+    /// Do not look for servers that are not named here
+    #[arg(long)]
+    pub(crate) no_discovery: bool,
     /// Do not try the servers now
     #[arg(long)]
     pub(crate) offline: bool,
@@ -218,6 +281,9 @@ pub(crate) struct AddArgs {
 /// `packetboat mail send`.
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
+    /// From this identity; an answer comes from the address that was written to
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: Option<String>,
     /// To
     #[arg(long, value_name = "MAILBOX")]
     pub(crate) to: Vec<String>,

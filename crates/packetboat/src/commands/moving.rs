@@ -5,6 +5,7 @@ use super::{Doer, passwords};
 use crate::cli::{ExportArgs, ExportForm, ImportArgs};
 use crate::config::Config;
 use crate::control::{Client, SocketDoor};
+use crate::dialogue;
 use client::door::{Answer, Ask};
 use client::import::{Options, Report, Source};
 use client::{Dialer, Door, Place, Progress, Secret, StoreDoor, Trouble, export, import};
@@ -149,9 +150,13 @@ fn jobs(arguments: &ImportArgs) -> Result<Vec<Job>, String> {
 }
 
 /// `packetboat import`.
-pub(super) async fn import(config: &Config, arguments: &ImportArgs, json: bool) -> Result<Value, String> {
+pub(super) async fn import(config: &Config, arguments: &ImportArgs, (json, show_wire): (bool, bool)) -> Result<Value, String> {
     let mut jobs = jobs(arguments)?;
     let dialer = Dialer::new(arguments.tls_ca.as_deref()).map_err(|error| error.to_string())?;
+    let mut dialer = dialer.heard_by(show_wire.then(|| dialogue::shown(json)));
+    if !config.dns_servers.is_empty() {
+        dialer = dialer.with_resolver(super::domain::resolver(config)?);
+    }
     let options = options(arguments);
     let doer = Doer::of(config).await?;
     let progress = Arc::new(Progress::default());

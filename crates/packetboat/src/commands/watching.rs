@@ -3,8 +3,9 @@
 use crate::admin::Request;
 use crate::config::Config;
 use crate::control::Client;
+use crate::dialogue;
 use serde_json::Value;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 /// Prints until the server ends, or nobody reads any more.
 pub(super) async fn run(config: &Config, account: &str, json: bool) -> Result<(), String> {
@@ -12,8 +13,9 @@ pub(super) async fn run(config: &Config, account: &str, json: bool) -> Result<()
     let connected = Client::connect(&config.data_dir).await.map_err(|error| format!("{}: {error}", socket.display()))?;
     let mut client = connected.ok_or("the server does not run, so there is nothing to watch")?;
     let mut answer = Some(client.ask(&Request::Wire { account: account.to_owned() }).await?);
+    let colour = dialogue::coloured(std::io::stdout().is_terminal());
     while let Some(value) = answer {
-        let text = if json { value.to_string() } else { words(&value) };
+        let text = if json { value.to_string() } else { words(&value, colour) };
         let mut out = std::io::stdout().lock();
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
             return Ok(());
@@ -24,7 +26,7 @@ pub(super) async fn run(config: &Config, account: &str, json: bool) -> Result<()
     Ok(())
 }
 
-fn words(value: &Value) -> String {
+fn words(value: &Value, colour: bool) -> String {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
     let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or_default();
     if let Some(account) = value.get("watching").and_then(Value::as_str) {
@@ -34,8 +36,6 @@ fn words(value: &Value) -> String {
         0 => String::new(),
         count => format!("({count} lines were too many to show)\n"),
     };
-    let arrow = if text("side") == "client" { "C:" } else { "S:" };
-    let section = if text("section").is_empty() { String::new() } else { format!(" [{}]", text("section")) };
-    let (connection, protocol) = (number("connection"), text("protocol"));
-    format!("{lost}{connection} {protocol} {arrow} {}\n        {}{section}", text("line"), text("meaning"))
+    let head = format!("{lost}{} {}", number("connection"), text("protocol"));
+    dialogue::lines(colour, &head, text("side") == "client", (text("line"), text("meaning"), text("section")))
 }

@@ -4,7 +4,7 @@
 //! its UID here.
 
 use super::{Desk, done};
-use crate::cli::ChosenArgs;
+use crate::cli::{ChosenArgs, FolderCommand};
 use crate::commands::mime::extract;
 use client::flags::keyword_of;
 use client::outbox;
@@ -42,6 +42,33 @@ pub(super) async fn folders(desk: &Desk) -> Result<Value, String> {
         list.push(json!({ "name": mailbox.name.as_str(), "messages": status.messages, "unread": status.unseen }));
     }
     Ok(json!({ "mailboxes": list }))
+}
+
+/// Makes, renames or removes a mailbox.
+pub(super) async fn folder(desk: &Desk, act: &FolderCommand) -> Result<Value, String> {
+    let (store, account, now) = (&desk.store, desk.account, unix_now());
+    let done = match act {
+        FolderCommand::Add { name } => {
+            let made = store.mailbox_create(account, name, None, now).await.map_err(told)?;
+            store.mailbox_subscribe(account, &made.name, true).await.map_err(told)?;
+            format!("made {}", made.name)
+        }
+        FolderCommand::Rename { from, to } => {
+            let mailbox = desk.mailbox(from).await?;
+            store.mailbox_rename(account, &mailbox.name, to, now).await.map_err(told)?;
+            format!("renamed {} to {to}", mailbox.name)
+        }
+        FolderCommand::Remove { name, yes } => {
+            let mailbox = desk.mailbox(name).await?;
+            let messages = store.status(account, mailbox.id).await.map_err(told)?.messages;
+            if !yes {
+                return Ok(json!({ "would": format!("remove {} with its {messages} messages", mailbox.name) }));
+            }
+            store.mailbox_delete(account, &mailbox.name, now).await.map_err(told)?;
+            format!("removed {}", mailbox.name)
+        }
+    };
+    Ok(json!({ "done": done }))
 }
 
 fn words(flags: &Flags) -> Vec<String> {

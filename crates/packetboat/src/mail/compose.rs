@@ -1,5 +1,6 @@
 //! Writing: new messages, answers, forwards; into the outbox and (as a copy) into Sent, in one commit.
 
+use super::identity::Identity;
 use super::{Desk, acts, remote};
 use crate::cli::SendArgs;
 use crate::commands::mime::build::{attachment, mailbox};
@@ -28,6 +29,7 @@ pub(super) struct Context {
     references: Vec<String>,
     quoted: String,
     whole: Option<Vec<u8>>,
+    as_whom: Option<Identity>,
 }
 
 fn text_of(arguments: &SendArgs, context: &Context) -> Result<String, String> {
@@ -72,9 +74,17 @@ fn due(arguments: &SendArgs, now: i64) -> Result<i64, String> {
     parsed.ok_or_else(|| format!("{at:?} is no time"))
 }
 
-fn own(desk: &Desk) -> Result<Mailbox, String> {
-    let address = Address::parse(&desk.profile.address).map_err(|_| format!("{} is no address", desk.profile.address))?;
-    Ok(Mailbox { name: desk.profile.name.clone(), address })
+/// --from, else whom an answer's question was written to, else the account itself.
+fn writer(desk: &Desk, arguments: &SendArgs, context: &Context) -> Result<Identity, String> {
+    match (&arguments.from, &context.as_whom) {
+        (None, Some(identity)) => Ok(identity.clone()),
+        (from, _) => desk.profile.identity(from.as_deref()),
+    }
+}
+
+fn own(identity: &Identity) -> Result<Mailbox, String> {
+    let address = Address::parse(&identity.address).map_err(|_| format!("{} is no address", identity.address))?;
+    Ok(Mailbox { name: identity.name.clone(), address })
 }
 
 /// Everything of a message but its Bcc.
@@ -87,14 +97,14 @@ struct Written {
     message_id: String,
 }
 
-fn write(desk: &Desk, arguments: &SendArgs, context: &Context, now: i64) -> Result<Written, String> {
-    let own = own(desk)?;
+fn write(identity: &Identity, arguments: &SendArgs, context: &Context, now: i64) -> Result<Written, String> {
+    let own = own(identity)?;
     let mut chance = [0; 16];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut chance).map_err(|_| "no random octets")?;
     let domain = message::domain::to_ascii(&own.address.domain).unwrap_or_else(|| "localhost".into());
     let message_id = format!("{}@{domain}", data_encoding::HEXLOWER.encode(&chance));
     let mut text = text_of(arguments, context)?;
-    if let Some(signature) = &desk.profile.signature {
+    if let Some(signature) = &identity.signature {
         // RFC 3676 §4.3
         text = format!("{}\n\n-- \n{signature}\n", text.trim_end());
     }
@@ -147,7 +157,8 @@ pub(super) async fn send(desk: &Desk, arguments: &SendArgs, context: Option<Cont
     let now = unix_now();
     let context = context.unwrap_or_default();
     let due_secs = due(arguments, now)?;
-    let written = write(desk, arguments, &context, now)?;
+    let identity = writer(desk, arguments, &context)?;
+    let written = write(&identity, arguments, &context, now)?;
     let notify = if arguments.notify {
         QueueRecipient::NOTIFY_SUCCESS | QueueRecipient::NOTIFY_FAILURE | QueueRecipient::NOTIFY_DELAY
     } else {
@@ -163,7 +174,7 @@ pub(super) async fn send(desk: &Desk, arguments: &SendArgs, context: Option<Cont
     };
     let entry = NewQueueEntry {
         destination: "submission".into(),
-        reverse_path: desk.profile.address.clone(),
+        reverse_path: identity.address.clone(),
         recipients: written.recipients.iter().map(recipient).collect(),
         account: Some(desk.account),
         due_secs,
@@ -234,7 +245,9 @@ fn prefixed(prefix: &str, subject: &str) -> String {
 pub(super) async fn reply(desk: &Desk, (mailbox, id): (&str, &str), all: bool, arguments: &SendArgs) -> Result<Value, String> {
     let (folder, row, octets) = acts::message(desk, mailbox, id).await?;
     let facts = Facts::compute(&octets);
-    let own = |text: &String| text.to_lowercase().contains(&desk.profile.address.to_lowercase());
+    let own = |text: &String| desk.profile.written_to(std::slice::from_ref(text)).is_some();
+    let people = [addresses(&octets, "To"), addresses(&octets, "Cc")].concat();
+    let as_whom = desk.profile.written_to(&people);
     let mut to = addresses(&octets, "Reply-To");
     if to.is_empty() {
         to = addresses(&octets, "From");
@@ -255,8 +268,16 @@ pub(super) async fn reply(desk: &Desk, (mailbox, id): (&str, &str), all: bool, a
     let text = acts::text_of(&message::parse(&octets));
     let quoted: String = text.lines().map(|line| format!("> {line}\n")).collect();
     let quoted = format!("{} wrote:\n{quoted}\n", facts.from);
-    let context =
-        Context { subject: prefixed("Re:", &facts.subject), to, cc, in_reply_to: own_id, references, quoted, whole: None };
+    let context = Context {
+        subject: prefixed("Re:", &facts.subject),
+        to,
+        cc,
+        in_reply_to: own_id,
+        references,
+        quoted,
+        whole: None,
+        as_whom,
+    };
     let value = send(desk, arguments, Some(context)).await?;
     mark(desk, folder, row.uid, Flags { system: Flags::ANSWERED | Flags::SEEN, keywords: None }).await?;
     Ok(value)

@@ -1,13 +1,17 @@
 //! Accounts of the email program: `accounts.json`, and `passwords.json` that only its owner can read.
 
-use super::open_store;
+use super::identity::{self, Identity};
+use super::{Way, open_store};
 use crate::cli::AddArgs;
 use crate::commands::passwords;
-use client::{Dialer, Place, Secret, Trouble};
+use client::discover::{Candidate, Discovered, Wanted};
+use client::outbox::Submission;
+use client::{Dialer, Place, Protocol, Secret, Trouble};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use store::{AccountId, NewAccount, Secrets, Store};
@@ -30,6 +34,12 @@ pub(super) struct Profile {
     pub(super) delete_after_days: Option<u32>,
     pub(super) delete_when_deleted: bool,
     pub(super) provider_keeps_sent: bool,
+    /// Another DNS server than the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dns: Option<String>,
+    /// Further identities.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) further: Vec<Identity>,
 }
 
 /// All of them.
@@ -76,6 +86,18 @@ impl Profiles {
         })
     }
 
+    /// In place of one with the same address, or behind all.
+    pub(super) fn keep(&mut self, profile: Profile) {
+        match self.list.iter_mut().find(|other| other.address.eq_ignore_ascii_case(&profile.address)) {
+            Some(other) => *other = profile,
+            None => self.list.push(profile),
+        }
+    }
+
+    pub(super) fn write(&self, dir: &Path) -> Result<(), String> {
+        write(&dir.join(ACCOUNTS), &self.list)
+    }
+
     pub(super) fn told(&self) -> Value {
         json!({ "accounts": self.list })
     }
@@ -88,8 +110,16 @@ impl Profile {
         Ok(Secret::new(password.as_bytes().to_vec()))
     }
 
-    pub(super) fn dialer(&self) -> Result<Dialer, String> {
-        Dialer::new(self.tls_ca.as_deref()).map_err(|error| error.to_string())
+    pub(super) fn dialer(&self, way: &Way) -> Result<Dialer, String> {
+        let dialer = Dialer::new(self.tls_ca.as_deref()).map_err(|error| error.to_string())?;
+        let dialer = dialer.heard_by(way.listening.clone());
+        match way.dns.as_deref().or(self.dns.as_deref()) {
+            Some(server) => {
+                let resolver = net::Resolver::with_servers(vec![dns_server(server)?]);
+                Ok(dialer.with_resolver(resolver.map_err(|error| format!("DNS: {error}"))?))
+            }
+            None => Ok(dialer),
+        }
     }
 
     /// The place behind one of its URLs.
@@ -127,51 +157,75 @@ fn server_url(text: &str, tls: (&str, u16), starttls: (&str, u16)) -> Result<Str
     Ok(url)
 }
 
-/// The first of these hosts that answers under TLS with a certificate of its name.
-async fn guess(dialer: &Dialer, domain: &str, scheme: &str, names: &[&str]) -> Option<String> {
-    for name in names {
-        let host = if name.is_empty() { domain.to_owned() } else { format!("{name}.{domain}") };
-        let url = format!("{scheme}://{host}");
-        if let Ok(place) = Place::parse(&url)
-            && dialer.connect(&place).await.is_ok()
-        {
-            return Some(url);
-        }
-    }
-    None
+/// `IP` or `IP:PORT`.
+fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    let ip = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    text.parse().or(ip).map_err(|_| format!("{text}: wants the IP address of a DNS server, and perhaps :PORT"))
 }
 
 /// Those that are not given are looked for.
-async fn servers(profile: &mut Profile, add: &AddArgs, dialer: &Dialer) -> Result<(), String> {
+async fn servers(profile: &mut Profile, add: &AddArgs, dialer: &Dialer) -> Result<Discovered, String> {
     profile.imap = add.imap.as_deref().map(|text| server_url(text, ("imaps", 993), ("imap", 143))).transpose()?;
     profile.pop3 = add.pop3.as_deref().map(|text| server_url(text, ("pop3s", 995), ("pop3", 110))).transpose()?;
     profile.smtp = add.smtp.as_deref().map(|text| server_url(text, ("smtps", 465), ("smtp", 587))).transpose()?;
-    let domain = profile.address.rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default();
-    if add.offline {
-        return Ok(());
+    let wanted = Wanted { incoming: profile.imap.is_none() && profile.pop3.is_none(), submission: profile.smtp.is_none() };
+    // Who names the servers of this machine (a test, a tunnel) has said all.
+    if add.offline || (!wanted.incoming && (!wanted.submission || add.no_discovery)) {
+        return Ok(Discovered::default());
     }
-    if profile.imap.is_none() && profile.pop3.is_none() {
-        profile.imap = guess(dialer, &domain, "imaps", &["imap", "mail", ""]).await;
-        if profile.imap.is_none() {
-            profile.pop3 = guess(dialer, &domain, "pop3s", &["pop", "pop3", "mail", ""]).await;
+    let found = client::discover::discover(dialer, &profile.address, wanted).await;
+    if let Some(candidate) = &found.incoming {
+        let url = Some(candidate.place.url());
+        match candidate.place.protocol {
+            Protocol::Pop3 => profile.pop3 = url,
+            _ => profile.imap = url,
         }
-        if profile.imap.is_none() && profile.pop3.is_none() {
-            return Err(format!(
-                "no IMAP or POP3 server of {domain} answers under its usual names; give --imap HOST or --pop3 HOST"
-            ));
+    } else if wanted.incoming {
+        let steps: String = found.steps.iter().map(|step| format!("\n  {}: {}", step.looked_at, step.found)).collect();
+        let domain = profile.address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        return Err(format!("no IMAP or POP3 server of {domain} was found; give --imap HOST or --pop3 HOST. Looked at:{steps}"));
+    }
+    if let Some(candidate) = &found.submission {
+        profile.smtp = Some(candidate.place.url());
+    }
+    Ok(found)
+}
+
+fn told(found: &Discovered) -> Vec<Value> {
+    let one = |candidate: &Candidate| {
+        let service = match candidate.place.protocol {
+            Protocol::Imap => "imap",
+            Protocol::Pop3 => "pop3",
+            Protocol::Smtp => "submission",
+        };
+        let (server, how, elsewhere) = (candidate.place.url(), &candidate.how, candidate.elsewhere);
+        json!({ "service": service, "server": server, "how": how, "outside_the_domain": elsewhere })
+    };
+    found.incoming.iter().chain(&found.submission).map(one).collect()
+}
+
+/// Before the password is asked for: who will get it, and how that is known.
+fn announce(found: &Discovered, asks: bool) -> Result<(), String> {
+    let candidates: Vec<&Candidate> = found.incoming.iter().chain(&found.submission).collect();
+    for candidate in &candidates {
+        eprintln!("found {} by {}", candidate.place.url(), candidate.how);
+        if candidate.elsewhere {
+            eprintln!("      its name is outside your address's domain, and only DNS says that it is right");
         }
     }
-    if profile.smtp.is_none() {
-        profile.smtp = guess(dialer, &domain, "smtps", &["smtp", "mail", "submission", ""]).await;
-        if profile.smtp.is_none() {
-            profile.smtp = guess(dialer, &domain, "smtp", &["smtp", "mail", "submission", ""]).await;
+    if asks && candidates.iter().any(|candidate| candidate.elsewhere) {
+        eprint!("Give your password to these servers? [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;
+        if !answer.trim().eq_ignore_ascii_case("y") {
+            return Err("nothing is added; --imap, --pop3 and --smtp name other servers".into());
         }
     }
     Ok(())
 }
 
 /// `packetboat mail add`.
-pub(super) async fn add(dir: &Path, add: &AddArgs) -> Result<Value, String> {
+pub(super) async fn add(dir: &Path, add: &AddArgs, way: &Way, is_json: bool) -> Result<Value, String> {
     crate::admin::check_address(&add.address)?;
     let mut profile = Profile {
         address: add.address.clone(),
@@ -179,21 +233,29 @@ pub(super) async fn add(dir: &Path, add: &AddArgs) -> Result<Value, String> {
         login: add.login.clone().unwrap_or_else(|| add.address.clone()),
         tls_ca: add.tls_ca.as_ref().map(std::path::absolute).transpose().map_err(|error| error.to_string())?,
         days: add.days,
-        max_size: add.max_size,
+        max_size: if add.on_demand { Some(0) } else { add.max_size },
         delete_after_days: add.delete_after_days,
         delete_when_deleted: add.delete_when_deleted,
         provider_keeps_sent: add.provider_keeps_sent,
+        signature: identity::signature(add.signature.as_deref())?,
+        dns: way.dns.clone(),
         ..Profile::default()
     };
-    if let Some(file) = &add.signature {
-        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        profile.signature = Some(text.trim_end().to_owned());
+    let dialer = profile.dialer(way)?;
+    let found = servers(&mut profile, add, &dialer).await?;
+    if !is_json {
+        announce(&found, !add.password_stdin && std::io::stdin().is_terminal())?;
     }
-    let dialer = profile.dialer()?;
-    servers(&mut profile, add, &dialer).await?;
     let password = passwords::known(&profile.address, add.password_stdin)?;
+    let mut warnings = Vec::new();
     if !add.offline {
-        try_out(&profile, &dialer, &Secret::new(password.as_bytes().to_vec())).await?;
+        let secret = Secret::new(password.as_bytes().to_vec());
+        profile.login = try_logins(&profile, logins(add, &found), &dialer, &secret).await?;
+        if let Some(url) = &profile.smtp {
+            let place = profile.place(Some(url), "submission")?;
+            let submission = Submission { dialer: &dialer, place: &place, login: &profile.login, password: &secret };
+            warnings.extend(client::outbox::try_out(&submission).await.err().map(|error| error.to_string()));
+        }
     }
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let store = open_store(dir).await?;
@@ -201,43 +263,53 @@ pub(super) async fn add(dir: &Path, add: &AddArgs) -> Result<Value, String> {
     let mut all: BTreeMap<String, String> = read(&dir.join(PASSWORDS))?;
     all.insert(profile.address.clone(), password.to_string());
     write(&dir.join(PASSWORDS), &all)?;
-    let mut list = Profiles::read(dir)?.list;
-    list.retain(|other| !other.address.eq_ignore_ascii_case(&profile.address));
-    list.push(profile.clone());
-    write(&dir.join(ACCOUNTS), &list)?;
+    let mut profiles = Profiles::read(dir)?;
+    profiles.keep(profile.clone());
+    profiles.write(dir)?;
     store.close().await.map_err(|error| error.to_string())?;
-    Ok(json!({ "added": profile }))
+    Ok(json!({ "added": profile, "found": told(&found), "steps": found.steps, "warnings": warnings }))
+}
+
+/// Names to sign in with, the likeliest first (RFC 6186 §4: the address, then what stands before its `@`).
+fn logins(add: &AddArgs, found: &Discovered) -> Vec<String> {
+    if let Some(login) = &add.login {
+        return vec![login.clone()];
+    }
+    let named = found.incoming.as_ref().and_then(|candidate| candidate.login.clone());
+    let local = add.address.rsplit_once('@').map(|(local, _)| local.to_owned());
+    let mut all: Vec<String> = named.into_iter().chain([add.address.clone()]).chain(local).collect();
+    all.dedup();
+    all
+}
+
+/// The first of these names that is let in.
+async fn try_logins(profile: &Profile, logins: Vec<String>, dialer: &Dialer, password: &Secret) -> Result<String, String> {
+    let mut why: Option<Trouble> = None;
+    for login in logins {
+        match try_out(&Profile { login: login.clone(), ..profile.clone() }, dialer, password).await {
+            Ok(()) => return Ok(login),
+            // What was said of the likeliest name is what is told.
+            Err(Trouble::SignIn(said)) => why = why.or(Some(Trouble::SignIn(said))),
+            Err(other) => return Err(why.unwrap_or(other).to_string()),
+        }
+    }
+    let said = why.map(|trouble| trouble.to_string()).unwrap_or_default();
+    Err(format!("{said}\n{}", app_password_hint(&profile.address)))
 }
 
 /// Signs in once, so that a wrong password is told now.
-async fn try_out(profile: &Profile, dialer: &Dialer, password: &Secret) -> Result<(), String> {
-    let outcome = match (&profile.imap, &profile.pop3) {
+async fn try_out(profile: &Profile, dialer: &Dialer, password: &Secret) -> Result<(), Trouble> {
+    let place = |url: &str| Place::parse(url);
+    match (&profile.imap, &profile.pop3) {
         (Some(url), _) => {
-            let place = profile.place(Some(url), "IMAP")?;
-            match client::imap::Imap::open(dialer, &place, &profile.login, password).await {
-                Ok(imap) => {
-                    imap.logout().await;
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            }
+            client::imap::Imap::open(dialer, &place(url)?, &profile.login, password).await?.logout().await;
         }
         (None, Some(url)) => {
-            let place = profile.place(Some(url), "POP3")?;
-            match client::pop::Pop::open(dialer, &place, &profile.login, password).await {
-                Ok(pop) => {
-                    pop.quit().await;
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            }
+            client::pop::Pop::open(dialer, &place(url)?, &profile.login, password).await?.quit().await;
         }
-        (None, None) => Ok(()),
-    };
-    outcome.map_err(|error| match error {
-        Trouble::SignIn(_) => format!("{error}\n{}", app_password_hint(&profile.address)),
-        other => other.to_string(),
-    })
+        (None, None) => {}
+    }
+    Ok(())
 }
 
 /// Where large providers hand out passwords for programs.

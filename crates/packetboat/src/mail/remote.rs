@@ -1,6 +1,6 @@
 //! What needs the server: sync, fetch, look first, the outbox; and the loop that waits for news.
 
-use super::{Desk, data_dir};
+use super::{Desk, Way, data_dir};
 use crate::cli::{ChosenArgs, MailArgs};
 use client::import::{self, Options, Source};
 use client::look::Who;
@@ -34,7 +34,7 @@ pub(super) async fn sync(desk: &Desk, all: bool) -> Result<Value, String> {
 }
 
 async fn sync_imap(desk: &Desk) -> Result<Value, String> {
-    let (profile, dialer) = (&desk.profile, desk.profile.dialer()?);
+    let (profile, dialer) = (&desk.profile, desk.dialer()?);
     let mirror = Mirror {
         store: &desk.store,
         account: desk.account,
@@ -49,7 +49,7 @@ async fn sync_imap(desk: &Desk) -> Result<Value, String> {
 }
 
 async fn fetch_pop(desk: &Desk) -> Result<Value, String> {
-    let (profile, dialer) = (&desk.profile, desk.profile.dialer()?);
+    let (profile, dialer) = (&desk.profile, desk.dialer()?);
     let place = profile.place(profile.pop3.as_deref(), "POP3")?;
     let (login, password) = (profile.login.clone(), profile.password(&desk.dir)?);
     let source = Source::Server { place: place.clone(), login: login.clone(), user: login, password };
@@ -101,7 +101,7 @@ async fn clean_maildrop(desk: &Desk) -> Result<usize, String> {
 /// Sends what is due.
 pub(super) async fn flush(desk: &Desk, all: bool) -> Result<Vec<outbox::Sent>, String> {
     let Some(url) = desk.profile.smtp.as_deref() else { return Ok(Vec::new()) };
-    let (dialer, password) = (desk.profile.dialer()?, desk.profile.password(&desk.dir)?);
+    let (dialer, password) = (desk.dialer()?, desk.profile.password(&desk.dir)?);
     let place = desk.profile.place(Some(url), "submission")?;
     let submission = Submission { dialer: &dialer, place: &place, login: &desk.profile.login, password: &password };
     outbox::flush(&desk.store, desk.account, &submission, all).await.map_err(|error| error.to_string())
@@ -109,7 +109,7 @@ pub(super) async fn flush(desk: &Desk, all: bool) -> Result<Vec<outbox::Sent>, S
 
 async fn with_who<T>(desk: &Desk, work: impl AsyncFnOnce(Who<'_>) -> Result<T, client::Trouble>) -> Result<T, String> {
     let profile = &desk.profile;
-    let (dialer, password) = (profile.dialer()?, profile.password(&desk.dir)?);
+    let (dialer, password) = (desk.dialer()?, profile.password(&desk.dir)?);
     let url = profile.imap.as_deref().or(profile.pop3.as_deref());
     let place = profile.place(url, "IMAP or POP3")?;
     let (store, account) = (&desk.store, desk.account);
@@ -179,11 +179,11 @@ pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, Str
 }
 
 /// Rounds of sync; the store is free for other commands between them.
-pub(super) async fn watch(arguments: &MailArgs, json: bool) -> Result<Value, String> {
+pub(super) async fn watch(arguments: &MailArgs, json: bool, way: &Way) -> Result<Value, String> {
     let mut back_off = BACK_OFF;
     loop {
         let round = async {
-            let desk = Desk::open(arguments).await?;
+            let desk = Desk::open(arguments, way).await?;
             let outcome = sync(&desk, false).await;
             let (profile, dir) = (desk.profile.clone(), data_dir(arguments.data.as_deref())?);
             desk.close().await?;
@@ -198,7 +198,7 @@ pub(super) async fn watch(arguments: &MailArgs, json: bool) -> Result<Value, Str
                     print!("{}", super::words::synced(&value));
                 }
                 let news = async {
-                    if news(&profile, &dir).await.is_err() {
+                    if news(&profile, way, &dir).await.is_err() {
                         tokio::time::sleep(ROUND).await;
                     }
                 };
@@ -224,8 +224,8 @@ pub(super) async fn watch(arguments: &MailArgs, json: bool) -> Result<Value, Str
 }
 
 /// Waits in IDLE until INBOX has news.
-async fn news(profile: &super::Profile, dir: &std::path::Path) -> Result<(), String> {
-    let (dialer, password) = (profile.dialer()?, profile.password(dir)?);
+async fn news(profile: &super::Profile, way: &Way, dir: &std::path::Path) -> Result<(), String> {
+    let (dialer, password) = (profile.dialer(way)?, profile.password(dir)?);
     let place = profile.place(profile.imap.as_deref(), "IMAP")?;
     let until_news = async {
         let mut imap = client::imap::Imap::open(&dialer, &place, &profile.login, &password).await?;

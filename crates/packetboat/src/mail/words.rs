@@ -25,11 +25,23 @@ fn cut(text: &str, width: usize) -> String {
 /// What to print.
 pub(super) fn of(command: &MailCommand, value: &Value) -> String {
     match command {
-        MailCommand::Add(_) => format!("{}: added; `packetboat mail sync` brings its mail\n", text(&value["added"], "address")),
+        MailCommand::Add(_) => {
+            let warned = |one: &Value| format!("but sending: {}\n", one.as_str().unwrap_or_default());
+            let warnings: String = list(value, "warnings").iter().map(warned).collect();
+            format!("{warnings}{}: added; `packetboat mail sync` brings its mail\n", text(&value["added"], "address"))
+        }
+        MailCommand::Identity(_) => {
+            let line = |one: &Value| format!("{}  {}\n", text(one, "address"), text(one, "name"));
+            list(value, "identities").iter().map(line).collect()
+        }
         MailCommand::Accounts => list(value, "accounts").iter().map(account_line).collect(),
         MailCommand::Sync { watch: true } => String::new(),
         MailCommand::Sync { .. } | MailCommand::Fetch => synced(value),
-        MailCommand::Folders => {
+        MailCommand::Folders { act: Some(_) } => match text(value, "would") {
+            "" => format!("{}\n", text(value, "done")),
+            would => format!("would {would}; give --yes to do it\n"),
+        },
+        MailCommand::Folders { act: None } => {
             let line =
                 |one: &Value| format!("{:>7} {:>7}  {}\n", count(one, "messages"), count(one, "unread"), text(one, "name"));
             format!("   ALL  UNREAD  MAILBOX\n{}", list(value, "mailboxes").iter().map(line).collect::<String>())
@@ -64,6 +76,8 @@ pub(super) fn synced(value: &Value) -> String {
         ("flags_there", "flags there"),
         ("removed_here", "removed here"),
         ("removed_there", "removed there"),
+        ("mailboxes_here", "mailboxes renamed or removed here"),
+        ("mailboxes_there", "mailboxes renamed or removed there"),
         ("left_there", "left on the server"),
     ];
     let told: Vec<String> = parts

@@ -75,6 +75,11 @@ impl Client {
                 Ok(()) if !refused => self.signed_in(&status),
                 _ => self.fail(Failure::ServerUnproved),
             },
+            // Announced and broken (Coremail): once more, without the initial response.
+            Opening::Sasl { refused: false, .. } if status.kind == Kind::Bad && self.capabilities.has("SASL-IR") => {
+                self.capabilities.0.retain(|word| !word.eq_ignore_ascii_case("SASL-IR"));
+                self.sign_in();
+            }
             Opening::Sasl { refused: true, .. } => self.fail(Failure::ServerUnproved),
             Opening::Login if status.kind == Kind::Ok => self.signed_in(&status),
             Opening::Sasl { .. } | Opening::Login => self.fail(Failure::SignIn(status)),

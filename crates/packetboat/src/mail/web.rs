@@ -1,0 +1,278 @@
+//! `packetboat mail web`: the browser program on loopback, on the email program's own store, while mail is kept in step.
+//!
+//! One signs in with an account's address and its password at the provider, or with the word that is printed once.
+//! Invariant: listens on loopback only, and nobody else's address goes out as sender. Must not know: HTTP, JMAP.
+
+use super::identity::Identity;
+use super::profile::{Profile, Profiles};
+use super::{Desk, Way, data_dir, open_store, profile, remote};
+use crate::cli::{MailArgs, WebArgs};
+use net::clock::unix_now;
+use net::{ListenAddr, Listener};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Acceptance, Account, NewQueueEntry, QueueRecipient, RecipientState, Spooled, Store};
+use tokio::sync::watch;
+use web::{Later, Outgoing, Plaintext, Refused, Sent};
+use zeroize::Zeroizing;
+
+/// Between two rounds of sync without news.
+const ROUND: Duration = Duration::from_secs(60);
+/// How often the outbox is looked through for what is due.
+const OUTBOX_EVERY: Duration = Duration::from_secs(2);
+/// After a change here, before it is carried to the server: more may follow.
+const SETTLE: Duration = Duration::from_secs(2);
+/// What a wrong password costs.
+const WRONG_WAIT: Duration = Duration::from_secs(1);
+/// Sending is given up after this.
+const EXPIRES_SECS: i64 = 5 * 86_400;
+/// As large as the store takes.
+const MESSAGE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// One account, and what opens it.
+struct Key {
+    address: String,
+    identities: Vec<Identity>,
+    /// Hashes of the password at the provider (where one is kept) and of the word that was printed.
+    hashes: Vec<ring::digest::Digest>,
+}
+
+fn hash(secret: &[u8]) -> ring::digest::Digest {
+    ring::digest::digest(&ring::digest::SHA256, secret)
+}
+
+struct Doors {
+    store: Store,
+    keys: Vec<Key>,
+}
+
+impl web::Doorkeeper for Doors {
+    fn password<'a>(&'a self, login: &'a str, password: &'a [u8], _: Option<IpAddr>) -> Later<'a, Result<Arc<Account>, Refused>> {
+        Box::pin(async move {
+            let given = hash(password);
+            let key = self.keys.iter().find(|key| key.address.eq_ignore_ascii_case(login));
+            match key.filter(|key| key.hashes.iter().any(|known| known.as_ref() == given.as_ref())) {
+                Some(key) => match self.store.account(&key.address).await {
+                    Ok(Some(account)) => Ok(account),
+                    _ => Err(Refused::Later),
+                },
+                None => {
+                    tokio::time::sleep(WRONG_WAIT).await;
+                    Err(Refused::Credentials)
+                }
+            }
+        })
+    }
+}
+
+impl web::Sender for Doors {
+    fn send(&self, outgoing: Outgoing) -> Later<'_, Result<Sent, mta::Refusal>> {
+        Box::pin(async move {
+            let key = self.keys.iter().find(|key| key.address.eq_ignore_ascii_case(&outgoing.account.address));
+            let own = |address: &str| {
+                key.is_some_and(|key| key.identities.iter().any(|one| one.address.eq_ignore_ascii_case(address)))
+            };
+            if !own(&outgoing.reverse_path) {
+                let text = format!("<{}> is not one of your identities", outgoing.reverse_path);
+                return Err(mta::Refusal::new(550, (5, 7, 1), text));
+            }
+            let now = unix_now();
+            let due_secs = outgoing.hold_until_secs.unwrap_or(now).max(now);
+            let recipients: Vec<QueueRecipient> = outgoing.recipients.iter().map(|to| waiting(&to.address, to.notify)).collect();
+            let answers = recipients.iter().map(|_| Ok("250 2.1.5 in the outbox".to_owned())).collect();
+            let facts = Arc::new(message::Facts::compute(&outgoing.octets));
+            let eight_bit = !outgoing.octets.is_ascii();
+            let smtputf8 = recipients.iter().any(|to| !to.address.is_ascii()) || !outgoing.reverse_path.is_ascii();
+            let entry = NewQueueEntry {
+                destination: "submission".into(),
+                reverse_path: outgoing.reverse_path,
+                recipients,
+                account: Some(outgoing.account.id),
+                due_secs,
+                expires_secs: due_secs + EXPIRES_SECS,
+                eight_bit,
+                smtputf8,
+                ret_headers: outgoing.ret_headers,
+                envelope_id: outgoing.envelope_id,
+                service: store::QueueService::default(),
+            };
+            let acceptance = Acceptance {
+                facts,
+                body: Spooled::from_bytes(outgoing.octets),
+                deliveries: Vec::new(),
+                queue: vec![entry],
+                trace: Vec::new(),
+                idempotency: None,
+            };
+            let accepted = self.store.accept(acceptance).await.map_err(|error| {
+                tracing::warn!(%error, "the outbox");
+                mta::Refusal::temporary()
+            })?;
+            let id = accepted.queued.first().map(|id| id.0.to_string()).unwrap_or_default();
+            Ok(Sent { id, queued: accepted.queued, recipients: answers })
+        })
+    }
+}
+
+fn waiting(address: &str, notify: u8) -> QueueRecipient {
+    QueueRecipient {
+        address: address.to_owned(),
+        original: None,
+        notify,
+        state: RecipientState::Waiting,
+        last_reply: String::new(),
+        delay_told: false,
+    }
+}
+
+/// A word for signing in, made for this run.
+fn word() -> Result<Zeroizing<String>, String> {
+    let mut chance = [0; 15];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut chance).map_err(|_| "no random octets")?;
+    Ok(Zeroizing::new(data_encoding::BASE32_NOPAD.encode(&chance).to_ascii_lowercase()))
+}
+
+fn listener(text: &str) -> Result<Listener, String> {
+    let address: ListenAddr = text.parse()?;
+    if !address.is_loopback() || matches!(address, ListenAddr::Unix(_)) {
+        return Err(format!("{text}: the browser program of `mail` listens on loopback only; `packetboat serve` is for others"));
+    }
+    Listener::bind(&address).map_err(|error| format!("{address}: {error}"))
+}
+
+/// Runs until it is interrupted.
+pub(super) async fn run(arguments: &MailArgs, web: &WebArgs, json: bool, way: &Way) -> Result<Value, String> {
+    let dir = data_dir(arguments.data.as_deref())?;
+    let profiles = Profiles::read(&dir)?;
+    profiles.find(None)?;
+    let listener = listener(&web.listen)?;
+    let store = open_store(&dir).await?;
+    let word = word()?;
+    let (mut keys, mut desks) = (Vec::new(), Vec::new());
+    for profile in profiles.all() {
+        let account = profile::account(&store, &profile.address).await?;
+        let password = profile.password(&dir).ok().map(|secret| hash(secret.as_bytes()));
+        let hashes = password.into_iter().chain([hash(word.as_bytes())]).collect();
+        keys.push(Key { address: profile.address.clone(), identities: profile.identities(), hashes });
+        desks.push(Desk { dir: dir.clone(), way: way.clone(), profile: profile.clone(), store: store.clone(), account });
+    }
+    let (stop, stopped) = watch::channel(false);
+    let site = web::Web::start(settings(store.clone(), keys, profiles.all(), stopped.clone()));
+    announce(&listener, profiles.all(), &word, json, web.no_browser)?;
+    let syncing: Vec<_> =
+        desks.into_iter().map(|desk| tokio::spawn(keep_in_step(desk, stopped.clone(), web.offline))).collect();
+    serve(&listener, &site).await;
+    let _ = stop.send(true);
+    for task in syncing {
+        let _ = tokio::time::timeout(Duration::from_secs(5), task).await;
+    }
+    drop(site);
+    store.close().await.map_err(|error| error.to_string())?;
+    Ok(json!({ "served": true }))
+}
+
+fn settings(store: Store, keys: Vec<Key>, profiles: &[Profile], shutdown: watch::Receiver<bool>) -> web::Settings {
+    let domain = |profile: &Profile| profile.address.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
+    let doors = Arc::new(Doors { store: store.clone(), keys });
+    web::Settings {
+        store,
+        doorkeeper: doors.clone(),
+        sender: doors,
+        hostname: "localhost".into(),
+        domains: profiles.iter().filter_map(domain).collect(),
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        plaintext: Plaintext::Loopback,
+        connection_max: web::CONNECTION_MAX,
+        shutdown,
+    }
+}
+
+/// Where it is, on standard output at once: whoever started it may be waiting for that line.
+fn announce(listener: &Listener, profiles: &[Profile], word: &str, json: bool, no_browser: bool) -> Result<(), String> {
+    let url = format!("http://{}/", listener.local());
+    let addresses: Vec<&str> = profiles.iter().map(|profile| profile.address.as_str()).collect();
+    let text = if json {
+        json!({ "url": url, "addresses": addresses, "password": word }).to_string()
+    } else {
+        format!(
+            "{url}\nSign in as {} with its password at the provider, or with this word: {word}\n(Ctrl-C ends)",
+            addresses.join(" or ")
+        )
+    };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| error.to_string())?;
+    if !no_browser && !json && std::io::stdout().is_terminal() {
+        let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+        let quiet = || std::process::Stdio::null();
+        // Without a desktop there is nobody to open it; the address is printed.
+        let _ = std::process::Command::new(opener).arg(&url).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
+    }
+    Ok(())
+}
+
+async fn serve(listener: &Listener, site: &web::Web) {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let accepting = async {
+        loop {
+            match listener.accept().await {
+                Ok(incoming) => {
+                    let (site, peer) = (site.clone(), incoming.peer().clone());
+                    if let Some(stream) = incoming.into_tcp() {
+                        tokio::spawn(async move { site.serve(stream, peer, false).await });
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "nobody can connect any more");
+                    return;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Rounds of sync, sooner when something changed here or there; the outbox whenever something is due.
+async fn keep_in_step(desk: Desk, mut stopped: watch::Receiver<bool>, offline: bool) {
+    let Ok(mut changes) = desk.store.watch(desk.account).await else { return };
+    let mut told = String::new();
+    while !offline {
+        if let Err(why) = remote::sync(&desk, false).await
+            && why != told
+        {
+            eprintln!("packetboat: {}: {why}", desk.profile.address);
+            told = why;
+        }
+        changes.borrow_and_update();
+        let outbox = async {
+            loop {
+                tokio::time::sleep(OUTBOX_EVERY).await;
+                // Why something did not go stands in the outbox.
+                let _ = remote::flush(&desk, false).await;
+            }
+        };
+        let news = async {
+            if remote::news(&desk.profile, &desk.way, &desk.dir).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = outbox => {}
+            () = news => {}
+            _ = changes.changed() => tokio::time::sleep(SETTLE).await,
+            () = tokio::time::sleep(ROUND) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    }
+}
