@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build program test unit lint clients browser crash power lab simulate stress soak fuzz bench bench-mime instructions deny packages
+.PHONY: run build program test unit lint clients browser crash power lab simulate stress soak fuzz bench bench-mime bench-moving instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -75,6 +75,7 @@ soak:           ## hours: the crash test's thousand rounds, every call failing o
 	$(MAKE) crash ROUNDS=$(or $(ROUNDS),1000)
 	$(MAKE) power IMAGES=10000
 	$(MAKE) stress
+	SECONDS=$(or $(SECONDS),600) python3 tests/clients/run.py test_random_changes_on_both_sides
 	cargo build --release --locked -p packetboat
 	python3 tests/stress/sessions.py --release
 
@@ -84,6 +85,10 @@ bench:          ## beside Postfix + Dovecot, 10 to 15 minutes (ONLY=part,part QU
 
 bench-mime:     ## MB/s and allocations of the MIME reader, beside mail-parser and Python's email (MESSAGES=n SEED=n)
 	tests/bench/mime/run.sh
+
+bench-moving:   ## import from Dovecot by IMAP beside mbsync, by POP3 beside fetchmail, killed and resumed (COUNT=n POP_COUNT=n)
+	cargo build --release --locked -p packetboat
+	PACKETBOAT=$(abspath $(TARGET))/release/packetboat python3 tests/bench/moving.py --count $(or $(COUNT),200000) --pop-count $(or $(POP_COUNT),100000)
 
 instructions:   ## counts the instructions of six hot operations anew and keeps the bounds
 	python3 tests/bench/instructions.py keep --release

@@ -93,19 +93,24 @@ class Counting(threading.Thread):
             pass
 
 
-def change_there(session, chance):
-    """A random act on the server, as another program of the user would do it."""
+def change_there(session, chance, model):
+    """A random act on the server, as another program of the user would do it. The model knows what was made and what was
+    removed for good by somebody."""
     name = chance.choice(["INBOX", "Work", "Sent"])
     session.select(name)
     found = session.uid("SEARCH", "ALL")[1][0].split()
     act = chance.choice(["new", "flag", "flag", "unflag", "delete", "move"])
     if act == "new" or not found:
-        text = lab.wire(lab.message("x@there.test", "ann@here.test", f"there {chance.random()}"))
+        subject = f"there {chance.random()}"
+        model["made"].add(subject)
+        text = lab.wire(lab.message("x@there.test", "ann@here.test", subject))
         session.append(name, chance.choice(["(\\Seen)", "($Later)", None]), None, text)
         return
     uid = chance.choice(found)
     flag = chance.choice(["\\Seen", "\\Flagged", "\\Answered", "$Later", "blue"])
     if act == "delete":
+        head = session.uid("FETCH", uid, "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1][0][1]
+        model["removed"].add(head.decode().split(":", 1)[1].strip())
         session.uid("STORE", uid, "+FLAGS", "(\\Deleted)")
         session.uid("EXPUNGE", uid)
     elif act == "move":
@@ -139,18 +144,25 @@ class BothWays(unittest.TestCase):
         mail = Program(self)
         mail.add("ann@here.test", "--imap", f"imap://127.0.0.1:{port}", "--login", "ann")
         self.assertEqual(mail("sync")["downloaded"], 21)
-        for _ in range(rounds):
+        model = {"made": {row[0] for rows in mail.picture().values() for row in rows}, "removed": set()}
+        until, done = time.monotonic() + float(os.environ.get("SECONDS", "0")), 0
+        while done < rounds or time.monotonic() < until:
+            done += 1
             session = imap(port, "ann")
             for _ in range(4):
-                change_there(session, chance)
+                change_there(session, chance, model)
                 change_here(mail, chance)
             session.logout()
             told = mail("sync")
             self.assertEqual(told["troubles"], [])
-            self.assertEqual(mail.picture(), there(imap(port, "ann")))
+            here = mail.picture()
+            self.assertEqual(here, there(imap(port, "ann")))
+            kept = {row[0] for rows in here.values() for row in rows}
+            self.assertEqual(model["made"] - model["removed"] - kept, set(), "lost, and nobody removed it")
             quiet = mail("sync")
             moved = {name: quiet[name] for name in ("downloaded", "uploaded", "flags_here", "flags_there", "removed_here", "removed_there")}
             self.assertEqual(set(moved.values()), {0}, moved)
+        print(f"{done} rounds, {len(model['made'])} messages, {len(model['removed'])} removed", flush=True)
         return mail
 
     def test_random_changes_on_both_sides_with_dovecot(self):

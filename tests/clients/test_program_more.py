@@ -192,11 +192,17 @@ class Watching(unittest.TestCase):
             fill(imap(provider.ports["imap"], "ann"), {"INBOX": 1})
             self.assertEqual(json.loads(watching.stdout.readline())["downloaded"], 1)
             self.assertLess(time.monotonic() - begun, 20, "by IDLE, not by the minute")
+            time.sleep(0.5)
+            begun = time.monotonic()
+            fill(imap(provider.ports["imap"], "ann"), {"Work": 1})
+            while json.loads(watching.stdout.readline())["downloaded"] == 0:
+                pass
+            self.assertLess(time.monotonic() - begun, 20, "of other mailboxes by NOTIFY")
             watching.send_signal(signal.SIGINT)
             self.assertEqual(watching.wait(20), 0)
             watching.stdout.close()
             watching.stderr.close()
-            self.assertEqual(len(mail("ls")["messages"]), 1)
+            self.assertEqual([len(mail("ls", name)["messages"]) for name in ("INBOX", "Work")], [1, 1])
 
 
 class Pop3(unittest.TestCase):
@@ -297,7 +303,7 @@ class InTheBrowser(unittest.TestCase):
 
             def ask(method, path, body=None, cookie=None):
                 connection = http.client.HTTPConnection(host, timeout=30)
-                headers = {"Origin": f"http://{host}", "Content-Type": "application/json", **({"Cookie": cookie} if cookie else {})}
+                headers = {"Origin": f"http://{host}", "X-Packetboat": "1", "Content-Type": "application/json", **({"Cookie": cookie} if cookie else {})}
                 connection.request(method, path, json.dumps(body) if body is not None else None, headers)
                 answer = connection.getresponse()
                 text = answer.read()

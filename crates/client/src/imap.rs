@@ -14,6 +14,7 @@ use wire::imap::fetch::{Data, Fetch, FetchData, FetchItem, Section, SectionText}
 use wire::imap::flag::Flag;
 use wire::imap::list::{List, ListKind, ListResponse};
 use wire::imap::mailbox_name::MailboxName;
+use wire::imap::notify::{EventGroup, MailboxFilter, Notify, NotifyEvent};
 use wire::imap::response::{Kind, Response, StatusText};
 use wire::imap::response_code::Code;
 use wire::imap::select::Select;
@@ -433,8 +434,23 @@ impl Imap {
         }
     }
 
-    /// Opens INBOX and waits in IDLE (RFC 2177) until the server tells of something. What it told before IDLE began counts too
-    /// (lessons C19).
+    /// Asks to hear of every mailbox, not only of the open one (RFC 5465); whether the server will tell.
+    async fn watch_all(&mut self) -> Result<bool, Trouble> {
+        if !self.has("NOTIFY") {
+            return Ok(false);
+        }
+        let messages = || vec![NotifyEvent::MessageNew(Vec::new()), NotifyEvent::MessageExpunge, NotifyEvent::FlagChange];
+        let elsewhere = [messages(), vec![NotifyEvent::MailboxName]].concat();
+        let groups = vec![
+            EventGroup { filter: MailboxFilter::Selected, events: messages() },
+            EventGroup { filter: MailboxFilter::Personal, events: elsewhere },
+        ];
+        let status = self.run(&Command::Notify(Notify::Set { status: false, groups }), |_| {}).await?;
+        Ok(status.kind == Kind::Ok)
+    }
+
+    /// Opens INBOX and waits in IDLE (RFC 2177) until the server tells of something: of INBOX, or with NOTIFY of any mailbox.
+    /// What it told before IDLE began counts too (lessons C19).
     ///
     /// # Errors
     /// The connection is over, or the server has no IDLE.
@@ -443,6 +459,7 @@ impl Imap {
             return Err(Trouble::Refused(format!("{} has no IDLE", self.host)));
         }
         self.examine(&MailboxName::new("INBOX")).await?;
+        let all = self.watch_all().await?;
         let tag = self.send(&Command::Idle);
         loop {
             match self.next().await? {
@@ -454,6 +471,7 @@ impl Imap {
                     | Response::UidFetch { .. },
                     _,
                 ) => return Ok(()),
+                Heard::Response(Response::Status(_) | Response::List(_), _) if all => return Ok(()),
                 Heard::Tagged(of, status) if of == tag => return Err(self.refused("IDLE", &status)),
                 _ => {}
             }

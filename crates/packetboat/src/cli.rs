@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 pub(crate) use access::{AclCommand, SharedCommand};
-pub(crate) use mail::{AddArgs, ChosenArgs, FolderCommand, IdentityCommand, MailArgs, MailCommand, SendArgs};
+pub(crate) use mail::{AddArgs, ChosenArgs, FolderCommand, IdentityCommand, MailArgs, MailCommand, SendArgs, WebArgs};
 pub(crate) use mime::{BuildArgs, MimeArgs, MimeCommand, ReportArgs, ReportKind};
 pub(crate) use moving::{ExportArgs, ExportForm, ImportArgs};
 pub(crate) use queue::{QueueCommand, QueueFilterArgs, QueueWhichArgs, SuppressCommand};
@@ -126,6 +126,18 @@ pub(crate) enum Command {
     Import(Box<ImportArgs>),
     /// Write an account's mail into a folder, as Maildir, mbox or .eml files
     Export(ExportArgs),
+    /// Completions for a shell, on standard output: `source <(packetboat completions bash)`
+    Completions {
+        /// Which shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Man pages of every command, into a folder; without one the first, on standard output
+    Man {
+        /// The folder; made if it is not there
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
     /// Look into a message: its parts, their sizes, names and defects; or build one from files
     Mime(Box<MimeArgs>),
 }

@@ -8,6 +8,7 @@ mod doctor;
 mod domain;
 pub(crate) mod mime;
 mod moving;
+pub(crate) mod pages;
 pub(crate) mod passwords;
 mod sign_in;
 mod trace;
@@ -218,6 +219,8 @@ fn request(config: &Config, command: &Command) -> Result<Request, String> {
         | Command::Rebuild { .. }
         | Command::Config
         | Command::Mime(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
         | Command::Domain(_)
         | Command::Doctor(_)
         | Command::Mail(_)

@@ -54,6 +54,11 @@ pub fn run() -> ExitCode {
             print!("{}", config::reference());
             0
         }
+        cli::Command::Completions { shell } => commands::pages::completions(shell),
+        cli::Command::Man { folder } => match commands::pages::man(folder.as_deref()) {
+            Ok(()) => 0,
+            Err(why) => commands::fail(&why, cli.json),
+        },
         cli::Command::Mail(arguments) => {
             log("warn");
             mail::run(&arguments, cli.json, cli.show_wire)

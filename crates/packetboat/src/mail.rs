@@ -8,6 +8,7 @@ mod compose;
 mod identity;
 mod profile;
 mod remote;
+mod web;
 mod words;
 
 use crate::cli::{MailArgs, MailCommand};
@@ -121,6 +122,7 @@ async fn perform(arguments: &MailArgs, json: bool, way: &Way) -> Result<Value, S
         MailCommand::Identity(command) => {
             return identity::run(&data_dir(arguments.data.as_deref())?, arguments.account.as_deref(), command);
         }
+        MailCommand::Web(arguments_of_web) => return web::run(arguments, arguments_of_web, json, way).await,
         MailCommand::Sync { watch: true } => return remote::watch(arguments, json, way).await,
         _ => {}
     }
@@ -134,6 +136,7 @@ async fn perform(arguments: &MailArgs, json: bool, way: &Way) -> Result<Value, S
 async fn on_desk(desk: &Desk, command: &MailCommand) -> Result<Value, String> {
     match command {
         MailCommand::Add(_) | MailCommand::Accounts | MailCommand::Identity(_) => Err("not here".into()),
+        MailCommand::Web(_) => Err("not here".into()),
         MailCommand::Sync { .. } | MailCommand::Fetch => remote::sync(desk, true).await,
         MailCommand::Ls { mailbox, remote: true, .. } => remote::list(desk, mailbox).await,
         MailCommand::Download(which) => remote::download(desk, which).await,

@@ -95,7 +95,7 @@ pub(crate) enum MailCommand {
         #[arg(long, value_name = "DIR")]
         extract: Option<PathBuf>,
     },
-    /// Find messages that have all these words in sender, subject or text
+    /// Find messages that have each of these words in sender, recipients, subject, text or an attachment; "two words" is one
     Search {
         /// Words
         #[arg(required = true)]
@@ -166,6 +166,8 @@ pub(crate) enum MailCommand {
         #[arg(long)]
         unread: bool,
     },
+    /// The browser program on loopback, on this program's own mail, kept in step with the servers until Ctrl-C
+    Web(WebArgs),
     /// What waits to be sent, and why
     Outbox,
     /// Take back what waits to be sent, or bring back what was deleted last
@@ -221,6 +223,20 @@ pub(crate) enum IdentityCommand {
         /// The address
         address: String,
     },
+}
+
+/// `packetboat mail web`.
+#[derive(Debug, Args)]
+pub(crate) struct WebArgs {
+    /// Where on this machine; port 0 is any free one
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: String,
+    /// Only print the address
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// Do not speak with the servers meanwhile
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 /// `packetboat mail add`.

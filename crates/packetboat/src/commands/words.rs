@@ -44,9 +44,14 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
         Command::Index(_) => index_words(value),
         Command::Rebuild { .. } => rebuild_words(value),
         Command::Import(_) | Command::Export(_) => moved(value),
-        Command::Try(_) | Command::Serve | Command::Config | Command::Mime(_) | Command::Mail(_) | Command::Wire { .. } => {
-            String::new()
-        }
+        Command::Try(_)
+        | Command::Serve
+        | Command::Config
+        | Command::Mime(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Mail(_)
+        | Command::Wire { .. } => String::new(),
     }
 }
 

@@ -11,13 +11,12 @@ use client::outbox;
 use message::part::PartKind;
 use message::{Facts, Message, attachment, date, header, html, html_text};
 use net::clock::unix_now;
+use search::{Hit, Needle, Query, Searcher};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use store::{FlagOp, Flags, MessageRow, QueueId, RecipientState, StoreError, Uid};
 
-/// Messages looked at in one step of a search.
-const STEP: usize = 200;
 /// Hits told, at most.
 const HITS_MAX: usize = 500;
 
@@ -217,34 +216,33 @@ pub(super) async fn attachments(desk: &Desk, which: &ChosenArgs, folder: Option<
     Ok(if folder.is_some() { json!({ "extracted": written }) } else { json!({ "attachments": list }) })
 }
 
-/// Messages that have all words, in every mailbox.
+/// The search of this program, with an index of its own.
+pub(super) fn searcher(desk: &Desk) -> Searcher {
+    Searcher::indexed(desk.store.clone(), desk.dir.join("search"))
+}
+
+/// Messages that have each of these phrases somewhere where people look.
 pub(super) async fn search(desk: &Desk, words: &[String]) -> Result<Value, String> {
-    let wanted: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
-    let mut hits = Vec::new();
-    for mailbox in desk.store.mailboxes(desk.account).await.map_err(told)?.iter() {
-        let snapshot = desk.store.snapshot(desk.account, mailbox.id).await.map_err(told)?;
-        let rows: Vec<MessageRow> = snapshot.rows.iter().collect();
-        for some in rows.chunks(STEP) {
-            let emails: Vec<_> = some.iter().map(|row| row.email).collect();
-            let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
-            for (row, facts) in some.iter().zip(facts) {
-                if hits.len() >= HITS_MAX {
-                    return Ok(json!({ "messages": hits, "more": true }));
-                }
-                let head = facts.as_ref().map(|f| format!("{}\n{}", f.from, f.subject).to_lowercase()).unwrap_or_default();
-                let rest: Vec<&String> = wanted.iter().filter(|word| !head.contains(word.as_str())).collect();
-                let found = rest.is_empty() || {
-                    let octets = desk.store.body(desk.account, row.email, 0, u64::from(row.size_bytes)).await.map_err(told)?;
-                    let text = text_of(&message::parse(&octets)).to_lowercase();
-                    rest.iter().all(|word| text.contains(word.as_str()))
-                };
-                if found {
-                    hits.push(row_told(&mailbox.name, row, facts, "here"));
-                }
-            }
-        }
-    }
-    Ok(json!({ "messages": hits }))
+    let somewhere = |phrase: &str| {
+        let fields = ["From", "To", "Cc", "Bcc", "Subject"].iter().map(|name| Query::header(name, phrase));
+        let inside = [Query::Body(Needle::new(phrase)), Query::Attachment(Needle::new(phrase))];
+        Query::Any(fields.chain(inside).collect())
+    };
+    let query = Query::All(words.iter().map(|word| somewhere(word)).collect());
+    let mut found = searcher(desk).account(desk.account, query).await.map_err(told)?;
+    let more = found.len() > HITS_MAX;
+    // The newest, in their order.
+    found.sort_by_key(|hit| std::cmp::Reverse(hit.row.internal_date_secs));
+    found.truncate(HITS_MAX);
+    found.reverse();
+    let mailboxes = desk.store.mailboxes(desk.account).await.map_err(told)?;
+    let emails: Vec<_> = found.iter().map(|hit| hit.row.email).collect();
+    let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
+    let name = |id| mailboxes.iter().find(|mailbox| mailbox.id == id).map(|mailbox| mailbox.name.to_string());
+    let one =
+        |(hit, facts): (&Hit, Option<Arc<Facts>>)| row_told(&name(hit.mailbox).unwrap_or_default(), &hit.row, facts, "here");
+    let hits: Vec<Value> = found.iter().zip(facts).map(one).collect();
+    Ok(json!({ "messages": hits, "more": more }))
 }
 
 /// Moves or copies; the other mailbox is made if it is not there.

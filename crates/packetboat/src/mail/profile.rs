@@ -86,6 +86,10 @@ impl Profiles {
         })
     }
 
+    pub(super) fn all(&self) -> &[Profile] {
+        &self.list
+    }
+
     /// In place of one with the same address, or behind all.
     pub(super) fn keep(&mut self, profile: Profile) {
         match self.list.iter_mut().find(|other| other.address.eq_ignore_ascii_case(&profile.address)) {

@@ -30,6 +30,9 @@ pub(super) async fn sync(desk: &Desk, all: bool) -> Result<Value, String> {
     if let Some(fields) = value.as_object_mut() {
         fields.insert("outbox".into(), json!(sent));
     }
+    if let Err(error) = super::acts::searcher(desk).catch_up(desk.account).await {
+        tracing::warn!(%error, "the search index; searches read what it has not");
+    }
     Ok(value)
 }
 
@@ -224,7 +227,7 @@ pub(super) async fn watch(arguments: &MailArgs, json: bool, way: &Way) -> Result
 }
 
 /// Waits in IDLE until INBOX has news.
-async fn news(profile: &super::Profile, way: &Way, dir: &std::path::Path) -> Result<(), String> {
+pub(super) async fn news(profile: &super::Profile, way: &Way, dir: &std::path::Path) -> Result<(), String> {
     let (dialer, password) = (profile.dialer(way)?, profile.password(dir)?);
     let place = profile.place(profile.imap.as_deref(), "IMAP")?;
     let until_news = async {

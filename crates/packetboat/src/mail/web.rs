@@ -72,9 +72,8 @@ impl web::Sender for Doors {
     fn send(&self, outgoing: Outgoing) -> Later<'_, Result<Sent, mta::Refusal>> {
         Box::pin(async move {
             let key = self.keys.iter().find(|key| key.address.eq_ignore_ascii_case(&outgoing.account.address));
-            let own = |address: &str| {
-                key.is_some_and(|key| key.identities.iter().any(|one| one.address.eq_ignore_ascii_case(address)))
-            };
+            let own =
+                |address: &str| key.is_some_and(|key| key.identities.iter().any(|one| one.address.eq_ignore_ascii_case(address)));
             if !own(&outgoing.reverse_path) {
                 let text = format!("<{}> is not one of your identities", outgoing.reverse_path);
                 return Err(mta::Refusal::new(550, (5, 7, 1), text));
@@ -162,8 +161,7 @@ pub(super) async fn run(arguments: &MailArgs, web: &WebArgs, json: bool, way: &W
     let (stop, stopped) = watch::channel(false);
     let site = web::Web::start(settings(store.clone(), keys, profiles.all(), stopped.clone()));
     announce(&listener, profiles.all(), &word, json, web.no_browser)?;
-    let syncing: Vec<_> =
-        desks.into_iter().map(|desk| tokio::spawn(keep_in_step(desk, stopped.clone(), web.offline))).collect();
+    let syncing: Vec<_> = desks.into_iter().map(|desk| tokio::spawn(keep_in_step(desk, stopped.clone(), web.offline))).collect();
     serve(&listener, &site).await;
     let _ = stop.send(true);
     for task in syncing {
@@ -247,7 +245,10 @@ async fn serve(listener: &Listener, site: &web::Web) {
 async fn keep_in_step(desk: Desk, mut stopped: watch::Receiver<bool>, offline: bool) {
     let Ok(mut changes) = desk.store.watch(desk.account).await else { return };
     let mut told = String::new();
-    while !offline {
+    if offline {
+        return;
+    }
+    loop {
         if let Err(why) = remote::sync(&desk, false).await
             && why != told
         {
@@ -267,12 +268,16 @@ async fn keep_in_step(desk: Desk, mut stopped: watch::Receiver<bool>, offline: b
                 std::future::pending::<()>().await;
             }
         };
-        tokio::select! {
-            () = outbox => {}
-            () = news => {}
-            _ = changes.changed() => tokio::time::sleep(SETTLE).await,
-            () = tokio::time::sleep(ROUND) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+        let over = async { drop(stopped.wait_for(|stopped| *stopped).await) };
+        let changed = tokio::select! {
+            () = outbox => false,
+            () = news => false,
+            _ = changes.changed() => true,
+            () = tokio::time::sleep(ROUND) => false,
+            () = over => return,
+        };
+        if changed {
+            tokio::time::sleep(SETTLE).await;
         }
     }
 }

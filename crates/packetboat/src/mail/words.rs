@@ -35,7 +35,7 @@ pub(super) fn of(command: &MailCommand, value: &Value) -> String {
             list(value, "identities").iter().map(line).collect()
         }
         MailCommand::Accounts => list(value, "accounts").iter().map(account_line).collect(),
-        MailCommand::Sync { watch: true } => String::new(),
+        MailCommand::Sync { watch: true } | MailCommand::Web(_) => String::new(),
         MailCommand::Sync { .. } | MailCommand::Fetch => synced(value),
         MailCommand::Folders { act: Some(_) } => match text(value, "would") {
             "" => format!("{}\n", text(value, "done")),

@@ -1,0 +1,29 @@
+//! What is made from the command line's own description: completions for shells, and man pages.
+//!
+//! Must not know: what commands do.
+
+use crate::cli::Cli;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use std::io::Write;
+use std::path::Path;
+
+/// Completions for one shell, on standard output.
+pub(crate) fn completions(shell: Shell) -> u8 {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "packetboat", &mut text);
+    // Whoever closed the pipe has read enough.
+    u8::from(std::io::stdout().write_all(&text).is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe))
+}
+
+/// A page for each command into a folder, or the first one on standard output.
+pub(crate) fn man(folder: Option<&Path>) -> Result<(), String> {
+    let told = |error: std::io::Error| error.to_string();
+    match folder {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            clap_mangen::generate_to(Cli::command(), folder).map_err(told)
+        }
+        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(told),
+    }
+}
