@@ -12,6 +12,8 @@ pub(crate) const LARGE_MESSAGES_MAX: usize = 4;
 pub(crate) const BLOCK: usize = 1024;
 /// Messages one search reads at the same time.
 pub(crate) const TASKS: usize = 2;
+/// How long one reader goes on before other sessions have their turn.
+pub(crate) const TURN: Duration = Duration::from_micros(500);
 /// Messages whose facts are asked for at a time.
 pub(crate) const FACTS_CHUNK: usize = if cfg!(test) { 20 } else { 500 };
 /// What sorting and threading keep in memory for all mailboxes together, octets.

@@ -8,6 +8,7 @@ use crate::plan::{Candidate, Cost, Plan};
 use bytes::Bytes;
 use message::Facts;
 use std::sync::Arc;
+use std::time::Instant;
 use store::{AccountId, EmailId, MailboxId, MessageRow, Store, StoreError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -83,6 +84,7 @@ impl Reader {
 
     async fn matching_one_by_one(&self, open: Vec<(Open, Option<Arc<Facts>>)>) -> Result<Vec<usize>, StoreError> {
         let mut found = Vec::new();
+        let mut turn = Instant::now();
         for (one, facts) in open {
             match self.holds(&one, facts).await {
                 Ok(true) => found.push(one.index),
@@ -93,8 +95,12 @@ impl Reader {
                 }
                 Err(error) => return Err(error),
             }
-            // Nothing above need have waited: let the other sessions have their turn.
-            tokio::task::yield_now().await;
+            // Nothing above need have waited: let the other sessions have their turn, but not after every message: with many
+            // sessions each turn is long in coming.
+            if turn.elapsed() > limits::TURN {
+                tokio::task::yield_now().await;
+                turn = Instant::now();
+            }
         }
         Ok(found)
     }

@@ -126,11 +126,11 @@ impl Committer {
             let mut going_on = self.gather(receiver, &mut waiting, &mut controls);
             let rest = split_group(&mut waiting);
             let group = std::mem::replace(&mut waiting, rest);
-            let size = group.len();
+            let size = durable(&group);
             let answers = self.commit_group(group);
             // What came while this group was being made durable tells how many write at once.
             going_on &= drain(receiver, &mut waiting, &mut controls);
-            self.expected = self.expected.max(size + waiting.len()).min(GROUP_EXPECT_MAX);
+            self.expected = self.expected.max(size + durable(&waiting)).min(GROUP_EXPECT_MAX);
             for (on_commit, outcome) in answers {
                 on_commit(&outcome);
             }
@@ -170,14 +170,17 @@ impl Committer {
             return false;
         }
         let until = Instant::now() + GROUP_WAIT;
-        let durable = waiting.iter().any(|job| !job.batch.light);
-        while durable && controls.is_empty() && waiting.len() < self.expected {
+        let mut ready = durable(waiting);
+        while ready > 0 && controls.is_empty() && ready < self.expected {
             match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Job(job)) => waiting.push(*job),
+                Ok(Message::Job(job)) => {
+                    ready += usize::from(!job.batch.light);
+                    waiting.push(*job);
+                }
                 Ok(Message::Control(control)) => controls.push(control),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.expected = (self.expected * 3 / 4).max(waiting.len()).max(1);
+                    self.expected = (self.expected * 3 / 4).max(ready).max(1);
                     break;
                 }
             }
@@ -359,6 +362,11 @@ fn drain(receiver: &Receiver<Message>, waiting: &mut Vec<Job>, controls: &mut Ve
         }
     }
     true
+}
+
+/// How many of these nobody may answer before a sync: only they are worth waiting for.
+fn durable(jobs: &[Job]) -> usize {
+    jobs.iter().filter(|job| !job.batch.light).count()
 }
 
 /// Leaves in `waiting` what makes one group; gives back the rest.
