@@ -1,7 +1,7 @@
 // Two post offices (`packetboat try`) on free ports, a browser, and the mailboxes as other programs see them (curl by IMAP and POP3).
 import { execFile, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -70,6 +70,13 @@ export class Offices {
     await ended
   }
 
+  /** A command of the operator's, to one of the offices. */
+  async operate(domain, ...args) {
+    const config = join(this.folder, 'data', `${domain}.toml`)
+    const { stdout } = await promisify(execFile)(binary, [...args, '--config', config], { timeout: 20_000 })
+    return stdout
+  }
+
   async close() {
     await this.stop()
     rmSync(this.folder, { recursive: true, force: true })
@@ -82,6 +89,9 @@ export class Offices {
 
   rc(name) { return join(this.folder, 'data', `${name}.curlrc`) }
   imap(name, path, ...more) { return this.curl('-K', this.rc(name), `imap://127.0.0.1:${this.base + (name === 'carol' ? 1143 : 143)}/${path}`, ...more) }
+  /** The envelopes and flags of a mailbox, by IMAP; a mailbox that is empty or not there has none. */
+  async listed(name, box = 'INBOX') { return this.imap(name, box, '-X', 'FETCH 1:* (FLAGS ENVELOPE)').catch(() => '') }
+
   pop(name, number) { return this.curl('-K', this.rc(name), `pop3://127.0.0.1:${this.base + (name === 'carol' ? 1110 : 110)}/${number}`) }
 
   /** Puts a message into an inbox, as a neighbour of the same post office would: by submission. */
@@ -90,6 +100,26 @@ export class Offices {
     writeFileSync(file, text.replace(/\r?\n/g, '\r\n'))
     const name = from.split('@')[0]
     await this.curl('-K', this.rc(name), `smtp://127.0.0.1:${this.base + (name === 'carol' ? 1587 : 587)}`, '--mail-from', from, '--mail-rcpt', to, '-T', file)
+  }
+
+  /** Many of them, in one conversation with the server. */
+  async appendAll(name, all, box = 'INBOX', flags = '\\Seen') {
+    const [, address, password] = /user\s*=?\s*"?([^:"]+):([^"\n]+)"?/.exec(readFileSync(this.rc(name), 'utf8'))
+    const socket = connect(this.base + (name === 'carol' ? 1143 : 143), '127.0.0.1')
+    let got = ''
+    socket.setEncoding('latin1').on('data', (d) => { got += d })
+    const said = (what) => until(`IMAP: ${what}`, () => { const at = got.indexOf(what); if (at === -1) return false; got = got.slice(at + what.length); return true }, 30)
+    await said('* OK')
+    socket.write(`a LOGIN "${address}" "${password}"\r\n`)
+    await said('a OK')
+    for (let n = 0; n < all.length; n++) {
+      const octets = Buffer.from(all[n])
+      socket.write(`b${n} APPEND ${box} (${flags}) {${octets.length}+}\r\n`)
+      socket.write(octets)
+      socket.write('\r\n')
+    }
+    await said(`b${all.length - 1} OK`)
+    socket.end('z LOGOUT\r\n')
   }
 
   /** APPEND by IMAP: octets as they are. */
@@ -123,6 +153,32 @@ export async function signIn(p, origin, address, password) {
   await p.getByRole('button', { name: 'Sign in', exact: true }).click()
   await p.locator('#list').waitFor()
 }
+
+/** A letter begun: to whom, about what, with which text. */
+export async function letter(p, to, subject, text) {
+  await p.locator('body').press('c')
+  if (to) {
+    await p.getByRole('combobox', { name: 'To', exact: true }).fill(to)
+    await p.keyboard.press('Tab')
+  }
+  await p.getByPlaceholder('Subject').fill(subject)
+  const editor = p.getByRole('textbox', { name: 'Message' })
+  await editor.click()
+  await p.keyboard.type(text)
+  return editor
+}
+
+/** Files as they come by drag or by paste, for `dispatchEvent`. */
+export const carried = (p, files) => p.evaluateHandle((all) => {
+  const carried = new DataTransfer()
+  for (const { name, type, bytes } of all) carried.items.add(new File([new Uint8Array(bytes)], name, { type }))
+  return carried
+}, files.map((f) => ({ ...f, bytes: [...f.bytes] })))
+
+export const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk+M9Qz0AEYBxVSF+FABJADveWkH6oAAAAAElFTkSuQmCC', 'base64')
+
+/** Sends at once: no time to think again. */
+export const hasty = (context) => context.addInitScript(() => { if (!localStorage.getItem('choices')) localStorage.setItem('choices', JSON.stringify({ undo: 0 })) })
 
 export const axeSource = () => readFileSync(new URL('../../web-program/node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
 

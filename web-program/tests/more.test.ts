@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import { invitation } from '../src/data/calendar'
 import { matches } from '../src/data/local'
 import { hops, verdicts } from '../src/data/route'
 import { apart } from '../src/data/safe'
+import { askAgain, fate, ways } from '../src/data/sent'
 import { read, written } from '../src/data/vcard'
-import type { Filter, Row } from '../src/jmap/types'
+import { choices, keyword, until } from '../src/data/snooze'
+import type { Filter, Row, Submission } from '../src/jmap/types'
 
 const row: Row = { id: 'e', blobId: 'b', threadId: 't', mailboxIds: { mi: true }, keywords: { $seen: true }, size: 2000, receivedAt: '2026-11-28T12:00:00Z', from: [{ name: 'Bób', email: 'bob@here.test' }], to: [{ name: null, email: 'ann@here.test' }], subject: 'Plan', preview: 'the lake', hasAttachment: false }
 
@@ -44,5 +47,53 @@ describe('styles of a message', () => {
     expect(apart('<style>.m-x{color:red}</style><p>x</p>')).toEqual({ css: '.m-x{color:red}', html: '<p>x</p>' })
     for (const css of ['@import "x"', 'a{background:url(x)}', 'a{background:image-set("x" 1x)}', 'a{b:\\75rl(x)}']) expect(apart(`<style>${css}</style>y`)).toEqual({ css: '', html: 'y' })
     expect(apart('<p><style>a{}</style>')).toEqual({ css: '', html: '<p><style>a{}</style>' })
+  })
+})
+
+describe('what was sent', () => {
+  const sent = (states: ('queued' | 'yes' | 'no' | 'unknown')[], undoStatus: Submission['undoStatus'] = 'final', sendAt = '2026-11-28T12:00:00Z'): Submission => ({
+    id: 's', identityId: 'i', emailId: 'e', threadId: 't', undoStatus, sendAt, deliveryStatus: Object.fromEntries(states.map((delivered, n) => [`p${n}@x.test`, { smtpReply: `250 ${n}`, delivered, displayed: 'unknown' }])),
+  })
+  const now = Date.parse('2026-11-28T12:00:10Z')
+  it('is as good as its worst way', () => {
+    expect(fate(sent(['yes', 'yes']))).toBe('delivered')
+    expect(fate(sent(['yes', 'queued']))).toBe('waiting')
+    expect(fate(sent(['yes', 'no', 'queued']))).toBe('failed')
+    expect(fate(sent(['queued'], 'pending'))).toBe('held')
+    expect(ways(sent(['no']))).toEqual([{ to: 'p0@x.test', fate: 'failed', reply: '250 0' }])
+  })
+  it('is asked for again while something is open, less and less often, and not before its time', () => {
+    expect(askAgain([sent(['yes']), sent(['no']), sent(['queued'], 'canceled')], 0, now)).toBeUndefined()
+    expect(askAgain([sent(['queued'])], 0, now)).toBe(500)
+    expect(askAgain([sent(['queued'])], 3, now)).toBe(4000)
+    expect(askAgain([sent(['queued'])], 50, now)).toBe(30_000)
+    expect(askAgain([sent(['queued'], 'pending', '2026-11-28T12:00:40Z')], 0, now)).toBe(30_500)
+    expect(askAgain([sent(['queued'], 'pending', '2027-11-28T12:00:00Z')], 0, now)).toBe(600_000)
+  })
+})
+
+describe('later', () => {
+  it('is a keyword that tells the time', () => {
+    const at = new Date('2026-11-28T09:30:00Z')
+    expect(keyword(at)).toBe('$later-202611280930')
+    expect(until({ $seen: true, [keyword(at)]: true })).toEqual({ keyword: keyword(at), at })
+    expect(until({ $seen: true, '$later-x': true })).toBeUndefined()
+  })
+  it('offers what is still to come', () => {
+    const saturday = new Date(2026, 10, 28, 20)
+    expect(choices(saturday).map(([name, at]) => [name, at.getDate(), at.getHours()])).toEqual([['tomorrow', 29, 8], ['weekend', 5, 9], ['week', 30, 8]])
+    expect(choices(new Date(2026, 10, 25, 9)).map(([name]) => name)).toEqual(['evening', 'tomorrow', 'weekend', 'week'])
+  })
+})
+
+describe('invitations', () => {
+  it('say what, when, where and who', () => {
+    const file = 'BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VTIMEZONE\r\nDTSTART:19700101T000000\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\nDTSTART;TZID="Europe/Paris":20261204T123000\r\nDTEND;TZID=Europe/Paris:20261204T140000\r\nSUMMARY:Lunch\\, and a\r\n  walk\r\nLOCATION:The lake\r\nORGANIZER;CN=Bob:mailto:bob@here.test\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n'
+    const found = invitation(file)
+    expect(found).toMatchObject({ method: 'REQUEST', summary: 'Lunch, and a walk', location: 'The lake', organizer: 'Bob', cancelled: false })
+    expect(found?.when).toMatch(/2026.*12:30.*Europe\/Paris.*–.*(2:00|14:00)/)
+    expect(invitation(file.replace('REQUEST', 'CANCEL'))?.cancelled).toBe(true)
+    expect(invitation('BEGIN:VEVENT\nDTSTART;VALUE=DATE:20261204\nEND:VEVENT')?.when).toMatch(/2026/)
+    expect(invitation('no calendar')).toBeUndefined()
   })
 })

@@ -90,32 +90,59 @@ async fn ask(network: &Network, address: SocketAddr, host: &str, path: &str, tls
     }
 }
 
-/// Without a media type any will do.
-fn body(answer: &[u8], media_type: &str) -> io::Result<Vec<u8>> {
+/// An answer, taken apart.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn field(&self, wanted: &str) -> Option<&str> {
+        self.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
+    }
+
+    /// Lower-case, without parameters.
+    pub(crate) fn media_type(&self) -> String {
+        self.field("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+}
+
+/// All octets of an answer whose connection has ended.
+pub(crate) fn read(answer: &[u8]) -> io::Result<Answer> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(|| bad("the answer has no end of header"))?;
     let (head, rest) = answer.split_at_checked(end).ok_or_else(|| bad("short"))?;
     let rest = rest.get(4..).unwrap_or_default();
     let head = std::str::from_utf8(head).map_err(|_| bad("the header is no text"))?;
     let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap_or_default();
-    if status.split(' ').nth(1) != Some("200") || !status.starts_with("HTTP/1.") {
-        return Err(bad(format!("the answer is {:?}", status.get(..40).unwrap_or(status))));
+    let first = lines.next().unwrap_or_default();
+    let status = first.split(' ').nth(1).and_then(|code| code.parse().ok()).filter(|_| first.starts_with("HTTP/1."));
+    let status = status.ok_or_else(|| bad(format!("the answer is {:?}", first.get(..40).unwrap_or(first))))?;
+    let fields = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.into(), value.trim().into())).collect();
+    let mut answer = Answer { status, fields, body: Vec::new() };
+    answer.body = if answer.field("Transfer-Encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        unchunked(rest)?
+    } else {
+        match answer.field("Content-Length").map(str::parse::<usize>) {
+            Some(Ok(length)) => rest.get(..length).map(<[u8]>::to_vec).ok_or_else(|| bad("the answer ends early"))?,
+            Some(Err(_)) => return Err(bad("the length is no number")),
+            None => rest.to_vec(),
+        }
+    };
+    Ok(answer)
+}
+
+/// Without a media type any will do.
+fn body(answer: &[u8], media_type: &str) -> io::Result<Vec<u8>> {
+    let answer = read(answer)?;
+    if answer.status != 200 {
+        return Err(bad(format!("the answer is {}", answer.status)));
     }
-    let fields: Vec<(&str, &str)> =
-        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect();
-    let field = |wanted: &str| fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value);
-    let kind = field("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if !media_type.is_empty() && !kind.eq_ignore_ascii_case(media_type) {
+    let kind = answer.media_type();
+    if !media_type.is_empty() && kind != media_type {
         return Err(bad(format!("it is {kind:?} and not {media_type}")));
     }
-    if field("Transfer-Encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
-        return unchunked(rest);
-    }
-    match field("Content-Length").map(str::parse::<usize>) {
-        Some(Ok(length)) => rest.get(..length).map(<[u8]>::to_vec).ok_or_else(|| bad("the answer ends early")),
-        Some(Err(_)) => Err(bad("the length is no number")),
-        None => Ok(rest.to_vec()),
-    }
+    Ok(answer.body)
 }
 
 fn unchunked(mut rest: &[u8]) -> io::Result<Vec<u8>> {

@@ -91,7 +91,10 @@ impl Office {
             None => certificates::of(config)?,
         };
         let (stop, shutdown) = watch::channel(false);
+        let reach = if trial.reachable.is_some() { net::Reach::Loopback } else { net::Reach::Public };
         let outbound_settings = outbound_settings(config, trial.routes)?;
+        let verified = net::TlsClient::verified(config.ca_file.as_deref()).map_err(|error| format!("TLS: {error}"))?;
+        let outside = net::Outside::new(outbound_settings.network.clone(), outbound_settings.resolver.clone(), verified, reach);
         let trust = trust(config, &store, &outbound_settings.resolver).await?;
         let oauth = config.oauth.clone().map(server::auth::OAuth::new).transpose()?;
         let auth = auth(config, store.clone(), oauth);
@@ -111,7 +114,7 @@ impl Office {
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
-        let web = web::Web::start(web_doors::settings(&context, http_max));
+        let web = web::Web::start(web_doors::settings(&context, outside, http_max));
         let proxies: Arc<[net::IpRange]> = config.proxy_from.clone().into();
         let mut loops = JoinSet::new();
         let mut listening = Vec::new();

@@ -6,6 +6,7 @@
 
 mod http;
 pub mod limits;
+mod outside;
 mod program;
 mod sessions;
 mod sign_in;
@@ -111,6 +112,8 @@ pub struct Settings {
     pub doorkeeper: Arc<dyn Doorkeeper>,
     /// Sending.
     pub sender: Arc<dyn Sender>,
+    /// The way to hosts that messages name.
+    pub outside: net::Outside,
     /// Our name.
     pub hostname: String,
     /// Domains served here, lower-case.

@@ -72,3 +72,8 @@ pub const RESULTS_KEPT: usize = 8;
 pub const FACTS_CHUNK: usize = 500;
 /// Octets of body values in one answer; the rest is cut and says so.
 pub const BODY_VALUES_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Octets of a picture that a message shows from elsewhere.
+pub const PICTURE_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// Hosts outside that are asked at the same time.
+pub const OUTSIDE_AT_ONCE_MAX: usize = 32;

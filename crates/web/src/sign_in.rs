@@ -13,12 +13,12 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-fn text(value: &Value, key: &str) -> Option<String> {
+pub(crate) fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// A small JSON body.
-async fn body(request: Request) -> Result<Value, Response> {
+pub(crate) async fn body(request: Request) -> Result<Value, Response> {
     if site::media_type(request.headers()) != "application/json" {
         return Err(discard(request, problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send application/json.")).await);
     }

@@ -6,7 +6,7 @@
 use crate::http::Asker;
 use crate::limits::*;
 use crate::sessions::{self, Sessions};
-use crate::{Doorkeeper, Plaintext, Refused, Sender, Settings, jmap, program, sign_in};
+use crate::{Doorkeeper, Plaintext, Refused, Sender, Settings, jmap, outside, program, sign_in};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
@@ -29,6 +29,7 @@ pub(crate) struct Site {
     pub(crate) store: Store,
     pub(crate) doorkeeper: Arc<dyn Doorkeeper>,
     pub(crate) sender: Arc<dyn Sender>,
+    pub(crate) outside: outside::Way,
     pub(crate) hostname: String,
     pub(crate) domains: Vec<String>,
     pub(crate) message_bytes_max: u64,
@@ -58,6 +59,7 @@ impl Site {
             store: settings.store,
             doorkeeper: settings.doorkeeper,
             sender: settings.sender,
+            outside: outside::Way::new(settings.outside),
             hostname: settings.hostname,
             domains: settings.domains,
             message_bytes_max: settings.message_bytes_max,
@@ -106,6 +108,8 @@ pub(crate) fn router(site: Shared) -> Router {
         .route("/jmap/download/{account}/{blob}/{name}", get(jmap::download))
         .route("/jmap/eventsource/", get(jmap::event_source))
         .route("/api/html/{account}/{email}", get(program::html))
+        .route("/api/picture", get(outside::picture))
+        .route("/api/unsubscribe", post(outside::unsubscribe))
         .fallback(any(file))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), guard))
         .with_state(site)

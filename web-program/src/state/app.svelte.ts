@@ -97,13 +97,17 @@ export class App {
   }
 
   /** 'ok', or what to tell. */
-  async signIn(address: string, password: string, totp: string): Promise<'ok' | { wait: number } | 'wrong' | 'no-server'> {
+  async signIn(address: string, password: string, totp: string): Promise<'ok' | { wait: number } | 'wrong' | 'code' | 'no-server'> {
     let answer: Response
     try {
       answer = await fetch('/api/sign-in', { method: 'POST', credentials: 'same-origin', headers: OURS, body: JSON.stringify({ address, password, ...(totp ? { totp } : {}) }) })
     } catch { return 'no-server' }
     if (answer.status === 429) return { wait: Number(answer.headers.get('Retry-After') ?? 60) }
-    if (!answer.ok) return answer.status >= 500 ? 'no-server' : 'wrong'
+    if (!answer.ok) {
+      if (answer.status >= 500) return 'no-server'
+      const told = await answer.json().catch(() => ({})) as { needs?: string }
+      return told.needs === 'totp' ? 'code' : 'wrong'
+    }
     const before = localStorage.getItem('signed-in')
     const cache = await Cache.open()
     const kept = await cache.kept()
@@ -158,7 +162,8 @@ export class App {
     if (route.only === 'unread') filter.notKeyword = '$seen'
     if (route.only === 'files') filter.hasAttachment = true
     if (route.only === 'starred') filter.hasKeyword = '$flagged'
-    const asked: Asked = { filter, collapse: !route.flat && box.role !== 'drafts', sort: newest }
+    const sort = box.role === 'inbox' && mail.pins ? [{ property: 'hasKeyword', keyword: '$pinned', isAscending: false }, ...newest] : newest
+    const asked: Asked = { filter, collapse: !route.flat && box.role !== 'drafts', sort }
     return mail.list(asked)
   }
 
@@ -248,7 +253,7 @@ export class App {
     }
   }
 
-  archive(by = 1): void { void this.away((ids) => this.mail?.toRole(ids, 'archive', t.done.archived), by) }
+  archive(by = 1): void { void this.away((ids) => this.mail?.toRole(ids, 'archive', t.done.archived, { 'keywords/$pinned': null }), by) }
 
   remove(): void {
     const { mail } = this
@@ -289,6 +294,30 @@ export class App {
     const { mail } = this
     if (!mail || this.cursor === '') return
     if (!mail.selected.delete(this.cursor)) mail.selected.add(this.cursor)
+  }
+
+  /** On top of the inbox until it is let go. */
+  pin(): void {
+    const { mail } = this
+    const ids = this.target
+    if (!mail || ids.length === 0) return
+    const on = !ids.every((id) => '$pinned' in (mail.rows.get(id)?.keywords ?? {}))
+    if (on) mail.pins = true
+    mail.act(Object.fromEntries(ids.map((id) => [id, { 'keywords/$pinned': on || null }])), on ? t.done.pinned : t.done.unpinned)
+  }
+
+  /** Out of the inbox with all answers to come. */
+  mute(): void {
+    const { mail } = this
+    if (!mail || this.target.length === 0) return
+    const muted = this.target.every((id) => { const row = mail.rows.get(id); return row !== undefined && mail.thread(row).some((r) => '$muted' in r.keywords) })
+    if (muted) mail.flag(this.target, '$muted', false, t.done.unmuted, true)
+    else void this.away((ids) => mail.mute(ids))
+  }
+
+  snooze(at: Date): void {
+    const { mail } = this
+    if (mail) void this.away((ids) => mail.snooze(ids, at))
   }
 
   label(keyword: string): void {

@@ -1,6 +1,7 @@
 // What is being written: letters with their autosave (here after 300 ms, on the server after 3 s), uploads, and the way out,
 // which holds an undo, waits for the network, and never sends twice.
 
+import { SvelteSet } from 'svelte/reactivity'
 import * as answer from '../data/answer'
 import { isAddress, same } from '../data/address'
 import { email, isEmpty, localDate, type Draft, type Piece } from '../data/draft'
@@ -165,7 +166,8 @@ export class Desk {
   opening = $state(false)
   typedAhead = ''
   readonly files = new Map<string, File>()
-  private readonly outbox = new Set<string>()
+  /** Keys of the drafts that are on their way to the server, or wait for it. */
+  readonly outbox = new SvelteSet<string>()
 
   constructor(readonly app: App) {}
 
@@ -344,7 +346,7 @@ export class Desk {
     try {
       const sent = await this.submit(draft, sendAt, scheduled, Date.now() - tried > 5000)
       await this.mail.cache.dropDraft(draft.key)
-      if (sent) this.told(draft, sent, scheduled)
+      if (sent) { this.told(draft, sent, scheduled); this.mail.submissions.set(sent.emailId, sent); this.mail.followNew() }
       void this.mail.sync()
     } catch (error) {
       if (error instanceof Offline) {
@@ -411,16 +413,26 @@ export class Desk {
     toasts.show(t.done.sending, { seconds, action: { label: t.compose.undoSend, run: () => { void this.cancel(draft, sent) } } })
   }
 
-  async cancel(draft: Draft, sent: Submission): Promise<void> {
+  /** Takes back what the server still holds; it is a draft again. */
+  private async takenBack(sent: Submission): Promise<boolean> {
     const { mail } = this
-    try {
-      const drafts = await mail.needed('drafts')
-      const box = await mail.needed('sent')
-      const answers = await mail.jmap.call([['EmailSubmission/set', { accountId: mail.account, update: { [sent.id]: { undoStatus: 'canceled' } }, onSuccessUpdateEmail: { [sent.id]: { [`mailboxIds/${drafts}`]: true, [`mailboxIds/${box}`]: null, 'keywords/$draft': true } } }, 's']])
-      const refused = answers.of<SetAnswer>('s').notUpdated?.[sent.id]
-      if (refused) { toasts.show(t.done.tooLate, { kind: 'error' }); return }
-      toasts.show(t.done.cancelled)
-      this.reopen({ ...draft, emailId: sent.emailId })
-    } catch (error) { this.app.told(error) }
+    const drafts = await mail.needed('drafts')
+    const box = await mail.needed('sent')
+    const patch = { [`mailboxIds/${drafts}`]: true, [`mailboxIds/${box}`]: null, 'keywords/$draft': true }
+    const answers = await mail.jmap.call([['EmailSubmission/set', { accountId: mail.account, update: { [sent.id]: { undoStatus: 'canceled' } }, onSuccessUpdateEmail: { [sent.id]: patch } }, 's']])
+    if (answers.of<SetAnswer>('s').notUpdated?.[sent.id]) { toasts.show(t.done.tooLate, { kind: 'error' }); void mail.sync(); return false }
+    mail.submissions.delete(sent.emailId)
+    toasts.show(t.done.cancelled)
+    void mail.sync()
+    return true
+  }
+
+  async cancel(draft: Draft, sent: Submission): Promise<void> {
+    try { if (await this.takenBack(sent)) this.reopen({ ...draft, emailId: sent.emailId }) } catch (error) { this.app.told(error) }
+  }
+
+  /** The same for a message whose draft is long gone from here. */
+  async recall(sent: Submission): Promise<void> {
+    try { if (await this.takenBack(sent)) { this.app.close(); await this.edit(sent.emailId) } } catch (error) { this.app.told(error) }
   }
 }

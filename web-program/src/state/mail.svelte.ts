@@ -6,6 +6,8 @@ import type { Cache, Body, Waiting } from '../data/cache'
 import { applied, counted, effective, inverse, moved, path, type Patch, type Patches } from '../data/patch'
 import { met, type Person } from '../data/people'
 import { safe, type Safe } from '../data/safe'
+import { askAgain } from '../data/sent'
+import { keyword, LATER, until } from '../data/snooze'
 import { Offline, Refused, SignedOut, type Call, type Jmap } from '../jmap/client'
 import { Push, type States } from '../jmap/push'
 import { PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
@@ -31,6 +33,11 @@ export class Mail {
   offlineSince = $state<Date | undefined>(undefined)
   waiting = $state(0)
   visible: [number, number] = [0, 50]
+  /** Something in the inbox is, or was just now, pinned. */
+  pins = $state(false)
+  /** Some conversation is muted. */
+  private mutes = false
+  private waking: ReturnType<typeof setTimeout> | undefined
 
   private readonly lists = new Map<string, List>()
   private readonly bodies = new Map<Id, Body>()
@@ -39,6 +46,8 @@ export class Mail {
   private pending: (Waiting & { sent?: boolean })[] = []
   private draining = false
   private push: Push | undefined
+  private following: ReturnType<typeof setTimeout> | undefined
+  private followed = 0
   private states: Record<string, string> = {}
   private syncing: Promise<void> | undefined
   private syncAgain = false
@@ -59,7 +68,8 @@ export class Mail {
   }
 
   async boot(): Promise<void> {
-    const calls: Call[] = [['Mailbox/get', { accountId: this.account, ids: null }, 'm'], ['Email/get', { accountId: this.account, ids: [] }, 'e']]
+    const any = (keyword: string): Record<string, unknown> => ({ accountId: this.account, filter: { hasKeyword: keyword }, limit: 1 })
+    const calls: Call[] = [['Mailbox/get', { accountId: this.account, ids: null }, 'm'], ['Email/get', { accountId: this.account, ids: [] }, 'e'], ['Email/query', any('$pinned'), 'pins'], ['Email/query', any('$muted'), 'mutes']]
     if (this.jmap.has(SUBMISSION)) calls.push(['Identity/get', { accountId: this.account, ids: null }, 'i'], ...this.submissionCalls())
     const answers = await this.jmap.call(calls)
     this.takeMailboxes(answers.of('m'))
@@ -70,6 +80,10 @@ export class Mail {
     this.keep()
     this.found()
     if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else this.live = false })
+    if ((answers.maybe<{ ids: Id[] }>('pins')?.ids.length ?? 0) > 0) this.pins = true
+    this.mutes = (answers.maybe<{ ids: Id[] }>('mutes')?.ids.length ?? 0) > 0
+    void this.passMuted()
+    void this.wake()
     void this.drain()
     if (this.people.size === 0) void this.meetSent()
   }
@@ -84,7 +98,7 @@ export class Mail {
     } catch (error) { this.failed(error) }
   }
 
-  close(): void { this.push?.close() }
+  close(): void { this.push?.close(); clearTimeout(this.following); clearTimeout(this.waking) }
 
   private keep(): void {
     void this.cache.keep({ session: this.jmap.session, mailboxes: [...this.mailboxes.values()], identities: this.identities })
@@ -375,6 +389,73 @@ export class Mail {
     }
   }
 
+  /** Whole conversations; what lies in the inbox goes to the archive. */
+  async mute(ids: Iterable<Id>): Promise<void> {
+    try {
+      const archive = await this.needed('archive')
+      const inbox = this.role('inbox')?.id
+      const patches: Patches = {}
+      for (const row of this.meant(ids, true)) patches[row.id] = { [path('keywords', '$muted')]: true, ...(inbox !== undefined && inbox in row.mailboxIds ? moved(row, archive, inbox) : {}) }
+      this.mutes = true
+      this.act(patches, t.done.muted)
+    } catch (error) { this.failed(error) }
+  }
+
+  /** Answers in conversations that are muted go past the inbox: done by whichever of one's programs is open. */
+  private async passMuted(): Promise<void> {
+    const inbox = this.role('inbox')?.id
+    const archive = this.role('archive')?.id
+    if (!this.mutes || inbox === undefined || archive === undefined) return
+    try {
+      const filter = { operator: 'AND', conditions: [{ inMailbox: inbox }, { someInThreadHaveKeyword: '$muted' }] }
+      const answers = await this.jmap.call([['Email/query', { accountId: this.account, filter, limit: 200 }, 'q'], ['Email/get', { accountId: this.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ROW }, 'e']])
+      const rows = answers.of<{ list: Row[] }>('e').list
+      this.learn(rows)
+      this.act(Object.fromEntries(rows.map((row) => [row.id, { ...moved(row, archive, inbox), [path('keywords', '$muted')]: true as const }])), '', false)
+    } catch (error) { this.failed(error) }
+  }
+
+  /** Into the mailbox Later, with its time as a keyword. */
+  async snooze(ids: Iterable<Id>, at: Date): Promise<void> {
+    try {
+      const box = this.named(LATER) ?? await this.create(LATER, null)
+      const patches: Patches = {}
+      for (const row of this.meant(ids)) {
+        const before = until(row.keywords)
+        patches[row.id] = { ...moved(row, box), ...(before ? { [path('keywords', before.keyword)]: null } : {}), [path('keywords', keyword(at))]: true }
+      }
+      this.act(patches, t.done.snoozed(at.toLocaleString(undefined, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })))
+      this.wakeAt(at.getTime())
+    } catch (error) { this.failed(error); toasts.show(t.done.refused(error instanceof Error ? error.message : ''), { kind: 'error' }) }
+  }
+
+  private wakeAt(time: number): void {
+    clearTimeout(this.waking)
+    this.waking = setTimeout(() => { void this.wake() }, Math.min(600_000, Math.max(500, time - Date.now() + 500)))
+  }
+
+  /** What is due comes back to the inbox, unread and on top: done by whichever of one's programs is open. */
+  async wake(): Promise<void> {
+    const inbox = this.role('inbox')?.id
+    const box = this.named(LATER)
+    if (inbox === undefined || box === undefined) return
+    try {
+      const answers = await this.jmap.call([['Email/query', { accountId: this.account, filter: { inMailbox: box }, limit: 500 }, 'q'], ['Email/get', { accountId: this.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ROW }, 'e']])
+      const rows = answers.of<{ list: Row[] }>('e').list
+      this.learn(rows)
+      const patches: Patches = {}
+      let next = Infinity
+      for (const row of rows) {
+        const due = until(row.keywords)
+        if (!due) continue
+        if (due.at.getTime() > Date.now()) { next = Math.min(next, due.at.getTime()); continue }
+        patches[row.id] = { ...moved(row, inbox), [path('keywords', due.keyword)]: null, [path('keywords', '$seen')]: null, [path('keywords', '$pinned')]: true }
+      }
+      if (Object.keys(patches).length > 0) { this.pins = true; this.act(patches, '', false); void this.drain().then(() => this.sync()) }
+      if (next !== Infinity) this.wakeAt(next)
+    } catch (error) { this.failed(error) }
+  }
+
   async destroy(ids: Iterable<Id>): Promise<void> {
     const rows = this.meant(ids)
     const gone = new Set(rows.map((r) => r.id))
@@ -472,7 +553,22 @@ export class Mail {
     if (!answer) return
     this.states.EmailSubmission = answer.state
     for (const s of answer.list) this.submissions.set(s.emailId, s)
+    this.follow()
   }
+
+  /** No state tells what became of a message on its way: asked for while one waits, later and later. */
+  private follow(): void {
+    clearTimeout(this.following)
+    const wait = askAgain(this.submissions.values(), this.followed, Date.now())
+    if (wait === undefined) { this.followed = 0; return }
+    this.following = setTimeout(() => {
+      this.followed += 1
+      this.jmap.call(this.submissionCalls()).then((a) => this.takeSubmissions(a.maybe('s')), (e: unknown) => { this.failed(e); this.follow() })
+    }, wait)
+  }
+
+  /** Something was just sent: its way is followed from near. */
+  followNew(): void { this.followed = 0; this.follow() }
 
   private async syncOnce(told: Record<string, string>): Promise<void> {
     const accountId = this.account
@@ -526,7 +622,7 @@ export class Mail {
     if (changes.destroyed.length > 0) void this.cache.forget(changes.destroyed)
     const inbox = this.role('inbox')?.id
     const news = fresh.filter((r) => inbox !== undefined && inbox in r.mailboxIds && !('$seen' in r.keywords))
-    if (news.length > 0) this.arrived?.(news)
+    if (news.length > 0) { void this.passMuted(); this.arrived?.(news.filter((r) => !this.thread(r).some((o) => '$muted' in o.keywords))) }
   }
 
   /** Told of new mail in the inbox. */

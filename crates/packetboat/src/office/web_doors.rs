@@ -55,12 +55,13 @@ impl web::Sender for Doors {
 }
 
 /// Of a running office.
-pub(super) fn settings(context: &Shared, connection_max: Duration) -> web::Settings {
+pub(super) fn settings(context: &Shared, outside: net::Outside, connection_max: Duration) -> web::Settings {
     let doors = Arc::new(Doors(Arc::clone(context)));
     web::Settings {
         store: context.store.clone(),
         doorkeeper: doors.clone(),
         sender: doors,
+        outside,
         hostname: context.hostname.clone(),
         domains: context.domains.clone(),
         message_bytes_max: context.message_bytes_max,

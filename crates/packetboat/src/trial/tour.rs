@@ -24,6 +24,15 @@ pub(super) fn text(dir: &Path, places: &[Place], passwords: &Passwords) -> Strin
         let address = format!("{name}@{domain}");
         let _ = writeln!(out, "  {address:<18} password  {}", passwords.of(&address));
     }
+    out.push_str("\nRead and write in your browser:\n\n");
+    for place in places {
+        let names: Vec<String> = PEOPLE
+            .iter()
+            .filter(|(_, domain, _)| *domain == place.domain)
+            .map(|(name, domain, _)| format!("{name}@{domain}"))
+            .collect();
+        let _ = writeln!(out, "  http://127.0.0.1:{}   sign in as {}", place.ports.http, names.join(" or "));
+    }
     out.push('\n');
     let head: Vec<String> = places.iter().map(|place| format!("{:>12}", place.domain)).collect();
     let _ = writeln!(out, "  on 127.0.0.1          {}", head.concat());
@@ -117,6 +126,8 @@ mod tests {
         let password = passwords.of("ann@here.test");
         assert_eq!(text.matches(password).count(), 1);
         assert!(text.contains("AB:12"));
+        assert!(text.contains("  http://127.0.0.1:2080   sign in as ann@here.test or bob@here.test\n"), "{text}");
+        assert!(text.contains("  http://127.0.0.1:3080   sign in as carol@there.test\n"), "{text}");
     }
 
     #[test]

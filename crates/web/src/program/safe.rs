@@ -1,21 +1,27 @@
 //! `GET /api/html/{account}/{email}`: the HTML of a message, made safe to show, and what it wanted from elsewhere.
 //!
-//! Invariant: what is answered holds nothing that runs and no address but our own downloads. Must not know: the frame.
+//! With `?pictures=1` its pictures come too, fetched by us: the sender learns neither who looks nor from where.
+//! Invariant: what is answered holds nothing that runs and no address but our own. Must not know: the frame.
 
 use crate::jmap;
 use crate::jmap::email::body::{media_type, part_blob, shown};
 use crate::jmap::view::EmailKey;
 use crate::site::{self, Asking, Shared, problem, signed_in, unavailable};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use message::html::{Policy, RemoteKind, sanitise};
+use message::html::{Policy, Remote, RemoteContent, RemoteKind, sanitise};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use store::StoreError;
 
 /// See the module.
-pub(crate) async fn html(State(site): State<Shared>, Path((account, id)): Path<(String, String)>, request: Request) -> Response {
+pub(crate) async fn html(
+    State(site): State<Shared>,
+    Path((account, id)): Path<(String, String)>,
+    Query(query): Query<HashMap<String, String>>,
+    request: Request,
+) -> Response {
     let signed_in = match signed_in(&site, Asking::of(&request)).await {
         Ok(signed_in) => signed_in,
         Err(response) => return response,
@@ -34,13 +40,19 @@ pub(crate) async fn html(State(site): State<Shared>, Path((account, id)): Path<(
         Err(_) => return unavailable(),
     };
     // Parsing and filtering a large message takes a while: not among those who only wait.
-    match tokio::task::spawn_blocking(move || told(&octets, key, &account)).await {
+    let pictures = query.get("pictures").is_some_and(|asked| asked == "1");
+    let told = move || {
+        let way = |remote: &RemoteContent| remote.tracker.is_none().then(|| site.outside.address(owner, &remote.url));
+        told(&octets, key, &account, if pictures { Remote::Rewrite(&way) } else { Remote::Block })
+    };
+    match tokio::task::spawn_blocking(told).await {
         Ok(value) => site::answer(StatusCode::OK, &value),
         Err(_) => unavailable(),
     }
 }
 
-fn told(octets: &[u8], key: EmailKey, account: &str) -> Value {
+fn told(octets: &[u8], key: EmailKey, account: &str, remote: Remote<'_>) -> Value {
+    let shown_too = matches!(remote, Remote::Rewrite(_));
     let message = message::parse(octets);
     let resolve = |cid: &str| {
         let found = message.parts.iter().position(|part| part.content_id().is_some_and(|id| id == cid.as_bytes()))?;
@@ -51,7 +63,7 @@ fn told(octets: &[u8], key: EmailKey, account: &str) -> Value {
             matches!(kind.as_str(), "image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/avif" | "image/bmp");
         is_picture.then(|| format!("/jmap/download/{account}/{}/picture?type={kind}", part_blob(key, found)))
     };
-    let policy = Policy { resolve_cid: &resolve, ..Policy::default() };
+    let policy = Policy { remote, resolve_cid: &resolve };
     let (mut html, mut pictures, mut trackers, mut hosts) = (String::new(), 0u64, 0u64, BTreeSet::new());
     for index in shown(&message).html {
         let Some(part) = message.parts.get(index).filter(|part| media_type(part) == "text/html") else { continue };
@@ -67,7 +79,7 @@ fn told(octets: &[u8], key: EmailKey, account: &str) -> Value {
             hosts.extend(host(&remote.url).map(str::to_owned));
         }
     }
-    json!({"html": html, "pictures": pictures, "trackers": trackers, "shown": false, "hosts": hosts})
+    json!({"html": html, "pictures": pictures, "trackers": trackers, "shown": shown_too, "hosts": hosts})
 }
 
 fn host(url: &str) -> Option<&str> {
@@ -88,7 +100,7 @@ mod tests {
     #[test]
     fn pictures_of_the_message_are_downloads_and_the_rest_is_counted() {
         let key = EmailKey { date_secs: 1, body: store::BodyId(7) };
-        let value = told(MAIL, key, "A1");
+        let value = told(MAIL, key, "A1", Remote::Block);
         let html = value["html"].as_str().unwrap();
         assert!(html.contains("src=\"/jmap/download/A1/P") && html.contains("type=image/png"), "{html}");
         for never in ["script", "onclick", "https:", "svg", "cid:"] {
@@ -96,5 +108,15 @@ mod tests {
         }
         assert_eq!((&value["pictures"], &value["trackers"]), (&json!(1), &json!(1)));
         assert_eq!(value["hosts"], json!(["shop.test", "t.test"]));
+    }
+
+    #[test]
+    fn pictures_of_elsewhere_come_by_us_and_trackers_never() {
+        let key = EmailKey { date_secs: 1, body: store::BodyId(7) };
+        let way = |remote: &RemoteContent| remote.tracker.is_none().then(|| "/api/picture?u=x".to_owned());
+        let value = told(MAIL, key, "A1", Remote::Rewrite(&way));
+        let html = value["html"].as_str().unwrap();
+        assert_eq!(html.matches("/api/picture?u=x").count(), 1, "{html}");
+        assert!(!html.contains("https:") && value["shown"] == json!(true), "{html}");
     }
 }

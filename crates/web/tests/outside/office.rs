@@ -89,10 +89,14 @@ impl Office {
         let ids = store.accounts_add(vec![person("ann@here.test"), person("bob@here.test")], NOW).await.unwrap();
         let doors = Arc::new(Doors { store: store.clone(), sent: Mutex::default() });
         let (stop, shutdown) = watch::channel(false);
+        let resolver = net::Resolver::with_servers(vec![([127, 0, 0, 1], 9).into()]).unwrap();
+        let verified = net::TlsClient::verified(None).unwrap();
+        let outside = net::Outside::new(net::Network::System, resolver, verified, net::Reach::Loopback);
         let web = Web::start(Settings {
             store: store.clone(),
             doorkeeper: doors.clone(),
             sender: doors.clone(),
+            outside,
             hostname: "mail.here.test".into(),
             domains: vec!["here.test".into()],
             message_bytes_max: 10_000_000,

@@ -1,0 +1,123 @@
+// What a message may not do, in the browser itself: run, ask, mislead. And what it may once one allows it.
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import { after, before, describe, it } from 'node:test'
+import { browser, hasty, Offices, page, PNG, signIn, until } from './offices.mjs'
+import { tricks } from './tricks.mjs'
+
+let offices, chrome, ann, elsewhere, port
+/** What was asked of the world outside: it should only ever be asked by the server. */
+const asked = []
+before(async () => {
+  elsewhere = createServer((request, response) => {
+    let body = ''
+    request.on('data', (d) => { body += d })
+    request.on('end', () => {
+      asked.push({ method: request.method, url: request.url, body, headers: request.headers })
+      if (request.url.startsWith('/lake.png')) response.writeHead(200, { 'Content-Type': 'image/png' }).end(PNG)
+      else if (request.url.startsWith('/page.png')) response.writeHead(200, { 'Content-Type': 'image/png' }).end('<script>top.ran=1</script>')
+      else if (request.url.startsWith('/leave')) response.writeHead(200).end('left')
+      else response.writeHead(404).end()
+    })
+  })
+  await new Promise((ready) => elsewhere.listen(0, '127.0.0.1', ready))
+  port = elsewhere.address().port;
+  [offices, chrome] = await Promise.all([Offices.open(), browser()])
+  const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
+  await hasty(context)
+  ann = await page(context)
+  ann.dialogs = []
+  ann.on('dialog', (d) => ann.dialogs.push(d.message()))
+  await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+}, { timeout: 90_000 })
+after(async () => { await chrome?.close(); await offices?.close(); elsewhere?.close(); elsewhere?.closeAllConnections() })
+
+const row = (subject) => ann.locator('.row', { hasText: subject })
+const ours = () => { for (const url of ann.asked) assert.ok(url.startsWith(offices.here) || /^(blob|data):/.test(url), url) }
+const html = (subject, text, more = '') => offices.submit('bob@here.test', 'ann@here.test', `From: Bob <bob@here.test>\nTo: ann@here.test\nSubject: ${subject}\n${more}MIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n${text}\n`)
+
+describe('a message', { timeout: 150_000 }, () => {
+  it('shows pictures of elsewhere only when one asks, fetched by the server, and trackers never', async () => {
+    await html('A lake', `<p>Look:</p><img class=lake src="http://127.0.0.1:${port}/lake.png?a=1&b=2"><img src="http://127.0.0.1:${port}/page.png"><img src="http://127.0.0.1:${port}/open.gif" width=1 height=1>`)
+    await row('A lake').click()
+    const frame = ann.frameLocator('article iframe')
+    await frame.getByText('Look:').waitFor()
+    await ann.getByText('2 pictures blocked, 1 tracker removed').waitFor()
+    assert.deepEqual(asked, [])
+    await ann.getByRole('button', { name: 'Show', exact: true }).click()
+    await until('the picture', () => frame.locator('img').first().evaluate((img) => img.complete && img.naturalWidth === 10))
+    assert.deepEqual(asked.map((a) => a.url).sort(), ['/lake.png?a=1&b=2', '/page.png'])
+    for (const { headers } of asked) for (const name of ['cookie', 'referer', 'accept-language', 'sec-fetch-site']) assert.equal(headers[name], undefined, name)
+    assert.match(asked[0].headers['user-agent'], /^Packetboat/)
+    ours()
+    ann.troubles.splice(0)
+  })
+
+  it('is left alone in one click where its list takes that', async () => {
+    asked.length = 0
+    await offices.submit('bob@here.test', 'ann@here.test', `From: Shop <bob@here.test>\nTo: ann@here.test\nSubject: Our news\nList-Id: <news.shop.test>\nList-Unsubscribe: <mailto:off@shop.test>, <http://127.0.0.1:${port}/leave?who=ann>\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\n\nBuy!\n`)
+    await row('Our news').click()
+    await ann.locator('article').getByText('Buy!').waitFor()
+    assert.deepEqual(asked, [])
+    await ann.getByRole('button', { name: 'Unsubscribe' }).click()
+    await ann.locator('.toast').getByText('Unsubscribed').waitFor()
+    assert.deepEqual(asked.map((a) => [a.method, a.url, a.body, a.headers['content-type']]), [['POST', '/leave?who=ann', 'List-Unsubscribe=One-Click', 'application/x-www-form-urlencoded']])
+    assert.equal(asked[0].headers.cookie, undefined)
+    assert.match(ann.dialogs.pop(), /Leave/)
+  })
+
+  it('from somebody new, or under a name that lies, says so', async () => {
+    await offices.append('ann', 'From: "boss@corp.test" <evil@elsewhere.test>\r\nTo: ann@here.test\r\nSubject: Urgent\r\nReply-To: other@nowhere.test\r\n\r\nSend money.\r\n')
+    await row('Urgent').click()
+    await ann.getByText('The name says boss@corp.test, but it comes from evil@elsewhere.test.').waitFor()
+    await ann.getByText('Answers go to other@nowhere.test').waitFor()
+    await offices.append('ann', 'From: New <new@elsewhere.test>\r\nTo: ann@here.test\r\nSubject: Hello stranger\r\n\r\nHi.\r\n')
+    await row('Hello stranger').click()
+    await ann.locator('article').getByText('First message from this address.').waitFor()
+  })
+
+  it('runs nothing and asks nobody, by any of several hundred tricks', async () => {
+    assert.ok(tricks.length > 300, `${tricks.length}`)
+    const together = 60
+    const octets = []
+    const mail = (n, trick) => `From: Trick ${n} <t${n}@elsewhere.test>\r\nTo: ann@here.test\r\nSubject: Tricks ${Math.floor(n / together)}\r\nDate: Sat, 28 Nov 2026 12:${String(Math.floor(n / 60)).padStart(2, '0')}:${String(n % 60).padStart(2, '0')} +0000\r\nMessage-ID: <t${n}@elsewhere.test>\r\n${n % together ? `References: <t${n - (n % together)}@elsewhere.test>\r\n` : ''}MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Trick ${n}</p>${trick.replace(/\r?\n/g, '\r\n')}<p>end</p>\r\n`
+    tricks.forEach((trick, n) => octets.push(mail(n, trick)))
+    await offices.appendAll('ann', octets)
+    ann.asked.length = 0
+    ann.troubles.length = 0
+    ann.dialogs.length = 0
+    const groups = Math.ceil(tricks.length / together)
+    for (let group = 0; group < groups; group++) {
+      const count = Math.min(together, tricks.length - group * together)
+      await ann.goto(`${offices.here}/m/0/inbox`)
+      await ann.locator('.row', { hasText: `Tricks ${group}` }).click()
+      await ann.locator('article').nth(count - 1).waitFor()
+      await ann.keyboard.press(';')
+      await until(`group ${group}`, () => ann.evaluate((n) => {
+        const frames = [...document.querySelectorAll('article.open iframe')]
+        const texts = document.querySelectorAll('article.open .body > .text').length
+        return frames.length + texts === n && frames.every((f) => (f.contentDocument?.body?.childNodes.length ?? 0) > 0)
+      }, count), 20)
+      const found = await ann.evaluate(() => {
+        const bad = []
+        for (const frame of document.querySelectorAll('article iframe')) {
+          const who = frame.closest('article').querySelector('.who').textContent
+          for (const e of frame.contentDocument.body.querySelectorAll('*')) {
+            if (/^(script|iframe|object|embed|applet|form|base|meta|link|svg|math|template|video|audio|frame|portal)$/i.test(e.tagName)) bad.push(`${who}: ${e.tagName}`)
+            for (const { name, value } of e.attributes) {
+              if (/^on/i.test(name) || /^(srcdoc|formaction|ping|srcset|autofocus|contenteditable)$/i.test(name)) bad.push(`${who}: ${name}`)
+              if (/^\s*(javascript|vbscript|data:text)/i.test(value.replace(/[\0-\x20]/g, ''))) bad.push(`${who}: ${name}=${value}`)
+              if (/^(src|background|poster|data)$/i.test(name) && /elsewhere/.test(value)) bad.push(`${who}: ${name}=${value}`)
+              if (name === 'style' && /url\(|expression|position:\s*fixed/i.test(value)) bad.push(`${who}: style=${value}`)
+            }
+          }
+        }
+        return { bad, ran: globalThis.ran === undefined ? 0 : 1, app: document.querySelectorAll('#app').length }
+      })
+      assert.deepEqual(found, { bad: [], ran: 0, app: 1 })
+    }
+    assert.deepEqual(ann.dialogs, [])
+    assert.deepEqual(ann.troubles, [])
+    ours()
+  })
+})

@@ -1,0 +1,154 @@
+// What one does with a letter: files in it, answers, times, and what becomes of it on its way.
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { join } from 'node:path'
+import { browser, carried, hasty, letter, Offices, page, pictures, PNG, signIn, until } from './offices.mjs'
+
+let offices, chrome, ann
+before(async () => {
+  [offices, chrome] = await Promise.all([Offices.open(), browser()])
+  const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
+  await hasty(context)
+  ann = await page(context)
+  await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+}, { timeout: 90_000 })
+after(async () => { await chrome?.close(); await offices?.close() })
+
+const clean = (p) => { assert.deepEqual(p.troubles.splice(0), []) }
+const newest = (name, subject, box = 'INBOX') => until(`${subject} at ${name}`, async () => {
+  for (let n = 1; n < 30; n++) {
+    const text = await offices.imap(name, `${box};MAILINDEX=${n}`).catch(() => undefined)
+    if (text === undefined) return undefined
+    if (text.includes(`Subject: ${subject}`)) return text
+  }
+  return undefined
+}, 20)
+
+describe('writing', { timeout: 120_000 }, () => {
+  it('takes files that are dropped and pictures that are pasted', async () => {
+    const editor = await letter(ann, 'bob@here.test', 'Dropped and pasted', 'See both: ')
+    const file = await carried(ann, [{ name: 'list.txt', type: 'text/plain', bytes: Buffer.from('bread\n') }])
+    await ann.locator('.compose').dispatchEvent('drop', { dataTransfer: file })
+    await ann.locator('.pieces').getByText('list.txt').waitFor()
+    const picture = await carried(ann, [{ name: 'lake.png', type: 'image/png', bytes: PNG }])
+    await editor.evaluate((element, clipboardData) => element.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true })), picture)
+    await editor.locator('img').waitFor()
+    await until('the uploads', async () => (await ann.locator('progress').count()) === 0)
+    await ann.keyboard.press('Control+Enter')
+    const text = await newest('bob', 'Dropped and pasted')
+    assert.match(text, /filename="?list\.txt/i)
+    assert.match(text, /Content-ID: </i)
+    assert.match(text, /src=(3D)?"?cid:/i)
+    clean(ann)
+  })
+
+  it('keeps the structure of what is pasted, and nothing that would ask somebody else', async () => {
+    const editor = await letter(ann, '', 'Pasted', ' ')
+    await editor.evaluate((element) => {
+      const clipboardData = new DataTransfer()
+      clipboardData.setData('text/html', '<p style="font-family:Comic Sans;color:red"><b>Bold</b> <a href="https://x.test/">link</a><img src="https://x.test/track.gif"><script>globalThis.ran = true</script></p><ul><li>one</li></ul>')
+      clipboardData.setData('text/plain', 'Bold link one')
+      element.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }))
+    })
+    await editor.locator('li', { hasText: 'one' }).waitFor()
+    const html = await editor.innerHTML()
+    assert.match(html, /<b>Bold<\/b>/)
+    assert.match(html, /href="https:\/\/x\.test\/"/)
+    assert.doesNotMatch(html, /Comic|track\.gif|script/)
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    clean(ann)
+  })
+
+  it('answers all who got it, forwards it with its files, and as a file', async () => {
+    await offices.submit('bob@here.test', 'ann@here.test', 'From: Bob <bob@here.test>\nTo: Ann <ann@here.test>, Cy <carol@there.test>\nCc: Dan <dan@there.test>\nSubject: To all of you\nMessage-ID: <all@here.test>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\nWho comes?\n--x\nContent-Type: text/plain; name=plan.txt\nContent-Disposition: attachment; filename=plan.txt\n\nthe plan\n--x--\n')
+    await ann.locator('.row', { hasText: 'To all of you' }).click()
+    await ann.locator('article').getByText('Who comes?').waitFor()
+    await ann.keyboard.press('a')
+    await ann.locator('.compose .chip', { hasText: 'Dan' }).waitFor()
+    assert.deepEqual((await ann.locator('.compose .chip').allInnerTexts()).map((t) => t.trim()), ['Bob', 'Cy', 'Dan'])
+    assert.equal(await ann.getByPlaceholder('Subject').inputValue(), 'Re: To all of you')
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    await ann.locator('.compose').waitFor({ state: 'detached' })
+
+    await ann.locator('article header').first().click()
+    await ann.locator('body').press('f')
+    await ann.locator('.pieces').getByText('plan.txt').waitFor()
+    await ann.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
+    await ann.keyboard.press('Control+Enter')
+    const forwarded = await newest('bob', 'Fwd: To all of you')
+    assert.match(forwarded, /filename="?plan\.txt/i)
+    assert.match(forwarded, /Who comes\?/)
+
+    await ann.getByRole('toolbar', { name: 'Message' }).getByRole('button', { name: 'More' }).click()
+    await ann.getByRole('menuitem', { name: 'Forward as attachment' }).click()
+    await ann.locator('.pieces').getByText('To all of you.eml').waitFor()
+    await ann.getByPlaceholder('Subject').fill('Whole')
+    await ann.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
+    await ann.keyboard.press('Control+Enter')
+    const whole = await newest('bob', 'Whole')
+    assert.match(whole, /Content-Type: message\/rfc822/i)
+    assert.match(whole, /Message-ID: <all@here\.test>/i)
+    clean(ann)
+  })
+
+  it('sends later, says so, and takes it back', async () => {
+    await letter(ann, 'bob@here.test', 'In two hours', 'Not yet')
+    await ann.getByRole('button', { name: 'Send later' }).click()
+    await ann.getByRole('textbox', { name: 'When?' }).fill('in 2h')
+    await ann.keyboard.press('Enter')
+    await ann.locator('.toast').getByText('Will be sent').waitFor()
+    await ann.getByRole('link', { name: 'Sent' }).click()
+    const row = ann.locator('.row', { hasText: 'In two hours' })
+    await row.locator('.fate.held').waitFor()
+    await row.click()
+    await ann.locator('article').getByText('Not sent yet').waitFor()
+    await ann.getByRole('button', { name: 'Take it back' }).click()
+    await ann.getByText('Not sent. It is a draft again.').waitFor()
+    await ann.locator('.compose').waitFor()
+    assert.equal(await ann.getByPlaceholder('Subject').inputValue(), 'In two hours')
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    await ann.locator('.compose').waitFor({ state: 'detached' })
+    clean(ann)
+  })
+
+  it('says delivered, waiting or failed, and why', async () => {
+    await letter(ann, 'nobody@there.test', 'To nobody', 'Is anybody there?')
+    await ann.keyboard.press('Control+Enter')
+    await ann.getByRole('link', { name: 'Sent' }).click()
+    await ann.locator('.row', { hasText: 'To nobody' }).locator('.fate.failed').waitFor({ timeout: 20_000 })
+    await ann.locator('.row', { hasText: 'To nobody' }).click()
+    await ann.locator('article .route.failed, article .route .failed').getByText(/5\.1\.1|550/).waitFor()
+    await ann.screenshot({ path: join(pictures, 'desktop-failed.png') })
+
+    await offices.operate('here.test', 'freeze', 'there.test')
+    await letter(ann, 'carol@there.test', 'Held up', 'This waits')
+    await ann.keyboard.press('Control+Enter')
+    const row = ann.locator('.row', { hasText: 'Held up' })
+    await row.locator('.fate.waiting').waitFor({ timeout: 20_000 })
+    await offices.operate('here.test', 'thaw', 'there.test')
+    await row.locator('.fate.delivered').waitFor({ timeout: 40_000 })
+    clean(ann)
+  })
+
+  it('refuses what cannot go, in words', async () => {
+    await letter(ann, '', 'To whom', 'x')
+    await ann.keyboard.press('Control+Enter')
+    await ann.getByRole('alert').getByText('Who is it for?').waitFor()
+    await ann.getByRole('combobox', { name: 'To', exact: true }).fill('not an address')
+    await ann.keyboard.press('Tab')
+    await ann.getByRole('button', { name: 'Send', exact: true }).click()
+    await ann.getByRole('alert').getByText('is not an address').waitFor()
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    clean(ann)
+  })
+
+  it('completes people one wrote to', async () => {
+    await ann.locator('body').press('c')
+    await ann.getByRole('combobox', { name: 'To', exact: true }).pressSequentially('car')
+    await ann.getByRole('option', { name: 'carol@there.test' }).waitFor()
+    await ann.keyboard.press('Enter')
+    await ann.locator('.compose .chip', { hasText: 'carol@there.test' }).waitFor()
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    clean(ann)
+  })
+})

@@ -1,0 +1,33 @@
+// What became of a message that was sent (RFC 8621 7): for each that got it, and for all of it in one word. A function of its arguments.
+
+import type { Submission } from '../jmap/types'
+
+/** Held until its time, on its way, in the other mailbox, or refused for good. */
+export type Fate = 'held' | 'waiting' | 'delivered' | 'failed'
+
+export interface Way { to: string; fate: Fate; reply: string }
+
+export function ways(submission: Submission): Way[] {
+  return Object.entries(submission.deliveryStatus ?? {}).map(([to, s]) => ({
+    to, reply: s.smtpReply, fate: submission.undoStatus === 'pending' ? 'held' : s.delivered === 'yes' ? 'delivered' : s.delivered === 'no' ? 'failed' : 'waiting',
+  }))
+}
+
+/** The worst of them: what has to be looked at. */
+export function fate(submission: Submission): Fate {
+  const all = ways(submission).map((w) => w.fate)
+  return (['failed', 'held', 'waiting'] as const).find((f) => all.includes(f)) ?? 'delivered'
+}
+
+/** Milliseconds until it is worth asking again; `undefined`: nothing will change. */
+export function askAgain(all: Iterable<Submission>, times: number, now: number): number | undefined {
+  let soonest: number | undefined
+  for (const one of all) {
+    if (one.undoStatus === 'canceled') continue
+    const what = fate(one)
+    if (what !== 'held' && what !== 'waiting') continue
+    const wait = Math.max(Date.parse(one.sendAt) - now + 500, Math.min(30_000, 500 * 2 ** times))
+    soonest = Math.min(soonest ?? wait, wait)
+  }
+  return soonest === undefined ? undefined : Math.min(soonest, 600_000)
+}
