@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { front } from './front.mjs'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target')
@@ -44,6 +45,7 @@ export class Offices {
     self.folder = mkdtempSync(join(tmpdir(), 'packetboat-browser-'))
     self.base = await freeBase()
     await self.start()
+    if (process.env.PROGRAM) self.fronts = await Promise.all([80, 1080].map((n) => front(join(root, process.env.PROGRAM), `http://127.0.0.1:${self.base + n}`)))
     return self
   }
 
@@ -56,8 +58,8 @@ export class Offices {
     await until('both post offices', () => { if (this.process.exitCode !== null) throw new Error(this.log); return this.log.includes('packetboat ready') }, 60)
   }
 
-  get here() { return `http://127.0.0.1:${this.base + 80}` }
-  get there() { return `http://127.0.0.1:${this.base + 1080}` }
+  get here() { return this.fronts?.[0] ?? `http://127.0.0.1:${this.base + 80}` }
+  get there() { return this.fronts?.[1] ?? `http://127.0.0.1:${this.base + 1080}` }
 
   password(address) {
     const line = this.tour.split('\n').find((l) => l.includes(address) && l.includes('password'))

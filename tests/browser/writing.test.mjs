@@ -103,7 +103,7 @@ describe('writing', { timeout: 120_000 }, () => {
     await row.click()
     await ann.locator('article').getByText('Not sent yet').waitFor()
     await ann.getByRole('button', { name: 'Take it back' }).click()
-    await ann.getByText('Not sent. It is a draft again.').waitFor()
+    await ann.locator('.toast').getByText('Not sent. It is a draft again.').waitFor()
     await ann.locator('.compose').waitFor()
     assert.equal(await ann.getByPlaceholder('Subject').inputValue(), 'In two hours')
     await ann.getByRole('button', { name: 'Throw away' }).click()

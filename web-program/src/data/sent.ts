@@ -15,6 +15,8 @@ export function ways(submission: Submission): Way[] {
 
 /** The worst of them: what has to be looked at. */
 export function fate(submission: Submission): Fate {
+  // Just handed in: nothing is told yet.
+  if (submission.deliveryStatus == null) return submission.undoStatus === 'pending' ? 'held' : 'waiting'
   const all = ways(submission).map((w) => w.fate)
   return (['failed', 'held', 'waiting'] as const).find((f) => all.includes(f)) ?? 'delivered'
 }

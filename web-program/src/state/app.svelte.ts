@@ -84,7 +84,7 @@ export class App {
     this.mail = mail
     mail.arrived = (rows) => this.notify(rows)
     this.phase = 'ready'
-    if (router.route.at === 'sign-in') router.go({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }, true)
+    if (router.route.at === 'sign-in' || location.pathname === '/') router.go({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }, true)
   }
 
   /** New mail while nobody looks: the browser's own notice, if that was allowed. */

@@ -163,8 +163,10 @@ export class Letter {
 export class Desk {
   letters = $state.raw<Letter[]>([])
   active = $state.raw<Letter | undefined>(undefined)
+  /** A letter was asked for and cannot be typed into yet: what is typed meanwhile is kept for it. */
   opening = $state(false)
   typedAhead = ''
+  private patience: ReturnType<typeof setTimeout> | undefined
   readonly files = new Map<string, File>()
   /** Keys of the drafts that are on their way to the server, or wait for it. */
   readonly outbox = new SvelteSet<string>()
@@ -186,6 +188,22 @@ export class Desk {
     return letter
   }
 
+  private begin(): void {
+    this.opening = true
+    this.typedAhead = ''
+    clearTimeout(this.patience)
+    this.patience = setTimeout(() => { this.opening = false }, 10_000)
+  }
+
+  /** The letter can be typed into: what was typed already. */
+  opened(): string {
+    clearTimeout(this.patience)
+    this.opening = false
+    const typed = this.typedAhead
+    this.typedAhead = ''
+    return typed
+  }
+
   private show(letter: Letter): void {
     this.letters = [...this.letters, letter]
     this.active = letter
@@ -201,6 +219,7 @@ export class Desk {
   }
 
   async write(to: Address[] = [], subject = '', body = ''): Promise<Letter> {
+    this.begin()
     const letter = this.fresh('new')
     letter.to = to
     letter.subject = subject
@@ -210,7 +229,7 @@ export class Desk {
   }
 
   async answer(kind: 'reply' | 'reply-all' | 'forward', id: Id): Promise<void> {
-    this.opening = true
+    this.begin()
     try {
       const { email: of, safe } = await this.mail.body(id)
       const letter = this.fresh(kind)
@@ -228,7 +247,7 @@ export class Desk {
         letter.rest = { ...letter.rest, forwards: id }
       } else letter.rest = { ...letter.rest, ...answer.threading(of), answers: id }
       this.show(letter)
-    } catch (error) { this.app.told(error) } finally { this.opening = false }
+    } catch (error) { this.opening = false; this.app.told(error) }
   }
 
   private quote(letter: Letter, kind: Draft['kind'], of: Email, text: string, html: string | null): void {

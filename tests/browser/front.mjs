@@ -1,0 +1,31 @@
+// For who works on the program: its files as they were just built, before the binary has them. All else goes to the office behind.
+// `PROGRAM=web-program/dist tests/browser/run.sh` asks for it; headers are those of the office.
+import { readFileSync } from 'node:fs'
+import { createServer, request } from 'node:http'
+import { extname, join } from 'node:path'
+
+const KINDS = { '.js': 'text/javascript', '.css': 'text/css', '.html': 'text/html; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json', '.woff2': 'font/woff2', '.webmanifest': 'application/manifest+json' }
+const file = (dist, path) => { try { return readFileSync(join(dist, path)) } catch { return undefined } }
+
+export async function front(dist, office) {
+  const server = createServer((asked, answer) => {
+    const path = new URL(asked.url, office).pathname
+    const isPage = /^\/(sign-in|m|search|settings|people|wire|print)?(\/|$)/.test(path)
+    const name = isPage ? '/index.html' : path
+    const own = asked.method === 'GET' && path !== '/frame' && !/^\/(api|jmap|mail|\.well-known)\//.test(path) ? file(dist, name) : undefined
+    const like = own === undefined ? asked.url : isPage ? '/' : path === '/worker.js' ? '/worker.js' : '/icon.svg'
+    const { 'accept-encoding': _, ...headers } = asked.headers
+    const onward = request(new URL(like, office), { method: asked.method, headers: own === undefined ? asked.headers : headers }, (got) => {
+      if (own === undefined) { answer.writeHead(got.statusCode, got.headers); got.pipe(answer); return }
+      got.resume()
+      const policy = got.headers['content-security-policy']
+      answer.writeHead(200, { 'Content-Type': KINDS[extname(name)] ?? 'application/octet-stream', 'Content-Security-Policy': policy, 'Cache-Control': 'no-cache' }).end(own)
+    })
+    onward.on('error', () => answer.destroy())
+    answer.on('close', () => onward.destroy())
+    asked.pipe(onward)
+  })
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready))
+  server.unref()
+  return `http://127.0.0.1:${server.address().port}`
+}
