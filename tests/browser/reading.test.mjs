@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { join } from 'node:path'
-import { axe, browser, Offices, page, pictures, signIn } from './offices.mjs'
+import { axe, browser, Offices, page, pictures, PNG, signIn, until } from './offices.mjs'
 
 let offices, chrome, ann
 before(async () => {
@@ -55,6 +55,41 @@ describe('reading', { timeout: 90_000 }, () => {
     await ann.getByRole('heading', { name: '1 result' }).waitFor()
     await ann.keyboard.press('Escape')
     await ann.getByRole('heading', { name: 'Inbox' }).waitFor()
+  })
+
+  it('shows files without opening another program, and what an invitation says', async () => {
+    const part = (type, name, body, encoding = '7bit') => `--x\r\nContent-Type: ${type}; name="${name}"\r\nContent-Disposition: attachment; filename="${name}"\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${body}\r\n`
+    const event = 'BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nDTSTART:20261204T113000Z\r\nSUMMARY:Lunch at the lake\r\nLOCATION:Pier 3\r\nORGANIZER;CN=Bob:mailto:bob@here.test\r\nEND:VEVENT\r\nEND:VCALENDAR'
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Files\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nSee these.\r\n${part('image/png', 'lake.png', PNG.toString('base64'), 'base64')}${part('text/plain', 'list.txt', 'bread and <b>butter</b>')}${part('text/html', 'page.html', '<script>top.ran = 1</script>')}${part('text/calendar; method=REQUEST', 'lunch.ics', event)}--x--\r\n`)
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await ann.locator('.row', { hasText: 'Files' }).click()
+    const files = ann.locator('.files')
+    await files.getByText('page.html').waitFor()
+    await ann.getByText('Lunch at the lake').waitFor()
+    await ann.getByText('Pier 3').waitFor()
+    await files.locator('li', { hasText: 'lake.png' }).getByRole('button', { name: 'View', exact: true }).click()
+    const dialog = ann.getByRole('dialog', { name: 'lake.png' })
+    await until('the picture', () => dialog.locator('img').evaluate((img) => img.complete && img.naturalWidth === 10))
+    assert.deepEqual(await axe(ann), [])
+    await ann.keyboard.press('Escape')
+    await files.locator('li', { hasText: 'list.txt' }).getByRole('button', { name: 'View', exact: true }).click()
+    await ann.getByRole('dialog', { name: 'list.txt' }).getByText('bread and <b>butter</b>').waitFor()
+    await ann.keyboard.press('Escape')
+    assert.equal(await files.locator('li', { hasText: 'page.html' }).getByRole('button', { name: 'View', exact: true }).count(), 0)
+    const [download] = await Promise.all([ann.waitForEvent('download'), files.locator('li', { hasText: 'page.html' }).getByRole('link', { name: 'Save' }).click()])
+    assert.equal(download.suggestedFilename(), 'page.html')
+    assert.equal(await ann.evaluate(() => globalThis.ran), undefined)
+  })
+
+  it('prints the message alone', async () => {
+    await ann.emulateMedia({ media: 'print' })
+    await ann.locator('article').getByText('See these.').waitFor()
+    for (const hidden of ['header', 'nav', '#list', '.reader .tools', '.answer']) assert.equal(await ann.locator(hidden).first().isVisible(), false, hidden)
+    await ann.emulateMedia({ media: 'screen' })
+    await ann.evaluate(() => { globalThis.print = () => { globalThis.printed = true } })
+    await ann.getByRole('toolbar', { name: 'Message' }).getByRole('button', { name: 'More' }).click()
+    await ann.getByRole('menuitem', { name: 'Print' }).click()
+    assert.equal(await ann.evaluate(() => globalThis.printed), true)
   })
 
   it('fits a phone, in the dark', async () => {

@@ -80,7 +80,7 @@ describe('a message', { timeout: 150_000 }, () => {
     assert.ok(tricks.length > 300, `${tricks.length}`)
     const together = 60
     const octets = []
-    const mail = (n, trick) => `From: Trick ${n} <t${n}@elsewhere.test>\r\nTo: ann@here.test\r\nSubject: Tricks ${Math.floor(n / together)}\r\nDate: Sat, 28 Nov 2026 12:${String(Math.floor(n / 60)).padStart(2, '0')}:${String(n % 60).padStart(2, '0')} +0000\r\nMessage-ID: <t${n}@elsewhere.test>\r\n${n % together ? `References: <t${n - (n % together)}@elsewhere.test>\r\n` : ''}MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Trick ${n}</p>${trick.replace(/\r?\n/g, '\r\n')}<p>end</p>\r\n`
+    const mail = (n, trick) => `From: Trick ${n} <tricks@elsewhere.test>\r\nTo: ann@here.test\r\nSubject: Tricks ${Math.floor(n / together)}\r\nDate: Sat, 28 Nov 2026 12:${String(Math.floor(n / 60)).padStart(2, '0')}:${String(n % 60).padStart(2, '0')} +0000\r\nMessage-ID: <t${n}@elsewhere.test>\r\n${n % together ? `References: <t${n - (n % together)}@elsewhere.test>\r\n` : ''}MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n${Buffer.from(`<p>Trick ${n}</p>${trick}<p>end</p>`).toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n`
     tricks.forEach((trick, n) => octets.push(mail(n, trick)))
     await offices.appendAll('ann', octets)
     ann.asked.length = 0

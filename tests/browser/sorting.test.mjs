@@ -171,6 +171,41 @@ describe('sorting', { timeout: 150_000 }, () => {
     clean()
   })
 
+  it('tells of new mail while nobody looks', async () => {
+    const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
+    await context.addInitScript(() => {
+      globalThis.notices = []
+      globalThis.Notification = class { static permission = 'granted'; static requestPermission = async () => 'granted'; constructor(title, more) { globalThis.notices.push([title, more.body]) } }
+    })
+    const p = await page(context)
+    await signIn(p, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    await p.goto(`${offices.here}/settings/general`)
+    await p.getByLabel('Tell me of new mail').check()
+    await p.goto(`${offices.here}/m/0/inbox`)
+    await p.locator('.live.on').waitFor()
+    await p.evaluate(() => Object.defineProperty(document, 'visibilityState', { value: 'hidden' }))
+    await offices.submit('bob@here.test', 'ann@here.test', 'From: Bob <bob@here.test>\nTo: ann@here.test\nSubject: Look here\n\nNow\n')
+    await until('the notice', () => p.evaluate(() => globalThis.notices.length > 0))
+    assert.deepEqual(await p.evaluate(() => globalThis.notices), [['Bob', 'Look here']])
+    await context.close()
+  })
+
+  it('takes an address book in and gives it out', async () => {
+    await ann.getByRole('link', { name: 'People' }).click()
+    await ann.getByLabel('Import vCard').setInputFiles({ name: 'people.vcf', mimeType: 'text/vcard', buffer: Buffer.from('BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoë Quill\r\nEMAIL:zoe@elsewhere.test\r\nEND:VCARD\r\n') })
+    await ann.getByText('Zoë Quill').waitFor()
+    const [download] = await Promise.all([ann.waitForEvent('download'), ann.getByRole('button', { name: 'Export vCard' }).click()])
+    assert.equal(download.suggestedFilename(), 'people.vcf')
+    await ann.getByRole('link', { name: /^Inbox/ }).click()
+    await ann.locator('body').press('c')
+    await ann.getByRole('combobox', { name: 'To', exact: true }).pressSequentially('quill')
+    await ann.getByRole('option', { name: 'zoe@elsewhere.test' }).waitFor()
+    await ann.keyboard.press('Enter')
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    await ann.locator('.compose').waitFor({ state: 'detached' })
+    clean()
+  })
+
   it('is all to be had by keys: in, read, answer, search, commands, out', async () => {
     const p = await page(await chrome.newContext({ viewport: { width: 1360, height: 860 } }))
     await hasty(p.context())

@@ -36,7 +36,7 @@ export const t = {
   palette: { label: 'Commands', hint: 'What do you want to do?', none: 'No such command', goTo: (name: string) => `Go to ${name}`, theme: 'Dark or light', layout: (name: string) => `Reader ${name}`, density: (name: string) => `Rows: ${name}` },
   pick: { move: 'Move to', go: 'Go to', label: 'Label', create: (name: string) => `Create ${name}`, none: 'No mailbox of this name' },
   snooze: { title: 'Later', evening: 'This evening', tomorrow: 'Tomorrow morning', weekend: 'At the weekend', week: 'Next week', own: 'Another time' },
-  why: { title: 'Why is it here?', none: 'Nothing is recorded for this message.', checks: 'What was checked', unchecked: 'No checks are recorded in it: it was written on this server, or came before checks were made.', returnPath: 'Errors go to', list: 'Mailing list', raw: 'Source' },
+  why: { title: 'Why is it here?', none: 'Nothing is recorded for this message.', checks: 'What was checked', events: 'What this server did', unchecked: 'No checks are recorded in it: it was written on this server, or came before checks were made.', returnPath: 'Errors go to', list: 'Mailing list', raw: 'Source' },
   event: { label: 'Invitation', cancelled: 'Cancelled:', when: 'When', where: 'Where', who: 'From' },
   wire: { which: 'Protocol', all: 'All', pause: 'Pause', goOn: 'Go on', silent: 'Nobody talks to your account at the moment. Send a message, or let a mail program look for one.', unable: 'This server does not let anybody watch.' },
   people: { find: 'Find', name: 'Name', add: 'Add', none: 'Nobody yet. Whom you write to appears here.', load: 'Import vCard', save: 'Export vCard', taken: (n: number) => `${plural(n, 'person', 'people')} taken in` },

@@ -315,6 +315,20 @@ export class App {
     else void this.away((ids) => mail.mute(ids))
   }
 
+  /** Nothing more from this sender: the server puts it away before it is seen. */
+  async block(): Promise<void> {
+    const { mail } = this
+    const from = mail?.rows.get(this.reading)?.from?.[0]?.email.toLowerCase()
+    if (!mail || from === undefined) return
+    try {
+      const { read, write } = await import('./rules.svelte')
+      const { blocked } = await read(mail)
+      if (!blocked.includes(from)) await write(mail, { blocked: [...blocked, from] })
+      await this.away((ids) => mail.toRole(ids, 'junk', t.done.spam))
+      toasts.show(t.done.blocked(from), { action: { label: t.act.undo, run: () => { mail.undo(); write(mail, { blocked }).catch((e: unknown) => this.told(e)) } } })
+    } catch (error) { this.told(error) }
+  }
+
   snooze(at: Date): void {
     const { mail } = this
     if (mail) void this.away((ids) => mail.snooze(ids, at))

@@ -36,6 +36,7 @@ export class List {
     for (const [thread, ids] of Object.entries(kept.threads)) if (!this.mail.threads.has(thread)) this.mail.threads.set(thread, ids)
     this.order.ids = kept.ids.filter((id) => this.mail.rows.has(id))
     this.order.total = this.order.ids.length
+    this.hidePending()
     this.state = 'kept'
     this.changed()
   }

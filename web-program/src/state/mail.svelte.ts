@@ -643,6 +643,12 @@ export class Mail {
     void this.cache.putPeople(changed)
   }
 
+  /** There is one message from this address, and no more. */
+  async isOnlyFrom(email: string): Promise<boolean> {
+    const answers = await this.jmap.call([['Email/query', { accountId: this.account, filter: { from: email }, limit: 2 }, 'q']])
+    return answers.of<{ ids: Id[] }>('q').ids.length < 2
+  }
+
   get hasProgram(): boolean { return this.jmap.has(PROGRAM) }
 }
 
