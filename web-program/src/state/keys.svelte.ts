@@ -82,6 +82,8 @@ export function onKey(event: KeyboardEvent): void {
   }
   if (event.ctrlKey || event.metaKey || event.altKey) return
   if (event.key === 'Escape') {
+    // A dialog closes by itself, and nothing under it.
+    if (document.querySelector('dialog[open]')) return
     if (app.layer !== '') app.layer = ''
     else if (app.drawer !== '') app.drawer = ''
     else if (inField(event.target)) (event.target as HTMLElement).blur()
