@@ -101,7 +101,7 @@ for (const [name, colorScheme, sizes] of [['light', 'light', ['desktop', 'phone'
       await p.getByRole('heading', { name: 'People' }).waitFor()
       await looked('people')
       const pages = await (async () => { await p.goto(`${offices.here}/settings/general`); await p.getByRole('heading', { level: 1 }).waitFor(); return p.getByRole('navigation', { name: 'Settings' }).getByRole('link').evaluateAll((all) => all.map((a) => a.pathname)) })()
-      assert.ok(pages.length >= 4)
+      assert.ok(pages.length >= 4, `${pages}`)
       for (const path of pages) {
         await p.goto(offices.here + path)
         await p.getByRole('heading', { level: 1 }).waitFor()

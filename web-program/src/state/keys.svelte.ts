@@ -46,7 +46,7 @@ export function commands(): Command[] {
     { name: 'recolour', text: names.D ?? '', key: 'D', group: 'show', run: () => { app.recoloured = !app.recoloured }, when: reading },
     { name: 'open-all', text: names[';'] ?? '', key: ';', group: 'show', run: () => { app.openAll += 1 }, when: reading },
     { name: 'why', text: names.w ?? '', key: 'w', group: 'show', run: () => { app.drawer = app.drawer === 'why' ? '' : 'why' }, when: reading },
-    { name: 'wire', text: t.nav.wire, key: 'W', group: 'show', run: () => router.go({ at: 'wire' }) },
+    { name: 'wire', text: t.nav.wire, key: 'W', group: 'show', run: () => router.go({ at: 'wire' }), when: () => app.mail?.hasProgram === true },
     { name: 'people', text: t.nav.people, group: 'show', run: () => router.go({ at: 'people' }) },
     { name: 'keys', text: t.keys.title, key: '?', group: 'show', run: () => { app.layer = 'keys' } },
     { name: 'theme', text: t.palette.theme, group: 'show', run: () => app.choose({ theme: isDark() ? 'light' : 'dark' }) },
