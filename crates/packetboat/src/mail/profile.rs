@@ -162,7 +162,7 @@ fn server_url(text: &str, tls: (&str, u16), starttls: (&str, u16)) -> Result<Str
 }
 
 /// `IP` or `IP:PORT`.
-fn dns_server(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn dns_server(text: &str) -> Result<SocketAddr, String> {
     let ip = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
     text.parse().or(ip).map_err(|_| format!("{text}: wants the IP address of a DNS server, and perhaps :PORT"))
 }

@@ -159,7 +159,7 @@ pub(super) async fn run(arguments: &MailArgs, web: &WebArgs, json: bool, way: &W
         desks.push(Desk { dir: dir.clone(), way: way.clone(), profile: profile.clone(), store: store.clone(), account });
     }
     let (stop, stopped) = watch::channel(false);
-    let site = web::Web::start(settings(store.clone(), keys, profiles.all(), stopped.clone()));
+    let site = web::Web::start(settings(store.clone(), keys, profiles.all(), outside(way)?, stopped.clone()));
     announce(&listener, profiles.all(), &word, json, web.no_browser)?;
     let syncing: Vec<_> = desks.into_iter().map(|desk| tokio::spawn(keep_in_step(desk, stopped.clone(), web.offline))).collect();
     serve(&listener, &site).await;
@@ -172,13 +172,31 @@ pub(super) async fn run(arguments: &MailArgs, web: &WebArgs, json: bool, way: &W
     Ok(json!({ "served": true }))
 }
 
-fn settings(store: Store, keys: Vec<Key>, profiles: &[Profile], shutdown: watch::Receiver<bool>) -> web::Settings {
+/// The way to the pictures of messages.
+fn outside(way: &Way) -> Result<net::Outside, String> {
+    let resolver = match &way.dns {
+        Some(server) => net::Resolver::with_servers(vec![profile::dns_server(server)?]),
+        None => net::Resolver::system(),
+    };
+    let resolver = resolver.map_err(|error| format!("DNS: {error}"))?;
+    let verified = net::TlsClient::verified(None).map_err(|error| format!("TLS: {error}"))?;
+    Ok(net::Outside::new(net::Network::System, resolver, verified, net::Reach::Public))
+}
+
+fn settings(
+    store: Store,
+    keys: Vec<Key>,
+    profiles: &[Profile],
+    outside: net::Outside,
+    shutdown: watch::Receiver<bool>,
+) -> web::Settings {
     let domain = |profile: &Profile| profile.address.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
     let doors = Arc::new(Doors { store: store.clone(), keys });
     web::Settings {
         store,
         doorkeeper: doors.clone(),
         sender: doors,
+        outside,
         hostname: "localhost".into(),
         domains: profiles.iter().filter_map(domain).collect(),
         message_bytes_max: MESSAGE_BYTES_MAX,
