@@ -167,6 +167,7 @@ pub(crate) fn server_config(mode: u8) -> ServerConfig {
         append_bytes_max: SIZE_MAX,
         // The laws read what is sent: deflate has tests of its own.
         capabilities_off: vec!["COMPRESS=DEFLATE".into()],
+        capabilities_more: Vec::new(),
     }
 }
 

@@ -127,7 +127,7 @@ pub(crate) struct Config {
     pub(crate) outbound_port: u16,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) relay: Option<Relay>,
-    pub(crate) capabilities_off: Vec<server::imap::CapabilityOff>,
+    pub(crate) imap: server::imap::Settings,
     pub(crate) limits: server::context::Limits,
     pub(crate) connections_max: u32,
     /// How strangers' mail is judged.
@@ -167,7 +167,7 @@ impl Config {
             outbound_port: 0,
             ca_file: None,
             relay: None,
-            capabilities_off: Vec::new(),
+            imap: server::imap::Settings::default(),
             limits: server::context::Limits::default(),
             connections_max: 0,
             inbound: server::trust::Policy::default(),

@@ -98,7 +98,10 @@ impl Office {
         let trust = trust(config, &store, &outbound_settings.resolver).await?;
         let oauth = config.oauth.clone().map(server::auth::OAuth::new).transpose()?;
         let auth = auth(config, store.clone(), oauth);
-        let context = Arc::new(context(config, store.clone(), auth, shutdown.clone(), trial.reachable, trust));
+        let mut context = context(config, store.clone(), auth, shutdown.clone(), trial.reachable, trust);
+        let jmap_url = jmap_url(&config.hostname, &bound);
+        context.imap = server::imap::Memory::new(server::imap::Settings { jmap_url, ..config.imap.clone() });
+        let context = Arc::new(context);
         let socket =
             control::bind(&config.data_dir).map_err(|error| format!("{}/control.sock: {error}", config.data_dir.display()))?;
         context.search.keep().map_err(|error| format!("the search index: {error}"))?;
@@ -204,9 +207,21 @@ fn context(
         smtp: server::smtp::Settings::default(),
         shutdown,
         trust,
-        imap: server::imap::Memory::new(config.capabilities_off.clone()),
+        imap: Default::default(),
         wire_log: Default::default(),
         pop: Default::default(),
+    }
+}
+
+/// Where JMAP is, for clients that know us by IMAP (RFC 9698): on the first port that speaks HTTPS itself.
+fn jmap_url(hostname: &str, bound: &[Bound]) -> Option<String> {
+    let of = |bound: &Bound| match bound.listener.local() {
+        ListenAddr::Tcp(address) if bound.service == Service::Https => Some(address.port()),
+        _ => None,
+    };
+    match bound.iter().find_map(of)? {
+        443 => Some(format!("https://{hostname}/.well-known/jmap")),
+        port => Some(format!("https://{hostname}:{port}/.well-known/jmap")),
     }
 }
 

@@ -16,11 +16,13 @@ mod limits;
 mod list;
 mod mailbox;
 pub mod memory;
+mod message_limit;
 mod metadata;
 mod multi_search;
 mod notify;
 mod object_id;
 mod other;
+mod own_seen;
 mod place;
 mod quota;
 mod recent;
@@ -38,7 +40,7 @@ mod urls;
 mod view;
 mod watched;
 
-pub use memory::Memory;
+pub use memory::{Memory, Settings};
 pub use switches::CapabilityOff;
 
 use crate::auth::{Client, SignIn};
@@ -46,11 +48,14 @@ use crate::context::Shared;
 use append::Appending;
 use failure::{Outcome, Trouble};
 use net::connection::{Connection, Next};
+use notify::Notifying;
 use session::{Session, SignedIn};
 use std::sync::Arc;
 use std::task::Poll;
-use store::Account;
+use store::{Account, ModSeq};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use view::View;
 use wire::imap::response::Kind;
 use wire::imap::search::SearchKey;
 use wire::imap::server::{Event, Server, ServerConfig};
@@ -87,7 +92,8 @@ fn configuration(context: &Shared, connection: &Connection) -> ServerConfig {
         plaintext_login: context.plaintext.allows(connection.peer()),
         mechanisms: context.auth.mechanisms(if connection.is_tls() { "imaps" } else { "imap" }),
         append_bytes_max: context.message_bytes_max,
-        capabilities_off: CapabilityOff::on_listener(&context.imap.switches, connection.is_tls()),
+        capabilities_off: CapabilityOff::on_listener(&context.imap.settings.switches, connection.is_tls()),
+        capabilities_more: Vec::new(),
     }
 }
 
@@ -105,7 +111,7 @@ impl Session {
     async fn run(&mut self) {
         let mut shutdown = self.context.shutdown.clone();
         let mut sign_in = SignIn::to("IMAP");
-        let mut appending: Option<Appending> = None;
+        let mut appending: Option<Box<Appending>> = None;
         let mut idling = false;
         loop {
             let unasked = idling || (self.notify.is_some() && appending.is_none());
@@ -213,6 +219,7 @@ impl Session {
         match self.context.store.watch(account.id).await {
             Ok(watch) if self.context.auth.still_good(&account).await => {
                 self.connection.name_peer(&account.address);
+                self.wire.switch_on(self.context.imap.settings.capabilities(&account.address));
                 self.signed_in = Some(SignedIn { account, watch, epochs, _seat: seat });
                 Answer::Accept
             }
@@ -283,6 +290,7 @@ impl Session {
             Command::SetMetadata(set) => Box::pin(self.set_metadata(set)).await,
             Command::Copy { uid, set, mailbox } => Box::pin(self.copy(uid, &set, &mailbox)).await,
             Command::Move { uid, set, mailbox } => Box::pin(self.move_(uid, &set, &mailbox)).await,
+            Command::GetJmapAccess => self.jmap_access(),
             Command::UidBatches { size, batches } => Box::pin(self.uid_batches(tag, size, batches)).await,
             Command::Capability
             | Command::Logout
@@ -292,7 +300,7 @@ impl Session {
             | Command::Append(_)
             | Command::Replace { .. }
             | Command::Idle => Err(Trouble::Bad("Not now")),
-            // Read by the grammar, not announced: not offered yet.
+            // Read by the grammar, not announced.
             _ => Err(Trouble::Bad("unknown command")),
         }
     }
@@ -334,9 +342,16 @@ impl Session {
     }
 }
 
-/// Something happened in another account that this session follows.
-async fn changed_elsewhere(view: &mut Option<view::View>, notify: &mut Option<Box<notify::Notifying>>) {
+/// Something happened in another account that this session follows. What few sessions wait for is boxed.
+async fn changed_elsewhere(view: &mut Option<View>, notify: &mut Option<Box<Notifying>>) {
     let selected = view.as_mut().and_then(|view| view.watch.as_mut());
+    if selected.is_none() && notify.is_none() {
+        return std::future::pending().await;
+    }
+    Box::pin(changed_followed(selected, notify)).await
+}
+
+async fn changed_followed(selected: Option<&mut watch::Receiver<ModSeq>>, notify: &mut Option<Box<Notifying>>) {
     let mut lists = notify.as_ref().and_then(|notifying| notifying.lists());
     let others = notify.iter_mut().flat_map(|notifying| notifying.watches());
     let mut changes: Vec<_> = selected.into_iter().chain(others).map(|watch| Box::pin(watch.changed())).collect();

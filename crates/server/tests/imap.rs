@@ -8,10 +8,14 @@
 
 #[path = "imap/client.rs"]
 mod client;
+#[path = "imap/limits.rs"]
+mod limits;
 #[path = "imap/matrix.rs"]
 mod matrix;
 #[path = "imap/office.rs"]
 mod office;
+#[path = "imap/rows.rs"]
+mod rows;
 #[path = "imap/soak.rs"]
 mod soak;
 
@@ -20,6 +24,7 @@ use message::facts::Facts;
 use net::connection::Connection;
 use net::listener::Listener;
 use office::{Office, PASSWORD};
+use server::imap::Settings;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -147,6 +152,21 @@ fn captured(pattern: &str, line: &str) -> Vec<(String, String)> {
     found
 }
 
+/// `messages_max=3 saved_max=2`: what a transcript is to run under.
+fn settings_of(words: &str) -> Settings {
+    let mut settings = Settings::default();
+    for (name, value) in words.split_whitespace().map(|word| word.split_once('=').expect("NAME=VALUE")) {
+        match name {
+            "messages_max" => settings.messages_max = Some(value.parse().unwrap()),
+            "saved_max" => settings.saved_max = Some(value.parse().unwrap()),
+            "quota_administrators" => settings.quota_administrators = vec![value.to_owned()],
+            "jmap_url" => settings.jmap_url = Some(value.to_owned()),
+            other => panic!("there is no setting `{other}`"),
+        }
+    }
+    settings
+}
+
 /// Runs one transcript.
 struct Play {
     office: Office,
@@ -157,7 +177,13 @@ struct Play {
 
 impl Play {
     async fn run(name: &str, script: &str) {
-        let mut play = Play { office: Office::open().await, peers: BTreeMap::new(), delivered: 0, kept: BTreeMap::new() };
+        let settings = script.lines().find_map(|line| line.strip_prefix("@settings ")).unwrap_or_default();
+        let mut play = Play {
+            office: Office::with(settings_of(settings)).await,
+            peers: BTreeMap::new(),
+            delivered: 0,
+            kept: BTreeMap::new(),
+        };
         for (number, line) in script.lines().enumerate() {
             if let Err(why) = play.step(line).await {
                 panic!("{name}.txt:{}: {line}\n{why}", number + 1);
@@ -212,6 +238,8 @@ impl Play {
         let store = &self.office.context.store;
         let account = self.office.account.id;
         match verb {
+            // Taken when the office was opened.
+            "settings" => {}
             "login" => drop(self.peers.insert(1, Peer::login(self.office.address).await)),
             "login2" if rest.is_empty() => drop(self.peers.insert(2, Peer::login(self.office.address).await)),
             "login2" => drop(self.peers.insert(2, Peer::login_as(self.office.address, rest).await)),
@@ -321,20 +349,25 @@ transcripts! {
     fuzzy,
     imap4rev2,
     list_status,
+    jmap_access,
+    message_limit,
     metadata,
     literals,
     copy_of_what_is_gone,
     move_of_what_is_gone,
     multisearch,
     object_ids,
+    own_seen,
     partial,
     preview,
     multiappend,
     notify,
+    notify_groups,
     notify_overflow,
     qresync,
     quota,
     quota_and_size,
+    quotaset,
     read_only,
     acl_commands,
     acl_rights,
@@ -347,6 +380,7 @@ transcripts! {
     net_unicode_names,
     recent,
     replace,
+    savedate,
     search_keys,
     shutdown,
     sign_in,
@@ -395,6 +429,23 @@ async fn a_mailbox_of_many_messages_in_one_fetch() {
         peer.expect(&format!("* {number} FETCH (ENVELOPE (NIL \"x\" …))")).await.unwrap();
     }
     peer.expect("f OK …").await.unwrap();
+    office.check().await;
+}
+
+/// RFC 9585.
+#[tokio::test]
+async fn a_long_search_says_that_it_goes_on() {
+    let office = Office::with(Settings { progress_every: Duration::from_millis(1), ..Settings::default() }).await;
+    let text = [b"Subject: x\r\n\r\n".as_slice(), &b"abcdefghij klmnopqrst\r\n".repeat(2_000)].concat();
+    for _ in 0..100 {
+        office.deliver("INBOX", &text).await;
+    }
+    let mut peer = Peer::login(office.address).await;
+    peer.unsent.extend_from_slice(b"a SELECT INBOX\r\nlong SEARCH NOT BODY \"no such words\"\r\n");
+    peer.skip_to("a OK …").await.unwrap();
+    peer.expect("* OK [INPROGRESS (\"long\" NIL NIL)] …").await.unwrap();
+    peer.skip_to("* SEARCH 1 2 … 100").await.unwrap();
+    peer.expect("long OK …").await.unwrap();
     office.check().await;
 }
 

@@ -78,9 +78,12 @@ fn within_bounds(all: &Annotations, at: Option<MailboxId>) -> Result<()> {
 }
 
 impl Inner {
-    /// All of a mailbox that is being removed.
+    /// All of a mailbox that is being removed, and what its readers have seen.
     pub(crate) async fn forget_annotations(&self, batch: &mut Batch, account: AccountId, mailbox: MailboxId) -> Result<()> {
         for (at, _) in range(&*self.engine, key::annotations_of(account, mailbox), usize::MAX).await? {
+            batch.delete(at);
+        }
+        for (at, _) in range(&*self.engine, key::own_seen_at(account, mailbox), usize::MAX).await? {
             batch.delete(at);
         }
         Ok(())

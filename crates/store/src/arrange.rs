@@ -102,6 +102,7 @@ impl Store {
         // Copies share bodies, which nothing may let go of meanwhile.
         let copies = all.iter().any(|one| one.mailboxes.as_ref().is_some_and(|wanted| wanted.len() > 1));
         acting!(self.inner, (account, copies), |act, batch| {
+            act.saved_secs = Some(now_secs);
             let mut there = Vec::with_capacity(all.len());
             for one in all {
                 there.push(self.inner.arrange_one(act, batch, one, now_secs).await?);

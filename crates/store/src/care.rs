@@ -145,6 +145,7 @@ impl Store {
             self.inner.trim_suppressed(now_secs).await,
             self.inner.trim_changes().await,
             self.inner.trim_idempotency().await,
+            self.inner.trim_saved().await,
             self.inner.engine.maintain().await,
         ];
         done.into_iter().collect()

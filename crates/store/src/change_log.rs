@@ -39,7 +39,7 @@ pub(crate) struct LoggedAct {
 const UIDS_MAX: usize = 50_000_000;
 
 /// Ascending UIDs as runs: (gap, length).
-fn write_uids(out: &mut Writer, uids: &[Uid]) {
+pub(crate) fn write_uids(out: &mut Writer, uids: &[Uid]) {
     let mut runs: Vec<(u32, u32)> = Vec::new();
     for uid in uids {
         match runs.last_mut() {
@@ -55,7 +55,7 @@ fn write_uids(out: &mut Writer, uids: &[Uid]) {
     }
 }
 
-fn read_uids(reader: &mut Reader<'_>) -> Option<Vec<Uid>> {
+pub(crate) fn read_uids(reader: &mut Reader<'_>) -> Option<Vec<Uid>> {
     let mut uids = Vec::new();
     let mut at = 0u32;
     for _ in 0..reader.count()? {

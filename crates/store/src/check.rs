@@ -43,7 +43,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 34] = [
+const KINDS: [u8; 36] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -58,6 +58,8 @@ const KINDS: [u8; 34] = [
     key::FLAGS,
     key::ANNOTATION,
     key::ACL,
+    key::SAVED,
+    key::OWN_SEEN,
     key::RECORD,
     key::SIGNING_KEY,
     key::SECRET,
@@ -153,6 +155,8 @@ impl Everything {
                     self.annotations.push((account, mailbox, at.clone()));
                 }
             }
+            key::OWN_SEEN => drop(crate::own_seen::decode(at, stored)?),
+            key::SAVED => drop(crate::saved::decode(at, stored)?),
             key::RECORD => {
                 crate::record::parts_of(at).ok_or_else(bad_key)?;
                 crate::record::decode(at, stored)?;

@@ -32,6 +32,10 @@ pub(crate) const IDEMPOTENCY_ORDER: u8 = 0x31;
 pub(crate) const TRACE_KEY: u8 = 0x41;
 /// Access lists.
 pub(crate) const ACL: u8 = 0x50;
+/// When messages came into their mailbox.
+pub(crate) const SAVED: u8 = 0x54;
+/// What readers have seen who keep that alone.
+pub(crate) const OWN_SEEN: u8 = 0x55;
 pub(crate) const SIGNING_KEY: u8 = 0x60;
 pub(crate) const SECRET: u8 = 0x61;
 pub(crate) const GREYLIST: u8 = 0x62;
@@ -115,6 +119,15 @@ pub(crate) fn annotation(id: AccountId, mailbox: MailboxId, name: &str) -> Key {
 }
 pub(crate) fn acl(id: AccountId, mailbox: MailboxId) -> Key {
     Build::new(ACL).u32(id.0).u32(mailbox.0).key()
+}
+pub(crate) fn saved(id: AccountId, mailbox: MailboxId, first: Uid) -> Key {
+    Build::new(SAVED).u32(id.0).u32(mailbox.0).u32(first.0).key()
+}
+pub(crate) fn own_seen(id: AccountId, mailbox: MailboxId, reader: AccountId) -> Key {
+    Build::new(OWN_SEEN).u32(id.0).u32(mailbox.0).u32(reader.0).key()
+}
+pub(crate) fn own_seen_at(id: AccountId, mailbox: MailboxId) -> (Key, Key) {
+    under(&Build::new(OWN_SEEN).u32(id.0).u32(mailbox.0).key())
 }
 pub(crate) fn record(id: AccountId, collection: u8, name: &str) -> Key {
     Build::new(RECORD).u32(id.0).raw(&[collection]).raw(name.as_bytes()).key()

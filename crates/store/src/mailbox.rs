@@ -195,6 +195,7 @@ impl Inner {
             }
             if from == "INBOX" {
                 let target = make(act, &to, None, now_secs)?;
+                act.saved_secs = Some(now_secs);
                 return self.move_all(act, batch, source.id, target).await.map(|()| (true, ()));
             }
             if let Some((superior, _)) = to.rsplit_once('/')

@@ -5,6 +5,7 @@
 //! Must not know: how mail came or who reads it.
 
 use crate::Store;
+use crate::crossing::Carry;
 use crate::engine::{Batch, NewBody, Outcome, Version, get};
 use crate::flag_runs::{FlagRun, decode_flag_runs, gather_flag_runs};
 use crate::key;
@@ -77,15 +78,8 @@ pub(crate) fn apply_flags(old: &Flags, op: FlagOp, flags: &Flags) -> Result<Flag
     tidy(&Flags { system, keywords: (!kept.is_empty()).then(|| Arc::from(kept)) })
 }
 
-/// How messages cross from one account into another.
-#[derive(Debug, Clone, Copy)]
-enum Carry {
-    Copy { whole: bool },
-    Move { now_secs: UnixSecs },
-}
-
 /// What a copy of a row begins with.
-fn like(row: &MessageRow, mask: FlagMask) -> NewRow {
+pub(crate) fn like(row: &MessageRow, mask: FlagMask) -> NewRow {
     NewRow { flags: mask.of(&row.flags), internal_date_secs: row.internal_date_secs, size_bytes: row.size_bytes }
 }
 
@@ -96,7 +90,7 @@ fn from_to(act: &Act, from: MailboxId, to: MailboxId) -> Result<String> {
 }
 
 /// UIDs ascending, each once.
-fn ascending(uids: &[Uid]) -> Vec<Uid> {
+pub(crate) fn ascending(uids: &[Uid]) -> Vec<Uid> {
     let mut uids = uids.to_vec();
     uids.sort_unstable();
     uids.dedup();
@@ -104,14 +98,14 @@ fn ascending(uids: &[Uid]) -> Vec<Uid> {
 }
 
 impl Inner {
-    fn size_of(&self, body: &Spooled) -> Result<u32> {
+    pub(crate) fn size_of(&self, body: &Spooled) -> Result<u32> {
         if body.len() > self.config.message_bytes_max {
             return Err(StoreError::Invalid("the message is larger than allowed"));
         }
         u32::try_from(body.len()).map_err(|_| StoreError::Invalid("the message is larger than allowed"))
     }
 
-    fn new_body(&self, batch: &mut Batch, body: &Spooled, facts: &Facts, refs: u32) -> BodyId {
+    pub(crate) fn new_body(&self, batch: &mut Batch, body: &Spooled, facts: &Facts, refs: u32) -> BodyId {
         let id = BodyId(self.ids.take(1));
         // Summed here and not on the one thread that commits; an error shows there.
         let _ = body.sums();
@@ -229,6 +223,7 @@ impl Inner {
     ) -> Result<Appended> {
         for _ in 0..CONFLICT_RETRIES {
             let mut act = self.act(account, false).await?;
+            act.saved_secs = crate::saved::later(emails, by);
             let mut batch = Batch::default();
             let state = act.mailbox(mailbox).ok_or(StoreError::NotFound)?;
             let mut appended = Appended { uid_validity: state.info.uid_validity, uids: Vec::new() };
@@ -272,6 +267,7 @@ impl Inner {
         let (uids, (to, mask)) = (ascending(uids), to);
         exclusively!(self, account, |act, batch| {
             let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
+            act.saved_secs = by.map(|by| by.now_secs);
             let mut traced = Traced::new(by, "copied", &from_to(act, from, to)?);
             let mut rows = self.some_rows(act, from, &uids).await?;
             if whole && rows.len() < uids.len() {
@@ -298,11 +294,12 @@ impl Inner {
         account: AccountId,
         (from, uids): (MailboxId, &[Uid]),
         to: (MailboxId, FlagMask),
-        by: Option<&By>,
+        (now_secs, by): (UnixSecs, Option<&By>),
     ) -> Result<Copied> {
         let (uids, (to, mask)) = (ascending(uids), to);
         acting!(self, (account, false), |act, batch| {
             let uid_validity = act.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
+            act.saved_secs = Some(now_secs);
             let mut traced = Traced::new(by, "moved", &from_to(act, from, to)?);
             let rows = self.some_rows(act, from, &uids).await?;
             let mut copied = Copied { uid_validity, pairs: Vec::new() };
@@ -314,66 +311,6 @@ impl Inner {
             self.put_trace(batch, &traced.events(account));
             Ok((!copied.pairs.is_empty(), copied))
         })
-    }
-
-    /// From one account into another, both held still, in one commit: the copies are new emails, and what is moved away
-    /// stays restorable for its owner.
-    async fn carry_rows(
-        &self,
-        (from_account, from, uids): (AccountId, MailboxId, &[Uid]),
-        (to_account, to, mask): (AccountId, MailboxId, FlagMask),
-        carry: Carry,
-    ) -> Result<Copied> {
-        let uids = ascending(uids);
-        for _ in 0..CONFLICT_RETRIES {
-            // In ascending order, as all who hold two.
-            let (mut source, mut target);
-            if from_account < to_account {
-                source = self.act(from_account, true).await?;
-                target = self.act(to_account, true).await?;
-            } else {
-                target = self.act(to_account, true).await?;
-                source = self.act(from_account, true).await?;
-            }
-            let mut batch = Batch::default();
-            let uid_validity = target.mailbox(to).ok_or(StoreError::NotFound)?.info.uid_validity;
-            let info = source.mailbox(from).ok_or(StoreError::NotFound)?.info.clone();
-            let mut rows = self.some_rows(&source, from, &uids).await?;
-            if matches!(carry, Carry::Copy { whole: true }) && rows.len() < uids.len() {
-                rows.clear();
-            }
-            let mut copied = Copied { uid_validity, pairs: Vec::new() };
-            if rows.is_empty() {
-                return Ok(copied);
-            }
-            target.room(rows.iter().map(|row| u64::from(row.size_bytes)).sum())?;
-            let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
-            let records = self.email_records(from_account, &emails).await?;
-            for (row, record) in rows.iter().zip(records) {
-                let record = record.ok_or_else(|| StoreError::Damaged(format!("email {} has no record", row.email.0)))?;
-                batch.retain.push((record.body, 1));
-                let email = self.put_email(&mut batch, &EmailRecord { account: to_account, ..record });
-                copied.pairs.push((row.uid, target.add_row(&mut batch, to, email, &like(row, mask))?));
-                if let Carry::Move { now_secs } = carry {
-                    crate::undo::put_aside(&mut source, &mut batch, &info, row, now_secs)?;
-                }
-            }
-            let mut acts = vec![target];
-            let mut held = None;
-            match carry {
-                Carry::Copy { .. } => held = Some(source),
-                Carry::Move { .. } => acts.push(source),
-            }
-            acts.sort_by_key(Act::account);
-            let outcome = self.commit_acts(acts, batch).await;
-            drop(held);
-            match outcome {
-                Outcome::Done => return Ok(copied),
-                Outcome::Conflict => {}
-                Outcome::Failed(error) => return Err(error),
-            }
-        }
-        Err(StoreError::Io("the accounts kept changing".into()))
     }
 
     async fn expunge(
@@ -475,7 +412,12 @@ impl Inner {
     }
 
     /// The mailbox's runs of flags with what `after` changes, when that is the shorter way to write it.
-    async fn flag_runs_after(&self, act: &Act, mailbox: MailboxId, after: &[MessageRow]) -> Result<Option<Vec<FlagRun>>> {
+    pub(crate) async fn flag_runs_after(
+        &self,
+        act: &Act,
+        mailbox: MailboxId,
+        after: &[MessageRow],
+    ) -> Result<Option<Vec<FlagRun>>> {
         if after.len() < FLAG_RUN_ROWS_MIN {
             return Ok(None);
         }
@@ -490,7 +432,7 @@ impl Inner {
         })
     }
 
-    fn needs_room(&self) -> Result<()> {
+    pub(crate) fn needs_room(&self) -> Result<()> {
         if self.free.has_space() { Ok(()) } else { Err(StoreError::NoSpace) }
     }
 }
@@ -591,7 +533,9 @@ impl Store {
         self.inner.needs_room()?;
         match from.0 == to.0 {
             true => self.inner.copy_rows(from.0, (from.1, uids), (to.1, mask), (whole, self.by.as_ref())).await,
-            false => self.inner.carry_rows((from.0, from.1, uids), (to.0, to.1, mask), Carry::Copy { whole }).await,
+            false => {
+                self.inner.carry_rows((from.0, from.1, uids), (to.0, to.1, mask), (Carry::Copy { whole }, self.by.as_ref())).await
+            }
         }
     }
 
@@ -605,10 +549,11 @@ impl Store {
         now_secs: UnixSecs,
     ) -> Result<Copied> {
         match from.0 == to.0 {
-            true => self.inner.move_rows(from.0, (from.1, uids), (to.1, mask), self.by.as_ref()).await,
+            true => self.inner.move_rows(from.0, (from.1, uids), (to.1, mask), (now_secs, self.by.as_ref())).await,
             false => {
                 self.inner.needs_room()?;
-                self.inner.carry_rows((from.0, from.1, uids), (to.0, to.1, mask), Carry::Move { now_secs }).await
+                let carry = (Carry::Move { now_secs }, self.by.as_ref());
+                self.inner.carry_rows((from.0, from.1, uids), (to.0, to.1, mask), carry).await
             }
         }
     }
@@ -622,8 +567,7 @@ impl Store {
         to: MailboxId,
         now_secs: UnixSecs,
     ) -> Result<Copied> {
-        let _ = now_secs;
-        self.inner.move_rows(account, (from, uids), (to, FlagMask::ALL), self.by.as_ref()).await
+        self.inner.move_rows(account, (from, uids), (to, FlagMask::ALL), (now_secs, self.by.as_ref())).await
     }
 
     /// Expunges these UIDs (whatever their flags); they stay restorable. Returns those that were there, ascending.

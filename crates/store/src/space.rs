@@ -49,6 +49,15 @@ impl Change {
         }
     }
 
+    /// The rows of new messages, once settled.
+    fn created(&self) -> &[MessageRow] {
+        let first = match self.created_from {
+            0 => self.rows.len(),
+            uid => self.rows.partition_point(|row| row.uid.0 < uid),
+        };
+        self.rows.get(first..).unwrap_or_default()
+    }
+
     fn logged(&self) -> LoggedChange {
         LoggedChange {
             mailbox: self.mailbox,
@@ -312,6 +321,8 @@ pub(crate) struct Act {
     acls: BTreeMap<MailboxId, Option<Arc<Acl>>>,
     /// Records changed: (collection, id, how).
     pub(crate) records: Vec<(u8, SmolStr, Touch)>,
+    /// Now, where messages are put in that may have arrived at another time.
+    pub(crate) saved_secs: Option<UnixSecs>,
 }
 
 impl Act {
@@ -329,6 +340,7 @@ impl Act {
             changes: BTreeMap::new(),
             acls: BTreeMap::new(),
             records: Vec::new(),
+            saved_secs: None,
         })
     }
 
@@ -555,6 +567,11 @@ impl Act {
         }
         let mut changes: Vec<Change> = std::mem::take(&mut self.changes).into_values().collect();
         changes.iter_mut().for_each(Change::settle);
+        if let Some(secs) = self.saved_secs {
+            for change in &changes {
+                crate::saved::put(batch, account, MailboxId(change.mailbox), change.created(), secs);
+            }
+        }
         let records = std::mem::take(&mut self.records);
         let logged = LoggedAct { changes: changes.iter().map(Change::logged).collect(), mailboxes, records, whole: true };
         let log_key = key::change(account, self.counters.mod_seq);

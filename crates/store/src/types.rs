@@ -413,7 +413,7 @@ pub struct NewEmail {
 }
 
 /// The answer to APPEND (APPENDUID).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Appended {
     pub uid_validity: u32,

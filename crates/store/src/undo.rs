@@ -72,6 +72,7 @@ impl Inner {
         let wanted: BTreeSet<EmailId> = emails.iter().copied().collect();
         exclusively!(self, account, |act, batch| {
             let rows = range(&*self.engine, key::of_account(key::UNDO, account), usize::MAX).await?;
+            act.saved_secs = Some(now_secs);
             let mut restored = Vec::new();
             for (at, stored) in rows {
                 let Some((_, _, email)) = parts_of(&at).filter(|(_, _, email)| wanted.contains(email)) else { continue };
@@ -207,6 +208,8 @@ impl Inner {
             key::SUBSCRIPTION,
             key::ANNOTATION,
             key::ACL,
+            key::SAVED,
+            key::OWN_SEEN,
             key::RECORD,
             key::MARK,
             key::KNOWN_RECIPIENT,

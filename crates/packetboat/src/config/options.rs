@@ -3,6 +3,7 @@
 //! A default is TOML text read by the option's own check, so what is printed is what happens. A new option is one new
 //! block here and its line in [`OPTIONS`]; its examples are tested without further work.
 
+mod imap;
 mod inbound;
 mod queue;
 mod sign_in;
@@ -90,7 +91,10 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     inbound::REPORTS,
     inbound::ARC_SEAL,
     inbound::SRS,
-    IMAP_CAPABILITIES_OFF,
+    imap::CAPABILITIES_OFF,
+    imap::MESSAGES_MAX,
+    imap::SAVED_MAX,
+    imap::QUOTA_ADMINISTRATORS,
     LIMITS_MESSAGES,
     LIMITS_RECIPIENTS,
     LIMITS_RECIPIENTS_MAX,
@@ -494,19 +498,6 @@ const RELAY_PASSWORD_FILE: OptionBlock = OptionBlock {
         }
     },
     refused: &["\"missing.password\"", "\"/dev/null\"", "1"],
-};
-
-const IMAP_CAPABILITIES_OFF: OptionBlock = OptionBlock {
-    name: "imap.capabilities_off",
-    doc: "What IMAP does not announce, for clients that go wrong with it: \"CAPABILITY\" to nobody, \"CAPABILITY on imap\" or \"CAPABILITY on imaps\" on those listeners, \"CAPABILITY for NAME\" to clients that give this name in their ID.",
-    default: "[]",
-    example: "[\"COMPRESS=DEFLATE on imaps\", \"QRESYNC for Some Mail\"]",
-    read: |config, item| {
-        if let Some(off) = item.list_of(server::imap::CapabilityOff::parse) {
-            config.capabilities_off = off;
-        }
-    },
-    refused: &["\"QRESYNC\"", "[\"\"]", "[\"QRESYNC on smtp\"]", "[1]"],
 };
 
 const LIMITS_MESSAGES: OptionBlock = OptionBlock {

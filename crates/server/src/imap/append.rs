@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::context::unix_now;
 use crate::facts::facts_of;
 use bytes::Bytes;
-use store::{Appended, Flags, MailboxId, NewEmail, Spool, StoreError, Uid, UnixSecs};
+use store::{AccountId, Appended, Flags, MailboxId, NewEmail, Spool, StoreError, Uid, UnixSecs};
 use wire::imap::acl::Right;
 use wire::imap::append::{Append, AppendMessage, AppendPiece, Replaced};
 use wire::imap::sequence_set::{SeqNumber, SequenceSet};
@@ -22,8 +22,8 @@ use wire::imap::{Code, NumberSet};
 /// An APPEND whose octets are on their way.
 pub(crate) struct Appending {
     to: Placed,
-    /// In whose place: the mailbox and the message.
-    replaced: Option<(MailboxId, Uid)>,
+    /// In whose place: whose it is, the mailbox and the message.
+    replaced: Option<(AccountId, MailboxId, Uid)>,
     /// Messages that are whole.
     whole: Vec<NewEmail>,
     open: Open,
@@ -44,11 +44,11 @@ struct Open {
 
 impl Session {
     /// The events of APPEND; false when the session is over.
-    pub(crate) async fn append_event(&mut self, appending: &mut Option<Appending>, event: Event) -> bool {
+    pub(crate) async fn append_event(&mut self, appending: &mut Option<Box<Appending>>, event: Event) -> bool {
         let outcome = match event {
             Event::Append { append, catenate, replaced, .. } => match self.append_begins(append, catenate, replaced).await {
                 Ok(begun) => {
-                    *appending = Some(begun);
+                    *appending = Some(Box::new(begun));
                     self.wire.append_go();
                     return true;
                 }
@@ -66,7 +66,7 @@ impl Session {
                 Err(trouble) => Err(trouble),
             },
             Event::AppendEnd => match appending.take() {
-                Some(complete) => self.append_ends(complete).await,
+                Some(complete) => self.append_ends(*complete).await,
                 None => Err(Trouble::Bad("There is nothing to append")),
             },
             _ => {
@@ -84,9 +84,6 @@ impl Session {
             None => None,
         };
         let to = self.target(&append.mailbox).await?;
-        if replaced.is_some() && self.view_account()? != to.account {
-            return Err(no(Code::Cannot, "The new message must stay with the owner of the old one"));
-        }
         let open = self.open(&append.message, &to)?;
         let mut appending = Appending { to, replaced, whole: Vec::new(), open, announced: 0 };
         if !catenate {
@@ -96,7 +93,7 @@ impl Session {
     }
 
     /// The one message a REPLACE names; it must be there, and the mailbox writable.
-    async fn named_by_replace(&mut self, Replaced { uid, number }: Replaced) -> Result<(MailboxId, Uid), Trouble> {
+    async fn named_by_replace(&mut self, Replaced { uid, number }: Replaced) -> Result<(AccountId, MailboxId, Uid), Trouble> {
         if self.uid_only && !uid {
             return Err(Trouble::UidRequired);
         }
@@ -105,12 +102,12 @@ impl Session {
         // RFC 8508 §5: as APPEND, STORE +FLAGS \Deleted and UID EXPUNGE.
         view.require(Right::DeleteMessages)?;
         view.require(Right::Expunge)?;
-        let mailbox = view.mailbox.id;
+        let (account, mailbox) = (view.account, view.mailbox.id);
         if number == SeqNumber::Star && self.view()?.exists() == 0 {
             return Err(no(Code::NonExistent, "There is no such message"));
         }
         match self.resolve_uids(&SequenceSet::Ranges(vec![(number, number)]), uid)?.first() {
-            Some(found) => Ok((mailbox, *found)),
+            Some(found) => Ok((account, mailbox, *found)),
             None => Err(no(Code::NonExistent, "There is no such message")),
         }
     }
@@ -140,10 +137,12 @@ impl Session {
         Ok(())
     }
 
-    async fn append_piece(&mut self, appending: &mut Option<Appending>, piece: AppendPiece) -> Result<(), Trouble> {
+    async fn append_piece(&mut self, appending: &mut Option<Box<Appending>>, piece: AppendPiece) -> Result<(), Trouble> {
         let Some(appending) = appending.as_mut() else { return Err(Trouble::Bad("There is nothing to append")) };
         match piece {
             AppendPiece::Message { message, catenate } => {
+                // Those that are whole, the one at hand, and this one.
+                self.within_limit(appending.whole.len() + 2)?;
                 let open = self.open(&message, &appending.to)?;
                 appending.whole.push(close(std::mem::replace(&mut appending.open, open)).await?);
                 if catenate { Ok(()) } else { self.announce(appending, message.size).await }
@@ -171,12 +170,19 @@ impl Session {
         if !self.rights_on(to.id())?.has(Right::Insert) {
             return Err(forbidden());
         }
-        let Some((from, uid)) = replaced else {
+        if let Some((owner, from, _)) = replaced
+            && ![Right::DeleteMessages, Right::Expunge]
+                .iter()
+                .all(|right| self.rights_on((owner, from)).is_ok_and(|has| has.has(*right)))
+        {
+            return Err(forbidden());
+        }
+        let Some(old) = replaced else {
             whole.push(last);
             let appended = self.acting().append(account, mailbox, whole).await.map_err(gone_meanwhile)?;
             return Ok(Done { code: Some(append_uid(&appended)), text: "Appended" });
         };
-        let replaced = self.acting().replace(account, (from, uid), mailbox, last, unix_now()).await.map_err(gone_meanwhile)?;
+        let replaced = self.acting().replace_to(old, to.id(), last, unix_now()).await.map_err(gone_meanwhile)?;
         match replaced {
             Some(appended) => {
                 self.untagged_ok(append_uid(&appended), "The new message is there");
@@ -188,7 +194,7 @@ impl Session {
 }
 
 /// A piece; on trouble the rest is thrown away by the wire.
-async fn append_chunk(appending: &mut Option<Appending>, chunk: &Bytes) -> Result<(), Trouble> {
+async fn append_chunk(appending: &mut Option<Box<Appending>>, chunk: &Bytes) -> Result<(), Trouble> {
     let Some(appending) = appending.as_mut() else { return Ok(()) };
     if !appending.open.binary && chunk.contains(&0) {
         return Err(Trouble::Bad("A message with NUL must come in a literal8 (RFC 9051 section 6.3.12)"));

@@ -18,6 +18,7 @@ impl Session {
         self.sync(uid).await?;
         let named: usize = self.resolve(set, uid)?.into_iter().map(|range| range.len()).sum();
         let uids = self.resolve_uids(set, uid)?;
+        self.within_limit(uids.len())?;
         let target = self.target(to).await?;
         if uids.len() < named && !uid {
             return Err(some_are_gone());
@@ -28,7 +29,9 @@ impl Session {
         let view = self.view()?;
         let from = (view.account, view.mailbox.id);
         let copied = self.acting().copy_to(from, &uids, target.id(), mask(target.rights), !uid).await;
-        match copy_uid(&copied.map_err(gone_meanwhile)?) {
+        let copied = copied.map_err(gone_meanwhile)?;
+        Box::pin(self.copy_own_seen(&target, &copied)).await?;
+        match copy_uid(&copied) {
             Some(code) => done_with(code, "Copied"),
             None if !uid => Err(some_are_gone()),
             None => done("There are no such messages"),
@@ -43,7 +46,7 @@ impl Session {
         view.require(Right::DeleteMessages)?;
         view.require(Right::Expunge)?;
         let from = (view.account, view.mailbox.id);
-        let uids = self.resolve_uids(set, uid)?;
+        let (uids, cut) = self.newest_uids(self.resolve_uids(set, uid)?);
         let target = self.target(to).await?;
         let copied = match uids.is_empty() {
             true => Copied::default(),
@@ -52,10 +55,11 @@ impl Session {
                 moved.map_err(gone_meanwhile)?
             }
         };
+        Box::pin(self.copy_own_seen(&target, &copied)).await?;
         if let Some(code) = copy_uid(&copied) {
             self.untagged_ok(code, "Moved");
         }
-        done("Moved")
+        self.ended(done("Moved"), cut)
     }
 
     /// The mailbox copies go to; a missing one may be created (TRYCREATE).

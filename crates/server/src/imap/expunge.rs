@@ -20,26 +20,28 @@ impl Session {
             None => None,
         };
         let before = self.view()?.exists();
-        self.expunge_deleted(named.as_ref()).await?;
+        let cut = self.expunge_deleted(named.as_ref()).await?;
         self.sync(true).await?;
         let view = self.view()?;
-        match self.condstore && view.exists() < before {
+        let outcome = match self.condstore && view.exists() < before {
             // RFC 7162 §3.2.7: so that the client need not ask.
             true => done_with(Code::HighestModSeq(view.mod_seq.0), "Expunged"),
             false => done("Expunged"),
-        }
+        };
+        self.ended(outcome, cut)
     }
 
-    /// Expunges what is \Deleted, of all or of those named.
-    pub(crate) async fn expunge_deleted(&mut self, named: Option<&NumberSet>) -> Result<(), Trouble> {
+    /// Expunges what is \Deleted, of all or of those named (of these only so many as one command may).
+    pub(crate) async fn expunge_deleted(&mut self, named: Option<&NumberSet>) -> Result<Option<Code>, Trouble> {
         let view = self.view()?;
         let account = view.account;
         let deleted = view.rows().with_flag(Flags::DELETED);
         let uids: Vec<Uid> = deleted.filter(|uid| named.is_none_or(|named| named.contains(uid.0))).collect();
+        let (uids, cut) = if named.is_some() { self.newest_uids(uids) } else { (uids, None) };
         if !uids.is_empty() {
-            let mailbox = view.mailbox.id;
+            let mailbox = self.view()?.mailbox.id;
             self.acting().expunge_deleted(account, mailbox, &uids, unix_now()).await?;
         }
-        Ok(())
+        Ok(cut)
     }
 }

@@ -15,7 +15,7 @@ use super::session::{Indexes, Session, merge};
 use message::facts::Facts;
 use std::ops::Range;
 use std::sync::Arc;
-use store::{AccountId, BodyId, EmailId, FlagOp, Flags, MessageRow, ModSeq, Rendered, StoreError, Uid};
+use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, Rendered, SavedDates, StoreError, Uid};
 use wire::imap::Code;
 use wire::imap::acl::Right;
 use wire::imap::date::DateTime;
@@ -41,6 +41,8 @@ struct Plan {
     flags: bool,
     /// MODSEQ is among the items.
     mod_seq: bool,
+    /// When the messages were saved, where SAVEDATE is among the items.
+    saved: Option<SavedDates>,
 }
 
 impl Plan {
@@ -59,7 +61,7 @@ impl Plan {
         let rendered = facts && !octets && !ids && !items.iter().any(|item| matches!(item, FetchItem::Preview { .. }));
         let flags = items.contains(&FetchItem::Flags);
         let mod_seq = items.contains(&FetchItem::ModSeq);
-        Plan { items, facts, rendered, octets, ids, seen, recent: !rev2, flags, mod_seq }
+        Plan { items, facts, rendered, octets, ids, seen, recent: !rev2, flags, mod_seq, saved: None }
     }
 }
 
@@ -131,12 +133,17 @@ impl Session {
             let all: Vec<usize> = indexes.into_iter().flatten().collect();
             indexes = merge(all.get(window.positions(all.len())).into_iter().flatten().copied());
         }
-        self.fetch_indexes(fetch, indexes).await
+        let (indexes, cut) = self.newest_rows(indexes)?;
+        let outcome = self.fetch_indexes(fetch, indexes).await;
+        self.ended(outcome, cut)
     }
 
     /// What a FETCH asks, of these rows.
     pub(crate) async fn fetch_indexes(&mut self, fetch: Fetch, indexes: Indexes) -> Outcome {
-        let plan = Plan::new(fetch, self.rev2, self.uid_only);
+        let mut plan = Plan::new(fetch, self.rev2, self.uid_only);
+        if plan.items.contains(&FetchItem::SaveDate) {
+            plan.saved = Some(self.saved_dates(&indexes).await?);
+        }
         if plan.rendered {
             return self.fetch_rendered(&plan, indexes).await;
         }
@@ -152,6 +159,16 @@ impl Session {
         done("Fetched")
     }
 
+    /// When the messages at these indexes were saved.
+    async fn saved_dates(&self, indexes: &Indexes) -> Result<SavedDates, Trouble> {
+        let view = self.view()?;
+        let (first, last) = (indexes.first().map(|range| range.start), indexes.last().and_then(|range| range.end.checked_sub(1)));
+        match (first.and_then(|at| view.rows().uid(at)), last.and_then(|at| view.rows().uid(at))) {
+            (Some(first), Some(last)) => Ok(self.store().saved_dates(view.account, view.mailbox.id, first, last).await?),
+            _ => Ok(SavedDates::default()),
+        }
+    }
+
     /// The fast path: everything is in the rows; nothing is waited for.
     fn write_rows(&mut self, plan: &Plan, range: Range<usize>) {
         let Some(view) = self.view.as_ref() else { return };
@@ -160,7 +177,7 @@ impl Session {
             let recent = plan.recent && plan.flags && view.is_recent(row.uid);
             let mut writer = begin_fetch(self.wire.out_mut(), self.uid_only, index, row.uid);
             for item in &plan.items {
-                write_row_item(&mut writer, item, &row, recent);
+                write_row_item(&mut writer, plan, item, &row, recent);
             }
             writer.end();
         }
@@ -208,7 +225,7 @@ impl Session {
                 FetchItem::Envelope => writer.rendered("ENVELOPE", rendered.envelope()),
                 FetchItem::Body => writer.rendered("BODY", rendered.body()),
                 FetchItem::BodyStructure => writer.rendered("BODYSTRUCTURE", rendered.body_structure()),
-                _ => write_row_item(&mut writer, item, row, recent),
+                _ => write_row_item(&mut writer, plan, item, row, recent),
             }
         }
         writer.end();
@@ -321,18 +338,18 @@ impl Session {
         if uids.is_empty() {
             return Ok(());
         }
-        let mailbox = view.mailbox.id;
-        let seen = Flags { system: Flags::SEEN, keywords: None };
-        let changed = match self.store().flags(account, mailbox, &uids, FlagOp::Add, &seen, None).await {
+        let (place, own) = ((account, view.mailbox.id), view.own_seen);
+        let changed = match Box::pin(self.see(place, own, &uids)).await {
             Ok(changed) => changed,
-            Err(error) => {
+            Err(Trouble::Store(error)) => {
                 super::failure::from_store(&error);
                 return Ok(());
             }
+            Err(other) => return Err(other),
         };
         let view = self.view_mut()?;
-        view.note_own(&changed.rows);
-        for row in changed.rows {
+        view.note_own(&changed);
+        for row in changed {
             if let Some(subject) = subjects.iter_mut().find(|subject| subject.row.uid == row.uid) {
                 subject.newly_seen = true;
             }
@@ -374,7 +391,7 @@ impl Session {
                 (FetchItem::Envelope, Some(facts)) => writer.rendered("ENVELOPE", &facts.envelope),
                 (FetchItem::Body, Some(facts)) => writer.rendered("BODY", &facts.body),
                 (FetchItem::BodyStructure, Some(facts)) => writer.rendered("BODYSTRUCTURE", &facts.body_structure),
-                _ => write_row_item(&mut writer, item, &subject.row, recent),
+                _ => write_row_item(&mut writer, plan, item, &subject.row, recent),
             }
         }
         let mut writer = FetchWriter::resume(self.wire.out_mut());
@@ -409,9 +426,10 @@ fn write_object_id(writer: &mut FetchWriter<'_>, item: &FetchItem, subject: &Sub
     }
 }
 
-/// An item the row itself answers.
-fn write_row_item(writer: &mut FetchWriter<'_>, item: &FetchItem, row: &MessageRow, recent: bool) {
+/// An item the row itself answers, or what was read beside it for all.
+fn write_row_item(writer: &mut FetchWriter<'_>, plan: &Plan, item: &FetchItem, row: &MessageRow, recent: bool) {
     match item {
+        FetchItem::SaveDate => writer.save_date(plan.saved.as_ref().map(|saved| DateTime::utc(saved.of(row)))),
         FetchItem::Uid => writer.uid(row.uid.0),
         FetchItem::Flags => write_flags(writer, row, recent),
         FetchItem::InternalDate => writer.internal_date(DateTime::utc(row.internal_date_secs)),

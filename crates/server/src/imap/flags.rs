@@ -9,7 +9,7 @@ use super::session::Session;
 use super::view::View;
 use smol_str::SmolStr;
 use std::sync::Arc;
-use store::{FlagOp, Flags, FlagsChanged, MessageRow, ModSeq, Uid};
+use store::{FlagMask, FlagOp, Flags, FlagsChanged, MessageRow, ModSeq, Uid};
 use wire::imap::fetch::FetchWriter;
 use wire::imap::store::{Store, StoreOperation};
 use wire::imap::{Code, Flag, NumberSet};
@@ -85,7 +85,7 @@ impl Session {
         if command.unchanged_since.is_some() {
             self.enable_condstore();
         }
-        let uids = self.resolve_uids(&command.set, command.uid)?;
+        let (uids, cut) = self.newest_uids(self.resolve_uids(&command.set, command.uid)?);
         if uids.is_empty() {
             return done("There are no such messages");
         }
@@ -105,13 +105,22 @@ impl Session {
             return Err(forbidden());
         }
         let since = command.unchanged_since.map(ModSeq);
-        let changed = self.acting().flags_within(place, &uids, (operation, &flags, mask), since).await?;
-        self.tell_stored(&command, &flags, &changed, known).await?;
-        if changed.modified.is_empty() {
-            return done("Stored");
+        let own = self.view()?.own_seen;
+        let shared = if own { FlagMask { system: mask.system & !Flags::SEEN, ..mask } } else { mask };
+        let mut changed = self.acting().flags_within(place, &uids, (operation, &flags, shared), since).await?;
+        if own {
+            let may = mask.system & Flags::SEEN != 0;
+            Box::pin(self.store_own_seen(place, (operation, &flags, may), &mut changed)).await?;
         }
-        let modified = self.numbers_of(&changed.modified, command.uid)?;
-        done_with(Code::Modified(modified), "Some messages were changed by others meanwhile")
+        self.tell_stored(&command, &flags, &changed, known).await?;
+        let outcome = match changed.modified.is_empty() {
+            true => done("Stored"),
+            false => {
+                let modified = self.numbers_of(&changed.modified, command.uid)?;
+                done_with(Code::Modified(modified), "Some messages were changed by others meanwhile")
+            }
+        };
+        self.ended(outcome, cut)
     }
 
     /// UIDs, or the message numbers of them.

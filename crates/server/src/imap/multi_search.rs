@@ -21,6 +21,7 @@ impl Session {
     /// The command.
     pub(crate) async fn multi_search(&mut self, tag: Tag, multi: MultiSearch) -> Outcome {
         let MultiSearch { sources, search } = multi;
+        self.charset_allowed(&search)?;
         let search = self.with_filters(search).await?;
         self.sync(true).await?;
         let selected = self.view.as_ref().map(|view| (view.account, view.mailbox.id));
@@ -48,6 +49,9 @@ impl Session {
                 other => other?,
             };
             // The search looks at what is in the place of the selected mailbox.
+            if self.keeps_own_seen(placed.id()).await? {
+                self.show_own_seen(placed.id(), &mut snapshot.rows).await?;
+            }
             let checked = snapshot.highest_mod_seq;
             snapshot.mailbox = placed.mailbox;
             let own = self.view.replace(View::new(placed.account, snapshot, true, checked));

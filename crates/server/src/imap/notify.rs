@@ -298,7 +298,7 @@ impl Session {
         for placed in places {
             let own = placed.account == me;
             // One that is gone meanwhile is told of in the next round.
-            if let Ok(status) = store.status(placed.account, placed.mailbox.id).await {
+            if let Ok(status) = self.counts(&placed).await {
                 if own && placed.mailbox.subscribed {
                     known.subscribed.insert(placed.mailbox.name.to_string());
                 }

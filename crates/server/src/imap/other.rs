@@ -1,6 +1,6 @@
 //! The small commands: NAMESPACE (RFC 9051 §6.3.10), ID (RFC 2971), ENABLE (RFC 9051 §6.3.1).
 
-use super::failure::{Outcome, done, no};
+use super::failure::{Outcome, Trouble, done, no};
 use super::place::{OTHER_USERS, SHARED};
 use super::session::Session;
 use super::switches::CapabilityOff;
@@ -24,7 +24,7 @@ impl Session {
     pub(crate) fn id(&mut self, client: &Id) -> Outcome {
         let theirs = client.fields.iter().flatten().find(|(field, _)| field.eq_ignore_ascii_case("name"));
         if let Some((_, Some(name))) = theirs {
-            self.wire.switch_off(CapabilityOff::for_client(&self.context.imap.switches, name));
+            self.wire.switch_off(CapabilityOff::for_client(&self.context.imap.settings.switches, name));
         }
         let fields = [("name", "Packetboat"), ("version", env!("CARGO_PKG_VERSION"))];
         let fields = fields.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).to_vec();
@@ -47,6 +47,8 @@ impl Session {
             return Err(no(code, "A batch has at least 500 messages"));
         }
         let (first, last) = asked.unwrap_or((1, u32::MAX));
+        // A batch that no command would take whole is of no use (RFC 9738).
+        let size = self.context.imap.settings.messages_max.map_or(size, |max| size.min(max.get()));
         let (rows, size) = (self.view()?.rows(), size as usize);
         let batch = |number: usize| {
             let end = rows.len().checked_sub(number.checked_mul(size)?).filter(|end| *end > 0)?;
@@ -56,6 +58,15 @@ impl Session {
         let batches: Vec<(u32, u32)> = (first as usize..=last).filter_map(|number| batch(number.checked_sub(1)?)).collect();
         self.wire.untagged(&Response::UidBatches { tag, batches });
         done("Batches told")
+    }
+
+    /// GETJMAPACCESS (RFC 9698): where this mail is by JMAP, under the same names and for the same passwords.
+    pub(crate) fn jmap_access(&mut self) -> Outcome {
+        let Some(url) = self.context.imap.settings.jmap_url.clone() else {
+            return Err(Trouble::Bad("There is no JMAP here"));
+        };
+        self.wire.untagged(&Response::JmapAccess(url));
+        done("That is where")
     }
 
     /// Only what is known is enabled and listed; the rest is passed over.

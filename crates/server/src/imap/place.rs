@@ -117,7 +117,7 @@ impl Session {
     }
 
     /// The account a name leads into, if there is one that is not one's own.
-    async fn foreign(&self, who: &Account, shared: bool, address: &str) -> Result<Option<AccountId>, Trouble> {
+    pub(crate) async fn foreign(&self, who: &Account, shared: bool, address: &str) -> Result<Option<AccountId>, Trouble> {
         let found = self.store().account(address).await?.map(|account| account.id).filter(|id| *id != who.id);
         Ok(found.filter(|id| self.context.store.acl_root(*id).is_some() == shared))
     }

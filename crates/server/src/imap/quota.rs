@@ -1,7 +1,7 @@
 //! QUOTA (RFC 9208): one quota root, `""`, is the whole account; every mailbox of one's own lies in it.
 //!
-//! Invariant: each limit told is one the store enforces. Limits are the administrator's affair: QUOTASET is not announced
-//! and SETQUOTA is refused, the owner of an account never widens it.
+//! Invariant: each limit told is one the store enforces. Limits are the administrator's affair: QUOTASET is announced, and
+//! SETQUOTA done, for the accounts that the configuration names; the owner of an account never widens it.
 
 use super::failure::{Outcome, Trouble, done, no};
 use super::place::{Meant, meant};
@@ -32,7 +32,14 @@ impl Session {
                 self.wire.untagged(&Response::QuotaRoot { mailbox, roots: vec![root.clone()] });
                 self.tell_quota(account, root).await?;
             }
-            QuotaCommand::Set { .. } => return Err(no(Code::NoPerm, "Only the administrator sets quotas")),
+            QuotaCommand::Set { root, limits } => {
+                if !self.sets_quotas()? {
+                    return Err(no(Code::NoPerm, "Only the administrator sets quotas"));
+                }
+                let account = self.account_of_root(&root).await?;
+                self.store().account_quota(account, octets_of(&limits)?).await?;
+                self.tell_quota(account, root).await?;
+            }
         }
         done("Quota told")
     }
@@ -49,9 +56,17 @@ impl Session {
         Ok((placed.account, root.trim_end_matches('/').to_owned()))
     }
 
+    fn sets_quotas(&self) -> Result<bool, Trouble> {
+        Ok(self.context.imap.settings.sets_quotas(&self.account()?.address))
+    }
+
     async fn account_of_root(&self, root: &str) -> Result<AccountId, Trouble> {
         if root == ROOT {
             return self.account_id();
+        }
+        if let (true, Meant::Foreign { shared, address, rest: "" }) = (self.sets_quotas()?, meant(root)) {
+            let found = self.foreign(self.account()?, shared, address).await?;
+            return found.ok_or_else(|| no(Code::NonExistent, "There is no such quota root"));
         }
         let below = format!("{root}/");
         let others = self.others().await?;
@@ -73,5 +88,14 @@ impl Session {
         let resources = storage.into_iter().chain(counted).collect();
         self.wire.untagged(&Response::Quota(QuotaResponse { root, resources }));
         Ok(())
+    }
+}
+
+/// What SETQUOTA asks for; nothing takes the limit away (RFC 9208 §4.1.3).
+fn octets_of(limits: &[(QuotaResource, u64)]) -> Result<Option<u64>, Trouble> {
+    match limits {
+        [] => Ok(None),
+        [(QuotaResource::Storage, units)] => Ok(Some(units.saturating_mul(UNIT))),
+        _ => Err(no(Code::Cannot, "Only STORAGE can be set")),
     }
 }

@@ -10,8 +10,8 @@ use super::names_numbers;
 use super::session::{Indexes, Session, merge};
 use super::view::View;
 use crate::context::unix_now;
-use search::{MailboxKeys, Query};
-use store::{StoreError, Uid};
+use search::{MailboxKeys, Query, Searcher};
+use store::{AccountId, MailboxId, Rows, StoreError, Uid};
 use tokio::sync::OwnedMutexGuard;
 use wire::imap::esearch::ESearch;
 use wire::imap::response::Response;
@@ -30,12 +30,15 @@ pub(super) enum Kind {
 impl Session {
     /// SEARCH and UID SEARCH.
     pub(crate) async fn search(&mut self, tag: Tag, search: Search) -> Outcome {
+        self.tag_is_free(&tag, &search)?;
+        self.charset_allowed(&search)?;
         let search = self.with_filters(search).await?;
-        let (found, with_mod_seq) = self.searched(&search).await?;
+        let (mut found, with_mod_seq) = self.searched(&search).await?;
+        let cut = self.newest_found(&mut found)?;
         let scores = self.scores_asked(&search, &found).await?;
-        self.answer(tag.clone(), &search, Found { indexes: &found, scores, with_mod_seq }, Kind::Search)?;
-        self.watch(&tag, &search, &[], &found)?;
-        done("Searched")
+        let saved = self.answer(tag.clone(), &search, Found { indexes: &found, scores, with_mod_seq }, Kind::Search)?;
+        self.watch(&tag, &search, &[], &found, cut.is_none())?;
+        self.ended(done("Searched"), cut.or(saved))
     }
 
     /// RETURN (RELEVANCY): how well each of these matches.
@@ -43,16 +46,18 @@ impl Session {
         if !search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Relevancy)) {
             return Ok(None);
         }
-        let scores = self.unless_over(self.scores(search, found)).await;
+        let scores = self.scores(search, found).await;
         self.bye_if_over(scores).map(Some)
     }
 
     /// RFC 6203 §4: a hundred for what matches to the letter, half for what matches by its words.
-    pub(super) async fn scores(&self, search: &Search, found: &[usize]) -> Result<Vec<u8>, Trouble> {
+    pub(super) async fn scores(&mut self, search: &Search, found: &[usize]) -> Result<Vec<u8>, Trouble> {
         let exact = Search { keys: search.keys.iter().map(plan::to_the_letter).collect(), ..search.clone() };
         let mut ascending = found.to_vec();
         ascending.sort_unstable();
-        let exact = self.found_among(&exact, merge(ascending.into_iter())).await?;
+        let (query, seeker) = (self.query(&exact).await?, self.seeker()?);
+        let query = Query::All(vec![Query::Among(merge(ascending.into_iter())), query]);
+        let exact = self.unless_over(async move { seeker.run(query).await }).await?;
         let score = |index: &usize| if exact.binary_search(index).is_ok() { 100 } else { 50 };
         Ok(found.iter().map(score).collect())
     }
@@ -68,14 +73,19 @@ impl Session {
         Ok((self.found_or_over(search).await?, with_mod_seq))
     }
 
+    /// RFC 9755 §3: SEARCH has no CHARSET any more; SORT and THREAD always have.
+    pub(super) fn charset_allowed(&self, search: &Search) -> Result<(), Trouble> {
+        match search.charset.is_some() && self.wire.utf8() && !self.rev2 {
+            true => Err(Trouble::Bad("After UTF8=ACCEPT there is no CHARSET (RFC 9755)")),
+            false => Ok(()),
+        }
+    }
+
     /// Refuses what cannot be searched; answers whether mod-sequences are told.
     pub(super) fn searchable(&mut self, search: &Search) -> Result<bool, Trouble> {
         let returns = search.returns.as_deref().unwrap_or_default();
         returns_make_sense(returns)?;
         let saving = returns.contains(&SearchReturn::Save);
-        if search.charset.is_some() && self.wire.utf8() && !self.rev2 {
-            return Err(Trouble::Bad("After UTF8=ACCEPT there is no CHARSET (RFC 9755)"));
-        }
         if !search.charset_supported() {
             if let (true, Some(view)) = (saving, self.view.as_mut()) {
                 view.save(Vec::new());
@@ -92,7 +102,7 @@ impl Session {
 
     /// Indexes of what matches in the view, ascending.
     pub(super) async fn found_or_over(&mut self, search: &Search) -> Result<Vec<usize>, Trouble> {
-        let found = self.unless_over(self.found(search)).await;
+        let found = self.found(search).await;
         let saving = search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save));
         if let (Err(_), true, Some(view)) = (&found, saving, self.view.as_mut()) {
             // RFC 5182 §2.1: a SEARCH that failed leaves an empty result.
@@ -116,9 +126,9 @@ impl Session {
     }
 
     /// Indexes of what matches, ascending.
-    async fn found(&self, search: &Search) -> Result<Vec<usize>, Trouble> {
-        let query = self.query(search).await?;
-        self.run_query(query).await
+    async fn found(&mut self, search: &Search) -> Result<Vec<usize>, Trouble> {
+        let (query, seeker) = (self.query(search).await?, self.seeker()?);
+        self.unless_over(async move { seeker.run(query).await }).await
     }
 
     /// The same, of these only.
@@ -127,7 +137,7 @@ impl Session {
             return Ok(Vec::new());
         }
         let query = self.query(search).await?;
-        self.run_query(Query::All(vec![Query::Among(among), query])).await
+        self.seeker()?.run(Query::All(vec![Query::Among(among), query])).await
     }
 
     async fn query(&self, search: &Search) -> Result<Query, Trouble> {
@@ -135,15 +145,11 @@ impl Session {
         self.plan(&search.keys, &named, unix_now())
     }
 
-    async fn run_query(&self, query: Query) -> Result<Vec<usize>, Trouble> {
+    /// What looks into the selected mailbox.
+    pub(super) fn seeker(&self) -> Result<Seeker, Trouble> {
         let view = self.view()?;
-        Ok(self.context.search.mailbox(self.view_account()?, view.mailbox.id, view.rows(), query).await?)
-    }
-
-    /// What the messages at these indexes (ascending) are sorted and threaded by.
-    pub(super) async fn sort_keys(&self, found: &[usize]) -> Result<OwnedMutexGuard<MailboxKeys>, Trouble> {
-        let view = self.view()?;
-        Ok(self.context.search.keys(self.view_account()?, view.mailbox.id, view.rows(), found).await?)
+        let rows = view.rows().clone();
+        Ok(Seeker { search: self.context.search.clone(), account: view.account, mailbox: view.mailbox.id, rows })
     }
 
     /// Numbers a search names; in a search what is not there simply does not match (an empty mailbox included).
@@ -155,7 +161,8 @@ impl Session {
     }
 
     /// ESEARCH with RETURN, and for a SEARCH under IMAP4rev2; else SEARCH or SORT. `found` stands in the answer's order.
-    pub(super) fn answer(&mut self, tag: Tag, search: &Search, answered: Found<'_>, kind: Kind) -> Result<(), Trouble> {
+    /// Answers what is to be told when `$` cannot keep all.
+    pub(super) fn answer(&mut self, tag: Tag, search: &Search, answered: Found<'_>, kind: Kind) -> Result<Option<Code>, Trouble> {
         let Found { indexes: found, scores, with_mod_seq } = answered;
         let plain = search.returns.is_none() && (kind == Kind::Sort || (kind == Kind::Search && !self.rev2));
         let told = Told { view: self.view()?, uid: search.uid, kind, with_mod_seq, scores };
@@ -166,7 +173,7 @@ impl Session {
                 _ => Response::Search { numbers: numbers.into_iter().collect(), mod_seq },
             };
             self.wire.untagged(&response);
-            return Ok(());
+            return Ok(None);
         }
         let returns = search.returns.as_deref().unwrap_or_default();
         let response = told.esearch(tag, returns, found);
@@ -180,10 +187,29 @@ impl Session {
         if *returns != [SearchReturn::Save] {
             self.wire.untagged(&Response::ESearch(response));
         }
-        if let Some(saved) = saved {
-            self.view_mut()?.save(saved);
-        }
-        Ok(())
+        let Some(mut saved) = saved else { return Ok(None) };
+        let cut = self.newest_saved(&mut saved);
+        self.view_mut()?.save(saved);
+        Ok(cut)
+    }
+}
+
+/// Looks into a mailbox as it was, without the session.
+pub(super) struct Seeker {
+    search: Searcher,
+    account: AccountId,
+    mailbox: MailboxId,
+    rows: Rows,
+}
+
+impl Seeker {
+    async fn run(self, query: Query) -> Result<Vec<usize>, Trouble> {
+        Ok(self.search.mailbox(self.account, self.mailbox, &self.rows, query).await?)
+    }
+
+    /// What the messages at these indexes (ascending) are sorted and threaded by.
+    pub(super) async fn keys(self, found: &[usize]) -> Result<OwnedMutexGuard<MailboxKeys>, Trouble> {
+        Ok(self.search.keys(self.account, self.mailbox, &self.rows, found).await?)
     }
 }
 

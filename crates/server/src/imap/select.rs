@@ -34,11 +34,15 @@ impl Session {
             watch = Some(following);
         }
         let mut snapshot = store.snapshot(account, mailbox.id).await?;
+        let own_seen = self.keeps_own_seen((account, mailbox.id)).await?;
+        if own_seen {
+            self.show_own_seen((account, mailbox.id), &mut snapshot.rows).await?;
+        }
         snapshot.mailbox = mailbox;
         let (uid_validity, uid_next) = (snapshot.mailbox.uid_validity, snapshot.uid_next.0);
         self.condstore |= select.condstore;
         let mut view = View::new(account, snapshot, select.examine, checked);
-        (view.watch, view.rights) = (watch, rights);
+        (view.watch, view.rights, view.own_seen) = (watch, rights, own_seen);
         view.read_only |= only_reads(rights);
         let read_only = view.read_only;
         self.describe(account, &view, uid_validity, uid_next);

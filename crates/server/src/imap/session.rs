@@ -137,27 +137,50 @@ impl Session {
         Ok(())
     }
 
-    /// Does long work that says nothing; gives up when the server or the sign-in ends meanwhile.
-    pub(crate) async fn unless_over<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    /// Does long work that says nothing, and tells that it goes on (RFC 9585); gives up when the server or the sign-in ends
+    /// meanwhile. The work holds nothing of the session, so that it can speak.
+    pub(crate) async fn unless_over<T>(&mut self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        enum Met<T> {
+            Draining,
+            Changed(Result<AccountId, RecvError>),
+            Long,
+            Done(Result<T, Trouble>),
+        }
         let account = self.account_id()?;
         let mut epochs = self.context.store.epoch_watch();
+        let every = self.context.imap.settings.progress_every;
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tokio::pin!(work);
         loop {
-            let changed = tokio::select! {
+            let met = tokio::select! {
                 biased;
-                () = self.context.draining() => return Err(Trouble::Over),
-                changed = epochs.recv() => changed,
-                done = &mut work => return done,
+                () = self.context.draining() => Met::Draining,
+                changed = epochs.recv() => Met::Changed(changed),
+                done = &mut work => Met::Done(done),
+                _ = tick.tick() => Met::Long,
             };
-            let ours = match changed {
-                Ok(id) => id == account,
-                Err(RecvError::Lagged(_)) => true,
-                Err(RecvError::Closed) => return Err(Trouble::Over),
+            let ours = match met {
+                Met::Done(done) => return done,
+                Met::Draining | Met::Changed(Err(RecvError::Closed)) => return Err(Trouble::Over),
+                Met::Changed(Ok(id)) => id == account,
+                Met::Changed(Err(RecvError::Lagged(_))) => true,
+                Met::Long => {
+                    self.tell_progress().await?;
+                    false
+                }
             };
             if ours && !self.still_signed_in().await {
                 return Err(Trouble::Over);
             }
         }
+    }
+
+    /// `* OK [INPROGRESS ("tag" NIL NIL)]`: how much is done nobody knows before the end.
+    async fn tell_progress(&mut self) -> Result<(), Trouble> {
+        let code = Code::InProgress { tag: self.wire.tag().cloned(), progress: None, goal: None };
+        self.untagged_ok(code, "Still at it");
+        if self.connection.flush(&mut self.wire).await { Ok(()) } else { Err(Trouble::Over) }
     }
 
     /// The rows a command names (RFC 9051 §6.4.9): indexes into the view.

@@ -15,19 +15,20 @@ impl Session {
     /// SORT and UID SORT.
     pub(crate) async fn sort(&mut self, tag: Tag, sort: Sort) -> Outcome {
         let Sort { criteria, search } = sort;
+        self.tag_is_free(&tag, &search)?;
         let search = self.with_filters(search).await?;
         let (found, with_mod_seq) = self.searched(&search).await?;
         let sorted = self.sorted(&search, found, criteria.clone()).await;
         let sorted = self.bye_if_over(sorted)?;
         let scores = self.scores_asked(&search, &sorted).await?;
-        self.answer(tag.clone(), &search, Found { indexes: &sorted, scores, with_mod_seq }, Kind::Sort)?;
-        self.watch(&tag, &search, &criteria, &sorted)?;
-        done("Sorted")
+        let cut = self.answer(tag.clone(), &search, Found { indexes: &sorted, scores, with_mod_seq }, Kind::Sort)?;
+        self.watch(&tag, &search, &criteria, &sorted, true)?;
+        self.ended(done("Sorted"), cut)
     }
 
     /// These indexes (ascending), found by the search, by the criteria.
     pub(super) async fn sorted(
-        &self,
+        &mut self,
         search: &Search,
         found: Vec<usize>,
         criteria: Vec<SortCriterion>,
@@ -35,14 +36,15 @@ impl Session {
         let asks = |key: SortKey| criteria.iter().any(|criterion| criterion.key == key);
         let mut scores = Vec::new();
         if asks(SortKey::Relevancy) {
-            scores = self.unless_over(self.scores(search, &found)).await?;
+            scores = self.scores(search, &found).await?;
         }
         let in_row = |key: SortKey| matches!(key, SortKey::Arrival | SortKey::Size | SortKey::Relevancy);
         let rows = self.view()?.rows().clone();
         if criteria.iter().all(|criterion| in_row(criterion.key)) {
             return Ok(in_order(&MailboxKeys::default(), &rows, (&found, &scores), &criteria));
         }
-        let keys = self.unless_over(self.sort_keys(&found)).await?;
+        let seeker = self.seeker()?;
+        let (keys, found) = self.unless_over(async move { Ok((seeker.keys(&found).await?, found)) }).await?;
         let work = move || in_order(&keys, &rows, (&found, &scores), &criteria);
         self.aside(work).await
     }

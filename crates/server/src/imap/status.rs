@@ -27,7 +27,7 @@ impl Session {
     pub(crate) async fn status_of(&self, placed: &Placed, asked: &[StatusAttribute]) -> Result<StatusResponse, Trouble> {
         let Placed { account, mailbox, .. } = placed;
         let account = *account;
-        let counts = self.store().status(account, mailbox.id).await?;
+        let counts = self.counts(placed).await?;
         let mailbox_id = asked.contains(&StatusAttribute::MailboxId).then(|| object_id::of_mailbox(account, mailbox.id));
         let mut values = Vec::with_capacity(asked.len());
         for attribute in asked {

@@ -25,11 +25,16 @@ impl Session {
         if newest == view.checked && !(may_expunge && view.has_vanished()) {
             return Ok(());
         }
-        let snapshot = match self.context.store.snapshot(view.account, view.mailbox.id).await {
+        let mut snapshot = match self.context.store.snapshot(view.account, view.mailbox.id).await {
             Err(StoreError::NotFound) => return Err(self.mailbox_gone("The selected mailbox was deleted")),
             other => other?,
         };
         view.checked = newest;
+        if view.own_seen {
+            let place = (view.account, view.mailbox.id);
+            Box::pin(self.show_own_seen(place, &mut snapshot.rows)).await?;
+        }
+        let Some(view) = self.view.as_mut() else { return Ok(()) };
         let told = view.rows().clone();
         let (before, updates) = (told.len(), view.apply(snapshot, may_expunge));
         let expunged = updates.iter().filter_map(|update| if let Update::Expunge(_, uid) = update { Some(*uid) } else { None });

@@ -20,8 +20,9 @@ impl Session {
             ThreadAlgorithm::References => Algorithm::References,
             ThreadAlgorithm::Refs => Algorithm::Refs,
         };
-        let keys = self.unless_over(self.sort_keys(&found)).await;
-        let keys = self.bye_if_over(keys)?;
+        let seeker = self.seeker()?;
+        let keys = self.unless_over(async move { Ok((seeker.keys(&found).await?, found)) }).await;
+        let (keys, found) = self.bye_if_over(keys)?;
         let (rows, uid) = (self.view()?.rows().clone(), search.uid);
         let work = move || {
             let mut keys = keys;

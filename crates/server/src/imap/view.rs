@@ -38,6 +38,8 @@ pub(crate) struct View {
     pub(crate) read_only: bool,
     /// What the reader may do.
     pub(crate) rights: Rights,
+    /// Each reader keeps \Seen here alone.
+    pub(crate) own_seen: bool,
     /// Of another account: wakes on every commit that touches it.
     pub(crate) watch: Option<watch::Receiver<ModSeq>>,
     /// Changes up to here are in `rows` or in `vanished`.
@@ -66,6 +68,7 @@ impl View {
             examined,
             read_only: examined,
             rights: Rights::ALL,
+            own_seen: false,
             watch: None,
             mod_seq: snapshot.highest_mod_seq,
             rows: snapshot.rows,

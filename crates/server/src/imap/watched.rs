@@ -31,22 +31,32 @@ pub(crate) struct Watched {
 }
 
 impl Session {
-    /// RETURN (UPDATE): this search is watched from now on, unless there are too many or it cannot be.
+    /// RFC 5267 §4.3: two searches that are watched never have one tag.
+    pub(super) fn tag_is_free(&mut self, tag: &Tag, search: &Search) -> Result<(), Trouble> {
+        let updates = search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Update));
+        let mut watched = self.view.iter_mut().flat_map(|view| view.watched_mut());
+        match updates && watched.any(|known| known.tag == *tag) {
+            true => Err(Trouble::Bad("A search of that tag is watched already")),
+            false => Ok(()),
+        }
+    }
+
+    /// RETURN (UPDATE): this search is watched from now on, unless there are too many, it was cut, or it cannot be.
     pub(super) fn watch(
         &mut self,
         tag: &Tag,
         search: &Search,
         criteria: &[SortCriterion],
         found: &[usize],
+        whole: bool,
     ) -> Result<(), Trouble> {
         if !search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Update)) {
             return Ok(());
         }
         let view = self.view_mut()?;
         let watched = view.watched_mut();
-        watched.retain(|known| known.tag != *tag);
         // Numbers mean other messages later.
-        if watched.len() >= limits::WATCHED_MAX || names_numbers(&search.keys) {
+        if !whole || watched.len() >= limits::WATCHED_MAX || names_numbers(&search.keys) {
             self.tell_not_watched(tag);
             return Ok(());
         }
@@ -106,7 +116,7 @@ impl Session {
         Ok(())
     }
 
-    async fn renewed(&self, one: &mut Watched) -> Result<Option<ESearch>, Trouble> {
+    async fn renewed(&mut self, one: &mut Watched) -> Result<Option<ESearch>, Trouble> {
         let rows = self.view()?.rows().clone();
         if one.rows.is_same(&rows) {
             return Ok(None);

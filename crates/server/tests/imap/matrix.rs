@@ -1,4 +1,5 @@
-//! NOTIFY (RFC 5465) under every set of what ENABLE turns on: QRESYNC, UTF8=ACCEPT, IMAP4rev2, UIDONLY.
+//! NOTIFY (RFC 5465) and a watched search (RFC 5267) under every set of what ENABLE turns on: QRESYNC, UTF8=ACCEPT, IMAP4rev2,
+//! UIDONLY.
 
 use super::Peer;
 use super::office::Office;
@@ -36,6 +37,12 @@ async fn one(enabled: &[&str]) {
     peer.ask("SELECT INBOX").await;
     let events = "MessageExpunge FlagChange";
     peer.ask(&format!("NOTIFY SET (selected (MessageNew (FLAGS) {events})) (personal (MessageNew {events} MailboxName))")).await;
+    peer.say("w UID SEARCH RETURN (UPDATE CONTEXT COUNT) UNFLAGGED");
+    told(&mut peer, &set, "* ESEARCH (TAG \"w\") UID COUNT 0").await;
+    told(&mut peer, &set, "w OK …").await;
+    peer.say("v UID SORT RETURN (UPDATE ALL) (SUBJECT) UTF-8 UNDELETED");
+    told(&mut peer, &set, "* ESEARCH (TAG \"v\") UID…").await;
+    told(&mut peer, &set, "v OK …").await;
     office.deliver("INBOX", b"Subject: x\r\n\r\nx\r\n").await;
     told(&mut peer, &set, "* 1 EXISTS").await;
     if !rev2 {
@@ -45,10 +52,13 @@ async fn one(enabled: &[&str]) {
     let verb = if uid_only { "UIDFETCH" } else { "FETCH" };
     let number = if mod_seq { " MODSEQ (…)" } else { "" };
     told(&mut peer, &set, &format!("* 1 {verb} (FLAGS ({recent}){number})")).await;
+    told(&mut peer, &set, "* ESEARCH (TAG \"w\") UID ADDTO (0 1)").await;
+    told(&mut peer, &set, "* ESEARCH (TAG \"v\") UID ADDTO (1 1)").await;
     other.ask("SELECT INBOX").await;
     other.ask("STORE 1 +FLAGS.SILENT (\\Flagged)").await;
     let uid = if uid_only { "" } else { "UID 1 " };
     told(&mut peer, &set, &format!("* 1 {verb} ({uid}FLAGS (\\Flagged…){number})")).await;
+    told(&mut peer, &set, "* ESEARCH (TAG \"w\") UID REMOVEFROM (0 1)").await;
     other.ask("COPY 1 Entw&APw-rfe").await;
     let highest = if mod_seq { " HIGHESTMODSEQ …" } else { "" };
     told(&mut peer, &set, &format!("* STATUS …rfe… (MESSAGES 1 UIDNEXT 2 UIDVALIDITY … UNSEEN 1{highest})")).await;
@@ -58,7 +68,13 @@ async fn one(enabled: &[&str]) {
     assert_eq!(peer.last.contains("Entwürfe"), utf8, "with {set}: {}", peer.last);
     other.ask("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
     told(&mut peer, &set, &format!("* 1 {verb} ({uid}FLAGS (…\\Deleted…){number})")).await;
+    told(&mut peer, &set, "* ESEARCH (TAG \"v\") UID REMOVEFROM (1 1)").await;
+    // A message whose removal from the result comes before its EXPUNGE is there once more.
+    other.ask("STORE 1 -FLAGS.SILENT (\\Flagged)").await;
+    told(&mut peer, &set, &format!("* 1 {verb} ({uid}FLAGS (…\\Deleted…){number})")).await;
+    told(&mut peer, &set, "* ESEARCH (TAG \"w\") UID ADDTO (0 1)").await;
     other.ask("EXPUNGE").await;
+    told(&mut peer, &set, "* ESEARCH (TAG \"w\") UID REMOVEFROM (0 1)").await;
     told(&mut peer, &set, if mod_seq || uid_only { "* VANISHED 1" } else { "* 1 EXPUNGE" }).await;
     peer.say("n NOOP");
     told(&mut peer, &set, "n OK …").await;
@@ -66,7 +82,7 @@ async fn one(enabled: &[&str]) {
 }
 
 #[tokio::test]
-async fn notify_under_every_enable() {
+async fn enabled_in_every_combination() {
     for mask in 0..1 << EXTENSIONS.len() {
         let enabled: Vec<&str> =
             EXTENSIONS.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0).map(|(_, name)| *name).collect();

@@ -9,6 +9,7 @@ use net::listener::Listener;
 use net::tls::TlsServer;
 use server::auth::Auth;
 use server::context::{Context, Limits, Plaintext, Shared};
+use server::imap::Settings;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::{Account, Flags, NewAccount, NewEmail, Secrets, Spooled, Store, StoreConfig};
@@ -36,16 +37,24 @@ pub(crate) struct Office {
 impl Office {
     /// Passwords may be sent plain; no TLS.
     pub(crate) async fn open() -> Office {
-        Office::make(Plaintext::Loopback, cheap_secrets(), false).await
+        Office::with(Settings::default()).await
+    }
+
+    /// The same, with settings of IMAP's own.
+    pub(crate) async fn with(settings: Settings) -> Office {
+        Office::make(Plaintext::Loopback, cheap_secrets(), false, settings).await
     }
 
     /// As on the Internet: STARTTLS, no password without it, SCRAM.
     pub(crate) async fn guarded() -> Office {
         let secrets = tokio::task::spawn_blocking(|| server::auth::secrets(PASSWORD.as_bytes(), None)).await.unwrap().unwrap();
-        Office::make(Plaintext::Never, secrets, true).await
+        Office::make(Plaintext::Never, secrets, true, Settings::default()).await
     }
 
-    async fn make(plaintext: Plaintext, secrets: Secrets, with_tls: bool) -> Office {
+    async fn make(plaintext: Plaintext, secrets: Secrets, with_tls: bool, settings: Settings) -> Office {
+        let switches = ["SASL-IR on imaps", "BINARY on imap", "QRESYNC for Bad Mail"];
+        let switches = switches.map(|text| server::imap::CapabilityOff::parse(text).unwrap()).to_vec();
+        let settings = Settings { switches, ..settings };
         let dir = tempfile::tempdir().unwrap();
         let config = StoreConfig {
             data_dir: dir.path().to_owned(),
@@ -72,11 +81,7 @@ impl Office {
             smtp: server::smtp::Settings::default(),
             trust: Default::default(),
             shutdown: shutdown_seen,
-            imap: server::imap::Memory::new(
-                ["SASL-IR on imaps", "BINARY on imap", "QRESYNC for Bad Mail"]
-                    .map(|text| server::imap::CapabilityOff::parse(text).unwrap())
-                    .to_vec(),
-            ),
+            imap: server::imap::Memory::new(settings),
             wire_log: Default::default(),
             pop: server::pop::Maildrops::default(),
         });

@@ -58,6 +58,8 @@ const SIGNED_IN: &[&str] = &[
     "PARTIAL",
     "PREVIEW",
     "OBJECTID",
+    "SAVEDATE",
+    "INPROGRESS",
     "MULTISEARCH",
     "WITHIN",
     "SEARCH=FUZZY",
@@ -108,6 +110,7 @@ pub(crate) fn of_server(config: &ServerConfig, state: State, channel: Option<&Ch
     } else {
         list.extend(SIGNED_IN.iter().map(|name| SmolStr::new_static(name)));
         list.push(format_smolstr!("APPENDLIMIT={}", config.append_bytes_max));
+        list.extend(config.capabilities_more.iter().cloned());
     }
     list.retain(|name| !config.capabilities_off.iter().any(|off| off.eq_ignore_ascii_case(name)));
     list
@@ -126,6 +129,7 @@ mod tests {
             mechanisms: Mechanism::WITH_PASSWORD.to_vec(),
             append_bytes_max: 1000,
             capabilities_off: vec!["condstore".into()],
+            capabilities_more: vec!["MESSAGELIMIT=1000".into()],
         }
     }
 
@@ -138,6 +142,7 @@ mod tests {
         let loopback = list(false, true);
         assert!(loopback.has("STARTTLS") && loopback.has("AUTH=PLAIN") && !loopback.has("LOGINDISABLED"));
         let tls = list(true, false);
+        assert!(!tls.has("MESSAGELIMIT=1000"));
         assert!(!tls.has("STARTTLS") && tls.has("AUTH=PLAIN") && tls.has("AUTH=LOGIN") && !tls.has("LOGINDISABLED"));
     }
 
@@ -145,7 +150,13 @@ mod tests {
     fn after_sign_in() {
         for state in [State::Authenticated, State::Selected] {
             let list = Capabilities(of_server(&config(true, false), state, None));
-            assert!(list.has("LITERAL+") && list.has("APPENDLIMIT=1000") && list.has("utf8=accept") && list.has("IMAP4rev1"));
+            assert!(
+                list.has("MESSAGELIMIT=1000")
+                    && list.has("LITERAL+")
+                    && list.has("APPENDLIMIT=1000")
+                    && list.has("utf8=accept")
+                    && list.has("IMAP4rev1")
+            );
             assert!(!list.has("LITERAL-") && !list.has("STARTTLS") && !list.has("AUTH=PLAIN") && !list.has("CONDSTORE"));
         }
     }

@@ -46,6 +46,8 @@ pub struct ServerConfig {
     pub append_bytes_max: u64,
     /// Capabilities not to announce (a switch for client bugs), in any case.
     pub capabilities_off: Vec<SmolStr>,
+    /// What is announced after sign-in only where it is configured (MESSAGELIMIT=1000, JMAPACCESS ...).
+    pub capabilities_more: Vec<SmolStr>,
 }
 
 /// A whole line.
@@ -161,7 +163,8 @@ struct Appending {
 /// The server side of one IMAP connection.
 #[derive(Debug)]
 pub struct Server {
-    config: ServerConfig,
+    /// Read at the greeting and at CAPABILITY only.
+    config: Box<ServerConfig>,
     state: State,
     phase: Phase,
     utf8: bool,
@@ -193,7 +196,7 @@ impl Server {
     /// Begins with the greeting. PREAUTH is never used (lessons: it confuses clients).
     pub fn new(config: ServerConfig) -> Server {
         let mut server = Server {
-            config,
+            config: Box::new(config),
             state: State::NotAuthenticated,
             phase: Phase::Command,
             utf8: false,
@@ -340,6 +343,10 @@ impl Server {
     pub fn out_mut(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
+    /// Of the command at hand.
+    pub fn tag(&self) -> Option<&Tag> {
+        self.tag.as_ref()
+    }
     /// Octets waiting to be transmitted: flush the connection when it grows past what one wants to hold.
     pub fn out_len(&self) -> usize {
         self.out.len()
@@ -370,6 +377,10 @@ impl Server {
                 self.config.capabilities_off.push(name);
             }
         }
+    }
+    /// Announces these too, after sign-in (before the answer that signs in).
+    pub fn switch_on(&mut self, capabilities: impl IntoIterator<Item = SmolStr>) {
+        self.config.capabilities_more = capabilities.into_iter().collect();
     }
     /// The capability list that is right now (for the answer of a face's own).
     pub fn capabilities(&self) -> Vec<SmolStr> {

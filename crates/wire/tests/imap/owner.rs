@@ -29,6 +29,7 @@ pub(crate) fn config(words: &str) -> ServerConfig {
         mechanisms: if words.contains("every-mechanism") { Mechanism::ALL.to_vec() } else { Mechanism::WITH_PASSWORD.to_vec() },
         append_bytes_max: SIZE_MAX,
         capabilities_off: Vec::new(),
+        capabilities_more: Vec::new(),
     }
 }
 
