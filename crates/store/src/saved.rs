@@ -127,6 +127,7 @@ mod tests {
     #[tokio::test]
     async fn copies_and_moves_are_saved_when_they_are_made() {
         for (_place, store) in both().await {
+            store.keep_trace(14, 1_000);
             let ann = ann(&store).await;
             let inbox = inbox(&store, ann).await;
             let there = store.mailbox_create(ann, "There", None, NOW).await.unwrap().id;
