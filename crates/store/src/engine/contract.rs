@@ -42,6 +42,12 @@ async fn keys_and_ranges(engine: &dyn Engine) {
     assert_eq!(names(range(engine, (kv("a"), kv("zz")), 2).await.unwrap()), ["1", "two"]);
     assert_eq!(names(range(engine, crate::key::whole(crate::key::EMAIL), 9).await.unwrap()), ["seven", "many"]);
     assert_eq!(names(range(engine, (ledger(8), ledger(300)), 9).await.unwrap()), Vec::<String>::new());
+    // Behind a row, so that pages end.
+    assert_eq!(names(range(engine, (ledger(7).behind(), ledger(300).behind()), 9).await.unwrap()).len(), 1);
+    assert_eq!(
+        names(range(engine, (ledger(300).behind(), crate::key::whole(crate::key::EMAIL).1), 9).await.unwrap()),
+        Vec::<String>::new()
+    );
     let reverse = Query::Range { from: kv("a"), to: kv("zz"), limit: 2, reverse: true };
     let found = engine.read(vec![reverse, Query::Many(vec![ledger(300), ledger(1), ledger(7)])]).await.unwrap();
     assert_eq!(names(found[0].clone().pairs()), ["3", "two"]);

@@ -278,10 +278,16 @@ pub(crate) fn range(connection: &Connection, from: &Key, to: &Key, limit: usize,
     Ok(found)
 }
 
+/// The first id of a ledger at or behind this key: one with more octets than an id lies behind that id ([`Key::behind`]).
+fn first_at(key: &Key) -> i64 {
+    let id = key::ledger_id(key).unwrap_or(0);
+    if key.bytes().len() > 1 + size_of::<u64>() { id.saturating_add(1) } else { id }
+}
+
 fn range_ledger(connection: &Connection, from: &Key, to: &Key, limit: i64, order: &str) -> Result<Vec<(Key, Vec<u8>)>> {
     let kind = from.kind();
-    let low = key::ledger_id(from).unwrap_or(0);
-    let high = if to.kind() == kind { key::ledger_id(to).unwrap_or(0) } else { i64::MAX };
+    let low = first_at(from);
+    let high = if to.kind() == kind { first_at(to) } else { i64::MAX };
     let table = if kind == key::EMAIL { "ledger_81" } else { "ledger_82" };
     let text = format!("SELECT value,id FROM {table} WHERE id>=?1 AND id<?2 ORDER BY id {order} LIMIT ?3");
     let mut statement = connection.prepare_cached(&text).map_err(sql_error)?;
