@@ -509,3 +509,16 @@ pub(crate) fn pages(connection: &Connection) -> Result<Vec<String>> {
 pub(crate) fn fold(connection: &Connection, mode: &str) -> Result<()> {
     connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).map_err(sql_error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::EmailId;
+
+    #[test]
+    fn behind_a_ledger_row_is_the_next() {
+        let (row, next) = (key::email(EmailId(7)), key::email(EmailId(8)));
+        let firsts = [&key::whole(key::EMAIL).0, &row, &row.behind(), &next].map(first_at);
+        assert_eq!(firsts, [0, 7, 8, 8]);
+    }
+}
