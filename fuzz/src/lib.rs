@@ -51,7 +51,9 @@ pub use smtp_dialogs::{smtp_client_dialog, smtp_server_dialog};
 pub use smtp_sessions::{smtp_client, smtp_server};
 pub use stored::{store_row, store_segment};
 pub use tree::{message_facts, message_parse};
-pub use trust::fuzzing::{aggregate_report, arc_chain, dkim_key, dkim_signature, dmarc_record, forged_results, spf_record};
+pub use trust::fuzzing::{
+    aggregate_report, arc_chain, dkim_key, dkim_signature, dmarc_record, forged_results, spf_record, tls_report,
+};
 pub use wild::{derived_facts, office_document, packed_files};
 
 /// A target: it takes any octets and panics where a law is broken.
@@ -122,6 +124,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("store_row", store_row),
     ("store_segment", store_segment),
     ("sts_policy", sts_policy),
+    ("tls_report", tls_report),
     ("tlsa", tlsa),
     ("transfer", transfer),
 ];

@@ -17,7 +17,7 @@ pub fn smtp_command(data: &[u8]) {
     let bit = |n: u8| flags >> n & 1 != 0;
     let keywords = if bit(5) { keywords() } else { Keywords::default() };
     let offered = Offered { dsn: bit(2), auth: bit(4), keywords };
-    let rules = Rules { lenient: bit(0), lmtp: bit(1), offered, smtputf8: bit(3) };
+    let rules = Rules { lenient: bit(0), lmtp: bit(1), offered, smtputf8: bit(3), xclient: bit(6) };
     let text = String::from_utf8_lossy(line);
     assert_eq!(parameter::xtext_decode(&parameter::xtext_encode(&text)).as_deref(), Some(&*text));
     match command::parse(line, &rules) {

@@ -49,7 +49,7 @@ impl Owner {
             _ => log.push(format!("{event:?}")),
         }
         match event {
-            Event::Hello { .. } | Event::Chunk(_) => {}
+            Event::Hello { .. } | Event::Client(_) | Event::Chunk(_) => {}
             Event::Reset(_) => {
                 assert!(self.in_mail, "the end of no transaction");
                 (self.in_mail, self.in_message) = (false, false);

@@ -8,9 +8,14 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
+import lab  # noqa: E402
 
 ROUNDS = 3
 # On a busy machine no part begins another round after so many seconds, so that all of it has an end.
@@ -352,10 +357,55 @@ def part_push(bench):
             bench.add("push", side, push_p50=seen["push_from_mail_from"]["p50_ms"], push_p99=seen["push_from_mail_from"]["p99_ms"])
 
 
+class Sink:
+    """Postfix's smtp-sink, which takes everything and counts."""
+
+    def __init__(self, port):
+        self.port, self.file = port, tempfile.TemporaryFile()
+
+    def __enter__(self):
+        command = ["/usr/sbin/smtp-sink", "-u", "nobody", "-c", f"127.0.0.1:{self.port}", "1000"]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.file, stderr=subprocess.STDOUT)
+        lab.wait_for("smtp-sink", self.answers)
+        return self
+
+    def answers(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as s:
+                return bool(s.recv(1))
+        except OSError:
+            return False
+
+    def messages(self):
+        self.file.seek(max(0, self.file.seek(0, os.SEEK_END) - 4096))
+        found = re.findall(rb"mesg=(\d+)", self.file.read())
+        return int(found[-1]) if found else 0
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.file.close()
+
+
+def part_relay(bench):
+    """From smtp-source through the queue to smtp-sink: accepted durably, sent on, settled."""
+    count = bench.scaled(5000)
+    for _ in bench.turns():
+        for side in bench.sides:
+            with Sink(side.sink) as sink:
+                begun = time.monotonic()
+                subprocess.run(["/usr/sbin/smtp-source", "-s", "16", "-m", str(count), "-l", "4000", "-f", "from@elsewhere.test",
+                                "-t", side.relayed, at(side, "smtp")], check=True, timeout=300, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                lab.wait_for(f"{side.name}: all at smtp-sink", lambda: sink.messages() >= count, 300, 0.02)
+                bench.add("relay", side, relay=count / (time.monotonic() - begun))
+                time.sleep(1)
+                assert sink.messages() == count, f"{side.name}: {sink.messages()} of {count} at smtp-sink"
+
+
 # In this order. The memory of a server nobody has used is measured by the bench itself, before anything is done.
 PARTS = {
     "boxes": part_boxes, "deliver": part_deliver, "syncs": part_syncs, "big": part_big, "search": part_search, "mixed": part_mixed,
-    "push": part_push, "logins": part_logins, "idle": part_idle,
+    "push": part_push, "relay": part_relay, "logins": part_logins, "idle": part_idle,
 }
 # What a RAM disk changes; the others are measured once, on disk.
-ON_SHM = ("boxes", "deliver", "big", "search", "mixed", "push")
+ON_SHM = ("boxes", "deliver", "big", "search", "mixed", "push", "relay")

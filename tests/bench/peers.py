@@ -116,6 +116,7 @@ mailbox_size_limit = 0
 message_size_limit = 52428800
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 disable_dns_lookups = yes
+relayhost = [127.0.0.1]:{sink}
 """
 
 
@@ -155,6 +156,8 @@ class Peers:
         self.dir = os.path.join(folder, "peers")
         names = ("smtp", "lmtp", "imap", "imaps", "pop3", "pop3s")
         self.ports = dict(zip(names, free_ports(len(names))))
+        # What is for elsewhere goes to whoever listens here.
+        self.sink, self.relayed = free_ports(1)[0], "to@sink.test"
         self.running = False
         for sub in ("", "run", "state", "mail", "queue", "lib", "etc"):
             os.makedirs(os.path.join(self.dir, sub), exist_ok=True)
@@ -169,7 +172,7 @@ class Peers:
         with open(self.config, "w") as f:
             f.write(DOVECOT.format(dir=self.dir, fsync=fsync, **self.ports))
         with open(os.path.join(self.etc, "main.cf"), "w") as f:
-            f.write(POSTFIX.format(dir=self.dir, **self.ports))
+            f.write(POSTFIX.format(dir=self.dir, sink=self.sink, **self.ports))
         with open(os.path.join(self.etc, "master.cf"), "w") as f:
             f.write(master_cf(self.ports["smtp"]))
 

@@ -77,6 +77,7 @@ ROWS = [
     ("idle", "memory (PSS) after fifty first sign-ins", "warm", "warm", "MB", LESS, "value", 15.0),
     ("idle", "memory of an idle IMAP connection, plain", "plain_kb", "plain_kb", "KB", LESS, "value", 6.0),
     ("idle", "memory of an idle IMAP connection, TLS", "tls_kb", "tls_kb", "KB", LESS, "value", 25.0),
+    ("relay", "relay, smtp-source to smtp-sink, 16 connections", "relay", "relay", "msg/s", MORE, "ratio", 3.0),
     ("push", "delivery to IDLE, p50", "push_p50", "push_p50", "ms", LESS, "value", 1.5),
     ("push", "delivery to IDLE, p99", "push_p99", "push_p99", "ms", LESS, "value", 5.0),
 ]

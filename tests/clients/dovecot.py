@@ -14,7 +14,7 @@ class Dovecot:
     def __init__(self, fsync="optimized"):
         self.dir = tempfile.mkdtemp(prefix="packetboat-dovecot-")
         os.chmod(self.dir, 0o755)
-        self.ports = {name: lab.free_port() for name in ("imap", "pop3")}
+        self.ports = {name: lab.free_port() for name in ("imap", "pop3", "lmtp")}
         self.config = os.path.join(self.dir, "dovecot.conf")
         mail = os.path.join(self.dir, "mail")
         os.makedirs(mail)
@@ -25,7 +25,7 @@ base_dir = {self.dir}/run
 state_dir = {self.dir}/state
 instance_name = packetboat-lab
 log_path = {self.dir}/log
-protocols = imap pop3
+protocols = imap pop3 lmtp
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
@@ -52,6 +52,18 @@ passdb {{
 userdb {{
   driver = static
   args = uid=nobody gid=nogroup home={mail}/%n
+}}
+protocol lmtp {{
+  postmaster_address = postmaster@box.test
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {self.ports["lmtp"]}
+  }}
+  unix_listener lmtp {{
+    mode = 0666
+  }}
 }}
 service imap-login {{
   inet_listener imap {{
@@ -87,6 +99,19 @@ service pop3-login {{
                 return s.recv(10)
         except OSError:
             return False
+
+    def lmtp_socket(self):
+        return os.path.join(self.dir, "run", "lmtp")
+
+    def mails(self, user):
+        """What lies in somebody's INBOX, as octets."""
+        mails = []
+        for part in ("new", "cur"):
+            folder = os.path.join(self.dir, "mail", user, "Maildir", part)
+            for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+                with open(os.path.join(folder, name), "rb") as f:
+                    mails.append(f.read())
+        return mails
 
     def log(self):
         text = ""

@@ -9,6 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
 import lab  # noqa: E402
+import smuggling  # noqa: E402
 from guest import Guest  # noqa: E402
 from test_clients import inbox, send  # noqa: E402
 
@@ -186,6 +187,9 @@ class Relaying:
             with server:
                 self.from_them(there, server)
                 self.to_them(there, server)
+                smuggling.cross(there.port, "carol@there.test", "bob@here.test", lambda: inbox(server))
+                login = ("ann@here.test", server.password)
+                smuggling.cross(server.ports["submission"], "ann@here.test", "carol@there.test", there.mails, login)
             dns.close()
 
     def from_them(self, there, server):

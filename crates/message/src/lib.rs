@@ -48,6 +48,7 @@ pub mod parse;
 pub mod part;
 pub mod partial;
 pub mod preview;
+pub mod reencode;
 mod report;
 pub mod rtf_text;
 pub mod search;

@@ -48,6 +48,23 @@ pub struct Recipient {
     pub notify: u8,
 }
 
+impl Recipient {
+    /// It leads to several addresses: the sender hears that, and of each of them only what goes wrong (RFC 3461 §5.2.7.2).
+    pub fn is_expanded(&self) -> bool {
+        self.destinations.accounts.len() + self.destinations.remote.len() > 1
+    }
+
+    /// NOTIFY for each address it leads to.
+    fn notify_onward(&self) -> u8 {
+        let success = QueueRecipient::NOTIFY_SUCCESS;
+        match self.notify & !success {
+            _ if !self.is_expanded() || self.notify & success == 0 => self.notify,
+            0 => QueueRecipient::NOTIFY_NEVER,
+            rest => rest,
+        }
+    }
+}
+
 /// The circumstances of an acceptance.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
@@ -119,7 +136,7 @@ fn row(address: &str, recipient: &Recipient) -> QueueRecipient {
     QueueRecipient {
         address: address.to_owned(),
         original: recipient.original.clone(),
-        notify: recipient.notify,
+        notify: recipient.notify_onward(),
         state: RecipientState::Waiting,
         last_reply: String::new(),
         delay_told: false,

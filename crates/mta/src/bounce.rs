@@ -92,6 +92,7 @@ fn recipient_status(action: Action, recipient: &Reported, about: &About<'_>) -> 
             Action::Delayed => dsn::Action::Delayed,
             Action::Relayed => dsn::Action::Relayed,
             Action::Delivered => dsn::Action::Delivered,
+            Action::Expanded => dsn::Action::Expanded,
         },
         status: format!("{class}.{subject}.{detail}"),
         diagnostic: (!recipient.text.is_empty()).then(|| recipient.text.clone()),
@@ -102,7 +103,13 @@ fn recipient_status(action: Action, recipient: &Reported, about: &About<'_>) -> 
 }
 
 /// The report as an act: delivered here, or queued to the sender's domain. `None` when the sender is nobody (any more).
-pub async fn notice(place: &Place<'_>, report: &Report, about: &About<'_>) -> Result<Option<Acceptance>, StoreError> {
+/// `sign` gives the signature fields of a whole message.
+pub async fn notice(
+    place: &Place<'_>,
+    report: &Report,
+    about: &About<'_>,
+    sign: impl FnOnce(&[u8]) -> String + Send,
+) -> Result<Option<Acceptance>, StoreError> {
     let found = match domain_of(about.reverse_path) {
         Some(domain) if place.serves(&domain) => place.resolve(about.reverse_path).await?,
         Some(domain) if place.may_reach(&domain) => {
@@ -113,7 +120,7 @@ pub async fn notice(place: &Place<'_>, report: &Report, about: &About<'_>) -> Re
     if found.is_empty() {
         return Ok(None);
     }
-    let octets = render(report, about, place.domains.first().map_or(about.hostname, String::as_str));
+    let octets = signed(render(report, about, place.domains.first().map_or(about.hostname, String::as_str)), sign);
     let eight_bit = !octets.is_ascii();
     let facts = Arc::new(message::facts::Facts::compute(&octets));
     let mut deliveries = Vec::new();
@@ -133,6 +140,13 @@ pub async fn notice(place: &Place<'_>, report: &Report, about: &About<'_>) -> Re
     }
     let queue = elsewhere.iter().map(|address| entry(address, about, eight_bit)).collect();
     Ok(Some(Acceptance { body: Spooled::from_bytes(octets.into()), facts, deliveries, queue, trace, idempotency: None }))
+}
+
+/// Under the Return-Path.
+fn signed(octets: Vec<u8>, sign: impl FnOnce(&[u8]) -> String) -> Vec<u8> {
+    let own = crate::trace_fields::return_path_len(&octets);
+    let (return_path, message) = octets.split_at_checked(own).unwrap_or((b"", &octets));
+    [return_path, sign(message).as_bytes(), message].concat()
 }
 
 fn entry(address: &str, about: &About<'_>, eight_bit: bool) -> NewQueueEntry {

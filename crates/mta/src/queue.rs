@@ -120,6 +120,8 @@ pub enum Action {
     Relayed,
     /// In a mailbox here.
     Delivered,
+    /// Passed on to several addresses, of which nothing more is told but failure and delay.
+    Expanded,
 }
 
 /// One recipient in a report.
@@ -166,7 +168,7 @@ pub fn wants(notify: u8, action: Action) -> bool {
     let bit = match action {
         Action::Failed => QueueRecipient::NOTIFY_FAILURE,
         Action::Delayed => QueueRecipient::NOTIFY_DELAY,
-        Action::Relayed | Action::Delivered => QueueRecipient::NOTIFY_SUCCESS,
+        Action::Relayed | Action::Delivered | Action::Expanded => QueueRecipient::NOTIFY_SUCCESS,
     };
     if notify & QueueRecipient::NOTIFY_NEVER != 0 {
         return false;
@@ -197,7 +199,9 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
         let (what, action) = match outcome.verdict {
             Verdict::Delivered { onward } => {
                 recipient.state = RecipientState::Delivered;
-                ("delivered", (!onward).then_some(Action::Relayed))
+                // Nobody else answered: it is in a mailbox of ours.
+                let action = if outcome.host.is_some() { Action::Relayed } else { Action::Delivered };
+                ("delivered", (!onward).then_some(action))
             }
             Verdict::Deferred if expired => {
                 recipient.state = RecipientState::Failed;

@@ -13,6 +13,7 @@ use message::header::{fields, header_end};
 use std::sync::Arc;
 use store::{Account, UnixSecs};
 use trust::dkim::sign::Signer;
+use trust::dkim::signature::Signature;
 
 /// What the fixes need to know.
 #[derive(Debug, Clone, Copy)]
@@ -231,6 +232,20 @@ pub fn sign(message: &[u8], now_secs: UnixSecs, keys: impl FnOnce(&str) -> Vec<A
     let signers = keys(&author);
     let signers: Vec<&Signer> = signers.iter().map(Arc::as_ref).collect();
     if signers.is_empty() { String::new() } else { trust::dkim::sign::sign(header, body, &signers, now_secs) }
+}
+
+/// The message without the DKIM-Signature fields of domains that are `ours`.
+pub fn unsigned(message: &[u8], ours: impl Fn(&str) -> bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(message.len());
+    let mut at = 0;
+    for field in fields(message).filter(|field| field.is("DKIM-Signature")) {
+        if Signature::parse(&field).is_ok_and(|signature| ours(&signature.domain)) {
+            out.extend_from_slice(message.get(at..field.start).unwrap_or_default());
+            at = field.end;
+        }
+    }
+    out.extend_from_slice(message.get(at..).unwrap_or_default());
+    out
 }
 
 /// Does the header section have octets outside US-ASCII (RFC 6532)? As the next server may see it: down to the empty line.

@@ -187,12 +187,15 @@ async fn a_report_finds_its_reader() {
         whole: true,
         lifetime_secs: 100,
     };
-    let act = notice(&town.place(), &report, &about("ann+x@here.test")).await.unwrap().unwrap();
+    let act =
+        notice(&town.place(), &report, &about("ann+x@here.test"), |_| "DKIM-Signature: x\r\n".to_owned()).await.unwrap().unwrap();
     assert_eq!((act.deliveries.len(), act.queue.len()), (1, 0));
-    let act = notice(&town.place(), &report, &about("far@away.test")).await.unwrap().unwrap();
+    let octets = act.body.clone().bytes().await.unwrap();
+    assert!(octets.starts_with(b"Return-Path: <>\r\nDKIM-Signature: x\r\nDate:"), "{:?}", String::from_utf8_lossy(&octets));
+    let act = notice(&town.place(), &report, &about("far@away.test"), |_| String::new()).await.unwrap().unwrap();
     assert_eq!((act.deliveries.len(), act.queue.len()), (0, 1));
     assert_eq!((act.queue[0].reverse_path.as_str(), act.queue[0].destination.as_str()), ("", "away.test"));
-    let act = notice(&town.place(), &report, &about("bob@here.test")).await.unwrap().unwrap();
+    let act = notice(&town.place(), &report, &about("bob@here.test"), |_| String::new()).await.unwrap().unwrap();
     assert_eq!((act.deliveries.len(), act.queue.len()), (0, 1), "his mailbox is full: it waits");
-    assert!(notice(&town.place(), &report, &about("gone@here.test")).await.unwrap().is_none());
+    assert!(notice(&town.place(), &report, &about("gone@here.test"), |_| String::new()).await.unwrap().is_none());
 }

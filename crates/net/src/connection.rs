@@ -15,10 +15,12 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::ReadBuf;
+use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use wire::sasl::Channel;
@@ -193,6 +195,13 @@ impl Connection {
         Ok(Connection::new(Stream::Plain(stream), Peer::Ip { ip: to.ip(), port: to.port() }, local))
     }
 
+    /// Connects to a Unix socket.
+    pub async fn dial_unix(path: &Path, limit: Duration) -> io::Result<Connection> {
+        let dialling = UnixStream::connect(path);
+        let stream = timeout(limit, dialling).await.map_err(|_| timed_out("connecting"))??;
+        Ok(Connection::new(Stream::Plain(Plain::Unix(stream)), Peer::Unix, None))
+    }
+
     /// Connects with implicit TLS to a server that is to be `name`. `limit` is for both together.
     pub async fn dial_tls(
         to: SocketAddr,
@@ -229,6 +238,11 @@ impl Connection {
     /// Lets somebody listen in from now on.
     pub fn set_tap(&mut self, tap: Arc<dyn Tap>) {
         self.beside_mut().tap = Some(tap);
+    }
+
+    /// The other end said for whom it speaks, and is believed.
+    pub fn set_peer(&mut self, peer: Peer) {
+        self.peer = peer;
     }
 
     /// Tells whoever listens in who the peer is.

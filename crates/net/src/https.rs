@@ -1,4 +1,4 @@
-//! One small file by HTTPS: enough of HTTP/1.1 (RFC 9112) to read a policy, and nothing more.
+//! One small file by HTTPS, there or back: enough of HTTP/1.1 (RFC 9112) to read a policy and to hand in a report, no more.
 //!
 //! Invariant: the certificate is verified; redirects are not followed (RFC 8461 §3.3); what comes is bounded.
 
@@ -61,7 +61,8 @@ async fn within(
     tls: &TlsClient,
 ) -> io::Result<Vec<u8>> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("https://{host} took too long"));
-    timeout(limit, ask(network, address, host, path, tls)).await.map_err(late)?
+    let request = head("GET", host, path) + "Accept: */*\r\n\r\n";
+    timeout(limit, ask(network, address, host, request.as_bytes(), tls)).await.map_err(late)?
 }
 
 /// RFC 9110 §15.4
@@ -75,12 +76,34 @@ fn moved(answer: &[u8]) -> Option<String> {
     Some(location.trim().to_owned())
 }
 
-async fn ask(network: &Network, address: SocketAddr, host: &str, path: &str, tls: &TlsClient) -> io::Result<Vec<u8>> {
+/// Hands in `content` at `https://HOST/PATH`; anything but a 2xx answer is an error.
+pub async fn post(
+    network: &Network,
+    address: SocketAddr,
+    (host, path): (&str, &str),
+    tls: &TlsClient,
+    (media_type, content, limit): (&str, &[u8], Duration),
+) -> io::Result<()> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("https://{host} took too long"));
+    let fields = format!("Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n", content.len());
+    let request = [(head("POST", host, path) + &fields).as_bytes(), content].concat();
+    let answer = timeout(limit, ask(network, address, host, &request, tls)).await.map_err(late)??;
+    let status = answer.split(|octet| *octet == b'\r').next().unwrap_or_default();
+    let status = String::from_utf8_lossy(status);
+    match status.split(' ').nth(1) {
+        Some(code) if status.starts_with("HTTP/1.") && code.len() == 3 && code.starts_with('2') => Ok(()),
+        _ => Err(bad(format!("the answer is {:?}", status.chars().take(40).collect::<String>()))),
+    }
+}
+
+fn head(method: &str, host: &str, path: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Packetboat\r\nConnection: close\r\n")
+}
+
+async fn ask(network: &Network, address: SocketAddr, host: &str, request: &[u8], tls: &TlsClient) -> io::Result<Vec<u8>> {
     let (stream, _) = network.connect(address, None).await?;
     let mut stream = TlsConnector::from(tls.config.clone()).connect(server_name(host, None)?, stream).await?;
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Packetboat\r\nAccept: */*\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
+    stream.write_all(request).await?;
     let mut answer = Vec::new();
     let read = (&mut stream).take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await;
     match read {

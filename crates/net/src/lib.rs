@@ -28,4 +28,4 @@ pub use proven::Proven;
 pub use proxy::IpRange;
 pub use stream::Octets;
 pub use tls::client_certificate::{ClientCertificate, ClientTrust};
-pub use tls::{TlsClient, TlsError, TlsServer};
+pub use tls::{TlsClient, TlsError, TlsServer, TlsTrouble};

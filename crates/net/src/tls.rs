@@ -5,14 +5,16 @@
 pub(crate) mod channel;
 pub(crate) mod client_certificate;
 mod der;
+pub(crate) mod signatures;
 
 use client_certificate::{ClientCertificate, ClientTrust};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use signatures::proves_its_key;
 use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
@@ -177,6 +179,34 @@ fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TlsError> {
         .map_err(|error| trouble(path, error))
 }
 
+/// What was wrong with the other side's TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsTrouble {
+    /// Its certificate's time is over, or has not come.
+    Expired,
+    /// Its certificate is for another name.
+    OtherName,
+    /// Nobody we trust vouches for its certificate.
+    Untrusted,
+    /// Anything else.
+    Other,
+}
+
+impl TlsTrouble {
+    /// Of a connection that broke; `None`: it was not TLS.
+    pub fn of(error: &std::io::Error) -> Option<TlsTrouble> {
+        use rustls::CertificateError as Bad;
+        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        let rustls::Error::InvalidCertificate(bad) = error else { return Some(TlsTrouble::Other) };
+        Some(match bad {
+            Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. } => TlsTrouble::Expired,
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => TlsTrouble::OtherName,
+            Bad::UnknownIssuer => TlsTrouble::Untrusted,
+            _ => TlsTrouble::Other,
+        })
+    }
+}
+
 /// How we look at the other side's certificate.
 #[derive(Clone)]
 pub struct TlsClient {
@@ -284,25 +314,7 @@ impl ServerCertVerifier for AnyCertificate {
     ) -> Result<ServerCertVerified, rustls::Error> {
         Ok(ServerCertVerified::assertion())
     }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    proves_its_key!(0);
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ impl Service {
 pub(crate) enum RelayTls {
     /// In the clear.
     None,
+    /// STARTTLS if offered, any certificate.
+    Opportunistic,
     /// STARTTLS, demanded and verified.
     StartTls,
     /// TLS from the first octet, verified.
@@ -87,6 +89,31 @@ pub(crate) struct Relay {
     pub(crate) username: Option<String>,
     /// The first line of `password_file`.
     pub(crate) password: Option<String>,
+}
+
+impl Relay {
+    fn blank() -> Relay {
+        Relay { host: String::new(), port: 0, tls: RelayTls::Tls, username: None, password: None }
+    }
+}
+
+/// How mail for one domain goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    /// Lower-case.
+    pub(crate) domain: String,
+    pub(crate) relay: Relay,
+    /// By MX though there is a smarthost.
+    pub(crate) mx: bool,
+    pub(crate) lmtp: bool,
+    /// Instead of host and port.
+    pub(crate) socket: Option<PathBuf>,
+}
+
+impl Route {
+    fn blank(domain: String) -> Route {
+        Route { domain, relay: Relay::blank(), mx: false, lmtp: false, socket: None }
+    }
 }
 
 impl fmt::Debug for Relay {
@@ -114,6 +141,7 @@ pub(crate) struct Config {
     pub(crate) user_given: bool,
     pub(crate) listen: Vec<(Service, ListenAddr)>,
     pub(crate) proxy_from: Vec<net::IpRange>,
+    pub(crate) xclient_from: Vec<net::IpRange>,
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) private_key: Option<PathBuf>,
     pub(crate) self_signed: bool,
@@ -128,6 +156,11 @@ pub(crate) struct Config {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) relay: Option<Relay>,
     pub(crate) imap: server::imap::Settings,
+    pub(crate) routes: Vec<Route>,
+    /// The one that is being read.
+    route: Option<Route>,
+    pub(crate) sources: Vec<std::net::IpAddr>,
+    pub(crate) nameless_ipv6: bool,
     pub(crate) limits: server::context::Limits,
     pub(crate) connections_max: u32,
     /// How strangers' mail is judged.
@@ -138,6 +171,7 @@ pub(crate) struct Config {
     pub(crate) trace_events_max: u64,
     pub(crate) dnssec: bool,
     pub(crate) mta_sts: bool,
+    pub(crate) tls_reports: bool,
 }
 
 impl Config {
@@ -155,6 +189,7 @@ impl Config {
             user_given: false,
             listen: Vec::new(),
             proxy_from: Vec::new(),
+            xclient_from: Vec::new(),
             certificate: None,
             private_key: None,
             self_signed: false,
@@ -168,6 +203,10 @@ impl Config {
             ca_file: None,
             relay: None,
             imap: server::imap::Settings::default(),
+            routes: Vec::new(),
+            route: None,
+            sources: Vec::new(),
+            nameless_ipv6: false,
             limits: server::context::Limits::default(),
             connections_max: 0,
             inbound: server::trust::Policy::default(),
@@ -176,18 +215,18 @@ impl Config {
             trace_events_max: 0,
             dnssec: false,
             mta_sts: false,
+            tls_reports: false,
         }
     }
 
     /// The smarthost's block, made when its first key is read.
     fn relay_mut(&mut self) -> &mut Relay {
-        self.relay.get_or_insert_with(|| Relay {
-            host: String::new(),
-            port: 0,
-            tls: RelayTls::Tls,
-            username: None,
-            password: None,
-        })
+        self.relay.get_or_insert_with(Relay::blank)
+    }
+
+    /// The route whose keys are being read.
+    fn route_mut(&mut self) -> &mut Route {
+        self.route.get_or_insert_with(|| Route::blank(String::new()))
     }
 
     /// The token server's block, made when its first key is read.

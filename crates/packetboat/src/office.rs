@@ -7,7 +7,7 @@ mod faces;
 mod web_doors;
 
 use crate::admin::{Admin, told};
-use crate::config::{Config, RelayTls, Service};
+use crate::config::{Config, Relay, RelayTls, Service};
 use crate::gate::Gate;
 use crate::{certificates, control};
 use net::listener::{ListenAddr, Listener};
@@ -204,7 +204,7 @@ fn context(
         plaintext: config.plaintext,
         limits: config.limits,
         reachable,
-        smtp: server::smtp::Settings::default(),
+        smtp: server::smtp::Settings { xclient_from: config.xclient_from.clone(), ..Default::default() },
         shutdown,
         trust,
         imap: Default::default(),
@@ -247,23 +247,38 @@ fn outbound_settings(config: &Config, routes: HashMap<String, SocketAddr>) -> Re
     settings.port = config.outbound_port;
     settings.routes = routes;
     settings.sts_port = config.mta_sts.then_some(443);
+    settings.tls_reports = config.tls_reports;
     settings.extra_ca = config.ca_file.clone();
     if config.dnssec {
         settings.resolver = settings.resolver.trusting(config.proving_servers());
     }
-    settings.relay = config.relay.as_ref().map(|relay| server::outbound::Relay {
+    settings.relay = config.relay.as_ref().map(|relay| way(relay, config));
+    settings.sources = config.sources.clone();
+    settings.nameless_ipv6 = config.nameless_ipv6;
+    let by_domain = config.routes.iter().map(|route| {
+        let server = server::outbound::Relay { lmtp: route.lmtp, socket: route.socket.clone(), ..way(&route.relay, config) };
+        (route.domain.clone(), (!route.mx).then_some(server))
+    });
+    settings.by_domain = by_domain.collect();
+    Ok(settings)
+}
+
+fn way(relay: &Relay, config: &Config) -> server::outbound::Relay {
+    server::outbound::Relay {
+        lmtp: false,
+        socket: None,
         host: relay.host.clone(),
         port: relay.port,
         tls: match relay.tls {
             RelayTls::None => server::outbound::RelayTls::None,
+            RelayTls::Opportunistic => server::outbound::RelayTls::Opportunistic,
             RelayTls::StartTls => server::outbound::RelayTls::Starttls,
             RelayTls::Tls => server::outbound::RelayTls::Tls,
         },
         username: relay.username.clone(),
         password: relay.password.as_ref().map(|password| password.as_bytes().to_vec().into()),
         extra_ca: config.ca_file.clone(),
-    });
-    Ok(settings)
+    }
 }
 
 async fn care(store: Store) {

@@ -7,14 +7,18 @@ use message::facts::Facts;
 use std::sync::Arc;
 use store::StoreError;
 
-/// Facts of larger messages are computed off the async threads.
+/// Work on larger messages is done off the async threads.
 const INLINE_BYTES_MAX: usize = 128 * 1024;
 
 /// The facts of these octets.
 pub(crate) async fn facts_of(octets: Bytes) -> Result<Arc<Facts>, StoreError> {
-    if octets.len() <= INLINE_BYTES_MAX {
-        return Ok(Arc::new(Facts::compute(&octets)));
+    aside(octets.len(), move || Facts::compute(&octets)).await.map(Arc::new)
+}
+
+/// Does what takes as long as a message is large.
+pub(crate) async fn aside<T: Send + 'static>(length: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    if length <= INLINE_BYTES_MAX {
+        return Ok(work());
     }
-    let computed = tokio::task::spawn_blocking(move || Facts::compute(&octets)).await;
-    computed.map(Arc::new).map_err(|error| StoreError::Io(error.to_string()))
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Io(error.to_string()))
 }

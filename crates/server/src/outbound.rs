@@ -4,15 +4,21 @@
 //! its sender was told, or nobody wants to be told. Must not know: when to retry and what a bounce says (mta does).
 
 mod connect;
+#[cfg(test)]
+mod converted_tests;
 mod dispatch;
 mod lanes;
 mod local;
 mod policy;
 #[cfg(test)]
 mod protected_tests;
+mod relay;
+#[cfg(test)]
+mod relay_tests;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod tls_reports;
 mod transaction;
 mod worker;
 
@@ -21,7 +27,7 @@ use lanes::Lanes;
 use mta::queue::Schedule;
 use net::TlsClient;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +38,14 @@ use zeroize::Zeroizing;
 pub struct Settings {
     /// Port of other people's servers; 25 but in tests.
     pub port: u16,
-    /// Everything goes here instead of by MX.
+    /// Everything goes here instead of by MX, but for `by_domain`.
     pub relay: Option<Relay>,
+    /// By destination (lower-case): its own way, or (`None`) by MX though there is a relay.
+    pub by_domain: HashMap<String, Option<Relay>>,
+    /// Addresses of ours that connections come from, the first of the right kind; empty: the system chooses.
+    pub sources: Vec<IpAddr>,
+    /// Our IPv6 address is shown to the world though it has no name in DNS.
+    pub nameless_ipv6: bool,
     /// DNS.
     pub resolver: net::Resolver,
     /// What connections are made on.
@@ -50,6 +62,8 @@ pub struct Settings {
     pub connect_limit: Duration,
     /// Where MTA-STS policies are fetched: 443, another in tests; `None`: MTA-STS is off.
     pub sts_port: Option<u16>,
+    /// How TLS to each domain went is counted, and told to those that want to know (RFC 8460).
+    pub tls_reports: bool,
     /// A PEM file of one more authority to trust, for smarthosts and MTA-STS.
     pub extra_ca: Option<PathBuf>,
 }
@@ -60,6 +74,9 @@ impl Settings {
         Settings {
             port: 25,
             relay: None,
+            by_domain: HashMap::new(),
+            sources: Vec::new(),
+            nameless_ipv6: false,
             resolver,
             network: net::Network::System,
             routes: HashMap::new(),
@@ -68,14 +85,33 @@ impl Settings {
             connections_per_destination: 10,
             connect_limit: Duration::from_secs(30),
             sts_port: None,
+            tls_reports: false,
             extra_ca: None,
         }
     }
+
+    /// The server that mail for this destination goes to, unless it goes by MX.
+    fn relay_for(&self, destination: &str) -> Option<&Relay> {
+        match self.by_domain.get(destination) {
+            Some(way) => way.as_ref(),
+            None => self.relay.as_ref(),
+        }
+    }
+
+    /// The address of ours to come from. A way on this machine is left to the system, as is one to it from elsewhere.
+    fn source_for(&self, to: SocketAddr) -> Option<IpAddr> {
+        let fits = |source: &&IpAddr| source.is_ipv4() == to.is_ipv4() && source.is_loopback() == to.ip().is_loopback();
+        self.sources.iter().find(fits).copied()
+    }
 }
 
-/// A smarthost.
+/// A server that mail is given to instead of asking for MX: a smarthost, or one's own behind this one.
 #[derive(Debug, Clone)]
 pub struct Relay {
+    /// LMTP (RFC 2033): it answers for each recipient.
+    pub lmtp: bool,
+    /// A Unix socket, instead of host and port.
+    pub socket: Option<PathBuf>,
     /// Its name (for the certificate too) or address.
     pub host: String,
     /// Its port.
@@ -90,11 +126,20 @@ pub struct Relay {
     pub extra_ca: Option<PathBuf>,
 }
 
+impl Relay {
+    /// For people.
+    fn name(&self) -> String {
+        self.socket.as_ref().map_or_else(|| self.host.clone(), |path| path.display().to_string())
+    }
+}
+
 /// How the way to a smarthost is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayTls {
     /// Not at all.
     None,
+    /// STARTTLS when offered, with any certificate.
+    Opportunistic,
     /// STARTTLS, required, verified.
     Starttls,
     /// From the first octet, verified.
@@ -111,23 +156,35 @@ struct Outbound {
     verified: Option<TlsClient>,
     lanes: Lanes,
     policies: policy::Policies,
+    sessions: tls_reports::Sessions,
+}
+
+impl Outbound {
+    fn new(context: Shared, settings: Settings) -> Outbound {
+        let extra_ca = settings.relay.as_ref().and_then(|relay| relay.extra_ca.clone()).or_else(|| settings.extra_ca.clone());
+        let retry_secs = settings.schedule.retry_secs.clone();
+        Outbound {
+            context,
+            opportunistic: usable(TlsClient::opportunistic()),
+            verified: usable(TlsClient::verified(extra_ca.as_deref())),
+            lanes: Lanes::new(settings.connections_max, settings.connections_per_destination, retry_secs),
+            settings,
+            policies: policy::Policies::default(),
+            sessions: tls_reports::Sessions::default(),
+        }
+    }
 }
 
 /// Sends what is due until shutdown; then finishes what is under way (bounded) and returns.
 pub async fn run(context: Shared, settings: Settings) {
-    let extra_ca = settings.relay.as_ref().and_then(|relay| relay.extra_ca.clone()).or_else(|| settings.extra_ca.clone());
-    let opportunistic = usable(TlsClient::opportunistic());
-    let verified = usable(TlsClient::verified(extra_ca.as_deref()));
-    let lanes = Lanes::new(settings.connections_max, settings.connections_per_destination, settings.schedule.retry_secs.clone());
-    dispatch::run(Arc::new(Outbound {
-        context,
-        settings,
-        opportunistic,
-        verified,
-        lanes,
-        policies: policy::Policies::default(),
-    }))
-    .await;
+    let outbound = Arc::new(Outbound::new(context, settings));
+    if outbound.settings.tls_reports {
+        if let Err(error) = outbound.sessions.load(&outbound.context.store).await {
+            tracing::error!(?error, "what TLS reports are made of cannot be read");
+        }
+        tokio::spawn(tls_reports::run(Arc::clone(&outbound)));
+    }
+    dispatch::run(outbound).await;
 }
 
 fn usable(made: Result<TlsClient, net::TlsError>) -> Option<TlsClient> {

@@ -5,9 +5,11 @@
 
 mod face;
 mod hand_in;
+mod helo;
 pub mod ids;
 mod intake;
 mod judge;
+mod peers;
 mod sending;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,11 +21,11 @@ pub(crate) use face::place;
 pub use hand_in::{HandedIn, Whole, hand_in};
 use mta::queue::Schedule;
 use mta::sending_limits::SendingLimits;
-use net::{Connection, Next};
+use net::{Connection, Next, Peer};
 pub use sending::keep_counts;
 use wire::Session as _;
 use wire::explain::Protocol;
-use wire::smtp::server::{Config, Mode as Service};
+use wire::smtp::server::{Config, Event, Mode as Service};
 use wire::smtp::{EnhancedCode, Keywords, Server};
 
 /// What a listener is for.
@@ -46,6 +48,10 @@ pub struct Settings {
     pub sending: SendingLimits,
     /// Names of transactions.
     pub ids: ids::Ids,
+    /// Proxies that may tell for whom they speak (XCLIENT).
+    pub xclient_from: Vec<net::IpRange>,
+    /// What strangers brought lately.
+    pub peers: peers::Peers,
 }
 
 /// Serves one connection to its end.
@@ -57,6 +63,9 @@ pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
         session.tls_channel(channel);
     }
     let mut face = Face::new(context.clone(), &connection, mode);
+    if !face.may_come() {
+        session.close(EnhancedCode(4, 7, 0), "Too many connections from your address, try again later");
+    }
     let mut epochs = context.store.epoch_watch();
     let mut draining = false;
     loop {
@@ -72,6 +81,10 @@ pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
                 }
             }
             next = connection.next(&mut session) => match next {
+                Next::Event(Event::Client(behind)) => {
+                    face.speaks_for(&behind, &mut connection);
+                    session.set_plaintext_auth(context.plaintext.allows(connection.peer()));
+                }
                 Next::Event(event) => face.event(event, &mut session, &connection).await,
                 Next::Closed => {
                     face.note_end(&session, &connection);
@@ -98,6 +111,11 @@ fn config(context: &Shared, connection: &Connection, mode: Mode) -> Config {
     config.patience = context.limits.patience;
     config.recipients_max = usize::try_from(context.limits.recipients_max).unwrap_or(usize::MAX);
     config.keywords = keywords(context, mode);
+    let named = |ip| context.smtp.xclient_from.iter().any(|range| range.contains(ip));
+    config.xclient = mode != Mode::Lmtp && matches!(connection.peer(), Peer::Ip { ip, .. } if named(*ip));
+    if judge::applies(context, mode, connection.peer()) && !config.xclient {
+        config.greeting_delay_secs = context.trust.policy.greeting_delay_secs.into();
+    }
     config
 }
 

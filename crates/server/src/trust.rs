@@ -35,6 +35,18 @@ pub enum TempErrors {
     Defer,
 }
 
+/// What a stranger's name in EHLO or HELO must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Helo {
+    /// Anything.
+    Off,
+    /// Not the name of this server.
+    #[default]
+    Forged,
+    /// A full name that is in DNS, or the stranger's own address in brackets.
+    Strict,
+}
+
 /// The rules for mail that comes from elsewhere; each is an option under `[inbound]`.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -58,6 +70,16 @@ pub struct Policy {
     pub loopback: bool,
     /// Aggregate reports about strangers' mail are made and sent.
     pub reports: bool,
+    /// See [`Helo`].
+    pub helo: Helo,
+    /// Strangers get the greeting so late; who speaks before is sent away. 0: at once.
+    pub greeting_delay_secs: u32,
+    /// From the fourth recipient of a stranger that is refused on, each answer comes so late. 0: at once.
+    pub slow_answer_secs: u32,
+    /// Messages a stranger's network may bring in an hour; 0 is unlimited.
+    pub messages_per_hour: u32,
+    /// Connections a stranger's network may make in a minute; 0 is unlimited.
+    pub connections_per_minute: u32,
 }
 
 /// See the module.
@@ -75,6 +97,30 @@ pub struct Settings {
     pub counts: counts::Counts,
     /// Rewrites and leads back; `None`: mail is forwarded with the reverse-path it came with.
     pub srs: Option<Srs>,
+}
+
+impl Settings {
+    /// The DKIM-Signature fields for a message that somebody of one of these domains wrote; empty without a key.
+    pub(crate) fn sign(&self, domains: &[String], message: &[u8], now_secs: i64) -> String {
+        if self.keys.is_empty() {
+            return String::new();
+        }
+        mta::submit::sign(message, now_secs, |author| {
+            if is_ours(domains, author) { self.keys.signers(author, now_secs) } else { Vec::new() }
+        })
+    }
+
+    /// Signed again, in place of what we signed before it was changed.
+    pub(crate) fn sign_again(&self, domains: &[String], message: &[u8], now_secs: i64) -> Vec<u8> {
+        let bare = mta::submit::unsigned(message, |domain| is_ours(domains, domain));
+        let mut signed = self.sign(domains, &bare, now_secs).into_bytes();
+        signed.extend_from_slice(&bare);
+        signed
+    }
+}
+
+fn is_ours(domains: &[String], name: &str) -> bool {
+    domains.iter().any(|own| trust::spf::is_under(name, own))
 }
 
 /// All answers of one judgement come within this, or count as temporary errors.

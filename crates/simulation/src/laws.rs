@@ -194,7 +194,7 @@ fn message(world: &World, ledger: &Ledger, all: &Mail, number: u64, traces: &[Tr
     }
     for (address, mail) in all {
         for copy in mail.iter().filter(|copy| copy.number == Some(number) && copy.failed.is_empty() && !is_report(copy)) {
-            if mail::body_of(&copy.octets) != mail::body_of(&sent.octets) {
+            if mail::content_of(&copy.octets) != mail::content_of(&sent.octets) {
                 world.log.violation(format!("m{number}: damaged in {address}"));
             }
         }

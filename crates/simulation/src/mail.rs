@@ -41,10 +41,9 @@ pub(crate) fn number_in(octets: &[u8], field: &str) -> Option<u64> {
     String::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// What follows the header section.
-pub(crate) fn body_of(octets: &[u8]) -> &[u8] {
-    let end = octets.windows(4).position(|window| window == b"\r\n\r\n").map_or(octets.len(), |at| at + 4);
-    octets.get(end..).unwrap_or_default()
+/// What the message says, whatever encoding it travelled in (a server without 8BITMIME gets another).
+pub(crate) fn content_of(octets: &[u8]) -> Vec<u8> {
+    message::parse(octets).root().content().into_owned()
 }
 
 /// Addresses that a report says have failed; empty when it is no report of failure.
@@ -71,6 +70,6 @@ mod tests {
         let report = b"x\r\n\r\nReporting-MTA: dns; a\r\n\r\nFinal-Recipient: rfc822; b@y.test\r\nAction: failed\r\n\r\n\
             Final-Recipient: rfc822; c@y.test\r\nAction: delayed\r\n\r\n";
         assert_eq!(failed_in(report), ["b@y.test"]);
-        assert_eq!(body_of(b"a: b\r\n\r\nbody"), b"body");
+        assert_eq!(content_of(b"a: b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nbody=3D"), b"body=");
     }
 }

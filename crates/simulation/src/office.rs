@@ -178,6 +178,8 @@ impl Office {
         settings.schedule = world.schedule.clone();
         settings.connections_per_destination = 2;
         settings.relay = self.plan.relay.map(|host| Relay {
+            lmtp: false,
+            socket: None,
             host: host.to_owned(),
             port: 25,
             tls: RelayTls::None,

@@ -43,7 +43,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 36] = [
+const KINDS: [u8; 37] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -65,6 +65,7 @@ const KINDS: [u8; 36] = [
     key::SECRET,
     key::GREYLIST,
     key::REPORT_COUNT,
+    key::TLS_COUNT,
     key::REPORT,
     key::MARK,
     key::QUEUE,

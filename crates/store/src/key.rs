@@ -41,6 +41,7 @@ pub(crate) const SECRET: u8 = 0x61;
 pub(crate) const GREYLIST: u8 = 0x62;
 pub(crate) const REPORT_COUNT: u8 = 0x63;
 pub(crate) const REPORT: u8 = 0x64;
+pub(crate) const TLS_COUNT: u8 = 0x65;
 pub(crate) const MARK: u8 = 0x68;
 pub(crate) const RECORD: u8 = 0x70;
 pub(crate) const EMAIL: u8 = 0x81;
@@ -248,7 +249,7 @@ impl<'a> Parts<'a> {
 
 /// Not repeated in the segments: what may be lost with the index (the trace, greylists, counters of reports).
 pub(crate) fn is_logged(key: &Key) -> bool {
-    !matches!(key.kind(), TRACE | TRACE_KEY | GREYLIST | REPORT_COUNT)
+    !matches!(key.kind(), TRACE | TRACE_KEY | GREYLIST | REPORT_COUNT | TLS_COUNT)
 }
 
 /// The id of a ledger key.

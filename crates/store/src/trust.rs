@@ -25,12 +25,14 @@ pub enum TrustKind {
     Count,
     /// A report somebody sent us.
     Report,
+    /// What a report about TLS will say.
+    TlsCount,
 }
 
 impl TrustKind {
     /// May be lost with the last moments before a crash.
     pub fn is_light(self) -> bool {
-        matches!(self, TrustKind::Greylist | TrustKind::Count)
+        matches!(self, TrustKind::Greylist | TrustKind::Count | TrustKind::TlsCount)
     }
 
     fn kind(self) -> u8 {
@@ -40,6 +42,7 @@ impl TrustKind {
             TrustKind::Greylist => key::GREYLIST,
             TrustKind::Count => key::REPORT_COUNT,
             TrustKind::Report => key::REPORT,
+            TrustKind::TlsCount => key::TLS_COUNT,
         }
     }
 }

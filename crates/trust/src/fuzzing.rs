@@ -120,6 +120,18 @@ pub fn forged_results(octets: &[u8]) {
     let _ = dmarc::authors(octets);
 }
 
+/// A TLS report and the record that asks for one: what is read is written so that it reads the same.
+pub fn tls_report(octets: &[u8]) {
+    if let Some(report) = crate::tls_report::Report::parse(octets) {
+        let again = crate::tls_report::Report::parse(report.render().as_bytes()).expect("what we write we read");
+        assert_eq!((again.policies, again.id), (report.policies, report.id));
+    }
+    for wanted in crate::tls_report::wanted(&[String::from_utf8_lossy(octets).into_owned()]) {
+        let text = format!("{wanted:?}");
+        assert!(!text.contains(char::is_control) && !text.contains("\\r") && !text.contains("\\n"), "{text}");
+    }
+}
+
 /// An aggregate report: what is read is written so that it reads the same.
 pub fn aggregate_report(octets: &[u8]) {
     let text = String::from_utf8_lossy(octets);

@@ -1,6 +1,6 @@
 //! Who a message is from: SPF, DKIM, DMARC, ARC and what is written about them.
 //!
-//! RFC 7208, 6376, 8301, 8463, 9989, 9990, 8617, 8601. Questions to DNS out (the [`Dns`] seam), verdicts back.
+//! RFC 7208, 6376, 8301, 8463, 9989, 9990, 8617, 8601, 8460. Questions to DNS out (the [`Dns`] seam), verdicts back.
 //! Invariant: a function of its arguments and of DNS; whatever merely did not work is temporary, never a failure of the sender;
 //! every loop over what others wrote has a named limit. Must not know: sockets, clocks, the store, replies.
 
@@ -17,6 +17,7 @@ pub mod results;
 pub mod spf;
 pub mod srs;
 mod tags;
+pub mod tls_report;
 mod xml;
 
 pub use dns::{Dns, DnsError, Recorder};

@@ -36,6 +36,14 @@ pub const DMARC_WALK_MAX: usize = 8;
 pub const DMARC_AUTHORS_MAX: usize = 5;
 /// Where a DMARC record wants reports: URIs that are kept.
 pub const DMARC_URIS_MAX: usize = 5;
+/// Policies of one TLS report, and lines of one policy.
+pub const TLS_POLICIES_MAX: usize = 100;
+/// Kinds of failure of one policy.
+pub const TLS_FAILURES_MAX: usize = 100;
+/// Octets of one text of a TLS report.
+pub const TLS_TEXT_BYTES_MAX: usize = 1_000;
+/// Where one domain wants TLS reports.
+pub const TLS_URIS_MAX: usize = 4;
 /// Answers that [`crate::Recorder`] keeps.
 pub const RECORDED_ANSWERS_MAX: usize = 64;
 /// Octets of one of them.

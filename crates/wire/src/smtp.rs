@@ -13,6 +13,7 @@ pub mod path;
 pub mod reply;
 pub mod server;
 pub mod wishes;
+mod xclient;
 
 pub use client::Client;
 pub use enhanced::EnhancedCode;
@@ -21,3 +22,4 @@ pub use path::{ForwardPath, ReversePath};
 pub use reply::Reply;
 pub use server::Server;
 pub use wishes::{DeliverBy, Hold, Keywords, Wishes};
+pub use xclient::Behind;

@@ -138,6 +138,24 @@ fn reports_words(value: &Value) -> String {
     };
     let columns = |of: &Value, names: &[&str]| names.iter().map(|name| text(of, name)).collect::<Vec<_>>();
     let until = |of: &Value| message::date::format_rfc_5322(of.get("end_secs").and_then(Value::as_i64).unwrap_or(0));
+    if let Some(report) = value.get("report").filter(|report| text(report, "kind") == "tls") {
+        let head = format!(
+            "{} about TLS to {} ({}), until {}: {} sessions, {} failed\n",
+            text(report, "organization"),
+            text(report, "domain"),
+            text(report, "policy"),
+            until(report),
+            text(report, "sessions"),
+            text(report, "failed"),
+        );
+        let rows: Vec<Value> = list(report, "rows");
+        let names = ["result", "count", "policy", "receiving_host", "receiving_ip", "sending_ip", "reason"];
+        return head
+            + &table(
+                &["RESULT", "COUNT", "POLICY", "HOST", "ADDRESS", "FROM", "WHY"],
+                rows.iter().map(|row| columns(row, &names)),
+            );
+    }
     if let Some(report) = value.get("report") {
         let head = format!(
             "{} about {} (p={}), until {}: {} messages, {} unconfirmed\n",
@@ -158,11 +176,13 @@ fn reports_words(value: &Value) -> String {
     }
     let reports: Vec<Value> = list(value, "reports");
     let rows = reports.iter().map(|report| {
-        let mut row = columns(report, &["id", "organization", "domain", "messages", "unconfirmed"]);
+        let counts = if text(report, "kind") == "tls" { ["sessions", "failed"] } else { ["messages", "unconfirmed"] };
+        let mut row = columns(report, &["id", "kind", "organization", "domain"]);
+        row.extend(columns(report, &counts));
         row.push(until(report));
         row
     });
-    table(&["ID", "BY", "ABOUT", "MESSAGES", "UNCONFIRMED", "UNTIL"], rows)
+    table(&["ID", "KIND", "BY", "ABOUT", "COUNTED", "WRONG", "UNTIL"], rows)
 }
 
 fn app_password_words(command: &AppPasswordCommand, address: &str, value: &Value) -> String {

@@ -6,13 +6,18 @@
 mod imap;
 mod inbound;
 mod queue;
+mod relay;
 mod sign_in;
 
 use super::reader::{Item, domain, endpoint, socket_address};
-use super::{Config, RelayTls, Service};
+use super::{Config, Service};
 use server::context::Plaintext;
 use std::fmt::Write as _;
 use std::path::Path;
+
+/// The table of one domain's route, in the names of its options; a file has the domain there.
+pub(crate) const ROUTE_TABLE: &str = "outbound.routes.DOMAIN";
+const ROUTE_EXAMPLE: &str = "outbound.routes.\"partner.example\"";
 
 /// One option.
 pub(crate) struct OptionBlock {
@@ -59,6 +64,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     LISTEN_HTTP,
     LISTEN_HTTPS,
     LISTEN_PROXY_FROM,
+    LISTEN_XCLIENT_FROM,
     TLS_CERTIFICATE,
     TLS_PRIVATE_KEY,
     TLS_SELF_SIGNED,
@@ -75,11 +81,21 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     OUTBOUND_CA_FILE,
     queue::DNSSEC,
     queue::MTA_STS,
-    RELAY_HOST,
-    RELAY_PORT,
-    RELAY_TLS,
-    RELAY_USERNAME,
-    RELAY_PASSWORD_FILE,
+    queue::TLS_REPORTS,
+    relay::SOURCES,
+    relay::NAMELESS_IPV6,
+    relay::RELAY_HOST,
+    relay::RELAY_PORT,
+    relay::RELAY_TLS,
+    relay::RELAY_USERNAME,
+    relay::RELAY_PASSWORD_FILE,
+    relay::ROUTE_MX,
+    relay::ROUTE_HOST,
+    relay::ROUTE_PORT,
+    relay::ROUTE_LMTP,
+    relay::ROUTE_TLS,
+    relay::ROUTE_USERNAME,
+    relay::ROUTE_PASSWORD_FILE,
     inbound::DMARC,
     inbound::TEMP_ERRORS,
     inbound::SPF_REFUSE,
@@ -87,6 +103,11 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     inbound::DNSWL,
     inbound::GREYLIST,
     inbound::TRUSTED_SEALERS,
+    inbound::HELO,
+    inbound::GREETING_DELAY,
+    inbound::SLOW_ANSWER,
+    inbound::MESSAGES_PER_HOUR,
+    inbound::CONNECTIONS_PER_MINUTE,
     inbound::JUDGE_LOOPBACK,
     inbound::REPORTS,
     inbound::ARC_SEAL,
@@ -345,6 +366,19 @@ const LISTEN_PROXY_FROM: OptionBlock = OptionBlock {
     refused: &["\"10.0.0.7\"", "[\"proxy.example.org\"]", "[\"10.0.0.0/33\"]", "[1]"],
 };
 
+const LISTEN_XCLIENT_FROM: OptionBlock = OptionBlock {
+    name: "listen.xclient_from",
+    doc: "Proxies (addresses or ranges) that may say with SMTP's XCLIENT for whom they speak, on smtp, submission and submissions. To others it is not offered.",
+    default: "[]",
+    example: "[\"10.0.0.7\", \"10.1.0.0/16\"]",
+    read: |config, item| {
+        if let Some(list) = item.list_of(str::parse) {
+            config.xclient_from = list;
+        }
+    },
+    refused: &["\"10.0.0.7\"", "[\"proxy.example.org\"]", "[\"10.0.0.0/33\"]", "[1]"],
+};
+
 const TLS_CERTIFICATE: OptionBlock = OptionBlock {
     name: "tls.certificate",
     doc: "The certificate with its chain, PEM. A relative path starts at this file's folder. SIGHUP reads it again.",
@@ -425,79 +459,6 @@ const OUTBOUND_CA_FILE: OptionBlock = OptionBlock {
     refused: &["\"missing.pem\"", "1"],
 };
 
-const RELAY_HOST: OptionBlock = OptionBlock {
-    name: "outbound.relay.host",
-    doc: "A smarthost that takes all mail for elsewhere. Without [outbound.relay] mail goes by MX.",
-    default: "",
-    example: "\"smtp.example.net\"",
-    read: |config, item| {
-        if let Some(host) = item.text() {
-            match host.parse::<std::net::IpAddr>().map(|ip| ip.to_string()).or_else(|_| domain(&host)) {
-                Ok(host) => config.relay_mut().host = host,
-                Err(message) => item.problem(message),
-            }
-        }
-    },
-    refused: &["\"\"", "\"a b\"", "1"],
-};
-
-const RELAY_PORT: OptionBlock = OptionBlock {
-    name: "outbound.relay.port",
-    doc: "Its port; without one 465 for tls, 587 for starttls, 25 for none.",
-    default: "",
-    example: "465",
-    read: |config, item| {
-        if let Some(port) = item.port() {
-            config.relay_mut().port = port;
-        }
-    },
-    refused: &["0", "\"465\""],
-};
-
-const RELAY_TLS: OptionBlock = OptionBlock {
-    name: "outbound.relay.tls",
-    doc: "\"none\", \"starttls\" or \"tls\" (from the first octet, the default); the last two verify the certificate against the host's name.",
-    default: "",
-    example: "\"tls\"",
-    read: |config, item| {
-        let words = [("none", RelayTls::None), ("starttls", RelayTls::StartTls), ("tls", RelayTls::Tls)];
-        if let Some(choice) = item.choice(&words) {
-            config.relay_mut().tls = choice;
-        }
-    },
-    refused: &["\"ssl\"", "true"],
-};
-
-const RELAY_USERNAME: OptionBlock = OptionBlock {
-    name: "outbound.relay.username",
-    doc: "Sign in as this user; needs verified TLS and a password_file.",
-    default: "",
-    example: "\"me\"",
-    read: |config, item| {
-        if let Some(name) = item.text() {
-            if name.is_empty() {
-                item.problem("wants a name");
-            }
-            config.relay_mut().username = Some(name);
-        }
-    },
-    refused: &["\"\"", "1"],
-};
-
-const RELAY_PASSWORD_FILE: OptionBlock = OptionBlock {
-    name: "outbound.relay.password_file",
-    doc: "A file whose first line is the password.",
-    default: "",
-    example: "\"relay.password\"",
-    read: |config, item| {
-        let Some(path) = item.readable_file() else { return };
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        match text.lines().next() {
-            Some(line) if !line.is_empty() => config.relay_mut().password = Some(line.to_owned()),
-            _ => item.problem(format!("{} has no password in its first line", path.display())),
-        }
-    },
-    refused: &["\"missing.password\"", "\"/dev/null\"", "1"],
 };
 
 const LIMITS_MESSAGES: OptionBlock = OptionBlock {
@@ -670,7 +631,8 @@ pub(crate) fn reference() -> String {
         if prefix != table {
             let inside = |block: &&OptionBlock| block.name.rsplit_once('.').is_some_and(|(table, _)| table == prefix);
             let empty = OPTIONS.iter().filter(inside).all(|block| block.default.is_empty());
-            let _ = write!(out, "\n{}[{prefix}]\n", if empty { "# " } else { "" });
+            let shown = prefix.replace(ROUTE_TABLE, ROUTE_EXAMPLE);
+            let _ = write!(out, "\n{}[{shown}]\n", if empty { "# " } else { "" });
             table = prefix;
         }
         let _ = write!(out, "\n# {}\n", block.doc);
@@ -721,7 +683,7 @@ mod tests {
     fn the_password_is_the_first_line_of_its_file() {
         let dir = base();
         let mut config = Config::blank();
-        read_text(&RELAY_PASSWORD_FILE, "\"relay.password\"", dir.path(), &mut config);
+        read_text(&relay::RELAY_PASSWORD_FILE, "\"relay.password\"", dir.path(), &mut config);
         assert_eq!(config.relay.unwrap().password.as_deref(), Some("secret"));
     }
 

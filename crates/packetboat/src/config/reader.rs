@@ -2,9 +2,9 @@
 //!
 //! Invariant: every key of the file either reaches exactly one block or is a problem.
 
-use super::options::{OPTIONS, OptionBlock};
+use super::options::{OPTIONS, OptionBlock, ROUTE_TABLE};
 use super::suggest::nearest;
-use super::{Config, Places, Problem};
+use super::{Config, Places, Problem, Route};
 use net::listener::ListenAddr;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -229,6 +229,10 @@ fn walk_table(
             (block.read)(config, &mut Item::new(value, base, problems));
             continue;
         }
+        if let Some((routes, _)) = ROUTE_TABLE.rsplit_once('.').filter(|(routes, _)| *routes == prefix) {
+            walk_route((routes, key), value, base, config, problems, places);
+            continue;
+        }
         let is_table = table_names().any(|known| known == name);
         match value.get_ref().as_table() {
             Some(inner) if is_table => {
@@ -244,6 +248,45 @@ fn walk_table(
             }),
         }
     }
+}
+
+/// The table of one domain's route.
+fn walk_route(
+    (routes, key): (&str, &Spanned<std::borrow::Cow<'_, str>>),
+    value: &Spanned<DeValue<'_>>,
+    base: &Path,
+    config: &mut Config,
+    problems: &mut Vec<Problem>,
+    places: &mut Places,
+) {
+    let mut problem = |message: String| problems.push(Problem { span: key.span(), message });
+    let name = match domain(key.get_ref()) {
+        Ok(name) => name,
+        Err(message) => return problem(message),
+    };
+    let Some(inner) = value.get_ref().as_table() else {
+        return problem(format!("`{routes}.\"{name}\"` is a table: write [{routes}.\"{name}\"] and its keys below"));
+    };
+    if config.routes.iter().any(|route| route.domain == name) {
+        return problem(format!("{name} has two routes"));
+    }
+    places.insert(format!("{routes}.{name}"), key.span());
+    config.route = Some(Route::blank(name.clone()));
+    for (key, value) in inner {
+        let option = format!("{ROUTE_TABLE}.{}", key.get_ref());
+        match OPTIONS.iter().find(|block| block.name == option) {
+            Some(block) => {
+                places.insert(format!("{routes}.{name}.{}", key.get_ref()), key.span());
+                (block.read)(config, &mut Item::new(value, base, problems));
+            }
+            None => problems.push(Problem {
+                span: key.span(),
+                message: unknown("key", &option, OPTIONS.iter().map(|block: &OptionBlock| block.name)),
+            }),
+        }
+    }
+    let route = config.route.take();
+    config.routes.extend(route);
 }
 
 fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -67,6 +67,35 @@ fn a_username_needs_verified_tls_and_a_password() {
 }
 
 #[test]
+fn routes_by_domain() {
+    let routes = "[outbound.routes.\"Partner.example\"]\nmx = true\n[outbound.routes.\"box.example\"]\nhost = \"unix:/run/dovecot/lmtp\"\nlmtp = true\n[outbound.routes.\"far.example\"]\nhost = \"10.0.0.7\"\ntls = \"opportunistic\"\n";
+    let config = parse(&format!("{GOOD}{routes}"), Path::new("/nowhere")).unwrap();
+    let told: Vec<_> = config.routes.iter().map(|r| (r.domain.as_str(), r.mx, r.lmtp, r.relay.port, r.relay.tls)).collect();
+    assert_eq!(
+        told,
+        [
+            ("partner.example", true, false, 465, RelayTls::Tls),
+            ("box.example", false, true, 24, RelayTls::None),
+            ("far.example", false, false, 25, RelayTls::Opportunistic),
+        ]
+    );
+    assert_eq!(config.routes[1].socket.as_deref(), Some(Path::new("/run/dovecot/lmtp")));
+    let bad = "[outbound.routes.\"example.org\"]\nhost = \"a.example\"\n[outbound.routes.\"a b\"]\n[outbound.routes.\"b.example\"]\nhots = \"x\"\n[outbound.routes.\"c.example\"]\nhost = \"unix:/x\"\ntls = \"none\"\nusername = \"me\"\n";
+    let told = problems(&format!("{GOOD}{bad}"));
+    for wanted in [
+        "example.org: it is served here",
+        "\"a b\" is not a domain name",
+        "unknown key `outbound.routes.DOMAIN.hots`; did you mean `outbound.routes.DOMAIN.host`?",
+        "b.example: a route wants either a `host` or `mx = true`",
+        "c.example: only LMTP goes over a Unix socket",
+        "a username needs verified TLS",
+        "`username` needs a `password_file`",
+    ] {
+        assert!(told.iter().any(|(_, message)| message.contains(wanted)), "missing {wanted:?} in {told:#?}");
+    }
+}
+
+#[test]
 fn lmtp_elsewhere_than_loopback_is_refused() {
     let told = problems(&GOOD.replace("[::1]:24", "192.0.2.1:24"));
     assert_eq!(told.len(), 1);

@@ -1,7 +1,7 @@
 //! What no option can check alone: what is missing, what contradicts, what is unsafe together.
 
 use super::options::OPTIONS;
-use super::{Config, Places, Problem, RelayTls, Service};
+use super::{Config, Places, Problem, Relay, RelayTls, Service};
 use net::listener::ListenAddr;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,6 +13,7 @@ pub(crate) fn check(config: &mut Config, places: &Places, _base: &Path, problems
     listeners(config, places, problems);
     tls(config, places, problems);
     relay(config, places, problems);
+    routes(config, places, problems);
     sign_in(config, places, problems);
     config.user_given = places.contains_key("user");
     if config.free_bytes_tight < config.free_bytes_min {
@@ -118,25 +119,59 @@ fn relay(config: &mut Config, places: &Places, problems: &mut Vec<Problem>) {
             message: "`outbound.relay.host` is missing: the smarthost's name".into(),
         });
     }
-    let Some(relay) = &mut config.relay else { return };
+    if let Some(relay) = &mut config.relay {
+        complete(relay, "outbound.relay", places, problems);
+    }
+}
+
+/// The port that fits, and what a sign-in needs.
+fn complete(relay: &mut Relay, table: &str, places: &Places, problems: &mut Vec<Problem>) {
     if relay.port == 0 {
         relay.port = match relay.tls {
             RelayTls::Tls => 465,
             RelayTls::StartTls => 587,
-            RelayTls::None => 25,
+            RelayTls::None | RelayTls::Opportunistic => 25,
         };
     }
-    let username = places.contains_key("outbound.relay.username");
-    let password = places.contains_key("outbound.relay.password_file");
+    let (username, password) = (format!("{table}.username"), format!("{table}.password_file"));
+    let (has_username, has_password) = (places.contains_key(&username), places.contains_key(&password));
     let mut problem =
         |name: &str, message: &str| problems.push(Problem { span: place(places, &[name]), message: message.into() });
-    if username && relay.tls == RelayTls::None {
-        problem("outbound.relay.username", "a username needs verified TLS: `tls = \"starttls\"` or `tls = \"tls\"`");
+    if has_username && matches!(relay.tls, RelayTls::None | RelayTls::Opportunistic) {
+        problem(&username, "a username needs verified TLS: `tls = \"starttls\"` or `tls = \"tls\"`");
     }
-    if username && !password {
-        problem("outbound.relay.username", "`username` needs a `password_file`");
+    if has_username && !has_password {
+        problem(&username, "`username` needs a `password_file`");
     }
-    if password && !username {
-        problem("outbound.relay.password_file", "`password_file` needs a `username`");
+    if has_password && !has_username {
+        problem(&password, "`password_file` needs a `username`");
+    }
+}
+
+fn routes(config: &mut Config, places: &Places, problems: &mut Vec<Problem>) {
+    for route in &mut config.routes {
+        let table = format!("outbound.routes.{}", route.domain);
+        let mut problem = |message: String| {
+            problems.push(Problem { span: place(places, &[&table]), message: format!("{}: {message}", route.domain) })
+        };
+        if config.domains.contains(&route.domain) {
+            problem("it is served here, so its mail goes nowhere else".into());
+        }
+        let has_host = route.socket.is_some() || places.contains_key(&format!("{table}.host"));
+        if has_host == route.mx {
+            problem("a route wants either a `host` or `mx = true`".into());
+        }
+        if route.socket.is_some() && !route.lmtp {
+            problem("only LMTP goes over a Unix socket: `lmtp = true`".into());
+        }
+        if route.lmtp {
+            if !places.contains_key(&format!("{table}.tls")) {
+                route.relay.tls = RelayTls::None;
+            }
+            if route.relay.port == 0 {
+                route.relay.port = 24;
+            }
+        }
+        complete(&mut route.relay, &table, places, problems);
     }
 }

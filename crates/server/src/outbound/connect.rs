@@ -4,7 +4,7 @@
 //! never permanent, for it is our own configuration. Must not know: which message wants to go.
 
 use super::policy::{self, Guard};
-use super::{Outbound, Relay, RelayTls};
+use super::{Outbound, relay, tls_reports};
 use crate::auth::sign_in::nonce;
 use mta::queue::{Outcome, Verdict};
 use mta::route::{self, Destination};
@@ -12,9 +12,6 @@ use mta::sts::Policy;
 use net::{Connection, DnsError, MxAnswer, Next, TlsClient};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tokio::time::Instant;
-use wire::sasl::Secret;
-use wire::sasl::client::Credentials;
 use wire::smtp::Client;
 use wire::smtp::client::{Config, Event, Failure, Stage, StartTls};
 
@@ -35,6 +32,8 @@ pub(super) struct Open {
     pub(super) sent: u32,
     /// The session said Ready and nothing was sent since.
     pub(super) ready: bool,
+    /// It is in the clear because TLS broke, in the words of RFC 8460.
+    pub(super) broke: Option<&'static str>,
 }
 
 impl Open {
@@ -57,10 +56,12 @@ struct Host {
 }
 
 /// A connection to whoever takes mail for `destination`, or why there is none.
-pub(super) async fn open(outbound: &Outbound, destination: &str, story: &mut Story) -> Result<Open, Outcome> {
-    if let Some(relay) = &outbound.settings.relay {
-        story.push(format!("all mail goes to the smarthost {}", relay.host));
-        return open_relay(outbound, relay).await;
+/// `lax`: whatever policies want, rather in the clear than not at all (`TLS-Required: No`, RFC 8689 §4.2.2).
+pub(super) async fn open(outbound: &Outbound, destination: &str, lax: bool, story: &mut Story) -> Result<Open, Outcome> {
+    if let Some(relay) = outbound.settings.relay_for(destination) {
+        let way = if relay.lmtp { "by LMTP to" } else { "to the smarthost" };
+        story.push(format!("mail for {destination} goes {way} {}", relay.name()));
+        return relay::open(outbound, relay).await;
     }
     let mut sts = None;
     let hosts = match route::read(destination) {
@@ -81,7 +82,7 @@ pub(super) async fn open(outbound: &Outbound, destination: &str, story: &mut Sto
         story.push(format!("MTA-STS policy: {:?}, mx {}", sts.mode, sts.mx.join(", ")));
     }
     for host in hosts.iter().take(HOSTS_MAX) {
-        match open_host(outbound, (destination, host), sts.as_ref(), story).await {
+        match open_host(outbound, (destination, host), (sts.as_ref(), lax), story).await {
             Ok(open) => return Ok(open),
             Err(outcome) => {
                 let host = &host.name;
@@ -130,7 +131,7 @@ fn no_name(name: &str, error: &DnsError) -> Outcome {
 }
 
 /// Its addresses, and whether DNSSEC proves them.
-async fn addresses(outbound: &Outbound, host: &str, port: u16) -> Result<(Vec<SocketAddr>, bool), Outcome> {
+pub(super) async fn addresses(outbound: &Outbound, host: &str, port: u16) -> Result<(Vec<SocketAddr>, bool), Outcome> {
     if let Some(known) = outbound.settings.routes.get(host) {
         return Ok((vec![*known], false));
     }
@@ -156,30 +157,41 @@ async fn addresses(outbound: &Outbound, host: &str, port: u16) -> Result<(Vec<So
 async fn open_host(
     outbound: &Outbound,
     (domain, host): (&str, &Host),
-    sts: Option<&Policy>,
+    (sts, lax): (Option<&Policy>, bool),
     story: &mut Story,
 ) -> Result<Open, Outcome> {
     let (name, mx_secure) = (host.name.as_str(), host.secure);
     let mut last = Outcome::deferred((4, 4, 4), format!("{name} has no address that may be used"));
     let (addresses, secure) = addresses(outbound, name, outbound.settings.port).await?;
-    let guard = policy::guard(outbound, (domain, name), mx_secure && secure, sts).await?;
+    let secure = mx_secure && secure;
+    let guard = match policy::guard(outbound, (domain, name), secure, sts).await {
+        _ if lax => Guard::Opportunistic,
+        Ok(guard) => guard,
+        Err(outcome) => {
+            outbound.sessions.no_way(outbound, (domain, name), secure, sts, &outcome).await;
+            return Err(outcome);
+        }
+    };
     for address in addresses {
         let opened = match &guard {
-            Guard::Opportunistic => open_opportunistic(outbound, name, address).await,
-            Guard::Encrypted => open_guarded(outbound, name, address, outbound.opportunistic.as_ref()).await,
-            Guard::Dane(client) => open_guarded(outbound, name, address, Some(client)).await,
+            Guard::Opportunistic => open_opportunistic(outbound, name, address, false).await,
+            Guard::Encrypted(_) => open_guarded(outbound, name, address, outbound.opportunistic.as_ref()).await,
+            Guard::Dane(client, _) => open_guarded(outbound, name, address, Some(client)).await,
             Guard::Sts => open_guarded(outbound, name, address, outbound.verified.as_ref()).await,
         };
+        let went = opened.as_ref().map(|open| (&open.connection, open.broke)).map_err(|trouble| trouble.tls);
+        outbound.sessions.went(outbound, (domain, name, address), (&guard, sts), went).await;
         match opened {
             Ok(open) => {
                 let tls = open
                     .connection
                     .tls_info()
                     .map_or_else(|| "no TLS".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher));
-                story.push(format!("{name} [{}]:{}: {tls}, {}", address.ip(), address.port(), guard.words()));
+                let lax = if lax { " (TLS-Required: No)" } else { "" };
+                story.push(format!("{name} [{}]:{}: {tls}, {}{lax}", address.ip(), address.port(), guard.words()));
                 return Ok(open);
             }
-            Err(outcome) => {
+            Err(Trouble { outcome, .. }) => {
                 story.push(format!("{name} [{}]:{}: {}", address.ip(), address.port(), outcome.text));
                 last = outcome;
             }
@@ -189,81 +201,52 @@ async fn open_host(
 }
 
 /// TLS is demanded, by a policy that says what certificate is good.
-async fn open_guarded(outbound: &Outbound, host: &str, address: SocketAddr, tls: Option<&TlsClient>) -> Result<Open, Outcome> {
-    let Some(tls) = tls else { return Err(Outcome::deferred((4, 7, 5), "TLS is not available")) };
+async fn open_guarded(outbound: &Outbound, host: &str, address: SocketAddr, tls: Option<&TlsClient>) -> Result<Open, Trouble> {
+    let Some(tls) = tls else {
+        return Err(Trouble { tls: None, outcome: Outcome::deferred((4, 7, 5), "TLS is not available") });
+    };
     let connection = dial(outbound, host, address).await?;
     let begun = begin(connection, host, Some(tls), config(outbound, StartTls::Require)).await;
-    begun.map_err(|trouble| match trouble {
-        Trouble { tls: true, outcome } => {
-            Outcome::deferred((4, 7, 5), format!("{host} must be reached by TLS with a certificate that fits: {}", outcome.text))
+    begun.map_err(|mut trouble| {
+        if trouble.tls.is_some() {
+            let text = format!("{host} must be reached by TLS with a certificate that fits: {}", trouble.outcome.text);
+            trouble.outcome = Outcome::deferred((4, 7, 5), text);
         }
-        Trouble { outcome, .. } => outcome,
+        trouble
     })
 }
 
 /// STARTTLS when offered; when its handshake fails, once more in the clear on a fresh connection.
-async fn open_opportunistic(outbound: &Outbound, host: &str, address: SocketAddr) -> Result<Open, Outcome> {
+pub(super) async fn open_opportunistic(
+    outbound: &Outbound,
+    host: &str,
+    address: SocketAddr,
+    lmtp: bool,
+) -> Result<Open, Trouble> {
+    let config = |starttls| Config { lmtp, ..config(outbound, starttls) };
+    let mut broke = None;
     if let Some(tls) = &outbound.opportunistic {
         let connection = dial(outbound, host, address).await?;
-        match begin(connection, host, Some(tls), config(outbound, StartTls::IfOffered)).await {
-            Err(Trouble { tls: true, outcome }) => {
+        match begin(connection, host, Some(tls), config(StartTls::IfOffered)).await {
+            Err(Trouble { tls: Some(result), outcome }) => {
                 tracing::info!(%host, %address, said = %outcome.text, "TLS failed, in the clear then");
+                broke = Some(result);
             }
-            other => return other.map_err(|trouble| trouble.outcome),
+            other => return other,
         }
     }
     let connection = dial(outbound, host, address).await?;
-    begin(connection, host, None, config(outbound, StartTls::Never)).await.map_err(|trouble| trouble.outcome)
+    let open = begin(connection, host, None, config(StartTls::Never)).await?;
+    Ok(Open { broke, ..open })
 }
 
-async fn dial(outbound: &Outbound, host: &str, address: SocketAddr) -> Result<Connection, Outcome> {
-    let dialled = Connection::dial_on(&outbound.settings.network, address, None, outbound.settings.connect_limit).await;
+pub(super) async fn dial(outbound: &Outbound, host: &str, address: SocketAddr) -> Result<Connection, Outcome> {
+    let settings = &outbound.settings;
+    let dialled = Connection::dial_on(&settings.network, address, settings.source_for(address), settings.connect_limit).await;
     dialled.map_err(|error| Outcome::deferred((4, 4, 1), format!("No connection to {host} [{}]: {error}", address.ip())))
 }
 
-async fn open_relay(outbound: &Outbound, relay: &Relay) -> Result<Open, Outcome> {
-    let mut last = Outcome::deferred((4, 4, 4), format!("{} has no address", relay.host));
-    for address in addresses(outbound, &relay.host, relay.port).await?.0 {
-        match open_relay_at(outbound, relay, address).await {
-            Ok(open) => return Ok(open),
-            Err(outcome) => last = outcome,
-        }
-    }
-    // A smarthost that refuses us altogether is a matter of settings, not of the message.
-    if last.verdict == Verdict::Failed {
-        last.verdict = Verdict::Deferred;
-        last.status = (4, 7, 0);
-    }
-    tracing::warn!(host = %relay.host, said = %last.reply_line(), "the smarthost cannot be used");
-    Err(last)
-}
-
-async fn open_relay_at(outbound: &Outbound, relay: &Relay, address: SocketAddr) -> Result<Open, Outcome> {
-    let needs_tls = relay.tls != RelayTls::None;
-    let verified = outbound.verified.as_ref().filter(|_| needs_tls);
-    if needs_tls && verified.is_none() {
-        return Err(Outcome::deferred((4, 7, 5), "TLS for the smarthost is not available"));
-    }
-    let starttls = if relay.tls == RelayTls::Starttls { StartTls::Require } else { StartTls::Never };
-    let mut config = config(outbound, starttls);
-    if let (Some(login), Some(password)) = (&relay.username, &relay.password) {
-        config.credentials = Some(Credentials { login: login.clone(), password: Secret::new(password.to_vec()) });
-    }
-    let connection = match (relay.tls, verified) {
-        (RelayTls::Tls, Some(tls)) => {
-            config.tls = true;
-            let until = Instant::now() + outbound.settings.connect_limit;
-            let connection = dial(outbound, &relay.host, address).await?;
-            connection.tls_first(tls, &relay.host, until).await.map_err(|error| {
-                Outcome::deferred((4, 4, 1), format!("No TLS connection to {} [{}]: {error}", relay.host, address.ip()))
-            })?
-        }
-        _ => dial(outbound, &relay.host, address).await?,
-    };
-    begin(connection, &relay.host, verified, config).await.map_err(|trouble| trouble.outcome)
-}
-
-fn config(outbound: &Outbound, starttls: StartTls) -> Config {
+pub(super) fn config(outbound: &Outbound, starttls: StartTls) -> Config {
     Config {
         hostname: outbound.context.hostname.clone(),
         lmtp: false,
@@ -276,14 +259,25 @@ fn config(outbound: &Outbound, starttls: StartTls) -> Config {
 }
 
 /// Why a conversation did not get to its first message.
-struct Trouble {
-    /// It was TLS.
-    tls: bool,
-    outcome: Outcome,
+pub(super) struct Trouble {
+    /// It was TLS, and how RFC 8460 §4.3 calls it.
+    pub(super) tls: Option<&'static str>,
+    pub(super) outcome: Outcome,
+}
+
+impl From<Outcome> for Trouble {
+    fn from(outcome: Outcome) -> Trouble {
+        Trouble { tls: None, outcome }
+    }
 }
 
 /// Greeting, EHLO, STARTTLS, AUTH.
-async fn begin(mut connection: Connection, host: &str, tls: Option<&TlsClient>, config: Config) -> Result<Open, Trouble> {
+pub(super) async fn begin(
+    mut connection: Connection,
+    host: &str,
+    tls: Option<&TlsClient>,
+    config: Config,
+) -> Result<Open, Trouble> {
     if let Some(tls) = tls {
         connection.set_tls_client(tls.clone(), host);
     }
@@ -291,7 +285,7 @@ async fn begin(mut connection: Connection, host: &str, tls: Option<&TlsClient>, 
     loop {
         match connection.next(&mut client).await {
             Next::Event(Event::Ready) => {
-                return Ok(Open { connection, client, host: host.to_owned(), sent: 0, ready: true });
+                return Ok(Open { connection, client, host: host.to_owned(), sent: 0, ready: true, broke: None });
             }
             Next::Event(Event::Failed(failure)) => {
                 return Err(Trouble { tls: is_tls(&failure), outcome: outcome(host, &failure) });
@@ -301,21 +295,23 @@ async fn begin(mut connection: Connection, host: &str, tls: Option<&TlsClient>, 
                 // The handshake is the connection's affair: the session never hears how it failed.
                 let said = connection.error().map_or_else(|| "closed".to_owned(), ToString::to_string);
                 let outcome = Outcome::deferred((4, 4, 2), format!("The connection to {host} broke: {said}"));
-                return Err(Trouble { tls: connection.error().is_some() && tls.is_some(), outcome });
+                let trouble = connection.error().filter(|_| tls.is_some()).map(tls_reports::result_of);
+                return Err(Trouble { tls: trouble, outcome });
             }
         }
     }
 }
 
-fn is_tls(failure: &Failure) -> bool {
-    matches!(
-        failure,
+/// RFC 8460 §4.3.1: that there is no TLS at all, or that it does not begin.
+fn is_tls(failure: &Failure) -> Option<&'static str> {
+    match failure {
+        Failure::TlsNotOffered | Failure::Refused(Stage::StartTls, _) => Some("starttls-not-supported"),
         Failure::BytesBeforeTls
-            | Failure::Refused(Stage::StartTls, _)
-            | Failure::TimedOut(Stage::StartTls)
-            | Failure::Lost(Stage::StartTls)
-            | Failure::Nonsense(Stage::StartTls)
-    )
+        | Failure::TimedOut(Stage::StartTls)
+        | Failure::Lost(Stage::StartTls)
+        | Failure::Nonsense(Stage::StartTls) => Some("validation-failure"),
+        _ => None,
+    }
 }
 
 fn outcome(host: &str, failure: &Failure) -> Outcome {

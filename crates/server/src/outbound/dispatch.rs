@@ -37,16 +37,16 @@ const RELAY_LANE: LaneKey = 0;
 struct Place {
     behind: Option<(UnixSecs, QueueId)>,
     urged: u64,
-    /// Lanes of domains served here.
-    ours: HashSet<LaneKey>,
+    /// Lanes of domains served here, and of those with a way of their own.
+    apart: HashSet<LaneKey>,
 }
 
 pub(super) async fn run(outbound: Arc<Outbound>) {
     let mut workers = JoinSet::new();
     let mut queue = outbound.context.store.queue_watch();
     let mut next_look = Instant::now();
-    let ours = outbound.context.domains.iter().map(|domain| store::lane_of(domain)).collect();
-    let mut place = Place { ours, ..Place::default() };
+    let apart = outbound.context.domains.iter().chain(outbound.settings.by_domain.keys());
+    let mut place = Place { apart: apart.map(|domain| store::lane_of(domain)).collect(), ..Place::default() };
     loop {
         tokio::select! {
             biased;
@@ -129,7 +129,7 @@ async fn look(outbound: &Outbound, place: &mut Place, now_secs: UnixSecs) -> Res
 }
 
 fn add(outbound: &Outbound, place: &Place, row: &DueRow) -> bool {
-    let relayed = outbound.settings.relay.is_some() && !place.ours.contains(&row.lane);
+    let relayed = outbound.settings.relay.is_some() && !place.apart.contains(&row.lane);
     let key = if relayed { RELAY_LANE } else { row.lane };
     outbound.lanes.add(key, *row, !relayed)
 }

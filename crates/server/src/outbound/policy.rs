@@ -8,7 +8,7 @@ use super::Outbound;
 use crate::context::unix_now;
 use mta::queue::Outcome;
 use mta::sts::{Kept, Mode, Policy, record_id};
-use net::TlsClient;
+use net::{TlsClient, Tlsa};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
@@ -31,9 +31,9 @@ pub(super) enum Guard {
     /// TLS if there is any, and any certificate.
     Opportunistic,
     /// TLS, any certificate: there are TLSA records, but none of use (RFC 7672 §2.2).
-    Encrypted,
+    Encrypted(Vec<Tlsa>),
     /// TLS with a certificate that fits the TLSA records.
-    Dane(TlsClient),
+    Dane(TlsClient, Vec<Tlsa>),
     /// TLS with a certificate of that name (RFC 8461 §4.2).
     Sts,
 }
@@ -43,8 +43,8 @@ impl Guard {
     pub(super) fn words(&self) -> &'static str {
         match self {
             Guard::Opportunistic => "opportunistic",
-            Guard::Encrypted => "TLS required (TLSA records without use)",
-            Guard::Dane(_) => "DANE",
+            Guard::Encrypted(_) => "TLS required (TLSA records without use)",
+            Guard::Dane(..) => "DANE",
             Guard::Sts => "MTA-STS",
         }
     }
@@ -70,13 +70,15 @@ pub(super) async fn guard(
             outbound.settings.resolver.tlsa(host, outbound.settings.port).await.map_err(|error| {
                 Outcome::deferred((4, 7, 5), format!("Whether {host} has TLSA records is not known: {error}"))
             })?;
-        if records.iter().any(net::Tlsa::is_usable) {
+        if records.iter().any(Tlsa::is_usable) {
             let names = [host.to_owned(), domain.to_owned()];
             let made = TlsClient::dane(&records, &names);
-            return made.map(Guard::Dane).map_err(|error| Outcome::deferred((4, 7, 5), format!("TLS for {host}: {error}")));
+            return made
+                .map(|client| Guard::Dane(client, records))
+                .map_err(|error| Outcome::deferred((4, 7, 5), format!("TLS for {host}: {error}")));
         }
         if !records.is_empty() {
-            return Ok(Guard::Encrypted);
+            return Ok(Guard::Encrypted(records));
         }
     }
     match sts.filter(|policy| policy.mode == Mode::Enforce) {
@@ -127,11 +129,13 @@ async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) 
         }
         Err(why) => {
             tracing::info!(domain, why, "an MTA-STS policy could not be fetched");
+            outbound.sessions.no_policy(outbound, domain, &why).await;
             lasting
         }
     }
 }
 
+/// RFC 8460 §4.3.2.2: what is wrong with the policy itself begins with `sts-policy-invalid`.
 async fn fetch(outbound: &Outbound, domain: &str, port: u16) -> Result<(String, Policy), String> {
     let tls = outbound.verified.as_ref().ok_or("TLS is not available")?;
     let host = format!("mta-sts.{domain}");
@@ -142,8 +146,8 @@ async fn fetch(outbound: &Outbound, domain: &str, port: u16) -> Result<(String, 
         let got = net::https::get(&outbound.settings.network, SocketAddr::new(ip, port), what, tls, ("text/plain", FETCH_LIMIT));
         match got.await {
             Ok(octets) => {
-                let text = String::from_utf8(octets).map_err(|_| "it is no text")?;
-                let policy = Policy::parse(&text)?;
+                let text = String::from_utf8(octets).map_err(|_| format!("{}: it is no text", super::tls_reports::INVALID))?;
+                let policy = Policy::parse(&text).map_err(|why| format!("{}: {why}", super::tls_reports::INVALID))?;
                 return Ok((text, policy));
             }
             Err(error) => last = error.to_string(),
@@ -158,7 +162,11 @@ pub(super) async fn may_use(outbound: &Outbound, to: SocketAddr) -> bool {
     if target.is_loopback() || target.is_unique_local() || target.is_unicast_link_local() {
         return true;
     }
-    let Some(source) = outbound.settings.network.source_for(to) else { return true };
+    if outbound.settings.nameless_ipv6 {
+        return true;
+    }
+    let source = outbound.settings.source_for(to).or_else(|| outbound.settings.network.source_for(to));
+    let Some(source) = source else { return true };
     let now_secs = unix_now();
     let known = outbound.policies.named.lock().unwrap_or_else(PoisonError::into_inner).get(&source).copied();
     if let Some((_, named)) = known.filter(|(at, _)| at.saturating_add(NAME_AGAIN_SECS) > now_secs) {

@@ -187,3 +187,51 @@ async fn a_policy_on_trial_keeps_nothing_back() {
     let trace = with_policy("testing", "*.other.test", true).await;
     assert!(trace.contains("MTA-STS policy: Testing") && trace.contains(", opportunistic\n"), "{trace}");
 }
+
+/// A day of failing DANE and one session before it: told to the domain that asks, over the very server that fails; there it is read.
+#[tokio::test]
+async fn a_report_about_tls_goes_where_tls_fails() {
+    let there = there().await;
+    let mut zone = there.zone();
+    zone.tlsa(&there.tlsa_name(), &wrong()).proven("there.test");
+    zone.txt("_smtp._tls.there.test", "v=TLSRPTv1; rua=mailto:postmaster@there.test");
+    let (_dns, mut settings) = settings(&there, zone).await;
+    settings.tls_reports = true;
+    let mut here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
+    here.send(settings.clone());
+    let store = here.context.store.clone();
+    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
+    let text = "From: ann@here.test\r\nSubject: x\r\n\r\nHello.\r\n";
+    assert!(talk.send("ann@here.test", &["carol@there.test"], text).await.starts_with("250"));
+    for _ in 0..500 {
+        if !store.trust_rows(store::TrustKind::TlsCount, "", None, 10).await.unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What its author lets go in the clear is not kept back by a policy.
+    let lax = "From: ann@here.test\r\nTLS-Required: No\r\nSubject: lax\r\n\r\nHello.\r\n";
+    assert!(talk.send("ann@here.test", &["carol@there.test"], lax).await.starts_with("250"));
+    let carol = wait_for(&there.office.context.store, "carol@there.test", 1).await;
+    assert!(carol[0].contains("Subject: lax"), "{}", carol[0]);
+    let outbound = super::Outbound::new(here.context.clone(), settings);
+    outbound.sessions.load(&store).await.unwrap();
+    super::tls_reports::send_due(&outbound, crate::context::unix_now() + 86_400).await;
+    let mail = wait_for(&there.office.context.store, "carol@there.test", 2).await;
+    assert!(mail[1].contains("TLS-Report-Domain: there.test\r\n") && mail[1].contains("report-type=\"tlsrpt\""), "{}", mail[1]);
+    let mut kept = Vec::new();
+    for _ in 0..200 {
+        kept = crate::trust::reports::kept(&there.office.context.store).await.unwrap();
+        if !kept.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (_, _, crate::trust::reports::Received::Tls(report)) = &kept[0] else { panic!("{kept:?}") };
+    let tlsa = report.policies.iter().find(|policy| policy.kind == "tlsa").expect("under DANE");
+    assert_eq!((tlsa.domain.as_str(), tlsa.successful, tlsa.lines.len()), ("there.test", 0, 1));
+    assert!(tlsa.failed > 0 && tlsa.failures[0].receiving_host == "mx.there.test", "{report:?}");
+    assert_eq!(tlsa.failures[0].result, "validation-failure");
+    here.close().await;
+    there.office.close().await;
+}

@@ -138,7 +138,9 @@ async fn one_notice(
         whole: whole && original.len() as u64 == wanted,
         lifetime_secs: outbound.settings.schedule.lifetime_secs,
     };
-    let made = notice(&place(&outbound.context), report, &about).await?;
+    let context = &outbound.context;
+    let sign = |report: &[u8]| context.trust.sign(&context.domains, report, now_secs);
+    let made = notice(&place(context), report, &about, sign).await?;
     if made.is_none() {
         tracing::warn!(id = entry.id.0, sender = %message.reverse_path, "nobody to tell");
     }

@@ -6,6 +6,7 @@ use super::Outbound;
 use super::connect::Open;
 use super::settle;
 use crate::context::unix_now;
+use crate::facts::aside;
 use bytes::Bytes;
 use message::address::Address;
 use mta::queue::{Outcome, Verdict};
@@ -17,6 +18,8 @@ use wire::smtp::{DeliverBy, Ret, Wishes};
 
 /// Octets read from the store at once.
 const PIECE_BYTES: u64 = 64 * 1024;
+/// Room taken at once for a message that is converted.
+const WHOLE_BYTES_AT_ONCE: usize = 64 * 1024 * 1024;
 
 /// How a transaction ended.
 pub(super) enum Sent {
@@ -55,8 +58,11 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
         open.ready = false;
         match converse(open, envelope.clone(), &mut body).await {
             Ok(outcome) if envelope.eight_bit && lacks_eight_bit(&outcome) => {
-                // As most of the world does: the octets go as they are, unannounced. See docs/queue.md.
-                envelope.eight_bit = false;
+                if let Err(why) = body.convert().await {
+                    let text = format!("{} takes 7-bit text only, and this message cannot be converted: {why}", open.host);
+                    return Sent::Done { outcomes: settle::same(claim, &Outcome::failed((5, 6, 3), text)), usable: true };
+                }
+                (envelope.eight_bit, envelope.size) = (false, Some(body.size()));
                 if !become_ready(open).await {
                     return Sent::Stale;
                 }
@@ -233,13 +239,22 @@ fn one(result: &RecipientOutcome, dsn_offered: bool, host: &str, recipients: usi
     }
 }
 
+/// `TLS-Required: No` stands in the header (RFC 8689 §3).
+pub(super) async fn tls_is_optional(outbound: &Outbound, claim: &Claim) -> bool {
+    let Ok(head) = outbound.context.store.queue_body(claim.entry.body, 0, PIECE_BYTES).await else { return false };
+    message::header::fields(&head).any(|field| field.is("TLS-Required") && field.value().eq_ignore_ascii_case(b"no"))
+}
+
 /// The octets that travel: all but our own Return-Path.
 struct Body<'a> {
     outbound: &'a Outbound,
     claim: &'a Claim,
+    /// How far it was read from the store, and how long it is there.
     at: u64,
     size: u64,
-    skipped: u64,
+    /// How much travels.
+    length: u64,
+    /// Read and not yet given.
     first: Option<Bytes>,
 }
 
@@ -249,16 +264,19 @@ impl<'a> Body<'a> {
         let at = first.len() as u64;
         let skipped = return_path_len(&first);
         let _ = first.split_to(skipped.min(first.len()));
-        Ok(Body { outbound, claim, at, size: u64::from(claim.entry.size_bytes), skipped: skipped as u64, first: Some(first) })
+        let size = u64::from(claim.entry.size_bytes);
+        let length = size.saturating_sub(skipped as u64);
+        Ok(Body { outbound, claim, at, size, length, first: Some(first) })
     }
 
     fn size(&self) -> u64 {
-        self.size.saturating_sub(self.skipped)
+        self.length
     }
 
     async fn piece(&mut self) -> Result<Option<Bytes>, StoreError> {
-        if let Some(first) = self.first.take().filter(|first| !first.is_empty()) {
-            return Ok(Some(first));
+        if let Some(first) = self.first.as_mut().filter(|first| !first.is_empty()) {
+            let end = first.len().min(usize::try_from(PIECE_BYTES).unwrap_or(usize::MAX));
+            return Ok(Some(first.split_to(end)));
         }
         if self.at >= self.size {
             return Ok(None);
@@ -269,5 +287,24 @@ impl<'a> Body<'a> {
         }
         self.at += piece.len() as u64;
         Ok(Some(piece))
+    }
+
+    /// From now on in 7 bits, signed again if it was us who signed it. Before the first piece only.
+    async fn convert(&mut self) -> Result<(), String> {
+        let mut whole = Vec::with_capacity(usize::try_from(self.length).unwrap_or(0).min(WHOLE_BYTES_AT_ONCE));
+        while let Some(piece) = self.piece().await.map_err(|error| format!("it could not be read ({error:?})"))? {
+            whole.extend_from_slice(&piece);
+        }
+        let context = self.outbound.context.clone();
+        // Only of our own people do we know that they may write under their name.
+        let own = self.claim.entry.message.account.is_some();
+        let converted = aside(whole.len(), move || {
+            let converted = message::reencode::to_seven_bit(&whole).map_err(|why| why.to_string())?.into_owned();
+            Ok(if own { context.trust.sign_again(&context.domains, &converted, unix_now()) } else { converted })
+        });
+        let converted = converted.await.map_err(|_| "the conversion broke".to_owned()).flatten()?;
+        (self.at, self.length) = (self.size, converted.len() as u64);
+        self.first = Some(converted.into());
+        Ok(())
     }
 }

@@ -128,15 +128,15 @@ async fn send(
     story: &mut Story,
 ) -> Vec<Option<Outcome>> {
     if let Some(outcome) = unreachable {
-        return settle::same(claim, outcome);
+        return all_the_same(outbound, claim, outcome, story).await;
     }
     loop {
         let mut open = match connection.take() {
             Some(open) => open,
-            None => match open(outbound, &claim.entry.message.destination, story).await {
+            None => match open(outbound, &claim.entry.message.destination, false, story).await {
                 Ok(open) => open,
                 Err(outcome) => {
-                    let outcomes = settle::same(claim, &outcome);
+                    let outcomes = all_the_same(outbound, claim, &outcome, story).await;
                     // A domain that is not there, or takes no mail, is an answer.
                     if outcome.verdict == Verdict::Deferred {
                         outbound.lanes.went(key, Went::Unreachable);
@@ -166,4 +166,22 @@ async fn send(
             }
         }
     }
+}
+
+/// Nobody could be reached. What says that it would rather go in the clear than not at all is tried so where only a policy
+/// about TLS stands in the way.
+async fn all_the_same(outbound: &Outbound, claim: &Claim, outcome: &Outcome, story: &mut Story) -> Vec<Option<Outcome>> {
+    let by_policy = outcome.status == (4, 7, 5) && !claim.entry.message.service.require_tls;
+    if by_policy
+        && transaction::tls_is_optional(outbound, claim).await
+        && let Ok(mut open) = open(outbound, &claim.entry.message.destination, true, story).await
+        && let Sent::Done { outcomes, usable } = transaction::send(outbound, claim, &mut open).await
+    {
+        // For this one message: others must not follow it.
+        if usable {
+            open.quit().await;
+        }
+        return outcomes;
+    }
+    settle::same(claim, outcome)
 }

@@ -5,6 +5,7 @@
 use super::Mode;
 use super::intake::{Arrival, Brought, Intake};
 use super::judge::{self, Judge};
+use super::peers::Counted;
 use crate::auth::{Client, SignIn};
 use crate::context::{Shared, UNREACHABLE, unix_now};
 use mta::Refusal;
@@ -14,10 +15,15 @@ use net::{Connection, Peer};
 use std::sync::Arc;
 use store::{Account, AccountId, TraceEvent};
 use wire::smtp::server::Event;
-use wire::smtp::{EnhancedCode, ForwardPath, Hold, MailParameters, RcptParameters, Reply, Ret, ReversePath, Server};
+use wire::smtp::{
+    Behind, Body, EnhancedCode, ForwardPath, Hold, MailParameters, RcptParameters, Reply, Ret, ReversePath, Server,
+};
 
 /// Refused recipients of one connection from elsewhere before it is closed: whoever tries so many is guessing names.
 const REFUSED_RECIPIENTS_MAX: u32 = 100;
+
+/// Refused recipients of a connection that are answered at once.
+const REFUSED_AT_ONCE: u32 = 3;
 
 /// See the module.
 pub(super) struct Face {
@@ -38,6 +44,8 @@ pub(super) struct Face {
 pub(super) struct Transaction {
     pub(super) envelope: Envelope,
     size_bytes: u64,
+    /// BODY=BINARYMIME.
+    binary: bool,
     pub(super) recipients: Vec<Recipient>,
     intake: Option<Intake>,
     judge: Option<Judge>,
@@ -82,6 +90,39 @@ impl Face {
         }
     }
 
+    /// Judged, and not signed in.
+    fn is_stranger(&self) -> bool {
+        self.account.is_none() && judge::applies(&self.context, self.mode, &self.peer)
+    }
+
+    /// Not one connection too many of a stranger.
+    pub(super) fn may_come(&self) -> bool {
+        let Some(ip) = self.peer.ip().filter(|_| self.is_stranger()) else { return true };
+        let max = self.context.trust.policy.connections_per_minute;
+        self.context.smtp.peers.take(Counted::Connections, ip, max, unix_now())
+    }
+
+    /// From now on the peer is whom the proxy names.
+    pub(super) fn speaks_for(&mut self, behind: &Behind, connection: &mut Connection) {
+        if let Some(ip) = behind.ip {
+            self.peer = Peer::Proxied { ip, port: behind.port.unwrap_or(0) };
+            self.peer_text = ip.to_string();
+            connection.set_peer(self.peer.clone());
+        }
+        self.account = None;
+        self.transaction = None;
+    }
+
+    /// Who was refused often waits: it is looking for names, or does not listen.
+    async fn answer_slowly(&self) {
+        let secs = self.context.trust.policy.slow_answer_secs;
+        if secs > 0 && self.refused_recipients > REFUSED_AT_ONCE && self.is_stranger() {
+            let pause = std::time::Duration::from_secs(secs.into());
+            // Not in the way of the server's end.
+            let _ = tokio::time::timeout(pause, self.context.draining()).await;
+        }
+    }
+
     /// The connection is over: one line about it for the trace.
     pub(super) fn note_end(&self, session: &Server, connection: &Connection) {
         let tls = connection.tls_info().map_or_else(|| "no TLS".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher));
@@ -116,7 +157,8 @@ impl Face {
     /// What takes long or holds much is boxed: an idle connection must not carry it.
     pub(super) async fn event(&mut self, event: Event, session: &mut Server, connection: &Connection) {
         match event {
-            Event::Hello { .. } => {}
+            // Of XCLIENT hears whoever holds the connection.
+            Event::Hello { .. } | Event::Client(_) => {}
             Event::Auth(question) => {
                 let client = Client::of(connection);
                 let (answer, account) = Box::pin(self.sign_in.answer(&self.context.auth, question, client)).await;
@@ -133,6 +175,9 @@ impl Face {
             Event::Rcpt { forward_path, parameters } => {
                 let answer = Box::pin(self.rcpt(forward_path, parameters)).await;
                 self.refused_recipients += u32::from(!answer.is_positive());
+                if !answer.is_positive() {
+                    self.answer_slowly().await;
+                }
                 if self.refused_recipients > REFUSED_RECIPIENTS_MAX && !self.peer.is_loopback() {
                     session.close(EnhancedCode(4, 7, 0), "Too many refused recipients");
                 } else {
@@ -168,6 +213,13 @@ impl Face {
             return reply(refusal);
         }
         let now_secs = unix_now();
+        let stranger = self.peer.ip().filter(|_| self.is_stranger());
+        let max = self.context.trust.policy.messages_per_hour;
+        if stranger.is_some_and(|ip| !self.context.smtp.peers.take(Counted::Messages, ip, max, now_secs)) {
+            let refusal = Refusal::new(450, (4, 7, 1), "Too much mail from your address, try again later");
+            self.trace_refused("", &reverse_path, &refusal);
+            return reply(refusal);
+        }
         let envelope = Envelope {
             reverse_path,
             account: self.account.as_ref().map(|account| account.id),
@@ -186,10 +238,10 @@ impl Face {
                 priority: parameters.wishes.priority.unwrap_or(0),
             },
         };
-        let stranger = self.peer.ip().filter(|_| self.account.is_none() && judge::applies(&self.context, self.mode, &self.peer));
         let judge = stranger.map(|ip| Judge::begin(&self.context, ip, helo, &envelope.reverse_path));
         let size_bytes = parameters.size.unwrap_or(0);
-        self.transaction = Some(Transaction { envelope, size_bytes, recipients: Vec::new(), intake: None, judge });
+        let binary = parameters.body == Body::BinaryMime;
+        self.transaction = Some(Transaction { envelope, size_bytes, binary, recipients: Vec::new(), intake: None, judge });
         Reply::new(250, EnhancedCode(2, 1, 0), "Sender accepted")
     }
 
@@ -257,6 +309,7 @@ impl Face {
             tls: connection.tls_info().map(|tls| format!("{} {}", tls.version, tls.cipher)),
             now_secs,
             judged: transaction.judge.is_some(),
+            binary: transaction.binary,
         };
         transaction.intake =
             Some(Intake::begin(&self.context, arrival, transaction.envelope.clone(), &transaction.recipients).await?);

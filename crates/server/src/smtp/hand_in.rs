@@ -84,7 +84,8 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
         hold_until_secs: whole.hold_until_secs.filter(|secs| *secs > now_secs),
         service: Default::default(),
     };
-    let arrival = Arrival { helo: "web".into(), peer: whole.peer, with: "HTTP".into(), tls: None, now_secs, judged: false };
+    let arrival =
+        Arrival { helo: "web".into(), peer: whole.peer, with: "HTTP".into(), tls: None, now_secs, judged: false, binary: false };
     let mut intake = Intake::begin(context, arrival, envelope, &recipients).await?;
     for piece in whole.octets.chunks(PIECE_BYTES) {
         intake.chunk(context, Some(whole.account), piece).await;

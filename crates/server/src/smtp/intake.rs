@@ -6,7 +6,7 @@
 use super::face::place;
 use super::judge::{Judge, Sentence};
 use crate::context::{Shared, unix_now};
-use crate::facts::facts_of;
+use crate::facts::{aside, facts_of};
 use crate::trust::reports;
 use mta::Refusal;
 use mta::accept::{Circumstances, Envelope, Recipient, acceptance};
@@ -16,6 +16,7 @@ use mta::queue::{Action, Report, Reported};
 use mta::refusal::of_store_error;
 use mta::submit::{self, Fix};
 use mta::trace_fields::{Received, return_path};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use store::{Accepted, Account, AccountId, QueueRecipient, Spool, Spooled, StoreError};
 
@@ -28,6 +29,8 @@ pub(super) struct Arrival {
     pub(super) now_secs: i64,
     /// It comes from a stranger, whom we judge.
     pub(super) judged: bool,
+    /// It may have any octets at all (RFC 3030).
+    pub(super) binary: bool,
 }
 
 /// By whom it was brought.
@@ -58,6 +61,8 @@ pub(super) struct Intake {
     accepted: Accepted,
     /// It comes from a stranger.
     judged: bool,
+    /// It may have any octets at all.
+    binary: bool,
 }
 
 impl Intake {
@@ -100,6 +105,7 @@ impl Intake {
             refusal: None,
             accepted: Accepted::default(),
             judged: arrival.judged,
+            binary: arrival.binary,
         })
     }
 
@@ -217,17 +223,23 @@ impl Intake {
         if taken.is_empty() {
             return Ok(answers);
         }
-        let octets = body.bytes().await?;
+        let all = |refusal: Refusal| Ok(recipients.iter().map(|_| Err(refusal.clone())).collect());
+        let came = body.bytes().await?;
+        // Whoever signed it signed what came; what is kept, signed by us and sent on has lines.
+        let octets = match self.in_lines(came.clone()).await {
+            Ok(octets) => octets,
+            Err(refusal) => return all(refusal),
+        };
         let goes_on = taken.iter().any(|recipient| !recipient.destinations.remote.is_empty());
         let on_top = match judge {
-            Some(judge) => match self.judged(context, judge, &octets, goes_on).await {
+            Some(judge) => match self.judged(context, judge, &came, goes_on.then_some(&octets)).await {
                 Ok(on_top) => on_top,
-                Err(refusal) => return Ok(recipients.iter().map(|_| Err(refusal.clone())).collect()),
+                Err(refusal) => return all(refusal),
             },
             None => OnTop { fields: self.signed(context, account, &octets), junk: false },
         };
         let octets = if on_top.fields.is_empty() { octets } else { self.with_on_top(octets, &on_top.fields) };
-        if !on_top.fields.is_empty() {
+        if self.binary || !on_top.fields.is_empty() {
             body = Spooled::from_bytes(octets.clone());
         }
         let facts = facts_of(octets.clone()).await?;
@@ -255,15 +267,41 @@ impl Intake {
         Ok(answers)
     }
 
-    /// The verdict on a stranger's message.
-    async fn judged(&self, context: &Shared, judge: Judge, octets: &[u8], goes_on: bool) -> Result<OnTop, Refusal> {
+    /// The message without binary parts.
+    async fn in_lines(&mut self, octets: bytes::Bytes) -> Result<bytes::Bytes, Refusal> {
+        if !self.binary {
+            return Ok(octets);
+        }
+        let converted = aside(octets.len(), move || match message::reencode::to_lines(&octets) {
+            Ok(Cow::Owned(converted)) => Ok(converted.into()),
+            Ok(Cow::Borrowed(_)) => Ok(octets.clone()),
+            Err(why) => Err(why),
+        });
+        let octets: bytes::Bytes = match converted.await {
+            Ok(Ok(octets)) => octets,
+            Ok(Err(why)) => return Err(Refusal::new(554, (5, 6, 3), format!("The message cannot be kept: {why}"))),
+            Err(_) => return Err(Refusal::temporary()),
+        };
+        self.envelope.eight_bit = !octets.is_ascii();
+        Ok(octets)
+    }
+
+    /// The verdict on a stranger's message; `onward` is it as it goes on elsewhere, if it does.
+    async fn judged(
+        &self,
+        context: &Shared,
+        judge: Judge,
+        octets: &[u8],
+        onward: Option<&bytes::Bytes>,
+    ) -> Result<OnTop, Refusal> {
         let message = octets.get(self.head_len.1..).unwrap_or_default();
         let message_id =
             message::header::first(message, "Message-ID").map(|field| String::from_utf8_lossy(&field.value()).into_owned());
         match judge.whole(context, message, &self.id, message_id.as_deref()).await {
             Sentence::Refuse(refusal) => Err(refusal),
             Sentence::Take { fields, junk, chain } => {
-                let seal = if goes_on && context.trust.policy.arc_seal { self.sealed(context, message, &chain) } else { None };
+                let onward = onward.filter(|_| context.trust.policy.arc_seal).and_then(|octets| octets.get(self.head_len.1..));
+                let seal = onward.and_then(|message| self.sealed(context, message, &chain));
                 Ok(OnTop { fields: seal.unwrap_or_default() + &fields, junk })
             }
         }
@@ -279,16 +317,10 @@ impl Intake {
 
     /// DKIM-Signature fields for what our own people send, by the domain they write as.
     fn signed(&self, context: &Shared, account: Option<&Account>, octets: &[u8]) -> String {
-        if account.is_none() || context.trust.keys.is_empty() {
-            return String::new();
+        match account {
+            Some(_) => context.trust.sign(&context.domains, octets.get(self.head_len.1..).unwrap_or_default(), self.now_secs),
+            None => String::new(),
         }
-        submit::sign(octets.get(self.head_len.1..).unwrap_or_default(), self.now_secs, |domain| {
-            if context.domains.iter().any(|own| trust::spf::is_under(domain, own)) {
-                context.trust.keys.signers(domain, self.now_secs)
-            } else {
-                Vec::new()
-            }
-        })
     }
 
     /// Under Return-Path, over everything else.
@@ -310,18 +342,25 @@ impl Intake {
 
     /// NOTIFY=SUCCESS for what is in a mailbox here (RFC 3461 §5.2.3): a message of its own, after the answer.
     fn tell_delivered(&self, context: &Shared, taken: &[&Recipient], full: &[AccountId], body: Spooled) {
-        let told: Vec<Reported> = taken.iter().filter(|recipient| is_delivered(recipient, full)).map(|r| reported(r)).collect();
         // What is held is not there yet; the queue tells when it is.
-        if told.is_empty() || self.envelope.hold_until_secs.is_some() || self.envelope.reverse_path.is_empty() {
+        if self.envelope.hold_until_secs.is_some() || self.envelope.reverse_path.is_empty() {
             return;
         }
-        let (context, envelope, now_secs) = (context.clone(), self.envelope.clone(), self.now_secs);
-        tokio::spawn(async move {
-            let report = Report { action: Action::Delivered, recipients: told };
-            if let Err(error) = send_report(&context, &envelope, &report, now_secs, body).await {
-                tracing::warn!(?error, "a report of delivery could not be written");
+        let asked = || taken.iter().filter(|recipient| recipient.notify & QueueRecipient::NOTIFY_SUCCESS != 0);
+        let delivered = asked().filter(|recipient| is_delivered(recipient, full)).map(|r| reported(r)).collect();
+        let expanded = asked().filter(|recipient| recipient.is_expanded()).map(|r| reported(r)).collect();
+        for (action, recipients) in [(Action::Delivered, delivered), (Action::Expanded, expanded)] {
+            let report = Report { action, recipients };
+            if report.recipients.is_empty() {
+                continue;
             }
-        });
+            let (context, envelope, now_secs, body) = (context.clone(), self.envelope.clone(), self.now_secs, body.clone());
+            tokio::spawn(async move {
+                if let Err(error) = send_report(&context, &envelope, &report, now_secs, body).await {
+                    tracing::warn!(?error, "a report of delivery could not be written");
+                }
+            });
+        }
     }
 }
 
@@ -329,7 +368,7 @@ impl Intake {
 fn is_for_postmaster(taken: &[&Recipient]) -> bool {
     taken.iter().any(|recipient| {
         let local = recipient.forward_path.split(['@', '+']).next().unwrap_or_default();
-        ["postmaster", "dmarc"].iter().any(|name| local.eq_ignore_ascii_case(name))
+        ["postmaster", "dmarc", "tlsrpt"].iter().any(|name| local.eq_ignore_ascii_case(name))
     })
 }
 
@@ -376,9 +415,7 @@ fn decide(recipients: &[Recipient], full: &[AccountId], lmtp: bool) -> Vec<Resul
 
 fn is_delivered(recipient: &Recipient, full: &[AccountId]) -> bool {
     let found = &recipient.destinations;
-    recipient.notify & QueueRecipient::NOTIFY_SUCCESS != 0
-        && found.remote.is_empty()
-        && found.accounts.iter().all(|account| !full.contains(&account.id))
+    !recipient.is_expanded() && found.remote.is_empty() && found.accounts.iter().all(|account| !full.contains(&account.id))
 }
 
 fn reported(recipient: &Recipient) -> Reported {
@@ -413,7 +450,8 @@ async fn send_report(
         whole,
         lifetime_secs: context.smtp.schedule.lifetime_secs,
     };
-    if let Some(acceptance) = notice(&place(context), report, &about).await? {
+    let sign = |report: &[u8]| context.trust.sign(&context.domains, report, now_secs);
+    if let Some(acceptance) = notice(&place(context), report, &about, sign).await? {
         context.store.accept(acceptance).await?;
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! on top of the message and into the trace, with the answers of DNS.
 //! Invariant: everything is over within [`ANSWERS_WITHIN`]; no answer is never a refusal for good. Must not know: the session.
 
-use super::Mode;
+use super::{Mode, helo};
 use crate::context::{Context, Shared, unix_now};
 use crate::trust::{ANSWERS_WITHIN, Ask, Dmarc, TempErrors};
 use mta::Refusal;
@@ -96,7 +96,13 @@ impl Judge {
         let policy = &context.trust.policy;
         let wanted = !policy.dnsbl.is_empty() || policy.spf_refuse || policy.greylist;
         let is_postmaster = recipient.split(['@', '+']).next().is_some_and(|local| local.eq_ignore_ascii_case("postmaster"));
-        if !wanted || is_postmaster {
+        if is_postmaster {
+            return Ok(());
+        }
+        if let Some(refusal) = helo::problem(context, self.peer, &self.helo).await {
+            return Err(refusal);
+        }
+        if !wanted {
             return Ok(());
         }
         let (peer, reverse_path) = (self.peer, self.reverse_path.clone());

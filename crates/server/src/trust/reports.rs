@@ -1,6 +1,6 @@
 //! Aggregate reports: ours are sent once a day, those of others are found in the postmaster's mail and kept to be shown.
 //!
-//! RFC 9990. Invariant: a report goes only to addresses whose domain wants it (§4), has the null reverse-path, and is sent once; what
+//! RFC 9990; those about TLS (RFC 8460) are made by `outbound::tls_reports`. Invariant: a report goes only to addresses whose domain wants it (§4), has the null reverse-path, and is sent once; what
 //! others send is unpacked within bounds. Must not know: the command line.
 
 use super::Ask;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use store::{Acceptance, NewQueueEntry, QueueRecipient, RecipientState, Spooled, Store, StoreError, TrustKind};
 use trust::aggregate::{Report, Row};
 use trust::dmarc::{Record, takes_reports};
+use trust::tls_report;
 
 /// How often it is looked whether a day is over.
 const LOOK_EVERY: Duration = Duration::from_secs(900);
@@ -110,10 +111,7 @@ fn report(context: &Shared, own: &str, day: i64, domain: &str, record: &Record, 
 
 /// RFC 9990 §3.5: a gzip attachment whose name tells who reports about whom and when.
 fn message(report: &Report, hostname: &str, own: &str, to: &[String], now_secs: i64) -> String {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-    let packed = packer.write_all(report.render().as_bytes()).and_then(|()| packer.finish()).unwrap_or_default();
-    let text = data_encoding::BASE64.encode(&packed);
-    let lines: Vec<&str> = text.as_bytes().chunks(76).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    let packed = packed(report.render().as_bytes()).unwrap_or_default();
     let name = format!("{hostname}!{}!{}!{}.xml.gz", report.domain, report.begin_secs, report.end_secs);
     let date = message::date::format_rfc_5322(now_secs);
     let (total, failed) = report.totals();
@@ -124,11 +122,26 @@ fn message(report: &Report, hostname: &str, own: &str, to: &[String], now_secs: 
         report.id,
         report.id,
         report.domain,
-        lines.join("\r\n"),
+        base64_lines(&packed),
     )
 }
 
-fn entry(address: &str, now_secs: i64, lifetime_secs: i64) -> NewQueueEntry {
+/// By gzip.
+pub(crate) fn packed(octets: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    packer.write_all(octets)?;
+    packer.finish()
+}
+
+/// Without the last line's end.
+pub(crate) fn base64_lines(octets: &[u8]) -> String {
+    let text = data_encoding::BASE64.encode(octets);
+    let lines: Vec<&str> = text.as_bytes().chunks(76).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    lines.join("\r\n")
+}
+
+/// A report of ours on its way: nobody is told how it fares.
+pub(crate) fn entry(address: &str, now_secs: i64, lifetime_secs: i64) -> NewQueueEntry {
     NewQueueEntry {
         destination: destination_of(address),
         reverse_path: String::new(),
@@ -154,7 +167,7 @@ fn entry(address: &str, now_secs: i64, lifetime_secs: i64) -> NewQueueEntry {
 /// Could this message be a report? Looked at before anything is unpacked.
 pub(crate) fn is_likely(octets: &[u8]) -> bool {
     let subject = message::header::first(octets, "Subject").map(|field| field.text().to_ascii_lowercase()).unwrap_or_default();
-    subject.contains("report domain:") || subject.contains("dmarc")
+    ["report domain:", "dmarc", "tls"].iter().any(|word| subject.contains(word))
 }
 
 /// Finds the reports of a message, and keeps them.
@@ -167,13 +180,42 @@ pub(crate) async fn take_in(store: &Store, octets: bytes::Bytes, now_secs: i64) 
     }
 }
 
-fn reports_of(octets: &[u8]) -> Vec<Report> {
+/// A report of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// About mail that claimed to be ours (RFC 9990).
+    Dmarc(Report),
+    /// About TLS to our servers (RFC 8460).
+    Tls(tls_report::Report),
+}
+
+impl Received {
+    fn parse(text: &str) -> Option<Received> {
+        match text.trim_start().starts_with('{') {
+            true => tls_report::Report::parse(text.as_bytes()).map(Received::Tls),
+            false => Report::parse(text).ok().map(Received::Dmarc),
+        }
+    }
+
+    /// Version byte, when its time ended, what makes it this one, and how it is written.
+    fn parts(&self) -> (u8, i64, String, String) {
+        match self {
+            Received::Dmarc(report) => {
+                let likeness = format!("{}\0{}\0{}", report.organization, report.id, report.domain);
+                (DMARC, report.end_secs, likeness, report.render())
+            }
+            Received::Tls(report) => (TLS, report.end_secs, format!("{}\0{}", report.organization, report.id), report.render()),
+        }
+    }
+}
+
+fn reports_of(octets: &[u8]) -> Vec<Received> {
     let message = message::parse(octets);
     let mut found = Vec::new();
     for part in message.parts.iter().filter(|part| !part.is_text() || part.content_type.is("text", "xml")) {
         let content = part.content();
         let text = unpack(&content);
-        found.extend(text.and_then(|text| Report::parse(&text).ok()));
+        found.extend(text.and_then(|text| Received::parse(&text)));
         if found.len() >= IN_MESSAGE_MAX {
             break;
         }
@@ -181,13 +223,13 @@ fn reports_of(octets: &[u8]) -> Vec<Report> {
     found
 }
 
-/// XML as it is, in gzip, or the first file of a zip archive.
+/// XML or JSON as it is, in gzip, or the first file of a zip archive.
 fn unpack(octets: &[u8]) -> Option<String> {
     let mut out = Vec::new();
     match octets {
         [0x1f, 0x8b, ..] => GzDecoder::new(octets).take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
         [b'P', b'K', 3, 4, ..] => unzip(octets)?.take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
-        [b'<' | 0xef | b' ' | b'\r' | b'\n', ..] => octets.take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
+        [b'<' | b'{' | 0xef | b' ' | b'\r' | b'\n', ..] => octets.take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
         _ => return None,
     };
     Some(String::from_utf8_lossy(&out).into_owned())
@@ -207,19 +249,20 @@ fn unzip(octets: &[u8]) -> Option<Box<dyn Read + '_>> {
     }
 }
 
-const VERSION: u8 = 1;
+/// What is kept begins with one of these.
+const DMARC: u8 = 1;
+const TLS: u8 = 2;
 
-async fn keep(store: &Store, report: &Report, now_secs: i64) -> Result<(), StoreError> {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-    let packed = packer.write_all(report.render().as_bytes()).and_then(|()| packer.finish());
-    let packed = packed.map_err(|error| StoreError::Io(error.to_string()))?;
+async fn keep(store: &Store, report: &Received, now_secs: i64) -> Result<(), StoreError> {
+    let (version, end_secs, likeness, text) = report.parts();
+    let packed = packed(text.as_bytes()).map_err(|error| StoreError::Io(error.to_string()))?;
     if packed.len() > KEPT_BYTES_MAX {
         return Err(StoreError::Invalid("the report is too large to keep"));
     }
-    let likeness = blake3::hash(format!("{}\0{}\0{}", report.organization, report.id, report.domain).as_bytes());
-    let end = report.end_secs.clamp(0, now_secs + 86_400);
+    let likeness = blake3::hash(likeness.as_bytes());
+    let end = end_secs.clamp(0, now_secs + 86_400);
     let name = format!("{end:012}-{}", likeness.to_hex().get(..8).unwrap_or_default());
-    let value = [&[VERSION], now_secs.to_be_bytes().as_slice(), &packed].concat();
+    let value = [&[version], now_secs.to_be_bytes().as_slice(), &packed].concat();
     let kept = store.trust_rows(TrustKind::Report, "", None, KEPT_MAX + 1).await?;
     let mut rows: Vec<(String, Option<Vec<u8>>)> = Vec::new();
     if kept.len() >= KEPT_MAX {
@@ -230,11 +273,11 @@ async fn keep(store: &Store, report: &Report, now_secs: i64) -> Result<(), Store
 }
 
 /// What is kept: (name, when it came, the report), the newest first.
-pub async fn kept(store: &Store) -> Result<Vec<(String, i64, Report)>, StoreError> {
+pub async fn kept(store: &Store) -> Result<Vec<(String, i64, Received)>, StoreError> {
     let rows = store.trust_rows(TrustKind::Report, "", None, KEPT_MAX + 1).await?;
     let read = |(name, octets): (String, Vec<u8>)| {
-        let (came, packed) = octets.strip_prefix(&[VERSION])?.split_first_chunk::<8>()?;
-        let report = Report::parse(&unpack(packed)?).ok()?;
+        let (came, packed) = octets.strip_prefix(&[DMARC]).or(octets.strip_prefix(&[TLS]))?.split_first_chunk::<8>()?;
+        let report = Received::parse(&unpack(packed)?)?;
         Some((name, i64::from_be_bytes(*came), report))
     };
     Ok(rows.into_iter().rev().filter_map(read).collect())
@@ -269,7 +312,7 @@ mod tests {
     fn what_we_send_is_what_we_find() {
         let text = message(&one(), "mx.here.test", "here.test", &["a@x.test".into(), "b@y.test".into()], 0);
         assert!(is_likely(text.as_bytes()) && text.contains("filename=\"mx.here.test!x.test!0!86399.xml.gz\""));
-        assert_eq!(reports_of(text.as_bytes()), [one()]);
+        assert_eq!(reports_of(text.as_bytes()), [Received::Dmarc(one())]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use super::parameter::{self, BadParameter, MailParameters, Offered, RcptParameters};
 use super::path::{self, ForwardPath, NoPath, ReversePath};
+use super::xclient::{self, Behind};
 use super::{EnhancedCode, Reply};
 use zeroize::Zeroizing;
 
@@ -26,6 +27,7 @@ pub enum Command {
     Help,
     Vrfy,
     Expn,
+    Xclient(Behind),
 }
 
 /// How lines are read.
@@ -39,6 +41,8 @@ pub struct Rules {
     pub offered: Offered,
     /// The transaction is under SMTPUTF8 (for RCPT).
     pub smtputf8: bool,
+    /// The peer may speak for others.
+    pub xclient: bool,
 }
 
 /// Why a line is no command.
@@ -97,6 +101,10 @@ pub fn parse(line: &[u8], rules: &Rules) -> Result<Command, Bad> {
         ("VRFY" | "EXPN", _) if rest.is_empty() => Err(syntax("Whom?")),
         ("VRFY", _) => Ok(Command::Vrfy),
         ("EXPN", _) => Ok(Command::Expn),
+        ("XCLIENT", _) if rules.xclient => {
+            xclient::parse(rest).map(Command::Xclient).ok_or_else(|| syntax("An attribute makes no sense"))
+        }
+        ("XCLIENT", _) => Err(Reply::new(550, EnhancedCode(5, 7, 0), "Only named proxies speak for others").into()),
         // Known, and not done here: mail waits for nobody to ask for it (RFC 1985), and nobody turns round (RFC 5321 §F.1).
         ("ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML", _) => {
             Err(Reply::new(502, EnhancedCode(5, 5, 1), "That is not done here").into())
@@ -206,6 +214,7 @@ mod tests {
     static MX: LazyLock<Rules> = LazyLock::new(|| Rules {
         lenient: false,
         lmtp: false,
+        xclient: false,
         offered: Offered { dsn: true, auth: false, keywords: Default::default() },
         smtputf8: false,
     });

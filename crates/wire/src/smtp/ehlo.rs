@@ -1,9 +1,10 @@
 //! EHLO keywords: what a server offers and what a client understood of it (RFC 5321 §4.1.1.1).
 //!
 //! PIPELINING (2920), SIZE (1870), 8BITMIME (6152), SMTPUTF8 (6531), ENHANCEDSTATUSCODES (2034), STARTTLS (3207),
-//! CHUNKING (3030), AUTH (4954), DSN (3461), HELP.
+//! CHUNKING and BINARYMIME (3030), AUTH (4954), DSN (3461), HELP.
 
 use super::wishes::Keywords;
+use super::xclient;
 use crate::sasl::Mechanism;
 use std::borrow::Cow;
 
@@ -19,6 +20,7 @@ pub struct Offers {
     pub enhanced_status_codes: bool,
     pub starttls: bool,
     pub chunking: bool,
+    pub binary_mime: bool,
     pub dsn: bool,
     pub help: bool,
     pub auth: Vec<Mechanism>,
@@ -26,6 +28,8 @@ pub struct Offers {
     pub any_auth: bool,
     /// What may be asked of the delivery.
     pub keywords: Keywords,
+    /// A proxy may tell for whom it speaks.
+    pub xclient: bool,
 }
 
 impl Offers {
@@ -44,6 +48,7 @@ impl Offers {
                 "ENHANCEDSTATUSCODES" => offers.enhanced_status_codes = true,
                 "STARTTLS" => offers.starttls = true,
                 "CHUNKING" => offers.chunking = true,
+                "BINARYMIME" => offers.binary_mime = true,
                 "DSN" => offers.dsn = true,
                 "HELP" => offers.help = true,
                 "AUTH" => {
@@ -54,6 +59,7 @@ impl Offers {
                         }
                     }
                 }
+                "XCLIENT" => offers.xclient = true,
                 other => offers.keywords.read(other, rest),
             }
         }
@@ -79,6 +85,7 @@ impl Offers {
         line(self.enhanced_status_codes, "ENHANCEDSTATUSCODES");
         line(self.starttls, "STARTTLS");
         line(self.chunking, "CHUNKING");
+        line(self.binary_mime, "BINARYMIME");
         line(self.dsn, "DSN");
         for keyword in self.keywords.lines() {
             line(true, &keyword);
@@ -87,6 +94,7 @@ impl Offers {
             let names: Vec<&str> = self.auth.iter().map(|mechanism| mechanism.name()).collect();
             line(true, &format!("AUTH {}", names.join(" ")));
         }
+        line(self.xclient, xclient::OFFERED);
         line(self.help, "HELP");
         lines
     }
@@ -106,16 +114,18 @@ mod tests {
             enhanced_status_codes: true,
             starttls: true,
             chunking: true,
+            binary_mime: true,
             dsn: true,
             help: true,
             auth: Mechanism::ALL.to_vec(),
             any_auth: true,
             keywords: Keywords { require_tls: true, recipients_max: Some(7), ..Keywords::default() },
+            xclient: true,
         };
         let mut lines = vec![Cow::Borrowed("mx.test hello")];
         lines.extend(offers.lines().into_iter().map(Cow::Owned));
         assert_eq!(Offers::parse(&lines), offers);
-        assert_eq!(lines.len(), 13);
+        assert_eq!(lines.len(), 15);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Parameters of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), AUTH (RFC 4954), and RET, ENVID,
+//! Parameters of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531), AUTH (RFC 4954), and RET, ENVID,
 //! NOTIFY and ORCPT (RFC 3461).
 //!
 //! ABNF: `esmtp-param = esmtp-keyword ["=" esmtp-value]`, parted by spaces; keywords in any case.
@@ -6,13 +6,15 @@
 use super::wishes::{Keywords, Wishes};
 use crate::limits::smtp as limits;
 
-/// BODY= (RFC 6152 §2).
+/// BODY= (RFC 6152 §2, RFC 3030 §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
 pub enum Body {
     #[default]
     SevenBit,
     EightBitMime,
+    /// Comes by BDAT only.
+    BinaryMime,
 }
 
 /// RET= (RFC 3461 §4.3).
@@ -28,7 +30,7 @@ pub enum Ret {
 pub struct MailParameters {
     /// Declared octets.
     pub size: Option<u64>,
-    /// 7BIT or 8BITMIME.
+    /// 7BIT, 8BITMIME or BINARYMIME.
     pub body: Body,
     /// The message or an address needs RFC 6531.
     pub smtputf8: bool,
@@ -91,7 +93,7 @@ pub fn mail(text: &str, offered: &Offered) -> Result<MailParameters, BadParamete
                 out.body = match value.map(str::to_ascii_uppercase).as_deref() {
                     Some("7BIT") => Body::SevenBit,
                     Some("8BITMIME") => Body::EightBitMime,
-                    Some("BINARYMIME") => return Err(BadParameter::Unknown),
+                    Some("BINARYMIME") => Body::BinaryMime,
                     _ => return Err(BadParameter::Syntax),
                 }
             }
@@ -294,7 +296,7 @@ mod tests {
         {
             assert_eq!(mail(text, ALL), Err(BadParameter::Syntax), "{text}");
         }
-        for text in [" FOO", " FOO=1", " BODY=BINARYMIME", " NOTIFY=NEVER"] {
+        for text in [" FOO", " FOO=1", " NOTIFY=NEVER"] {
             assert_eq!(mail(text, ALL), Err(BadParameter::Unknown), "{text}");
         }
         assert_eq!(mail(" RET=FULL", NONE), Err(BadParameter::Unknown));

@@ -8,7 +8,7 @@ mod dispatch;
 mod incoming;
 
 use super::command::Bad;
-use super::{EnhancedCode, ForwardPath, Keywords, MailParameters, RcptParameters, Reply, ReversePath};
+use super::{Behind, EnhancedCode, ForwardPath, Keywords, MailParameters, RcptParameters, Reply, ReversePath};
 use crate::limits::smtp as limits;
 use crate::pace::{Pace, Patience};
 use crate::sasl;
@@ -53,6 +53,10 @@ pub struct Config {
     pub recipients_max: usize,
     /// What may be asked of the delivery.
     pub keywords: Keywords,
+    /// The peer is a proxy that may tell for whom it speaks (XCLIENT).
+    pub xclient: bool,
+    /// The greeting comes after so long, and whoever speaks before it is sent away.
+    pub greeting_delay_secs: u64,
     /// Errors of syntax and order before 421.
     pub errors_max: u32,
     /// How slow a client may be.
@@ -75,6 +79,8 @@ impl Config {
             size_max,
             recipients_max: crate::limits::smtp::RECIPIENTS_MAX,
             keywords: Keywords::default(),
+            xclient: false,
+            greeting_delay_secs: 0,
             errors_max: crate::limits::smtp::ERRORS_MAX,
             patience: Patience::default(),
         }
@@ -91,6 +97,8 @@ pub enum Event {
         /// EHLO or LHLO.
         extended: bool,
     },
+    /// XCLIENT: the peer is somebody else from now on, and nothing said before counts. No answer.
+    Client(Behind),
     /// Answer with [`Server::auth`].
     Auth(sasl::Question),
     /// MAIL. Answer with [`Server::reply`]; 2xx begins the transaction.
@@ -134,6 +142,10 @@ pub enum ResetCause {
 /// What the session does with the next octets.
 #[derive(Debug)]
 enum State {
+    /// The greeting is held back until then (known once the clock was looked at).
+    Greeting {
+        until: Option<Time>,
+    },
     /// A command line.
     Command,
     /// The rest of a line that was too long.
@@ -171,6 +183,7 @@ enum Await {
     },
     Mail {
         smtputf8: bool,
+        binary: bool,
     },
     Rcpt,
     Data,
@@ -185,6 +198,8 @@ enum Await {
 #[derive(Debug)]
 struct Transaction {
     smtputf8: bool,
+    /// BODY=BINARYMIME.
+    binary: bool,
     /// Recipients accepted.
     accepted: usize,
     /// From the first BDAT, or DATA.
@@ -221,11 +236,10 @@ struct Hello {
 impl Server {
     /// A session that has just been connected (with `config.tls`: whose TLS handshake is done).
     pub fn new(config: Config) -> Server {
-        let service = if config.mode == Mode::Lmtp { "LMTP" } else { "ESMTP" };
-        let greeting = format!("{} {service} {}", config.hostname, config.greeting);
+        let waits = config.greeting_delay_secs > 0;
         let mut server = Server {
             config,
-            state: State::Command,
+            state: if waits { State::Greeting { until: None } } else { State::Command },
             input: BytesMut::new(),
             output: Vec::new(),
             events: VecDeque::new(),
@@ -240,8 +254,21 @@ impl Server {
             shutting_down: false,
             pace: Pace::default(),
         };
-        server.say(&Reply::plain(220, greeting));
+        if !waits {
+            server.greet();
+        }
         server
+    }
+
+    fn greet(&mut self) {
+        let service = if self.config.mode == Mode::Lmtp { "LMTP" } else { "ESMTP" };
+        let greeting = format!("{} {service} {}", self.config.hostname, self.config.greeting);
+        self.say(&Reply::plain(220, greeting));
+    }
+
+    /// Passwords may, or may not, come without TLS: the owner learnt who the peer is.
+    pub fn set_plaintext_auth(&mut self, allowed: bool) {
+        self.config.plaintext_auth = allowed;
     }
 
     /// The name given with EHLO, HELO or LHLO.
@@ -290,9 +317,9 @@ impl Server {
     /// Answers [`Event::Mail`], [`Event::Rcpt`], or refuses [`Event::Data`].
     pub fn reply(&mut self, reply: Reply) {
         match std::mem::replace(&mut self.state, State::Command) {
-            State::Await(Await::Mail { smtputf8 }) => {
+            State::Await(Await::Mail { smtputf8, binary }) => {
                 if reply.is_positive() {
-                    self.transaction = Some(Transaction { smtputf8, accepted: 0, incoming: None });
+                    self.transaction = Some(Transaction { smtputf8, binary, accepted: 0, incoming: None });
                     self.smtputf8_seen = smtputf8;
                 }
                 self.owner_says(reply);
@@ -409,7 +436,7 @@ impl Server {
     /// Uses up input; true while that may lead on.
     fn step(&mut self) -> bool {
         match &mut self.state {
-            State::Closed | State::Await(_) | State::Tls { .. } => false,
+            State::Closed | State::Await(_) | State::Tls { .. } | State::Greeting { .. } => false,
             State::Command | State::AuthLine(_) => {
                 if self.shutting_down {
                     self.say_and_close(&Reply::new(421, EnhancedCode(4, 3, 2), "The server is going down; come back soon"));
@@ -494,6 +521,20 @@ impl Server {
         true
     }
 
+    /// Waits with the greeting; whoever does not wait for it does not read what we say either (RFC 5321 §4.3.1).
+    fn hold_greeting(&mut self, now: Time) {
+        let State::Greeting { until } = &mut self.state else { return };
+        let until = *until.get_or_insert(now.plus_secs(self.config.greeting_delay_secs));
+        if !self.input.is_empty() {
+            self.say_and_close(&Reply::new(554, EnhancedCode(5, 5, 0), "You spoke before the greeting"));
+        } else if self.input_ended {
+            self.end(ResetCause::Closed);
+        } else if now >= until {
+            self.state = State::Command;
+            self.greet();
+        }
+    }
+
     fn silence_secs(&self) -> u64 {
         self.config.patience.silence_secs.unwrap_or(limits::COMMAND_SECS_MAX)
     }
@@ -533,6 +574,7 @@ impl Session for Server {
 
     fn poll(&mut self, now: Time) -> Step<Event> {
         self.pace.tick(now);
+        self.hold_greeting(now);
         if self.timed_out(now) && self.events.is_empty() {
             self.say_and_close(&Reply::new(421, EnhancedCode(4, 4, 2), "Nothing came for too long"));
         }
@@ -578,6 +620,7 @@ impl Session for Server {
     fn deadline(&self) -> Option<Time> {
         match self.state {
             State::Await(_) | State::Closed => None,
+            State::Greeting { until } => until,
             _ => self.pace.deadline(self.silence_secs(), &self.config.patience),
         }
     }

@@ -222,6 +222,30 @@ fn a_message_that_trickles_ends_and_a_slow_one_does_not() {
 }
 
 #[test]
+fn who_speaks_before_the_greeting_is_sent_away() {
+    let held = || Server::new(Config { greeting_delay_secs: 5, ..config(Mode::Mx) });
+    let mut act = |_: &mut Server, _| {};
+    let said = |server: &mut Server| {
+        let mut out = Vec::new();
+        server.transmit(&mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let mut patient = held();
+    assert_eq!(laws::settle(&mut patient, Time(1_000), &mut act), laws::End::Waiting);
+    assert_eq!((said(&mut patient).as_str(), patient.deadline()), ("", Some(Time(6_000))));
+    assert_eq!(laws::settle(&mut patient, Time(6_000), &mut act), laws::End::Waiting);
+    assert!(said(&mut patient).starts_with("220 "));
+    let mut hasty = held();
+    hasty.receive(b"E");
+    assert_eq!(laws::settle(&mut hasty, Time(0), &mut act), laws::End::Closed);
+    assert_eq!(said(&mut hasty), "554 5.5.0 You spoke before the greeting\r\n");
+    let mut gone = held();
+    gone.receive_end();
+    assert_eq!(laws::settle(&mut gone, Time(0), &mut act), laws::End::Closed);
+    assert_eq!(said(&mut gone), "");
+}
+
+#[test]
 fn a_broken_connection_resets_the_message() {
     let mut server = Server::new(config(Mode::Mx));
     let mut events = Vec::new();

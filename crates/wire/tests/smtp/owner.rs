@@ -27,6 +27,7 @@ impl Owner {
     pub(crate) fn act(&mut self, server: &mut Server, event: Event) {
         match event {
             Event::Hello { name, extended } => self.log.push(format!("hello {name} {extended}")),
+            Event::Client(behind) => self.log.push(format!("client {behind:?}")),
             Event::Auth(question) => server.auth(self.auth(question)),
             Event::Mail { reverse_path, parameters } => {
                 self.reverse_path = reverse_path.map(|a| format!("{}@{}", a.local, a.domain)).unwrap_or_default();

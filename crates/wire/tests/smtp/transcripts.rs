@@ -1,7 +1,7 @@
 //! Conversations as text files, one a rule: `crates/wire/tests/transcripts/smtp/*.txt`.
 //!
 //! `#` lines tell the RFC section; `@` sets the session (`mx`, `submission`, `lmtp`, `tls`, `starttls`, `plaintext`,
-//! `every-mechanism`, `wishes`, `mx-wishes`, `size=N`, `rcpts=N`, `errors=N`, `no-auth`). `C:` is a line of the client, `C~` raw octets with escapes, `S:` a line of
+//! `every-mechanism`, `wishes`, `mx-wishes`, `size=N`, `rcpts=N`, `errors=N`, `no-auth`, `xclient`). `C:` is a line of the client, `C~` raw octets with escapes, `S:` a line of
 //! ours, `E:` a line of the owner's log, `X` says that we close. Each is played line by line and at every chunking.
 
 use super::owner::Owner;
@@ -88,6 +88,7 @@ fn options(config: &mut Config, words: &str) {
                     ..Keywords::default()
                 }
             }
+            ("xclient", _) => config.xclient = true,
             ("every-mechanism", _) => config.auth = Mechanism::ALL.to_vec(),
             ("plaintext", _) => config.plaintext_auth = true,
             ("no-auth", _) => config.auth_required = false,

@@ -2,7 +2,7 @@
 
 use super::OptionBlock;
 use crate::config::reader::domain;
-use server::trust::{Dmarc, TempErrors};
+use server::trust::{Dmarc, Helo, TempErrors};
 
 pub(super) const DMARC: OptionBlock = OptionBlock {
     name: "inbound.dmarc",
@@ -145,4 +145,69 @@ pub(super) const REPORTS: OptionBlock = OptionBlock {
         }
     },
     refused: &["\"yes\"", "1"],
+};
+
+pub(super) const HELO: OptionBlock = OptionBlock {
+    name: "inbound.helo",
+    doc: "What strangers may call themselves in EHLO: \"off\" anything, \"forged\" anything but this server's own name, \"strict\" a full name that is in DNS, or their own address in brackets. Refused at RCPT; the postmaster hears everybody.",
+    default: "\"forged\"",
+    example: "\"strict\"",
+    read: |config, item| {
+        if let Some(choice) = item.choice(&[("off", Helo::Off), ("forged", Helo::Forged), ("strict", Helo::Strict)]) {
+            config.inbound.helo = choice;
+        }
+    },
+    refused: &["\"on\"", "true"],
+};
+
+pub(super) const GREETING_DELAY: OptionBlock = OptionBlock {
+    name: "inbound.greeting_delay_secs",
+    doc: "Strangers get the greeting after so many seconds, and who speaks before it (as programs do that read nothing) is sent away with 554.",
+    default: "0",
+    example: "6",
+    read: |config, item| {
+        if let Some(number) = item.number(0, 60).and_then(|number| u32::try_from(number).ok()) {
+            config.inbound.greeting_delay_secs = number;
+        }
+    },
+    refused: &["-1", "100", "\"6s\""],
+};
+
+pub(super) const SLOW_ANSWER: OptionBlock = OptionBlock {
+    name: "inbound.slow_answer_secs",
+    doc: "From the fourth recipient on that is refused to a stranger in one connection, each refusal takes so many seconds. 0 answers at once.",
+    default: "2",
+    example: "5",
+    read: |config, item| {
+        if let Some(number) = item.number(0, 60).and_then(|number| u32::try_from(number).ok()) {
+            config.inbound.slow_answer_secs = number;
+        }
+    },
+    refused: &["-1", "100", "\"5s\""],
+};
+
+pub(super) const MESSAGES_PER_HOUR: OptionBlock = OptionBlock {
+    name: "inbound.messages_per_hour",
+    doc: "Messages that one address (IPv6: one /64) of strangers may bring in an hour, before it hears 450; 0 is unlimited.",
+    default: "0",
+    example: "500",
+    read: |config, item| {
+        if let Some(number) = item.number(0, u32::MAX.into()).and_then(|number| u32::try_from(number).ok()) {
+            config.inbound.messages_per_hour = number;
+        }
+    },
+    refused: &["-1", "\"many\""],
+};
+
+pub(super) const CONNECTIONS_PER_MINUTE: OptionBlock = OptionBlock {
+    name: "inbound.connections_per_minute",
+    doc: "Connections that one address (IPv6: one /64) of strangers may make in a minute, before it hears 421; 0 is unlimited.",
+    default: "0",
+    example: "60",
+    read: |config, item| {
+        if let Some(number) = item.number(0, u32::MAX.into()).and_then(|number| u32::try_from(number).ok()) {
+            config.inbound.connections_per_minute = number;
+        }
+    },
+    refused: &["-1", "\"many\""],
 };

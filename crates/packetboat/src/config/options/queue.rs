@@ -105,3 +105,16 @@ pub(super) const MTA_STS: OptionBlock = OptionBlock {
     },
     refused: &["1", "\"yes\""],
 };
+
+pub(super) const TLS_REPORTS: OptionBlock = OptionBlock {
+    name: "outbound.tls_reports",
+    doc: "Count how TLS to each domain went, and send it a report each day if it wants one (TLSRPT, RFC 8460).",
+    default: "false",
+    example: "true",
+    read: |config, item| {
+        if let Some(on) = item.boolean() {
+            config.tls_reports = on;
+        }
+    },
+    refused: &["1", "\"yes\""],
+};

@@ -3,7 +3,7 @@
 
 use super::office::{Office, Options, Talk, read_inbox, read_mailbox, wait_for};
 use crate::outbound;
-use crate::trust::{Dmarc, Policy, Settings, TempErrors, keys, srs};
+use crate::trust::{Dmarc, Helo, Policy, Settings, TempErrors, keys, srs};
 use net::Resolver;
 use net::dns_server::{DnsServer, Zone};
 use std::net::SocketAddr;
@@ -378,7 +378,7 @@ async fn a_report_of_the_day_is_sent_and_read() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let (_, _, report) = &kept[0];
+    let (_, _, crate::trust::reports::Received::Dmarc(report)) = &kept[0] else { panic!("{kept:?}") };
     assert_eq!((report.domain.as_str(), report.organization.as_str(), report.totals()), ("asking.test", "here.test", (3, 1)));
     assert!(report.rows.iter().any(|row| row.disposition == "reject" && row.count == 1));
     scene.office.close().await;
@@ -393,5 +393,80 @@ async fn the_secret_of_rewriting_stays() {
     let (one, two) = (srs(store).await.unwrap(), srs(store).await.unwrap());
     let made = one.forward("a@b.test", "here.test", 0).unwrap();
     assert_eq!(two.back(made.rsplit_once('@').unwrap().0, 0).as_deref(), Some("a@b.test"));
+    office.close().await;
+}
+
+/// What a stranger calls itself, how soon it speaks, how much it brings.
+#[tokio::test]
+async fn strangers_have_rules_that_the_configuration_sets() {
+    let there = signer("there.test");
+    let policy = Policy { helo: Helo::Strict, slow_answer_secs: 1, messages_per_hour: 6, ..Policy::default() };
+    let scene = scene(world(&there), policy).await;
+    for (name, answer) in [
+        ("mx.here.test", "550 5.7.1 You are not mx.here.test"),
+        ("laptop", "550 5.7.1 A full name is wanted"),
+        ("[192.0.2.9]", "550 5.7.1 [192.0.2.9] is not your address"),
+        ("gone.test", "550 5.7.1 There is no host gone.test"),
+        ("[127.0.0.1]", "250"),
+    ] {
+        let mut talk = Talk::to(scene.office.mx, &format!("EHLO {name}")).await;
+        assert!(talk.say("MAIL FROM:<ann@there.test>").await.starts_with("250"));
+        let reply = talk.say("RCPT TO:<bob@here.test>").await;
+        assert!(reply.starts_with(answer), "{name}: {reply}");
+        assert!(talk.say("RCPT TO:<postmaster@here.test>").await.starts_with("250"));
+    }
+    let mut talk = scene.talk().await;
+    assert!(talk.say("MAIL FROM:<ann@there.test>").await.starts_with("250"));
+    let began = std::time::Instant::now();
+    for number in 0..4 {
+        assert!(talk.say(&format!("RCPT TO:<nobody{number}@here.test>")).await.starts_with("550 5.1.1"));
+        assert_eq!(began.elapsed().as_millis() >= 1_000, number == 3, "{number}: {:?}", began.elapsed());
+    }
+    assert!(talk.say("RSET").await.starts_with("250"));
+    assert!(talk.say("MAIL FROM:<ann@there.test>").await.starts_with("450 4.7.1 Too much mail"));
+    scene.office.close().await;
+}
+
+#[tokio::test]
+async fn strangers_wait_for_the_greeting_and_come_not_too_often() {
+    let there = signer("there.test");
+    let policy = Policy { greeting_delay_secs: 1, connections_per_minute: 2, ..Policy::default() };
+    let scene = scene(world(&there), policy).await;
+    let mut hasty = Talk::silent(scene.office.mx).await;
+    hasty.write("EHLO mx.there.test\r\n").await;
+    assert!(hasty.reply().await.starts_with("554 5.5.0 You spoke before"));
+    let began = std::time::Instant::now();
+    scene.talk().await;
+    assert!(began.elapsed().as_millis() >= 1_000);
+    let mut often = Talk::silent(scene.office.mx).await;
+    let reply = often.reply().await;
+    assert!(reply.starts_with("421 4.7.0 Too many connections"), "{reply}");
+    scene.office.close().await;
+}
+
+/// A named proxy speaks for somebody, who is then judged; who is not named cannot.
+#[tokio::test]
+async fn xclient_is_for_named_proxies() {
+    let there = signer("there.test");
+    let mut options = Options::new("mx.here.test", &["here.test"], &["bob"]);
+    let server = DnsServer::start("127.0.0.1:0".parse().unwrap(), world(&there)).await.unwrap();
+    let dns = Resolver::with_servers(vec![server.local()]).unwrap();
+    options.trust = Settings { resolver: Some(dns), ..Settings::default() };
+    options.xclient_from = vec!["127.0.0.1".parse().unwrap()];
+    let office = Office::open(options).await;
+    let mut talk = Talk::to(office.mx, "EHLO proxy.test").await;
+    assert!(
+        talk.send("ann@forged.test", &["bob@here.test"], &TEXT.replace("there", "forged")).await.starts_with("250"),
+        "its own mail"
+    );
+    assert!(talk.say("XCLIENT ADDR=192.0.2.77 NAME=bad.test").await.starts_with("220"));
+    assert!(talk.say("EHLO mx.forged.test").await.starts_with("250"));
+    let reply = talk.send("ann@forged.test", &["bob@here.test"], &TEXT.replace("there", "forged")).await;
+    assert!(reply.starts_with("550 5.7.26"), "{reply}");
+    assert!(talk.say("XCLIENT ADDR=192.0.2.1").await.starts_with("220"));
+    assert!(talk.say("EHLO mx.forged.test").await.starts_with("250"));
+    assert!(talk.send("ann@forged.test", &["bob@here.test"], &TEXT.replace("there", "forged")).await.starts_with("250"));
+    let inbox = read_inbox(&office.context.store, "bob@here.test").await;
+    assert!(inbox[1].contains("Received: from mx.forged.test ([192.0.2.1])") && inbox[1].contains("spf=pass"), "{}", inbox[1]);
     office.close().await;
 }

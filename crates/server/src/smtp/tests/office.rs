@@ -41,6 +41,7 @@ pub(crate) struct Options {
     pub(crate) tls: Option<Arc<TlsServer>>,
     pub(crate) plaintext: Plaintext,
     pub(crate) trust: crate::trust::Settings,
+    pub(crate) xclient_from: Vec<net::IpRange>,
     /// Present: the store is on disk there.
     pub(crate) data_dir: Option<std::path::PathBuf>,
 }
@@ -57,6 +58,7 @@ impl Options {
             tls: None,
             plaintext: Plaintext::Loopback,
             trust: Default::default(),
+            xclient_from: Vec::new(),
             data_dir: None,
         }
     }
@@ -92,7 +94,7 @@ impl Office {
             plaintext: options.plaintext,
             limits: options.limits,
             reachable: options.reachable,
-            smtp: Settings { schedule: options.schedule, ..Settings::default() },
+            smtp: Settings { schedule: options.schedule, xclient_from: options.xclient_from, ..Settings::default() },
             shutdown: down,
             trust: options.trust,
             imap: Default::default(),
@@ -217,6 +219,11 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
+    /// Connects, and reads nothing.
+    pub(crate) async fn silent(address: SocketAddr) -> Talk {
+        Talk { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
+    }
+
     /// Connects and reads the greeting.
     pub(crate) async fn to(address: SocketAddr, hello: &str) -> Talk {
         let mut talk = Talk { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) };

@@ -4,8 +4,8 @@ use super::{Await, Event, Hello, Mode, ResetCause, Server, State};
 use crate::sasl::{self, Answer, Failure, Mechanism, Refusal, server as exchange};
 use crate::smtp::command::{self, Bad, Command, Rules};
 use crate::smtp::ehlo::Offers;
-use crate::smtp::parameter::Offered;
-use crate::smtp::{EnhancedCode, Keywords, Reply};
+use crate::smtp::parameter::{Body, Offered};
+use crate::smtp::{Behind, EnhancedCode, Keywords, Reply};
 use std::borrow::Cow;
 use zeroize::Zeroizing;
 
@@ -27,6 +27,7 @@ impl Server {
             lmtp: self.config.mode == Mode::Lmtp,
             offered: Offered { dsn: offers.dsn, auth: !offers.auth.is_empty(), keywords: offers.keywords },
             smtputf8: self.transaction.as_ref().is_some_and(|transaction| transaction.smtputf8),
+            xclient: self.config.xclient,
         };
         command::parse(line, &rules)
     }
@@ -43,7 +44,8 @@ impl Server {
                     self.say(&Reply::new(550, EnhancedCode(5, 7, 1), "Solicitations of this kind are not wanted here"));
                 }
                 Ok(()) => {
-                    self.state = State::Await(Await::Mail { smtputf8: parameters.smtputf8 });
+                    let binary = parameters.body == Body::BinaryMime;
+                    self.state = State::Await(Await::Mail { smtputf8: parameters.smtputf8, binary });
                     self.events.push_back(Event::Mail { reverse_path, parameters });
                 }
                 Err(reply) if reply.code == 552 => self.say(&reply),
@@ -60,6 +62,10 @@ impl Server {
                     self.events.push_back(Event::Rcpt { forward_path, parameters });
                 }
             },
+            // RFC 3030 §3: lines cannot carry what is binary.
+            Command::Data if self.transaction.as_ref().is_some_and(|transaction| transaction.binary) => {
+                self.error(&order("BODY=BINARYMIME comes by BDAT"));
+            }
             Command::Data => match self.may_begin(false) {
                 Ok(()) => {
                     self.state = State::Await(Await::Data);
@@ -72,6 +78,8 @@ impl Server {
                 self.reset(ResetCause::Client);
                 self.say(&ok("Forgotten"));
             }
+            Command::Xclient(_) if self.transaction.is_some() => self.error(&order("XCLIENT cannot come within a message")),
+            Command::Xclient(behind) => self.speaks_for(behind),
             Command::Noop => self.say(&ok("Nothing done")),
             Command::Quit => {
                 self.say(&Reply::new(221, EnhancedCode(2, 0, 0), "Goodbye"));
@@ -95,6 +103,7 @@ impl Server {
             enhanced_status_codes: true,
             starttls: self.config.starttls && !self.config.tls,
             chunking: true,
+            binary_mime: true,
             dsn: self.config.mode != Mode::Lmtp,
             help: true,
             // Without TLS not even what keeps the password hidden: the mail that follows would not be.
@@ -104,6 +113,7 @@ impl Server {
                 require_tls: self.config.keywords.require_tls && self.config.tls,
                 ..self.config.keywords.clone()
             },
+            xclient: self.config.xclient,
         }
     }
 
@@ -117,6 +127,15 @@ impl Server {
         self.say(&Reply { code: 250, enhanced: None, lines });
         self.events.push_back(Event::Hello { name: name.clone(), extended });
         self.hello = Some(Hello { name, extended });
+    }
+
+    /// From here on as if somebody else had just connected.
+    fn speaks_for(&mut self, behind: Behind) {
+        self.signed_in = false;
+        let extended = behind.extended.unwrap_or(true);
+        self.hello = behind.helo.clone().map(|name| Hello { name, extended });
+        self.events.push_back(Event::Client(behind));
+        self.greet();
     }
 
     fn start_tls(&mut self) {

@@ -29,7 +29,9 @@ impl Incoming {
 
 impl Server {
     pub(super) fn begin_message(&mut self, bdat: bool) {
-        let line_ends = if self.config.mode == Mode::Submission { LineEnds::Repair } else { LineEnds::Strict };
+        // What is binary is passed on as it is, and its line ends are nobody's business here.
+        let strict = self.config.mode != Mode::Submission || self.is_binary();
+        let line_ends = if strict { LineEnds::Strict } else { LineEnds::Repair };
         let decoder = if bdat { Decoder::bdat(line_ends) } else { Decoder::data(line_ends) };
         if let Some(transaction) = &mut self.transaction {
             transaction.incoming = Some(Incoming { decoder, taken: 0, refused: false, drained: 0 });
@@ -154,8 +156,13 @@ impl Server {
         }
     }
 
+    /// A bare CR or LF is refused.
     fn is_strict(&self) -> bool {
-        self.config.mode != Mode::Submission
+        self.config.mode != Mode::Submission && !self.is_binary()
+    }
+
+    fn is_binary(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.binary)
     }
 
     /// Why the message is refused, by all that was read of it.

@@ -1,0 +1,82 @@
+//! A server of one's own choice instead of MX: a smarthost (perhaps by domain), or a mailbox server behind this one by LMTP.
+//!
+//! Invariant: its trouble is never permanent, for it is our own configuration; a password goes over verified TLS only.
+//! Must not know: which message wants to go.
+
+use super::connect::{Open, addresses, begin, config, dial, open_opportunistic};
+use super::{Outbound, Relay, RelayTls};
+use mta::queue::{Outcome, Verdict};
+use net::Connection;
+use std::net::SocketAddr;
+use std::path::Path;
+use tokio::time::Instant;
+use wire::sasl::Secret;
+use wire::sasl::client::Credentials;
+use wire::smtp::client::{Config, StartTls};
+
+/// A connection to it, or why there is none.
+pub(super) async fn open(outbound: &Outbound, relay: &Relay) -> Result<Open, Outcome> {
+    let opened = match &relay.socket {
+        Some(path) => open_socket(outbound, relay, path).await,
+        None => open_host(outbound, relay).await,
+    };
+    opened.map_err(|mut outcome| {
+        // One that refuses us altogether is a matter of settings, not of the message.
+        if outcome.verdict == Verdict::Failed {
+            outcome.verdict = Verdict::Deferred;
+            outcome.status = (4, 7, 0);
+        }
+        tracing::warn!(host = relay.name(), said = %outcome.reply_line(), "the smarthost cannot be used");
+        outcome
+    })
+}
+
+async fn open_socket(outbound: &Outbound, relay: &Relay, path: &Path) -> Result<Open, Outcome> {
+    let dialled = Connection::dial_unix(path, outbound.settings.connect_limit).await;
+    let connection =
+        dialled.map_err(|error| Outcome::deferred((4, 4, 1), format!("No connection to {}: {error}", path.display())))?;
+    let config = Config { lmtp: relay.lmtp, ..config(outbound, StartTls::Never) };
+    begin(connection, &relay.name(), None, config).await.map_err(|trouble| trouble.outcome)
+}
+
+async fn open_host(outbound: &Outbound, relay: &Relay) -> Result<Open, Outcome> {
+    let mut last = Outcome::deferred((4, 4, 4), format!("{} has no address", relay.host));
+    for address in addresses(outbound, &relay.host, relay.port).await?.0 {
+        let opened = match relay.tls {
+            RelayTls::Opportunistic => {
+                open_opportunistic(outbound, &relay.host, address, relay.lmtp).await.map_err(|trouble| trouble.outcome)
+            }
+            _ => open_address(outbound, relay, address).await,
+        };
+        match opened {
+            Ok(open) => return Ok(open),
+            Err(outcome) => last = outcome,
+        }
+    }
+    Err(last)
+}
+
+async fn open_address(outbound: &Outbound, relay: &Relay, address: SocketAddr) -> Result<Open, Outcome> {
+    let needs_tls = relay.tls != RelayTls::None;
+    let verified = outbound.verified.as_ref().filter(|_| needs_tls);
+    if needs_tls && verified.is_none() {
+        return Err(Outcome::deferred((4, 7, 5), "TLS for the smarthost is not available"));
+    }
+    let starttls = if relay.tls == RelayTls::Starttls { StartTls::Require } else { StartTls::Never };
+    let mut config = Config { lmtp: relay.lmtp, ..config(outbound, starttls) };
+    if let (Some(login), Some(password)) = (&relay.username, &relay.password) {
+        config.credentials = Some(Credentials { login: login.clone(), password: Secret::new(password.to_vec()) });
+    }
+    let connection = match (relay.tls, verified) {
+        (RelayTls::Tls, Some(tls)) => {
+            config.tls = true;
+            let until = Instant::now() + outbound.settings.connect_limit;
+            let connection = dial(outbound, &relay.host, address).await?;
+            connection.tls_first(tls, &relay.host, until).await.map_err(|error| {
+                Outcome::deferred((4, 4, 1), format!("No TLS connection to {} [{}]: {error}", relay.host, address.ip()))
+            })?
+        }
+        _ => dial(outbound, &relay.host, address).await?,
+    };
+    begin(connection, &relay.host, verified, config).await.map_err(|trouble| trouble.outcome)
+}
