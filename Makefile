@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build program test unit lint clients browser crash power lab simulate stress soak fuzz bench bench-mime bench-moving instructions deny packages
+.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress soak fuzz bench bench-mime bench-moving instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -45,6 +45,11 @@ browser: program ## the browser program in Chromium (ONLY=part of a test's name)
 crash:          ## kill -9 under load, again and again (ROUNDS=n SEED=n)
 	cargo build --locked -p packetboat
 	python3 tests/crash/crash.py --rounds $(or $(ROUNDS),100) --seed $(or $(SEED),1)
+
+drain:          ## a long queue for many destinations, a tenth of them dead, through kills (MESSAGES=n KILLS=n SEED=n)
+	cargo build --release --locked -p packetboat
+	PACKETBOAT=$(abspath $(TARGET))/release/packetboat python3 tests/lab/drain.py --compare \
+		--messages $(or $(MESSAGES),100000) --kills $(or $(KILLS),20) --seed $(or $(SEED),1)
 
 power:          ## power cut, failing calls, full disk (WHAT=cut|teeth|fail|full|all SEED=n IMAGES=n)
 	cargo build --locked -p packetboat

@@ -134,7 +134,7 @@ replays! {
     imap_server_dialog mbox_file message_build message_facts message_parse parameter pop3_client pop3_client_dialog pop3_command
     pop3_multiline pop3_reply pop3_server proxy_header report_fields safe_html pop3_server_dialog sasl_client sasl_pair sasl_server search_text smtp_client
     smtp_client_dialog smtp_command smtp_data smtp_ehlo smtp_reply smtp_server smtp_server_dialog store_row
-    store_segment sts_policy tlsa transfer
+    store_segment sts_policy tls_report tlsa transfer
 }
 
 #[test]

@@ -10,9 +10,9 @@ import drain  # noqa: E402
 
 class DrainTest(unittest.TestCase):
     def test_a_long_queue_survives_kills_and_the_dead(self):
-        result = drain.drain(messages=1_500, destinations=60, dead=6, kills=3, seed=7, limit=240)
+        result = drain.drain(messages=800, destinations=40, dead=4, kills=2, seed=7, limit=240)
         self.assertEqual(result.problems, [])
-        self.assertEqual(result.kills, 3)
+        self.assertEqual(result.kills, 2)
         self.assertLess(result.memory_mb, 400)
 
 

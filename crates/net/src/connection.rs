@@ -291,6 +291,11 @@ impl Connection {
         let cipher = format!("{cipher:?}").replacen("TLS13_", "TLS_", 1);
         Some(TlsInfo { version, cipher })
     }
+    /// Its TLS goes on from an earlier connection's, without another look at the certificate (RFC 8446 §2.2).
+    pub fn is_resumed(&self) -> bool {
+        let Stream::Tls(stream) = &self.stream else { return false };
+        stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
     /// What TLS lends to sign-in, once the handshake is done: for a session that begins under TLS. (After STARTTLS the
     /// pump hands it over.)
     pub fn tls_channel(&self) -> Option<Channel> {

@@ -236,6 +236,31 @@ async fn implicit_tls_both_ways() {
     assert_eq!(server.await.unwrap().0, 1);
 }
 
+/// One policy, one server: the second handshake is a short one; another policy begins anew.
+#[tokio::test]
+async fn a_second_connection_goes_on_from_the_first() {
+    let (listener, addr) = listen();
+    let (_dir, tls) = certificate();
+    tokio::spawn(async move {
+        loop {
+            let incoming = listener.accept().await.unwrap();
+            let connection = Connection::server_tls(incoming, &tls, Duration::from_secs(5)).await.unwrap();
+            tokio::spawn(echo(connection));
+        }
+    });
+    let (one, other) = (TlsClient::opportunistic().unwrap(), TlsClient::opportunistic().unwrap());
+    let mut resumed = Vec::new();
+    for policy in [&one, &one, &other] {
+        let mut client = Connection::dial_tls(addr, None, Duration::from_secs(5), policy, "mail.here.test").await.unwrap();
+        let mut toy = Toy::client("hello\r\nQUIT\r\n");
+        while let Next::Event(_) = client.next(&mut toy).await {
+            resumed.push(client.is_resumed());
+        }
+    }
+    resumed.dedup();
+    assert_eq!(resumed, [false, true, false]);
+}
+
 #[tokio::test]
 async fn both_sides_see_one_channel_and_no_two_connections_the_same() {
     let (listener, addr) = listen();

@@ -279,10 +279,10 @@ fn walk_route(
                 places.insert(format!("{routes}.{name}.{}", key.get_ref()), key.span());
                 (block.read)(config, &mut Item::new(value, base, problems));
             }
-            None => problems.push(Problem {
-                span: key.span(),
-                message: unknown("key", &option, OPTIONS.iter().map(|block: &OptionBlock| block.name)),
-            }),
+            None => {
+                let known = OPTIONS.iter().filter_map(|block| block.name.strip_prefix(ROUTE_TABLE)?.strip_prefix('.'));
+                problems.push(Problem { span: key.span(), message: unknown("key", key.get_ref(), known) });
+            }
         }
     }
     let route = config.route.take();

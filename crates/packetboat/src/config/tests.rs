@@ -85,7 +85,7 @@ fn routes_by_domain() {
     for wanted in [
         "example.org: it is served here",
         "\"a b\" is not a domain name",
-        "unknown key `outbound.routes.DOMAIN.hots`; did you mean `outbound.routes.DOMAIN.host`?",
+        "unknown key `hots`; did you mean `host`?",
         "b.example: a route wants either a `host` or `mx = true`",
         "c.example: only LMTP goes over a Unix socket",
         "a username needs verified TLS",

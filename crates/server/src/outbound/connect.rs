@@ -187,8 +187,9 @@ async fn open_host(
                     .connection
                     .tls_info()
                     .map_or_else(|| "no TLS".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher));
+                let again = if open.connection.is_resumed() { " resumed" } else { "" };
                 let lax = if lax { " (TLS-Required: No)" } else { "" };
-                story.push(format!("{name} [{}]:{}: {tls}, {}{lax}", address.ip(), address.port(), guard.words()));
+                story.push(format!("{name} [{}]:{}: {tls}{again}, {}{lax}", address.ip(), address.port(), guard.words()));
                 return Ok(open);
             }
             Err(Trouble { outcome, .. }) => {
