@@ -53,7 +53,7 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
         return Sent::Done { outcomes: settle::same(claim, &Outcome::failed((5, 7, 10), text)), usable: true };
     }
     let waiting: Vec<usize> = positions(&claim.entry.message.recipients);
-    let mut envelope = envelope(claim, &waiting, body.size());
+    let mut envelope = envelope(claim, &waiting, body.length);
     let result = loop {
         open.ready = false;
         match converse(open, envelope.clone(), &mut body).await {
@@ -62,7 +62,7 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
                     let text = format!("{} takes 7-bit text only, and this message cannot be converted: {why}", open.host);
                     return Sent::Done { outcomes: settle::same(claim, &Outcome::failed((5, 6, 3), text)), usable: true };
                 }
-                (envelope.eight_bit, envelope.size) = (false, Some(body.size()));
+                (envelope.eight_bit, envelope.size) = (false, Some(body.length));
                 if !become_ready(open).await {
                     return Sent::Stale;
                 }
@@ -267,10 +267,6 @@ impl<'a> Body<'a> {
         let size = u64::from(claim.entry.size_bytes);
         let length = size.saturating_sub(skipped as u64);
         Ok(Body { outbound, claim, at, size, length, first: Some(first) })
-    }
-
-    fn size(&self) -> u64 {
-        self.length
     }
 
     async fn piece(&mut self) -> Result<Option<Bytes>, StoreError> {
