@@ -176,7 +176,7 @@ impl Face {
                 let answer = Box::pin(self.rcpt(forward_path, parameters)).await;
                 self.refused_recipients += u32::from(!answer.is_positive());
                 if !answer.is_positive() {
-                    self.answer_slowly().await;
+                    Box::pin(self.answer_slowly()).await;
                 }
                 if self.refused_recipients > REFUSED_RECIPIENTS_MAX && !self.peer.is_loopback() {
                     session.close(EnhancedCode(4, 7, 0), "Too many refused recipients");
