@@ -459,8 +459,6 @@ const OUTBOUND_CA_FILE: OptionBlock = OptionBlock {
     refused: &["\"missing.pem\"", "1"],
 };
 
-};
-
 const LIMITS_MESSAGES: OptionBlock = OptionBlock {
     name: "limits.messages_per_hour",
     doc: "Messages one account may send in an hour; 0 is unlimited.",
