@@ -6,6 +6,7 @@
 use crate::limits::{ENTRY_RECIPIENTS_MAX, PRIORITY_STEP_SECS};
 use crate::receive::Destinations;
 use crate::route::destination_of;
+use crate::wishes::Fulfilled;
 use smol_str::SmolStr;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -82,6 +83,8 @@ pub struct Circumstances<'a> {
     pub junk: bool,
     /// What strangers' mail that goes on elsewhere has as its reverse-path; `None`: its own.
     pub forwarded_as: Option<&'a str>,
+    /// What the owners of the accounts want done with it.
+    pub fulfilled: &'a Fulfilled,
 }
 
 /// Puts it together.
@@ -97,22 +100,18 @@ pub fn acceptance(
     let mut rows: Vec<(SmolStr, QueueRecipient)> = Vec::new();
     let mut forwarded: Vec<(SmolStr, QueueRecipient)> = Vec::new();
     let mut stored = Vec::new();
-    for recipient in recipients {
+    for recipient in recipients.iter().copied().chain(&around.fulfilled.onward) {
         for account in &recipient.destinations.accounts {
             if !seen.insert(store::normalise(&account.address)) {
                 continue;
             }
             if around.full.contains(&account.id) || envelope.hold_until_secs.is_some() {
                 rows.push((destination_of(&account.address), row(&account.address, recipient)));
-            } else {
-                let target = if around.junk { Target::Use(store::SpecialUse::Junk) } else { Target::Inbox };
-                deliveries.push(Delivery { target, ..inbox(account.id, around.now_secs) });
-                let detail = format!(
-                    "to <{}> from <{}>, brought by {} as {}",
-                    recipient.forward_path, envelope.reverse_path, around.peer, around.id
-                );
-                stored.push(stored_here(account.id, detail, around.now_secs).key("transaction", around.id));
+                continue;
             }
+            let (delivery, event) = kept(account.id, recipient, envelope, around);
+            deliveries.extend(delivery);
+            stored.push(event);
         }
         for address in &recipient.destinations.remote {
             if seen.insert(store::normalise(address)) {
@@ -125,6 +124,28 @@ pub fn acceptance(
     let mut queue = entries(envelope, around.forwarded_as.unwrap_or(&envelope.reverse_path), forwarded, around);
     queue.extend(entries(envelope, &envelope.reverse_path, rows, around));
     Acceptance { body, facts, deliveries, queue, trace, idempotency: None }
+}
+
+/// One account's delivery, as it wants it, and what its trace tells; none where nothing of it is to stay.
+fn kept(
+    account: AccountId,
+    recipient: &Recipient,
+    envelope: &Envelope,
+    around: Circumstances<'_>,
+) -> (Option<Delivery>, TraceEvent) {
+    let wish = around.fulfilled.of(account);
+    let why = wish.map(|wish| wish.why.as_str()).filter(|why| !why.is_empty()).map(|why| format!("; {why}")).unwrap_or_default();
+    let (to, from, by, id) = (&recipient.forward_path, &envelope.reverse_path, around.peer, around.id);
+    let detail = format!("to <{to}> from <{from}>, brought by {by} as {id}{why}");
+    if wish.is_some_and(|wish| wish.leaves) {
+        let event = TraceEvent::new(around.now_secs, "forwarded", format!("no copy is kept: {detail}")).of(account);
+        return (None, event.key("transaction", id));
+    }
+    let usual = if around.junk { Target::Use(store::SpecialUse::Junk) } else { Target::Inbox };
+    let target = wish.and_then(|wish| wish.target.clone()).unwrap_or(usual);
+    let flags = wish.map(|wish| wish.flags.clone()).unwrap_or_default();
+    let delivery = Delivery { target, flags, ..inbox(account, around.now_secs) };
+    (Some(delivery), stored_here(account, detail, around.now_secs).key("transaction", id))
 }
 
 /// A delivery to the INBOX.

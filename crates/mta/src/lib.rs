@@ -17,5 +17,6 @@ pub mod sts;
 pub mod submit;
 pub mod trace_fields;
 pub mod why;
+pub mod wishes;
 
 pub use refusal::Refusal;

@@ -150,6 +150,7 @@ async fn one_act_for_all_recipients() {
         full: &[bob],
         junk: false,
         forwarded_as: None,
+        fulfilled: &Default::default(),
     };
     let all: Vec<&Recipient> = recipients.iter().collect();
     let act = acceptance(

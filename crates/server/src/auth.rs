@@ -13,7 +13,7 @@ mod remembered;
 mod secrets;
 pub mod sign_in;
 
-pub use app_password::{new_app_password, secrets_with_salt};
+pub use app_password::{is_app_password, new_app_password, secrets_with_salt};
 pub use mechanisms::MechanismOffer;
 pub use oauth::{OAuth, OAuthSettings};
 pub use secrets::{secrets, secrets_for_many};
@@ -201,7 +201,7 @@ impl Auth {
 
     async fn check_token(&self, asked: Option<&str>, token: &[u8]) -> Result<Arc<Account>, Refused> {
         if let Some(account) = self.account(asked.unwrap_or_default()).await?
-            && app_password::fits(&account, token)
+            && app_password::is_app_password(&account, token)
         {
             return not_suspended(account);
         }
@@ -292,7 +292,7 @@ impl Auth {
         let right = match &account {
             Some(account) if self.knows(account, password) => true,
             // Long and random: no slow hash is needed, and none is computed.
-            Some(account) if app_password::fits(account, password) => return not_suspended(Arc::clone(account)),
+            Some(account) if app_password::is_app_password(account, password) => return not_suspended(Arc::clone(account)),
             _ => {
                 let _place = self.waiting.try_acquire().map_err(|_| Refused::Temporary)?;
                 let permit = Arc::clone(&self.hashing).acquire_owned().await.map_err(|_| Refused::Temporary)?;

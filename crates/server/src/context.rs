@@ -99,6 +99,8 @@ pub struct Context {
     pub imap: crate::imap::Memory,
     /// Who watches whose dialogues; `Default::default()` at the start.
     pub wire_log: Arc<crate::wire_log::WireLog>,
+    /// What owners want done with their mail, as it was last read; `Default::default()` at the start.
+    pub wishes: Arc<mta::wishes::Shelf>,
     /// Which maildrops POP3 sessions have open; `Default::default()` at the start.
     pub pop: crate::pop::Maildrops,
 }

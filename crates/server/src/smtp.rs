@@ -3,6 +3,7 @@
 //! RFC 5321, 6409, 8314, 2033. Invariant: a positive reply to the end of data is sent only after the commit.
 //! Must not know: grammar (wire), who may send where (mta).
 
+pub(crate) mod away;
 mod face;
 mod hand_in;
 mod helo;

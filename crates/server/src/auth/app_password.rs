@@ -49,7 +49,7 @@ fn sha256(octets: &[u8]) -> [u8; 32] {
 }
 
 /// Is it one of them? Comparing hashes of it tells nothing about it.
-pub(super) fn fits(account: &Account, password: &[u8]) -> bool {
+pub fn is_app_password(account: &Account, password: &[u8]) -> bool {
     // People part long words, and phones begin them with a capital.
     let bare: Zeroizing<Vec<u8>> = Zeroizing::new(password.iter().copied().filter(|octet| !b" -".contains(octet)).collect());
     let hash = sha256(&bare.to_ascii_lowercase());

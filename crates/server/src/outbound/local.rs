@@ -5,12 +5,13 @@
 use super::{Outbound, settle};
 use crate::context::unix_now;
 use crate::facts::facts_of;
-use crate::smtp::place;
+use crate::smtp::{away, place};
 use bytes::Bytes;
 use mta::accept::{Circumstances, Envelope, Recipient, acceptance};
 use mta::queue::{Outcome, Verdict};
 use mta::receive::Destinations;
 use mta::trace_fields::{return_path, return_path_len};
+use mta::wishes::{Coming, fulfil};
 use store::{Acceptance, Claim, QueueRecipient, RecipientState, Spooled, StoreError};
 
 /// Octets read at once.
@@ -101,6 +102,11 @@ async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Resul
         hold_until_secs: None,
         service: message.service,
     };
+    let recipients: Vec<&Recipient> = taken.iter().collect();
+    let header = octets.get(..message::header::header_end(&octets)).unwrap_or_default();
+    let (reverse_path, hostname) = (message.reverse_path.as_str(), outbound.context.hostname.as_str());
+    let coming = Coming { header, reverse_path, hostname, junk: false, waiting: &[] };
+    let fulfilled = fulfil(&place(&outbound.context), &outbound.context.wishes, coming, &recipients).await?;
     let around = Circumstances {
         now_secs,
         id: &outbound.context.smtp.ids.next(now_secs),
@@ -109,8 +115,9 @@ async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Resul
         full: &[],
         junk: false,
         forwarded_as: None,
+        fulfilled: &fulfilled,
     };
-    let recipients: Vec<&Recipient> = taken.iter().collect();
+    away::answer(&outbound.context, &message.reverse_path, &recipients, (&fulfilled, &[]), &octets);
     Ok(acceptance(&envelope, &recipients, Spooled::from_bytes(octets), facts, around))
 }
 

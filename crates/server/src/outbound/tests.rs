@@ -152,6 +152,7 @@ async fn what_must_have_tls_is_not_sent_without_it() {
         full: &[],
         forwarded_as: None,
         junk: false,
+        fulfilled: &Default::default(),
     };
     let acceptance = mta::accept::acceptance(&envelope, &[&recipient], store::Spooled::from_bytes(octets), facts, around);
     here.context.store.accept(acceptance).await.unwrap();

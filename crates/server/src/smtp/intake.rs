@@ -3,6 +3,7 @@
 //! Invariant: after a refusal nothing more is stored, but everything is read to the end, so the reply comes where the
 //! peer expects it. The octets that are committed are exactly those the facts were computed from.
 
+use super::away;
 use super::face::place;
 use super::judge::{Judge, Sentence};
 use crate::context::{Shared, unix_now};
@@ -16,6 +17,7 @@ use mta::queue::{Action, Report, Reported};
 use mta::refusal::of_store_error;
 use mta::submit::{self, Fix};
 use mta::trace_fields::{Received, return_path};
+use mta::wishes::{Coming, Fulfilled, fulfil};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use store::{Accepted, Account, AccountId, QueueRecipient, Spool, Spooled, StoreError};
@@ -246,6 +248,7 @@ impl Intake {
         let non_ascii = |address: &String| !address.is_ascii();
         self.envelope.smtputf8 |= !self.envelope.reverse_path.is_ascii()
             || taken.iter().any(|recipient| recipient.destinations.remote.iter().any(non_ascii));
+        let fulfilled = self.fulfilled(context, &taken, &octets, (on_top.junk, &full)).await?;
         let forwarded_as = self.forwarded_as(context);
         let around = Circumstances {
             now_secs: self.now_secs,
@@ -255,16 +258,37 @@ impl Intake {
             full: &full,
             junk: on_top.junk,
             forwarded_as: forwarded_as.as_deref(),
+            fulfilled: &fulfilled,
         };
         let acceptance = acceptance(&self.envelope, &taken, body.clone(), facts, around);
         self.accepted = context.store.accept(acceptance).await?;
         tracing::info!(id = %self.id, from = %self.envelope.reverse_path, recipients = taken.len(), bytes = body.len(), %peer, "accepted");
+        if !on_top.junk && self.envelope.hold_until_secs.is_none() {
+            away::answer(context, &self.envelope.reverse_path, &taken, (&fulfilled, &full), &octets);
+        }
         if account.is_none() && is_for_postmaster(&taken) && reports::is_likely(&octets) {
             let store = context.store.clone();
             tokio::spawn(async move { reports::take_in(&store, octets, unix_now()).await });
         }
         self.tell_delivered(context, &taken, &full, body);
         Ok(answers)
+    }
+
+    /// What the owners of the accounts want done with it.
+    async fn fulfilled(
+        &self,
+        context: &Shared,
+        taken: &[&Recipient],
+        octets: &[u8],
+        (junk, full): (bool, &[AccountId]),
+    ) -> Result<Fulfilled, StoreError> {
+        if self.envelope.hold_until_secs.is_some() {
+            return Ok(Fulfilled::default());
+        }
+        let header = octets.get(..message::header::header_end(octets)).unwrap_or_default();
+        let reverse_path = &self.envelope.reverse_path;
+        let coming = Coming { header, reverse_path, hostname: &context.hostname, junk, waiting: full };
+        fulfil(&place(context), &context.wishes, coming, taken).await
     }
 
     /// The message without binary parts.

@@ -6,5 +6,6 @@ mod judging;
 mod office;
 mod receiving;
 mod submitting;
+mod wishes;
 
 pub(crate) use office::{MESSAGE_BYTES_MAX, Office, Options, PASSWORD, Talk, read_inbox, store_config, wait_for};

@@ -83,6 +83,7 @@ impl Office {
             shutdown: shutdown_seen,
             imap: server::imap::Memory::new(settings),
             wire_log: Default::default(),
+            wishes: Default::default(),
             pop: server::pop::Maildrops::default(),
         });
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
