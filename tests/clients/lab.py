@@ -116,7 +116,7 @@ class Dns(threading.Thread):
 class Server:
     """`packetboat serve` with every listener on a free loopback port."""
 
-    def __init__(self, domain="here.test", extra="", top="", auth="loopback", accounts=(), data=None, keep=False, start_with=(), password="correct horse"):
+    def __init__(self, domain="here.test", extra="", top="", auth="loopback", accounts=(), data=None, keep=False, start_with=(), password="correct horse", also=()):
         self.domain = domain
         self.keep = keep
         self.dir = data or tempfile.mkdtemp(prefix="packetboat-lab-")
@@ -125,18 +125,18 @@ class Server:
         self.ports = {}
         self.process = None
         if not os.path.exists(self.config):
-            self.write_config(extra, top, auth)
+            self.write_config(extra, top, auth, also)
         for account in accounts:
             self.account(account)
         if start_with:
             lines = "".join(f"{name}@{domain},{self.password}\n" for name in start_with)
             self.run("account", "add", "--csv", "-", stdin=lines)
 
-    def write_config(self, extra, top, auth):
+    def write_config(self, extra, top, auth, also=()):
         cert, key = certificate()
         listeners = "".join(
             f'{name} = ["127.0.0.1:0"]\n'
-            for name in ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s")
+            for name in ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", *also)
         )
         with open(self.config, "w") as f:
             f.write(
