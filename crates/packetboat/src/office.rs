@@ -117,7 +117,8 @@ impl Office {
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
-        let web = web::Web::start(web_doors::settings(&context, outside, http_max));
+        let offered = web_doors::offered(&bound, tls.is_some());
+        let web = web::Web::start(web_doors::settings(&context, outside, http_max, offered));
         let proxies: Arc<[net::IpRange]> = config.proxy_from.clone().into();
         let mut loops = JoinSet::new();
         let mut listening = Vec::new();
@@ -209,6 +210,7 @@ fn context(
         trust,
         imap: Default::default(),
         wire_log: Default::default(),
+        wishes: Default::default(),
         pop: Default::default(),
     }
 }

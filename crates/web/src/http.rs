@@ -80,10 +80,12 @@ pub struct Web {
 }
 
 impl Web {
-    /// Gets it ready.
+    /// Gets it ready. Call within the runtime: what is due by time is looked after until `shutdown`.
     pub fn start(settings: Settings) -> Web {
         let (connection_max, shutdown) = (settings.connection_max, settings.shutdown.clone());
-        Web { router: site::router(Arc::new(site::Site::new(settings))), connection_max, shutdown }
+        let site = Arc::new(site::Site::new(settings));
+        tokio::spawn(crate::jmap::snooze::keep(Arc::clone(&site)));
+        Web { router: site::router(site), connection_max, shutdown }
     }
 
     /// Serves one connection to its end.

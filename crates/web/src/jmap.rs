@@ -7,17 +7,25 @@
 mod answers;
 mod args;
 mod blob;
+mod blob_methods;
 pub(crate) mod email;
 mod failure;
 mod identity;
 mod mailbox;
+mod mdn;
+mod people;
 mod push;
 mod quota;
 mod reference;
 mod setting;
+mod singleton;
 mod snippet;
+pub(crate) mod snooze;
+mod socket;
 mod submission;
 mod thread;
+mod trace;
+mod undo;
 pub(crate) mod view;
 
 use crate::limits::*;
@@ -28,8 +36,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 pub(crate) use blob::{download, upload};
 use failure::MethodError;
-pub(crate) use push::event_source;
+pub(crate) use push::{Pieces, event_source, still_good};
 use serde_json::{Map, Value, json};
+use singleton::Only;
+pub(crate) use socket::web_socket;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{Account, AccountId};
@@ -43,15 +53,29 @@ const CORE: &str = "urn:ietf:params:jmap:core";
 const MAIL: &str = "urn:ietf:params:jmap:mail";
 const SUBMISSION: &str = "urn:ietf:params:jmap:submission";
 const QUOTA: &str = "urn:ietf:params:jmap:quota";
+const VACATION: &str = "urn:ietf:params:jmap:vacationresponse";
+const BLOB: &str = "urn:ietf:params:jmap:blob";
+const WEBSOCKET: &str = "urn:ietf:params:jmap:websocket";
+const MDN: &str = "urn:ietf:params:jmap:mdn";
+/// Our own (`docs/jmap.md`).
+const PROGRAM: &str = "urn:packetboat:params:jmap:program";
 
 /// What JMAP keeps in memory only.
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) views: Views,
     uploads: blob::Uploads,
+    pub(crate) snoozes: snooze::Snoozes,
     streams: push::Streams,
     /// Requests at work, by account.
     at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+}
+
+impl Memory {
+    /// Room for one more stream of an account, while it is held.
+    pub(crate) fn stream_place(&self, account: AccountId) -> Option<Arc<()>> {
+        self.streams.place(account)
+    }
 }
 
 /// An account's name in JMAP.
@@ -68,12 +92,32 @@ fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
     });
     let mail = json!({
         "maxMailboxesPerEmail": Value::Null, "maxMailboxDepth": store::limits::MAILBOX_LEVELS_MAX,
-        "maxSizeMailboxName": MAILBOX_NAME_BYTES_MAX, "maxSizeAttachmentsPerEmail": site.message_bytes_max / 4 * 3,
+        "maxSizeMailboxName": MAILBOX_NAME_BYTES_MAX, "maxSizeAttachmentsPerEmail": attachments_bytes_max(site.message_bytes_max),
         "emailQuerySortOptions": email::SORTS, "mayCreateTopLevelMailbox": true,
     });
     let extensions = json!({"FUTURERELEASE": [], "DSN": []});
     let submission = json!({"maxDelayedSend": submission::DELAY_SECS_MAX, "submissionExtensions": extensions});
-    vec![(CORE, core, json!({})), (MAIL, json!({}), mail), (SUBMISSION, json!({}), submission), (QUOTA, json!({}), json!({}))]
+    let blob = json!({
+        "maxSizeBlobSet": site.message_bytes_max, "maxDataSources": BLOB_SOURCES_MAX,
+        "supportedTypeNames": blob_methods::LOOKUP_TYPES, "supportedDigestAlgorithms": blob_methods::DIGESTS,
+    });
+    let program =
+        json!({"wireUrl": "/api/wire", "maxPeople": PEOPLE_MAX, "maxSnoozes": SNOOZES_MAX, "hasRules": site.wishes.is_some()});
+    let mut all = vec![
+        (CORE, core, json!({})),
+        (MAIL, json!({}), mail),
+        (SUBMISSION, json!({}), submission),
+        (QUOTA, json!({}), json!({})),
+        (BLOB, json!({}), blob),
+        (MDN, json!({}), json!({})),
+        (WEBSOCKET, json!({"url": "/jmap/ws", "supportsPush": true}), Value::Null),
+        (PROGRAM, json!({}), program),
+    ];
+    // Somebody who does not deliver cannot answer either.
+    if site.wishes.is_some() {
+        all.push((VACATION, json!({}), json!({})));
+    }
+    all
 }
 
 /// The session resource (RFC 8620 §2).
@@ -88,8 +132,13 @@ fn session_of(site: &Site, account: &Account) -> Value {
     let id = account_id(account.id);
     let all = capabilities(site);
     let of_server: Object = all.iter().map(|(urn, server, _)| ((*urn).to_owned(), server.clone())).collect();
-    let of_account: Object = all.iter().map(|(urn, _, account)| ((*urn).to_owned(), account.clone())).collect();
-    let primary: Object = all.iter().filter(|(urn, ..)| *urn != CORE).map(|(urn, ..)| ((*urn).to_owned(), json!(id))).collect();
+    let of_account = all.iter().filter(|(.., account)| !account.is_null());
+    let of_account: Object = of_account.map(|(urn, _, account)| ((*urn).to_owned(), account.clone())).collect();
+    let primary: Object = all
+        .iter()
+        .filter(|(urn, _, account)| *urn != CORE && !account.is_null())
+        .map(|(urn, ..)| ((*urn).to_owned(), json!(id)))
+        .collect();
     json!({
         "capabilities": of_server,
         "accounts": {&id: {"name": account.address, "isPersonal": true, "isReadOnly": false, "accountCapabilities": of_account}},
@@ -109,12 +158,42 @@ fn session_state(account: &Account) -> String {
 }
 
 /// A request-level error (RFC 8620 §3.6.1).
-fn refused(kind: &str, detail: &str, limit: Option<&str>) -> Response {
-    let mut value = json!({"type": format!("urn:ietf:params:jmap:error:{kind}"), "status": 400, "detail": detail});
-    if let (Some(limit), Some(object)) = (limit, value.as_object_mut()) {
-        object.insert("limit".into(), json!(limit));
+pub(crate) struct RequestError {
+    kind: &'static str,
+    detail: String,
+    limit: Option<&'static str>,
+}
+
+impl RequestError {
+    fn new(kind: &'static str, detail: impl Into<String>, limit: Option<&'static str>) -> RequestError {
+        RequestError { kind, detail: detail.into(), limit }
     }
-    (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/problem+json")], value.to_string()).into_response()
+
+    fn value(&self) -> Value {
+        let mut value =
+            json!({"type": format!("urn:ietf:params:jmap:error:{}", self.kind), "status": 400, "detail": self.detail});
+        if let (Some(limit), Some(object)) = (self.limit, value.as_object_mut()) {
+            object.insert("limit".into(), json!(limit));
+        }
+        value
+    }
+
+    fn response(&self) -> Response {
+        let headers = [(header::CONTENT_TYPE, "application/problem+json")];
+        (StatusCode::BAD_REQUEST, headers, self.value().to_string()).into_response()
+    }
+}
+
+fn refused(kind: &'static str, detail: &str, limit: Option<&'static str>) -> Response {
+    RequestError::new(kind, detail, limit).response()
+}
+
+/// Room for one more request of an account, while it is held.
+fn place_for(site: &Site, account: AccountId) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    let mut at_work = site.jmap.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+    at_work.retain(|_, places| Arc::strong_count(places) > 1 || places.available_permits() < CONCURRENT_REQUESTS_MAX);
+    let new = || Arc::new(Semaphore::new(CONCURRENT_REQUESTS_MAX));
+    Arc::clone(at_work.entry(account).or_insert_with(new)).try_acquire_owned().ok()
 }
 
 /// `POST /jmap/api`
@@ -126,13 +205,7 @@ pub(crate) async fn api(State(site): State<Shared>, request: Request) -> Respons
     if site::media_type(request.headers()) != "application/json" {
         return discard(request, refused("notJSON", "The content type is not application/json.", None)).await;
     }
-    let place = {
-        let mut at_work = site.jmap.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-        at_work.retain(|_, places| Arc::strong_count(places) > 1 || places.available_permits() < CONCURRENT_REQUESTS_MAX);
-        let new = || Arc::new(Semaphore::new(CONCURRENT_REQUESTS_MAX));
-        Arc::clone(at_work.entry(signed_in.account.id).or_insert_with(new)).try_acquire_owned()
-    };
-    let Ok(_place) = place else {
+    let Some(_place) = place_for(&site, signed_in.account.id) else {
         return discard(request, refused("limit", "Too many requests at once.", Some("maxConcurrentRequests"))).await;
     };
     let Some(octets) = site::read(request.into_body(), REQUEST_BYTES_MAX, DISCARDED_BYTES_MAX).await else {
@@ -140,7 +213,7 @@ pub(crate) async fn api(State(site): State<Shared>, request: Request) -> Respons
     };
     match answer(&site, &signed_in, &octets).await {
         Ok(value) => site::answer(StatusCode::OK, &value),
-        Err(response) => *response,
+        Err(error) => error.response(),
     }
 }
 
@@ -151,9 +224,9 @@ struct Asked {
     created: Option<HashMap<String, String>>,
 }
 
-fn read_request(octets: &[u8], known: &[&str]) -> Result<Asked, Box<Response>> {
-    let wrong = |detail: &str| Box::new(refused("notRequest", detail, None));
-    let value: Value = serde_json::from_slice(octets).map_err(|_| Box::new(refused("notJSON", "That is not I-JSON.", None)))?;
+fn read_request(octets: &[u8], known: &[&str]) -> Result<Asked, RequestError> {
+    let wrong = |detail: &str| RequestError::new("notRequest", detail, None);
+    let value: Value = serde_json::from_slice(octets).map_err(|_| RequestError::new("notJSON", "That is not I-JSON.", None))?;
     let Value::Object(mut request) = value else { return Err(wrong("A request is an object.")) };
     let using = request.get("using").and_then(Value::as_array).ok_or_else(|| wrong("`using` is missing."))?;
     let using: Option<BTreeSet<String>> = using.iter().map(|urn| urn.as_str().map(str::to_owned)).collect();
@@ -168,10 +241,10 @@ fn read_request(octets: &[u8], known: &[&str]) -> Result<Asked, Box<Response>> {
         Some(_) => return Err(wrong("`createdIds` is an object.")),
     };
     if let Some(unknown) = using.iter().find(|urn| !known.contains(&urn.as_str())) {
-        return Err(Box::new(refused("unknownCapability", &format!("{unknown} is not known here."), None)));
+        return Err(RequestError::new("unknownCapability", format!("{unknown} is not known here."), None));
     }
     if calls.len() > CALLS_MAX {
-        return Err(Box::new(refused("limit", "Too many calls in a request.", Some("maxCallsInRequest"))));
+        return Err(RequestError::new("limit", "Too many calls in a request.", Some("maxCallsInRequest")));
     }
     let call = |call: Value| match call {
         Value::Array(parts) => match <[Value; 3]>::try_from(parts) {
@@ -185,13 +258,18 @@ fn read_request(octets: &[u8], known: &[&str]) -> Result<Asked, Box<Response>> {
 }
 
 /// Answers a whole request.
-async fn answer(site: &Site, signed_in: &SignedIn, octets: &[u8]) -> Result<Value, Box<Response>> {
+async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -> Result<Value, RequestError> {
     let all = capabilities(site);
     let known: Vec<&str> = all.iter().map(|(urn, ..)| *urn).collect();
     let asked = read_request(octets, &known)?;
     let wants_created = asked.created.is_some();
-    let mut context =
-        Context { site, account: &signed_in.account, peer: signed_in.peer, created: asked.created.unwrap_or_default() };
+    let mut context = Context {
+        site,
+        shared: site,
+        account: &signed_in.account,
+        peer: signed_in.peer,
+        created: asked.created.unwrap_or_default(),
+    };
     let mut responses: Vec<(String, Object, String)> = Vec::new();
     for (name, arguments, id) in asked.calls {
         let answered = match reference::resolve(arguments, &responses) {
@@ -214,6 +292,8 @@ async fn answer(site: &Site, signed_in: &SignedIn, octets: &[u8]) -> Result<Valu
 /// What every method is given.
 pub(crate) struct Context<'a> {
     pub(crate) site: &'a Site,
+    /// The same, for what outlives the request.
+    pub(crate) shared: &'a Shared,
     pub(crate) account: &'a Arc<Account>,
     pub(crate) peer: Option<std::net::IpAddr>,
     /// Creation ids of this request and what they became.
@@ -228,9 +308,16 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
         "Core" => CORE,
         "Identity" | "EmailSubmission" => SUBMISSION,
         "Quota" => QUOTA,
+        "VacationResponse" => VACATION,
+        "MDN" => MDN,
+        // RFC 8620 has the copy.
+        "Blob" if name == "Blob/copy" => CORE,
+        "Blob" => BLOB,
+        "Trace" | "Undo" | "Person" | "Snooze" | "MailRules" => PROGRAM,
         _ => MAIL,
     };
-    if !using.contains(capability) {
+    let delivers = context.site.wishes.is_some() || !name.starts_with("MailRules/");
+    if !using.contains(capability) || !delivers {
         return Err(MethodError::new("unknownMethod"));
     }
     if name == "Core/echo" {
@@ -238,8 +325,10 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
     }
     let mut args = Args::new(arguments);
     args.account(context)?;
-    if name == "EmailSubmission/set" {
-        return submission::set(context, args).await;
+    match name {
+        "EmailSubmission/set" => return submission::set(context, args).await,
+        "MDN/send" => return Box::pin(mdn::send(context, args)).await,
+        _ => {}
     }
     let one = match name {
         "Mailbox/get" => mailbox::get(context, args).await,
@@ -268,7 +357,34 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
         "Quota/get" => quota::get(context, args).await,
         "Quota/changes" => quota::changes(context, args).await,
         "Quota/query" => quota::query(context, args).await,
-        _ => Err(MethodError::new("unknownMethod")),
+        _ => Box::pin(more(context, name, args)).await,
     };
     one.map(|answer| vec![(name.to_owned(), answer)])
+}
+
+/// What is not a mail's own: vacation, rules, people, and what only this program shows.
+async fn more(context: &mut Context<'_>, name: &str, args: Args) -> Result<Object, MethodError> {
+    match name {
+        "VacationResponse/get" => singleton::get(context, args, Only::VacationResponse).await,
+        "VacationResponse/changes" => singleton::changes(context, args, Only::VacationResponse).await,
+        "VacationResponse/set" => singleton::set(context, args, Only::VacationResponse).await,
+        "MailRules/get" => singleton::get(context, args, Only::MailRules).await,
+        "MailRules/changes" => singleton::changes(context, args, Only::MailRules).await,
+        "MailRules/set" => singleton::set(context, args, Only::MailRules).await,
+        "MDN/parse" => mdn::parse(context, args).await,
+        "Blob/upload" => blob_methods::upload(context, args).await,
+        "Blob/get" => blob_methods::get(context, args).await,
+        "Blob/lookup" => blob_methods::lookup(context, args).await,
+        "Blob/copy" => blob_methods::copy(context, args).await,
+        "Trace/get" => trace::get(context, args).await,
+        "Undo/get" => undo::get(context, args).await,
+        "Undo/restore" => undo::restore(context, args).await,
+        "Person/get" => people::get(context, args).await,
+        "Person/changes" => people::changes(context, args).await,
+        "Person/set" => people::set(context, args).await,
+        "Snooze/get" => snooze::get(context, args).await,
+        "Snooze/changes" => snooze::changes(context, args).await,
+        "Snooze/set" => snooze::set(context, args).await,
+        _ => Err(MethodError::new("unknownMethod")),
+    }
 }

@@ -4,13 +4,18 @@
 //! sending stands in other faces; the binary hands them in as [`Doorkeeper`] and [`Sender`].
 //! Invariant: nobody sees or changes anything of an account without a sign-in to it. Must not know: SMTP, IMAP, POP3.
 
+mod collections;
+mod credentials;
+mod discovery;
 mod http;
 pub mod limits;
 mod outside;
 mod program;
+mod second_factor;
 mod sessions;
 mod sign_in;
 mod site;
+mod wire;
 
 mod jmap;
 
@@ -22,7 +27,8 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use store::{Account, QueueId, Store, UnixSecs};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use zeroize::Zeroizing;
 
 /// What a door answers later.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -47,6 +53,62 @@ pub trait Doorkeeper: Send + Sync {
         password: &'a [u8],
         peer: Option<IpAddr>,
     ) -> Later<'a, Result<Arc<Account>, Refused>>;
+
+    /// Is it one program's password, and not the owner's?
+    fn is_app_password(&self, _account: &Account, _password: &[u8]) -> bool {
+        false
+    }
+
+    /// Gives the account another password; its epoch grows. `Err`: why not, for people.
+    fn set_password<'a>(&'a self, _account: &'a Account, _password: &'a [u8]) -> Later<'a, Result<(), String>> {
+        elsewhere()
+    }
+
+    /// A new password for one program. `Err`: why not, for people.
+    fn add_app_password<'a>(&'a self, _account: &'a Account, _name: &'a str) -> Later<'a, Result<Zeroizing<String>, String>> {
+        elsewhere()
+    }
+
+    /// Takes one away; the account's epoch grows. `Err`: why not, for people.
+    fn remove_app_password<'a>(&'a self, _account: &'a Account, _name: &'a str) -> Later<'a, Result<(), String>> {
+        elsewhere()
+    }
+}
+
+/// Where the password is somebody else's, it is changed there.
+fn elsewhere<'a, T: Send + 'a>() -> Later<'a, Result<T, String>> {
+    Box::pin(std::future::ready(Err("passwords of this account are changed at its provider".to_owned())))
+}
+
+/// One line of a dialogue of an account's own sessions, without its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spoken {
+    /// Milliseconds since 1970.
+    pub at_millis: i64,
+    /// Numbers connections.
+    pub connection: u64,
+    /// `smtp`, `lmtp`, `pop3`, `imap`.
+    pub protocol: &'static str,
+    /// Who is connected.
+    pub peer: String,
+    /// The client said it, else the server.
+    pub by_client: bool,
+    /// As it was said.
+    pub line: String,
+    /// What it means, one sentence.
+    pub meaning: String,
+    /// Where that stands: `RFC 5321 §4.1.1.2`.
+    pub section: &'static str,
+    /// So many lines before it were lost.
+    pub lost: u64,
+}
+
+/// Lets an account's owner watch the mail protocols at work.
+pub trait Wire: Send + Sync {
+    /// From now on, until the receiver is dropped; `None`: enough people watch already.
+    fn watch(&self, _account: &Account) -> Option<mpsc::Receiver<Spoken>> {
+        None
+    }
 }
 
 /// One recipient of a message to be sent.
@@ -104,6 +166,28 @@ pub enum Plaintext {
     Always,
 }
 
+/// Where TLS stands on a listener; the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OfferedTls {
+    /// From the first octet.
+    First,
+    /// Asked for on the way.
+    StartTls,
+    /// Never: a trial.
+    None,
+}
+
+/// A listener that mail programs use, for those who look for their settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offered {
+    /// `imap`, `pop3`, `smtp` (submission).
+    pub protocol: &'static str,
+    /// Its port.
+    pub port: u16,
+    /// See there.
+    pub tls: OfferedTls,
+}
+
 /// What the web face is given.
 pub struct Settings {
     /// The store.
@@ -114,10 +198,18 @@ pub struct Settings {
     pub sender: Arc<dyn Sender>,
     /// The way to hosts that messages name.
     pub outside: net::Outside,
+    /// Finds what is in the store, as IMAP's SEARCH does.
+    pub search: search::Searcher,
+    /// The dialogues of mail programs.
+    pub wire: Arc<dyn Wire>,
+    /// What owners want done with their mail, as delivery knows it; `None` where mail is delivered by somebody else.
+    pub wishes: Option<Arc<mta::wishes::Shelf>>,
     /// Our name.
     pub hostname: String,
     /// Domains served here, lower-case.
     pub domains: Vec<String>,
+    /// Listeners of mail programs.
+    pub offered: Vec<Offered>,
     /// Largest message, octets.
     pub message_bytes_max: u64,
     /// See [`Plaintext`].

@@ -30,6 +30,30 @@ pub const USER_AGENT_BYTES_MAX: usize = 200;
 /// A sign-in that was refused because too many wait is told to come back after so long.
 pub const RETRY_AFTER_SECS: u64 = 30;
 
+/// Characters of a new password.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// Wrong codes of a second factor before none is listened to ...
+pub const CODE_FAILURES_MAX: u32 = 10;
+/// ... until so long after the first of them.
+pub const CODE_FAILURES_SECS: i64 = 600;
+/// Codes to write down.
+pub const RECOVERY_CODES: usize = 8;
+/// A link to a profile is good for so long ...
+pub const PROFILE_SECS: i64 = 600;
+/// ... and so many wait at once, of all accounts together.
+pub const PROFILES_MAX: usize = 1000;
+/// Lines of a dialogue that wait for a slow page.
+pub const WIRE_WAITING_MAX: usize = 64;
+
+/// People of an account's address book.
+pub const PEOPLE_MAX: usize = 5000;
+/// Octets of one of them.
+pub const PERSON_BYTES_MAX: usize = 32 * 1024;
+/// Snoozed emails of an account.
+pub const SNOOZES_MAX: usize = 1000;
+/// Nothing is snoozed for longer.
+pub const SNOOZE_SECS_MAX: i64 = 10 * 366 * 86_400;
+
 /// maxSizeRequest
 pub const REQUEST_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// maxConcurrentRequests, per account.
@@ -48,8 +72,14 @@ pub const UPLOADED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const UPLOADED_SECS_MAX: i64 = 6 * 3600;
 /// Uploads of one account that wait.
 pub const UPLOADS_MAX: usize = 1000;
+/// maxDataSources (RFC 9404 §3.1)
+pub const BLOB_SOURCES_MAX: usize = 64;
 /// Event streams of an account.
 pub const STREAMS_MAX: usize = 32;
+/// A WebSocket is pinged so often; after three that nobody answers it is over.
+pub const SOCKET_PING_SECS: u64 = 60;
+/// Octets that wait for a slow WebSocket before it is over.
+pub const SOCKET_WRITE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Pings come no more often ...
 pub const PING_SECS_MIN: u64 = 5;
 /// ... and no less.
@@ -77,3 +107,8 @@ pub const BODY_VALUES_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const PICTURE_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Hosts outside that are asked at the same time.
 pub const OUTSIDE_AT_ONCE_MAX: usize = 32;
+
+/// maxSizeAttachmentsPerEmail: what base64 makes of them still is a message that is taken.
+pub fn attachments_bytes_max(message_bytes_max: u64) -> u64 {
+    message_bytes_max / 10 * 7
+}

@@ -3,6 +3,7 @@
 //! Durable, listed, revocable. Invariant: a session ends with the account's epoch (new password, suspension, removal), with
 //! its time, or when it is revoked. Must not know: HTTP beyond the cookie.
 
+use crate::collections::SESSIONS as COLLECTION;
 use crate::limits::*;
 use axum::http::{HeaderMap, header};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -13,8 +14,6 @@ use store::{Account, AccountId, Store, StoreError, UnixSecs};
 
 /// The cookie's name.
 const COOKIE: &str = "packetboat";
-/// The store's collection.
-const COLLECTION: u8 = 1;
 /// Random octets in a cookie.
 const TOKEN_BYTES: usize = 32;
 

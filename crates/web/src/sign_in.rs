@@ -3,8 +3,10 @@
 //! Invariant: a session begins only with a right password, on a connection that may carry one, from our own page.
 //! Must not know: mail.
 
+use crate::Refused;
 use crate::http::Asker;
 use crate::limits::SMALL_BODY_BYTES_MAX;
+use crate::second_factor::Verdict;
 use crate::sessions::{self, set_cookie};
 use crate::site::{self, Asking, Shared, SignedIn, answer, discard, problem, signed_in, unavailable};
 use axum::extract::{Request, State};
@@ -58,6 +60,17 @@ pub(crate) async fn sign_in(State(site): State<Shared>, request: Request) -> Res
             return response;
         }
     };
+    let by_program = site.doorkeeper.is_app_password(&account, password.as_bytes());
+    let code = text(&value, "totp");
+    match site.second_factor.check(&site.store, account.id, code.as_deref(), net::clock::unix_now()).await {
+        Ok(Verdict::NotNeeded) => {}
+        // Where a code is asked for, a program's password opens programs only.
+        Ok(_) if by_program => return problem(StatusCode::UNAUTHORIZED, "That password is for programs only."),
+        Ok(Verdict::Right) => {}
+        Ok(Verdict::Later) => return site::no(Refused::Later),
+        Ok(verdict) => return needs_code(verdict),
+        Err(_) => return unavailable(),
+    }
     let from = asker.peer.ip().map(|ip| ip.to_string()).unwrap_or_default();
     let Ok(token) = site.sessions.begin(&site.store, &account, (&agent, from), net::clock::unix_now()).await else {
         return unavailable();
@@ -66,7 +79,16 @@ pub(crate) async fn sign_in(State(site): State<Shared>, request: Request) -> Res
     with_cookie(answer(StatusCode::OK, &me_of(&signed_in)), &token, asker.tls)
 }
 
-fn with_cookie(mut response: Response, token: &str, tls: bool) -> Response {
+/// 401 that says that a code is missing, or wrong.
+fn needs_code(verdict: Verdict) -> Response {
+    let detail = if verdict == Verdict::Missing { "Send the code of now as well." } else { "That is not the code of now." };
+    let value = json!({"type": "about:blank", "status": 401, "detail": detail, "needs": "totp"});
+    let mut response = answer(StatusCode::UNAUTHORIZED, &value);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+pub(crate) fn with_cookie(mut response: Response, token: &str, tls: bool) -> Response {
     if let Ok(value) = HeaderValue::from_str(&set_cookie(token, tls)) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
@@ -99,7 +121,7 @@ pub(crate) async fn me(State(site): State<Shared>, request: Request) -> Response
 }
 
 /// Signed in, but without the browser's own password window for who is not.
-async fn by_page(site: &site::Site, asking: Asking) -> Result<SignedIn, Response> {
+pub(crate) async fn by_page(site: &site::Site, asking: Asking) -> Result<SignedIn, Response> {
     signed_in(site, asking).await.map_err(|mut response| {
         response.headers_mut().remove(header::WWW_AUTHENTICATE);
         response

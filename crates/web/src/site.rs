@@ -5,8 +5,12 @@
 
 use crate::http::Asker;
 use crate::limits::*;
+use crate::second_factor::{self, SecondFactor};
 use crate::sessions::{self, Sessions};
-use crate::{Doorkeeper, Plaintext, Refused, Sender, Settings, jmap, outside, program, sign_in};
+use crate::{
+    Doorkeeper, Offered, Plaintext, Refused, Sender, Settings, Wire, credentials, discovery, jmap, outside, program, sign_in,
+    wire,
+};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
@@ -32,10 +36,16 @@ pub(crate) struct Site {
     pub(crate) outside: outside::Way,
     pub(crate) hostname: String,
     pub(crate) domains: Vec<String>,
+    pub(crate) offered: Vec<Offered>,
+    pub(crate) profiles: discovery::Profiles,
     pub(crate) message_bytes_max: u64,
     pub(crate) plaintext: Plaintext,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) sessions: Sessions,
+    pub(crate) second_factor: SecondFactor,
+    pub(crate) search: search::Searcher,
+    pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) wishes: Option<Arc<mta::wishes::Shelf>>,
     pub(crate) jmap: jmap::Memory,
 }
 
@@ -55,6 +65,10 @@ impl Site {
     pub(crate) fn new(settings: Settings) -> Site {
         Site {
             sessions: Sessions::default(),
+            second_factor: SecondFactor::default(),
+            search: settings.search,
+            wire: settings.wire,
+            wishes: settings.wishes,
             jmap: jmap::Memory::default(),
             store: settings.store,
             doorkeeper: settings.doorkeeper,
@@ -62,6 +76,8 @@ impl Site {
             outside: outside::Way::new(settings.outside),
             hostname: settings.hostname,
             domains: settings.domains,
+            offered: settings.offered,
+            profiles: discovery::Profiles::default(),
             message_bytes_max: settings.message_bytes_max,
             plaintext: settings.plaintext,
             shutdown: settings.shutdown,
@@ -101,12 +117,29 @@ pub(crate) fn router(site: Shared) -> Router {
         .route("/api/me", get(sign_in::me))
         .route("/api/sessions", get(sign_in::sessions))
         .route("/api/sessions/revoke", post(sign_in::revoke))
+        .route("/api/password", post(credentials::password))
+        .route("/api/app-passwords", get(credentials::app_passwords).post(credentials::add_app_password))
+        .route("/api/app-passwords/revoke", post(credentials::revoke_app_password))
+        .route("/api/totp", get(credentials::totp))
+        .route("/api/totp/enrol", post(credentials::enrol))
+        .route("/api/totp/confirm", post(credentials::confirm))
+        .route("/api/totp/disable", post(credentials::disable))
+        .route("/api/wire", get(wire::stream))
+        .route("/api/profile", post(discovery::profile_link))
+        .route("/api/settings-for-programs", get(discovery::for_people))
+        .route("/profile/{name}", get(discovery::profile))
+        .route("/mail/config-v1.1.xml", get(discovery::mozilla))
+        .route("/.well-known/autoconfig/mail/config-v1.1.xml", get(discovery::mozilla))
+        .route("/autodiscover/autodiscover.xml", post(discovery::outlook))
+        .route("/Autodiscover/Autodiscover.xml", post(discovery::outlook))
+        .route("/.well-known/mta-sts.txt", get(discovery::mta_sts))
         .route("/.well-known/jmap", get(jmap::session))
         .route("/jmap/session", get(jmap::session))
         .route("/jmap/api", post(jmap::api))
         .route("/jmap/upload/{account}/", post(jmap::upload))
         .route("/jmap/download/{account}/{blob}/{name}", get(jmap::download))
         .route("/jmap/eventsource/", get(jmap::event_source))
+        .route("/jmap/ws", any(jmap::web_socket))
         .route("/api/html/{account}/{email}", get(program::html))
         .route("/api/picture", get(outside::picture))
         .route("/api/unsubscribe", post(outside::unsubscribe))
@@ -246,14 +279,24 @@ pub(crate) async fn signed_in(site: &Site, asking: Asking) -> Result<SignedIn, R
 }
 
 async fn basic(site: &Site, authorization: &HeaderValue, peer: Option<IpAddr>) -> Result<SignedIn, Response> {
-    let Some((login, password)) = credentials(authorization) else { return Err(unauthorized()) };
+    let Some((login, password)) = said_in(authorization) else { return Err(unauthorized()) };
     match site.doorkeeper.password(&login, password.as_bytes(), peer).await {
-        Ok(account) => Ok(SignedIn { account, session: None, peer }),
+        Ok(account) => {
+            // Where a code is asked for, a program needs a password of its own: it cannot send one.
+            let by_program = site.doorkeeper.is_app_password(&account, password.as_bytes());
+            match second_factor::state(&site.store, account.id).await {
+                Ok(Some(_)) if !by_program => {
+                    Err(problem(StatusCode::FORBIDDEN, "This account asks for a code: make an app password for this program."))
+                }
+                Ok(_) => Ok(SignedIn { account, session: None, peer }),
+                Err(_) => Err(unavailable()),
+            }
+        }
         Err(refused) => Err(no(refused)),
     }
 }
 
-fn credentials(authorization: &HeaderValue) -> Option<(String, zeroize::Zeroizing<String>)> {
+fn said_in(authorization: &HeaderValue) -> Option<(String, zeroize::Zeroizing<String>)> {
     let (scheme, rest) = authorization.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

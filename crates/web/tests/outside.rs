@@ -2,13 +2,27 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 
+#[path = "outside/blobs.rs"]
+mod blobs;
+#[path = "outside/discovery.rs"]
+mod discovery;
 #[path = "outside/http.rs"]
 mod http;
+#[path = "outside/junk.rs"]
+mod junk;
+#[path = "outside/limits.rs"]
+mod limits;
 #[path = "outside/mail.rs"]
 mod mail;
 #[path = "outside/office.rs"]
 mod office;
+#[path = "outside/program.rs"]
+mod program;
 #[path = "outside/request.rs"]
 mod request;
+#[path = "outside/searching.rs"]
+mod searching;
+#[path = "outside/socket.rs"]
+mod socket;
 #[path = "outside/writing.rs"]
 mod writing;

@@ -68,6 +68,9 @@ impl web::Doorkeeper for Doors {
     }
 }
 
+/// There are no mail programs here to be watched.
+impl web::Wire for Doors {}
+
 impl web::Sender for Doors {
     fn send(&self, outgoing: Outgoing) -> Later<'_, Result<Sent, mta::Refusal>> {
         Box::pin(async move {
@@ -193,10 +196,15 @@ fn settings(
     let domain = |profile: &Profile| profile.address.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
     let doors = Arc::new(Doors { store: store.clone(), keys });
     web::Settings {
+        search: search::Searcher::new(store.clone()),
         store,
         doorkeeper: doors.clone(),
-        sender: doors,
         outside,
+        sender: doors.clone(),
+        wire: doors,
+        // Mail is delivered by the provider.
+        wishes: None,
+        offered: Vec::new(),
         hostname: "localhost".into(),
         domains: profiles.iter().filter_map(domain).collect(),
         message_bytes_max: MESSAGE_BYTES_MAX,

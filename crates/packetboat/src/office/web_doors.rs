@@ -2,14 +2,25 @@
 //!
 //! Must not know: HTTP, SMTP's words.
 
+use super::Bound;
+use crate::admin::told;
+use crate::config::Service;
+use net::ListenAddr;
 use server::auth::Refused;
-use server::context::{Plaintext, Shared};
+use server::context::{Plaintext, Shared, unix_now};
 use server::smtp::{Whole, hand_in};
+use server::wire_log::Spoken;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use store::Account;
-use web::{Later, Outgoing, Sent};
+use store::{Account, StoreError};
+use tokio::sync::mpsc;
+use web::{Later, Offered, OfferedTls, Outgoing, Sent};
+use wire::explain::Side;
+use zeroize::Zeroizing;
+
+/// Lines that wait for a page.
+const WATCHED_LINES_MAX: usize = 64;
 
 struct Doors(Shared);
 
@@ -27,6 +38,89 @@ impl web::Doorkeeper for Doors {
                 Refused::Temporary => web::Refused::Later,
             })
         })
+    }
+
+    fn is_app_password(&self, account: &Account, password: &[u8]) -> bool {
+        server::auth::is_app_password(account, password)
+    }
+
+    fn set_password<'a>(&'a self, account: &'a Account, password: &'a [u8]) -> Later<'a, Result<(), String>> {
+        Box::pin(async move {
+            // The salt stays: app passwords go with it.
+            let salt = account.secrets.scram.as_ref().map(|scram| scram.salt.clone());
+            let password = Zeroizing::new(password.to_vec());
+            let secrets = slowly(move || server::auth::secrets_with_salt(&password, salt.as_deref())).await?;
+            self.0.store.account_secrets(account.id, secrets).await.map_err(|error| told(&error))?;
+            self.0.auth.forget(account.id);
+            Ok(())
+        })
+    }
+
+    fn add_app_password<'a>(&'a self, account: &'a Account, name: &'a str) -> Later<'a, Result<Zeroizing<String>, String>> {
+        Box::pin(async move {
+            let scram = account.secrets.scram.as_ref().map(|scram| (scram.salt.clone(), scram.iterations));
+            let called = name.to_owned();
+            let work = move || {
+                let scram = scram.as_ref().map(|(salt, rounds)| (salt.as_slice(), *rounds));
+                server::auth::new_app_password(&called, scram, unix_now())
+            };
+            let (shown, kept) = slowly(work).await?;
+            self.0.store.app_password_add(account.id, kept).await.map_err(|error| match error {
+                StoreError::Exists => format!("there is an app password \"{name}\" already"),
+                other => told(&other),
+            })?;
+            Ok(shown)
+        })
+    }
+
+    fn remove_app_password<'a>(&'a self, account: &'a Account, name: &'a str) -> Later<'a, Result<(), String>> {
+        Box::pin(async move {
+            self.0.store.app_password_remove(account.id, name).await.map_err(|error| match error {
+                StoreError::NotFound => format!("there is no app password \"{name}\""),
+                other => told(&other),
+            })?;
+            self.0.auth.forget(account.id);
+            Ok(())
+        })
+    }
+}
+
+/// Off the threads that serve connections.
+async fn slowly<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| "something failed on our side".to_owned())?
+}
+
+impl web::Wire for Doors {
+    fn watch(&self, account: &Account) -> Option<mpsc::Receiver<web::Spoken>> {
+        let mut spoken = self.0.wire_log.watch(&account.address)?;
+        let (to, receiver) = mpsc::channel(WATCHED_LINES_MAX);
+        tokio::spawn(async move {
+            loop {
+                let next = tokio::select! {
+                    next = spoken.recv() => next,
+                    () = to.closed() => None,
+                };
+                let Some(next) = next else { return };
+                if to.send(as_watched(next)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Some(receiver)
+    }
+}
+
+fn as_watched(spoken: Spoken) -> web::Spoken {
+    web::Spoken {
+        at_millis: spoken.at_millis,
+        connection: spoken.connection,
+        protocol: crate::dialogue::protocol_word(spoken.protocol),
+        peer: spoken.peer,
+        by_client: spoken.explained.side == Side::Client,
+        line: spoken.explained.line,
+        meaning: spoken.explained.meaning.into_owned(),
+        section: spoken.explained.section,
+        lost: spoken.lost,
     }
 }
 
@@ -54,16 +148,48 @@ impl web::Sender for Doors {
     }
 }
 
+/// What mail programs use of these listeners.
+pub(super) fn offered(bound: &[Bound], has_tls: bool) -> Vec<Offered> {
+    let one = |bound: &Bound| {
+        let ListenAddr::Tcp(address) = bound.listener.local() else { return None };
+        let protocol = match bound.service {
+            Service::Imap | Service::Imaps => "imap",
+            Service::Pop3 | Service::Pop3s => "pop3",
+            Service::Submission | Service::Submissions => "smtp",
+            _ => return None,
+        };
+        let tls = match (bound.service.is_implicit_tls(), has_tls) {
+            (true, _) => OfferedTls::First,
+            (false, true) => OfferedTls::StartTls,
+            (false, false) => OfferedTls::None,
+        };
+        Some(Offered { protocol, port: address.port(), tls })
+    };
+    let mut all: Vec<Offered> = bound.iter().filter_map(one).collect();
+    all.sort_by_key(|one| (one.protocol, one.tls, one.port));
+    all.dedup();
+    all
+}
+
 /// Of a running office.
-pub(super) fn settings(context: &Shared, outside: net::Outside, connection_max: Duration) -> web::Settings {
+pub(super) fn settings(
+    context: &Shared,
+    outside: net::Outside,
+    connection_max: Duration,
+    offered: Vec<Offered>,
+) -> web::Settings {
     let doors = Arc::new(Doors(Arc::clone(context)));
     web::Settings {
         store: context.store.clone(),
+        search: context.search.clone(),
         doorkeeper: doors.clone(),
-        sender: doors,
+        sender: doors.clone(),
+        wire: doors,
+        wishes: Some(Arc::clone(&context.wishes)),
         outside,
         hostname: context.hostname.clone(),
         domains: context.domains.clone(),
+        offered,
         message_bytes_max: context.message_bytes_max,
         plaintext: match context.plaintext {
             Plaintext::Never => web::Plaintext::Never,

@@ -86,7 +86,7 @@ async fn spooled(store: &Store, mut body: Body, max: u64) -> Result<(String, Spo
         hash.update(&data);
         spool.write(&data).await.map_err(|_| unavailable())?;
     }
-    let id = format!("U{}", data_encoding::BASE32HEX_NOPAD.encode(hash.finalize().as_bytes()).to_ascii_lowercase());
+    let id = name_of(hash.finalize());
     spool.finish().await.map(|octets| (id, octets)).map_err(|_| unavailable())
 }
 
@@ -117,7 +117,7 @@ pub(crate) async fn upload(State(site): State<Shared>, Path(account): Path<Strin
 }
 
 /// Letters that a media type with parameters may have, and nothing that ends a header field.
-fn is_media_type(kind: &str) -> bool {
+pub(super) fn is_media_type(kind: &str) -> bool {
     kind.contains('/') && kind.len() <= 200 && kind.bytes().all(|b| (b' '..0x7f).contains(&b))
 }
 
@@ -149,6 +149,19 @@ pub(crate) async fn octets(site: &Site, account: AccountId, id: &str) -> Result<
         return Ok(content(&whole));
     }
     tokio::task::spawn_blocking(move || content(&whole)).await.map_err(|error| StoreError::Io(error.to_string()))
+}
+
+/// Keeps what a method made, as if it had been uploaded; `Err`: it is too large.
+pub(super) fn put(context: &Context<'_>, octets: Vec<u8>) -> Result<String, ()> {
+    let id = name_of(blake3::hash(&octets));
+    let kept = Spooled::from_bytes(octets.into());
+    let done = context.site.jmap.uploads.keep(context.account.id, id.clone(), kept, net::clock::unix_now());
+    if done { Ok(id) } else { Err(()) }
+}
+
+/// An upload is named by what it holds.
+fn name_of(hash: blake3::Hash) -> String {
+    format!("U{}", data_encoding::BASE32HEX_NOPAD.encode(hash.as_bytes()).to_ascii_lowercase())
 }
 
 /// The same for a method.

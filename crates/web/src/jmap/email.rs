@@ -10,7 +10,6 @@ mod query;
 mod set;
 
 pub(super) use changes::{Affected, changes};
-pub(super) use filter::phrases;
 pub(super) use get::get;
 pub(super) use query::{query, query_changes};
 pub(super) use set::{copy, import, parse, set};

@@ -7,13 +7,12 @@ use super::args::Args;
 use super::failure::{MethodError, SetError};
 use super::setting::{Outcome, Setting};
 use super::{Context, Object};
+use crate::collections::IDENTITIES as COLLECTION;
 use mta::receive::Place;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 use store::Touch;
 
-/// The store's collection.
-const COLLECTION: u8 = 2;
 /// The account's own address.
 const MAIN: &str = "main";
 const PROPERTIES: [&str; 8] = ["id", "name", "email", "replyTo", "bcc", "textSignature", "htmlSignature", "mayDelete"];
@@ -80,8 +79,9 @@ pub(super) async fn record_changes(context: &mut Context<'_>, mut args: Args, co
     }
     let mut told = Told::default();
     for (id, touch) in touched {
-        // The main identity is there before anybody says anything of it.
-        let touch = if collection == COLLECTION && id == MAIN { Touch::Updated } else { touch };
+        // The main identity, and the only object of a kind, are there before anybody says anything of them.
+        let always = collection == COLLECTION && id == MAIN || id == mta::wishes::SINGLETON;
+        let touch = if always { Touch::Updated } else { touch };
         match touch {
             Touch::Created => told.created.push(id.to_string()),
             Touch::Updated => told.updated.push(id.to_string()),

@@ -5,6 +5,7 @@
 
 use super::args::{state, state_of};
 use super::{Object, account_id};
+use crate::collections::{IDENTITIES, PEOPLE, SNOOZES, SUBMISSIONS};
 use crate::limits::*;
 use crate::site::{Asking, Shared, SignedIn, problem, signed_in, unavailable};
 use axum::body::{Body, HttpBody};
@@ -24,7 +25,19 @@ use store::{AccountChanges, AccountId, ModSeq};
 use tokio::sync::mpsc;
 
 /// Types whose state can change.
-const TYPES: [&str; 7] = ["Mailbox", "Thread", "Email", "EmailDelivery", "Identity", "EmailSubmission", "Quota"];
+const TYPES: [&str; 11] = [
+    "Mailbox",
+    "Thread",
+    "Email",
+    "EmailDelivery",
+    "Identity",
+    "EmailSubmission",
+    "Quota",
+    "VacationResponse",
+    "MailRules",
+    "Person",
+    "Snooze",
+];
 /// Changes that come in so short a time are told together.
 const TOGETHER: Duration = Duration::from_millis(20);
 
@@ -33,7 +46,7 @@ const TOGETHER: Duration = Duration::from_millis(20);
 pub(crate) struct Streams(Mutex<HashMap<AccountId, Arc<()>>>);
 
 impl Streams {
-    fn place(&self, account: AccountId) -> Option<Arc<()>> {
+    pub(super) fn place(&self, account: AccountId) -> Option<Arc<()>> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, place| Arc::strong_count(place) > 1);
         let place = open.entry(account).or_default();
@@ -42,7 +55,7 @@ impl Streams {
 }
 
 /// A body whose pieces come from a task.
-struct Pieces(mpsc::Receiver<Bytes>);
+pub(crate) struct Pieces(pub(crate) mpsc::Receiver<Bytes>);
 
 impl HttpBody for Pieces {
     type Data = Bytes;
@@ -93,7 +106,7 @@ pub(crate) async fn event_source(
 }
 
 /// Which types changed.
-fn changed(changes: Option<&AccountChanges>) -> BTreeSet<&'static str> {
+pub(super) fn changed(changes: Option<&AccountChanges>) -> BTreeSet<&'static str> {
     // The log does not reach back: anything may have.
     let Some(changes) = changes else { return TYPES.into_iter().collect() };
     let mut types = BTreeSet::new();
@@ -107,17 +120,21 @@ fn changed(changes: Option<&AccountChanges>) -> BTreeSet<&'static str> {
         types.insert("Mailbox");
     }
     for (collection, ..) in &changes.records {
-        match collection {
-            2 => drop(types.insert("Identity")),
-            3 => drop(types.insert("EmailSubmission")),
-            _ => {}
-        }
+        types.extend(match *collection {
+            IDENTITIES => Some("Identity"),
+            SUBMISSIONS => Some("EmailSubmission"),
+            mta::wishes::VACATION => Some("VacationResponse"),
+            mta::wishes::RULES => Some("MailRules"),
+            PEOPLE => Some("Person"),
+            SNOOZES => Some("Snooze"),
+            _ => None,
+        });
     }
     types
 }
 
 /// A StateChange object (RFC 8620 §7.1).
-fn state_change(account: AccountId, types: &BTreeSet<&str>, at: ModSeq) -> Value {
+pub(super) fn state_change(account: AccountId, types: &BTreeSet<&str>, at: ModSeq) -> Value {
     let states: Object = types.iter().map(|name| ((*name).to_owned(), json!(state(at)))).collect();
     json!({"@type": "StateChange", "changed": {account_id(account): states}})
 }
@@ -179,7 +196,7 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: ModSeq, to: 
 }
 
 /// Is the sign-in that opened the stream still one?
-async fn still_good(site: &Shared, signed_in: &SignedIn) -> bool {
+pub(crate) async fn still_good(site: &Shared, signed_in: &SignedIn) -> bool {
     let account = match site.store.account_by_id(signed_in.account.id).await {
         Ok(account) => account,
         // Trouble of ours is no reason to throw people out.

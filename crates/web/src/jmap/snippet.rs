@@ -3,10 +3,10 @@
 //! Invariant: the answer is HTML-escaped; only `<mark>` is markup. Must not know: which emails a filter finds.
 
 use super::args::Args;
-use super::email::phrases;
 use super::failure::MethodError;
 use super::{Context, Object, account_id};
 use crate::limits::GET_MAX;
+use search::phrases;
 use serde_json::{Value, json};
 
 /// Octets of a preview, before escaping.

@@ -10,13 +10,12 @@ use super::failure::{MethodError, SetError};
 use super::setting::{Outcome, Setting, id_or_created};
 use super::view::EmailKey;
 use super::{Answers, Context, Object, email, identity};
+use crate::collections::SUBMISSIONS as COLLECTION;
 use crate::{Outgoing, SendTo};
 use message::header::fields;
 use serde_json::{Value, json};
 use store::{QueueAct, QueueId, QueueRecipient, RecipientState, StoreError, UnixSecs};
 
-/// The store's collection.
-const COLLECTION: u8 = 3;
 /// maxDelayedSend
 pub(crate) const DELAY_SECS_MAX: i64 = 365 * 86_400;
 const PROPERTIES: [&str; 10] =
@@ -393,7 +392,10 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
         envelope_id: envelope.envelope_id,
         peer: context.peer,
     };
+    let whole = outgoing.octets.clone();
     let sent = context.site.sender.send(outgoing).await.map_err(|refusal| refused(&refusal))?;
+    let taken: Vec<String> =
+        addresses.iter().zip(&sent.recipients).filter(|(_, answer)| answer.is_ok()).map(|(address, _)| address.clone()).collect();
     let answers: Object = addresses
         .into_iter()
         .zip(&sent.recipients)
@@ -412,9 +414,28 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
     {
         tracing::warn!(?error, "a submission was not written down");
     }
+    remember_people(context, &whole, &taken).await;
     let undo = if envelope.hold_until_secs.is_some_and(|secs| secs > now_secs) { "pending" } else { "final" };
     let answer = json!({"id": id, "threadId": thread, "sendAt": message::date::format_rfc_3339(send_at), "undoStatus": undo});
     Ok((id, email_id, answer.as_object().cloned().unwrap_or_default()))
+}
+
+/// Whom it went to is completed the next time, by the name that stands in the message.
+async fn remember_people(context: &Context<'_>, octets: &[u8], taken: &[String]) {
+    let mut people: Vec<(String, String)> = Vec::new();
+    for field in fields(octets).filter(|field| ["To", "Cc", "Bcc"].iter().any(|name| field.is(name))) {
+        for one in &field.addresses() {
+            let Some(address) = one.address() else { continue };
+            if taken.iter().any(|known| known.eq_ignore_ascii_case(&address))
+                && !people.iter().any(|(_, known)| *known == address)
+            {
+                people.push((one.name().unwrap_or_default().into_owned(), address));
+            }
+        }
+    }
+    if let Err(error) = super::people::written_to(context, &people).await {
+        tracing::warn!(?error, "whom somebody wrote to was not written down");
+    }
 }
 
 /// Why it was not taken, in JMAP's words (RFC 8621 §7.5).

@@ -134,6 +134,11 @@ impl Entry {
         self.places.first().map(|place| place.email)
     }
 
+    /// Where [`Entry::email`] lies.
+    pub(crate) fn first_mailbox(&self) -> Option<MailboxId> {
+        self.places.first().map(|place| place.mailbox)
+    }
+
     /// Set in some place; \Seen in all of them.
     pub(crate) fn system(&self) -> u8 {
         let some = self.places().fold(0, |all, place| all | place.flags.system);

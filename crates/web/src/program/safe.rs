@@ -119,4 +119,192 @@ mod tests {
         assert_eq!(html.matches("/api/picture?u=x").count(), 1, "{html}");
         assert!(!html.contains("https:") && value["shown"] == json!(true), "{html}");
     }
+
+    /// One trick a line; the same lines run through the page in a real browser.
+    const TRICKS: &str = include_str!("../../../../tests/xss/corpus.txt");
+    const ELEMENTS: [&str; 62] = [
+        "a",
+        "abbr",
+        "address",
+        "article",
+        "aside",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "blockquote",
+        "br",
+        "caption",
+        "center",
+        "cite",
+        "code",
+        "col",
+        "colgroup",
+        "dd",
+        "del",
+        "details",
+        "dfn",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "figcaption",
+        "figure",
+        "font",
+        "footer",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hr",
+        "i",
+        "img",
+        "ins",
+        "kbd",
+        "li",
+        "main",
+        "mark",
+        "ol",
+        "p",
+        "pre",
+        "q",
+        "s",
+        "small",
+        "span",
+        "strong",
+        "style",
+        "sub",
+        "summary",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "tr",
+        "u",
+    ];
+    const MORE_ELEMENTS: [&str; 16] = [
+        "ul", "wbr", "thead", "tfoot", "tt", "strike", "samp", "var", "time", "section", "nav", "hgroup", "ruby", "rp", "rt",
+        "map",
+    ];
+
+    fn unescaped(line: &str) -> String {
+        let mut out = String::new();
+        let mut chars = line.chars();
+        while let Some(c) = chars.next() {
+            match (c, if c == '\\' { chars.next() } else { None }) {
+                (_, Some('n')) => out.push('\n'),
+                (_, Some('r')) => out.push('\r'),
+                (_, Some('t')) => out.push('\t'),
+                (_, Some('f')) => out.push('\u{c}'),
+                (_, Some('v')) => out.push('\u{b}'),
+                (_, Some('0')) => out.push('\0'),
+                (_, Some('1')) => out.push('\u{1}'),
+                (_, Some(other)) => out.push(other),
+                (c, None) => out.push(c),
+            }
+        }
+        out
+    }
+
+    /// What in this HTML could run or fetch something, read as strictly as it is written.
+    fn leak(html: &str) -> Option<String> {
+        let mut rest = html;
+        while let Some((_, behind)) = rest.split_once('<') {
+            let end = behind.find('>')?;
+            let mut tag = behind.get(..end).unwrap();
+            // A `>` within quotation marks is part of a value.
+            let mut at = end;
+            while tag.matches('"').count() % 2 == 1 {
+                let next = behind.get(at + 1..).and_then(|more| more.find('>'));
+                let Some(next) = next else { return Some(format!("a tag without end: {behind}")) };
+                at += 1 + next;
+                tag = behind.get(..at).unwrap();
+            }
+            rest = behind.get(at + 1..).unwrap();
+            if tag.starts_with('/') {
+                continue;
+            }
+            let (name, mut attributes) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
+            if !ELEMENTS.contains(&name) && !MORE_ELEMENTS.contains(&name) {
+                return Some(format!("<{name}>"));
+            }
+            while let Some((attribute, value)) = attributes.trim_start().split_once("=\"") {
+                let Some((value, more)) = value.split_once('"') else { return Some(format!("{attribute} without end")) };
+                attributes = more;
+                if let Some(bad) = attribute_leak(attribute.trim(), &message::html_text::text(value)) {
+                    return Some(bad);
+                }
+            }
+            if name == "style"
+                && let Some(bad) = rest.split_once("</style").and_then(|(css, _)| css_leak(css))
+            {
+                return Some(bad);
+            }
+        }
+        None
+    }
+
+    fn attribute_leak(name: &str, value: &str) -> Option<String> {
+        let bare: String =
+            value.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect::<String>().to_ascii_lowercase();
+        let told = || Some(format!("{name}={value:?}"));
+        match name {
+            "style" => css_leak(value),
+            "href" => {
+                let good = ["http:", "https:", "mailto:", "tel:", "#", "sms:"].iter().any(|start| bare.starts_with(start));
+                if good || bare.is_empty() { None } else { told() }
+            }
+            "src" if bare.starts_with("/jmap/download/") => None,
+            // In a name space of its own: it takes no name away from the page.
+            "id" | "name" if value.starts_with("m-") => None,
+            "src" | "srcset" | "background" | "poster" | "action" | "formaction" | "ping" | "srcdoc" | "data" | "id" | "name" => {
+                told()
+            }
+            name if name.starts_with("on") || name.contains(':') => told(),
+            _ => None,
+        }
+    }
+
+    fn css_leak(css: &str) -> Option<String> {
+        // What stands in quotation marks is a text, and nothing in it ends it.
+        let outside: String = css.split('"').step_by(2).collect();
+        let lower = outside.to_ascii_lowercase();
+        let bad =
+            ["url(", "image-set", "expression", "behavior", "binding", "@import", "javascript", "\\", "@font-face", "@namespace"];
+        bad.iter().find(|word| lower.contains(**word)).map(|word| format!("{word} in {css:?}"))
+    }
+
+    #[test]
+    fn no_trick_leaves_anything_that_runs_or_fetches() {
+        assert_eq!(leak("<p onclick=\"x\">"), Some("onclick=\"x\"".into()), "the test itself sees");
+        for seen in [
+            "<script>",
+            "<a href=\"javascript:x\">",
+            "<img src=\"https://x\">",
+            "<p style=\"a:url(x)\">",
+            "<style>@import 'x'</style>",
+        ] {
+            assert!(leak(seen).is_some(), "{seen}");
+        }
+        let tricks: Vec<String> = TRICKS.lines().filter(|line| !line.starts_with("# ")).map(unescaped).collect();
+        assert!(tricks.len() >= 350, "{}", tricks.len());
+        let key = EmailKey { date_secs: 1, body: store::BodyId(7) };
+        let mut found = Vec::new();
+        for trick in &tricks {
+            for (before, behind) in
+                [("", ""), ("<div>", "</div>"), ("<table><tr><td>", "</table>"), ("<svg>", "</svg>"), ("<p title='", "'>")]
+            {
+                let mail = format!("Content-Type: text/html; charset=utf-8\r\n\r\n{before}{trick}{behind}");
+                let html = told(mail.as_bytes(), key, "A1", Remote::Block)["html"].as_str().unwrap().to_owned();
+                if let Some(bad) = leak(&html) {
+                    found.push(format!("{before}{trick}{behind}\n   -> {bad}\n   in {html}"));
+                }
+            }
+        }
+        assert!(found.is_empty(), "{} of {}:\n{}", found.len(), tricks.len() * 5, found.join("\n"));
+    }
 }

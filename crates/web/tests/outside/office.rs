@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use store::{Account, AccountId, Flags, MailboxId, NewAccount, NewEmail, Secrets, Spooled, Store, StoreConfig, Uid};
+use store::{Account, AccountId, AppPassword, Flags, MailboxId, NewAccount, NewEmail, Secrets, Spooled, Store, StoreConfig, Uid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::sync::watch;
-use web::{Later, Outgoing, Plaintext, Refused, Sent, Settings, Web};
+use tokio::sync::{mpsc, watch};
+use web::{Later, Offered, OfferedTls, Outgoing, Plaintext, Refused, Sent, Settings, Spoken, Web};
+use zeroize::Zeroizing;
 
 pub(crate) const NOW: i64 = 1_800_000_000;
 
@@ -32,8 +33,60 @@ impl web::Doorkeeper for Doors {
                 return Err(Refused::Later);
             }
             let account = self.store.account(login).await.map_err(|_| Refused::Later)?;
-            account.filter(|_| password == b"pw").ok_or(Refused::Credentials)
+            let known = account.ok_or(Refused::Credentials)?;
+            let own = match known.secrets.argon2.as_str() {
+                "" => "pw",
+                set => set,
+            };
+            let right = password == own.as_bytes() || self.is_app_password(&known, password);
+            if right { Ok(known) } else { Err(Refused::Credentials) }
         })
+    }
+
+    /// `app:NAME`
+    fn is_app_password(&self, account: &Account, password: &[u8]) -> bool {
+        account.app_passwords.iter().any(|one| format!("app:{}", one.name).as_bytes() == password)
+    }
+
+    fn set_password<'a>(&'a self, account: &'a Account, password: &'a [u8]) -> Later<'a, Result<(), String>> {
+        Box::pin(async move {
+            let secrets = Secrets { argon2: String::from_utf8_lossy(password).into_owned(), scram: None };
+            self.store.account_secrets(account.id, secrets).await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn add_app_password<'a>(&'a self, account: &'a Account, name: &'a str) -> Later<'a, Result<Zeroizing<String>, String>> {
+        Box::pin(async move {
+            let password = AppPassword { name: name.into(), created_secs: NOW, sha256: [0; 32], scram: Vec::new() };
+            self.store.app_password_add(account.id, password).await.map_err(|error| error.to_string())?;
+            Ok(Zeroizing::new(format!("app:{name}")))
+        })
+    }
+
+    fn remove_app_password<'a>(&'a self, account: &'a Account, name: &'a str) -> Later<'a, Result<(), String>> {
+        Box::pin(async move { self.store.app_password_remove(account.id, name).await.map_err(|error| error.to_string()) })
+    }
+}
+
+impl web::Wire for Doors {
+    fn watch(&self, account: &Account) -> Option<mpsc::Receiver<Spoken>> {
+        let (to, receiver) = mpsc::channel(8);
+        let line = Spoken {
+            at_millis: 1,
+            connection: 7,
+            protocol: "imap",
+            peer: "192.0.2.1".into(),
+            by_client: true,
+            line: format!("a1 LOGIN {} ***", account.address),
+            meaning: "You prove who you are.".into(),
+            section: "RFC 9051 §6.2.3",
+            lost: 0,
+        };
+        tokio::spawn(async move {
+            let _ = to.send(line).await;
+            to.closed().await;
+        });
+        Some(receiver)
     }
 }
 
@@ -51,7 +104,10 @@ pub(crate) struct Office {
     pub(crate) store: Store,
     pub(crate) doors: Arc<Doors>,
     pub(crate) ann: AccountId,
+    pub(crate) search: search::Searcher,
     web: Web,
+    /// Of the index.
+    _folder: tempfile::TempDir,
     _stop: watch::Sender<bool>,
 }
 
@@ -72,7 +128,16 @@ impl Office {
         Office::with(Plaintext::Loopback).await
     }
 
+    /// With a search index.
+    pub(crate) async fn indexed() -> Office {
+        Office::made(Plaintext::Loopback, true).await
+    }
+
     pub(crate) async fn with(plaintext: Plaintext) -> Office {
+        Office::made(plaintext, false).await
+    }
+
+    async fn made(plaintext: Plaintext, indexed: bool) -> Office {
         let config = StoreConfig {
             data_dir: "unused".into(),
             undo_days: 30,
@@ -88,23 +153,37 @@ impl Office {
         };
         let ids = store.accounts_add(vec![person("ann@here.test"), person("bob@here.test")], NOW).await.unwrap();
         let doors = Arc::new(Doors { store: store.clone(), sent: Mutex::default() });
+        let folder = tempfile::tempdir().unwrap();
+        let search = match indexed {
+            true => search::Searcher::indexed(store.clone(), folder.path().join("search")),
+            false => search::Searcher::new(store.clone()),
+        };
         let (stop, shutdown) = watch::channel(false);
         let resolver = net::Resolver::with_servers(vec![([127, 0, 0, 1], 9).into()]).unwrap();
         let verified = net::TlsClient::verified(None).unwrap();
         let outside = net::Outside::new(net::Network::System, resolver, verified, net::Reach::Loopback);
         let web = Web::start(Settings {
             store: store.clone(),
+            search: search.clone(),
             doorkeeper: doors.clone(),
             sender: doors.clone(),
             outside,
+            wire: doors.clone(),
+            wishes: Some(Arc::default()),
             hostname: "mail.here.test".into(),
             domains: vec!["here.test".into()],
+            offered: vec![
+                Offered { protocol: "imap", port: 993, tls: OfferedTls::First },
+                Offered { protocol: "pop3", port: 110, tls: OfferedTls::StartTls },
+                Offered { protocol: "smtp", port: 465, tls: OfferedTls::First },
+                Offered { protocol: "smtp", port: 587, tls: OfferedTls::StartTls },
+            ],
             message_bytes_max: 10_000_000,
             plaintext,
             connection_max: Duration::from_secs(30),
             shutdown,
         });
-        Office { store, doors, ann: ids[0], web, _stop: stop }
+        Office { store, doors, ann: ids[0], search, web, _folder: folder, _stop: stop }
     }
 
     /// A connection, from loopback or from elsewhere.
@@ -144,7 +223,9 @@ impl Office {
 
     /// Several calls; their answers.
     pub(crate) async fn calls(&self, calls: Value) -> Vec<(String, Value)> {
-        let using = ["core", "mail", "submission", "quota"].map(|one| format!("urn:ietf:params:jmap:{one}"));
+        let names = ["core", "mail", "submission", "quota", "vacationresponse", "blob", "mdn"];
+        let mut using = names.map(|one| format!("urn:ietf:params:jmap:{one}")).to_vec();
+        using.push("urn:packetboat:params:jmap:program".into());
         let answer = self.request(&json!({"using": using, "methodCalls": calls})).await;
         assert_eq!(answer.status, 200, "{}", answer.json());
         let value = answer.json();
@@ -191,6 +272,12 @@ impl Office {
         let flags = Flags { system, keywords: None };
         let email = NewEmail { body: Spooled::from_bytes(octets), facts, flags, internal_date_secs: at_secs };
         self.store.append(self.ann, self.mailbox(mailbox).await, vec![email]).await.unwrap().uids[0]
+    }
+
+    /// All ids, newest first.
+    pub(crate) async fn all_ids(&self) -> Vec<String> {
+        let answer = self.call("Email/query", json!({})).await;
+        answer["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
     }
 
     /// All ids in a mailbox, newest first.

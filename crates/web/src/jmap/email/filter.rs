@@ -1,18 +1,19 @@
 //! Filters of `Email/query` (RFC 8621 §4.4.1): what can be said without the message is said first.
 //!
-//! Three answers: yes, no, and "only the message can tell". Invariant: depth and number of conditions are bounded.
-//! Must not know: sorting.
+//! Three answers: yes, no, and "only the message can tell"; that is asked of the crate `search`, as IMAP's SEARCH asks it.
+//! Invariant: depth and number of conditions are bounded. Must not know: sorting, how messages are read.
 
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, Entry, View};
 use crate::limits::{FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX};
-use message::search::{Needle, body_contains, header_contains};
+use search::{Needle, Query};
 use serde_json::Value;
-use store::{AccountId, MailboxId};
+use std::collections::HashSet;
+use store::{AccountId, EmailId, MailboxId};
 
 /// One condition.
 #[derive(Debug, Clone)]
-pub(crate) enum Condition {
+enum Condition {
     InMailbox(Option<MailboxId>),
     InMailboxOtherThan(Vec<Option<MailboxId>>),
     Before(i64),
@@ -25,30 +26,28 @@ pub(crate) enum Condition {
     Has(String),
     HasNot(String),
     HasAttachment(bool),
-    /// All the words somewhere.
-    Text(Vec<Needle>),
-    /// In the fields of one of these names.
-    Fields(&'static [&'static str], Vec<Needle>),
-    Body(Vec<Needle>),
-    Header(String, Box<Needle>),
+    /// What only the message can tell, by its number among [`Filter::leaves`].
+    Leaf(usize),
 }
 
-/// A tree of them.
+/// A filter.
 #[derive(Debug, Clone)]
-pub(crate) enum Filter {
-    And(Vec<Filter>),
-    Or(Vec<Filter>),
-    Not(Vec<Filter>),
+pub(crate) struct Filter {
+    tree: Tree,
+    leaves: Vec<Query>,
+}
+
+/// A tree of conditions.
+#[derive(Debug, Clone)]
+enum Tree {
+    And(Vec<Tree>),
+    Or(Vec<Tree>),
+    Not(Vec<Tree>),
     One(Condition),
 }
 
-/// How much of the message is there to look at.
-#[derive(Clone, Copy)]
-pub(crate) enum Seen<'a> {
-    Nothing,
-    Header(&'a [u8]),
-    Whole(&'a [u8]),
-}
+/// For each leaf the emails it holds for, of those that were looked at.
+pub(crate) type Hits = Vec<HashSet<EmailId>>;
 
 fn unsupported(why: impl Into<String>) -> MethodError {
     MethodError::new("unsupportedFilter").with("description", Value::from(why.into()))
@@ -58,45 +57,22 @@ fn wrong(name: &str) -> MethodError {
     MethodError::arguments(format!("{name} in the filter is not of its type"))
 }
 
-fn needles(text: &str) -> Vec<Needle> {
-    phrases(text).iter().map(|phrase| Needle::new(phrase)).collect()
-}
-
-/// Words, and phrases in quotes.
-pub(crate) fn phrases(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut rest = text.trim();
-    while let Some(first) = rest.chars().next() {
-        let (word, behind) = match first {
-            '"' | '\'' if rest.get(1..).is_some_and(|inside| inside.contains(first)) => {
-                rest.get(1..).and_then(|inside| inside.split_once(first)).unwrap_or((rest, ""))
-            }
-            _ => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
-        };
-        if !word.trim().is_empty() {
-            found.push(word.trim().to_owned());
-        }
-        rest = behind.trim_start();
-    }
-    found
-}
-
 impl Filter {
     /// From the argument; `None` filters nothing.
     pub(crate) fn parse(value: Option<&Value>, account: AccountId) -> Result<Option<Filter>, MethodError> {
-        let mut left = FILTER_CONDITIONS_MAX;
-        value.map(|value| parse(value, account, 0, &mut left)).transpose()
+        let Some(value) = value else { return Ok(None) };
+        let mut parsing = Parsing { account, left: FILTER_CONDITIONS_MAX, leaves: Vec::new() };
+        let tree = parsing.tree(value, 0)?;
+        Ok(Some(Filter { tree, leaves: parsing.leaves }))
     }
 
     fn any(&self, is: &dyn Fn(&Condition) -> bool) -> bool {
-        match self {
-            Filter::And(list) | Filter::Or(list) | Filter::Not(list) => list.iter().any(|one| one.any(is)),
-            Filter::One(condition) => is(condition),
-        }
+        self.tree.any(is)
     }
 
-    pub(crate) fn needs_body(&self) -> bool {
-        self.any(&|condition| matches!(condition, Condition::Text(_) | Condition::Body(_)))
+    /// What only messages can tell.
+    pub(crate) fn leaves(&self) -> &[Query] {
+        &self.leaves
     }
 
     pub(crate) fn needs_facts(&self) -> bool {
@@ -108,13 +84,26 @@ impl Filter {
         self.any(&|condition| matches!(condition, AllInThreadHave(_) | NoneInThreadHave(_) | SomeInThreadHave(_)))
     }
 
-    /// `None`: only (more of) the message can tell.
-    pub(crate) fn judge(&self, view: &View, at: (EmailKey, &Entry), seen: Seen<'_>) -> Option<bool> {
+    /// `None`: only the message can tell.
+    pub(crate) fn judge(&self, view: &View, at: (EmailKey, &Entry), hits: Option<&Hits>) -> Option<bool> {
+        self.tree.judge(view, at, hits)
+    }
+}
+
+impl Tree {
+    fn any(&self, is: &dyn Fn(&Condition) -> bool) -> bool {
         match self {
-            Filter::And(list) => all(list.iter().map(|one| one.judge(view, at, seen))),
-            Filter::Or(list) => all(list.iter().map(|one| one.judge(view, at, seen).map(|is| !is))).map(|is| !is),
-            Filter::Not(list) => all(list.iter().map(|one| one.judge(view, at, seen).map(|is| !is))),
-            Filter::One(condition) => condition.judge(view, at, seen),
+            Tree::And(list) | Tree::Or(list) | Tree::Not(list) => list.iter().any(|one| one.any(is)),
+            Tree::One(condition) => is(condition),
+        }
+    }
+
+    fn judge(&self, view: &View, at: (EmailKey, &Entry), hits: Option<&Hits>) -> Option<bool> {
+        match self {
+            Tree::And(list) => all(list.iter().map(|one| one.judge(view, at, hits))),
+            Tree::Or(list) => all(list.iter().map(|one| one.judge(view, at, hits).map(|is| !is))).map(|is| !is),
+            Tree::Not(list) => all(list.iter().map(|one| one.judge(view, at, hits).map(|is| !is))),
+            Tree::One(condition) => condition.judge(view, at, hits),
         }
     }
 }
@@ -133,7 +122,7 @@ fn all(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 }
 
 impl Condition {
-    fn judge(&self, view: &View, (key, entry): (EmailKey, &Entry), seen: Seen<'_>) -> Option<bool> {
+    fn judge(&self, view: &View, (key, entry): (EmailKey, &Entry), hits: Option<&Hits>) -> Option<bool> {
         let in_thread = |is: &dyn Fn(&Entry) -> bool, every: bool| {
             let thread = entry.known().map(|known| view.thread(known.thread)).unwrap_or_default();
             let mut mates = thread.iter().filter_map(|mate| view.get(*mate));
@@ -152,61 +141,74 @@ impl Condition {
             Condition::Has(word) => entry.has(word),
             Condition::HasNot(word) => !entry.has(word),
             Condition::HasAttachment(has) => entry.known().is_some_and(|known| known.has_attachment) == *has,
-            Condition::Text(words) => return text(words, seen),
-            Condition::Fields(names, words) => {
-                let header = header_of(seen)?;
-                words.iter().all(|word| names.iter().any(|name| header_contains(header, name, word)))
-            }
-            Condition::Header(name, word) => header_contains(header_of(seen)?, name, word),
-            Condition::Body(words) => match seen {
-                Seen::Whole(octets) => words.iter().all(|word| body_contains(octets, word)),
-                Seen::Nothing | Seen::Header(_) => return None,
-            },
+            Condition::Leaf(number) => hits?.get(*number)?.contains(&entry.email()?),
         })
     }
 }
 
-fn header_of<'a>(seen: Seen<'a>) -> Option<&'a [u8]> {
-    match seen {
-        Seen::Nothing => None,
-        Seen::Header(octets) | Seen::Whole(octets) => Some(octets),
+/// A filter being read.
+struct Parsing {
+    account: AccountId,
+    left: usize,
+    leaves: Vec<Query>,
+}
+
+impl Parsing {
+    fn tree(&mut self, value: &Value, depth: usize) -> Result<Tree, MethodError> {
+        let object = value.as_object().ok_or_else(|| wrong("something"))?;
+        if depth > FILTER_DEPTH_MAX {
+            return Err(unsupported("the filter is too deep"));
+        }
+        if let Some(operator) = object.get("operator") {
+            let list = object.get("conditions").and_then(Value::as_array).ok_or_else(|| wrong("conditions"))?;
+            let list: Vec<Tree> = list.iter().map(|one| self.tree(one, depth + 1)).collect::<Result<_, _>>()?;
+            return match operator.as_str() {
+                Some("AND") => Ok(Tree::And(list)),
+                Some("OR") => Ok(Tree::Or(list)),
+                Some("NOT") => Ok(Tree::Not(list)),
+                _ => Err(wrong("operator")),
+            };
+        }
+        let mut conditions = Vec::new();
+        for (name, value) in object {
+            self.left = self.left.checked_sub(1).ok_or_else(|| unsupported("the filter has too many conditions"))?;
+            let condition = match query(name, value)? {
+                Some(query) => {
+                    self.leaves.push(query);
+                    Condition::Leaf(self.leaves.len() - 1)
+                }
+                None => condition(name, value, self.account)?,
+            };
+            conditions.push(Tree::One(condition));
+        }
+        Ok(Tree::And(conditions))
     }
 }
 
-const PEOPLE_AND_SUBJECT: [&str; 5] = ["From", "To", "Cc", "Bcc", "Subject"];
-
-fn text(words: &[Needle], seen: Seen<'_>) -> Option<bool> {
-    let header = header_of(seen)?;
-    let missing = |word: &&Needle| !PEOPLE_AND_SUBJECT.iter().any(|name| header_contains(header, name, word));
-    let missing: Vec<&Needle> = words.iter().filter(missing).collect();
-    match seen {
-        _ if missing.is_empty() => Some(true),
-        Seen::Whole(octets) => Some(missing.iter().all(|word| body_contains(octets, word))),
-        Seen::Nothing | Seen::Header(_) => None,
+/// A condition that only messages can tell.
+fn query(name: &str, value: &Value) -> Result<Option<Query>, MethodError> {
+    let typed = |test: &dyn Fn(&str) -> Query| {
+        let text = value.as_str().ok_or_else(|| wrong(name))?;
+        Ok(Some(Query::every_phrase(text, test)))
+    };
+    match name {
+        "text" => typed(&Query::anywhere),
+        "from" => typed(&|phrase| Query::header("From", phrase)),
+        "to" => typed(&|phrase| Query::header("To", phrase)),
+        "cc" => typed(&|phrase| Query::header("Cc", phrase)),
+        "bcc" => typed(&|phrase| Query::header("Bcc", phrase)),
+        "subject" => typed(&|phrase| Query::header("Subject", phrase)),
+        "body" => typed(&|phrase| Query::Body(Needle::new(phrase))),
+        "header" => {
+            let parts = value.as_array().ok_or_else(|| wrong(name))?;
+            match parts.iter().map(Value::as_str).collect::<Option<Vec<&str>>>().as_deref() {
+                Some([field]) => Ok(Some(Query::header(field, ""))),
+                Some([field, text]) => Ok(Some(Query::header(field, text))),
+                _ => Err(wrong(name)),
+            }
+        }
+        _ => Ok(None),
     }
-}
-
-fn parse(value: &Value, account: AccountId, depth: usize, left: &mut usize) -> Result<Filter, MethodError> {
-    let object = value.as_object().ok_or_else(|| wrong("something"))?;
-    if depth > FILTER_DEPTH_MAX {
-        return Err(unsupported("the filter is too deep"));
-    }
-    if let Some(operator) = object.get("operator") {
-        let list = object.get("conditions").and_then(Value::as_array).ok_or_else(|| wrong("conditions"))?;
-        let list: Vec<Filter> = list.iter().map(|one| parse(one, account, depth + 1, left)).collect::<Result<_, _>>()?;
-        return match operator.as_str() {
-            Some("AND") => Ok(Filter::And(list)),
-            Some("OR") => Ok(Filter::Or(list)),
-            Some("NOT") => Ok(Filter::Not(list)),
-            _ => Err(wrong("operator")),
-        };
-    }
-    let mut conditions = Vec::new();
-    for (name, value) in object {
-        *left = left.checked_sub(1).ok_or_else(|| unsupported("the filter has too many conditions"))?;
-        conditions.push(Filter::One(condition(name, value, account)?));
-    }
-    Ok(Filter::And(conditions))
 }
 
 fn condition(name: &str, value: &Value, account: AccountId) -> Result<Condition, MethodError> {
@@ -218,7 +220,6 @@ fn condition(name: &str, value: &Value, account: AccountId) -> Result<Condition,
         Ok::<i64, MethodError>(date.unix_secs())
     };
     let number = || value.as_u64().ok_or_else(|| wrong(name));
-    let fields = |names: &'static [&'static str]| text().map(|text| Condition::Fields(names, needles(text)));
     Ok(match name {
         "inMailbox" => Condition::InMailbox(mailbox(text()?)),
         "inMailboxOtherThan" => {
@@ -236,21 +237,6 @@ fn condition(name: &str, value: &Value, account: AccountId) -> Result<Condition,
         "hasKeyword" => Condition::Has(word()?),
         "notKeyword" => Condition::HasNot(word()?),
         "hasAttachment" => Condition::HasAttachment(value.as_bool().ok_or_else(|| wrong(name))?),
-        "text" => Condition::Text(needles(text()?)),
-        "from" => fields(&["From"])?,
-        "to" => fields(&["To"])?,
-        "cc" => fields(&["Cc"])?,
-        "bcc" => fields(&["Bcc"])?,
-        "subject" => fields(&["Subject"])?,
-        "body" => Condition::Body(needles(text()?)),
-        "header" => {
-            let parts = value.as_array().ok_or_else(|| wrong(name))?;
-            match parts.iter().map(Value::as_str).collect::<Option<Vec<&str>>>().as_deref() {
-                Some([field]) => Condition::Header((*field).to_owned(), Box::new(Needle::new(""))),
-                Some([field, text]) => Condition::Header((*field).to_owned(), Box::new(Needle::new(text))),
-                _ => return Err(wrong(name)),
-            }
-        }
         other => return Err(unsupported(format!("there is no condition {other}"))),
     })
 }
@@ -274,12 +260,5 @@ mod tests {
         {
             assert!(parse(&wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn words_and_phrases() {
-        let all = |text: &str, in_text: &str| needles(text).iter().all(|needle| needle.is_in(in_text));
-        assert!(all("two one", "one two") && all("\"one two\" three", "three one two") && !all("\"two one\"", "one two"));
-        assert!(all("it's", "it's so") && all("", "x") && all("'a b", "'a b"));
     }
 }

@@ -5,18 +5,19 @@
 
 use super::SORTS;
 use super::changes::Affected;
-use super::filter::{Filter, Seen};
+use super::filter::{Filter, Hits};
 use crate::jmap::answers::{Window, changes_max, query_changed};
 use crate::jmap::args::Args;
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, Entry, Known, View};
 use crate::jmap::{Context, Object};
-use crate::limits::FACTS_CHUNK;
+use crate::site::Site;
+use search::{Query, Searcher};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use store::{AccountId, Store};
+use store::AccountId;
 
 /// One step of the order.
 #[derive(Debug, Clone)]
@@ -57,7 +58,8 @@ impl Question {
     }
 
     /// All results in order.
-    async fn answer(&self, view: &mut View, store: &Store, account: AccountId) -> Result<Arc<Vec<EmailKey>>, MethodError> {
+    async fn answer(&self, view: &mut View, site: &Site, account: AccountId) -> Result<Arc<Vec<EmailKey>>, MethodError> {
+        let store = &site.store;
         if let Some(known) = view.results.get(&self.name, view.mod_seq) {
             return Ok(known);
         }
@@ -67,7 +69,7 @@ impl Question {
             let all: Vec<EmailKey> = view.all().map(|(key, _)| key).collect();
             view.learn(store, account, &all).await?;
         }
-        let mut found = self.matching(view, store, account).await?;
+        let mut found = self.matching(view, &site.search, account).await?;
         self.order(view, &mut found);
         if self.collapse {
             let mut seen = HashSet::new();
@@ -81,38 +83,30 @@ impl Question {
         Ok(found)
     }
 
-    async fn matching(&self, view: &View, store: &Store, account: AccountId) -> Result<Vec<EmailKey>, MethodError> {
+    async fn matching(&self, view: &View, searcher: &Searcher, account: AccountId) -> Result<Vec<EmailKey>, MethodError> {
         let Some(filter) = &self.filter else { return Ok(view.all().map(|(key, _)| key).collect()) };
         let (mut found, mut open) = (Vec::new(), Vec::new());
         for (key, entry) in view.all() {
-            match filter.judge(view, (key, entry), Seen::Nothing) {
+            match filter.judge(view, (key, entry), None) {
                 Some(true) => found.push(key),
                 Some(false) => {}
                 None => open.push((key, entry)),
             }
         }
-        for chunk in open.chunks(FACTS_CHUNK) {
-            let emails: Vec<store::EmailId> = chunk.iter().filter_map(|(_, entry)| entry.email()).collect();
-            let facts = crate::jmap::view::facts_of(store, account, &emails).await?;
-            for ((email, (key, entry)), facts) in emails.iter().zip(chunk).zip(facts) {
-                let header = facts.map_or(u64::from(u32::MAX), |facts| facts.header_bytes() as u64);
-                let read = async |len: u64| match store.body(account, *email, 0, len).await {
-                    Ok(octets) => Ok(Some(octets)),
-                    Err(store::StoreError::NotFound | store::StoreError::Damaged(_)) => Ok(None),
-                    Err(error) => Err(MethodError::from(error)),
-                };
-                let Some(octets) = read(header).await? else { continue };
-                let mut judged = filter.judge(view, (*key, entry), Seen::Header(&octets));
-                if judged.is_none() && filter.needs_body() {
-                    let Some(octets) = read(u64::from(entry.size_bytes)).await? else { continue };
-                    judged = filter.judge(view, (*key, entry), Seen::Whole(&octets));
-                }
-                if judged == Some(true) {
-                    found.push(*key);
-                }
-            }
-            tokio::task::yield_now().await;
+        if open.is_empty() {
+            return Ok(found);
         }
+        // Only these, and only where they lie.
+        let emails = open.iter().filter_map(|(_, entry)| entry.email()).collect();
+        let mailboxes = open.iter().filter_map(|(_, entry)| entry.first_mailbox()).collect();
+        let among = Query::All(vec![Query::Mailboxes(mailboxes), Query::Emails(emails)]);
+        let mut hits: Hits = Vec::with_capacity(filter.leaves().len());
+        for leaf in filter.leaves() {
+            let asked = Query::All(vec![among.clone(), leaf.clone()]);
+            hits.push(searcher.account(account, asked).await?.into_iter().map(|hit| hit.row.email).collect());
+        }
+        let holds = |(key, entry): &(EmailKey, &Entry)| filter.judge(view, (*key, entry), Some(&hits)) == Some(true);
+        found.extend(open.iter().filter(|one| holds(one)).map(|(key, _)| *key));
         Ok(found)
     }
 
@@ -187,7 +181,7 @@ pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<O
     let window = Window::take(&mut args)?;
     args.end()?;
     let mut view = context.site.jmap.views.of(store, account).await?;
-    let found = question.answer(&mut view, store, account).await?;
+    let found = question.answer(&mut view, context.site, account).await?;
     let mut answer = window.of(context, view.mod_seq, &found, |key| key.id())?;
     answer.insert("collapseThreads".into(), question.collapse.into());
     Ok(answer)
@@ -195,7 +189,7 @@ pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<O
 
 /// `Email/queryChanges`: everything that changed may have left the results, and what of it is there now is told with its place.
 pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let (store, account) = (&context.site.store, context.account.id);
+    let account = context.account.id;
     let question = Question::take(&mut args, account)?;
     let since = args.state("sinceQueryState")?;
     let max = changes_max(&mut args)?;
@@ -214,7 +208,7 @@ pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
             moved.iter().filter_map(|key| affected.thread_of(*key)).flat_map(|thread| affected.view.thread(thread)).collect();
         moved.extend(mates);
     }
-    let found = question.answer(&mut affected.view, store, account).await?;
+    let found = question.answer(&mut affected.view, context.site, account).await?;
     let last = up_to.and_then(|id| EmailKey::of(&id)).and_then(|key| found.iter().position(|one| *one == key));
     let places: HashMap<EmailKey, usize> =
         found.iter().enumerate().filter(|(_, key)| moved.contains(key)).map(|(at, key)| (*key, at)).collect();

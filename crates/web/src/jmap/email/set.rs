@@ -11,7 +11,7 @@ use crate::jmap::failure::{MethodError, SetError};
 use crate::jmap::setting::{Outcome, Setting, id_or_created};
 use crate::jmap::view::{EmailKey, SYSTEM, View};
 use crate::jmap::{Context, Object, account_id};
-use crate::limits::GET_MAX;
+use crate::limits::{GET_MAX, attachments_bytes_max};
 use bytes::Bytes;
 use message::Facts;
 use serde_json::{Value, json};
@@ -136,6 +136,11 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Objec
     }
     if !missing.is_empty() {
         return Err(SetError::new("blobNotFound").with("notFound", json!(missing)));
+    }
+    let attached: u64 = blob_ids(object).iter().filter_map(|id| blobs.get(id)).map(|octets| octets.len() as u64).sum();
+    let max = attachments_bytes_max(context.site.message_bytes_max);
+    if attached > max {
+        return Err(SetError::new("tooLarge").with("maxSize", json!(max)));
     }
     let domain = context.account.address.rsplit_once('@').map_or(context.site.hostname.as_str(), |(_, domain)| domain);
     let octets = Making { object, blobs: &blobs, now_secs, domain }.message()?;

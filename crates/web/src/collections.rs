@@ -1,0 +1,16 @@
+//! The collections of records that this crate keeps for an account, by number.
+//!
+//! Invariant: a number is never given to something else. What `mta` reads at delivery is named there.
+
+/// Browser sessions.
+pub(crate) const SESSIONS: u8 = 1;
+/// Identities (RFC 8621 §6).
+pub(crate) const IDENTITIES: u8 = 2;
+/// EmailSubmissions (RFC 8621 §7).
+pub(crate) const SUBMISSIONS: u8 = 3;
+/// People: the address book.
+pub(crate) const PEOPLE: u8 = 7;
+/// Snoozed emails.
+pub(crate) const SNOOZES: u8 = 8;
+/// The second factor.
+pub(crate) const SECOND_FACTOR: u8 = 9;

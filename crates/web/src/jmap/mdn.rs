@@ -1,0 +1,248 @@
+//! Read receipts (RFC 9007): `MDN/send` and `MDN/parse`, with the notification as RFC 8098 has it.
+//!
+//! Invariant: one a message, and none to where the message did not ask for it. Must not know: how mail is sent.
+
+use super::args::Args;
+use super::blob::blob;
+use super::failure::{MethodError, SetError};
+use super::setting::id_or_created;
+use super::{Answers, Context, Object, account_id, email, identity};
+use crate::limits::{GET_MAX, SET_MAX};
+use crate::{Outgoing, SendTo};
+use message::address::Address;
+use message::build::Mailbox;
+use message::dsn::Original;
+use message::header::{first, header_end};
+use message::mdn::{Disposition, DispositionNotification, DispositionType, Report};
+use serde_json::{Value, json};
+
+/// Set when one was sent (RFC 8621 §4.1.1 registers it).
+const SENT: &str = "$mdnsent";
+const PROPERTIES: [&str; 12] = [
+    "forEmailId",
+    "subject",
+    "textBody",
+    "includeOriginalMessage",
+    "reportingUA",
+    "disposition",
+    "mdnGateway",
+    "originalRecipient",
+    "finalRecipient",
+    "originalMessageId",
+    "error",
+    "extensionFields",
+];
+
+fn or_null(value: Object) -> Value {
+    if value.is_empty() { Value::Null } else { Value::Object(value) }
+}
+
+fn list_or_null(list: Vec<String>) -> Value {
+    if list.is_empty() { Value::Null } else { json!(list) }
+}
+
+fn disposition(value: Option<&Value>) -> Result<Disposition, SetError> {
+    let wrong = || SetError::properties(&["disposition"], "it has actionMode, sendingMode and type, as RFC 9007 says them");
+    let object = value.and_then(Value::as_object).ok_or_else(wrong)?;
+    let word = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_ascii_lowercase).ok_or_else(wrong);
+    let one_of = |name: &str, no: &str, yes: &str| match word(name)? {
+        word if word == yes => Ok(true),
+        word if word == no => Ok(false),
+        _ => Err(wrong()),
+    };
+    Ok(Disposition {
+        automatic_action: one_of("actionMode", "manual-action", "automatic-action")?,
+        sent_automatically: one_of("sendingMode", "mdn-sent-manually", "mdn-sent-automatically")?,
+        kind: DispositionType::from_word(&word("type")?).ok_or_else(wrong)?,
+        modifiers: Vec::new(),
+    })
+}
+
+/// `MDN/send`, and the `Email/set` that its success asks for.
+pub(super) async fn send(context: &mut Context<'_>, mut args: Args) -> Answers {
+    let identity_id = args.text("identityId")?.ok_or_else(|| MethodError::arguments("identityId is missing"))?;
+    let send = args.object("send")?.unwrap_or_default();
+    let on_success = args.object("onSuccessUpdateEmail")?.unwrap_or_default();
+    args.end()?;
+    if send.len() > SET_MAX {
+        return Err(MethodError::new("requestTooLarge"));
+    }
+    let identity_id = id_or_created(context, &identity_id).unwrap_or(identity_id);
+    let known = identity::all(context).await?.into_iter().find(|(id, _)| *id == identity_id);
+    let (_, identity) = known.ok_or_else(|| MethodError::arguments("there is no such identity"))?;
+    let from = identity.get("email").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (mut sent, mut not_sent, mut update) = (Object::new(), Object::new(), Object::new());
+    for (creation, value) in send {
+        match one(context, &from, &value).await {
+            Ok((email_id, told)) => {
+                let mut patch = Object::new();
+                patch.insert(format!("keywords/{SENT}"), json!(true));
+                let asked = on_success.get(&format!("#{creation}")).and_then(Value::as_object);
+                patch.extend(asked.cloned().unwrap_or_default());
+                update.insert(email_id, Value::Object(patch));
+                sent.insert(creation, told);
+            }
+            Err(error) => drop(not_sent.insert(creation, error.into_value())),
+        }
+    }
+    let answer = json!({"accountId": account_id(context.account.id), "sent": or_null(sent), "notSent": or_null(not_sent)});
+    let mut answers = vec![("MDN/send".to_owned(), answer.as_object().cloned().unwrap_or_default())];
+    if !update.is_empty() {
+        let mut arguments = Object::new();
+        arguments.insert("update".into(), Value::Object(update));
+        answers.push(("Email/set".to_owned(), email::set(context, Args::new(arguments)).await?));
+    }
+    Ok(answers)
+}
+
+async fn one(context: &Context<'_>, from: &str, value: &Value) -> Result<(String, Value), SetError> {
+    let object = value.as_object().ok_or_else(|| SetError::properties(&["forEmailId"], "an MDN is an object"))?;
+    if let Some(name) = object.keys().find(|name| !PROPERTIES.contains(&name.as_str())) {
+        return Err(SetError::properties(&[name], "there is no such property"));
+    }
+    // What people read is made of the rest, in words that promise no more than is known.
+    let own = ["subject", "textBody", "mdnGateway", "originalMessageId", "extensionFields"];
+    if let Some(name) = own.iter().find(|name| object.get(**name).is_some_and(|value| !value.is_null())) {
+        return Err(SetError::properties(&[name], "the server says this itself"));
+    }
+    let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+    let id = text("forEmailId").and_then(|id| id_or_created(context, &id)).ok_or_else(|| SetError::new("notFound"))?;
+    let octets = blob(context, &id).await.map_err(|_| SetError::new("serverFail"))?.filter(|_| id.starts_with('M'));
+    let octets = octets.ok_or_else(|| SetError::new("notFound"))?;
+    {
+        let view = context.site.jmap.views.of(&context.site.store, context.account.id).await?;
+        if view.by_id(&id).is_some_and(|(_, entry)| entry.has(SENT)) {
+            return Err(SetError::new("mdnAlreadySent"));
+        }
+    }
+    let of = |name: &str| first(&octets, name).map(|field| field.text().trim().to_owned()).filter(|text| !text.is_empty());
+    let asks = first(&octets, "Disposition-Notification-To").map(|field| field.addresses()).unwrap_or_default();
+    let to = asks.iter().find_map(|one| one.address()).filter(|address| address.contains('@'));
+    let to = to.ok_or_else(|| SetError::why("noRecipients", "The message asks for no receipt."))?;
+    let notification = DispositionNotification {
+        reporting_ua: Some(text("reportingUA").unwrap_or_else(|| format!("{}; Packetboat", context.site.hostname))),
+        original_recipient: text("originalRecipient").or_else(|| of("Original-Recipient")),
+        final_recipient: text("finalRecipient").map_or_else(|| from.to_owned(), |text| without_type(&text)),
+        original_message_id: of("Message-ID"),
+        disposition: disposition(object.get("disposition"))?,
+        error: None,
+    };
+    let told = json!({
+        "finalRecipient": format!("rfc822; {}", notification.final_recipient), "originalMessageId": notification.original_message_id,
+        "originalRecipient": notification.original_recipient, "reportingUA": notification.reporting_ua,
+    });
+    let include = object.get("includeOriginalMessage") == Some(&Value::Bool(true));
+    let original = include.then(|| Original::Header(octets.get(..header_end(&octets)).unwrap_or_default()));
+    deliver(context, from, to, notification, (of("Subject").unwrap_or_default(), original)).await?;
+    Ok((id, told))
+}
+
+fn without_type(recipient: &str) -> String {
+    recipient.split_once(';').map_or(recipient, |(_, address)| address).trim().to_owned()
+}
+
+async fn deliver(
+    context: &Context<'_>,
+    from: &str,
+    to: String,
+    notification: DispositionNotification,
+    (subject, original): (String, Option<Original<'_>>),
+) -> Result<(), SetError> {
+    let mailbox = |text: &str| {
+        let (local, domain) = text.rsplit_once('@').unwrap_or((text, ""));
+        Mailbox::from(Address { local: local.to_owned(), domain: domain.to_owned() })
+    };
+    let mut octets = [0u8; 12];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut octets).map_err(|_| SetError::new("serverFail"))?;
+    let message_id = format!("{}@{}", data_encoding::HEXLOWER.encode(&octets), context.site.hostname);
+    let report = Report {
+        from: mailbox(from),
+        to: mailbox(&to),
+        date_secs: net::clock::unix_now(),
+        message_id: &message_id,
+        original_subject: &subject,
+        notification,
+        original,
+    };
+    let outgoing = Outgoing {
+        account: context.account.clone(),
+        // RFC 8098 §3: so that nothing answers it.
+        reverse_path: String::new(),
+        recipients: vec![SendTo { address: to, notify: store::QueueRecipient::NOTIFY_NEVER }],
+        octets: report.build().into(),
+        hold_until_secs: None,
+        ret_headers: false,
+        envelope_id: None,
+        peer: context.peer,
+    };
+    let sent = context.site.sender.send(outgoing).await;
+    sent.map(drop).map_err(|refusal| SetError::why("forbiddenToSend", refusal.to_string()))
+}
+
+/// `MDN/parse`
+pub(super) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let ids = args.texts("blobIds")?.ok_or_else(|| MethodError::arguments("blobIds is missing"))?;
+    args.end()?;
+    if ids.len() > GET_MAX {
+        return Err(MethodError::new("requestTooLarge"));
+    }
+    let (mut parsed, mut not_parsable, mut not_found) = (Object::new(), Vec::new(), Vec::new());
+    for id in ids {
+        match blob(context, &id).await? {
+            None => not_found.push(id),
+            Some(octets) => match read(context, &octets).await? {
+                Some(value) => drop(parsed.insert(id, value)),
+                None => not_parsable.push(id),
+            },
+        }
+    }
+    let answer = json!({
+        "accountId": account_id(context.account.id), "parsed": or_null(parsed), "notParsable": list_or_null(not_parsable),
+        "notFound": list_or_null(not_found),
+    });
+    Ok(answer.as_object().cloned().unwrap_or_default())
+}
+
+async fn read(context: &Context<'_>, octets: &[u8]) -> Result<Option<Value>, MethodError> {
+    let (value, message_id) = {
+        let message = message::parse(octets);
+        let is_one = |part: &&message::part::Part<'_>| {
+            let kind = &part.content_type;
+            kind.is("message", "disposition-notification") || kind.is("message", "global-disposition-notification")
+        };
+        let Some(part) = message.parts.iter().find(is_one) else { return Ok(None) };
+        let Some(told) = DispositionNotification::parse(&part.content()) else { return Ok(None) };
+        let text = message.parts.iter().find(|part| part.content_type.is("text", "plain")).and_then(|part| part.text());
+        let has_original = message.parts.iter().any(|part| {
+            let kind = &part.content_type;
+            kind.is("message", "rfc822") || kind.is("text", "rfc822-headers") || kind.is("message", "global")
+        });
+        let subject = message.root().field("subject").map(|field| field.text_in(message.header_charset()).into_owned());
+        let disposition = &told.disposition;
+        let value = json!({
+            "forEmailId": null, "subject": subject, "textBody": text, "includeOriginalMessage": has_original,
+            "reportingUA": told.reporting_ua, "mdnGateway": null, "originalRecipient": told.original_recipient,
+            "finalRecipient": format!("rfc822; {}", told.final_recipient), "originalMessageId": told.original_message_id,
+            "disposition": {
+                "actionMode": if disposition.automatic_action { "automatic-action" } else { "manual-action" },
+                "sendingMode": if disposition.sent_automatically { "mdn-sent-automatically" } else { "mdn-sent-manually" },
+                "type": disposition.kind.word(),
+            },
+            "error": told.error.map(|error| vec![error]), "extensionFields": null,
+        });
+        (value, told.original_message_id)
+    };
+    Ok(Some(with_email(context, value, message_id).await?))
+}
+
+/// The email it is about, where it is still there.
+async fn with_email(context: &Context<'_>, mut value: Value, message_id: Option<String>) -> Result<Value, MethodError> {
+    let Some(message_id) = message_id.filter(|id| !id.trim().is_empty()) else { return Ok(value) };
+    let hits = context.site.search.account(context.account.id, search::Query::header("Message-ID", message_id.trim())).await?;
+    let view = context.site.jmap.views.of(&context.site.store, context.account.id).await?;
+    let found = hits.iter().find_map(|hit| view.at(hit.mailbox, hit.row.uid)).filter(|key| view.get(*key).is_some());
+    if let (Some(key), Some(object)) = (found, value.as_object_mut()) {
+        object.insert("forEmailId".into(), json!(key.id()));
+    }
+    Ok(value)
+}

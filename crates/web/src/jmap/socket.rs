@@ -1,0 +1,227 @@
+//! JMAP over WebSocket (RFC 8887): requests and their answers in any order, and StateChanges between them.
+//!
+//! Invariant: requests at work, octets of a message and sockets of an account are bounded as they are over HTTP; a socket ends
+//! with its sign-in, or when nobody answers its pings. Must not know: methods.
+
+use super::args::{state, state_of};
+use super::push::{changed, state_change, still_good};
+use super::{RequestError, answer, place_for};
+use crate::limits::*;
+use crate::site::{Asking, Shared, SignedIn, problem, signed_in, unavailable};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use store::ModSeq;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// The subprotocol (RFC 8887 §4.1).
+const PROTOCOL: &str = "jmap";
+/// Changes that come in so short a time are told together.
+const TOGETHER: Duration = Duration::from_millis(20);
+
+/// `GET /jmap/ws`
+pub(crate) async fn web_socket(State(site): State<Shared>, request: Request) -> Response {
+    if !is_from_our_host(request.headers()) {
+        return problem(StatusCode::FORBIDDEN, "This request did not come from our own page.");
+    }
+    let signed_in = match signed_in(&site, Asking::of(&request)).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return response,
+    };
+    let (mut parts, _) = request.into_parts();
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &site).await {
+        Ok(upgrade) => upgrade.protocols([PROTOCOL]),
+        Err(_) => return problem(StatusCode::UPGRADE_REQUIRED, "Ask for a WebSocket with the protocol jmap."),
+    };
+    if upgrade.selected_protocol().is_none() {
+        return problem(StatusCode::BAD_REQUEST, "Ask for the protocol jmap.");
+    }
+    let Some(place) = site.jmap.stream_place(signed_in.account.id) else {
+        return problem(StatusCode::TOO_MANY_REQUESTS, "Too many streams are open.");
+    };
+    if site.store.account_by_id(signed_in.account.id).await.is_err() {
+        return unavailable();
+    }
+    let max = usize::try_from(REQUEST_BYTES_MAX).unwrap_or(usize::MAX);
+    let upgrade = upgrade.max_message_size(max).max_frame_size(max).max_write_buffer_size(SOCKET_WRITE_BYTES_MAX);
+    upgrade.on_upgrade(move |socket| async move {
+        let _place = place;
+        let mut line = Line::new(socket, site, signed_in);
+        line.serve().await;
+    })
+}
+
+/// A browser says whose page it is; with a cookie that must be ours.
+fn is_from_our_host(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = text("origin") else { return true };
+    let host = text("host").unwrap_or_default();
+    origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+}
+
+/// What is pushed.
+struct Wish {
+    types: Option<BTreeSet<String>>,
+}
+
+struct Line {
+    socket: WebSocket,
+    site: Shared,
+    signed_in: Arc<SignedIn>,
+    wish: Option<Wish>,
+    known: ModSeq,
+    answers: (mpsc::Sender<String>, mpsc::Receiver<String>),
+}
+
+impl Line {
+    fn new(socket: WebSocket, site: Shared, signed_in: SignedIn) -> Line {
+        let answers = mpsc::channel(CONCURRENT_REQUESTS_MAX);
+        Line { socket, site, signed_in: Arc::new(signed_in), wish: None, known: ModSeq(0), answers }
+    }
+
+    async fn say(&mut self, text: String) -> bool {
+        self.socket.send(Message::Text(text.into())).await.is_ok()
+    }
+
+    async fn serve(&mut self) {
+        let account = self.signed_in.account.id;
+        let Ok(mut watch) = self.site.store.watch(account).await else { return };
+        let mut epochs = self.site.store.epoch_watch();
+        let mut shutdown = self.site.shutdown.clone();
+        let mut ping = interval(Duration::from_secs(SOCKET_PING_SECS));
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            let goes_on = tokio::select! {
+                message = self.socket.recv() => {
+                    heard = Instant::now();
+                    match message {
+                        Some(Ok(Message::Text(text))) => self.take(text.as_str()).await,
+                        Some(Ok(Message::Binary(_))) => return self.close(close_code::UNSUPPORTED, "JMAP is text").await,
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => true,
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    }
+                }
+                Some(text) = self.answers.1.recv() => self.say(text).await,
+                told = watch.changed() => {
+                    tokio::time::sleep(TOGETHER).await;
+                    let at = *watch.borrow_and_update();
+                    told.is_ok() && self.tell(at).await
+                }
+                _ = shutdown.changed() => return self.close(close_code::AWAY, "the server goes down").await,
+                _ = epochs.recv() => true,
+                _ = ping.tick() => {
+                    let silent = heard.elapsed() > Duration::from_secs(3 * SOCKET_PING_SECS);
+                    !silent && self.socket.send(Message::Ping(Default::default())).await.is_ok()
+                }
+            };
+            if !goes_on {
+                return;
+            }
+            // A new password, or a session that was ended, ends it.
+            if !still_good(&self.site, &self.signed_in).await {
+                return self.close(close_code::POLICY, "signed out").await;
+            }
+        }
+    }
+
+    async fn close(&mut self, code: u16, reason: &'static str) {
+        let _ = self.socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    }
+
+    /// One message of the client.
+    async fn take(&mut self, text: &str) -> bool {
+        let value: Value = match serde_json::from_str(text) {
+            Ok(value) => value,
+            Err(_) => return self.refuse(&RequestError::new("notJSON", "That is not I-JSON.", None), None).await,
+        };
+        let id = value.get("id").and_then(Value::as_str).map(str::to_owned);
+        match value.get("@type").and_then(Value::as_str) {
+            Some("Request") => self.ask(text, id).await,
+            Some("WebSocketPushEnable") => self.enable(&value).await,
+            Some("WebSocketPushDisable") => {
+                self.wish = None;
+                true
+            }
+            _ => self.refuse(&RequestError::new("notRequest", "There is no such @type.", None), id).await,
+        }
+    }
+
+    async fn refuse(&mut self, error: &RequestError, id: Option<String>) -> bool {
+        let mut value = error.value();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("@type".into(), json!("RequestError"));
+            object.insert("requestId".into(), json!(id));
+        }
+        self.say(value.to_string()).await
+    }
+
+    /// Beside the others that are at work; answers come as they are ready.
+    async fn ask(&mut self, text: &str, id: Option<String>) -> bool {
+        let Some(place) = place_for(&self.site, self.signed_in.account.id) else {
+            let busy = RequestError::new("limit", "Too many requests at once.", Some("maxConcurrentRequests"));
+            return self.refuse(&busy, id).await;
+        };
+        let (site, signed_in, to) = (Arc::clone(&self.site), Arc::clone(&self.signed_in), self.answers.0.clone());
+        let octets = text.as_bytes().to_vec();
+        tokio::spawn(async move {
+            let _place = place;
+            let (mut value, kind) = match answer(&site, &signed_in, &octets).await {
+                Ok(value) => (value, "Response"),
+                Err(error) => (error.value(), "RequestError"),
+            };
+            if let Some(object) = value.as_object_mut() {
+                object.insert("@type".into(), json!(kind));
+                if id.is_some() {
+                    object.insert("requestId".into(), json!(id));
+                }
+            }
+            let _ = to.send(value.to_string()).await;
+        });
+        true
+    }
+
+    async fn enable(&mut self, value: &Value) -> bool {
+        let types = value.get("dataTypes").and_then(Value::as_array);
+        let types = types.map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+        self.wish = Some(Wish { types });
+        let Ok((now, _)) = self.site.store.mailbox_states(self.signed_in.account.id).await else { return false };
+        // RFC 8887 §4.3.5.2: what happened since the client was here.
+        match value.get("pushState").and_then(Value::as_str).and_then(state_of) {
+            Some(since) if since != now => {
+                self.known = since;
+                self.tell(now).await
+            }
+            _ => {
+                self.known = now;
+                true
+            }
+        }
+    }
+
+    async fn tell(&mut self, at: ModSeq) -> bool {
+        let Some(wish) = &self.wish else { return true };
+        if at == self.known {
+            return true;
+        }
+        let account = self.signed_in.account.id;
+        let changes = self.site.store.account_changes(account, self.known, usize::MAX).await.ok().flatten();
+        let mut types = changed(changes.as_ref());
+        types.retain(|name| wish.types.as_ref().is_none_or(|wanted| wanted.contains(*name)));
+        self.known = at;
+        if types.is_empty() {
+            return true;
+        }
+        let mut told = state_change(account, &types, at);
+        if let Some(object) = told.as_object_mut() {
+            object.insert("pushState".into(), json!(state(at)));
+        }
+        self.say(told.to_string()).await
+    }
+}

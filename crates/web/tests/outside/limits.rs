@@ -1,0 +1,123 @@
+//! Every limit that the session resource tells is held, one past it with the error that the RFC names.
+
+use crate::office::{Answer, NOW, Office, read_answer};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+
+async fn upload(office: &Office, octets: &[u8]) -> Answer {
+    let head = format!("POST /jmap/upload/A1/ HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+    office.ask(&head, octets).await
+}
+
+async fn told(office: &Office) -> (Value, Value) {
+    let head = format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+    let session = office.ask(&head, b"").await.json();
+    let mail = session["accounts"]["A1"]["accountCapabilities"]["urn:ietf:params:jmap:mail"].clone();
+    (session["capabilities"]["urn:ietf:params:jmap:core"].clone(), mail)
+}
+
+#[tokio::test]
+async fn objects_in_a_set() {
+    let office = Office::new().await;
+    let max = usize::try_from(told(&office).await.0["maxObjectsInSet"].as_u64().unwrap()).unwrap();
+    let ids = |number: usize| (0..number).map(|at| format!("M{at:x}-0")).collect::<Vec<_>>();
+    let set = office.call("Email/set", json!({"destroy": ids(max)})).await;
+    assert_eq!(set["notDestroyed"].as_object().unwrap().len(), max);
+    for name in ["Email/set", "Mailbox/set", "Identity/set", "EmailSubmission/set", "Person/set", "Snooze/set", "MailRules/set"] {
+        assert_eq!(office.fails(name, json!({"destroy": ids(max + 1)})).await, "requestTooLarge", "{name}");
+    }
+    // Made, changed and destroyed ones count together.
+    let mixed = json!({"destroy": ids(max), "create": {"a": {}}});
+    assert_eq!(office.fails("Email/set", mixed).await, "requestTooLarge");
+    let many = |key: &str| json!({key: ids(max + 1).into_iter().map(|id| (id, json!({}))).collect::<serde_json::Map<_, _>>()});
+    assert_eq!(office.fails("Email/import", many("emails")).await, "requestTooLarge");
+    assert_eq!(office.fails("Blob/upload", many("create")).await, "requestTooLarge");
+}
+
+#[tokio::test]
+async fn octets_of_an_upload() {
+    let office = Office::new().await;
+    let max = usize::try_from(told(&office).await.0["maxSizeUpload"].as_u64().unwrap()).unwrap();
+    assert_eq!(upload(&office, &vec![b'x'; max]).await.status, 201);
+    assert_eq!(upload(&office, &vec![b'x'; max + 1]).await.status, 413);
+}
+
+#[tokio::test]
+async fn uploads_and_requests_at_once() {
+    let office = Office::new().await;
+    let core = told(&office).await.0;
+    for (path, kind, name) in
+        [("/jmap/upload/A1/", "image/png", "maxConcurrentUpload"), ("/jmap/api", "application/json", "maxConcurrentRequests")]
+    {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: here.test\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: 9\r\n{}\r\n",
+            Office::basic("ann@here.test", "pw")
+        );
+        let mut open = Vec::new();
+        for _ in 0..core[name].as_u64().unwrap() {
+            let mut stream = office.connect("127.0.0.1", false);
+            stream.write_all(head.as_bytes()).await.unwrap();
+            open.push(stream);
+        }
+        // All of them are at work once one more is refused.
+        let refused = tokio::time::timeout(Duration::from_secs(10), async {
+            loop {
+                let mut stream = office.connect("127.0.0.1", false);
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(b"{}       ").await.unwrap();
+                let answer = read_answer(&mut stream).await;
+                if answer.json()["type"] == "urn:ietf:params:jmap:error:limit" {
+                    break answer;
+                }
+            }
+        });
+        let refused = refused.await.unwrap();
+        assert_eq!((refused.status, refused.json()["limit"].as_str()), (400, Some(name)));
+        drop(open);
+    }
+}
+
+#[tokio::test]
+async fn what_the_mail_capability_says() {
+    let office = Office::new().await;
+    let mail = told(&office).await.1;
+    let create = async |object: Value| office.call("Mailbox/set", json!({"create": {"m": object}})).await;
+    let name = usize::try_from(mail["maxSizeMailboxName"].as_u64().unwrap()).unwrap();
+    assert!(create(json!({"name": "n".repeat(name)})).await["created"]["m"]["id"].is_string());
+    assert_eq!(create(json!({"name": "n".repeat(name + 1)})).await["notCreated"]["m"]["type"], "invalidProperties");
+    let mut parent = Value::Null;
+    for level in 0..mail["maxMailboxDepth"].as_u64().unwrap() {
+        let made = create(json!({"name": format!("d{level}"), "parentId": parent})).await;
+        parent = made["created"]["m"]["id"].clone();
+        assert!(parent.is_string(), "{level}: {made}");
+    }
+    assert_eq!(create(json!({"name": "deeper", "parentId": parent})).await["notCreated"]["m"]["type"], "invalidProperties");
+    // Attachments of one email.
+    let max = usize::try_from(mail["maxSizeAttachmentsPerEmail"].as_u64().unwrap()).unwrap();
+    let drafts = office.mailbox_id("Drafts").await;
+    let half = upload(&office, &vec![b'x'; max / 2 + 1]).await.json()["blobId"].clone();
+    let attached = json!({"blobId": half, "type": "image/png"});
+    let email = |number: usize| json!({"create": {"e": {"mailboxIds": {&drafts: true}, "subject": "x", "attachments": vec![attached.clone(); number]}}});
+    assert!(office.call("Email/set", email(1)).await["created"]["e"]["id"].is_string());
+    assert_eq!(office.call("Email/set", email(2)).await["notCreated"]["e"]["type"], "tooLarge");
+}
+
+#[tokio::test]
+async fn the_longest_delay() {
+    let office = Office::new().await;
+    office.put("Drafts", "From: ann@here.test\r\nTo: bob@there.test\r\n\r\nx", NOW, 0).await;
+    let email = office.ids("Drafts").await.remove(0);
+    let held = |secs: i64| {
+        let mail_from = json!({"email": "ann@here.test", "parameters": {"HOLDFOR": secs.to_string()}});
+        let envelope = json!({"mailFrom": mail_from, "rcptTo": [{"email": "bob@there.test"}]});
+        json!({"create": {"s": {"identityId": "main", "emailId": email, "envelope": envelope}}})
+    };
+    let head = format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+    let session = office.ask(&head, b"").await.json();
+    let max =
+        session["accounts"]["A1"]["accountCapabilities"]["urn:ietf:params:jmap:submission"]["maxDelayedSend"].as_i64().unwrap();
+    assert!(office.call("EmailSubmission/set", held(max)).await["created"]["s"]["id"].is_string());
+    let over = office.call("EmailSubmission/set", held(max + 1)).await;
+    assert_eq!(over["notCreated"]["s"]["type"], "invalidProperties");
+}

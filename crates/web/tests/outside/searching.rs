@@ -1,0 +1,134 @@
+//! `Email/query` finds what IMAP's SEARCH finds, with an index and without; `queryChanges` tells what became of a list.
+
+use crate::office::{NOW, Office};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// A small generator, so that every run is the same one.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(self.0 >> 33).unwrap() % below
+    }
+}
+
+const WORDS: [&str; 6] = ["boat", "Grüße", "invoice", "PLAN", "kick-off", "café"];
+
+async fn filled(office: &Office, dice: &mut Dice, number: i64) {
+    for at in 0..number {
+        let word = |dice: &mut Dice| WORDS[dice.below(WORDS.len())];
+        let (from, subject, body) = (word(dice), word(dice), word(dice));
+        let message = format!(
+            "From: \"{from}\" <p{}@there.test>\r\nTo: ann@here.test\r\nSubject: {subject} {at}\r\nMessage-ID: <{at}@t>\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\r\n{body} and {}\r\n",
+            dice.below(3),
+            word(dice)
+        );
+        let mailbox = ["INBOX", "Archive"][dice.below(2)];
+        let flags = [0, store::Flags::SEEN][dice.below(2)];
+        office.put(mailbox, &message, NOW + at, flags).await;
+    }
+}
+
+/// What reading every message says.
+fn holds(filter: &Value, email: &Value) -> bool {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_lowercase();
+    let has = |place: &str, word: &Value| {
+        place.to_lowercase().replace('ß', "ss").replace('é', "e").contains(&text(word).replace('ß', "ss").replace('é', "e"))
+    };
+    if let Some(operator) = filter.get("operator") {
+        let mut all = filter["conditions"].as_array().unwrap().iter().map(|one| holds(one, email));
+        return match operator.as_str().unwrap() {
+            "AND" => all.all(|is| is),
+            "OR" => all.any(|is| is),
+            _ => !all.any(|is| is),
+        };
+    }
+    let from = format!("{} {}", email["from"][0]["name"].as_str().unwrap(), email["from"][0]["email"].as_str().unwrap());
+    let body = email["bodyValues"].as_object().unwrap().values().next().unwrap()["value"].as_str().unwrap().to_owned();
+    let subject = email["subject"].as_str().unwrap();
+    filter.as_object().unwrap().iter().all(|(name, wanted)| match name.as_str() {
+        "from" => has(&from, wanted),
+        "subject" => has(subject, wanted),
+        "body" => has(&body, wanted),
+        "text" => [&from, subject, &body, "ann@here.test"].iter().any(|place| has(place, wanted)),
+        "inMailbox" => email["mailboxIds"][wanted.as_str().unwrap()] == true,
+        "hasKeyword" => email["keywords"][wanted.as_str().unwrap()] == true,
+        other => panic!("{other}"),
+    })
+}
+
+fn filter(dice: &mut Dice, inbox: &str, depth: usize) -> Value {
+    if depth > 0 && dice.below(2) == 0 {
+        let operator = ["AND", "OR", "NOT"][dice.below(3)];
+        let conditions: Vec<Value> = (0..1 + dice.below(3)).map(|_| filter(dice, inbox, depth - 1)).collect();
+        return json!({"operator": operator, "conditions": conditions});
+    }
+    let word = WORDS[dice.below(WORDS.len())].to_lowercase();
+    match dice.below(6) {
+        0 => json!({"from": word}),
+        1 => json!({"subject": word}),
+        2 => json!({"body": word}),
+        3 => json!({"text": word}),
+        4 => json!({"inMailbox": inbox}),
+        _ => json!({"hasKeyword": "$seen"}),
+    }
+}
+
+#[tokio::test]
+async fn every_filter_finds_what_reading_everything_finds() {
+    for indexed in [false, true] {
+        let office = if indexed { Office::indexed().await } else { Office::new().await };
+        let mut dice = Dice(7);
+        filled(&office, &mut dice, 60).await;
+        if indexed {
+            office.search.catch_up(office.ann).await.unwrap();
+            // Some are in the index, and some are not yet.
+            filled(&office, &mut Dice(8), 20).await;
+        }
+        let wanted = json!({"ids": office.all_ids().await, "properties": ["from", "subject", "mailboxIds", "keywords", "bodyValues"], "fetchTextBodyValues": true});
+        let emails = office.call("Email/get", wanted).await["list"].as_array().unwrap().clone();
+        let inbox = office.mailbox_id("INBOX").await;
+        for _ in 0..60 {
+            let filter = filter(&mut dice, &inbox, 2);
+            let answer = office.call("Email/query", json!({"filter": filter})).await;
+            let found: BTreeSet<&str> = answer["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+            let right: BTreeSet<&str> =
+                emails.iter().filter(|email| holds(&filter, email)).map(|email| email["id"].as_str().unwrap()).collect();
+            assert_eq!(found, right, "{filter}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn query_changes_lead_from_the_old_list_to_the_new_one() {
+    let office = Office::new().await;
+    let mut dice = Dice(11);
+    filled(&office, &mut dice, 20).await;
+    let inbox = office.mailbox_id("INBOX").await;
+    for (filter, collapse) in
+        [(json!({"inMailbox": inbox}), false), (json!({"text": "boat"}), false), (json!({"hasKeyword": "$seen"}), true)]
+    {
+        let ask = json!({"filter": filter, "sort": [{"property": "subject"}], "collapseThreads": collapse});
+        let before = office.call("Email/query", ask.clone()).await;
+        let all = office.all_ids().await;
+        let gone = &all[dice.below(all.len())];
+        let marked = &all[dice.below(all.len())];
+        filled(&office, &mut dice, 3).await;
+        office.call("Email/set", json!({"update": {marked: {"keywords/$seen": true}}, "destroy": [gone]})).await;
+        let mut changes = ask.clone();
+        changes["sinceQueryState"] = before["queryState"].clone();
+        changes["calculateTotal"] = json!(true);
+        let told = office.call("Email/queryChanges", changes).await;
+        let after = office.call("Email/query", ask).await;
+        // RFC 8620 §5.6: take out what was removed, put in what was added, lowest first.
+        let removed = told["removed"].as_array().unwrap();
+        let mut list: Vec<Value> = before["ids"].as_array().unwrap().iter().filter(|id| !removed.contains(id)).cloned().collect();
+        for added in told["added"].as_array().unwrap() {
+            list.insert(usize::try_from(added["index"].as_u64().unwrap()).unwrap(), added["id"].clone());
+        }
+        assert_eq!((&json!(list), &told["total"]), (&after["ids"], &json!(list.len())), "{filter}");
+    }
+}

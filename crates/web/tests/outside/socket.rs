@@ -1,0 +1,128 @@
+//! JMAP over WebSocket (RFC 8887), frames written by hand (RFC 6455 §5).
+
+use crate::office::{NOW, Office};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+struct Socket(DuplexStream);
+
+impl Socket {
+    /// Asks for an upgrade; the head of the answer, and the socket.
+    async fn ask(office: &Office, more: &str) -> (String, Socket) {
+        let mut stream = office.connect("127.0.0.1", false);
+        let head = format!(
+            "GET /jmap/ws HTTP/1.1\r\nHost: here.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        (String::from_utf8(answer).unwrap(), Socket(stream))
+    }
+
+    async fn open(office: &Office) -> Socket {
+        let more = format!("Sec-WebSocket-Protocol: jmap\r\n{}", Office::basic("ann@here.test", "pw"));
+        let (head, socket) = Socket::ask(office, &more).await;
+        assert!(head.starts_with("HTTP/1.1 101 ") && head.to_lowercase().contains("sec-websocket-protocol: jmap"), "{head}");
+        assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "RFC 6455 §1.3: {head}");
+        socket
+    }
+
+    async fn say(&mut self, text: &str) {
+        let octets = text.as_bytes();
+        let mut frame = vec![0x81];
+        match u8::try_from(octets.len()) {
+            Ok(short) if short < 126 => frame.push(0x80 | short),
+            _ => {
+                frame.push(0x80 | 126);
+                frame.extend(u16::try_from(octets.len()).unwrap().to_be_bytes());
+            }
+        }
+        let mask = [1, 2, 3, 4];
+        frame.extend(mask);
+        frame.extend(octets.iter().zip(mask.iter().cycle()).map(|(octet, mask)| octet ^ mask));
+        self.0.write_all(&frame).await.unwrap();
+    }
+
+    /// The next text; `None`: closed. Pings are passed over.
+    async fn hear(&mut self) -> Option<Value> {
+        loop {
+            let first = tokio::time::timeout(Duration::from_secs(20), self.0.read_u8()).await.unwrap().ok()?;
+            let mut length = u64::from(self.0.read_u8().await.ok()?);
+            if length == 126 {
+                length = u64::from(self.0.read_u16().await.ok()?);
+            } else if length == 127 {
+                length = self.0.read_u64().await.ok()?;
+            }
+            let mut octets = vec![0; usize::try_from(length).unwrap()];
+            self.0.read_exact(&mut octets).await.ok()?;
+            match first & 15 {
+                1 => return Some(serde_json::from_slice(&octets).unwrap()),
+                8 => return None,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_and_changes_on_one_socket() {
+    let office = Office::new().await;
+    let mut socket = Socket::open(&office).await;
+    // RFC 8887 §4.4, its example's shape.
+    let request = json!({
+        "@type": "Request", "id": "R1", "using": ["urn:ietf:params:jmap:core"], "methodCalls": [["Core/echo", {"hello": true}, "b3ff"]],
+    });
+    socket.say(&request.to_string()).await;
+    let answer = socket.hear().await.unwrap();
+    assert_eq!((&answer["@type"], &answer["requestId"]), (&json!("Response"), &json!("R1")));
+    assert_eq!(answer["methodResponses"], json!([["Core/echo", {"hello": true}, "b3ff"]]));
+    socket.say("{nonsense").await;
+    let error = socket.hear().await.unwrap();
+    assert_eq!((&error["@type"], &error["type"]), (&json!("RequestError"), &json!("urn:ietf:params:jmap:error:notJSON")));
+    let many = json!({"@type": "Request", "id": "R2", "using": ["urn:ietf:params:jmap:core"], "methodCalls": vec![json!(["Core/echo", {}, "x"]); web::limits::CALLS_MAX + 1]});
+    socket.say(&many.to_string()).await;
+    let error = socket.hear().await.unwrap();
+    assert_eq!((&error["requestId"], &error["limit"]), (&json!("R2"), &json!("maxCallsInRequest")));
+    // Nothing is pushed before it is asked for.
+    office.put("INBOX", "Subject: one\r\n\r\nx", NOW, 0).await;
+    socket.say(&json!({"@type": "WebSocketPushEnable", "dataTypes": ["Email"]}).to_string()).await;
+    socket.say(&json!({"@type": "Nothing", "id": "R3"}).to_string()).await;
+    assert_eq!(socket.hear().await.unwrap()["requestId"], "R3");
+    office.put("INBOX", "Subject: two\r\n\r\nx", NOW, 0).await;
+    let change = socket.hear().await.unwrap();
+    let state = change["changed"]["A1"]["Email"].clone();
+    assert_eq!((&change["@type"], &change["pushState"]), (&json!("StateChange"), &state));
+    assert_eq!(change["changed"]["A1"].as_object().unwrap().len(), 1);
+    // What happened while nobody listened is told at once.
+    socket.say(&json!({"@type": "WebSocketPushDisable"}).to_string()).await;
+    socket.say(&json!({"@type": "Nothing", "id": "R4"}).to_string()).await;
+    assert_eq!(socket.hear().await.unwrap()["requestId"], "R4");
+    office.put("INBOX", "Subject: three\r\n\r\nx", NOW, 0).await;
+    socket.say(&json!({"@type": "WebSocketPushEnable", "dataTypes": null, "pushState": state}).to_string()).await;
+    assert!(socket.hear().await.unwrap()["changed"]["A1"]["Mailbox"].is_string());
+    // Signed out, it ends.
+    let secrets = store::Secrets { argon2: "new".into(), scram: None };
+    office.store.account_secrets(office.ann, secrets).await.unwrap();
+    while socket.hear().await.is_some() {}
+}
+
+#[tokio::test]
+async fn no_socket_for_strangers_or_other_pages() {
+    let office = Office::new().await;
+    let basic = Office::basic("ann@here.test", "pw");
+    let status = async |more: &str| Socket::ask(&office, more).await.0.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(status("Sec-WebSocket-Protocol: jmap\r\n").await, "401");
+    assert_eq!(status(&basic).await, "400");
+    assert_eq!(status(&format!("Sec-WebSocket-Protocol: jmap\r\nOrigin: http://evil.test\r\n{basic}")).await, "403");
+    assert_eq!(status(&format!("Sec-WebSocket-Protocol: jmap\r\nOrigin: http://here.test\r\n{basic}")).await, "101");
+    // More than may be open.
+    let mut open = Vec::new();
+    for _ in 0..web::limits::STREAMS_MAX {
+        open.push(Socket::open(&office).await);
+    }
+    assert_eq!(status(&format!("Sec-WebSocket-Protocol: jmap\r\n{basic}")).await, "429");
+}
