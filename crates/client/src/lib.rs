@@ -15,6 +15,7 @@ pub mod limits;
 pub mod look;
 pub mod mailbox_name;
 pub mod mbox;
+pub mod oauth;
 pub mod outbox;
 pub mod place;
 pub mod pop;

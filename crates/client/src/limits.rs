@@ -10,6 +10,8 @@ pub const ADDRESSES_MAX: usize = 4;
 pub const DISCOVERY_STEP_MAX: Duration = Duration::from_secs(8);
 /// Redirects followed while looking for somebody's servers.
 pub const REDIRECTS_MAX: usize = 3;
+/// How long a user may take to sign in at the provider's page.
+pub const OAUTH_WAIT_MAX: Duration = Duration::from_secs(900);
 /// For the goodbye at the end of a session.
 pub const GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// A message from elsewhere may have so many octets.

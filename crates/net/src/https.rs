@@ -7,7 +7,7 @@ use crate::tls::{TlsClient, server_name};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -50,6 +50,69 @@ pub async fn fetch(
     match moved(&answer) {
         Some(elsewhere) => Ok(Fetched::Moved(elsewhere)),
         None => body(&answer, "").map(Fetched::Body),
+    }
+}
+
+/// What is asked by [`ask_any`].
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Asked<'a> {
+    pub host: &'a str,
+    pub path: &'a str,
+    /// `application/x-www-form-urlencoded`, by POST; else GET.
+    pub form: Option<&'a str>,
+    /// Without: in the open, which the caller has to answer for.
+    pub tls: Option<&'a TlsClient>,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// One question with its answer, whatever its status and media type.
+pub async fn ask_any(network: &Network, address: SocketAddr, asked: Asked<'_>, limit: Duration) -> io::Result<Reply> {
+    let Asked { host, path, form, tls } = asked;
+    let port = match (tls.is_some(), address.port()) {
+        (true, 443) | (false, 80) => String::new(),
+        (_, port) => format!(":{port}"),
+    };
+    let request = match form {
+        Some(form) => format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: Packetboat\r\nAccept: application/json\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{form}",
+            form.len()
+        ),
+        None => format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: Packetboat\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+        ),
+    };
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{host} took too long"));
+    let exchange = async {
+        let (mut stream, _) = network.connect(address, None).await?;
+        match tls {
+            Some(tls) => {
+                let mut stream = TlsConnector::from(tls.config.clone()).connect(server_name(host, None)?, stream).await?;
+                say(&mut stream, request.as_bytes()).await
+            }
+            None => say(&mut stream, request.as_bytes()).await,
+        }
+    };
+    let answer = timeout(limit, exchange).await.map_err(late)??;
+    let Answer { status, body, .. } = read(&answer)?;
+    Ok(Reply { status, body })
+}
+
+async fn say(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(request).await?;
+    let mut answer = Vec::new();
+    match stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await {
+        // Many close without a word of TLS; the length tells whether all has come.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        _ => Ok(answer),
     }
 }
 
@@ -103,14 +166,7 @@ fn head(method: &str, host: &str, path: &str) -> String {
 async fn ask(network: &Network, address: SocketAddr, host: &str, request: &[u8], tls: &TlsClient) -> io::Result<Vec<u8>> {
     let (stream, _) = network.connect(address, None).await?;
     let mut stream = TlsConnector::from(tls.config.clone()).connect(server_name(host, None)?, stream).await?;
-    stream.write_all(request).await?;
-    let mut answer = Vec::new();
-    let read = (&mut stream).take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await;
-    match read {
-        // Many close without a word of TLS; the length tells whether all has come.
-        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
-        _ => Ok(answer),
-    }
+    say(&mut stream, request).await
 }
 
 /// An answer, taken apart.

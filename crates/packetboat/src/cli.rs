@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 pub(crate) use access::{AclCommand, SharedCommand};
-pub(crate) use mail::{AddArgs, ChosenArgs, FolderCommand, IdentityCommand, MailArgs, MailCommand, SendArgs, WebArgs};
+pub(crate) use mail::{AddArgs, ChosenArgs, FolderCommand, IdentityCommand, MailArgs, MailCommand, OauthFlow, SendArgs, WebArgs};
 pub(crate) use mime::{BuildArgs, MimeArgs, MimeCommand, ReportArgs, ReportKind};
 pub(crate) use moving::{ExportArgs, ExportForm, ImportArgs};
 pub(crate) use queue::{QueueCommand, QueueFilterArgs, QueueWhichArgs, SuppressCommand};

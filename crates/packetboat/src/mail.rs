@@ -8,14 +8,15 @@ mod compose;
 mod identity;
 mod profile;
 mod remote;
+mod tokens;
 mod web;
 mod words;
 
 use crate::cli::{MailArgs, MailCommand};
 use crate::commands;
 use crate::dialogue;
-use client::Dialer;
 use client::dial::Listening;
+use client::{Dialer, Secret};
 use profile::{Profile, Profiles};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -103,6 +104,10 @@ impl Desk {
 
     fn dialer(&self) -> Result<Dialer, String> {
         self.profile.dialer(&self.way)
+    }
+
+    async fn secret(&self) -> Result<Secret, String> {
+        self.profile.secret(&self.way, &self.dir).await
     }
 
     async fn close(self) -> Result<(), String> {

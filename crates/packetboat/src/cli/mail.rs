@@ -1,6 +1,6 @@
 //! `packetboat mail ...`: the email program's words and shapes.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// `packetboat mail`.
@@ -239,6 +239,15 @@ pub(crate) struct WebArgs {
     pub(crate) offline: bool,
 }
 
+/// How a user signs in at a provider's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OauthFlow {
+    /// A code (RFC 8628)
+    Device,
+    /// A browser here (RFC 8252)
+    Loopback,
+}
+
 /// `packetboat mail add`.
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
@@ -262,6 +271,21 @@ pub(crate) struct AddArgs {
     /// Read the password from standard input, up to the first newline
     #[arg(long)]
     pub(crate) password_stdin: bool,
+    /// Sign in by OAuth 2.0 with this client id, which is your own registration at the provider, instead of a password
+    #[arg(long, value_name = "CLIENT-ID", conflicts_with_all = ["password_stdin", "offline"])]
+    pub(crate) oauth: Option<String>,
+    /// How: a code that you type on a page of the provider, or a browser on this machine
+    #[arg(long, value_enum, default_value = "device", requires = "oauth")]
+    pub(crate) oauth_flow: OauthFlow,
+    /// The provider's issuer, where it is not known by your address (https://...)
+    #[arg(long, value_name = "URL", requires = "oauth")]
+    pub(crate) oauth_issuer: Option<String>,
+    /// What to ask for, where that is not known by your address
+    #[arg(long, value_name = "SCOPE", requires = "oauth")]
+    pub(crate) oauth_scope: Option<String>,
+    /// A file with the client secret, where the provider wants one of programs too
+    #[arg(long, value_name = "FILE", requires = "oauth")]
+    pub(crate) oauth_secret_file: Option<PathBuf>,
     /// PEM file of certificates that count besides the public roots
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_ca: Option<PathBuf>,

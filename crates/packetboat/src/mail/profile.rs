@@ -1,7 +1,7 @@
 //! Accounts of the email program: `accounts.json`, and `passwords.json` that only its owner can read.
 
 use super::identity::{self, Identity};
-use super::{Way, open_store};
+use super::{Way, open_store, tokens};
 use crate::cli::AddArgs;
 use crate::commands::passwords;
 use client::discover::{Candidate, Discovered, Wanted};
@@ -51,7 +51,7 @@ pub(super) struct Profiles {
 const ACCOUNTS: &str = "accounts.json";
 const PASSWORDS: &str = "passwords.json";
 
-fn read<T: serde::de::DeserializeOwned + Default>(file: &Path) -> Result<T, String> {
+pub(super) fn read<T: serde::de::DeserializeOwned + Default>(file: &Path) -> Result<T, String> {
     match std::fs::read(file) {
         Ok(text) => serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", file.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
@@ -60,7 +60,7 @@ fn read<T: serde::de::DeserializeOwned + Default>(file: &Path) -> Result<T, Stri
 }
 
 /// Beside its place, 0600, then renamed into it.
-fn write(file: &Path, value: &impl Serialize) -> Result<(), String> {
+pub(super) fn write(file: &Path, value: &impl Serialize) -> Result<(), String> {
     let told = |error: std::io::Error| format!("{}: {error}", file.display());
     let text = serde_json::to_vec_pretty(value).map_err(|error| error.to_string())?;
     let temporary = file.with_extension("new");
@@ -250,10 +250,16 @@ pub(super) async fn add(dir: &Path, add: &AddArgs, way: &Way, is_json: bool) -> 
     if !is_json {
         announce(&found, !add.password_stdin && std::io::stdin().is_terminal())?;
     }
-    let password = passwords::known(&profile.address, add.password_stdin)?;
+    let (password, tokens) = match &add.oauth {
+        Some(client_id) => (None, Some(tokens::sign_in(client_id, add, &dialer).await?)),
+        None => (Some(passwords::known(&profile.address, add.password_stdin)?), None),
+    };
     let mut warnings = Vec::new();
     if !add.offline {
-        let secret = Secret::new(password.as_bytes().to_vec());
+        let secret = match (&password, &tokens) {
+            (Some(password), _) => Secret::new(password.as_bytes().to_vec()),
+            (None, tokens) => Secret::token(tokens.as_ref().map(|t| t.access.clone().into_bytes()).unwrap_or_default()),
+        };
         profile.login = try_logins(&profile, logins(add, &found), &dialer, &secret).await?;
         if let Some(url) = &profile.smtp {
             let place = profile.place(Some(url), "submission")?;
@@ -264,9 +270,12 @@ pub(super) async fn add(dir: &Path, add: &AddArgs, way: &Way, is_json: bool) -> 
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let store = open_store(dir).await?;
     account(&store, &profile.address).await?;
-    let mut all: BTreeMap<String, String> = read(&dir.join(PASSWORDS))?;
-    all.insert(profile.address.clone(), password.to_string());
-    write(&dir.join(PASSWORDS), &all)?;
+    tokens::keep(dir, &profile.address, tokens.as_ref())?;
+    if let Some(password) = password {
+        let mut all: BTreeMap<String, String> = read(&dir.join(PASSWORDS))?;
+        all.insert(profile.address.clone(), password.to_string());
+        write(&dir.join(PASSWORDS), &all)?;
+    }
     let mut profiles = Profiles::read(dir)?;
     profiles.keep(profile.clone());
     profiles.write(dir)?;

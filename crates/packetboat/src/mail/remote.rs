@@ -44,7 +44,7 @@ async fn sync_imap(desk: &Desk) -> Result<Value, String> {
         dialer: &dialer,
         place: &profile.place(profile.imap.as_deref(), "IMAP")?,
         login: &profile.login,
-        password: &profile.password(&desk.dir)?,
+        password: &desk.secret().await?,
         policy: Policy { days: profile.days, octets: profile.max_size },
     };
     let report = sync::run(&mirror).await.map_err(|error| error.to_string())?;
@@ -54,7 +54,7 @@ async fn sync_imap(desk: &Desk) -> Result<Value, String> {
 async fn fetch_pop(desk: &Desk) -> Result<Value, String> {
     let (profile, dialer) = (&desk.profile, desk.dialer()?);
     let place = profile.place(profile.pop3.as_deref(), "POP3")?;
-    let (login, password) = (profile.login.clone(), profile.password(&desk.dir)?);
+    let (login, password) = (profile.login.clone(), desk.secret().await?);
     let source = Source::Server { place: place.clone(), login: login.clone(), user: login, password };
     let mut door = StoreDoor { store: desk.store.clone(), account: desk.account };
     let options = Options { skip_bad: true, ..Options::default() };
@@ -104,7 +104,7 @@ async fn clean_maildrop(desk: &Desk) -> Result<usize, String> {
 /// Sends what is due.
 pub(super) async fn flush(desk: &Desk, all: bool) -> Result<Vec<outbox::Sent>, String> {
     let Some(url) = desk.profile.smtp.as_deref() else { return Ok(Vec::new()) };
-    let (dialer, password) = (desk.dialer()?, desk.profile.password(&desk.dir)?);
+    let (dialer, password) = (desk.dialer()?, desk.secret().await?);
     let place = desk.profile.place(Some(url), "submission")?;
     let submission = Submission { dialer: &dialer, place: &place, login: &desk.profile.login, password: &password };
     outbox::flush(&desk.store, desk.account, &submission, all).await.map_err(|error| error.to_string())
@@ -112,7 +112,7 @@ pub(super) async fn flush(desk: &Desk, all: bool) -> Result<Vec<outbox::Sent>, S
 
 async fn with_who<T>(desk: &Desk, work: impl AsyncFnOnce(Who<'_>) -> Result<T, client::Trouble>) -> Result<T, String> {
     let profile = &desk.profile;
-    let (dialer, password) = (desk.dialer()?, profile.password(&desk.dir)?);
+    let (dialer, password) = (desk.dialer()?, desk.secret().await?);
     let url = profile.imap.as_deref().or(profile.pop3.as_deref());
     let place = profile.place(url, "IMAP or POP3")?;
     let (store, account) = (&desk.store, desk.account);
@@ -228,7 +228,7 @@ pub(super) async fn watch(arguments: &MailArgs, json: bool, way: &Way) -> Result
 
 /// Waits in IDLE until INBOX has news.
 pub(super) async fn news(profile: &super::Profile, way: &Way, dir: &std::path::Path) -> Result<(), String> {
-    let (dialer, password) = (profile.dialer(way)?, profile.password(dir)?);
+    let (dialer, password) = (profile.dialer(way)?, profile.secret(way, dir).await?);
     let place = profile.place(profile.imap.as_deref(), "IMAP")?;
     let until_news = async {
         let mut imap = client::imap::Imap::open(&dialer, &place, &profile.login, &password).await?;

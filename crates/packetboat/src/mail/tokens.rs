@@ -1,0 +1,64 @@
+//! Tokens instead of passwords: `tokens.json`, which only its owner can read; fetched when an account is added, renewed when
+//! they are old. Must not know: HTTP.
+
+use super::Way;
+use super::profile::{Profile, read, write};
+use crate::cli::{AddArgs, OauthFlow};
+use client::oauth::{self, Registered, Server, ToDo, Tokens};
+use client::{Dialer, Secret};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const TOKENS: &str = "tokens.json";
+
+/// Asks the provider, while the user signs in at its page.
+pub(super) async fn sign_in(client_id: &str, add: &AddArgs, dialer: &Dialer) -> Result<Tokens, String> {
+    let told = |trouble: client::Trouble| trouble.to_string();
+    let domain = add.address.rsplit_once('@').map_or("", |(_, domain)| domain).to_ascii_lowercase();
+    let mut server = match &add.oauth_issuer {
+        Some(issuer) => Server::of_issuer(dialer, issuer, "").await.map_err(told)?,
+        None => Server::known(&domain).ok_or_else(|| format!("who gives out tokens for {domain}? Give --oauth-issuer URL"))?,
+    };
+    if let Some(scope) = &add.oauth_scope {
+        server.scope.clone_from(scope);
+    }
+    let secret = add.oauth_secret_file.as_deref();
+    let secret = secret.map(|file| std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display())));
+    let client_secret = secret.transpose()?.map(|text| text.trim().to_owned());
+    let registered = Registered { client_id: client_id.to_owned(), client_secret };
+    let tell = |to_do: ToDo| match to_do {
+        ToDo::Type { page, code } => eprintln!("Open {page} and type the code {code}"),
+        ToDo::Open { page } => eprintln!("Open this page in a browser on this machine:\n{page}"),
+    };
+    let tokens = match add.oauth_flow {
+        OauthFlow::Device => oauth::by_device(dialer, &server, &registered, tell).await,
+        OauthFlow::Loopback => oauth::by_loopback(dialer, &server, (&registered, &add.address), tell).await,
+    };
+    tokens.map_err(told)
+}
+
+/// Keeps an account's tokens; `None`: it has a password now.
+pub(super) fn keep(dir: &Path, address: &str, tokens: Option<&Tokens>) -> Result<(), String> {
+    let mut all: BTreeMap<String, Tokens> = read(&dir.join(TOKENS))?;
+    match tokens {
+        Some(tokens) => {
+            all.insert(address.to_owned(), tokens.clone());
+        }
+        None if all.remove(address).is_none() => return Ok(()),
+        None => {}
+    }
+    write(&dir.join(TOKENS), &all)
+}
+
+impl Profile {
+    /// What one signs in with: its password, or a token that is fresh.
+    pub(super) async fn secret(&self, way: &Way, dir: &Path) -> Result<Secret, String> {
+        let all: BTreeMap<String, Tokens> = read(&dir.join(TOKENS))?;
+        let Some(old) = all.get(&self.address) else { return self.password(dir) };
+        let (tokens, changed) = oauth::fresh(&self.dialer(way)?, old).await.map_err(|trouble| trouble.to_string())?;
+        if changed {
+            keep(dir, &self.address, Some(&tokens))?;
+        }
+        Ok(Secret::token(tokens.access.into_bytes()))
+    }
+}
