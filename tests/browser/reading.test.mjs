@@ -38,7 +38,7 @@ describe('reading', { timeout: 90_000 }, () => {
 
   it('says why it is here, by key, and closes again', async () => {
     await ann.keyboard.press('w')
-    await ann.getByRole('complementary', { name: 'Why is it here?' }).getByText('Inbox').waitFor()
+    await ann.getByRole('complementary', { name: 'Why is it here?' }).getByText('Inbox', { exact: true }).waitFor()
     await ann.keyboard.press('Escape')
     await ann.keyboard.press('?')
     await ann.getByRole('dialog', { name: 'Keys' }).waitFor()

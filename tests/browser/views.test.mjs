@@ -64,7 +64,7 @@ for (const [name, colorScheme, sizes] of [['light', 'light', ['desktop', 'phone'
     it('why it is here', async () => {
       await p.locator('body').press('w')
       await p.getByRole('complementary', { name: 'Why is it here?' }).waitFor()
-      await p.getByRole('complementary').getByText('Inbox').waitFor()
+      await p.getByRole('complementary').getByText('Inbox', { exact: true }).waitFor()
       await looked('why')
       await p.keyboard.press('Escape')
     })

@@ -68,9 +68,12 @@ impl Query {
         Query::Header(name.to_owned(), Needle::new(text))
     }
 
-    /// In a header, in the body or in an attachment (RFC 8621 §4.4.1 `text`).
+    /// Where people look: the addresses, the subject, the body and the attachments (RFC 8621 §4.4.1 `text`). Not in the other
+    /// headers: in those of a way through servers nearly every short word stands.
     pub fn anywhere(text: &str) -> Query {
-        Query::Any(vec![Query::Text(Needle::new(text)), Query::Attachment(Needle::new(text))])
+        let headers = ["From", "To", "Cc", "Bcc", "Subject"].map(|name| Query::header(name, text));
+        let rest = [Query::Body(Needle::new(text)), Query::Attachment(Needle::new(text))];
+        Query::Any(headers.into_iter().chain(rest).collect())
     }
 
     /// Every phrase of what a person typed (see [`phrases`]) by `test`.
