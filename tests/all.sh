@@ -9,13 +9,13 @@ part() {
     "$@"
     printf '== %s: %d s\n' "$name" "$((SECONDS - begun))"
 }
-# 'instructions' (make instructions) comes back here once measured and seen green on the whole.
 part 'browser program' make --no-print-directory program
 part 'its units' tests/browser/units.sh
 part 'unit tests' tests/unit.sh
 part 'lints' make --no-print-directory lint
 part 'binary' cargo build --locked -p packetboat
 part 'browser' tests/browser/run.sh
+part 'instructions' python3 tests/bench/instructions.py check
 part 'messages as Python reads them' python3 tests/mime/differential.py --count 2000
 part 'real clients' python3 tests/clients/run.py
 part 'IMAP stress slice' python3 tests/stress/stress.py --seconds 12 --sessions 6 --seed 1
