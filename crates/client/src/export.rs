@@ -70,20 +70,50 @@ pub async fn run<D: Door>(
     Ok(report)
 }
 
-/// The next messages after a UID, each with its octets.
-async fn page<D: Door>(door: &mut D, mailbox: &MailboxTold, after: u32) -> Result<(Vec<(Head, Bytes)>, bool), Trouble> {
-    let ask = Ask::Page { mailbox: mailbox.id, after };
-    let (Answer::Page { messages, more }, mut octets) = door.ask(ask, Vec::new()).await? else { return Err(odd()) };
-    let mut parted = Vec::with_capacity(messages.len());
-    for head in messages {
-        let len = usize::try_from(head.octets).unwrap_or(usize::MAX);
-        if len > octets.len() {
-            return Err(odd());
-        }
-        let own = octets.split_to(len);
-        parted.push((head, own));
+/// The messages of a mailbox in the order of their UIDs, each with its octets; a page of them in memory.
+struct Messages<'a, D> {
+    door: &'a mut D,
+    mailbox: &'a MailboxTold,
+    page: std::vec::IntoIter<(Head, Bytes)>,
+    more: bool,
+    after: u32,
+    /// Handed out so far.
+    count: u64,
+}
+
+impl<'a, D: Door> Messages<'a, D> {
+    fn of(door: &'a mut D, mailbox: &'a MailboxTold) -> Messages<'a, D> {
+        Messages { door, mailbox, page: Vec::new().into_iter(), more: true, after: 0, count: 0 }
     }
-    Ok((parted, more))
+
+    async fn next(&mut self) -> Result<Option<(Head, Bytes)>, Trouble> {
+        loop {
+            if let Some((head, octets)) = self.page.next() {
+                (self.after, self.count) = (head.uid, self.count + 1);
+                return Ok(Some((head, octets)));
+            }
+            if !self.more {
+                return Ok(None);
+            }
+            self.turn().await?;
+        }
+    }
+
+    async fn turn(&mut self) -> Result<(), Trouble> {
+        let ask = Ask::Page { mailbox: self.mailbox.id, after: self.after };
+        let (Answer::Page { messages, more }, mut octets) = self.door.ask(ask, Vec::new()).await? else { return Err(odd()) };
+        let mut parted = Vec::with_capacity(messages.len());
+        for head in messages {
+            let len = usize::try_from(head.octets).unwrap_or(usize::MAX);
+            if len > octets.len() {
+                return Err(odd());
+            }
+            let own = octets.split_to(len);
+            parted.push((head, own));
+        }
+        (self.page, self.more) = (parted.into_iter(), more);
+        Ok(())
+    }
 }
 
 /// A level of a mailbox name as the name of a file.
@@ -152,18 +182,10 @@ impl Maildir {
         mailbox: &MailboxTold,
         (report, progress): (&mut Report, &Progress),
     ) -> Result<u64, Trouble> {
-        let (mut after, mut count) = (0, 0);
-        loop {
-            let (messages, more) = page(door, mailbox, after).await?;
-            for (head, octets) in messages {
-                after = head.uid;
-                count += 1;
-                self.write(mailbox, &head, &octets, report)?;
-                progress.advance(1, head.octets);
-            }
-            if !more {
-                break;
-            }
+        let mut messages = Messages::of(door, mailbox);
+        while let Some((head, octets)) = messages.next().await? {
+            self.write(mailbox, &head, &octets, report)?;
+            progress.advance(1, head.octets);
         }
         let lines: String = self.words.iter().enumerate().map(|(number, word)| format!("{number} {word}\n")).collect();
         if !lines.is_empty() {
@@ -172,7 +194,7 @@ impl Maildir {
             fs::rename(&temporary, &place).map_err(with_file(&place))?;
         }
         sync_folder(&self.path.join("cur"))?;
-        Ok(count)
+        Ok(messages.count)
     }
 
     fn write(&mut self, mailbox: &MailboxTold, head: &Head, octets: &[u8], report: &mut Report) -> Result<(), Trouble> {
@@ -241,28 +263,20 @@ async fn fill_mbox<D: Door>(
     fs::create_dir_all(&folder).map_err(with_file(&folder))?;
     let temporary = place.with_extension("mbox.new");
     let mut file = std::io::BufWriter::new(File::create(&temporary).map_err(with_file(&temporary))?);
-    let (mut after, mut count) = (0, 0);
-    loop {
-        let (messages, more) = page(door, mailbox, after).await?;
-        for (head, octets) in messages {
-            after = head.uid;
-            count += 1;
-            let mut out = Vec::with_capacity(octets.len() + 256);
-            mbox::write(&mut out, &from_line(&head, &octets), &status_fields(&head), &octets);
-            file.write_all(&out).map_err(with_file(&temporary))?;
-            report.exported += 1;
-            report.octets += head.octets;
-            progress.advance(1, head.octets);
-        }
-        if !more {
-            break;
-        }
+    let mut messages = Messages::of(door, mailbox);
+    while let Some((head, octets)) = messages.next().await? {
+        let mut out = Vec::with_capacity(octets.len() + 256);
+        mbox::write(&mut out, &from_line(&head, &octets), &status_fields(&head), &octets);
+        file.write_all(&out).map_err(with_file(&temporary))?;
+        report.exported += 1;
+        report.octets += head.octets;
+        progress.advance(1, head.octets);
     }
     let file = file.into_inner().map_err(|error| with_file(&temporary)(error.into_error()))?;
     file.sync_all().map_err(with_file(&temporary))?;
     fs::rename(&temporary, &place).map_err(with_file(&place))?;
     sync_folder(&folder)?;
-    Ok(count)
+    Ok(messages.count)
 }
 
 /// `sender Mon Nov 23 00:16:34 2026` (RFC 4155).
@@ -309,28 +323,20 @@ async fn fill_eml<D: Door>(
 ) -> Result<u64, Trouble> {
     let (_, folder) = nested(root, mailbox, "");
     fs::create_dir_all(&folder).map_err(with_file(&folder))?;
-    let (mut after, mut count) = (0, 0);
-    loop {
-        let (messages, more) = page(door, mailbox, after).await?;
-        for (head, octets) in messages {
-            after = head.uid;
-            count += 1;
-            let place = folder.join(format!("{}.eml", head.uid));
-            if fs::metadata(&place).is_ok_and(|meta| meta.len() == head.octets) {
-                report.known += 1;
-            } else {
-                write_new(&folder.join(format!("{}.eml.new", head.uid)), &place, &octets, head.date_secs)?;
-                report.exported += 1;
-                report.octets += head.octets;
-            }
-            progress.advance(1, head.octets);
+    let mut messages = Messages::of(door, mailbox);
+    while let Some((head, octets)) = messages.next().await? {
+        let place = folder.join(format!("{}.eml", head.uid));
+        if fs::metadata(&place).is_ok_and(|meta| meta.len() == head.octets) {
+            report.known += 1;
+        } else {
+            write_new(&folder.join(format!("{}.eml.new", head.uid)), &place, &octets, head.date_secs)?;
+            report.exported += 1;
+            report.octets += head.octets;
         }
-        if !more {
-            break;
-        }
+        progress.advance(1, head.octets);
     }
     sync_folder(&folder)?;
-    Ok(count)
+    Ok(messages.count)
 }
 
 #[cfg(test)]

@@ -212,10 +212,7 @@ impl Imap {
         match self.connection.next(&mut self.session).await {
             Next::Event(Event::Failed(failure)) => Err(told(failure, &self.host)),
             Next::Event(event) => Ok(event),
-            Next::Closed => Err(match self.connection.error() {
-                Some(error) => Trouble::Lost(format!("{}: {error}", self.host)),
-                None => Trouble::Lost(format!("{} closed the connection", self.host)),
-            }),
+            Next::Closed => Err(Trouble::over(&self.connection, &self.host)),
         }
     }
 

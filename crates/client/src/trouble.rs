@@ -20,6 +20,14 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// The connection to `host` is over.
+    pub(crate) fn over(connection: &net::Connection, host: &str) -> Trouble {
+        Trouble::Lost(match connection.error() {
+            Some(error) => format!("{host}: {error}"),
+            None => format!("{host} closed the connection"),
+        })
+    }
+
     /// May go away by itself.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Trouble::Lost(_))
