@@ -269,7 +269,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Made after the example of RFC 8460 appendix B: names, numbers and shapes as there.
+    /// In the form of RFC 8460 §4.4; the names and numbers are ours.
     const EXAMPLE: &str = r#"{
       "organization-name": "Company-X",
       "date-range": { "start-datetime": "2016-04-01T00:00:00Z", "end-datetime": "2016-04-01T23:59:59Z" },
@@ -294,7 +294,7 @@ mod tests {
     }"#;
 
     #[test]
-    fn the_example_of_the_rfc() {
+    fn a_report_in_the_rfc_s_form_there_and_back() {
         let report = Report::parse(EXAMPLE.as_bytes()).unwrap();
         assert_eq!((report.organization.as_str(), report.totals()), ("Company-X", (5_326, 303)));
         assert_eq!((report.begin_secs, report.end_secs), (1_459_468_800, 1_459_555_199));
