@@ -5,6 +5,7 @@
 //! has no TLS at all is never taken. Every step is told, with what came of it. Must not know: passwords, the store.
 
 pub mod autoconfig;
+mod srv;
 
 use crate::dial::Dialer;
 use crate::limits::{DISCOVERY_STEP_MAX, REDIRECTS_MAX};
@@ -153,7 +154,7 @@ impl Search<'_> {
                 Ok(resolver) => timeout(DISCOVERY_STEP_MAX, resolver.srv(&name)).await.unwrap_or_else(|_| Err(late())),
                 Err(trouble) => Err(DnsError::Temporary(trouble.to_string())),
             };
-            let mut records = match asked {
+            let records = match asked {
                 Ok(records) => records,
                 Err(why) => {
                     self.step(format!("SRV {name}"), why.to_string());
@@ -163,8 +164,7 @@ impl Search<'_> {
                     continue;
                 }
             };
-            records.sort_by_key(|(priority, weight, ..)| (*priority, std::cmp::Reverse(*weight)));
-            for (_, _, port, host) in records {
+            for (_, _, port, host) in srv::drawn(records, srv::chance) {
                 // RFC 2782: the root as target means "not here".
                 if host.is_empty() || host == "." {
                     self.step(format!("SRV {name}"), "the domain says that it has none");
