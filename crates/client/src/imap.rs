@@ -164,6 +164,13 @@ pub fn whole() -> FetchItem {
     FetchItem::BodySection { peek: true, section: Section::default(), partial: None }
 }
 
+/// Some fields of the header, without \Seen.
+pub fn header_fields(names: &[&str]) -> FetchItem {
+    let fields = names.iter().map(|name| (*name).to_owned()).collect();
+    let section = Section { part: Vec::new(), text: Some(SectionText::HeaderFields(fields)) };
+    FetchItem::BodySection { peek: true, section, partial: None }
+}
+
 impl Imap {
     /// Connects and signs in.
     ///

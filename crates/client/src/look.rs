@@ -4,11 +4,11 @@
 
 use crate::dial::Dialer;
 use crate::flags::from_wire;
-use crate::imap::{Fetched, Imap, fetch, from, set_of, whole};
+use crate::imap::{Fetched, Imap, fetch, from, header_fields, set_of, whole};
 use crate::limits::FETCH_UIDS;
 use crate::place::Place;
 use crate::pop::Pop;
-use crate::sync::{Batch, pairs_of, remote_of};
+use crate::sync::{Batch, left_of, pairs_of, remote_of};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use message::header;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{AccountId, Flags, Mailbox, Store};
 use wire::imap::command::Command;
-use wire::imap::fetch::{FetchItem, Section, SectionText};
+use wire::imap::fetch::FetchItem;
 use wire::imap::flag::Flag;
 use wire::imap::mailbox_name::MailboxName;
 use wire::imap::response::Response;
@@ -88,9 +88,7 @@ impl Who<'_> {
     pub async fn list_imap(&self, mailbox: &Mailbox) -> Result<Vec<Seen>, Trouble> {
         let (mut imap, uid_validity) = self.open_mailbox(mailbox, true).await?;
         let paired = self.paired(mailbox, uid_validity).await?;
-        let fields = ["From", "Subject", "Date"].map(str::to_owned).to_vec();
-        let section = Section { part: Vec::new(), text: Some(SectionText::HeaderFields(fields)) };
-        let head = FetchItem::BodySection { peek: true, section, partial: None };
+        let head = header_fields(&["From", "Subject", "Date"]);
         let mut found = BTreeMap::new();
         let told = |(response, octets): (Response, Vec<Option<Bytes>>)| {
             if let Response::Fetch { items, .. } | Response::UidFetch { items, .. } = response {
@@ -119,6 +117,7 @@ impl Who<'_> {
             return Err(Trouble::Here("synchronise once before a choice is downloaded".into()));
         }
         let paired = self.paired(mailbox, uid_validity).await?;
+        let left = left_of(self.store, self.account, mailbox.id).await?;
         let mut wanted: Vec<u32> = uids.iter().filter(|uid| !paired.contains(uid)).copied().collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -131,7 +130,7 @@ impl Who<'_> {
                     if let (Some(uid), Some(body)) = (fetched.uid, fetched.body.clone())
                         && some.contains(&uid)
                     {
-                        batch.push(uid, fetched, body);
+                        batch.push((uid, left.contains_key(&uid)), fetched, body);
                     }
                 }
             };

@@ -5,23 +5,25 @@
 //! that was not paired here before; what is removed here stays restorable; a broken run is picked up by the next one
 //! without a duplicate. Must not know: how people see mail.
 
+mod left;
 mod mailboxes;
 mod merge;
 mod pairs;
 
 use crate::dial::Dialer;
 use crate::flags::{from_wire, to_wire};
-use crate::imap::{Fetched, Heard, Imap, Selected, fetch, from, set_of, whole};
+use crate::imap::{Fetched, Heard, Imap, Selected, fetch, from, header_fields, set_of, whole};
 use crate::limits::{BUNDLE_BYTES, FETCH_UIDS};
 use crate::place::Place;
 use crate::trouble::Trouble;
 use bytes::Bytes;
+pub use left::{Left, left_of, left_one};
 use merge::merged;
 use message::facts::Facts;
 use net::clock::unix_now;
 pub(crate) use pairs::remote_of;
 use pairs::{Boxed, boxes, forget_pairs, pair_mark};
-pub use pairs::{Pair, pairs_of};
+pub use pairs::{Pair, pair_of, pairs_of};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -241,7 +243,10 @@ impl Run<'_> {
 
     async fn mailbox(&mut self, mailbox: &Mailbox, remote: &MailboxName) -> Result<(), Trouble> {
         let (store, account) = (self.mirror.store, self.mirror.account);
-        let boxed = boxes(store, account).await?.remove(&mailbox.id);
+        let mut boxed = boxes(store, account).await?.remove(&mailbox.id);
+        if !left::are_known(store, account, mailbox.id).await? {
+            boxed.iter_mut().for_each(|boxed| boxed.mod_seq = 0);
+        }
         let there = self.look(remote, boxed.as_ref()).await?;
         let uid_validity = there.selected.uid_validity;
         if boxed.as_ref().is_some_and(|boxed| boxed.uid_validity != uid_validity) {
@@ -254,17 +259,38 @@ impl Run<'_> {
         }
         let pairs = pairs_of(store, account, mailbox.id).await?;
         self.agree(mailbox, remote, &there, &pairs).await?;
+        let left = self.still_left(mailbox.id, &there).await?;
+        let is_new = |uid: &&u32| !pairs.contains_key(uid) && !left.contains_key(uid);
         let new: Vec<u32> = match &there.present {
-            Some(present) => present.iter().filter(|uid| !pairs.contains_key(uid)).copied().collect(),
-            None => there.flags.keys().filter(|uid| !pairs.contains_key(uid)).copied().collect(),
+            Some(present) => present.iter().filter(is_new).copied().collect(),
+            None => there.flags.keys().filter(is_new).copied().collect(),
         };
         let mut unpaired = self.unpaired(mailbox.id, &pairs).await?;
-        let wanted = self.by_policy(new).await?;
-        self.download(mailbox.id, &wanted, &mut unpaired).await?;
+        let wanted = self.by_policy(mailbox.id, new, &left).await?;
+        self.download(mailbox.id, &wanted, (&left, &mut unpaired)).await?;
         self.upload(mailbox.id, remote, (uid_validity, &there), unpaired).await?;
         begun.mod_seq = there.selected.highest_mod_seq.unwrap_or(0);
-        store.mark(account, &[begun.mark(mailbox.id), pairs::name_mark(mailbox)]).await?;
+        store.mark(account, &[begun.mark(mailbox.id), pairs::name_mark(mailbox), left::known_mark(mailbox)]).await?;
         Ok(())
+    }
+
+    /// What policy left there in earlier runs, as it is there now.
+    async fn still_left(&self, mailbox: MailboxId, there: &There) -> Result<BTreeMap<u32, Left>, Trouble> {
+        let mut left = left_of(self.mirror.store, self.mirror.account, mailbox).await?;
+        let mut marks = Vec::new();
+        left.retain(|uid, note| {
+            if !there.has(*uid) {
+                marks.push(Mark::remove(left::name(mailbox, *uid)));
+                return false;
+            }
+            if let Some(flags) = there.flags.get(uid).filter(|flags| !crate::flags::are_same(flags, &note.flags())) {
+                note.set_flags(flags);
+                marks.push(note.mark(mailbox, *uid));
+            }
+            true
+        });
+        self.mirror.store.mark(self.mirror.account, &marks).await?;
+        Ok(left)
     }
 
     /// Flags and removals of what is paired.
@@ -347,33 +373,82 @@ impl Run<'_> {
         Ok(snapshot.rows.iter().filter(|row| !paired.contains(&row.uid.0)).collect())
     }
 
-    /// Those that are to come by themselves.
-    async fn by_policy(&mut self, new: Vec<u32>) -> Result<Vec<u32>, Trouble> {
+    /// Those that are to come by themselves; of the others a note is made.
+    async fn by_policy(&mut self, mailbox: MailboxId, new: Vec<u32>, left: &BTreeMap<u32, Left>) -> Result<Vec<u32>, Trouble> {
         let Policy { days, octets } = self.mirror.policy;
-        if (days.is_none() && octets.is_none()) || new.is_empty() {
-            return Ok(new);
-        }
         let since = days.map(|days| unix_now() - i64::from(days) * 86_400);
-        let mut wanted = Vec::new();
+        let comes = |date_secs: Option<i64>, size: Option<u64>| {
+            let late = since.is_none_or(|since| date_secs.is_none_or(|date| date >= since));
+            late && octets.is_none_or(|most| size.is_none_or(|size| size <= most))
+        };
+        // Left there under another policy.
+        let again = left.iter().filter(|(_, note)| comes(Some(note.date_secs), Some(note.size_bytes)));
+        let mut wanted: Vec<u32> = again.map(|(uid, _)| *uid).collect();
+        if days.is_none() && octets.is_none() {
+            wanted.extend(new);
+            wanted.sort_unstable();
+            return Ok(wanted);
+        }
         for some in new.chunks(FETCH_UIDS) {
             let items = vec![FetchItem::Uid, FetchItem::InternalDate, FetchItem::Rfc822Size];
+            let mut stays: BTreeSet<u32> = BTreeSet::new();
             let told = |(response, pieces): (Response, Vec<Option<Bytes>>)| {
                 if let Response::Fetch { items, .. } | Response::UidFetch { items, .. } = response {
                     let fetched = Fetched::of(items, pieces);
-                    let late = since.is_none_or(|since| fetched.date_secs.is_none_or(|date| date >= since));
-                    let small = octets.is_none_or(|most| fetched.size.is_none_or(|size| size <= most));
-                    wanted.extend(fetched.uid.filter(|uid| late && small && some.binary_search(uid).is_ok()));
+                    let Some(uid) = fetched.uid.filter(|uid| some.binary_search(uid).is_ok()) else { return };
+                    if comes(fetched.date_secs, fetched.size) {
+                        wanted.push(uid);
+                    } else {
+                        stays.insert(uid);
+                    }
                 }
             };
             self.imap.must("FETCH", &fetch(set_of(some), items), told).await?;
+            self.leave(mailbox, &stays).await?;
         }
         wanted.sort_unstable();
-        self.report.left_there += (new.len() - wanted.len().min(new.len())) as u64;
+        wanted.dedup();
         Ok(wanted)
     }
 
+    /// Makes a note of what stays there: flags, date, size and two header fields.
+    async fn leave(&mut self, mailbox: MailboxId, uids: &BTreeSet<u32>) -> Result<(), Trouble> {
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let some: Vec<u32> = uids.iter().copied().collect();
+        let head = header_fields(&["From", "Subject"]);
+        let items = vec![FetchItem::Uid, FetchItem::Flags, FetchItem::InternalDate, FetchItem::Rfc822Size, head];
+        let mut notes = BTreeMap::new();
+        let told = |(response, pieces): (Response, Vec<Option<Bytes>>)| {
+            if let Response::Fetch { items, .. } | Response::UidFetch { items, .. } = response {
+                let fetched = Fetched::of(items, pieces);
+                let Some(uid) = fetched.uid.filter(|uid| uids.contains(uid)) else { return };
+                // A change of flags that somebody makes meanwhile tells nothing else.
+                if fetched.size.is_none() && fetched.header.is_none() {
+                    return;
+                }
+                let facts = Facts::compute(&fetched.header.unwrap_or_default());
+                let flags = from_wire(&fetched.flags.unwrap_or_default());
+                let date_secs = fetched.date_secs.unwrap_or_else(unix_now);
+                let texts = (facts.from.as_str(), facts.subject.as_str());
+                notes.insert(uid, Left::new(texts, date_secs, fetched.size.unwrap_or(0), &flags));
+            }
+        };
+        self.imap.must("FETCH", &fetch(set_of(&some), items), told).await?;
+        let marks: Vec<Mark> = notes.iter().map(|(uid, note)| note.mark(mailbox, *uid)).collect();
+        self.mirror.store.mark(self.mirror.account, &marks).await?;
+        self.report.left_there += notes.len() as u64;
+        Ok(())
+    }
+
     /// Brings messages, or finds that they are here already.
-    async fn download(&mut self, mailbox: MailboxId, uids: &[u32], unpaired: &mut Vec<store::MessageRow>) -> Result<(), Trouble> {
+    async fn download(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &[u32],
+        (left, unpaired): (&BTreeMap<u32, Left>, &mut Vec<store::MessageRow>),
+    ) -> Result<(), Trouble> {
         for some in uids.chunks(FETCH_UIDS) {
             let items = vec![FetchItem::Uid, FetchItem::Flags, FetchItem::InternalDate, whole()];
             let tag = self.imap.send(&fetch(set_of(some), items));
@@ -389,11 +464,11 @@ impl Run<'_> {
                         if let Some(at) = self.same_here(unpaired, &body).await? {
                             let row = unpaired.swap_remove(at);
                             let base = from_wire(&fetched.flags.unwrap_or_default());
-                            let mark = pair_mark(mailbox, uid, row.uid.0, &base);
-                            self.mirror.store.mark(self.mirror.account, &[mark]).await?;
+                            let marks = [pair_mark(mailbox, uid, row.uid.0, &base), Mark::remove(left::name(mailbox, uid))];
+                            self.mirror.store.mark(self.mirror.account, &marks).await?;
                             continue;
                         }
-                        batch.push(uid, fetched, body);
+                        batch.push((uid, left.contains_key(&uid)), fetched, body);
                         if batch.octets >= BUNDLE_BYTES {
                             self.put(mailbox, std::mem::take(&mut batch)).await?;
                         }
@@ -497,13 +572,16 @@ fn select_has_mod_seq(selected: &Selected) -> bool {
 pub(crate) struct Batch {
     emails: Vec<NewEmail>,
     uids: Vec<u32>,
+    /// Those of which there is a note that they are only there.
+    left: Vec<u32>,
     octets: usize,
 }
 
 impl Batch {
-    pub(crate) fn push(&mut self, uid: u32, fetched: Fetched, body: Bytes) {
+    pub(crate) fn push(&mut self, (uid, was_left): (u32, bool), fetched: Fetched, body: Bytes) {
         self.octets += body.len();
         self.uids.push(uid);
+        self.left.extend(was_left.then_some(uid));
         self.emails.push(NewEmail {
             facts: Arc::new(Facts::compute(&body)),
             flags: from_wire(&fetched.flags.unwrap_or_default()),
@@ -519,7 +597,8 @@ impl Batch {
             of: Some(index),
             expects: None,
         };
-        self.uids.iter().zip(&self.emails).enumerate().map(one).collect()
+        let pairs = self.uids.iter().zip(&self.emails).enumerate().map(one);
+        pairs.chain(self.left.iter().map(|uid| Mark::remove(left::name(mailbox, *uid)))).collect()
     }
 
     pub(crate) async fn put(self, store: &Store, account: AccountId, mailbox: MailboxId) -> Result<usize, StoreError> {

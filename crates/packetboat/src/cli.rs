@@ -120,7 +120,8 @@ pub(crate) enum Command {
     },
     /// Print every option of the configuration with its default
     Config,
-    /// The email program: any provider's mail by IMAP or POP3, sent by SMTP, offline, on your own disk
+    /// The email program: any provider's mail by IMAP or POP3, sent by SMTP, offline, on your own disk; on a terminal, without a
+    /// command, full-screen with mutt's keys (`?` shows them)
     Mail(Box<MailArgs>),
     /// Bring mail from another server, or from files, into an account here; run again, it brings only what is new
     Import(Box<ImportArgs>),

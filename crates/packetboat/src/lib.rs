@@ -60,7 +60,7 @@ pub fn run() -> ExitCode {
             Err(why) => commands::fail(&why, cli.json),
         },
         cli::Command::Mail(arguments) => {
-            log("warn");
+            log(if mail::opens_screen(&arguments, cli.json) { "off" } else { "warn" });
             mail::run(&arguments, cli.json, cli.show_wire)
         }
         cli::Command::Mime(arguments) => commands::mime::run(&arguments, cli.json),

@@ -6,8 +6,11 @@
 mod acts;
 mod compose;
 mod identity;
+mod keyring;
 mod profile;
 mod remote;
+mod screen;
+mod step;
 mod tokens;
 mod web;
 mod words;
@@ -18,6 +21,7 @@ use crate::dialogue;
 use client::dial::Listening;
 use client::{Dialer, Secret};
 use profile::{Profile, Profiles};
+use search::Searcher;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,26 +40,45 @@ pub(crate) struct Way {
 }
 
 /// What a command works on.
+#[derive(Clone)]
 pub(crate) struct Desk {
     dir: PathBuf,
     way: Way,
     profile: Profile,
     store: Store,
     account: AccountId,
+    /// With an index of this program's own.
+    searcher: Searcher,
+}
+
+/// Is the full-screen program asked for? Then nothing else writes on the terminal.
+pub(crate) fn opens_screen(arguments: &MailArgs, json: bool) -> bool {
+    arguments.command.is_none() && !json && screen::is_possible()
 }
 
 /// Runs a command; the exit code.
 pub(crate) fn run(arguments: &MailArgs, json: bool, show_wire: bool) -> u8 {
     let listening = show_wire.then(|| dialogue::shown(json));
     let way = Way { dns: arguments.dns.clone(), listening };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string());
-    let outcome = runtime.and_then(|runtime| runtime.block_on(perform(arguments, json, &way)));
-    match outcome {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return commands::fail(&error.to_string(), json),
+    };
+    let Some(command) = &arguments.command else {
+        if !opens_screen(arguments, json) {
+            return commands::pages::help_of("mail");
+        }
+        return match runtime.block_on(screen::run(arguments, &way)) {
+            Ok(()) => 0,
+            Err(why) => commands::fail(&why, json),
+        };
+    };
+    match runtime.block_on(perform(arguments, command, json, &way)) {
         Ok(value) => {
             if json {
                 println!("{value}");
             } else {
-                print!("{}", words::of(&arguments.command, &value));
+                print!("{}", words::of(command, &value));
             }
             u8::from(value.get("troubles").and_then(Value::as_array).is_some_and(|list| !list.is_empty()))
         }
@@ -99,7 +122,12 @@ impl Desk {
         let profile = profiles.find(arguments.account.as_deref())?.clone();
         let store = open_store(&dir).await?;
         let account = profile::account(&store, &profile.address).await?;
-        Ok(Desk { dir, way: way.clone(), profile, store, account })
+        Ok(Desk::of((&dir, way), &profile, &store, account))
+    }
+
+    fn of((dir, way): (&Path, &Way), profile: &Profile, store: &Store, account: AccountId) -> Desk {
+        let searcher = Searcher::indexed(store.clone(), dir.join("search"));
+        Desk { dir: dir.to_owned(), way: way.clone(), profile: profile.clone(), store: store.clone(), account, searcher }
     }
 
     fn dialer(&self) -> Result<Dialer, String> {
@@ -120,19 +148,19 @@ impl Desk {
     }
 }
 
-async fn perform(arguments: &MailArgs, json: bool, way: &Way) -> Result<Value, String> {
-    match &arguments.command {
+async fn perform(arguments: &MailArgs, command: &MailCommand, json: bool, way: &Way) -> Result<Value, String> {
+    match command {
         MailCommand::Add(add) => return profile::add(&data_dir(arguments.data.as_deref())?, add, way, json).await,
         MailCommand::Accounts => return Ok(Profiles::read(&data_dir(arguments.data.as_deref())?)?.told()),
-        MailCommand::Identity(command) => {
-            return identity::run(&data_dir(arguments.data.as_deref())?, arguments.account.as_deref(), command);
+        MailCommand::Identity(act) => {
+            return identity::run(&data_dir(arguments.data.as_deref())?, arguments.account.as_deref(), act);
         }
         MailCommand::Web(arguments_of_web) => return web::run(arguments, arguments_of_web, json, way).await,
         MailCommand::Sync { watch: true } => return remote::watch(arguments, json, way).await,
         _ => {}
     }
     let desk = Desk::open(arguments, way).await?;
-    let outcome = on_desk(&desk, &arguments.command).await;
+    let outcome = on_desk(&desk, command).await;
     let closed = desk.close().await;
     let value = outcome?;
     closed.map(|()| value)
@@ -161,8 +189,14 @@ async fn on_desk(desk: &Desk, command: &MailCommand) -> Result<Value, String> {
         MailCommand::Attachments { which, extract } => acts::attachments(desk, which, extract.as_deref()).await,
         MailCommand::Search { words } => acts::search(desk, words).await,
         MailCommand::Send(send) => compose::send(desk, send, None).await,
-        MailCommand::Reply { id, all, send, mailbox } => compose::reply(desk, (mailbox, id), *all, send).await,
-        MailCommand::Forward { id, send, mailbox } => compose::forward(desk, (mailbox, id), send).await,
+        MailCommand::Reply { id, all, send, mailbox } => {
+            let about = compose::answer(desk, (mailbox, id), *all).await?;
+            compose::send_about(desk, send, about).await
+        }
+        MailCommand::Forward { id, send, mailbox } => {
+            let about = compose::onward(desk, (mailbox, id)).await?;
+            compose::send_about(desk, send, about).await
+        }
         MailCommand::Move { which, to } => acts::transfer(desk, which, to, true).await,
         MailCommand::Copy { which, to } => acts::transfer(desk, which, to, false).await,
         MailCommand::Delete { which, .. } => acts::delete(desk, which).await,

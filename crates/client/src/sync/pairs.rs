@@ -72,7 +72,7 @@ fn decode_pair(value: &[u8]) -> Option<Pair> {
     Some(Pair { local: u32::from_be_bytes(*local), base: with_keywords(*system, words) })
 }
 
-async fn all(store: &Store, account: AccountId, prefix: &str) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
+pub(super) async fn all(store: &Store, account: AccountId, prefix: &str) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
     let mut found = Vec::new();
     let mut after: Option<String> = None;
     loop {
@@ -119,10 +119,21 @@ pub async fn pairs_of(store: &Store, account: AccountId, mailbox: MailboxId) -> 
     found.into_iter().map(one).collect()
 }
 
-/// No message of this mailbox is paired any more; `whole`: nor is the mailbox.
+/// The pair of one message there.
+///
+/// # Errors
+/// The store's.
+pub async fn pair_of(store: &Store, account: AccountId, mailbox: MailboxId, remote: u32) -> Result<Option<Pair>, StoreError> {
+    let found = store.marks_named(account, &[name(mailbox, remote)]).await?;
+    let pair = |value: Vec<u8>| decode_pair(&value).ok_or_else(|| StoreError::Damaged(format!("the mark of UID {remote}")));
+    found.into_iter().next().flatten().map(pair).transpose()
+}
+
+/// No message of this mailbox is paired any more, nor known to be only there; `whole`: nor is the mailbox.
 pub(super) async fn forget_pairs(store: &Store, account: AccountId, mailbox: MailboxId, whole: bool) -> Result<(), StoreError> {
     let pairs = all(store, account, &format!("sync/pair/{:010}/", mailbox.0)).await?;
     let mut marks: Vec<Mark> = pairs.into_iter().map(|(uid, _)| Mark::remove(name(mailbox, uid))).collect();
+    marks.extend(super::left::forgotten(store, account, mailbox).await?);
     if whole {
         marks.push(Mark::remove(format!("sync/box/{:010}", mailbox.0)));
         marks.push(Mark::remove(format!("sync/name/{:010}", mailbox.0)));

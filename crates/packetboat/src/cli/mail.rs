@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// `packetboat mail`.
+/// `packetboat mail`; without a command, on a terminal, the full-screen program.
 #[derive(Debug, Args)]
 pub(crate) struct MailArgs {
     /// Where mail, accounts and passwords are kept [default: packetboat/mail in your data directory]
@@ -16,7 +16,7 @@ pub(crate) struct MailArgs {
     #[arg(long, value_name = "IP[:PORT]", global = true)]
     pub(crate) dns: Option<String>,
     #[command(subcommand)]
-    pub(crate) command: MailCommand,
+    pub(crate) command: Option<MailCommand>,
 }
 
 /// Which messages.
@@ -310,6 +310,9 @@ pub(crate) struct AddArgs {
     /// The provider puts a copy of what you send into Sent by itself (Gmail does)
     #[arg(long)]
     pub(crate) provider_keeps_sent: bool,
+    /// Keep the password in a file that only you can read, also where there is a Secret Service
+    #[arg(long)]
+    pub(crate) no_keyring: bool,
     /// Do not look for servers that are not named here
     #[arg(long)]
     pub(crate) no_discovery: bool,

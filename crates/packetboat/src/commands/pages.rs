@@ -16,6 +16,16 @@ pub(crate) fn completions(shell: Shell) -> u8 {
     u8::from(std::io::stdout().write_all(&text).is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe))
 }
 
+/// The help of a command that was given without one of its own; the exit code.
+pub(crate) fn help_of(name: &str) -> u8 {
+    let mut command = Cli::command();
+    command.build();
+    if let Some(found) = command.find_subcommand_mut(name) {
+        eprintln!("{}", found.render_help());
+    }
+    2
+}
+
 /// A page for each command into a folder, or the first one on standard output.
 pub(crate) fn man(folder: Option<&Path>) -> Result<(), String> {
     let told = |error: std::io::Error| error.to_string();

@@ -1,21 +1,22 @@
 //! What works on the store alone, with or without a network: list, read, search, move, flag, delete, undo.
 //!
 //! Every change is a change of the store; the next sync carries it to the server. A number names a message of a mailbox by
-//! its UID here.
+//! its UID here; one that is only on the server by its UID there behind an `s`, and it is brought when it is needed.
 
-use super::{Desk, done};
+use super::{Desk, done, remote};
 use crate::cli::{ChosenArgs, FolderCommand};
 use crate::commands::mime::extract;
 use client::flags::keyword_of;
 use client::outbox;
+use client::sync::Left;
 use message::part::PartKind;
 use message::{Facts, Message, attachment, date, header, html, html_text};
 use net::clock::unix_now;
-use search::{Hit, Needle, Query, Searcher};
+use search::{Hit, Query, Searcher};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use store::{FlagOp, Flags, MessageRow, QueueId, RecipientState, StoreError, Uid};
+use store::{AccountId, EmailId, FlagOp, Flags, Mailbox, MailboxId, MessageRow, QueueId, RecipientState, StoreError, Uid};
 
 /// Hits told, at most.
 const HITS_MAX: usize = 500;
@@ -24,13 +25,42 @@ fn told(error: StoreError) -> String {
     error.to_string()
 }
 
-/// The UIDs that are named.
-pub(super) fn uids(ids: &[String]) -> Result<Vec<Uid>, String> {
-    let one = |id: &String| match id.parse::<u32>() {
-        Ok(uid) if uid > 0 => Ok(Uid(uid)),
-        _ => Err(format!("{id} is no number of a message; `packetboat mail ls` shows them")),
+/// Before the number of a message that is only on the server: its UID there.
+const ON_SERVER: char = 's';
+
+/// A message that somebody names.
+enum Named {
+    Here(Uid),
+    OnServer(u32),
+}
+
+fn named(id: &str) -> Result<Named, String> {
+    let wrong = || format!("{id} is no number of a message; `packetboat mail ls` shows them");
+    let number = |text: &str| text.parse::<u32>().ok().filter(|uid| *uid > 0).ok_or_else(wrong);
+    match id.strip_prefix(ON_SERVER) {
+        Some(rest) => number(rest).map(Named::OnServer),
+        None => number(id).map(|uid| Named::Here(Uid(uid))),
+    }
+}
+
+/// The numbers there are of messages that are only there; `download` and `delete --remote` take them with and without the letter.
+pub(super) fn remote_uids(ids: &[String]) -> Result<Vec<u32>, String> {
+    let one = |id: &String| match named(id)? {
+        Named::Here(Uid(uid)) | Named::OnServer(uid) => Ok(uid),
     };
     ids.iter().map(one).collect()
+}
+
+/// The UIDs here that are named; what is only on the server is brought first.
+pub(super) async fn uids(desk: &Desk, mailbox: &Mailbox, ids: &[String]) -> Result<Vec<Uid>, String> {
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.push(match named(id)? {
+            Named::Here(uid) => uid,
+            Named::OnServer(uid) => remote::bring(desk, mailbox, uid).await?,
+        });
+    }
+    Ok(found)
 }
 
 /// Mailboxes with their counts.
@@ -97,26 +127,60 @@ fn row_told(mailbox: &str, row: &MessageRow, facts: Option<Arc<Facts>>, here: &s
     })
 }
 
-/// The newest messages of a mailbox.
+/// A message that is only there, by what was noted of it.
+fn left_told(mailbox: &str, uid: u32, left: &Left) -> Value {
+    json!({
+        "id": format!("{ON_SERVER}{uid}"),
+        "mailbox": mailbox,
+        "place": "on server",
+        "from": left.from,
+        "subject": left.subject,
+        "date": date::format_rfc_3339(left.date_secs),
+        "size_bytes": left.size_bytes,
+        "flags": words(&left.flags()),
+        // Nobody looked.
+        "attachments": null,
+    })
+}
+
+/// The newest messages of a mailbox, those that are only on the server among them.
 pub(super) async fn list(desk: &Desk, name: &str, limit: usize, unread: bool) -> Result<Value, String> {
+    enum Listed<'a> {
+        Row(MessageRow),
+        Left(u32, &'a Left),
+    }
     let mailbox = desk.mailbox(name).await?;
     let snapshot = desk.store.snapshot(desk.account, mailbox.id).await.map_err(told)?;
-    let wanted = |row: &MessageRow| !unread || row.flags.system & Flags::SEEN == 0;
-    let rows: Vec<MessageRow> = snapshot.rows.iter().filter(wanted).collect();
-    let rows = rows.get(rows.len().saturating_sub(limit)..).unwrap_or_default();
-    let emails: Vec<_> = rows.iter().map(|row| row.email).collect();
-    let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
+    let left = client::sync::left_of(&desk.store, desk.account, mailbox.id).await.map_err(told)?;
+    let wanted = |flags: &Flags| !unread || flags.system & Flags::SEEN == 0;
+    let rows = snapshot.rows.iter().filter(|row| wanted(&row.flags)).map(|row| (row.internal_date_secs, Listed::Row(row)));
+    let there = left.iter().filter(|(_, left)| wanted(&left.flags()));
+    let mut all: Vec<(i64, Listed<'_>)> =
+        rows.chain(there.map(|(uid, left)| (left.date_secs, Listed::Left(*uid, left)))).collect();
+    if !left.is_empty() {
+        all.sort_by_key(|(date, _)| *date);
+    }
+    let shown = all.split_off(all.len().saturating_sub(limit));
+    let row = |(_, one): &(i64, Listed<'_>)| if let Listed::Row(row) = one { Some(row.email) } else { None };
+    let emails: Vec<_> = shown.iter().filter_map(row).collect();
+    let mut facts = desk.store.facts(desk.account, &emails).await.map_err(told)?.into_iter();
     let pairs = client::sync::pairs_of(&desk.store, desk.account, mailbox.id).await.map_err(told)?;
     let paired: std::collections::HashSet<u32> = pairs.values().map(|pair| pair.local).collect();
     let place = |row: &MessageRow| if paired.contains(&row.uid.0) { "both" } else { "here" };
-    let list: Vec<Value> = rows.iter().zip(facts).map(|(row, facts)| row_told(&mailbox.name, row, facts, place(row))).collect();
+    let list: Vec<Value> = shown
+        .iter()
+        .map(|(_, one)| match one {
+            Listed::Row(row) => row_told(&mailbox.name, row, facts.next().flatten(), place(row)),
+            Listed::Left(uid, left) => left_told(&mailbox.name, *uid, left),
+        })
+        .collect();
     Ok(json!({ "mailbox": mailbox.name.as_str(), "messages": list }))
 }
 
 /// A message of a mailbox: its row and octets.
 pub(super) async fn message(desk: &Desk, mailbox: &str, id: &str) -> Result<(store::MailboxId, MessageRow, Vec<u8>), String> {
     let mailbox = desk.mailbox(mailbox).await?;
-    let uid = uids(&[id.to_owned()])?;
+    let uid = uids(desk, &mailbox, &[id.to_owned()]).await?;
     let snapshot = desk.store.snapshot(desk.account, mailbox.id).await.map_err(told)?;
     let found = uid.first().and_then(|uid| snapshot.rows.index_of(*uid)).and_then(|index| snapshot.rows.get(index));
     let row = found.ok_or_else(|| format!("{} has no message {id}", mailbox.name))?;
@@ -154,7 +218,7 @@ fn html_of(message: &Message<'_>) -> Option<String> {
 }
 
 /// What would do something to a terminal is not shown to it.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
@@ -216,25 +280,20 @@ pub(super) async fn attachments(desk: &Desk, which: &ChosenArgs, folder: Option<
     Ok(if folder.is_some() { json!({ "extracted": written }) } else { json!({ "attachments": list }) })
 }
 
-/// The search of this program, with an index of its own.
-pub(super) fn searcher(desk: &Desk) -> Searcher {
-    Searcher::indexed(desk.store.clone(), desk.dir.join("search"))
-}
-
-/// Messages that have each of these phrases somewhere where people look.
-pub(super) async fn search(desk: &Desk, words: &[String]) -> Result<Value, String> {
-    let somewhere = |phrase: &str| {
-        let fields = ["From", "To", "Cc", "Bcc", "Subject"].iter().map(|name| Query::header(name, phrase));
-        let inside = [Query::Body(Needle::new(phrase)), Query::Attachment(Needle::new(phrase))];
-        Query::Any(fields.chain(inside).collect())
-    };
-    let query = Query::All(words.iter().map(|word| somewhere(word)).collect());
-    let mut found = searcher(desk).account(desk.account, query).await.map_err(told)?;
+/// Messages that have each of these phrases somewhere where people look, the newest last; more than that there are?
+pub(super) async fn find(searcher: &Searcher, account: AccountId, words: &[String]) -> Result<(Vec<Hit>, bool), String> {
+    let query = Query::All(words.iter().map(|word| Query::anywhere(word)).collect());
+    let mut found = searcher.account(account, query).await.map_err(told)?;
     let more = found.len() > HITS_MAX;
-    // The newest, in their order.
     found.sort_by_key(|hit| std::cmp::Reverse(hit.row.internal_date_secs));
     found.truncate(HITS_MAX);
     found.reverse();
+    Ok((found, more))
+}
+
+/// The same in JSON.
+pub(super) async fn search(desk: &Desk, words: &[String]) -> Result<Value, String> {
+    let (found, more) = find(&desk.searcher, desk.account, words).await?;
     let mailboxes = desk.store.mailboxes(desk.account).await.map_err(told)?;
     let emails: Vec<_> = found.iter().map(|hit| hit.row.email).collect();
     let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
@@ -245,31 +304,66 @@ pub(super) async fn search(desk: &Desk, words: &[String]) -> Result<Value, Strin
     Ok(json!({ "messages": hits, "more": more }))
 }
 
+/// The mailbox of this name, which is made if it is not there.
+async fn mailbox_for(desk: &Desk, name: &str) -> Result<Mailbox, String> {
+    match desk.store.mailbox(desk.account, name).await.map_err(told)? {
+        Some(found) => Ok(found),
+        None => desk.store.mailbox_create(desk.account, name, None, unix_now()).await.map_err(told),
+    }
+}
+
+/// Moves or copies; where they are now.
+pub(super) async fn carry(
+    desk: &Desk,
+    from: MailboxId,
+    uids: &[Uid],
+    to: &str,
+    moves: bool,
+) -> Result<(MailboxId, Vec<Uid>), String> {
+    let target = mailbox_for(desk, to).await?;
+    let copied = if moves {
+        desk.store.move_(desk.account, from, uids, target.id, unix_now()).await
+    } else {
+        desk.store.copy(desk.account, from, uids, target.id).await
+    };
+    Ok((target.id, copied.map_err(told)?.pairs.into_iter().map(|(_, uid)| uid).collect()))
+}
+
 /// Moves or copies; the other mailbox is made if it is not there.
 pub(super) async fn transfer(desk: &Desk, which: &ChosenArgs, to: &str, moves: bool) -> Result<Value, String> {
     let from = desk.mailbox(&which.mailbox).await?;
-    let target = match desk.store.mailbox(desk.account, to).await.map_err(told)? {
-        Some(found) => found,
-        None => desk.store.mailbox_create(desk.account, to, None, unix_now()).await.map_err(told)?,
-    };
-    let uids = uids(&which.ids)?;
-    let copied = if moves {
-        desk.store.move_(desk.account, from.id, &uids, target.id, unix_now()).await
-    } else {
-        desk.store.copy(desk.account, from.id, &uids, target.id).await
-    };
-    Ok(done(if moves { "moved" } else { "copied" }, copied.map_err(told)?.pairs.len()))
+    let (_, uids) = carry(desk, from.id, &uids(desk, &from, &which.ids).await?, to, moves).await?;
+    Ok(done(if moves { "moved" } else { "copied" }, uids.len()))
+}
+
+/// Where messages are that were deleted.
+#[derive(Debug)]
+pub(super) enum Deleted {
+    InTrash(MailboxId, Vec<Uid>),
+    /// For good, but restorable here.
+    Removed(Vec<EmailId>),
 }
 
 /// Into Trash; what is there already goes for good (and stays restorable here).
-pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, String> {
-    let from = desk.mailbox(&which.mailbox).await?;
-    let uids = uids(&which.ids)?;
+pub(super) async fn discard(desk: &Desk, from: MailboxId, uids: &[Uid]) -> Result<Deleted, String> {
     let there = desk.store.mailboxes(desk.account).await.map_err(told)?;
     let trash = there.iter().find(|mailbox| mailbox.special_use == Some(store::SpecialUse::Trash));
-    let count = match trash.filter(|trash| trash.id != from.id) {
-        Some(trash) => desk.store.move_(desk.account, from.id, &uids, trash.id, unix_now()).await.map_err(told)?.pairs.len(),
-        None => desk.store.expunge(desk.account, from.id, &uids, unix_now()).await.map_err(told)?.len(),
+    if let Some(trash) = trash.filter(|trash| trash.id != from) {
+        let moved = desk.store.move_(desk.account, from, uids, trash.id, unix_now()).await.map_err(told)?;
+        return Ok(Deleted::InTrash(trash.id, moved.pairs.into_iter().map(|(_, uid)| uid).collect()));
+    }
+    let rows = desk.store.snapshot(desk.account, from).await.map_err(told)?.rows;
+    let gone = desk.store.expunge(desk.account, from, uids, unix_now()).await.map_err(told)?;
+    let email = |uid: &Uid| rows.index_of(*uid).and_then(|at| rows.get(at)).map(|row| row.email);
+    Ok(Deleted::Removed(gone.iter().filter_map(email).collect()))
+}
+
+/// The same in JSON.
+pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, String> {
+    let from = desk.mailbox(&which.mailbox).await?;
+    let count = match discard(desk, from.id, &uids(desk, &from, &which.ids).await?).await? {
+        Deleted::InTrash(_, uids) => uids.len(),
+        Deleted::Removed(emails) => emails.len(),
     };
     Ok(done("deleted", count))
 }
@@ -277,7 +371,7 @@ pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, Str
 /// `+flagged`, `-seen`, `+work`.
 pub(super) async fn flag(desk: &Desk, which: &ChosenArgs, changes: &[String]) -> Result<Value, String> {
     let mailbox = desk.mailbox(&which.mailbox).await?;
-    let uids = uids(&which.ids)?;
+    let uids = uids(desk, &mailbox, &which.ids).await?;
     let mut count = 0;
     for change in changes {
         let op = match change.chars().next() {

@@ -20,16 +20,30 @@ use store::{
 const EXPIRES_SECS: i64 = 5 * 86_400;
 
 /// What an answer or a forward brings along.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Context {
-    subject: String,
-    to: Vec<String>,
-    cc: Vec<String>,
+    pub(super) subject: String,
+    pub(super) to: Vec<String>,
+    pub(super) cc: Vec<String>,
     in_reply_to: Option<String>,
     references: Vec<String>,
-    quoted: String,
+    pub(super) quoted: String,
     whole: Option<Vec<u8>>,
-    as_whom: Option<Identity>,
+    pub(super) as_whom: Option<Identity>,
+}
+
+/// What a message is about: nothing, or another one, which is marked when this one is sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct About {
+    pub(super) context: Context,
+    mark: Option<(store::MailboxId, store::Uid, Flags)>,
+}
+
+impl About {
+    /// Does another message go along?
+    pub(super) fn has_whole(&self) -> bool {
+        self.context.whole.is_some()
+    }
 }
 
 fn text_of(arguments: &SendArgs, context: &Context) -> Result<String, String> {
@@ -48,7 +62,7 @@ fn text_of(arguments: &SendArgs, context: &Context) -> Result<String, String> {
 }
 
 /// What the user's editor leaves in a file.
-fn edited(begin: &str) -> Result<String, String> {
+pub(super) fn edited(begin: &str) -> Result<String, String> {
     let editor =
         std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).map_err(|_| "no $EDITOR; give --text or --text-file")?;
     let mut chance = [0; 8];
@@ -241,8 +255,17 @@ fn prefixed(prefix: &str, subject: &str) -> String {
     }
 }
 
+/// Sends what is about something, and marks that.
+pub(super) async fn send_about(desk: &Desk, arguments: &SendArgs, about: About) -> Result<Value, String> {
+    let value = send(desk, arguments, Some(about.context)).await?;
+    if let Some((mailbox, uid, flags)) = &about.mark {
+        mark(desk, *mailbox, *uid, flags).await?;
+    }
+    Ok(value)
+}
+
 /// An answer (RFC 5322 §3.6.4), which marks what it answers.
-pub(super) async fn reply(desk: &Desk, (mailbox, id): (&str, &str), all: bool, arguments: &SendArgs) -> Result<Value, String> {
+pub(super) async fn answer(desk: &Desk, (mailbox, id): (&str, &str), all: bool) -> Result<About, String> {
     let (folder, row, octets) = acts::message(desk, mailbox, id).await?;
     let facts = Facts::compute(&octets);
     let own = |text: &String| desk.profile.written_to(std::slice::from_ref(text)).is_some();
@@ -278,22 +301,19 @@ pub(super) async fn reply(desk: &Desk, (mailbox, id): (&str, &str), all: bool, a
         whole: None,
         as_whom,
     };
-    let value = send(desk, arguments, Some(context)).await?;
-    mark(desk, folder, row.uid, Flags { system: Flags::ANSWERED | Flags::SEEN, keywords: None }).await?;
-    Ok(value)
+    let flags = Flags { system: Flags::ANSWERED | Flags::SEEN, keywords: None };
+    Ok(About { context, mark: Some((folder, row.uid, flags)) })
 }
 
 /// A message sent on, whole.
-pub(super) async fn forward(desk: &Desk, (mailbox, id): (&str, &str), arguments: &SendArgs) -> Result<Value, String> {
+pub(super) async fn onward(desk: &Desk, (mailbox, id): (&str, &str)) -> Result<About, String> {
     let (folder, row, octets) = acts::message(desk, mailbox, id).await?;
     let facts = Facts::compute(&octets);
     let context = Context { subject: prefixed("Fwd:", &facts.subject), whole: Some(octets), ..Context::default() };
-    let value = send(desk, arguments, Some(context)).await?;
-    mark(desk, folder, row.uid, client::flags::with_keywords(0, ["$Forwarded".into()])).await?;
-    Ok(value)
+    Ok(About { context, mark: Some((folder, row.uid, client::flags::with_keywords(0, ["$Forwarded".into()]))) })
 }
 
-async fn mark(desk: &Desk, mailbox: store::MailboxId, uid: store::Uid, flags: Flags) -> Result<(), String> {
-    let changed = desk.store.flags(desk.account, mailbox, &[uid], FlagOp::Add, &flags, None).await;
+async fn mark(desk: &Desk, mailbox: store::MailboxId, uid: store::Uid, flags: &Flags) -> Result<(), String> {
+    let changed = desk.store.flags(desk.account, mailbox, &[uid], FlagOp::Add, flags, None).await;
     changed.map(drop).map_err(|error| error.to_string())
 }

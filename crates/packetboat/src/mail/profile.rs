@@ -1,6 +1,8 @@
-//! Accounts of the email program: `accounts.json`, and `passwords.json` that only its owner can read.
+//! Accounts of the email program: `accounts.json`; passwords are with the system's Secret Service, or in `passwords.json` that
+//! only its owner can read.
 
 use super::identity::{self, Identity};
+use super::keyring::{self, Keyring};
 use super::{Way, open_store, tokens};
 use crate::cli::AddArgs;
 use crate::commands::passwords;
@@ -34,6 +36,9 @@ pub(super) struct Profile {
     pub(super) delete_after_days: Option<u32>,
     pub(super) delete_when_deleted: bool,
     pub(super) provider_keeps_sent: bool,
+    /// The password is with the system's Secret Service, not in the file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) in_keyring: bool,
     /// Another DNS server than the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dns: Option<String>,
@@ -109,6 +114,12 @@ impl Profiles {
 
 impl Profile {
     pub(super) fn password(&self, dir: &Path) -> Result<Secret, String> {
+        if self.in_keyring {
+            let found = Keyring::of(dir, &self.address).find();
+            let found =
+                found.map_err(|why| format!("the password of {} is with the system's Secret Service: {why}", self.address));
+            return Ok(Secret::new(found?.to_vec()));
+        }
         let all: BTreeMap<String, String> = read(&dir.join(PASSWORDS))?;
         let password = all.get(&self.address).ok_or_else(|| format!("the password of {} is not kept here", self.address))?;
         Ok(Secret::new(password.as_bytes().to_vec()))
@@ -271,16 +282,37 @@ pub(super) async fn add(dir: &Path, add: &AddArgs, way: &Way, is_json: bool) -> 
     let store = open_store(dir).await?;
     account(&store, &profile.address).await?;
     tokens::keep(dir, &profile.address, tokens.as_ref())?;
-    if let Some(password) = password {
-        let mut all: BTreeMap<String, String> = read(&dir.join(PASSWORDS))?;
-        all.insert(profile.address.clone(), password.to_string());
-        write(&dir.join(PASSWORDS), &all)?;
-    }
     let mut profiles = Profiles::read(dir)?;
+    if let Some(password) = password {
+        let before = profiles.find(Some(&profile.address)).is_ok_and(|before| before.in_keyring);
+        profile.in_keyring = keep_password(dir, &profile.address, &password, (!add.no_keyring, before))?;
+    }
     profiles.keep(profile.clone());
     profiles.write(dir)?;
     store.close().await.map_err(|error| error.to_string())?;
     Ok(json!({ "added": profile, "found": told(&found), "steps": found.steps, "warnings": warnings }))
+}
+
+/// With the Secret Service, where there is one and it is wanted; else in the file. Whether the first.
+fn keep_password(dir: &Path, address: &str, password: &str, (wanted, before): (bool, bool)) -> Result<bool, String> {
+    let keyring = Keyring::of(dir, address);
+    let mut kept = false;
+    if wanted && keyring::is_there() {
+        match keyring.keep(password) {
+            Ok(()) => kept = true,
+            Err(why) => eprintln!("packetboat: the Secret Service: {why}; the password is in a file that only you can read"),
+        }
+    }
+    if before && !kept {
+        // What is old there would only mislead somebody.
+        let _ = keyring.forget();
+    }
+    let mut all: BTreeMap<String, String> = read(&dir.join(PASSWORDS))?;
+    let old = if kept { all.remove(address) } else { all.insert(address.to_owned(), password.to_owned()) };
+    if !kept || old.is_some() {
+        write(&dir.join(PASSWORDS), &all)?;
+    }
+    Ok(kept)
 }
 
 /// Names to sign in with, the likeliest first (RFC 6186 §4: the address, then what stands before its `@`).

@@ -1,6 +1,6 @@
 //! What needs the server: sync, fetch, look first, the outbox; and the loop that waits for news.
 
-use super::{Desk, Way, data_dir};
+use super::{Desk, Way, acts, data_dir};
 use crate::cli::{ChosenArgs, MailArgs};
 use client::import::{self, Options, Source};
 use client::look::Who;
@@ -30,7 +30,7 @@ pub(super) async fn sync(desk: &Desk, all: bool) -> Result<Value, String> {
     if let Some(fields) = value.as_object_mut() {
         fields.insert("outbox".into(), json!(sent));
     }
-    if let Err(error) = super::acts::searcher(desk).catch_up(desk.account).await {
+    if let Err(error) = desk.searcher.catch_up(desk.account).await {
         tracing::warn!(%error, "the search index; searches read what it has not");
     }
     Ok(value)
@@ -155,9 +155,22 @@ async fn only_here(desk: &Desk, mailbox: &Mailbox) -> Result<Vec<client::look::S
     Ok(rows.into_iter().zip(facts).map(one).collect())
 }
 
-fn uids(which: &ChosenArgs) -> Result<Vec<u32>, String> {
-    let one = |id: &String| id.parse().ok().filter(|uid| *uid > 0).ok_or_else(|| format!("{id} is no number of a message"));
-    which.ids.iter().map(one).collect()
+/// Brings one message that is only there, unless that was done before; its UID here.
+pub(super) async fn bring(desk: &Desk, mailbox: &Mailbox, remote: u32) -> Result<Uid, String> {
+    let paired = async || {
+        let pair = sync::pair_of(&desk.store, desk.account, mailbox.id, remote).await.map_err(|error| error.to_string())?;
+        Ok::<Option<Uid>, String>(pair.map(|pair| Uid(pair.local)))
+    };
+    if let Some(uid) = paired().await? {
+        return Ok(uid);
+    }
+    if desk.profile.imap.is_none() {
+        return Err(format!("s{remote} is no number of a message; `packetboat mail ls` shows them"));
+    }
+    with_who(desk, async |who| who.download_imap(mailbox, &[remote]).await)
+        .await
+        .map_err(|why| format!("s{remote} is only on the server, and it could not be fetched: {why}"))?;
+    paired().await?.ok_or_else(|| format!("{} has no message s{remote} on the server (any more)", mailbox.name))
 }
 
 /// Brings a choice.
@@ -165,7 +178,7 @@ pub(super) async fn download(desk: &Desk, which: &ChosenArgs) -> Result<Value, S
     if desk.profile.imap.is_none() {
         return Err("by POP3 `sync` fetches all; `ls --remote` and `delete --remote` look and choose first".into());
     }
-    let (mailbox, uids) = (desk.mailbox(&which.mailbox).await?, uids(which)?);
+    let (mailbox, uids) = (desk.mailbox(&which.mailbox).await?, acts::remote_uids(&which.ids)?);
     let count = with_who(desk, async |who| who.download_imap(&mailbox, &uids).await).await?;
     Ok(super::done("downloaded", count))
 }
@@ -175,7 +188,7 @@ pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, Str
     let count = if desk.profile.imap.is_none() {
         with_who(desk, async |who| who.delete_pop(&which.ids).await).await?
     } else {
-        let (mailbox, uids) = (desk.mailbox(&which.mailbox).await?, uids(which)?);
+        let (mailbox, uids) = (desk.mailbox(&which.mailbox).await?, acts::remote_uids(&which.ids)?);
         with_who(desk, async |who| who.delete_imap(&mailbox, &uids).await).await?
     };
     Ok(super::done("deleted on the server", count))

@@ -5,26 +5,21 @@
 
 use super::identity::Identity;
 use super::profile::{Profile, Profiles};
-use super::{Desk, Way, data_dir, open_store, profile, remote};
+use super::step::{self, Step};
+use super::{Desk, Way, data_dir, open_store, profile};
 use crate::cli::{MailArgs, WebArgs};
 use net::clock::unix_now;
 use net::{ListenAddr, Listener};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{Acceptance, Account, NewQueueEntry, QueueRecipient, RecipientState, Spooled, Store};
 use tokio::sync::watch;
 use web::{Later, Outgoing, Plaintext, Refused, Sent};
 use zeroize::Zeroizing;
 
-/// Between two rounds of sync without news.
-const ROUND: Duration = Duration::from_secs(60);
-/// How often the outbox is looked through for what is due.
-const OUTBOX_EVERY: Duration = Duration::from_secs(2);
-/// After a change here, before it is carried to the server: more may follow.
-const SETTLE: Duration = Duration::from_secs(2);
 /// What a wrong password costs.
 const WRONG_WAIT: Duration = Duration::from_secs(1);
 /// Sending is given up after this.
@@ -159,12 +154,13 @@ pub(super) async fn run(arguments: &MailArgs, web: &WebArgs, json: bool, way: &W
         let password = profile.password(&dir).ok().map(|secret| hash(secret.as_bytes()));
         let hashes = password.into_iter().chain([hash(word.as_bytes())]).collect();
         keys.push(Key { address: profile.address.clone(), identities: profile.identities(), hashes });
-        desks.push(Desk { dir: dir.clone(), way: way.clone(), profile: profile.clone(), store: store.clone(), account });
+        desks.push(Desk::of((&dir, way), profile, &store, account));
     }
     let (stop, stopped) = watch::channel(false);
     let site = web::Web::start(settings(store.clone(), keys, profiles.all(), outside(way)?, stopped.clone()));
     announce(&listener, profiles.all(), &word, json, web.no_browser)?;
-    let syncing: Vec<_> = desks.into_iter().map(|desk| tokio::spawn(keep_in_step(desk, stopped.clone(), web.offline))).collect();
+    let syncing: Vec<_> =
+        desks.into_iter().filter(|_| !web.offline).map(|desk| tokio::spawn(keep_in_step(desk, stopped.clone()))).collect();
     serve(&listener, &site).await;
     let _ = stop.send(true);
     for task in syncing {
@@ -267,43 +263,17 @@ async fn serve(listener: &Listener, site: &web::Web) {
     }
 }
 
-/// Rounds of sync, sooner when something changed here or there; the outbox whenever something is due.
-async fn keep_in_step(desk: Desk, mut stopped: watch::Receiver<bool>, offline: bool) {
-    let Ok(mut changes) = desk.store.watch(desk.account).await else { return };
-    let mut told = String::new();
-    if offline {
-        return;
-    }
-    loop {
-        if let Err(why) = remote::sync(&desk, false).await
-            && why != told
-        {
-            eprintln!("packetboat: {}: {why}", desk.profile.address);
-            told = why;
-        }
-        changes.borrow_and_update();
-        let outbox = async {
-            loop {
-                tokio::time::sleep(OUTBOX_EVERY).await;
-                // Why something did not go stands in the outbox.
-                let _ = remote::flush(&desk, false).await;
+/// Tells of trouble once, as long as it stays the same.
+async fn keep_in_step(desk: Desk, stopped: watch::Receiver<bool>) {
+    let (address, told) = (desk.profile.address.clone(), Mutex::new(String::new()));
+    let tell = |step: Step<'_>| {
+        if let Step::Trouble(why) = step {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            if *told != why {
+                eprintln!("packetboat: {address}: {why}");
+                why.clone_into(&mut told);
             }
-        };
-        let news = async {
-            if remote::news(&desk.profile, &desk.way, &desk.dir).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let over = async { drop(stopped.wait_for(|stopped| *stopped).await) };
-        let changed = tokio::select! {
-            () = outbox => false,
-            () = news => false,
-            _ = changes.changed() => true,
-            () = tokio::time::sleep(ROUND) => false,
-            () = over => return,
-        };
-        if changed {
-            tokio::time::sleep(SETTLE).await;
         }
-    }
+    };
+    step::keep(desk, stopped, Arc::default(), tell).await;
 }

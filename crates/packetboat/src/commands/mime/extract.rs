@@ -28,8 +28,20 @@ pub(crate) struct Extracted {
     bytes: u64,
 }
 
+impl Extracted {
+    /// As it was written.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+}
+
 /// Writes every attachment of the message.
 pub(crate) fn all(message: &Message<'_>, dir: &Path) -> Result<Vec<Extracted>, String> {
+    chosen(message, dir, |_| true)
+}
+
+/// Writes those attachments whose places in [`attachment::list`] are chosen.
+pub(crate) fn chosen(message: &Message<'_>, dir: &Path, wanted: impl Fn(usize) -> bool) -> Result<Vec<Extracted>, String> {
     let told = |error: std::io::Error| format!("{}: {error}", dir.display());
     std::fs::create_dir_all(dir).map_err(told)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -37,15 +49,15 @@ pub(crate) fn all(message: &Message<'_>, dir: &Path) -> Result<Vec<Extracted>, S
     let mut place = Place { dir: opened, numbers: HashMap::new() };
     let mut out = Vec::new();
     let sections = view::sections(message);
-    for one in attachment::list(message) {
+    for (_, one) in attachment::list(message).into_iter().enumerate().filter(|(at, _)| wanted(*at)) {
         let section = sections.get(one.part).cloned().unwrap_or_default();
         let other = format!("part-{section}.{}", media_type::extension(&one.media_type));
-        let mut wanted = one.name.clone().unwrap_or_default();
+        let mut named = one.name.clone().unwrap_or_default();
         // A message inside is named by its subject.
-        if one.kind == AttachmentKind::Message && !wanted.is_empty() && !wanted.to_ascii_lowercase().ends_with(".eml") {
-            wanted.push_str(".eml");
+        if one.kind == AttachmentKind::Message && !named.is_empty() && !named.to_ascii_lowercase().ends_with(".eml") {
+            named.push_str(".eml");
         }
-        let (name, mut file) = place.make(&safe_name(&wanted, &other)).map_err(told)?;
+        let (name, mut file) = place.make(&safe_name(&named, &other)).map_err(told)?;
         let bytes = write(message, &one, &mut file).map_err(|error| format!("{}/{name}: {error}", dir.display()))?;
         out.push(Extracted { section, claimed_name: one.name, file: name, bytes });
     }
