@@ -103,9 +103,12 @@ class OnDemand(unittest.TestCase):
         self.assertEqual(session.search(None, "ANSWERED")[1][0].split(), [b"6"])
         quiet = mail("sync")
         self.assertEqual([quiet[k] for k in ("downloaded", "uploaded", "left_there", "flags_here", "flags_there")], [0] * 5)
+        # Deleted there by choice: it is in no list any more, at once.
+        mail("delete", "--remote", rows["new"]["id"])
+        self.assertNotIn("new", places(mail))
         # Another choice: now up to a size, and everything comes.
         mail.add("ann@here.test", *words, "--max-size", "1000000")
-        self.assertEqual(mail("sync")["downloaded"], 8)
+        self.assertEqual(mail("sync")["downloaded"], 7)
         self.assertEqual(set(places(mail).values()), {"both"})
         self.assertEqual(len(mail("search", "large")["messages"]), 9)
         door.shut()

@@ -181,6 +181,13 @@ class BothWays(unittest.TestCase):
             mail = Program(self)
             mail.add("ann@here.test", "--imap", f"imap://127.0.0.1:{old.ports['imap']}", "--login", "ann")
             mail("sync")
+            # Flagged here and answered there, and nobody has told the other before the server forgets its UIDs.
+            mail("flag", "1", "--set", "+flagged")
+            mail("flag", "1", "--set", "+Here")
+            session = imap(old.ports["imap"], "ann")
+            session.select("INBOX")
+            session.store("1,2", "+FLAGS", "(\\Answered There)")
+            session.logout()
             before = mail.picture()
             maildir = os.path.join(old.dir, "mail", "ann", "Maildir")
             for name in ("dovecot-uidlist", "dovecot.index", "dovecot.index.log", "dovecot.index.cache"):
@@ -189,7 +196,18 @@ class BothWays(unittest.TestCase):
             time.sleep(1.1)
             told = mail("sync")
             self.assertEqual((told["downloaded"], told["uploaded"], told["removed_there"]), (0, 0, 0), told)
-            self.assertEqual(mail.picture(), before)
+            after = mail.picture()
+            self.assertEqual([subject for subject, _ in after["INBOX"]], [subject for subject, _ in before["INBOX"]])
+            for had, has in zip(before["INBOX"], after["INBOX"]):
+                self.assertLessEqual(set(had[1]), set(has[1]), "a flag is lost")
+            flags = dict(after["INBOX"])
+            self.assertLessEqual({"flagged", "Here", "answered", "There"}, set(flags["INBOX 0"]))
+            self.assertLessEqual({"answered", "There"}, set(flags["INBOX 1"]))
+            session = imap(old.ports["imap"], "ann")
+            self.assertEqual(there(session)["INBOX"], after["INBOX"], "one round is enough")
+            session.logout()
+            quiet = mail("sync")
+            self.assertEqual((quiet["flags_here"], quiet["flags_there"]), (0, 0))
 
 
 class Tour(unittest.TestCase):

@@ -8,13 +8,13 @@ use crate::imap::{Fetched, Imap, fetch, from, header_fields, set_of, whole};
 use crate::limits::FETCH_UIDS;
 use crate::place::Place;
 use crate::pop::Pop;
-use crate::sync::{Batch, left_of, pairs_of, remote_of};
+use crate::sync::{Batch, left_of, no_longer_left, pairs_of, remote_of};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use message::header;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use store::{AccountId, Flags, Mailbox, Store};
+use store::{AccountId, Flags, Mailbox, Mark, Store};
 use wire::imap::command::Command;
 use wire::imap::fetch::FetchItem;
 use wire::imap::flag::Flag;
@@ -164,6 +164,8 @@ impl Who<'_> {
         }
         imap.must("EXPUNGE", &Command::Expunge { uids: Some(set_of(&uids)) }, |_| {}).await?;
         imap.logout().await;
+        let marks: Vec<Mark> = uids.iter().map(|uid| no_longer_left(mailbox.id, *uid)).collect();
+        self.store.mark(self.account, &marks).await?;
         Ok(uids.len())
     }
 

@@ -17,6 +17,7 @@ use crate::limits::{BUNDLE_BYTES, FETCH_UIDS};
 use crate::place::Place;
 use crate::trouble::Trouble;
 use bytes::Bytes;
+pub(crate) use left::no_longer_left;
 pub use left::{Left, left_of, left_one};
 use merge::merged;
 use message::facts::Facts;
@@ -267,7 +268,7 @@ impl Run<'_> {
         };
         let mut unpaired = self.unpaired(mailbox.id, &pairs).await?;
         let wanted = self.by_policy(mailbox.id, new, &left).await?;
-        self.download(mailbox.id, &wanted, (&left, &mut unpaired)).await?;
+        self.download(mailbox.id, &wanted, (&left, &there), &mut unpaired).await?;
         self.upload(mailbox.id, remote, (uid_validity, &there), unpaired).await?;
         begun.mod_seq = there.selected.highest_mod_seq.unwrap_or(0);
         store.mark(account, &[begun.mark(mailbox.id), pairs::name_mark(mailbox), left::known_mark(mailbox)]).await?;
@@ -280,7 +281,7 @@ impl Run<'_> {
         let mut marks = Vec::new();
         left.retain(|uid, note| {
             if !there.has(*uid) {
-                marks.push(Mark::remove(left::name(mailbox, *uid)));
+                marks.push(no_longer_left(mailbox, *uid));
                 return false;
             }
             if let Some(flags) = there.flags.get(uid).filter(|flags| !crate::flags::are_same(flags, &note.flags())) {
@@ -447,13 +448,14 @@ impl Run<'_> {
         &mut self,
         mailbox: MailboxId,
         uids: &[u32],
-        (left, unpaired): (&BTreeMap<u32, Left>, &mut Vec<store::MessageRow>),
+        (left, there): (&BTreeMap<u32, Left>, &There),
+        unpaired: &mut Vec<store::MessageRow>,
     ) -> Result<(), Trouble> {
         for some in uids.chunks(FETCH_UIDS) {
             let items = vec![FetchItem::Uid, FetchItem::Flags, FetchItem::InternalDate, whole()];
             let tag = self.imap.send(&fetch(set_of(some), items));
             let mut missing: BTreeSet<u32> = some.iter().copied().collect();
-            let mut batch = Batch::default();
+            let (mut batch, mut same) = (Batch::default(), Vec::new());
             loop {
                 match self.imap.next().await? {
                     Heard::Response(Response::Fetch { items, .. } | Response::UidFetch { items, .. }, octets) => {
@@ -462,10 +464,7 @@ impl Run<'_> {
                         let Some(body) = fetched.body.clone() else { continue };
                         missing.remove(&uid);
                         if let Some(at) = self.same_here(unpaired, &body).await? {
-                            let row = unpaired.swap_remove(at);
-                            let base = from_wire(&fetched.flags.unwrap_or_default());
-                            let marks = [pair_mark(mailbox, uid, row.uid.0, &base), Mark::remove(left::name(mailbox, uid))];
-                            self.mirror.store.mark(self.mirror.account, &marks).await?;
+                            same.push((uid, unpaired.swap_remove(at), from_wire(&fetched.flags.unwrap_or_default())));
                             continue;
                         }
                         batch.push((uid, left.contains_key(&uid)), fetched, body);
@@ -483,6 +482,30 @@ impl Run<'_> {
                 }
             }
             self.put(mailbox, batch).await?;
+            self.adopt(mailbox, there, same).await?;
+        }
+        Ok(())
+    }
+
+    /// Pairs what is the same on both sides. Nobody knows which flags both had last, so none is lost: each side gets the other's.
+    async fn adopt(
+        &mut self,
+        mailbox: MailboxId,
+        there: &There,
+        same: Vec<(u32, store::MessageRow, Flags)>,
+    ) -> Result<(), Trouble> {
+        let (store, account) = (self.mirror.store, self.mirror.account);
+        for (uid, row, told) in same {
+            let all = merged(&Flags::default(), &row.flags, &told, |word| there.keeps(word));
+            if !crate::flags::are_same(&all.here, &row.flags) {
+                store.flags(account, mailbox, &[row.uid], FlagOp::Replace, &all.here, None).await?;
+                self.report.flags_here += 1;
+            }
+            let missing = to_wire(&all.add_there);
+            if !missing.is_empty() && !there.selected.read_only {
+                self.flags_there(&missing, true, &[uid]).await?;
+            }
+            store.mark(account, &[pair_mark(mailbox, uid, row.uid.0, &all.here), no_longer_left(mailbox, uid)]).await?;
         }
         Ok(())
     }
@@ -598,7 +621,7 @@ impl Batch {
             expects: None,
         };
         let pairs = self.uids.iter().zip(&self.emails).enumerate().map(one);
-        pairs.chain(self.left.iter().map(|uid| Mark::remove(left::name(mailbox, *uid)))).collect()
+        pairs.chain(self.left.iter().map(|uid| no_longer_left(mailbox, *uid))).collect()
     }
 
     pub(crate) async fn put(self, store: &Store, account: AccountId, mailbox: MailboxId) -> Result<usize, StoreError> {

@@ -65,8 +65,13 @@ fn prefix(mailbox: MailboxId) -> String {
 }
 
 /// The name of the note.
-pub(super) fn name(mailbox: MailboxId, remote: u32) -> String {
+fn name(mailbox: MailboxId, remote: u32) -> String {
     format!("{}{remote:010}", prefix(mailbox))
+}
+
+/// That there is no note of a message (any more).
+pub(crate) fn no_longer_left(mailbox: MailboxId, remote: u32) -> Mark {
+    Mark::remove(name(mailbox, remote))
 }
 
 /// Messages of a mailbox that are only on the server, by their UID there.
@@ -104,7 +109,7 @@ pub(super) async fn are_known(store: &Store, account: AccountId, mailbox: Mailbo
 /// Marks that forget the notes of a mailbox.
 pub(super) async fn forgotten(store: &Store, account: AccountId, mailbox: MailboxId) -> Result<Vec<Mark>, StoreError> {
     let notes = all(store, account, &prefix(mailbox)).await?;
-    let marks = notes.into_iter().map(|(uid, _)| Mark::remove(name(mailbox, uid)));
+    let marks = notes.into_iter().map(|(uid, _)| no_longer_left(mailbox, uid));
     Ok(marks.chain([Mark::remove(known_name(mailbox))]).collect())
 }
 

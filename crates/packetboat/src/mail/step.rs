@@ -37,7 +37,13 @@ pub(super) async fn keep(
         tell(Step::Begins);
         match remote::sync(&desk, asked).await {
             Ok(value) => tell(Step::Done(&value)),
-            Err(why) => tell(Step::Trouble(&why)),
+            Err(why) => {
+                tell(Step::Trouble(&why));
+                // Searches and conversations want the index without a network, too.
+                if let Err(error) = desk.searcher.catch_up(desk.account).await {
+                    tracing::warn!(%error, "the search index; searches read what it has not");
+                }
+            }
         }
         changes.borrow_and_update();
         let outbox = async {
