@@ -54,7 +54,7 @@ pub use tree::{message_facts, message_parse};
 pub use trust::fuzzing::{
     aggregate_report, arc_chain, dkim_key, dkim_signature, dmarc_record, forged_results, spf_record, tls_report,
 };
-pub use wild::{derived_facts, office_document, packed_files};
+pub use wild::{derived_facts, office_document, packed_files, pdf_document};
 
 /// A target: it takes any octets and panics where a law is broken.
 pub type Target = fn(&[u8]);
@@ -98,6 +98,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("office_document", office_document),
     ("packed_files", packed_files),
     ("parameter", parameter),
+    ("pdf_document", pdf_document),
     ("pop3_client", pop3_client),
     ("pop3_client_dialog", pop3_client_dialog),
     ("pop3_command", pop3_command),

@@ -35,6 +35,11 @@ pub fn office_document(data: &[u8]) {
     search::fuzzing::office_document(data);
 }
 
+/// Any octets as a PDF attached.
+pub fn pdf_document(data: &[u8]) {
+    search::fuzzing::pdf_document(data);
+}
+
 /// Any octets as a message, and as the text of one: everything that is derived of it.
 pub fn derived_facts(data: &[u8]) {
     let message = message::parse(data);

@@ -1,9 +1,10 @@
-//! The words of attachments: their names, and what office documents say (Office Open XML, OpenDocument).
+//! The words of attachments: their names, and what PDF and office documents (Office Open XML, OpenDocument) say.
 //!
 //! Texts, HTML and messages attached are part of the message's own text already. Invariant: bounded in octets unpacked, whatever the
 //! attachment claims; one that cannot be read has no words. Must not know: indexes, queries.
 
 use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_ENTRIES_MAX, ATTACHMENT_TEXT_BYTES_MAX, ATTACHMENTS_READ_MAX};
+use crate::pdf;
 use message::attachment::{self, Attachment};
 use message::{Message, html_text};
 use std::io::{Cursor, Read};
@@ -24,12 +25,14 @@ pub(crate) fn each(message: &Message<'_>, mut each: impl FnMut(&str)) {
         if let Some(name) = &attachment.name {
             each(name);
         }
-        if !is_document(attachment) || attachment.size > ATTACHMENT_BYTES_MAX {
-            continue;
-        }
+        let Some(kind) = kind_of(attachment).filter(|_| attachment.size <= ATTACHMENT_BYTES_MAX) else { continue };
         let Some(octets) = attachment::content(message, attachment) else { continue };
-        // A defect of an archive reader must not end the thread that searches.
-        let texts = catch_unwind(AssertUnwindSafe(|| texts_of(&octets, left))).unwrap_or_default();
+        // A defect of a reader must not end the thread that searches.
+        let texts = catch_unwind(AssertUnwindSafe(|| match kind {
+            Kind::Office => texts_of(&octets, left),
+            Kind::Pdf => pdf::texts_of(&octets, usize::try_from(left).unwrap_or(usize::MAX)),
+        }))
+        .unwrap_or_default();
         for text in texts {
             left = left.saturating_sub(text.len() as u64);
             each(&text);
@@ -37,10 +40,19 @@ pub(crate) fn each(message: &Message<'_>, mut each: impl FnMut(&str)) {
     }
 }
 
-fn is_document(attachment: &Attachment) -> bool {
+/// Documents that are read.
+enum Kind {
+    Office,
+    Pdf,
+}
+
+fn kind_of(attachment: &Attachment) -> Option<Kind> {
     let kind = &attachment.media_type;
     let name = attachment.name.as_deref().unwrap_or_default().to_ascii_lowercase();
-    kind.contains("openxmlformats") || kind.contains("opendocument") || ENDINGS.iter().any(|ending| name.ends_with(ending))
+    if kind.contains("openxmlformats") || kind.contains("opendocument") || ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+        return Some(Kind::Office);
+    }
+    (kind == "application/pdf" || name.ends_with(".pdf")).then_some(Kind::Pdf)
 }
 
 pub(crate) fn texts_of(octets: &[u8], bytes_max: u64) -> Vec<String> {
@@ -73,20 +85,26 @@ fn text_of(xml: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::tests::base64;
     use std::io::Write;
     use zip::write::SimpleFileOptions;
 
-    fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
         let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
         for (name, text) in files {
             writer.start_file(*name, SimpleFileOptions::default()).unwrap();
             writer.write_all(text.as_bytes()).unwrap();
         }
         writer.finish().unwrap().into_inner()
+    }
+
+    /// A text document of one paragraph.
+    pub(crate) fn docx(text: &str) -> Vec<u8> {
+        let text = text.replace('&', "&amp;").replace('<', "&lt;");
+        archive(&[("word/document.xml", &format!("<w:document><w:p><w:t>{text}</w:t></w:p></w:document>"))])
     }
 
     fn seen(name: &str, content: &[u8]) -> Vec<String> {
@@ -117,6 +135,14 @@ mod tests {
         assert!(seen("a.odt", &odt).contains(&"Grüße".to_owned()));
         let xlsx = archive(&[("xl/sharedStrings.xml", "<sst><si><t>one</t></si><si><t>two</t></si></sst>")]);
         assert!(seen("a.xlsx", &xlsx).iter().any(|text| text.contains("one") && !text.contains("onetwo")));
+    }
+
+    #[test]
+    fn pdf_documents_have_words() {
+        let paper = crate::pdf::tests::document("Red boat & Grüße");
+        assert_eq!(seen("paper.PDF", &paper), ["paper.PDF", "Red boat & Grüße"]);
+        assert_eq!(seen("paper.bin", &paper), ["paper.bin"]);
+        assert_eq!(seen("broken.pdf", &paper[..paper.len() / 4]), ["broken.pdf"]);
     }
 
     #[test]

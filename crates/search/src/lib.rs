@@ -11,6 +11,7 @@ mod index;
 mod keeper;
 mod keys;
 mod limits;
+mod pdf;
 mod plan;
 mod query;
 mod reading;

@@ -28,6 +28,15 @@ pub(crate) const ATTACHMENT_ENTRIES_MAX: usize = 5_000;
 /// ... and how much of all of them is unpacked, octets.
 pub(crate) const ATTACHMENT_TEXT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// Steps of reading one PDF (objects, operators, characters): a second or two ...
+pub(crate) const PDF_STEPS_MAX: u64 = if cfg!(test) { 500_000 } else { 20_000_000 };
+/// ... octets unpacked of it, all its streams together ...
+pub(crate) const PDF_BYTES_UNPACKED_MAX: usize = if cfg!(test) { 2 } else { 32 } * 1024 * 1024;
+/// ... objects it is taken to have ...
+pub(crate) const PDF_OBJECTS_MAX: usize = 200_000;
+/// ... and pages that are read.
+pub(crate) const PDF_PAGES_MAX: usize = 2_000;
+
 /// What all indexes keep in memory beyond their ids, octets.
 pub(crate) const INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Index files held open.

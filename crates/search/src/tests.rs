@@ -82,10 +82,19 @@ fn one_line(text: &str) -> String {
     text.replace("\r\n", " ")
 }
 
+fn attached(media_type: &str, name: &str, octets: &[u8]) -> String {
+    format!(
+        "Content-Type: {media_type}\r\nContent-Disposition: attachment; filename=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
+        base64(octets)
+    )
+}
+
 fn part(chance: &mut Chance) -> String {
     let count = 1 + chance.below(30);
     let text = words(chance, count);
-    match chance.below(5) {
+    match chance.below(7) {
+        5 => attached("application/pdf", "paper.pdf", &crate::pdf::tests::document(&one_line(&text))),
+        6 => attached("application/octet-stream", "plan.docx", &crate::attachment_text::tests::docx(&one_line(&text))),
         0 => format!(
             "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
             base64(text.as_bytes())
@@ -316,4 +325,70 @@ async fn new_mail_is_taken_in_by_itself() {
     house.agree(&searcher, &mut chance, 2).await;
     house.store.account_remove(house.account, 3).await.unwrap();
     assert!(searcher.catch_up(house.account).await.is_err());
+}
+
+/// Words of attachments of every kind, also of those packed into messages that are attached, are found with the index and without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attachments_of_every_kind_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::new(folder.path()).await;
+    let file = |media_type: &str, name: &str, octets: &[u8]| format!("--b\r\n{}", attached(media_type, name, octets));
+    let inner = format!(
+        "Subject: walnut\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{}--b--\r\n",
+        file("application/pdf", "deep.pdf", &crate::pdf::tests::document("chestnut"))
+    );
+    let parts = [
+        file("text/plain; charset=utf-8", "notes.txt", "Eschenholz ahorn".as_bytes()),
+        file("text/html; charset=utf-8", "page.html", "<p>lin<b>den</b> &amp; birch</p><script>hidden</script>".as_bytes()),
+        file("application/pdf", "paper.pdf", &crate::pdf::tests::document("olive grove")),
+        file(
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            "plan",
+            &crate::attachment_text::tests::docx("cedar"),
+        ),
+        file(
+            "application/octet-stream",
+            "sheet.xlsx",
+            &crate::attachment_text::tests::archive(&[("xl/sharedStrings.xml", "<sst><si><t>poplar</t></si></sst>")]),
+        ),
+        file(
+            "application/vnd.oasis.opendocument.text",
+            "text",
+            &crate::attachment_text::tests::archive(&[("content.xml", "<text:p>willow</text:p>")]),
+        ),
+        format!("--b\r\nContent-Type: message/rfc822\r\n\r\n{}", inner.replace("boundary=b", "boundary=c").replace("--b", "--c")),
+    ];
+    let mut emails = Vec::new();
+    for part in &parts {
+        let text = format!("Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nHi\r\n{part}\r\n--b--\r\n");
+        let facts = Arc::new(Facts::compute(text.as_bytes()));
+        let body = Spooled::from_bytes(text.into_bytes().into());
+        emails.push(NewEmail { body, facts, flags: Flags::default(), internal_date_secs: 1_790_000_000 });
+    }
+    house.store.append(house.account, house.inbox, emails).await.unwrap();
+    let rows = house.store.snapshot(house.account, house.inbox).await.unwrap().rows;
+    let plain = Searcher::new(house.store.clone());
+    let indexed = Searcher::indexed(house.store.clone(), folder.path().join("search"));
+    indexed.catch_up(house.account).await.unwrap();
+    for (word, place) in [
+        ("AHORN", Some(0)),
+        ("schenholz", Some(0)),
+        ("notes.txt", Some(0)),
+        ("linden & birch", Some(1)),
+        ("live grov", Some(2)),
+        ("cedar", Some(3)),
+        ("poplar", Some(4)),
+        ("willow", Some(5)),
+        ("chestnut", Some(6)),
+        ("deep.pdf", Some(6)),
+        ("hidden", None),
+        ("oak", None),
+    ] {
+        let query = Query::anywhere(word);
+        let right: Vec<usize> = place.into_iter().collect();
+        for searcher in [&plain, &indexed] {
+            let found = searcher.mailbox(house.account, house.inbox, &rows, query.clone()).await.unwrap();
+            assert_eq!(found, right, "{word}");
+        }
+    }
 }

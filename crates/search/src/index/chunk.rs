@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub(crate) const MAGIC: &[u8; 8] = b"PBIDX\x01\r\n";
 /// Of the format, and of the facts it was made of.
-pub(crate) const VERSION: u32 = 1 << 8 | message::facts::FACTS_VERSION as u32;
+pub(crate) const VERSION: u32 = 2 << 8 | message::facts::FACTS_VERSION as u32;
 /// Octets of the head.
 pub(crate) const HEAD: usize = 160;
 pub(crate) const SECTIONS: usize = 7;
