@@ -141,7 +141,12 @@ fn kept(
         let event = TraceEvent::new(around.now_secs, "forwarded", format!("no copy is kept: {detail}")).of(account);
         return (None, event.key("transaction", id));
     }
-    let usual = if around.junk { Target::Use(store::SpecialUse::Junk) } else { Target::Inbox };
+    let posted = recipient.destinations.posted.iter().find(|(whose, _)| *whose == account).map(|(_, mailbox)| *mailbox);
+    let usual = match posted {
+        _ if around.junk => Target::Use(store::SpecialUse::Junk),
+        Some(mailbox) => Target::Mailbox(mailbox),
+        None => Target::Inbox,
+    };
     let target = wish.and_then(|wish| wish.target.clone()).unwrap_or(usual);
     let flags = wish.map(|wish| wish.flags.clone()).unwrap_or_default();
     let delivery = Delivery { target, flags, ..inbox(account, around.now_secs) };

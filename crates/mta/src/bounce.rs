@@ -113,7 +113,7 @@ pub async fn notice(
     let found = match domain_of(about.reverse_path) {
         Some(domain) if place.serves(&domain) => place.resolve(about.reverse_path).await?,
         Some(domain) if place.may_reach(&domain) => {
-            crate::receive::Destinations { accounts: Vec::new(), remote: vec![about.reverse_path.to_owned()] }
+            crate::receive::Destinations { remote: vec![about.reverse_path.to_owned()], ..Default::default() }
         }
         _ => return Ok(None),
     };

@@ -7,7 +7,8 @@ use crate::limits::{ALIAS_DEPTH_MAX, ALIAS_TARGETS_MAX};
 use crate::refusal::{Refusal, of_store_error};
 use std::collections::HashSet;
 use std::sync::Arc;
-use store::{Account, Store, StoreError};
+use store::{Account, AccountId, MailboxId, Store, StoreError};
+use wire::imap::acl::{Right, Rights};
 
 /// What the decision needs to know of the server.
 #[derive(Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct Place<'a> {
     pub unreachable_text: &'a str,
     /// Leads bounces of forwarded mail back, and the time it is; `None`: nothing is rewritten.
     pub srs: Option<(&'a trust::srs::Srs, store::UnixSecs)>,
+    /// Who signed in to send; `None`: anybody.
+    pub poster: Option<&'a str>,
 }
 
 /// Where one forward-path leads.
@@ -31,6 +34,8 @@ pub struct Destinations {
     pub accounts: Vec<Arc<Account>>,
     /// Addresses elsewhere (through an alias, or the forward-path itself), each once.
     pub remote: Vec<String>,
+    /// Mailboxes of these accounts that `+detail` names and that the sender may post to.
+    pub posted: Vec<(AccountId, MailboxId)>,
 }
 
 impl Destinations {
@@ -108,11 +113,13 @@ impl Place<'_> {
         if self.named(&normal, found, next).await? {
             return Ok(());
         }
-        let base = local.split_once('+').map(|(base, _)| base).filter(|base| !base.is_empty());
-        if let Some(base) = base
-            && self.named(&format!("{base}@{domain}"), found, next).await?
-        {
-            return Ok(());
+        let (base, detail) = local.split_once('+').map_or((None, ""), |(base, detail)| (Some(base), detail));
+        let base = base.filter(|base| !base.is_empty());
+        if let Some(base) = base {
+            let address = format!("{base}@{domain}");
+            if self.named(&address, found, next).await? {
+                return self.post(&address, detail, found).await;
+            }
         }
         let role = base.unwrap_or(local);
         if role == "postmaster" {
@@ -141,6 +148,20 @@ impl Place<'_> {
         Ok(false)
     }
 
+    /// The mailbox that `detail` names, where it is one and the sender has the right `p` on it (RFC 4314 §4); else the INBOX is
+    /// as good. Its owner has every right.
+    async fn post(&self, address: &str, detail: &str, found: &mut Destinations) -> Result<(), StoreError> {
+        let Some(account) = self.store.account(address).await? else { return Ok(()) };
+        let mailboxes = self.store.mailboxes(account.id).await?;
+        let Some(mailbox) = mailboxes.iter().find(|mailbox| mailbox.name.to_lowercase() == detail) else { return Ok(()) };
+        let poster = self.poster.unwrap_or_default();
+        let granted = self.store.acl(account.id, mailbox.id).map_or(0, |acl| acl.granted(poster));
+        if poster == account.address || Rights::from_bits(granted).has(Right::Post) {
+            found.posted.push((account.id, mailbox.id));
+        }
+        Ok(())
+    }
+
     /// The decision at RCPT (RFC 5321 §3.3): where it leads, or the refusal. `size_bytes` is MAIL's SIZE or 0.
     pub async fn recipient(&self, forward_path: &str, signed_in: bool, size_bytes: u64) -> Result<Destinations, Refusal> {
         if !self.store.has_space() {
@@ -152,7 +173,7 @@ impl Place<'_> {
             if !signed_in {
                 return Err(Refusal::relaying(forward_path));
             }
-            return self.leaving(vec![whole]).map(|remote| Destinations { remote, accounts: Vec::new() });
+            return self.leaving(vec![whole]).map(|remote| Destinations { remote, ..Destinations::default() });
         }
         let mut found = self.resolve(&whole).await.map_err(|error| of_store_error(&error, forward_path))?;
         if found.is_empty() {

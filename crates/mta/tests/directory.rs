@@ -42,7 +42,7 @@ impl Town {
         self.store.alias_add(Alias { address: address.into(), targets }).await.unwrap();
     }
     fn place(&self) -> Place<'_> {
-        Place { store: &self.store, domains: &self.domains, reachable: None, unreachable_text: "no", srs: None }
+        Place { store: &self.store, domains: &self.domains, reachable: None, unreachable_text: "no", srs: None, poster: None }
     }
     async fn resolve(&self, address: &str) -> (Vec<String>, Vec<String>) {
         let found = self.place().resolve(address).await.unwrap();

@@ -114,7 +114,9 @@ pub async fn fulfil(
 async fn leads_to(place: &Place<'_>, address: &str) -> Result<Destinations, StoreError> {
     match domain_of(address) {
         Some(domain) if place.serves(&domain) => place.resolve(address).await,
-        Some(domain) if place.may_reach(&domain) => Ok(Destinations { accounts: Vec::new(), remote: vec![address.to_owned()] }),
+        Some(domain) if place.may_reach(&domain) => {
+            Ok(Destinations { remote: vec![address.to_owned()], ..Destinations::default() })
+        }
         _ => Ok(Destinations::default()),
     }
 }

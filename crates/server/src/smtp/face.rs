@@ -59,6 +59,7 @@ pub(crate) fn place(context: &Shared) -> Place<'_> {
         reachable: context.reachable.as_deref(),
         unreachable_text: UNREACHABLE,
         srs: context.trust.srs.as_ref().map(|srs| (srs, unix_now())),
+        poster: None,
     }
 }
 
@@ -251,7 +252,8 @@ impl Face {
             return reply(Refusal::new(503, (5, 5, 1), "MAIL first"));
         };
         let signed_in = self.account.is_some();
-        let found = place(&self.context).recipient(&address, signed_in, transaction.size_bytes).await;
+        let poster = self.account.as_ref().map(|account| account.address.as_str());
+        let found = Place { poster, ..place(&self.context) }.recipient(&address, signed_in, transaction.size_bytes).await;
         // Only bounces go the way back, and who is unknown here is refused before anybody is asked about the sender.
         let found = match found {
             Ok(_) if leads_back(&address) && !transaction.envelope.reverse_path.is_empty() => {

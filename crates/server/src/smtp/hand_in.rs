@@ -8,6 +8,7 @@ use super::intake::{Arrival, Brought, Intake};
 use crate::context::{Shared, unix_now};
 use mta::Refusal;
 use mta::accept::{Envelope, Recipient};
+use mta::receive::Place;
 use std::net::IpAddr;
 use store::{Account, QueueId, UnixSecs};
 
@@ -58,7 +59,8 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
     let mut recipients = Vec::new();
     let mut answers: Vec<Result<(), Refusal>> = Vec::new();
     for (address, notify) in &whole.recipients {
-        let found = match place(context).recipient(address, true, whole.octets.len() as u64).await {
+        let place = Place { poster: Some(&whole.account.address), ..place(context) };
+        let found = match place.recipient(address, true, whole.octets.len() as u64).await {
             Ok(found) => super::sending::not_suppressed(context, found).await,
             Err(refusal) => Err(refusal),
         };

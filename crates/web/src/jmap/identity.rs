@@ -136,7 +136,8 @@ fn check(patch: &Object, may: &[&str]) -> Result<(), SetError> {
 
 /// What the rules of sending need to know.
 pub(crate) fn place<'a>(context: &'a Context<'_>) -> Place<'a> {
-    Place { store: &context.site.store, domains: &context.site.domains, reachable: None, unreachable_text: "", srs: None }
+    let (store, domains) = (&context.site.store, &context.site.domains);
+    Place { store, domains, reachable: None, unreachable_text: "", srs: None, poster: None }
 }
 
 async fn create(context: &Context<'_>, object: Object) -> Result<String, SetError> {

@@ -2,6 +2,7 @@
 
 use super::{MESSAGE_BYTES_MAX, Office, Options, Talk, read_inbox, wait_for};
 use crate::smtp::tests::PASSWORD;
+use crate::smtp::tests::office::read_mailbox;
 use store::Flags;
 
 async fn here() -> Office {
@@ -25,6 +26,44 @@ async fn mail_from_elsewhere_is_in_the_mailbox_when_250_is_said() {
     let trace = office.context.store.trace_find("transaction", &id, 10).await.unwrap();
     let told: Vec<&str> = trace.iter().map(|event| event.what.as_str()).collect();
     assert_eq!(told, ["accepted", "stored"], "{trace:?}");
+    office.close().await;
+}
+
+/// RFC 4314 §4: `p` on a mailbox lets mail for `account+mailbox@` into it; without it the INBOX is where it goes.
+#[tokio::test]
+async fn the_right_to_post_opens_a_mailbox_to_its_address() {
+    let office = here().await;
+    let store = office.context.store.clone();
+    let ann = store.account("ann@here.test").await.unwrap().unwrap().id;
+    let team = store.mailbox_create(ann, "Team/News", None, 1).await.unwrap().id;
+    let post = |who: &'static str, bits| store.acl_change(ann, team, who, store::AclChange::Replace(bits));
+    let p = wire::imap::acl::Rights::of(&[wire::imap::acl::Right::Post]).bits();
+    let counts = || async {
+        let inbox = read_inbox(&store, "ann@here.test").await.len();
+        (inbox, read_mailbox(&store, "ann@here.test", "Team/News").await.len())
+    };
+    let mut stranger = Talk::to(office.mx, "EHLO mail.there.test").await;
+    let mut bob = Talk::signed_in(office.submission, "bob").await;
+    let mut owner = Talk::signed_in(office.submission, "ann").await;
+    let address = ["ann+team/news@here.test"];
+    assert!(stranger.send("carol@there.test", &address, "Subject: 1\r\n\r\n").await.starts_with("250"));
+    assert_eq!(counts().await, (1, 0));
+    // For one by name.
+    post("bob@here.test", p).await.unwrap();
+    assert!(bob.send("bob@here.test", &address, "From: bob@here.test\r\n\r\n2\r\n").await.starts_with("250"));
+    assert_eq!(counts().await, (1, 1));
+    assert!(stranger.send("bob@here.test", &address, "Subject: forged\r\n\r\n").await.starts_with("250"));
+    assert_eq!(counts().await, (2, 1), "only who signed in is bob");
+    // For its owner, and for anyone; spelled as one likes.
+    assert!(owner.send("ann@here.test", &address, "From: ann@here.test\r\n\r\n3\r\n").await.starts_with("250"));
+    post("anyone", p).await.unwrap();
+    assert!(stranger.send("carol@there.test", &["ANN+Team/News@here.test"], "Subject: 4\r\n\r\n").await.starts_with("250"));
+    assert_eq!(counts().await, (2, 3));
+    // Taken away from one, and no such mailbox.
+    post("-bob@here.test", p).await.unwrap();
+    assert!(bob.send("bob@here.test", &address, "From: bob@here.test\r\n\r\n5\r\n").await.starts_with("250"));
+    assert!(stranger.send("carol@there.test", &["ann+nowhere@here.test"], "Subject: 6\r\n\r\n").await.starts_with("250"));
+    assert_eq!(counts().await, (4, 3));
     office.close().await;
 }
 
