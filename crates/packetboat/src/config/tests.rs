@@ -128,3 +128,39 @@ fn the_example_in_dist_is_a_good_file() {
     let dir = tempfile::tempdir().unwrap();
     parse(&text, dir.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
 }
+
+/// The reference in `docs/cli.md` says what `packetboat config` prints, and `dist/packetboat.toml` names every setting, in its table.
+#[test]
+fn every_setting_stands_in_the_documents() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let reference = std::fs::read_to_string(folder.join("docs/cli.md")).unwrap();
+    let example = std::fs::read_to_string(folder.join("dist/packetboat.toml")).unwrap();
+    let mut named = Vec::new();
+    let mut table = String::new();
+    for line in example.lines().map(|line| line.trim_start_matches("# ")) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            table = match name.split_once('"') {
+                Some((before, _)) => format!("{before}DOMAIN."),
+                None => format!("{name}."),
+            };
+        } else if let Some((leaf, _)) = line.split_once(" = ") {
+            named.push(format!("{table}{leaf}"));
+        }
+    }
+    let mut missing = Vec::new();
+    for option in super::options::OPTIONS {
+        let default = match option.default {
+            _ if option.is_required() => "required".to_owned(),
+            "" => String::new(),
+            default => format!("`{default}`"),
+        };
+        let row = format!("| `{}` | {default} | {} |", option.name, option.doc.replace('|', "\\|"));
+        if !reference.lines().any(|line| line == row) {
+            missing.push(format!("docs/cli.md: {row}"));
+        }
+        if !named.iter().any(|name| name == option.name) {
+            missing.push(format!("dist/packetboat.toml: {}", option.name));
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}

@@ -18,7 +18,7 @@ pub(super) const CAPABILITIES_OFF: OptionBlock = OptionBlock {
 
 pub(super) const MESSAGES_MAX: OptionBlock = OptionBlock {
     name: "imap.messages_max",
-    doc: "Messages one FETCH, STORE, SEARCH, MOVE or UID EXPUNGE works on, the newest first; COPY and APPEND of more are refused. Announced as MESSAGELIMIT (RFC 9738), of use only to clients that know it: others see less than they asked for. 0 is no limit.",
+    doc: "Messages one FETCH, STORE, SEARCH, MOVE or UID EXPUNGE works on, the newest first; COPY and APPEND of more are refused. A SEARCH looks at so many of those it names. Announced as MESSAGELIMIT (RFC 9738), of use only to clients that know it: others see less than they asked for. 0 is no limit.",
     default: "0",
     example: "100000",
     read: |config, item| {
@@ -31,7 +31,7 @@ pub(super) const MESSAGES_MAX: OptionBlock = OptionBlock {
 
 pub(super) const SAVED_MAX: OptionBlock = OptionBlock {
     name: "imap.saved_max",
-    doc: "Messages a search keeps as its result ($), the newest. Announced as SAVELIMIT (RFC 9738). 0 is no limit.",
+    doc: "Messages one COPY or APPEND saves; more are refused, all of them. Announced as SAVELIMIT (RFC 9738). 0 is no limit.",
     default: "0",
     example: "100000",
     read: |config, item| {
