@@ -36,6 +36,7 @@ mod switches;
 mod sync;
 mod thread;
 mod url_auth;
+mod url_structure;
 mod urls;
 mod view;
 mod watched;
@@ -48,7 +49,7 @@ use crate::context::Shared;
 use append::Appending;
 use failure::{Outcome, Trouble};
 use net::connection::{Connection, Next};
-use notify::Notifying;
+use notify::{Notifying, OwnAct};
 use session::{Session, SignedIn};
 use std::sync::Arc;
 use std::task::Poll;
@@ -246,6 +247,10 @@ impl Session {
         if matches!(command, Command::Expunge { .. } | Command::Move { .. }) {
             self.show_selected();
         }
+        let own = match self.notify.is_some().then(|| OwnAct::of(&command)).flatten() {
+            Some(act) if Box::pin(self.tell_events()).await.is_ok() => Some(act),
+            _ => None,
+        };
         // Whoever leaves the mailbox need not be told that it is closed to him.
         let leaves = matches!(command, Command::Select(_) | Command::Unselect);
         let outcome = match if leaves { Ok(()) } else { self.refresh_rights() } {
@@ -253,6 +258,9 @@ impl Session {
             Ok(()) if self.uid_only && uses_numbers(&command) => Err(Trouble::UidRequired),
             Ok(()) => self.perform(tag, command).await,
         };
+        if let Some(act) = own.filter(|_| outcome.is_ok()) {
+            Box::pin(self.knows_of(&act)).await;
+        }
         self.finish(outcome, may_expunge).await
     }
 

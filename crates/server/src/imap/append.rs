@@ -142,7 +142,7 @@ impl Session {
         match piece {
             AppendPiece::Message { message, catenate } => {
                 // Those that are whole, the one at hand, and this one.
-                self.within_limit(appending.whole.len() + 2)?;
+                self.may_save_more(appending.whole.len() + 2)?;
                 let open = self.open(&message, &appending.to)?;
                 appending.whole.push(close(std::mem::replace(&mut appending.open, open)).await?);
                 if catenate { Ok(()) } else { self.announce(appending, message.size).await }
@@ -180,11 +180,13 @@ impl Session {
         let Some(old) = replaced else {
             whole.push(last);
             let appended = self.acting().append(account, mailbox, whole).await.map_err(gone_meanwhile)?;
+            self.note_made(to.id(), appended.uids.iter().copied());
             return Ok(Done { code: Some(append_uid(&appended)), text: "Appended" });
         };
         let replaced = self.acting().replace_to(old, to.id(), last, unix_now()).await.map_err(gone_meanwhile)?;
         match replaced {
             Some(appended) => {
+                self.note_made(to.id(), appended.uids.iter().copied());
                 self.untagged_ok(append_uid(&appended), "The new message is there");
                 done("Replaced")
             }

@@ -18,7 +18,7 @@ impl Session {
         self.sync(uid).await?;
         let named: usize = self.resolve(set, uid)?.into_iter().map(|range| range.len()).sum();
         let uids = self.resolve_uids(set, uid)?;
-        self.within_limit(uids.len())?;
+        self.may_save(&uids)?;
         let target = self.target(to).await?;
         if uids.len() < named && !uid {
             return Err(some_are_gone());
@@ -30,6 +30,7 @@ impl Session {
         let from = (view.account, view.mailbox.id);
         let copied = self.acting().copy_to(from, &uids, target.id(), mask(target.rights), !uid).await;
         let copied = copied.map_err(gone_meanwhile)?;
+        self.note_made(target.id(), copied.pairs.iter().map(|(_, made)| *made));
         Box::pin(self.copy_own_seen(&target, &copied)).await?;
         match copy_uid(&copied) {
             Some(code) => done_with(code, "Copied"),
@@ -55,6 +56,7 @@ impl Session {
                 moved.map_err(gone_meanwhile)?
             }
         };
+        self.note_made(target.id(), copied.pairs.iter().map(|(_, made)| *made));
         Box::pin(self.copy_own_seen(&target, &copied)).await?;
         if let Some(code) = copy_uid(&copied) {
             self.untagged_ok(code, "Moved");

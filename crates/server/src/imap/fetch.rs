@@ -132,6 +132,8 @@ impl Session {
         if let Some(window) = fetch.partial {
             let all: Vec<usize> = indexes.into_iter().flatten().collect();
             indexes = merge(all.get(window.positions(all.len())).into_iter().flatten().copied());
+            // RFC 9738 §3.1: who says how many says not too many.
+            self.within_messages_max(indexes.iter().map(ExactSizeIterator::len).sum())?;
         }
         let (indexes, cut) = self.newest_rows(indexes)?;
         let outcome = self.fetch_indexes(fetch, indexes).await;
@@ -162,7 +164,8 @@ impl Session {
     /// When the messages at these indexes were saved.
     async fn saved_dates(&self, indexes: &Indexes) -> Result<SavedDates, Trouble> {
         let view = self.view()?;
-        let (first, last) = (indexes.first().map(|range| range.start), indexes.last().and_then(|range| range.end.checked_sub(1)));
+        let first = indexes.iter().map(|range| range.start).min();
+        let last = indexes.iter().filter_map(|range| range.end.checked_sub(1)).max();
         match (first.and_then(|at| view.rows().uid(at)), last.and_then(|at| view.rows().uid(at))) {
             (Some(first), Some(last)) => Ok(self.store().saved_dates(view.account, view.mailbox.id, first, last).await?),
             _ => Ok(SavedDates::default()),

@@ -112,7 +112,7 @@ impl Session {
             let may = mask.system & Flags::SEEN != 0;
             Box::pin(self.store_own_seen(place, (operation, &flags, may), &mut changed)).await?;
         }
-        self.tell_stored(&command, &flags, &changed, known).await?;
+        self.tell_stored(&command, &flags, &changed, (known, cut.is_some())).await?;
         let outcome = match changed.modified.is_empty() {
             true => done("Stored"),
             false => {
@@ -141,14 +141,20 @@ impl Session {
         command: &Store,
         asked: &Flags,
         changed: &FlagsChanged,
-        known: ModSeq,
+        (known, newest_first): (ModSeq, bool),
     ) -> Result<(), Trouble> {
         let rows = self.view()?.rows().clone();
         self.view_mut()?.note_own(&changed.rows);
         let uids: Vec<Uid> = changed.rows.iter().map(|row| row.uid).collect();
         let mut stood = rows.pick(&uids).peekable();
+        let mut told: Vec<(&MessageRow, (usize, MessageRow))> = Vec::with_capacity(changed.rows.len());
         for row in &changed.rows {
-            let Some((index, before)) = stood.next_if(|(_, before)| before.uid == row.uid) else { continue };
+            told.extend(stood.next_if(|(_, before)| before.uid == row.uid).map(|before| (row, before)));
+        }
+        if newest_first {
+            told.reverse();
+        }
+        for (row, (index, before)) in told {
             let as_asked = before.mod_seq <= known
                 && row.flags.system == expected_system(before.flags.system, command.operation, asked.system)
                 && same_keywords(&row.flags, &expected_keywords(&before.flags, command.operation, asked));

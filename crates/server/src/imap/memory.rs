@@ -18,7 +18,7 @@ pub struct Settings {
     pub switches: Vec<CapabilityOff>,
     /// Messages one command works on at most (RFC 9738).
     pub messages_max: Option<NonZeroU32>,
-    /// Messages `$` keeps at most (RFC 9738 §3.3).
+    /// Messages one COPY or APPEND saves at most (RFC 9738 §3).
     pub saved_max: Option<NonZeroU32>,
     /// Accounts that may set anybody's quota (RFC 9208); normalised addresses.
     pub quota_administrators: Vec<String>,

@@ -35,7 +35,7 @@ impl Session {
         if !only_selected && (saving || names_numbers(&search.keys)) {
             return Err(Trouble::Bad("SAVE and message numbers are of the selected mailbox only (RFC 7377)"));
         }
-        if search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Update)) {
+        if search.update().is_some() {
             // RFC 7377 §2.1: nothing is watched that is not selected.
             self.tell_not_watched(&tag);
         }

@@ -4,14 +4,18 @@
 //! Invariant: without a selected group nothing of the selected mailbox is told but to EXPUNGE and MOVE of this client (§3.1);
 //! one round tells of a bounded number of changes, past it NOTIFICATIONOVERFLOW (§5.8). Must not know: how rows lie.
 
+mod own;
+
+pub(crate) use own::OwnAct;
+
 use super::failure::{Outcome, Trouble, done, no};
 use super::limits;
 use super::mailbox::attribute;
 use super::place::{OTHER_USERS, Placed, SHARED};
-use super::session::Session;
+use super::session::{Indexes, Session, merge};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use store::{AccountId, MailboxId, MailboxStatus, ModSeq};
+use store::{AccountId, MailboxId, MailboxStatus, ModSeq, Uid};
 use tokio::sync::watch;
 use wire::imap::acl::Right;
 use wire::imap::fetch::{Fetch, FetchItem};
@@ -92,6 +96,10 @@ impl Notifying {
         self.groups.iter().any(|group| covers(&group.filter, name, subscribed) && group.events.iter().any(of_event))
     }
 
+    fn wants_messages(&self, placed: &Placed) -> bool {
+        self.wants(&placed.mailbox.name, placed.mailbox.subscribed, &NotifyEvent::MessageExpunge)
+    }
+
     fn wants_anywhere(&self, wanted: &NotifyEvent) -> bool {
         self.groups.iter().any(|group| group.events.contains(wanted))
     }
@@ -101,13 +109,12 @@ fn is_message_event(event: &NotifyEvent) -> bool {
     matches!(event, NotifyEvent::MessageNew(_) | NotifyEvent::MessageExpunge | NotifyEvent::FlagChange)
 }
 
-/// Is the mailbox one of those meant (§6)? Delivery goes to INBOX alone.
+/// Is the mailbox one of those meant (§6)? Rules deliver to any of one's own: `inboxes` are these (§6.3).
 fn covers(filter: &MailboxFilter, name: &str, subscribed: bool) -> bool {
     let below = |top: &MailboxName| name.strip_prefix(top.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match filter {
         MailboxFilter::Selected | MailboxFilter::SelectedDelayed | MailboxFilter::SubtreeOne(_) => false,
-        MailboxFilter::Inboxes => name == "INBOX",
-        MailboxFilter::Personal => !is_of_others(name),
+        MailboxFilter::Inboxes | MailboxFilter::Personal => !is_of_others(name),
         MailboxFilter::Subscribed => subscribed,
         MailboxFilter::Subtree(tops) => tops.iter().any(below),
         MailboxFilter::Mailboxes(names) => names.iter().any(|one| one.as_str() == name),
@@ -162,13 +169,22 @@ fn sorted(groups: Vec<EventGroup>) -> Result<(Option<Selected>, Vec<EventGroup>)
             return Err(Trouble::Bad("Of the selected mailbox there are message events only"));
         }
         let items = group.events.iter().find_map(|event| match event {
-            NotifyEvent::MessageNew(items) => Some(items.clone()),
+            NotifyEvent::MessageNew(items) => Some(items.iter().cloned().map(peeking).collect()),
             _ => None,
         });
         let flags = group.events.contains(&NotifyEvent::FlagChange);
         selected = items.map(|items| Selected { delayed, items, flags });
     }
     Ok((selected, others))
+}
+
+/// What nobody asked for at that moment sets no \Seen (§5.2).
+fn peeking(item: FetchItem) -> FetchItem {
+    match item {
+        FetchItem::BodySection { section, partial, .. } => FetchItem::BodySection { peek: true, section, partial },
+        FetchItem::Binary { part, partial, .. } => FetchItem::Binary { peek: true, part, partial },
+        other => other,
+    }
 }
 
 impl Session {
@@ -185,7 +201,10 @@ impl Session {
         let others = others.then(|| Others { lists: self.context.store.acl_watch(), accounts: Vec::new() });
         let mut notifying = Notifying { selected, groups, known: Known::default(), others, shown: false };
         notifying.known = self.look(&mut notifying, true).await?;
-        let told = if status { first_status(&notifying, self.selected_id()) } else { Vec::new() };
+        let mut told = closed_ones(&notifying);
+        if status {
+            told.extend(first_status(&notifying, self.selected_id()));
+        }
         for response in told {
             self.wire.untagged(&response);
             self.breathe().await?;
@@ -222,21 +241,56 @@ impl Session {
 
     /// The rest of an EXISTS: what was asked of new messages, those from `first` on.
     pub(crate) async fn fetch_new(&mut self, first: usize) -> Result<(), Trouble> {
-        let selected = self.notify.as_ref().and_then(|notifying| notifying.selected.as_ref());
-        let Some(mut items) = selected.map(|selected| selected.items.clone()).filter(|items| !items.is_empty()) else {
-            return Ok(());
-        };
-        let exists = self.view()?.rows().len();
+        let view = self.view_mut()?;
+        let made = std::mem::take(&mut view.made);
+        let exists = view.rows().len();
         if first >= exists {
             return Ok(());
         }
+        let selected = self.notify.as_ref().and_then(|notifying| notifying.selected.as_ref());
+        let items = selected.map(|selected| selected.items.clone()).unwrap_or_default();
+        let asked = self.asked_of_new(first..exists).await?;
+        if items.is_empty() && asked.is_empty() {
+            return Ok(());
+        }
+        // §5.2: not of those that this client made itself.
+        let rows = self.view()?.rows();
+        let arrived = (first..exists).filter(|index| rows.uid(*index).is_some_and(|uid| !made.contains(&uid)));
+        if asked.is_empty() {
+            let arrived = merge(arrived);
+            return self.fetch_unasked(items, arrived).await;
+        }
+        // One answer a message, of all that is asked of it.
+        for index in arrived.collect::<Vec<usize>>() {
+            let mut items = items.clone();
+            for more in asked.iter().filter(|(_, matching)| matching.contains(&index)).flat_map(|(more, _)| more) {
+                let more = peeking(more.clone());
+                if !items.contains(&more) {
+                    items.push(more);
+                }
+            }
+            if !items.is_empty() {
+                self.fetch_unasked(items, std::iter::once(index..index + 1).collect()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn fetch_unasked(&mut self, mut items: Vec<FetchItem>, indexes: Indexes) -> Result<(), Trouble> {
         // RFC 7162 §3.2: from the first enabling command on, flags come with their MODSEQ.
         if self.condstore && items.contains(&FetchItem::Flags) && !items.contains(&FetchItem::ModSeq) {
             items.push(FetchItem::ModSeq);
         }
         let set = SequenceSet::range(1, 1);
         let fetch = Fetch { uid: false, set, items, changed_since: None, vanished: false, partial: None };
-        Box::pin(self.fetch_indexes(fetch, std::iter::once(first..exists).collect())).await.map(drop)
+        Box::pin(self.fetch_indexes(fetch, indexes)).await.map(drop)
+    }
+
+    /// This session itself put these into a mailbox.
+    pub(crate) fn note_made(&mut self, place: PlaceId, uids: impl Iterator<Item = Uid>) {
+        if let Some(view) = self.view.as_mut().filter(|view| (view.account, view.mailbox.id) == place) {
+            view.made.extend(uids);
+        }
     }
 
     /// What happened in other mailboxes, to names, subscriptions and metadata.
@@ -363,6 +417,13 @@ fn status_response(name: &str, status: &MailboxStatus, attributes: &[StatusAttri
     Response::Status(StatusResponse { mailbox: MailboxName::new(name), values: values.collect(), mailbox_id: None })
 }
 
+/// §3.1: mailboxes that may be listed, but whose events may not be heard of.
+fn closed_ones(notifying: &Notifying) -> Vec<Response> {
+    let closed = notifying.known.mailboxes.values().filter(|(placed, _)| !placed.rights.has(Right::Read));
+    let wanted = closed.filter(|(placed, _)| notifying.wants_messages(placed));
+    wanted.map(|(placed, _)| listed(&notifying.known, &placed.mailbox.name, None)).collect()
+}
+
 /// NOTIFY SET STATUS (§3.1).
 fn first_status(notifying: &Notifying, selected: Option<PlaceId>) -> Vec<Response> {
     let mut told = Vec::new();
@@ -383,9 +444,9 @@ fn first_status(notifying: &Notifying, selected: Option<PlaceId>) -> Vec<Respons
 /// New, expunged and changed messages of mailboxes that are not selected: STATUS (§5.1-§5.3).
 fn messages_changed(notifying: &Notifying, now: &Known, selected: Option<PlaceId>, condstore: bool) -> Vec<Response> {
     let mut told = Vec::new();
-    for (id, (Placed { mailbox, .. }, status)) in now.mailboxes.iter().filter(|(id, _)| Some(**id) != selected) {
+    for (id, (Placed { mailbox, rights, .. }, status)) in now.mailboxes.iter().filter(|(id, _)| Some(**id) != selected) {
         let Some((_, before)) = notifying.known.mailboxes.get(id) else { continue };
-        if before == status {
+        if before == status || !rights.has(Right::Read) {
             continue;
         }
         let wants = |event| notifying.wants(&mailbox.name, mailbox.subscribed, &event);
@@ -418,7 +479,10 @@ fn listed(now: &Known, name: &str, old_name: Option<&str>) -> Response {
     }
     match now.mailboxes.values().find(|(placed, _)| placed.mailbox.name == name) {
         None => attributes.push(MailboxAttribute::NonExistent),
-        Some((Placed { mailbox, .. }, _)) => {
+        Some((Placed { mailbox, rights, .. }, _)) => {
+            if !rights.has(Right::Read) {
+                attributes.push(MailboxAttribute::Other("NoAccess".into()));
+            }
             let has_children = now.mailboxes.values().any(|(other, _)| other.mailbox.name.starts_with(&below));
             attributes.push(if has_children { MailboxAttribute::HasChildren } else { MailboxAttribute::HasNoChildren });
             attributes.extend(mailbox.special_use.map(attribute));
@@ -474,6 +538,9 @@ fn names_changed(notifying: &Notifying, now: &Known) -> Vec<Response> {
             (None, None) => {}
         }
     }
+    for name in access_changed(notifying, now) {
+        affected.entry(name).or_default();
+    }
     for name in before.subscribed.symmetric_difference(&now.subscribed) {
         if notifying.wants(name, true, &NotifyEvent::SubscriptionChange) {
             affected.entry(name).or_default();
@@ -481,6 +548,17 @@ fn names_changed(notifying: &Notifying, now: &Known) -> Vec<Response> {
     }
     // One more than is told is an overflow; the rest need not be made.
     affected.into_iter().take(limits::NOTIFY_ROUND_MAX + 1).map(|(name, old_name)| listed(now, name, old_name)).collect()
+}
+
+/// Mailboxes whose messages are watched and that were closed to this reader, or opened again (§5.9).
+fn access_changed<'a>(notifying: &'a Notifying, now: &'a Known) -> Vec<&'a str> {
+    let watched = notifying.known.mailboxes.iter().filter(|(_, (placed, _))| notifying.wants_messages(placed));
+    let changed = watched.filter_map(|(id, (before, _))| match now.mailboxes.get(id) {
+        None => is_of_others(&before.mailbox.name).then_some(before.mailbox.name.as_str()),
+        Some((after, _)) if after.rights.has(Right::Read) != before.rights.has(Right::Read) => Some(after.mailbox.name.as_str()),
+        Some(_) => None,
+    });
+    changed.collect()
 }
 
 /// Of a mailbox that was renamed because its superior was nothing is told (§5.4).

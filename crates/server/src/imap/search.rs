@@ -34,11 +34,11 @@ impl Session {
         self.charset_allowed(&search)?;
         let search = self.with_filters(search).await?;
         let (mut found, with_mod_seq) = self.searched(&search).await?;
-        let cut = self.newest_found(&mut found)?;
+        let cut = self.newest_searched(&search.keys, &mut found)?;
         let scores = self.scores_asked(&search, &found).await?;
-        let saved = self.answer(tag.clone(), &search, Found { indexes: &found, scores, with_mod_seq }, Kind::Search)?;
+        self.answer(tag.clone(), &search, Found { indexes: &found, scores, with_mod_seq }, Kind::Search)?;
         self.watch(&tag, &search, &[], &found, cut.is_none())?;
-        self.ended(done("Searched"), cut.or(saved))
+        self.ended(done("Searched"), cut)
     }
 
     /// RETURN (RELEVANCY): how well each of these matches.
@@ -161,8 +161,7 @@ impl Session {
     }
 
     /// ESEARCH with RETURN, and for a SEARCH under IMAP4rev2; else SEARCH or SORT. `found` stands in the answer's order.
-    /// Answers what is to be told when `$` cannot keep all.
-    pub(super) fn answer(&mut self, tag: Tag, search: &Search, answered: Found<'_>, kind: Kind) -> Result<Option<Code>, Trouble> {
+    pub(super) fn answer(&mut self, tag: Tag, search: &Search, answered: Found<'_>, kind: Kind) -> Result<(), Trouble> {
         let Found { indexes: found, scores, with_mod_seq } = answered;
         let plain = search.returns.is_none() && (kind == Kind::Sort || (kind == Kind::Search && !self.rev2));
         let told = Told { view: self.view()?, uid: search.uid, kind, with_mod_seq, scores };
@@ -173,7 +172,7 @@ impl Session {
                 _ => Response::Search { numbers: numbers.into_iter().collect(), mod_seq },
             };
             self.wire.untagged(&response);
-            return Ok(None);
+            return Ok(());
         }
         let returns = search.returns.as_deref().unwrap_or_default();
         let response = told.esearch(tag, returns, found);
@@ -187,10 +186,10 @@ impl Session {
         if *returns != [SearchReturn::Save] {
             self.wire.untagged(&Response::ESearch(response));
         }
-        let Some(mut saved) = saved else { return Ok(None) };
-        let cut = self.newest_saved(&mut saved);
-        self.view_mut()?.save(saved);
-        Ok(cut)
+        if let Some(saved) = saved {
+            self.view_mut()?.save(saved);
+        }
+        Ok(())
     }
 }
 
@@ -326,10 +325,10 @@ mod tests {
         assert_eq!(chosen(&[Save, Min, Max], &[1, 2, 3]), [1, 3]);
         assert_eq!(chosen(&[Save, Min, Max], &[2]), [2]);
         assert_eq!(chosen(&[Save, Min, All], &[1, 2, 3]), [1, 2, 3]);
-        let last = Partial(PartialRange { from_end: true, first: 1, last: 2 });
-        assert_eq!(chosen(&[Save, last], &[1, 2, 3]), [2, 3]);
-        assert_eq!(chosen(&[Save, last, Min], &[1, 2, 3]), [1, 2, 3]);
-        assert_eq!(chosen(&[Save, last, Count], &[1, 2, 3]), [1, 2, 3]);
-        assert!(returns_make_sense(&[last, All]).is_err() && returns_make_sense(&[last, last]).is_err());
+        let last = || Partial(PartialRange { from_end: true, first: 1, last: 2 });
+        assert_eq!(chosen(&[Save, last()], &[1, 2, 3]), [2, 3]);
+        assert_eq!(chosen(&[Save, last(), Min], &[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(chosen(&[Save, last(), Count], &[1, 2, 3]), [1, 2, 3]);
+        assert!(returns_make_sense(&[last(), All]).is_err() && returns_make_sense(&[last(), last()]).is_err());
     }
 }

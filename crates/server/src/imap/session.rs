@@ -47,7 +47,7 @@ pub(crate) struct Session {
     pub(crate) uid_only: bool,
 }
 
-/// Indexes of rows, ascending and apart.
+/// Indexes of rows, apart; ascending, but where MESSAGELIMIT has the newest done first.
 pub(crate) type Indexes = Vec<Range<usize>>;
 
 impl Session {

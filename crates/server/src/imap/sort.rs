@@ -21,9 +21,9 @@ impl Session {
         let sorted = self.sorted(&search, found, criteria.clone()).await;
         let sorted = self.bye_if_over(sorted)?;
         let scores = self.scores_asked(&search, &sorted).await?;
-        let cut = self.answer(tag.clone(), &search, Found { indexes: &sorted, scores, with_mod_seq }, Kind::Sort)?;
+        self.answer(tag.clone(), &search, Found { indexes: &sorted, scores, with_mod_seq }, Kind::Sort)?;
         self.watch(&tag, &search, &criteria, &sorted, true)?;
-        self.ended(done("Sorted"), cut)
+        done("Sorted")
     }
 
     /// These indexes (ascending), found by the search, by the criteria.

@@ -1,4 +1,4 @@
-//! URLAUTH (RFC 4467): GENURLAUTH, URLFETCH, RESETKEY. A URL that its maker signed lets another read one message or part.
+//! URLAUTH (RFC 4467, RFC 5524): GENURLAUTH, URLFETCH, RESETKEY. A URL that its maker signed lets another read one message or part.
 //!
 //! Each person has a key of its own at each mailbox, made when first needed, kept beside the mailbox's annotations under a
 //! name no client can say; it goes with the mailbox. A token is `01` and the HMAC-SHA-256 of the URL up to its access part.
@@ -8,14 +8,17 @@ use super::failure::{Outcome, Trouble, done, done_with, no};
 use super::limits;
 use super::place::Placed;
 use super::session::Session;
+use super::url_structure;
+use super::urls::Named;
 use crate::context::unix_now;
 use bytes::Bytes;
 use ring::rand::SecureRandom;
 use smol_str::SmolStr;
+use std::sync::Arc;
 use store::{Account, AccountId};
 use wire::imap::acl::Right;
 use wire::imap::response::Response;
-use wire::imap::url::{AccessKind, ImapUrl, UrlCommand};
+use wire::imap::url::{AccessKind, ImapUrl, UrlCommand, UrlData, UrlElement, UrlForm, UrlRequest};
 use wire::imap::{Code, MailboxName};
 
 /// The only mechanism there is (RFC 4467 section 3).
@@ -23,6 +26,11 @@ const MECHANISM: &str = "INTERNAL";
 /// HMAC-SHA-256, in front of the token's own octets.
 const ALGORITHM: &str = "01";
 const KEY_BYTES: usize = 32;
+
+/// URLMECH (RFC 4467 section 8).
+fn url_mechanisms() -> Code {
+    Code::UrlMech(vec![MECHANISM.into()])
+}
 
 impl Session {
     /// The three commands.
@@ -39,7 +47,7 @@ impl Session {
         for (text, mechanism) in urls {
             let bad = || no(Code::BadUrl(text.clone()), "That URL cannot be signed");
             if !mechanism.eq_ignore_ascii_case(MECHANISM) {
-                return Err(no(Code::UrlMech(vec![MECHANISM.into()]), "There is no such mechanism"));
+                return Err(no(url_mechanisms(), "There is no such mechanism"));
             }
             let url = ImapUrl::parse(&text).filter(|url| url.host.is_some() && self.is_ours(url)).ok_or_else(bad)?;
             let access = url.access.as_ref().filter(|access| access.authorization.is_none()).ok_or_else(bad)?;
@@ -66,17 +74,23 @@ impl Session {
         done("Signed")
     }
 
-    async fn fetch_urls(&mut self, urls: Vec<String>) -> Outcome {
-        for text in urls {
-            let octets = self.authorized(&text).await?;
-            self.wire.untagged(&Response::UrlFetch(vec![(text, octets)]));
+    async fn fetch_urls(&mut self, requests: Vec<UrlRequest>) -> Outcome {
+        for UrlRequest { url: text, forms } in requests {
+            let data = match self.authorized(&text).await? {
+                None => UrlData::Simple(None),
+                Some((maker, url)) => match Box::pin(self.url_data(&maker, &url, &forms)).await {
+                    Err(Trouble::No(..)) => UrlData::Simple(None),
+                    other => other?,
+                },
+            };
+            self.wire.untagged(&Response::UrlFetch(vec![(text, data)]));
             self.breathe().await?;
         }
         done("Fetched")
     }
 
-    /// What the URL gives to whoever is signed in; `None` for every reason there may be.
-    async fn authorized(&self, text: &str) -> Result<Option<Bytes>, Trouble> {
+    /// Who made the URL, if it gives whoever is signed in anything; `None` for every reason there may be.
+    async fn authorized(&self, text: &str) -> Result<Option<(Arc<Account>, ImapUrl)>, Trouble> {
         let Some(url) = ImapUrl::parse(text).filter(|url| url.host.is_some() && self.is_ours(url)) else { return Ok(None) };
         let (Some(access), Some(rump), Some(user), Some(name)) = (&url.access, url.rump(), &url.user, &url.mailbox) else {
             return Ok(None);
@@ -99,24 +113,45 @@ impl Session {
         let Some(maker) = self.store().account(user).await?.filter(|maker| !maker.suspended) else { return Ok(None) };
         let Some(placed) = self.find_as(&maker, name.as_str()).await? else { return Ok(None) };
         let Some(key) = self.url_key(&maker, &placed).await? else { return Ok(None) };
-        if !is_token(&key, rump, given) {
-            return Ok(None);
-        }
-        let mut octets = match self.octets_as(&maker, &url).await {
-            Err(Trouble::No(..)) => return Ok(None),
-            other => other?,
-        };
-        let mut all = Vec::new();
+        Ok(is_token(&key, rump, given).then_some((maker, url)))
+    }
+
+    /// RFC 4467 section 7, and RFC 5524 section 3.2 where forms are asked for.
+    async fn url_data(&self, maker: &Account, url: &ImapUrl, forms: &[UrlForm]) -> Result<UrlData, Trouble> {
+        let mut octets = self.octets_as(maker, url).await?;
+        let mut plain = Vec::new();
         while let Some(piece) = self.next_octets(&mut octets, limits::PIECE_BYTES).await? {
-            all.extend_from_slice(&piece);
+            plain.extend_from_slice(&piece);
         }
-        Ok(Some(Bytes::from(all)))
+        if forms.is_empty() {
+            return Ok(UrlData::Simple(Some(plain.into())));
+        }
+        let gone = || no(Code::BadUrl(url.text.clone()), "There is nothing by that URL");
+        let Named { account, row, section, partial } = self.named_as(maker, url).await?;
+        let facts = self.store().facts(account, &[row.email]).await?.into_iter().next().flatten().ok_or_else(gone)?;
+        let mut binary = None;
+        if forms.contains(&UrlForm::Binary) {
+            binary = self.decoded_octets((account, row), &facts, &section, partial).await?;
+        }
+        let structure = || {
+            let (shown, decoded) = binary.as_ref().map_or((&plain, false), |(octets, decoded)| (octets, *decoded));
+            url_structure::of(&facts, &section, shown, decoded, decoded || partial.is_some())
+        };
+        let mut elements = Vec::with_capacity(forms.len());
+        for form in forms {
+            elements.push(match form {
+                UrlForm::Structure => UrlElement::Structure(structure().ok_or_else(gone)?),
+                UrlForm::Body => UrlElement::Body(Some(plain.clone().into())),
+                UrlForm::Binary => UrlElement::Binary(binary.as_ref().map(|(octets, _)| Bytes::copy_from_slice(octets))),
+            });
+        }
+        Ok(UrlData::Extended(elements))
     }
 
     /// All URLs signed before are void.
     async fn reset_key(&mut self, mailbox: Option<MailboxName>, mechanisms: &[SmolStr]) -> Outcome {
         if mechanisms.iter().any(|mechanism| !mechanism.eq_ignore_ascii_case(MECHANISM)) {
-            return Err(no(Code::UrlMech(vec![MECHANISM.into()]), "There is no such mechanism"));
+            return Err(no(url_mechanisms(), "There is no such mechanism"));
         }
         let account = self.account()?.clone();
         let places = match mailbox {
@@ -129,7 +164,7 @@ impl Session {
                 self.store().annotate(placed.account, Some(placed.mailbox.id), &[entry]).await?;
             }
         }
-        done_with(Code::UrlMech(vec![MECHANISM.into()]), "URLs signed before are void")
+        done_with(url_mechanisms(), "URLs signed before are void")
     }
 
     async fn url_key(&self, maker: &Account, placed: &Placed) -> Result<Option<Vec<u8>>, Trouble> {

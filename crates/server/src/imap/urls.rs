@@ -7,13 +7,22 @@ use super::failure::{Trouble, no};
 use super::fetch::{NamedOctets, Stored};
 use super::session::Session;
 use bytes::Bytes;
-use store::{Account, Uid};
+use store::{Account, AccountId, MessageRow, Uid};
 use wire::imap::Code;
 use wire::imap::acl::Right;
 use wire::imap::fetch::{Partial, Section};
 use wire::imap::url::ImapUrl;
 
-/// What a URL names, as far as it is not read yet.
+/// What a URL names.
+pub(crate) struct Named {
+    /// Whose message it is.
+    pub(crate) account: AccountId,
+    pub(crate) row: MessageRow,
+    pub(crate) section: Section,
+    pub(crate) partial: Option<Partial>,
+}
+
+/// Its octets, as far as they are not read yet.
 pub(crate) struct UrlOctets {
     email: Stored,
     named: NamedOctets,
@@ -52,28 +61,33 @@ impl Session {
 
     /// What `who` reads by it.
     pub(crate) async fn octets_as(&self, who: &Account, url: &ImapUrl) -> Result<UrlOctets, Trouble> {
-        let text = url.text.as_str();
-        let store = self.store();
-        let (owner, mailbox) = match &url.mailbox {
+        let Named { account, row, section, partial } = self.named_as(who, url).await?;
+        let email = (account, row.email);
+        let named = self.octets_named((account, row), section, partial).await?.ok_or_else(|| bad_url(&url.text))?;
+        Ok(UrlOctets { email, named })
+    }
+
+    /// The message it names, as `who` sees it.
+    pub(crate) async fn named_as(&self, who: &Account, url: &ImapUrl) -> Result<Named, Trouble> {
+        let bad = || bad_url(&url.text);
+        let (account, mailbox) = match &url.mailbox {
             Some(name) => {
                 let placed = self.find_as(who, name.as_str()).await?.filter(|placed| placed.rights.has(Right::Read));
-                placed.map(|placed| (placed.account, placed.mailbox)).ok_or_else(|| bad_url(text))?
+                placed.map(|placed| (placed.account, placed.mailbox)).ok_or_else(bad)?
             }
-            None => self.view.as_ref().map(|view| (view.account, view.mailbox.clone())).ok_or_else(|| bad_url(text))?,
+            None => self.view.as_ref().map(|view| (view.account, view.mailbox.clone())).ok_or_else(bad)?,
         };
         if url.uid_validity.is_some_and(|validity| validity != mailbox.uid_validity) {
-            return Err(bad_url(text));
+            return Err(bad());
         }
-        let rows = store.snapshot(owner, mailbox.id).await?.rows;
-        let row = rows.index_of(Uid(url.uid)).and_then(|index| rows.get(index)).ok_or_else(|| bad_url(text))?;
+        let rows = self.store().snapshot(account, mailbox.id).await?.rows;
+        let row = rows.index_of(Uid(url.uid)).and_then(|index| rows.get(index)).ok_or_else(bad)?;
         let section = match &url.section {
-            Some(section) => Section::from_text(section).ok_or_else(|| bad_url(text))?,
+            Some(section) => Section::from_text(section).ok_or_else(bad)?,
             None => Section::default(),
         };
         let partial = url.partial.map(|(offset, length)| Partial { offset, length: length.unwrap_or(u64::MAX) });
-        let email = (owner, row.email);
-        let named = self.octets_named((owner, row), section, partial).await?.ok_or_else(|| bad_url(text))?;
-        Ok(UrlOctets { email, named })
+        Ok(Named { account, row, section, partial })
     }
 
     /// The next of them, at most `max`; `None` at the end.

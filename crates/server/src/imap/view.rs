@@ -57,6 +57,8 @@ pub(crate) struct View {
     saved: Vec<Uid>,
     /// Searches that are watched (RFC 5267).
     watched: Vec<Watched>,
+    /// Copied or appended here by this session itself, since it was last told of new messages.
+    pub(crate) made: BTreeSet<Uid>,
 }
 
 impl View {
@@ -76,6 +78,7 @@ impl View {
             recent: Vec::new(),
             saved: Vec::new(),
             watched: Vec::new(),
+            made: BTreeSet::new(),
             checked,
             keywords: BTreeMap::new(),
         };

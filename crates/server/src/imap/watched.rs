@@ -10,10 +10,12 @@ use super::limits;
 use super::names_numbers;
 use super::session::{Session, merge};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use store::{Rows, Uid};
 use wire::imap::esearch::{ContextChange, ESearch};
+use wire::imap::fetch::FetchItem;
 use wire::imap::response::{Kind, Response, StatusText};
-use wire::imap::search::{Search, SearchReturn};
+use wire::imap::search::Search;
 use wire::imap::sort::SortCriterion;
 use wire::imap::{Code, Tag};
 
@@ -33,7 +35,7 @@ pub(crate) struct Watched {
 impl Session {
     /// RFC 5267 §4.3: two searches that are watched never have one tag.
     pub(super) fn tag_is_free(&mut self, tag: &Tag, search: &Search) -> Result<(), Trouble> {
-        let updates = search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Update));
+        let updates = search.update().is_some();
         let mut watched = self.view.iter_mut().flat_map(|view| view.watched_mut());
         match updates && watched.any(|known| known.tag == *tag) {
             true => Err(Trouble::Bad("A search of that tag is watched already")),
@@ -50,7 +52,7 @@ impl Session {
         found: &[usize],
         whole: bool,
     ) -> Result<(), Trouble> {
-        if !search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Update)) {
+        if search.update().is_none() {
             return Ok(());
         }
         let view = self.view_mut()?;
@@ -114,6 +116,17 @@ impl Session {
         }
         *self.view_mut()?.watched_mut() = watched;
         Ok(())
+    }
+
+    /// RFC 5465 §7: what the watched searches ask of new messages, and of which of these.
+    pub(super) async fn asked_of_new(&mut self, new: Range<usize>) -> Result<Vec<(Vec<FetchItem>, Vec<usize>)>, Trouble> {
+        let asks = |one: &Watched| Some((one.search.clone(), one.search.update().filter(|items| !items.is_empty())?.to_vec()));
+        let asking: Vec<_> = self.view_mut()?.watched_mut().iter().filter_map(asks).collect();
+        let mut asked = Vec::with_capacity(asking.len());
+        for (search, items) in asking {
+            asked.push((items, self.found_among(&search, vec![new.clone()]).await?));
+        }
+        Ok(asked)
     }
 
     async fn renewed(&mut self, one: &mut Watched) -> Result<Option<ESearch>, Trouble> {

@@ -58,6 +58,32 @@ pub struct Extension {
 }
 
 impl BodyStructure {
+    /// As a server keeps it rendered.
+    pub fn of_rendering(rendered: &[u8]) -> Option<BodyStructure> {
+        BodyStructure::parse(&mut Cursor::with_utf8(rendered, true)).ok()
+    }
+
+    /// A whole message as a part: what is in it, by its renderings.
+    pub fn of_message(envelope: &[u8], body: &[u8], part: SinglePart) -> Option<BodyStructure> {
+        let envelope = EnvelopeItem::parse(&mut Cursor::with_utf8(envelope, true)).ok()?;
+        let message = Some((Box::new(envelope), Box::new(BodyStructure::of_rendering(body)?)));
+        Some(BodyStructure::Single(Box::new(SinglePart { message, ..part })))
+    }
+
+    /// The part of this number (RFC 9051 §6.4.5.1); the whole by the empty one.
+    pub fn part(&self, path: &[u32]) -> Option<&BodyStructure> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        let found = match self {
+            BodyStructure::Multipart { parts, .. } => parts.get(usize::try_from(*first).ok()?.checked_sub(1)?)?,
+            BodyStructure::Single(_) => (*first == 1).then_some(self)?,
+        };
+        match found {
+            _ if rest.is_empty() => Some(found),
+            BodyStructure::Multipart { .. } => found.part(rest),
+            BodyStructure::Single(part) => part.message.as_ref()?.1.part(rest),
+        }
+    }
+
     /// With its parentheses.
     pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<BodyStructure> {
         c.open()?;

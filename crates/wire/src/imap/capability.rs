@@ -32,6 +32,7 @@ const SIGNED_IN: &[&str] = &[
     "CATENATE",
     "URL-PARTIAL",
     "URLAUTH",
+    "URLAUTH=BINARY",
     "REPLACE",
     "UIDPLUS",
     "MOVE",

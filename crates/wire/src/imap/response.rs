@@ -26,6 +26,7 @@ use super::sequence_set::NumberSet;
 use super::status::StatusResponse;
 use super::tag::Tag;
 use super::thread::{self, ThreadNode};
+use super::url::UrlData;
 use bytes::Bytes;
 use smol_str::SmolStr;
 
@@ -105,8 +106,8 @@ pub enum Response {
     Metadata(MetadataResponse),
     /// URLs with their authorisation (RFC 4467 §7).
     GenUrlAuth(Vec<String>),
-    /// RFC 4467 §7; `None`: it cannot be had.
-    UrlFetch(Vec<(String, Option<Bytes>)>),
+    /// RFC 4467 §7, RFC 5524 §3.2.
+    UrlFetch(Vec<(String, UrlData)>),
     /// RFC 10022 §3.2: highest UID first, each batch as it is written (`high:low`).
     UidBatches {
         tag: Tag,
@@ -292,9 +293,7 @@ impl Response {
             "URLFETCH" => {
                 let mut urls = Vec::new();
                 while c.eat_space() {
-                    let url = c.astring_text()?;
-                    c.space()?;
-                    urls.push((url, c.nstring()?.map(|octets| Bytes::from(octets.into_owned()))));
+                    urls.push((c.astring_text()?, UrlData::parse(c)?));
                 }
                 Response::UrlFetch(urls)
             }
@@ -415,10 +414,10 @@ impl Response {
             }
             Response::UrlFetch(urls) => {
                 e.raw("URLFETCH ");
-                e.spaced(urls, |e, (url, octets)| {
+                e.spaced(urls, |e, (url, data)| {
                     e.string(url.as_bytes());
                     e.raw(" ");
-                    e.nstring(octets.as_deref());
+                    data.encode(e);
                 });
             }
             Response::UidBatches { tag, batches } => {

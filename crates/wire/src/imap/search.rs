@@ -13,6 +13,7 @@
 use super::cursor::{Cursor, Parsed};
 use super::date::Date;
 use super::encoder::Encoder;
+use super::fetch::FetchItem;
 use super::limits::{PAREN_DEPTH_MAX, SEARCH_TERMS_MAX};
 use super::sequence_set::SequenceSet;
 use super::string::is_atom_char;
@@ -32,7 +33,7 @@ pub struct Search {
 }
 
 /// RETURN options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum SearchReturn {
     Min,
@@ -40,8 +41,8 @@ pub enum SearchReturn {
     All,
     Count,
     Save,
-    /// RFC 5267 §4.3: tell me when the result changes.
-    Update,
+    /// RFC 5267 §4.3: tell me when the result changes; and what is to be fetched of messages that come (RFC 5465 §7).
+    Update(Vec<FetchItem>),
     /// RFC 5267 §4.2: I shall come back for more of this.
     Context,
     /// RFC 9394 §3.1 (RFC 5267 §4.4).
@@ -130,6 +131,13 @@ pub enum SearchKey {
 }
 
 impl Search {
+    /// RETURN (UPDATE), with what is to be fetched of new messages.
+    pub fn update(&self) -> Option<&[FetchItem]> {
+        self.returns
+            .iter()
+            .flatten()
+            .find_map(|option| if let SearchReturn::Update(items) = option { Some(items.as_slice()) } else { None })
+    }
     /// US-ASCII, UTF-8 or not given.
     pub fn charset_supported(&self) -> bool {
         self.charset.as_deref().is_none_or(|name| name.eq_ignore_ascii_case("UTF-8") || name.eq_ignore_ascii_case("US-ASCII"))
@@ -143,7 +151,7 @@ impl SearchReturn {
         ("ALL", SearchReturn::All),
         ("COUNT", SearchReturn::Count),
         ("SAVE", SearchReturn::Save),
-        ("UPDATE", SearchReturn::Update),
+        ("UPDATE", SearchReturn::Update(Vec::new())),
         ("CONTEXT", SearchReturn::Context),
         ("RELEVANCY", SearchReturn::Relevancy),
     ];
@@ -153,18 +161,26 @@ impl SearchReturn {
             c.space()?;
             return PartialRange::parse(c).map(SearchReturn::Partial);
         }
-        match Self::NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
-            Some((_, option)) => Ok(*option),
+        if word.eq_ignore_ascii_case("UPDATE") && c.peek() == Some(b' ') && c.peek_at(1) == Some(b'(') {
+            c.space()?;
+            return Ok(SearchReturn::Update(c.list(false, FetchItem::parse)?));
+        }
+        match Self::NAMES.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
+            Some((_, option)) => Ok(option),
             None => c.error("unknown RETURN option"),
         }
     }
-    pub(crate) fn encode(self, e: &mut Encoder) {
+    pub(crate) fn encode(&self, e: &mut Encoder) {
         match self {
+            SearchReturn::Update(items) if !items.is_empty() => {
+                e.raw("UPDATE ");
+                e.list(items, |e, item| item.encode(e));
+            }
             SearchReturn::Partial(range) => {
                 e.raw("PARTIAL ");
                 range.encode(e);
             }
-            known => e.raw(Self::NAMES.iter().find(|(_, option)| *option == known).map_or("ALL", |(name, _)| name)),
+            known => e.raw(Self::NAMES.iter().find(|(_, option)| option == known).map_or("ALL", |(name, _)| name)),
         }
     }
 }

@@ -1,21 +1,24 @@
-//! IMAP URLs (RFC 5092) and URLAUTH (RFC 4467): naming a message or a part, and letting another fetch it.
+//! IMAP URLs (RFC 5092), URLAUTH (RFC 4467) and URLAUTH=BINARY (RFC 5524): naming a message or a part, and letting another fetch it.
 //!
 //! ```abnf
 //! genurlauth = "GENURLAUTH" 1*(SP url-rump SP mechanism)
 //! resetkey   = "RESETKEY" [SP mailbox *(SP mechanism)]
-//! urlfetch   = "URLFETCH" 1*(SP url-full)
+//! urlfetch   = "URLFETCH" 1*(SP (url-full / "(" url-full *(SP url-fetch-param) ")"))
+//! url-fetch-param = "BODY" / "BINARY" / "BODYPARTSTRUCTURE"
 //! genurlauth-data = "GENURLAUTH" 1*(SP url-full)
-//! urlfetch-data   = "URLFETCH" 1*(SP url-full SP nstring)
+//! urlfetch-data   = "URLFETCH" 1*(SP url-full (SP nstring / 1*(SP "(" url-metadata-el ")")))
 //! imap-url   = ["imap://" [user ["@"]] host [":" port]] "/" enc-mailbox [";UIDVALIDITY=" n] "/;UID=" n
 //!              ["/;SECTION=" section] ["/;PARTIAL=" n ["." n]] [";EXPIRE=" date-time] [";URLAUTH=" access [":" mechanism ":" token]]
 //! ```
 //!
 //! Invariant: what [`ImapUrl::rump`] gives is what was signed, octet for octet, and not a rendering of the parsed value.
 
+use super::body_structure::BodyStructure;
 use super::cursor::{Cursor, Parsed};
 use super::encoder::Encoder;
 use super::limits::{LIST_ITEMS_MAX, URL_BYTES_MAX};
 use super::mailbox_name::MailboxName;
+use bytes::Bytes;
 use smol_str::SmolStr;
 
 /// A URL of a message or a part of one.
@@ -78,7 +81,45 @@ pub enum UrlCommand {
         mailbox: Option<MailboxName>,
         mechanisms: Vec<SmolStr>,
     },
-    Fetch(Vec<String>),
+    Fetch(Vec<UrlRequest>),
+}
+
+/// A URL to be fetched, and in which forms (RFC 5524 §3.1); none: as RFC 4467 has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct UrlRequest {
+    pub url: String,
+    pub forms: Vec<UrlForm>,
+}
+
+/// What is asked of a URL (RFC 5524 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UrlForm {
+    /// The octets as they are.
+    Body,
+    /// Without their transfer encoding.
+    Binary,
+    /// What they are.
+    Structure,
+}
+
+/// What a URL gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UrlData {
+    /// As RFC 4467 has it; `None`: it cannot be had.
+    Simple(Option<Bytes>),
+    /// One for each form that was asked for (RFC 5524 §3.2).
+    Extended(Vec<UrlElement>),
+}
+
+/// `url-metadata-el`
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum UrlElement {
+    Body(Option<Bytes>),
+    /// `None`: the transfer encoding is not known.
+    Binary(Option<Bytes>),
+    Structure(BodyStructure),
 }
 
 /// `%41` and the like; `None` when an escape is broken or the result is no UTF-8.
@@ -222,7 +263,7 @@ impl UrlCommand {
             "URLFETCH" => {
                 let mut urls = Vec::new();
                 while c.eat_space() && urls.len() < LIST_ITEMS_MAX {
-                    urls.push(c.astring_text()?);
+                    urls.push(UrlRequest::parse(c)?);
                 }
                 if urls.is_empty() {
                     return c.error("a URL is missing");
@@ -255,13 +296,133 @@ impl UrlCommand {
             }
             UrlCommand::Fetch(urls) => {
                 e.raw("URLFETCH");
-                for url in urls {
+                for request in urls {
                     e.raw(" ");
-                    e.string(url.as_bytes());
+                    request.encode(e);
                 }
             }
         }
     }
+}
+
+impl UrlForm {
+    const NAMES: [(&'static str, UrlForm); 3] =
+        [("BODY", UrlForm::Body), ("BINARY", UrlForm::Binary), ("BODYPARTSTRUCTURE", UrlForm::Structure)];
+
+    fn parse(c: &mut Cursor<'_>) -> Parsed<UrlForm> {
+        let word = c.atom()?;
+        match Self::NAMES.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
+            Some((_, form)) => Ok(form),
+            None => c.error("unknown parameter of a URL"),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|(_, form)| *form == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl UrlRequest {
+    fn parse(c: &mut Cursor<'_>) -> Parsed<UrlRequest> {
+        if c.peek() != Some(b'(') {
+            return Ok(UrlRequest { url: c.astring_text()?, forms: Vec::new() });
+        }
+        c.open()?;
+        let url = c.astring_text()?;
+        let mut forms: Vec<UrlForm> = Vec::new();
+        while c.eat_space() {
+            let form = UrlForm::parse(c)?;
+            // RFC 5524 §3.1: each once, and the octets in one way only.
+            if forms.contains(&form) || (form != UrlForm::Structure && forms.iter().any(|other| *other != UrlForm::Structure)) {
+                return c.error("a URL's parameters stand once each, and BODY not beside BINARY");
+            }
+            forms.push(form);
+        }
+        c.close()?;
+        Ok(UrlRequest { url, forms })
+    }
+
+    fn encode(&self, e: &mut Encoder) {
+        if self.forms.is_empty() {
+            return e.string(self.url.as_bytes());
+        }
+        e.raw("(");
+        e.string(self.url.as_bytes());
+        for form in &self.forms {
+            e.raw(" ");
+            e.raw(form.name());
+        }
+        e.raw(")");
+    }
+}
+
+impl UrlData {
+    /// After the URL.
+    pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<UrlData> {
+        c.space()?;
+        if c.peek() != Some(b'(') {
+            return Ok(UrlData::Simple(octets(c)?));
+        }
+        let mut elements = vec![UrlElement::parse(c)?];
+        while c.peek() == Some(b' ') && c.peek_at(1) == Some(b'(') && elements.len() < LIST_ITEMS_MAX {
+            c.space()?;
+            elements.push(UrlElement::parse(c)?);
+        }
+        Ok(UrlData::Extended(elements))
+    }
+
+    pub(crate) fn encode(&self, e: &mut Encoder) {
+        match self {
+            UrlData::Simple(octets) => e.nstring(octets.as_deref()),
+            UrlData::Extended(elements) => e.spaced(elements, |e, element| element.encode(e)),
+        }
+    }
+}
+
+impl UrlElement {
+    fn parse(c: &mut Cursor<'_>) -> Parsed<UrlElement> {
+        c.open()?;
+        let form = UrlForm::parse(c)?;
+        c.space()?;
+        let element = match form {
+            UrlForm::Body => UrlElement::Body(octets(c)?),
+            UrlForm::Binary => UrlElement::Binary(octets(c)?),
+            UrlForm::Structure => UrlElement::Structure(BodyStructure::parse(c)?),
+        };
+        c.close()?;
+        Ok(element)
+    }
+
+    fn encode(&self, e: &mut Encoder) {
+        e.raw("(");
+        match self {
+            UrlElement::Body(octets) => {
+                e.raw("BODY ");
+                e.nstring(octets.as_deref());
+            }
+            UrlElement::Binary(octets) => {
+                e.raw("BINARY ");
+                match octets {
+                    // RFC 5524 §5: with NUL a literal8.
+                    Some(octets) if octets.contains(&0) => {
+                        e.raw("~");
+                        e.literal_header(octets.len() as u64);
+                        e.raw(octets);
+                    }
+                    octets => e.nstring(octets.as_deref()),
+                }
+            }
+            UrlElement::Structure(structure) => {
+                e.raw("BODYPARTSTRUCTURE ");
+                structure.encode(e);
+            }
+        }
+        e.raw(")");
+    }
+}
+
+fn octets(c: &mut Cursor<'_>) -> Parsed<Option<Bytes>> {
+    Ok(c.nstring()?.map(|octets| Bytes::from(octets.into_owned())))
 }
 
 #[cfg(test)]
@@ -310,6 +471,7 @@ mod tests {
             "RESETKEY",
             "RESETKEY INBOX INTERNAL",
             "URLFETCH \"imap://joe@example.com/INBOX/;UID=20\" \"/x/;UID=1\"",
+            "URLFETCH (\"/x/;UID=1\" BODYPARTSTRUCTURE BINARY) (\"/x/;UID=2\" BODY) \"/x/;UID=3\"",
         ] {
             let mut c = Cursor::new(text.as_bytes());
             let name = c.atom().unwrap().to_owned();
@@ -318,6 +480,28 @@ mod tests {
             let mut e = Encoder::server(Vec::new(), false);
             command.encode(&mut e);
             assert_eq!(String::from_utf8(e.bytes).unwrap(), text);
+        }
+        for bad in ["(\"/x/;UID=1\" BODY BINARY)", "(\"/x/;UID=1\" BODY BODY)", "(\"/x/;UID=1\" FOO)", "(BODY", "()"] {
+            let mut c = Cursor::new(bad.as_bytes());
+            assert!(UrlRequest::parse(&mut c).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_urls_give_both_ways() {
+        for text in [
+            " NIL",
+            " {2}\r\nab",
+            " (BODYPARTSTRUCTURE (\"IMAGE\" \"PNG\" NIL NIL NIL \"BINARY\" 3)) (BINARY ~{3}\r\na\0b)",
+            " (BINARY NIL)",
+            " (BODY {2}\r\na\r)",
+        ] {
+            let mut c = Cursor::new(text.as_bytes());
+            let data = UrlData::parse(&mut c).unwrap();
+            c.end().unwrap();
+            let mut e = Encoder::server(b" ".to_vec(), false);
+            data.encode(&mut e);
+            assert_eq!(UrlData::parse(&mut Cursor::new(&e.bytes)).unwrap(), data, "{text:?}");
         }
     }
 }

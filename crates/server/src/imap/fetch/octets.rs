@@ -86,6 +86,41 @@ impl Session {
         })
     }
 
+    /// The octets BINARY[part]<partial> would be answered with, and whether they were decoded; `None` where the encoding is not
+    /// known. What is no part of its own comes as it is.
+    pub(in crate::imap) async fn decoded_octets(
+        &self,
+        (account, row): (AccountId, MessageRow),
+        facts: &Facts,
+        section: &Section,
+        partial: Option<Partial>,
+    ) -> Result<Option<(Vec<u8>, bool)>, Trouble> {
+        let size = u64::from(row.size_bytes);
+        let subject = Subject { account, index: 0, row, facts: None, body: None, newly_seen: false };
+        let source = match &section.text {
+            Some(_) => self.section(facts, &subject, section, partial).await?,
+            None if section.part.is_empty() => Source::Stored(window(0..size, partial)),
+            None => match self.binary(facts, &subject, &section.part, partial).await {
+                Err(Trouble::No(Some(Code::UnknownCte), _)) => return Ok(None),
+                other => other?,
+            },
+        };
+        Ok(match source {
+            Source::Stored(range) => Some((self.read(subject.email(), range).await?, false)),
+            Source::Here(octets) => Some((octets, false)),
+            Source::Decoded { stored, encoding, window } => {
+                let coded = self.read(subject.email(), stored).await?;
+                let (mut decoder, mut decoded) = (Decoder::new(encoding), Vec::new());
+                decoder.push(&coded, &mut decoded);
+                decoder.finish(&mut decoded);
+                decoded.truncate(usize::try_from(window.end).unwrap_or(usize::MAX));
+                decoded.drain(..usize::try_from(window.start).unwrap_or(usize::MAX).min(decoded.len()));
+                Some((decoded, true))
+            }
+            Source::Nil | Source::Size(_) => None,
+        })
+    }
+
     /// Finds the octets of an item; decoded lengths are counted here, in a first pass.
     pub(super) async fn source(&self, item: &FetchItem, subject: &Subject) -> Result<Source, Trouble> {
         let size = u64::from(subject.row.size_bytes);
