@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress soak fuzz bench bench-mime bench-moving instructions deny packages
+.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress sessions large soak fuzz bench bench-mime bench-moving instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -74,6 +74,14 @@ stress:         ## random IMAP sessions, each held against a model at every line
 	cargo build --locked -p packetboat
 	python3 tests/stress/stress.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --sessions $(or $(SESSIONS),12)
 
+sessions:       ## 10,000 idle TLS sessions, and how soon a flag change reaches 1,000 of them (COUNT=n PUSH=n)
+	cargo build --release --locked -p packetboat
+	python3 tests/stress/sessions.py --release --count $(or $(COUNT),10000) --push $(or $(PUSH),1000)
+
+large:          ## a mailbox of a million messages: how it opens, cold and warm, and in how much memory (COUNT=n)
+	cargo build --release --locked -p packetboat
+	python3 tests/stress/large.py --release --count $(or $(COUNT),1000000)
+
 soak:           ## hours: the crash test's thousand rounds, every call failing once, ten thousand power cuts, every octet flipped
 	SEARCH_SEEDS=200 cargo test --release --locked -p search finds
 	STORE_FLIP_STEP=1 cargo test --release --locked -p store flips
@@ -82,7 +90,8 @@ soak:           ## hours: the crash test's thousand rounds, every call failing o
 	$(MAKE) stress
 	SECONDS=$(or $(SECONDS),600) python3 tests/clients/run.py test_random_changes_on_both_sides
 	cargo build --release --locked -p packetboat
-	python3 tests/stress/sessions.py --release
+	$(MAKE) sessions
+	$(MAKE) large
 
 bench:          ## beside Postfix + Dovecot, 10 to 15 minutes (ONLY=part,part QUICK=1 MEDIUM=disk); keeps docs/bench.md
 	cargo build --release --locked -p packetboat
