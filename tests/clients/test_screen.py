@@ -232,3 +232,8 @@ class FullScreen(unittest.TestCase):
             os.kill(int(children[0]), signal.SIGTERM)
             screen.wait("ended 0", gone=("no messages here",))
             self.assertEqual(mail("ls")["messages"], [])
+            # A terminal that goes away takes the program along; the store is free again.
+            gone = Screen(self, mail)
+            gone.wait("no messages here")
+            gone.tmux("kill-server")
+            self.assertEqual(mail("ls")["messages"], [])

@@ -76,7 +76,8 @@ pub(super) async fn run(arguments: &MailArgs, way: &Way) -> Result<(), String> {
     outcome.and(last).and(closed)
 }
 
-/// SIGTERM and SIGHUP end the program, not only its process: the terminal is put in order.
+/// SIGTERM and SIGHUP end the program, not only its process: the terminal is put in order. Where that is gone, crossterm reads
+/// its end for ever and nothing comes back; the store is whole at any time.
 async fn ends(inputs: UnboundedSender<Input>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else { return };
@@ -85,6 +86,8 @@ async fn ends(inputs: UnboundedSender<Input>) {
         _ = hangup.recv() => {}
     }
     let _ = inputs.send(Input::End);
+    tokio::time::sleep(ROUND_PATIENCE).await;
+    std::process::exit(1);
 }
 
 async fn keep_in_step(desk: Desk, stopped: watch::Receiver<bool>, urged: Arc<Notify>, inputs: UnboundedSender<Input>) {
