@@ -36,6 +36,7 @@ export class App {
   pictures = $state(0)
   recoloured = $state(false)
   openAll = $state(0)
+  private leaving = false
   desk = new Desk(this)
 
   choose(some: Partial<Choices>): void {
@@ -120,6 +121,8 @@ export class App {
 
   async signOut(): Promise<void> {
     const mail = this.mail
+    // What is still being asked will hear "401": the form shows when nothing is left here, not before.
+    this.leaving = true
     try { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) } catch { /* The cookie goes with the cache; the server's session ends by itself. */ }
     mail?.close()
     await mail?.cache.purge()
@@ -130,6 +133,7 @@ export class App {
   }
 
   private leave(expired: boolean): void {
+    if (this.leaving) return
     this.mail?.close()
     this.mail = undefined
     this.expired = expired
