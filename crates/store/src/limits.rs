@@ -16,6 +16,10 @@ pub const GROUP_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub const GROUP_WAIT: Duration = Duration::from_millis(2);
 /// Concurrent acts a group waits for, at most.
 pub const GROUP_EXPECT_MAX: usize = 16;
+/// Whose writes with their sync take less than this commits each act where it is submitted: waking a thread costs as much.
+pub const SYNC_CHEAP: Duration = Duration::from_micros(60);
+/// Octets of bodies in an act committed where it is submitted, at most.
+pub const AT_ONCE_BYTES_MAX: u64 = 64 * 1024;
 /// The index's write-ahead log is folded back past this many octets.
 pub const WAL_BYTES_FOLD: u64 = 16 * 1024 * 1024;
 /// The index is written behind the segments: so many rows at once ...

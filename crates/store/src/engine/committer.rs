@@ -1,8 +1,9 @@
 //! Group commit: one thread takes all waiting batches, appends them to the segment, syncs once, commits the index,
-//! answers all in order.
+//! answers all in order. Where nobody waits and a sync costs less than waking that thread, the submitter does it itself.
 //!
 //! Invariant: nothing is answered `Done` before its record is synced and its rows are readable; a group fails as one,
-//! and what it left behind in the segment is cut off before anything else is written.
+//! and what it left behind in the segment is cut off before anything else is written. Who commits holds the committer's
+//! lock until the answers are given, and a batch overtakes none that was submitted before it.
 //! Must not know: what batches mean.
 
 use super::embedded::Shared;
@@ -12,19 +13,61 @@ use super::segment::{self, Bodies, BodyEntry, FILE_HEAD, FileHead, SegmentFile, 
 use super::stage::{BodyActs, Stage};
 use super::{Batch, OnCommit, Outcome, io_error};
 use crate::limits::{
-    GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, INDEX_ROWS_AT_ONCE, INDEX_ROWS_BEHIND_MAX,
+    AT_ONCE_BYTES_MAX, GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, INDEX_ROWS_AT_ONCE,
+    INDEX_ROWS_BEHIND_MAX,
 };
 use crate::spool::Content;
 use crate::types::{Spooled, StoreError};
 use rusqlite::Connection;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+/// What decides who commits.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// Batches handed to the thread and not answered yet.
+    waiting: AtomicUsize,
+    /// What an append with its sync costs lately; unknown at first.
+    append_nanos: AtomicU64,
+    /// What costs less than this is done by the submitter.
+    cheap: Duration,
+}
+
+impl Pace {
+    pub(crate) fn new(cheap: Duration) -> Pace {
+        Pace { waiting: AtomicUsize::new(0), append_nanos: AtomicU64::new(u64::MAX), cheap }
+    }
+    fn saw(&self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let before = self.append_nanos.load(Ordering::Relaxed);
+        // A dear one counts at once, cheap ones little by little.
+        let now = if before == u64::MAX { took } else { (before / 8 * 7 + took / 8).max(took / 4) };
+        self.append_nanos.store(now, Ordering::Relaxed);
+    }
+    fn is_cheap(&self) -> bool {
+        u128::from(self.append_nanos.load(Ordering::Relaxed)) < self.cheap.as_nanos()
+    }
+    /// One more for the thread.
+    pub(crate) fn hand_over(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+    }
+    /// So many were answered, or not taken.
+    pub(crate) fn answered(&self, count: usize) {
+        self.waiting.fetch_sub(count, Ordering::SeqCst);
+    }
+    /// May this batch be committed where it is submitted: nobody is before it, and it is soon done?
+    pub(crate) fn is_at_once(&self, batch: &Batch) -> bool {
+        self.waiting.load(Ordering::SeqCst) == 0
+            && (batch.light || self.is_cheap())
+            && batch.bodies.iter().map(|body| body.content.len()).sum::<u64>() <= AT_ONCE_BYTES_MAX
+    }
+}
 
 /// A batch on its way.
 pub(crate) struct Job {
@@ -56,9 +99,12 @@ pub(crate) struct Committer {
     tail: Option<Tail>,
     /// Where the stream ended when its last segment was given up.
     given_up: Option<(u32, u64)>,
-    /// How many acts at once recent groups have seen.
-    expected: usize,
+    /// The store is closed.
+    closed: bool,
 }
+
+/// How many acts at once recent groups have seen.
+struct Crowd(usize);
 
 enum Chunk {
     Bytes(u64, Vec<u8>),
@@ -99,7 +145,7 @@ impl Layout {
 impl Committer {
     /// Goes on behind `position`, where replay ended.
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection, position: Position) -> Result<Committer> {
-        let mut committer = Committer { shared, connection, position, tail: None, given_up: None, expected: 1 };
+        let mut committer = Committer { shared, connection, position, tail: None, given_up: None, closed: false };
         if position.end > 0 {
             let path = committer.shared.segment_path(position.file);
             if !path.exists() {
@@ -118,32 +164,16 @@ impl Committer {
         Ok(committer)
     }
 
-    /// Until told to stop or nobody can submit any more.
-    pub(crate) fn run(mut self, receiver: &Receiver<Message>) {
-        let mut waiting: Vec<Job> = Vec::new();
-        loop {
-            let mut controls = Vec::new();
-            let mut going_on = self.gather(receiver, &mut waiting, &mut controls);
-            let rest = split_group(&mut waiting);
-            let group = std::mem::replace(&mut waiting, rest);
-            let size = durable(&group);
-            let answers = self.commit_group(group);
-            // What came while this group was being made durable tells how many write at once.
-            going_on &= drain(receiver, &mut waiting, &mut controls);
-            self.expected = self.expected.max(size + durable(&waiting)).min(GROUP_EXPECT_MAX);
-            for (on_commit, outcome) in answers {
-                on_commit(&outcome);
-            }
-            for control in controls {
-                self.control(control);
-            }
-            if !going_on && waiting.is_empty() {
-                break;
-            }
+    /// Commits a batch for its submitter; gives it back where the thread must.
+    pub(crate) fn at_once(&mut self, job: Job) -> Option<Job> {
+        let is_behind = self.shared.overlay.weight() >= INDEX_ROWS_BEHIND_MAX;
+        if self.closed || is_behind || !self.shared.pace.is_at_once(&job.batch) {
+            return Some(job);
         }
-        if let Err(error) = self.shared.write_behind(|connection| index::fold(connection, "TRUNCATE")) {
-            tracing::warn!(?error, "the index is left behind the segments; the next start brings it up");
+        for (on_commit, outcome) in self.commit_group(vec![job]) {
+            on_commit(&outcome);
         }
+        None
     }
 
     /// The index first gets all that was committed before; dropped when it cannot.
@@ -155,37 +185,6 @@ impl Committer {
         if let Err(error) = done {
             tracing::warn!(?error, "the index could not be brought up");
         }
-    }
-
-    /// Waits for the first batch, then shortly for those recent groups lead to expect. False: time to stop.
-    fn gather(&mut self, receiver: &Receiver<Message>, waiting: &mut Vec<Job>, controls: &mut Vec<Control>) -> bool {
-        if waiting.is_empty() {
-            match receiver.recv() {
-                Ok(Message::Job(job)) => waiting.push(*job),
-                Ok(Message::Control(control)) => controls.push(control),
-                Ok(Message::Stop) | Err(_) => return false,
-            }
-        }
-        if !drain(receiver, waiting, controls) {
-            return false;
-        }
-        let until = Instant::now() + GROUP_WAIT;
-        let mut ready = durable(waiting);
-        while ready > 0 && controls.is_empty() && ready < self.expected {
-            match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Job(job)) => {
-                    ready += usize::from(!job.batch.light);
-                    waiting.push(*job);
-                }
-                Ok(Message::Control(control)) => controls.push(control),
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.expected = (self.expected * 3 / 4).max(ready).max(1);
-                    break;
-                }
-            }
-        }
-        true
     }
 
     fn commit_group(&mut self, jobs: Vec<Job>) -> Vec<(OnCommit, Outcome)> {
@@ -292,6 +291,7 @@ impl Committer {
             return Err(StoreError::Io("no segment".into()));
         };
         self.shared.tuning.faults.tick()?;
+        let begun = Instant::now();
         for chunk in &layout.chunks {
             match chunk {
                 Chunk::Bytes(at, bytes) => tail.file.write_all_at(bytes, *at),
@@ -300,6 +300,7 @@ impl Committer {
             .map_err(|error| io_error(&error))?;
         }
         self.shared.tuning.faults.sync(tail.head.number, &tail.file, layout.at)?;
+        self.shared.pace.saw(begun.elapsed());
         self.shared.counts.syncs.fetch_add(1, Ordering::Relaxed);
         self.shared.counts.groups.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -349,6 +350,72 @@ impl Committer {
         self.tail = Some(Tail { head, file, end: FILE_HEAD });
         self.given_up = None;
         Ok(())
+    }
+}
+
+/// The thread: until told to stop or nobody can submit any more, or somebody panicked while committing.
+pub(crate) fn run(committer: &Mutex<Committer>, shared: &Shared, receiver: &Receiver<Message>) {
+    let mut crowd = Crowd(1);
+    let mut waiting: Vec<Job> = Vec::new();
+    loop {
+        let mut controls = Vec::new();
+        let mut going_on = crowd.gather(&shared.pace, receiver, &mut waiting, &mut controls);
+        let rest = split_group(&mut waiting);
+        let group = std::mem::replace(&mut waiting, rest);
+        let (count, size) = (group.len(), durable(&group));
+        let Ok(mut committer) = committer.lock() else { return };
+        let answers = committer.commit_group(group);
+        // What came while this group was being made durable tells how many write at once.
+        going_on &= drain(receiver, &mut waiting, &mut controls);
+        crowd.0 = crowd.0.max(size + durable(&waiting)).min(GROUP_EXPECT_MAX);
+        for (on_commit, outcome) in answers {
+            on_commit(&outcome);
+        }
+        for control in controls {
+            committer.control(control);
+        }
+        shared.pace.answered(count);
+        if !going_on && waiting.is_empty() {
+            committer.closed = true;
+            break;
+        }
+    }
+    if let Err(error) = shared.write_behind(|connection| index::fold(connection, "TRUNCATE")) {
+        tracing::warn!(?error, "the index is left behind the segments; the next start brings it up");
+    }
+}
+
+impl Crowd {
+    /// Waits for the first batch, then shortly for those recent groups lead to expect. False: time to stop.
+    fn gather(&mut self, pace: &Pace, receiver: &Receiver<Message>, waiting: &mut Vec<Job>, controls: &mut Vec<Control>) -> bool {
+        if waiting.is_empty() {
+            match receiver.recv() {
+                Ok(Message::Job(job)) => waiting.push(*job),
+                Ok(Message::Control(control)) => controls.push(control),
+                Ok(Message::Stop) | Err(_) => return false,
+            }
+        }
+        if !drain(receiver, waiting, controls) {
+            return false;
+        }
+        let until = Instant::now() + GROUP_WAIT;
+        let mut ready = durable(waiting);
+        // A cheap sync is worth no wait.
+        while ready > 0 && !pace.is_cheap() && controls.is_empty() && ready < self.0 {
+            match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Message::Job(job)) => {
+                    ready += usize::from(!job.batch.light);
+                    waiting.push(*job);
+                }
+                Ok(Message::Control(control)) => controls.push(control),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.0 = (self.0 * 3 / 4).max(ready).max(1);
+                    break;
+                }
+            }
+        }
+        true
     }
 }
 

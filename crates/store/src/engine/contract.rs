@@ -152,8 +152,17 @@ async fn memory() {
 
 #[tokio::test]
 async fn embedded() {
+    embedded_suite(Tuning::default()).await;
+}
+
+#[tokio::test]
+async fn embedded_where_a_sync_is_cheap() {
+    embedded_suite(Tuning::at_once()).await;
+}
+
+async fn embedded_suite(tuning: Tuning) {
     let folder = tempfile::tempdir().unwrap();
-    let (engine, defects) = Embedded::open(folder.path(), Tuning::default()).unwrap();
+    let (engine, defects) = Embedded::open(folder.path(), tuning).unwrap();
     assert!(defects.is_empty());
     suite(&engine).await;
     assert_eq!(commit(&engine, put(&[(kv("h"), "h")])).await, Outcome::Failed(StoreError::Io("the store is closed".into())));

@@ -3,7 +3,7 @@
 //! Invariant: octets are served only with matching checksums; a read never waits for a write.
 //! Must not know: what keys mean.
 
-use super::committer::{Committer, Job, Message};
+use super::committer::{self, Committer, Job, Message, Pace};
 use super::index::{self, BodyRow, Position};
 use super::overlay::{Overlay, View};
 use super::stage::Stage;
@@ -11,7 +11,7 @@ use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, rep
 use crate::hash::xxh64;
 use crate::limits::{
     BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, INDEX_BEHIND, INDEX_ROWS_AT_ONCE, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES,
-    READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, WAL_BYTES_FOLD,
+    READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, SYNC_CHEAP, WAL_BYTES_FOLD,
 };
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -94,11 +95,20 @@ impl Faults {
 pub(crate) struct Tuning {
     pub(crate) faults: Arc<Faults>,
     pub(crate) segment_bytes: u64,
+    pub(crate) sync_cheap: Duration,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Tuning { faults: Arc::default(), segment_bytes: SEGMENT_BYTES_MAX }
+        Tuning { faults: Arc::default(), segment_bytes: SEGMENT_BYTES_MAX, sync_cheap: SYNC_CHEAP }
+    }
+}
+
+#[cfg(test)]
+impl Tuning {
+    /// Acts commit where they are submitted, whatever a sync costs here.
+    pub(crate) fn at_once() -> Tuning {
+        Tuning { sync_cheap: Duration::MAX, ..Tuning::default() }
     }
 }
 
@@ -118,6 +128,7 @@ pub(crate) struct Shared {
     pub(crate) tuning: Tuning,
     /// What is durable and not in the index yet.
     pub(crate) overlay: Overlay,
+    pub(crate) pace: Pace,
     writer: Mutex<Connection>,
     readers: Vec<Mutex<Connection>>,
     next_reader: AtomicUsize,
@@ -256,6 +267,7 @@ impl Shared {
 /// The engine.
 pub(crate) struct Embedded {
     pub(crate) shared: Arc<Shared>,
+    committer: Arc<Mutex<Committer>>,
     sender: Mutex<Option<Sender<Message>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -314,8 +326,9 @@ impl Embedded {
             segments,
             wal,
             counts: Counts::default(),
-            tuning,
             overlay: Overlay::default(),
+            pace: Pace::new(tuning.sync_cheap),
+            tuning,
             writer: Mutex::new(connection),
             readers,
             next_reader: AtomicUsize::new(0),
@@ -326,6 +339,7 @@ impl Embedded {
             broken: tokio::sync::watch::Sender::new(false),
         });
         let committer = Committer::new(shared.clone(), index::open_reader(&index)?, position)?;
+        let committer = Arc::new(Mutex::new(committer));
         let (sender, receiver) = channel();
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let watched = Watched(shared.clone());
@@ -335,12 +349,12 @@ impl Embedded {
             };
             std::thread::Builder::new().name(name.into()).spawn(work).map_err(|error| io_error(&error))
         };
-        let behind = shared.clone();
+        let (behind, committing, own) = (shared.clone(), shared.clone(), committer.clone());
         let threads = vec![
-            spawn("store-commit", Box::new(move || committer.run(&receiver)))?,
+            spawn("store-commit", Box::new(move || committer::run(&own, &committing, &receiver)))?,
             spawn("store-index", Box::new(move || behind.index_loop()))?,
         ];
-        Ok((Embedded { shared, sender: Mutex::new(Some(sender)), threads: Mutex::new(threads) }, defects))
+        Ok((Embedded { shared, committer, sender: Mutex::new(Some(sender)), threads: Mutex::new(threads) }, defects))
     }
 
     pub(crate) fn send(&self, message: Message) -> std::result::Result<(), Message> {
@@ -479,7 +493,19 @@ impl Engine for Embedded {
     }
 
     fn submit(&self, batch: Batch, on_commit: OnCommit) {
-        if let Err(Message::Job(job)) = self.send(Message::Job(Box::new(Job { batch, on_commit }))) {
+        let mut job = Job { batch, on_commit };
+        if self.shared.pace.is_at_once(&job.batch)
+            && let Ok(mut committer) = self.committer.try_lock()
+        {
+            let _watched = Watched(self.shared.clone());
+            match committer.at_once(job) {
+                Some(back) => job = back,
+                None => return,
+            }
+        }
+        self.shared.pace.hand_over();
+        if let Err(Message::Job(job)) = self.send(Message::Job(Box::new(job))) {
+            self.shared.pace.answered(1);
             (job.on_commit)(&Outcome::Failed(StoreError::Io("the store is closed".into())));
         }
     }

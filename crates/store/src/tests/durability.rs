@@ -150,8 +150,17 @@ async fn killed_with_and_without_the_index_log() {
 /// Only what was synced is on the disk after a power cut; take one sync out of the committer and this fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_leaves_what_was_synced_and_that_is_enough() {
+    power_cut(Tuning::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_where_acts_commit_at_once_leaves_what_was_synced() {
+    power_cut(Tuning::at_once()).await;
+}
+
+async fn power_cut(tuning: Tuning) {
     let place = Place::new();
-    let tuning = Tuning { segment_bytes: 30_000, ..Tuning::default() };
+    let tuning = Tuning { segment_bytes: 30_000, ..tuning };
     let synced = tuning.faults.clone();
     let store = Store::open_with(place.config(), tuning).await.unwrap();
     let ids = store.accounts_add((0..4).map(|n| new_account(&format!("u{n}@here.test"))).collect(), NOW).await.unwrap();
@@ -440,25 +449,30 @@ async fn holds(store: &Store, known: &BTreeMap<u32, Option<u8>>) {
 
 #[tokio::test]
 async fn any_one_call_may_fail_by_error() {
-    fail_each_call(StoreError::Io("EIO".into()), 0, 2).await;
+    fail_each_call(StoreError::Io("EIO".into()), 0, 2, Tuning::default()).await;
 }
 
 #[tokio::test]
 async fn any_other_call_may_fail_by_error() {
-    fail_each_call(StoreError::Io("EIO".into()), 1, 2).await;
+    fail_each_call(StoreError::Io("EIO".into()), 1, 2, Tuning::default()).await;
+}
+
+#[tokio::test]
+async fn any_third_call_may_fail_where_acts_commit_at_once() {
+    fail_each_call(StoreError::Io("EIO".into()), 1, 3, Tuning::at_once()).await;
 }
 
 #[tokio::test]
 async fn a_disk_may_be_full_at_any_call_and_free_again() {
-    fail_each_call(StoreError::NoSpace, 0, 5).await;
+    fail_each_call(StoreError::NoSpace, 0, 5, Tuning::default()).await;
 }
 
-async fn fail_each_call(error: StoreError, first: i64, step: usize) {
+async fn fail_each_call(error: StoreError, first: i64, step: usize, tuning: Tuning) {
     for calls in (first..).step_by(step) {
         let place = Place::new();
         let faults = Arc::new(Faults::default());
         // Small segments, so that making one fails, too.
-        let tuning = Tuning { faults: faults.clone(), segment_bytes: 3000 };
+        let tuning = Tuning { faults: faults.clone(), segment_bytes: 3000, ..tuning.clone() };
         let store = Store::open_with(place.config(), tuning).await.unwrap();
         ann(&store).await;
         faults.fail_after(calls, error.clone());

@@ -1,6 +1,7 @@
 //! Many at once on the same mailboxes, with sessions that follow every change.
 use super::durability::{killed, lose_index_log, seen};
 use super::*;
+use crate::engine::embedded::Tuning;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -66,9 +67,9 @@ async fn follow(store: Store, account: AccountId, mailbox: MailboxId, over: Arc<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn meddlers_and_followers() {
-    for seed in [1, 99] {
+    for (seed, tuning) in [(1, Tuning::default()), (99, Tuning::at_once())] {
         let place = Place::new();
-        let store = place.open().await;
+        let store = Store::open_with(place.config(), tuning).await.unwrap();
         let ann = ann(&store).await;
         let boxes = [inbox(&store, ann).await, store.mailbox(ann, "Archive").await.unwrap().unwrap().id];
         let over = Arc::new(AtomicBool::new(false));
