@@ -83,8 +83,9 @@ describe('the tour', { timeout: 120_000 }, () => {
 
   it('answers, and the answer stands in the conversation at once, without reload', async () => {
     await carol.keyboard.press('r')
-    await carol.keyboard.type('It is lovely.')
     const editor = carol.getByRole('textbox', { name: 'Message' })
+    await editor.and(carol.locator(':focus')).waitFor()
+    await carol.keyboard.type('It is lovely.')
     await editor.getByText('It is lovely.').waitFor()
     await carol.keyboard.press('Control+Enter')
     await ann.getByRole('link', { name: /Inbox/ }).click()
