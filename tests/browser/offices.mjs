@@ -79,6 +79,21 @@ export class Offices {
     return stdout
   }
 
+  /** The same, with a password on standard input. */
+  async operateWith(domain, password, ...args) {
+    const config = join(this.folder, 'data', `${domain}.toml`)
+    const run = promisify(execFile)(binary, [...args, '--config', config], { timeout: 20_000 })
+    run.child.stdin.end(`${password}\n`)
+    return (await run).stdout
+  }
+
+  /** A file with these octets. */
+  file(octets) {
+    const name = join(this.folder, `file-${Math.random().toString(36).slice(2)}`)
+    writeFileSync(name, octets)
+    return name
+  }
+
   async close() {
     await this.stop()
     rmSync(this.folder, { recursive: true, force: true })

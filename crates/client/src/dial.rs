@@ -2,11 +2,13 @@
 //!
 //! Invariant: a password leaves this machine only under TLS to a server whose certificate was verified. A loopback peer
 //! is this machine: it may do without TLS, and its certificate is looked at only when a file of roots is given for it.
+//! Where somebody else names the hosts ([`Dialer::within`]), the address that was looked at is the one that is dialled:
+//! a name that leads elsewhere the second time (DNS rebinding) leads nowhere.
 
 use crate::limits::{ADDRESSES_MAX, CONNECT_MAX};
 use crate::place::Place;
 use crate::trouble::Trouble;
-use net::{Connection, DnsError, Resolver, Tap, TlsClient};
+use net::{Connection, DnsError, Reach, Resolver, Tap, TlsClient};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -22,6 +24,8 @@ pub struct Dialer {
     /// For loopback without a file of roots.
     local: Option<TlsClient>,
     listening: Option<Listening>,
+    /// Whom a name may lead to; `None`: anybody.
+    reach: Option<Reach>,
 }
 
 impl Dialer {
@@ -32,7 +36,19 @@ impl Dialer {
     pub fn new(tls_ca: Option<&Path>) -> Result<Dialer, Trouble> {
         let here = |error: net::TlsError| Trouble::Here(error.to_string());
         let local = if tls_ca.is_none() { Some(TlsClient::opportunistic().map_err(here)?) } else { None };
-        Ok(Dialer { resolver: OnceLock::new(), verified: TlsClient::verified(tls_ca).map_err(here)?, local, listening: None })
+        let verified = TlsClient::verified(tls_ca).map_err(here)?;
+        Ok(Dialer { resolver: OnceLock::new(), verified, local, listening: None, reach: None })
+    }
+
+    /// Only addresses of this reach are connected to, whatever a name leads to.
+    #[must_use]
+    pub fn within(self, reach: Reach) -> Dialer {
+        Dialer { reach: Some(reach), ..self }
+    }
+
+    /// May this address be connected to?
+    pub(crate) fn may_reach(&self, ip: IpAddr) -> bool {
+        self.reach.is_none_or(|reach| reach.admits(ip))
     }
 
     /// The names to ask, the system's unless set before.
@@ -97,6 +113,10 @@ impl Dialer {
                     }
                     return Ok(connection);
                 }
+                // No later try mends that.
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    last = Trouble::Refused(format!("{place}: {error}"));
+                }
                 Err(error) => last = Trouble::Lost(format!("{place}: {error}")),
             }
         }
@@ -104,6 +124,9 @@ impl Dialer {
     }
 
     async fn connect_to(&self, address: SocketAddr, place: &Place) -> std::io::Result<Connection> {
+        if !self.may_reach(address.ip()) {
+            return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, "its address may not be reached from here"));
+        }
         let until = Instant::now() + CONNECT_MAX;
         let mut connection = Connection::dial(address, None, CONNECT_MAX).await?;
         let tls = self.tls_for(address.ip());
@@ -122,4 +145,40 @@ pub(crate) fn nonce() -> String {
     // Without randomness there would be no TLS either; SCRAM with a nonce known before still proves both sides.
     let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
     data_encoding::BASE64URL_NOPAD.encode(&random)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// One that listens, and how it is named.
+    async fn listening() -> (tokio::net::TcpListener, u16) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, port)
+    }
+
+    async fn knocked(listener: &tokio::net::TcpListener) -> bool {
+        tokio::time::timeout(std::time::Duration::from_millis(50), listener.accept()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn who_may_not_be_reached_is_not_dialled_by_whatever_name() {
+        let (listener, port) = listening().await;
+        let mut zone = net::dns_server::Zone::new();
+        zone.address("inside.test", Ipv4Addr::LOCALHOST.into());
+        let dns = net::dns_server::DnsServer::start(([127, 0, 0, 1], 0).into(), zone).await.unwrap();
+        let resolver = || Resolver::with_servers(vec![dns.local()]).unwrap();
+        for host in ["127.0.0.1", "localhost", "inside.test", "[::ffff:127.0.0.1]"] {
+            let place = Place::parse(&format!("imap://{host}:{port}")).unwrap();
+            let dialer = Dialer::new(None).unwrap().with_resolver(resolver()).within(Reach::Public);
+            let why = dialer.connect(&place).await.err().unwrap();
+            assert!(matches!(&why, Trouble::Refused(text) if text.contains("may not be reached")), "{host}: {why}");
+        }
+        assert!(!knocked(&listener).await, "nobody knocked");
+        let place = Place::parse(&format!("imap://inside.test:{port}")).unwrap();
+        let dialer = Dialer::new(None).unwrap().with_resolver(resolver()).within(Reach::Anywhere);
+        assert!(dialer.connect(&place).await.is_ok());
+    }
 }

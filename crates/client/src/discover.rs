@@ -225,7 +225,8 @@ impl Search<'_> {
         let addresses = self.dialer.resolver().map_err(|trouble| trouble.to_string())?.addresses(host);
         let addresses = timeout(DISCOVERY_STEP_MAX, addresses).await.map_err(|_| "DNS does not answer".to_owned())?;
         let mut last = "no address".to_owned();
-        for ip in addresses.map_err(|error| error.to_string())?.into_iter().take(2) {
+        let reachable = addresses.map_err(|error| error.to_string())?.into_iter().filter(|ip| self.dialer.may_reach(*ip));
+        for ip in reachable.take(2) {
             let address = SocketAddr::new(ip, 443);
             let tls = self.dialer.tls_for(ip);
             match net::https::fetch(&Network::System, address, (host, path), tls, DISCOVERY_STEP_MAX).await {

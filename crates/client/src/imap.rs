@@ -459,10 +459,26 @@ impl Imap {
     /// # Errors
     /// The connection is over, or the server has no IDLE.
     pub async fn wait_for_news(&mut self) -> Result<(), Trouble> {
+        self.examine_inbox().await?;
+        self.news_of_open().await
+    }
+
+    /// Opens INBOX, read-only.
+    ///
+    /// # Errors
+    /// The connection is over, or the server said no.
+    pub async fn examine_inbox(&mut self) -> Result<Selected, Trouble> {
+        self.examine(&MailboxName::new("INBOX")).await
+    }
+
+    /// The same for the mailbox that is open: it tells also what came since that was opened.
+    ///
+    /// # Errors
+    /// The connection is over, or the server has no IDLE.
+    pub async fn news_of_open(&mut self) -> Result<(), Trouble> {
         if !self.has("IDLE") {
             return Err(Trouble::Refused(format!("{} has no IDLE", self.host)));
         }
-        self.examine(&MailboxName::new("INBOX")).await?;
         let all = self.watch_all().await?;
         let tag = self.send(&Command::Idle);
         loop {

@@ -34,6 +34,10 @@ pub const RECONNECTS_MAX: u32 = 5;
 pub const TURNS_MAX: u32 = 5;
 /// Mailboxes taken from one server.
 pub const MAILBOXES_MAX: usize = 10_000;
+/// Folders shown before anything is brought.
+pub const LOOK_FOLDERS_MAX: usize = 500;
+/// For looking at an account before anything is brought.
+pub const LOOK_MAX: Duration = Duration::from_secs(60);
 /// Messages of one maildrop.
 pub const MAILDROP_MESSAGES_MAX: usize = 5_000_000;
 /// Marks or hashes told in one answer.

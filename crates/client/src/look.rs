@@ -2,6 +2,8 @@
 //!
 //! By IMAP a few header fields, by POP3 TOP with no lines. Every message says where it is: `on server`, `here`, `both`.
 
+pub mod first;
+
 use crate::dial::Dialer;
 use crate::flags::from_wire;
 use crate::imap::{Fetched, Imap, fetch, from, header_fields, set_of, whole};

@@ -34,6 +34,8 @@ pub struct Envelope {
     pub hold_until_secs: Option<UnixSecs>,
     /// What else was asked of the delivery.
     pub service: QueueService,
+    /// What is for elsewhere goes this way, instead of each to its domain.
+    pub by: Option<SmolStr>,
 }
 
 /// RCPT's half, once a recipient.
@@ -115,7 +117,8 @@ pub fn acceptance(
         }
         for address in &recipient.destinations.remote {
             if seen.insert(store::normalise(address)) {
-                forwarded.push((destination_of(address), row(address, recipient)));
+                let way = envelope.by.clone().unwrap_or_else(|| destination_of(address));
+                forwarded.push((way, row(address, recipient)));
             }
         }
     }

@@ -52,6 +52,55 @@ pub async fn check_author(place: &Place<'_>, account: &Account, header: &[u8], f
     Ok(())
 }
 
+/// A message sent on as it is (RFC 5322 §3.6.6): the first block of Resent fields says by whom, and that is this account.
+/// Its author is another, and nothing of theirs is looked at.
+pub async fn check_resent(place: &Place<'_>, account: &Account, header: &[u8]) -> Result<(), Refusal> {
+    for (name, address) in resenders(header)? {
+        owned(place, account, &address, name).await?;
+    }
+    Ok(())
+}
+
+/// The author (or whoever sends it on) is `address`, which is the account's somewhere else.
+pub fn check_elsewhere(address: &str, header: &[u8], resent: bool) -> Result<(), Refusal> {
+    let named = if resent {
+        resenders(header)?
+    } else {
+        if has_disguised(&["From", "Sender"], header) {
+            return Err(unreadable("A field that is nearly From or Sender stands in the header"));
+        }
+        let of = |name: &'static str| Ok(addresses_of(header, name)?.into_iter().map(move |address| (name, address)));
+        of("From")?.chain(of("Sender")?).collect()
+    };
+    match named.into_iter().find(|(_, named)| store::normalise(named) != store::normalise(address)) {
+        None => Ok(()),
+        Some((name, other)) => {
+            let text = format!("{name} <{}> is neither your address nor the one you send as ({address})", clean(&other));
+            Err(Refusal::new(550, (5, 7, 1), text))
+        }
+    }
+}
+
+/// Who sends it on, by the block of Resent fields that it must begin with; blocks of others stand below that.
+fn resenders(header: &[u8]) -> Result<Vec<(&'static str, String)>, Refusal> {
+    let is_resent = |name: &[u8]| name.len() > 7 && name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"));
+    let block: Vec<_> = fields(header).take_while(|field| is_resent(field.name)).collect();
+    let end = block.last().map_or(0, |field| field.end);
+    let ours = header.get(..end).unwrap_or_default();
+    if has_disguised(&["Resent-From", "Resent-Sender", "Resent-Date"], ours) {
+        return Err(unreadable("A field that is nearly Resent-From stands in the header"));
+    }
+    let mut named: Vec<(&'static str, String)> = Vec::new();
+    for name in ["Resent-From", "Resent-Sender"] {
+        named.extend(addresses_of(ours, name)?.into_iter().map(|address| (name, address)));
+    }
+    let has = |name: &str| block.iter().any(|field| field.is(name));
+    if !named.iter().any(|(name, _)| *name == "Resent-From") || !has("Resent-Date") {
+        return Err(unreadable("What is sent on begins with Resent-From and Resent-Date"));
+    }
+    Ok(named)
+}
+
 async fn owned(place: &Place<'_>, account: &Account, address: &str, what: &str) -> Result<(), Refusal> {
     match place.owns(account, address).await {
         Ok(true) => Ok(()),

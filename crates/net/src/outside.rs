@@ -32,13 +32,17 @@ pub enum Reach {
     Public,
     /// This computer alone: trials and tests.
     Loopback,
+    /// Everybody: the operator allows it.
+    Anywhere,
 }
 
 impl Reach {
-    fn admits(self, ip: IpAddr) -> bool {
+    /// May this address be connected to?
+    pub fn admits(self, ip: IpAddr) -> bool {
         match self {
             Reach::Public => is_public(ip),
             Reach::Loopback => ip.to_canonical().is_loopback(),
+            Reach::Anywhere => true,
         }
     }
 }

@@ -172,6 +172,8 @@ pub(crate) struct Config {
     pub(crate) dnssec: bool,
     pub(crate) mta_sts: bool,
     pub(crate) tls_reports: bool,
+    /// Old accounts may be on private addresses.
+    pub(crate) private_links: bool,
 }
 
 impl Config {
@@ -216,6 +218,7 @@ impl Config {
             dnssec: false,
             mta_sts: false,
             tls_reports: false,
+            private_links: false,
         }
     }
 

@@ -4,6 +4,7 @@
 //! that was answered is in the store, which is closed. Must not know: the command line, root.
 
 mod faces;
+mod links;
 mod web_doors;
 
 use crate::admin::{Admin, told};
@@ -114,11 +115,13 @@ impl Office {
             helpers.spawn(server::trust::reports::run(Arc::clone(&context)));
         }
         helpers.spawn(server::smtp::keep_counts(Arc::clone(&context)));
+        let links = links::Links::open(&context, config, &outbound_settings, trial_reach(config, reach)).await?;
+        helpers.spawn(Arc::clone(&links).keep());
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
         let offered = web_doors::offered(&bound, tls.is_some());
-        let web = web::Web::start(web_doors::settings(&context, outside, http_max, offered));
+        let web = web::Web::start(web_doors::settings(&context, outside, http_max, (offered, links)));
         let proxies: Arc<[net::IpRange]> = config.proxy_from.clone().into();
         let mut loops = JoinSet::new();
         let mut listening = Vec::new();
@@ -174,6 +177,11 @@ impl Office {
     }
 }
 
+/// Whom people may name as servers of their old accounts.
+fn trial_reach(config: &Config, reach: net::Reach) -> net::Reach {
+    if config.private_links && reach == net::Reach::Public { net::Reach::Anywhere } else { reach }
+}
+
 /// Where the search index is: nothing that is not made anew when it is missing.
 pub(crate) fn search_folder(config: &Config) -> std::path::PathBuf {
     config.data_dir.join("search")
@@ -184,7 +192,12 @@ fn auth(config: &Config, store: Store, oauth: Option<server::auth::OAuth>) -> Au
         [only] => Some(only.clone()),
         _ => None,
     };
-    Auth::new(store, sole_domain).with_oauth(oauth).with_mechanisms(config.mechanisms.clone())
+    let asked = store.clone();
+    let second_factor: server::auth::SecondFactor = Arc::new(move |account| {
+        let store = asked.clone();
+        Box::pin(async move { web::second_factor_is_on(&store, account).await })
+    });
+    Auth::new(store, sole_domain).with_oauth(oauth).with_mechanisms(config.mechanisms.clone()).with_second_factor(second_factor)
 }
 
 fn context(
@@ -280,6 +293,7 @@ fn way(relay: &Relay, config: &Config) -> server::outbound::Relay {
         username: relay.username.clone(),
         password: relay.password.as_ref().map(|password| password.as_bytes().to_vec().into()),
         extra_ca: config.ca_file.clone(),
+        reach: None,
     }
 }
 

@@ -66,11 +66,16 @@ fn prepare(arguments: &TryArgs) -> Result<(PathBuf, Vec<Plan>), String> {
     };
     office::make_data_dir(&dir)?;
     let base = arguments.port_base;
-    let plans = [(HERE, Ports::new(base)), (THERE, Ports::new(base.saturating_add(1000)))]
+    let plans = offices(base)
         .into_iter()
         .map(|(domain, ports)| plan(&dir, domain, ports, ports::dns(base)))
         .collect::<Result<Vec<Plan>, String>>()?;
     bind_all(plans, base).map(|plans| (dir, plans))
+}
+
+/// Both, with their ports.
+fn offices(base: u16) -> [(&'static str, Ports); 2] {
+    [(HERE, Ports::new(base)), (THERE, Ports::new(base.saturating_add(1000)))]
 }
 
 /// Writes the office's configuration (a real one: the other commands take it with `--config`) and reads it back.
@@ -119,11 +124,16 @@ fn keep(path: &Path, bytes: &[u8]) -> Result<(), String> {
 }
 
 /// What the resolver knows: both domains, both hosts, nothing else.
-fn zone() -> Zone {
+fn zone(base: u16) -> Zone {
     let mut zone = Zone::new();
-    for domain in [HERE, THERE] {
+    for (domain, ports) in offices(base) {
         let host = format!("mail.{domain}");
         zone.mx(domain, 10, &host).address(&host, IpAddr::V4(LOOPBACK));
+        // Mail programs find the servers, and so does who moves from one office to the other.
+        let services = [("imaps", ports.imaps), ("imap", ports.imap), ("pop3s", ports.pop3s), ("submissions", ports.submissions)];
+        for (service, port) in services {
+            zone.srv(&format!("_{service}._tcp.{domain}"), port, &host);
+        }
     }
     zone
 }
@@ -131,7 +141,7 @@ fn zone() -> Zone {
 async fn open(dir: &Path, plans: Vec<Plan>, base: u16) -> Result<(), String> {
     let mut signals = Signals::new()?;
     let dns = SocketAddr::from((LOOPBACK, ports::dns(base)));
-    let _resolver = DnsServer::start(dns, zone())
+    let _resolver = DnsServer::start(dns, zone(base))
         .await
         .map_err(|error| format!("cannot answer DNS on {dns}: {error}\n{}", port_hint(base)))?;
     let routes: HashMap<String, SocketAddr> =

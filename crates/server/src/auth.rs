@@ -24,9 +24,10 @@ use delay::Delays;
 use net::clock::{monotonic, unix_now};
 use remembered::Remembered;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Account, AccountId, ScramVerifier, Store, TraceEvent};
+use store::{Account, AccountId, ScramVerifier, Store, StoreError, TraceEvent};
 use tokio::sync::{OnceCell, Semaphore};
 use wire::sasl::ScramKeys;
 use zeroize::Zeroizing;
@@ -49,7 +50,11 @@ pub struct Auth {
     decoy: OnceCell<Decoy>,
     oauth: Option<OAuth>,
     mechanisms: Vec<MechanismOffer>,
+    second_factor: Option<SecondFactor>,
 }
+
+/// Tells whether an account's owner signs in with a second factor.
+pub type SecondFactor = Arc<dyn Fn(AccountId) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send>> + Send + Sync>;
 
 /// Why somebody did not get in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub enum Refused {
     Credentials,
     /// Right password, but the account is suspended.
     Suspended,
+    /// Right password, but it has a second factor: a program needs a password of its own.
+    ProgramPassword,
     /// Ours: try again later.
     Temporary,
 }
@@ -75,7 +82,30 @@ impl Auth {
             decoy: OnceCell::new(),
             oauth: None,
             mechanisms: mechanisms::usual(),
+            second_factor: None,
         }
+    }
+
+    /// Where an account has a second factor, programs sign in with passwords of their own only: they cannot send a code.
+    #[must_use]
+    pub fn with_second_factor(self, second_factor: SecondFactor) -> Auth {
+        Auth { second_factor: Some(second_factor), ..self }
+    }
+
+    async fn has_second_factor(&self, account: &Account) -> Result<bool, Refused> {
+        match &self.second_factor {
+            Some(asks) => asks(account.id).await.map_err(|_| Refused::Temporary),
+            None => Ok(false),
+        }
+    }
+
+    /// A program's sign-in: as [`Auth::password`], but where there is a second factor the owner's password is not enough.
+    pub async fn program_password(&self, login: &str, password: &[u8], peer: Option<IpAddr>) -> Result<Arc<Account>, Refused> {
+        let account = self.password(login, password, peer).await?;
+        if !app_password::is_app_password(&account, password) && self.has_second_factor(&account).await? {
+            return Err(Refused::ProgramPassword);
+        }
+        Ok(account)
     }
 
     /// Offers these mechanisms.
@@ -135,6 +165,13 @@ impl Auth {
         match account.as_ref().and_then(|account| account.secrets.scram.clone()) {
             Some(verifier) => {
                 let also = account.as_deref().map(|account| app_password::keys(account, &verifier)).unwrap_or_default();
+                let shut = match account.as_deref() {
+                    Some(account) => self.has_second_factor(account).await?,
+                    None => false,
+                };
+                // The salt is the account's, for app passwords; nothing fits its owner's any more.
+                let keys = if shut { decoy.verifier(&name) } else { verifier.clone() };
+                let verifier = ScramVerifier { stored_key: keys.stored_key, server_key: keys.server_key, ..verifier };
                 Ok((account, verifier, also))
             }
             None => Ok((None, decoy.verifier(&name), Vec::new())),
@@ -277,7 +314,7 @@ impl Auth {
     /// What the outcome does to the delays; trouble of ours does nothing.
     fn settle(&self, name: &str, peer: Option<IpAddr>, result: &Result<Arc<Account>, Refused>) {
         match result {
-            Ok(_) | Err(Refused::Suspended) => self.delays.succeeded(name, peer, monotonic()),
+            Ok(_) | Err(Refused::Suspended | Refused::ProgramPassword) => self.delays.succeeded(name, peer, monotonic()),
             Err(Refused::Credentials) if !is_loopback(peer) => self.delays.failed(name, peer, monotonic()),
             Err(_) => {}
         }

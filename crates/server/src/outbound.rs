@@ -8,6 +8,9 @@ mod connect;
 mod converted_tests;
 mod dispatch;
 mod lanes;
+mod linked;
+#[cfg(test)]
+mod linked_tests;
 mod local;
 mod policy;
 #[cfg(test)]
@@ -22,10 +25,13 @@ mod tls_reports;
 mod transaction;
 mod worker;
 
+pub use linked::Linked;
+
 use crate::context::Shared;
 use lanes::Lanes;
 use mta::queue::Schedule;
 use net::TlsClient;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -42,6 +48,8 @@ pub struct Settings {
     pub relay: Option<Relay>,
     /// By destination (lower-case): its own way, or (`None`) by MX though there is a relay.
     pub by_domain: HashMap<String, Option<Relay>>,
+    /// Destinations that are somebody's submission server elsewhere.
+    pub linked: Linked,
     /// Addresses of ours that connections come from, the first of the right kind; empty: the system chooses.
     pub sources: Vec<IpAddr>,
     /// Our IPv6 address is shown to the world though it has no name in DNS.
@@ -75,6 +83,7 @@ impl Settings {
             port: 25,
             relay: None,
             by_domain: HashMap::new(),
+            linked: Linked::default(),
             sources: Vec::new(),
             nameless_ipv6: false,
             resolver,
@@ -91,10 +100,13 @@ impl Settings {
     }
 
     /// The server that mail for this destination goes to, unless it goes by MX.
-    fn relay_for(&self, destination: &str) -> Option<&Relay> {
+    fn relay_for(&self, destination: &str) -> Option<Cow<'_, Relay>> {
+        if let Some(linked) = self.linked.get(destination) {
+            return Some(Cow::Owned(linked));
+        }
         match self.by_domain.get(destination) {
-            Some(way) => way.as_ref(),
-            None => self.relay.as_ref(),
+            Some(way) => way.as_ref().map(Cow::Borrowed),
+            None => self.relay.as_ref().map(Cow::Borrowed),
         }
     }
 
@@ -124,6 +136,9 @@ pub struct Relay {
     pub password: Option<Zeroizing<Vec<u8>>>,
     /// A PEM file of one more authority to trust.
     pub extra_ca: Option<PathBuf>,
+    /// Somebody who is not the operator named it: only addresses of this reach are dialled. On this computer it may then do
+    /// without a certificate that proves itself.
+    pub reach: Option<net::Reach>,
 }
 
 impl Relay {

@@ -432,6 +432,11 @@ impl Store {
         self.inner.account_change(id, change).await
     }
 
+    /// The epoch grows, so all of the account's sessions end.
+    pub async fn account_sessions_end(&self, id: AccountId) -> Result<()> {
+        self.inner.account_change(id, |account| account.epoch += 1).await
+    }
+
     /// Suspends or resumes; the epoch grows.
     pub async fn account_suspend(&self, id: AccountId, suspended: bool) -> Result<()> {
         let change = |account: &mut Account| {

@@ -14,3 +14,5 @@ pub(crate) const PEOPLE: u8 = 7;
 pub(crate) const SNOOZES: u8 = 8;
 /// The second factor.
 pub(crate) const SECOND_FACTOR: u8 = 9;
+/// Old accounts elsewhere.
+pub(crate) const LINKS: u8 = 10;

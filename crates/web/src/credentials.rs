@@ -19,7 +19,7 @@ const NAME_BYTES_MAX: usize = 100;
 /// A request that changes something, read and allowed.
 pub(crate) struct Change {
     pub(crate) signed_in: SignedIn,
-    value: Value,
+    pub(crate) value: Value,
     agent: String,
     asker: Option<Asker>,
 }
@@ -40,6 +40,10 @@ pub(crate) async fn proved_password(site: &Site, change: &Change) -> Result<(), 
 }
 
 impl Change {
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        text(&self.value, name)
+    }
+
     /// The password, said again under `name`; an app password is not it. Not 401: the session is good.
     async fn proved(&self, site: &Site, name: &str) -> Result<(), Response> {
         let said = text(&self.value, name).map(Zeroizing::new).unwrap_or_default();
@@ -179,7 +183,13 @@ pub(crate) async fn confirm(State(site): State<Shared>, request: Request) -> Res
     let code = text(&change.value, "code").unwrap_or_default();
     let confirmed = site.second_factor.confirm(&site.store, change.signed_in.account.id, &code, net::clock::unix_now()).await;
     match confirmed {
-        Ok(Ok(codes)) => answer(StatusCode::OK, &json!({"recoveryCodes": codes})),
+        Ok(Ok(codes)) => {
+            // What signed in with the password alone begins again.
+            if let Err(why) = site.doorkeeper.end_sessions(&change.signed_in.account).await {
+                tracing::warn!(why, "sessions from before the second factor go on");
+            }
+            change.go_on(&site, StatusCode::OK, &json!({"recoveryCodes": codes})).await
+        }
         Ok(Err(Verdict::Later)) => crate::site::no(crate::Refused::Later),
         Ok(Err(Verdict::NotNeeded)) => problem(StatusCode::CONFLICT, "Begin with a new secret."),
         Ok(Err(_)) => problem(StatusCode::FORBIDDEN, "That is not the code of now."),

@@ -10,7 +10,7 @@ mod blob;
 mod blob_methods;
 pub(crate) mod email;
 mod failure;
-mod identity;
+pub(crate) mod identity;
 mod mailbox;
 mod mdn;
 mod people;
@@ -101,8 +101,8 @@ fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
         "maxSizeBlobSet": site.message_bytes_max, "maxDataSources": BLOB_SOURCES_MAX,
         "supportedTypeNames": blob_methods::LOOKUP_TYPES, "supportedDigestAlgorithms": blob_methods::DIGESTS,
     });
-    let program =
-        json!({"wireUrl": "/api/wire", "maxPeople": PEOPLE_MAX, "maxSnoozes": SNOOZES_MAX, "hasRules": site.wishes.is_some()});
+    let program = json!({"wireUrl": "/api/wire", "maxPeople": PEOPLE_MAX, "maxSnoozes": SNOOZES_MAX, "hasRules": site.wishes.is_some(),
+            "hasLinks": site.links.is_some()});
     let mut all = vec![
         (CORE, core, json!({})),
         (MAIL, json!({}), mail),

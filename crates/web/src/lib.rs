@@ -9,6 +9,7 @@ mod credentials;
 mod discovery;
 mod http;
 pub mod limits;
+mod links;
 mod outside;
 mod program;
 mod second_factor;
@@ -21,6 +22,8 @@ mod jmap;
 
 pub use http::Web;
 pub use limits::CONNECTION_MAX;
+pub use links::{FoundServer, FoundServers, LINKS_COLLECTION, Link, LinkAct, Links, NewLink, OldFolder, OldMessage, OldServer};
+pub use second_factor::is_on as second_factor_is_on;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -62,6 +65,11 @@ pub trait Doorkeeper: Send + Sync {
     /// Gives the account another password; its epoch grows. `Err`: why not, for people.
     fn set_password<'a>(&'a self, _account: &'a Account, _password: &'a [u8]) -> Later<'a, Result<(), String>> {
         elsewhere()
+    }
+
+    /// All sessions of the account end, of programs too.
+    fn end_sessions<'a>(&'a self, _account: &'a Account) -> Later<'a, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// A new password for one program. `Err`: why not, for people.
@@ -138,6 +146,8 @@ pub struct Outgoing {
     pub envelope_id: Option<String>,
     /// Who brought it, for the trace.
     pub peer: Option<IpAddr>,
+    /// Somebody's message sent on as it is (RFC 5322 §3.6.6).
+    pub resent: bool,
 }
 
 /// What became of an [`Outgoing`].
@@ -202,6 +212,8 @@ pub struct Settings {
     pub search: search::Searcher,
     /// The dialogues of mail programs.
     pub wire: Arc<dyn Wire>,
+    /// Old accounts elsewhere; `None` where this is itself a mirror of one.
+    pub links: Option<Arc<dyn Links>>,
     /// What owners want done with their mail, as delivery knows it; `None` where mail is delivered by somebody else.
     pub wishes: Option<Arc<mta::wishes::Shelf>>,
     /// Our name.

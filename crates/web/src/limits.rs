@@ -42,6 +42,12 @@ pub const RECOVERY_CODES: usize = 8;
 pub const PROFILE_SECS: i64 = 600;
 /// ... and so many wait at once, of all accounts together.
 pub const PROFILES_MAX: usize = 1000;
+/// Times that an account may have other people's servers asked ...
+pub const LOOKS_MAX: u32 = 40;
+/// ... within so long.
+pub const LOOKS_SECS: i64 = 600;
+/// Other people's servers that are asked at the same time, for pages that wait.
+pub const LINKS_AT_ONCE_MAX: usize = 16;
 /// Lines of a dialogue that wait for a slow page.
 pub const WIRE_WAITING_MAX: usize = 64;
 

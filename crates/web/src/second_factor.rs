@@ -115,6 +115,14 @@ pub(crate) async fn state(store: &Store, account: AccountId) -> Result<Option<us
     Ok(kept(store, account).await?.filter(|kept| kept.confirmed).map(|kept| kept.recovery.len()))
 }
 
+/// Does this account's owner sign in with a second factor?
+///
+/// # Errors
+/// The store's.
+pub async fn is_on(store: &Store, account: AccountId) -> Result<bool, StoreError> {
+    Ok(state(store, account).await?.is_some())
+}
+
 /// A new secret, in base32; nothing is asked for until [`SecondFactor::confirm`].
 pub(crate) async fn begin(store: &Store, account: AccountId) -> Result<Zeroizing<String>, StoreError> {
     let mut secret = Zeroizing::new(vec![0u8; SECRET_BYTES]);

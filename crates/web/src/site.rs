@@ -8,8 +8,8 @@ use crate::limits::*;
 use crate::second_factor::{self, SecondFactor};
 use crate::sessions::{self, Sessions};
 use crate::{
-    Doorkeeper, Offered, Plaintext, Refused, Sender, Settings, Wire, credentials, discovery, jmap, outside, program, sign_in,
-    wire,
+    Doorkeeper, Links, Offered, Plaintext, Refused, Sender, Settings, Wire, credentials, discovery, jmap, links, outside,
+    program, sign_in, wire,
 };
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -25,7 +25,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Account, Store};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 /// What every handler is given.
@@ -46,6 +46,9 @@ pub(crate) struct Site {
     pub(crate) search: search::Searcher,
     pub(crate) wire: Arc<dyn Wire>,
     pub(crate) wishes: Option<Arc<mta::wishes::Shelf>>,
+    pub(crate) links: Option<Arc<dyn Links>>,
+    pub(crate) looks: links::Looks,
+    pub(crate) link_places: Semaphore,
     pub(crate) jmap: jmap::Memory,
 }
 
@@ -69,6 +72,9 @@ impl Site {
             search: settings.search,
             wire: settings.wire,
             wishes: settings.wishes,
+            links: settings.links,
+            looks: links::Looks::default(),
+            link_places: Semaphore::new(LINKS_AT_ONCE_MAX),
             jmap: jmap::Memory::default(),
             store: settings.store,
             doorkeeper: settings.doorkeeper,
@@ -124,6 +130,12 @@ pub(crate) fn router(site: Shared) -> Router {
         .route("/api/totp/enrol", post(credentials::enrol))
         .route("/api/totp/confirm", post(credentials::confirm))
         .route("/api/totp/disable", post(credentials::disable))
+        .route("/api/links", get(links::list).post(links::add))
+        .route("/api/links/discover", post(links::discover))
+        .route("/api/links/look", post(links::look))
+        .route("/api/links/stop", post(links::stop))
+        .route("/api/links/resume", post(links::resume))
+        .route("/api/links/remove", post(links::remove))
         .route("/api/wire", get(wire::stream))
         .route("/api/profile", post(discovery::profile_link))
         .route("/api/settings-for-programs", get(discovery::for_people))

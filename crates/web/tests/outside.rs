@@ -12,6 +12,8 @@ mod http;
 mod junk;
 #[path = "outside/limits.rs"]
 mod limits;
+#[path = "outside/links.rs"]
+mod links;
 #[path = "outside/mail.rs"]
 mod mail;
 #[path = "outside/office.rs"]

@@ -199,6 +199,8 @@ pub enum Refusal {
     Credentials,
     /// Right password, suspended account.
     Suspended,
+    /// Right password, but the account asks people for a second factor: a program needs a password of its own.
+    ProgramPassword,
     /// Ours; try later.
     Temporary,
 }

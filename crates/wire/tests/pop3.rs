@@ -50,6 +50,7 @@ impl Owner {
     fn open(&self, server: &mut Server, login: &str, fine: bool) {
         match login {
             "busy" => server.refuse(Refusal::InUse),
+            "factor" => server.refuse(Refusal::ProgramPassword),
             "suspended" => server.refuse(Refusal::Suspended),
             "later" => server.refuse(Refusal::Temporary),
             _ if fine => server.accept(Box::new(Drop(self.sizes.clone()))),

@@ -12,7 +12,7 @@ import { Mail } from './mail.svelte'
 import { router } from './route.svelte'
 import { toasts } from './toasts.svelte'
 
-export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze' | 'nav' | 'folder'
+export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze' | 'redirect' | 'nav' | 'folder'
 export type Theme = 'system' | 'light' | 'dark'
 export interface Choices { theme: Theme; rows: 'full' | 'compact'; keys: boolean; undo: number; reader: 'right' | 'off'; notify: boolean }
 

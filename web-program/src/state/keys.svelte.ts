@@ -46,6 +46,7 @@ export function commands(): Command[] {
     { name: 'recolour', text: names.D ?? '', key: 'D', group: 'show', run: () => { app.recoloured = !app.recoloured }, when: reading },
     { name: 'open-all', text: names[';'] ?? '', key: ';', group: 'show', run: () => { app.openAll += 1 }, when: reading },
     { name: 'why', text: names.w ?? '', key: 'w', group: 'show', run: () => { app.drawer = app.drawer === 'why' ? '' : 'why' }, when: reading },
+    { name: 'redirect', text: act.redirect, group: 'write', run: () => { app.layer = 'redirect' }, when: () => app.reading !== '' },
     { name: 'wire', text: t.nav.wire, key: 'W', group: 'show', run: () => router.go({ at: 'wire' }), when: () => app.mail?.hasProgram === true },
     { name: 'people', text: t.nav.people, group: 'show', run: () => router.go({ at: 'people' }) },
     { name: 'keys', text: t.keys.title, key: '?', group: 'show', run: () => { app.layer = 'keys' } },

@@ -650,6 +650,8 @@ export class Mail {
   }
 
   get hasProgram(): boolean { return this.jmap.has(PROGRAM) }
+  /** Old accounts elsewhere can be linked. */
+  get hasLinks(): boolean { return this.jmap.session.accounts[this.account]?.accountCapabilities[PROGRAM]?.hasLinks === true }
 }
 
 /** A row of a whole message. */

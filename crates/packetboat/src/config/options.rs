@@ -5,6 +5,7 @@
 
 mod imap;
 mod inbound;
+mod links;
 mod queue;
 mod relay;
 mod sign_in;
@@ -112,6 +113,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     inbound::REPORTS,
     inbound::ARC_SEAL,
     inbound::SRS,
+    links::PRIVATE_ADDRESSES,
     imap::CAPABILITIES_OFF,
     imap::MESSAGES_MAX,
     imap::SAVED_MAX,

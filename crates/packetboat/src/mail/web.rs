@@ -200,6 +200,7 @@ fn settings(
         wire: doors,
         // Mail is delivered by the provider.
         wishes: None,
+        links: None,
         offered: Vec::new(),
         hostname: "localhost".into(),
         domains: profiles.iter().filter_map(domain).collect(),

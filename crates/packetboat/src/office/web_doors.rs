@@ -3,6 +3,7 @@
 //! Must not know: HTTP, SMTP's words.
 
 use super::Bound;
+use super::links::Links;
 use crate::admin::told;
 use crate::config::Service;
 use net::ListenAddr;
@@ -22,7 +23,7 @@ use zeroize::Zeroizing;
 /// Lines that wait for a page.
 const WATCHED_LINES_MAX: usize = 64;
 
-struct Doors(Shared);
+struct Doors(Shared, Arc<Links>);
 
 impl web::Doorkeeper for Doors {
     fn password<'a>(
@@ -35,6 +36,8 @@ impl web::Doorkeeper for Doors {
             self.0.auth.password(login, password, peer).await.map_err(|refused| match refused {
                 Refused::Credentials => web::Refused::Credentials,
                 Refused::Suspended => web::Refused::Suspended,
+                // Only programs are refused so.
+                Refused::ProgramPassword => web::Refused::Credentials,
                 Refused::Temporary => web::Refused::Later,
             })
         })
@@ -51,6 +54,14 @@ impl web::Doorkeeper for Doors {
             let password = Zeroizing::new(password.to_vec());
             let secrets = slowly(move || server::auth::secrets_with_salt(&password, salt.as_deref())).await?;
             self.0.store.account_secrets(account.id, secrets).await.map_err(|error| told(&error))?;
+            self.0.auth.forget(account.id);
+            Ok(())
+        })
+    }
+
+    fn end_sessions<'a>(&'a self, account: &'a Account) -> Later<'a, Result<(), String>> {
+        Box::pin(async move {
+            self.0.store.account_sessions_end(account.id).await.map_err(|error| told(&error))?;
             self.0.auth.forget(account.id);
             Ok(())
         })
@@ -127,6 +138,7 @@ fn as_watched(spoken: Spoken) -> web::Spoken {
 impl web::Sender for Doors {
     fn send(&self, outgoing: Outgoing) -> Later<'_, Result<Sent, mta::Refusal>> {
         Box::pin(async move {
+            let by = self.1.way(outgoing.account.id, &outgoing.reverse_path);
             let whole = Whole {
                 account: &outgoing.account,
                 reverse_path: outgoing.reverse_path,
@@ -136,6 +148,8 @@ impl web::Sender for Doors {
                 ret_headers: outgoing.ret_headers,
                 envelope_id: outgoing.envelope_id,
                 peer: outgoing.peer,
+                by,
+                resent: outgoing.resent,
             };
             let done = hand_in(&self.0, whole).await?;
             let told = |answer: Result<(), mta::Refusal>| match answer {
@@ -176,9 +190,9 @@ pub(super) fn settings(
     context: &Shared,
     outside: net::Outside,
     connection_max: Duration,
-    offered: Vec<Offered>,
+    (offered, links): (Vec<Offered>, Arc<Links>),
 ) -> web::Settings {
-    let doors = Arc::new(Doors(Arc::clone(context)));
+    let doors = Arc::new(Doors(Arc::clone(context), Arc::clone(&links)));
     web::Settings {
         store: context.store.clone(),
         search: context.search.clone(),
@@ -186,6 +200,7 @@ pub(super) fn settings(
         sender: doors.clone(),
         wire: doors,
         wishes: Some(Arc::clone(&context.wishes)),
+        links: Some(links),
         outside,
         hostname: context.hostname.clone(),
         domains: context.domains.clone(),

@@ -54,7 +54,7 @@ impl SignIn {
         let mut name = String::new();
         let signed_in = match question {
             Question::Password { login, password } => {
-                let found = auth.password(&login, password.as_bytes(), peer).await;
+                let found = auth.program_password(&login, password.as_bytes(), peer).await;
                 name = login;
                 found
             }
@@ -118,6 +118,7 @@ fn refusal(refused: Refused) -> Refusal {
     match refused {
         Refused::Credentials => Refusal::Credentials,
         Refused::Suspended => Refusal::Suspended,
+        Refused::ProgramPassword => Refusal::ProgramPassword,
         Refused::Temporary => Refusal::Temporary,
     }
 }

@@ -222,6 +222,28 @@ async fn an_app_password_opens_by_every_mechanism_until_it_is_taken_away() {
 }
 
 #[tokio::test]
+async fn a_second_factor_leaves_programs_their_own_passwords_only() {
+    let (auth, store, ann, _folder) = office(None).await;
+    let auth = auth.with_second_factor(Arc::new(move |account| Box::pin(async move { Ok(account == ann) })));
+    let login = "ann@here.test";
+    let scram = store.account(login).await.unwrap().unwrap().secrets.scram.clone().unwrap();
+    let (program, kept) = new_app_password("phone", Some((&scram.salt, scram.iterations)), 1_000).unwrap();
+    store.app_password_add(ann, kept).await.unwrap();
+    for again in [false, true] {
+        // The second time the password is remembered: that makes no difference.
+        let refused = auth.program_password(login, b"pw", LOOPBACK).await.err();
+        assert_eq!(refused, Some(Refused::ProgramPassword), "{again}");
+    }
+    assert_eq!(auth.program_password(login, b"px", LOOPBACK).await.err(), Some(Refused::Credentials));
+    assert!(!sign_in(&auth, login, b"pw").await, "SCRAM neither");
+    assert!(auth.program_password(login, program.as_bytes(), LOOPBACK).await.is_ok());
+    assert!(sign_in(&auth, login, program.as_bytes()).await);
+    assert!(auth.token(Some(login), program.as_bytes(), LOOPBACK).await.is_ok());
+    assert!(auth.password(login, b"pw", LOOPBACK).await.is_ok(), "the browser asks for the code itself");
+    assert!(sign_in(&auth, "bob@here.test", b"bobs").await, "others go on as they were");
+}
+
+#[tokio::test]
 async fn a_token_signs_in_whom_it_names_and_nobody_else() {
     let (auth, store, ann, folder) = office(None).await;
     let issuer = oauth::tests::Issuer::new();

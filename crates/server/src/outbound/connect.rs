@@ -4,7 +4,7 @@
 //! never permanent, for it is our own configuration. Must not know: which message wants to go.
 
 use super::policy::{self, Guard};
-use super::{Outbound, relay, tls_reports};
+use super::{Outbound, linked, relay, tls_reports};
 use crate::auth::sign_in::nonce;
 use mta::queue::{Outcome, Verdict};
 use mta::route::{self, Destination};
@@ -61,7 +61,11 @@ pub(super) async fn open(outbound: &Outbound, destination: &str, lax: bool, stor
     if let Some(relay) = outbound.settings.relay_for(destination) {
         let way = if relay.lmtp { "by LMTP to" } else { "to the smarthost" };
         story.push(format!("mail for {destination} goes {way} {}", relay.name()));
-        return relay::open(outbound, relay).await;
+        return relay::open(outbound, &relay).await;
+    }
+    if linked::is_linked(destination) {
+        let text = "The account elsewhere that this was to be sent through is not linked any more";
+        return Err(Outcome::failed((5, 4, 4), text));
     }
     let mut sts = None;
     let hosts = match route::read(destination) {
@@ -135,6 +139,11 @@ pub(super) async fn addresses(outbound: &Outbound, host: &str, port: u16) -> Res
     if let Some(known) = outbound.settings.routes.get(host) {
         return Ok((vec![*known], false));
     }
+    resolved(outbound, host, port).await
+}
+
+/// The same as DNS has them.
+pub(super) async fn resolved(outbound: &Outbound, host: &str, port: u16) -> Result<(Vec<SocketAddr>, bool), Outcome> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok((vec![SocketAddr::new(ip, port)], false));
     }

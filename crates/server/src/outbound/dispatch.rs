@@ -129,7 +129,8 @@ async fn look(outbound: &Outbound, place: &mut Place, now_secs: UnixSecs) -> Res
 }
 
 fn add(outbound: &Outbound, place: &Place, row: &DueRow) -> bool {
-    let relayed = outbound.settings.relay.is_some() && !place.apart.contains(&row.lane);
+    let relayed =
+        outbound.settings.relay.is_some() && !place.apart.contains(&row.lane) && !outbound.settings.linked.has_lane(row.lane);
     let key = if relayed { RELAY_LANE } else { row.lane };
     outbound.lanes.add(key, *row, !relayed)
 }

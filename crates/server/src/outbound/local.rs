@@ -93,6 +93,7 @@ async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Resul
     let facts = facts_of(octets.clone()).await?;
     let now_secs = unix_now();
     let envelope = Envelope {
+        by: None,
         reverse_path: message.reverse_path.clone(),
         account: message.account,
         eight_bit: message.eight_bit,

@@ -3,7 +3,7 @@
 //! Invariant: its trouble is never permanent, for it is our own configuration; a password goes over verified TLS only.
 //! Must not know: which message wants to go.
 
-use super::connect::{Open, addresses, begin, config, dial, open_opportunistic};
+use super::connect::{Open, addresses, begin, config, dial, open_opportunistic, resolved};
 use super::{Outbound, Relay, RelayTls};
 use mta::queue::{Outcome, Verdict};
 use net::Connection;
@@ -41,7 +41,16 @@ async fn open_socket(outbound: &Outbound, relay: &Relay, path: &Path) -> Result<
 
 async fn open_host(outbound: &Outbound, relay: &Relay) -> Result<Open, Outcome> {
     let mut last = Outcome::deferred((4, 4, 4), format!("{} has no address", relay.host));
-    for address in addresses(outbound, &relay.host, relay.port).await?.0 {
+    // The ways of a trial are for its own mail.
+    let found = match relay.reach {
+        Some(_) => resolved(outbound, &relay.host, relay.port).await?,
+        None => addresses(outbound, &relay.host, relay.port).await?,
+    };
+    for address in found.0 {
+        if !relay.reach.is_none_or(|reach| reach.admits(address.ip())) {
+            last = Outcome::deferred((4, 4, 4), format!("The address of {} may not be reached from here", relay.host));
+            continue;
+        }
         let opened = match relay.tls {
             RelayTls::Opportunistic => {
                 open_opportunistic(outbound, &relay.host, address, relay.lmtp).await.map_err(|trouble| trouble.outcome)
@@ -58,12 +67,18 @@ async fn open_host(outbound: &Outbound, relay: &Relay) -> Result<Open, Outcome> 
 
 async fn open_address(outbound: &Outbound, relay: &Relay, address: SocketAddr) -> Result<Open, Outcome> {
     let needs_tls = relay.tls != RelayTls::None;
-    let verified = outbound.verified.as_ref().filter(|_| needs_tls);
+    let here = relay.reach.is_some() && address.ip().to_canonical().is_loopback();
+    let client = if here { &outbound.opportunistic } else { &outbound.verified };
+    let verified = client.as_ref().filter(|_| needs_tls);
     if needs_tls && verified.is_none() {
         return Err(Outcome::deferred((4, 7, 5), "TLS for the smarthost is not available"));
     }
-    let starttls = if relay.tls == RelayTls::Starttls { StartTls::Require } else { StartTls::Never };
-    let mut config = Config { lmtp: relay.lmtp, ..config(outbound, starttls) };
+    let starttls = match relay.tls {
+        RelayTls::Starttls if here => StartTls::IfOffered,
+        RelayTls::Starttls => StartTls::Require,
+        _ => StartTls::Never,
+    };
+    let mut config = Config { lmtp: relay.lmtp, plaintext_auth: here, ..config(outbound, starttls) };
     if let (Some(login), Some(password)) = (&relay.username, &relay.password) {
         config.credentials = Some(Credentials { login: login.clone(), password: Secret::new(password.to_vec()) });
     }

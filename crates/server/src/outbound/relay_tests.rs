@@ -20,6 +20,7 @@ fn to(address: SocketAddr, lmtp: bool) -> Relay {
         username: None,
         password: None,
         extra_ca: None,
+        reach: None,
     }
 }
 

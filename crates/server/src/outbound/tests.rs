@@ -379,6 +379,7 @@ async fn a_smarthost_with_sign_in_under_verified_tls() {
     let mut here = here().await;
     let mut settings = settings(&resolver, &[("localhost", provider.submission)]);
     settings.relay = Some(Relay {
+        reach: None,
         lmtp: false,
         socket: None,
         host: "localhost".to_owned(),
@@ -406,6 +407,7 @@ async fn a_smarthost_that_refuses_us_makes_mail_wait() {
     let mut here = here().await;
     let mut settings = settings(&resolver, &[("localhost", provider.submission)]);
     settings.relay = Some(Relay {
+        reach: None,
         lmtp: false,
         socket: None,
         host: "localhost".to_owned(),

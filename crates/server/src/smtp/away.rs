@@ -95,6 +95,8 @@ async fn one(context: &Shared, came: &Came) -> Result<(), StoreError> {
         ret_headers: false,
         envelope_id: None,
         peer: None,
+        by: None,
+        resent: false,
     };
     if let Err(refusal) = Box::pin(hand_in(context, whole)).await {
         tracing::info!(%refusal, "an answer of somebody away is not sent");

@@ -222,6 +222,7 @@ impl Face {
             return reply(refusal);
         }
         let envelope = Envelope {
+            by: None,
             reverse_path,
             account: self.account.as_ref().map(|account| account.id),
             eight_bit: false,

@@ -8,7 +8,8 @@ use super::intake::{Arrival, Brought, Intake};
 use crate::context::{Shared, unix_now};
 use mta::Refusal;
 use mta::accept::{Envelope, Recipient};
-use mta::receive::Place;
+use mta::receive::{Destinations, Place};
+use smol_str::SmolStr;
 use std::net::IpAddr;
 use store::{Account, QueueId, UnixSecs};
 
@@ -33,6 +34,11 @@ pub struct Whole<'a> {
     pub envelope_id: Option<String>,
     /// Where the request came from.
     pub peer: Option<IpAddr>,
+    /// `reverse_path` is an address of the sender's elsewhere, whose own server this destination of the queue leads to:
+    /// everything goes there.
+    pub by: Option<SmolStr>,
+    /// It is somebody's message sent on as it is (RFC 5322 §3.6.6): the fields in front say by whom.
+    pub resent: bool,
 }
 
 /// What became of it.
@@ -49,7 +55,9 @@ pub struct HandedIn {
 /// Takes it, or says why not. Recipients that are refused are left out, unless all are.
 pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Refusal> {
     let now_secs = unix_now();
-    mta::submit::check_sender(&place(context), whole.account, &whole.reverse_path).await?;
+    if whole.by.is_none() {
+        mta::submit::check_sender(&place(context), whole.account, &whole.reverse_path).await?;
+    }
     if u64::try_from(whole.octets.len()).unwrap_or(u64::MAX) > context.message_bytes_max {
         return Err(Refusal::too_large(context.message_bytes_max));
     }
@@ -60,7 +68,11 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
     let mut answers: Vec<Result<(), Refusal>> = Vec::new();
     for (address, notify) in &whole.recipients {
         let place = Place { poster: Some(&whole.account.address), ..place(context) };
-        let found = match place.recipient(address, true, whole.octets.len() as u64).await {
+        let led = match whole.by {
+            Some(_) => Ok(Destinations { accounts: Vec::new(), remote: vec![address.clone()] }),
+            None => place.recipient(address, true, whole.octets.len() as u64).await,
+        };
+        let found = match led {
             Ok(found) => super::sending::not_suppressed(context, found).await,
             Err(refusal) => Err(refusal),
         };
@@ -85,10 +97,12 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
         envelope_id: whole.envelope_id,
         hold_until_secs: whole.hold_until_secs.filter(|secs| *secs > now_secs),
         service: Default::default(),
+        by: whole.by,
     };
     let arrival =
         Arrival { helo: "web".into(), peer: whole.peer, with: "HTTP".into(), tls: None, now_secs, judged: false, binary: false };
     let mut intake = Intake::begin(context, arrival, envelope, &recipients).await?;
+    intake.is_sent_on(whole.resent);
     for piece in whole.octets.chunks(PIECE_BYTES) {
         intake.chunk(context, Some(whole.account), piece).await;
     }

@@ -65,6 +65,8 @@ pub(super) struct Intake {
     judged: bool,
     /// It may have any octets at all.
     binary: bool,
+    /// A message sent on as it is: its author is another.
+    resent: bool,
 }
 
 impl Intake {
@@ -108,7 +110,13 @@ impl Intake {
             accepted: Accepted::default(),
             judged: arrival.judged,
             binary: arrival.binary,
+            resent: false,
         })
+    }
+
+    /// Who sends it did not write it (RFC 5322 §3.6.6).
+    pub(super) fn is_sent_on(&mut self, resent: bool) {
+        self.resent = resent;
     }
 
     pub(super) fn id(&self) -> &str {
@@ -145,7 +153,13 @@ impl Intake {
         self.gate = None;
         let head = match account {
             Some(account) => {
-                submit::check_author(&place(context), account, &head, context.limits.foreign_sender).await?;
+                match (&self.envelope.by, self.resent) {
+                    (Some(_), resent) => submit::check_elsewhere(&self.envelope.reverse_path, &head, resent)?,
+                    (None, true) => submit::check_resent(&place(context), account, &head).await?,
+                    (None, false) => {
+                        submit::check_author(&place(context), account, &head, context.limits.foreign_sender).await?;
+                    }
+                }
                 let stripped = submit::strip(&head)?;
                 let author = if self.envelope.reverse_path.is_empty() { &account.address } else { &self.envelope.reverse_path };
                 let fix = Fix { now_secs: self.now_secs, id: &self.id, hostname: &context.hostname, author };
@@ -342,6 +356,8 @@ impl Intake {
     /// DKIM-Signature fields for what our own people send, by the domain they write as.
     fn signed(&self, context: &Shared, account: Option<&Account>, octets: &[u8]) -> String {
         match account {
+            // Our signature says that its author is ours; what is sent on keeps its author's.
+            Some(_) if self.resent => String::new(),
             Some(_) => context.trust.sign(&context.domains, octets.get(self.head_len.1..).unwrap_or_default(), self.now_secs),
             None => String::new(),
         }

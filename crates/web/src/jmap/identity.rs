@@ -11,7 +11,8 @@ use crate::collections::IDENTITIES as COLLECTION;
 use mta::receive::Place;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
-use store::Touch;
+use smol_str::SmolStr;
+use store::{AccountId, Store, StoreError, Touch};
 
 /// The account's own address.
 const MAIN: &str = "main";
@@ -146,16 +147,48 @@ async fn create(context: &Context<'_>, object: Object) -> Result<String, SetErro
     if email.is_empty() {
         return Err(SetError::properties(&["email"], "an identity has an address"));
     }
-    if !place(context).owns(context.account, &email).await? {
+    let elsewhere = context.site.links.as_ref().is_some_and(|links| links.sends_as(context.account.id, &email));
+    if !elsewhere && !place(context).owns(context.account, &email).await? {
         return Err(SetError::why("forbiddenFrom", "That address is not yours."));
     }
     let mut whole = fresh(&email);
     whole.extend(object);
-    let mut octets = [0u8; 8];
-    SystemRandom::new().fill(&mut octets).map_err(|_| SetError::new("serverFail"))?;
-    let id = format!("i{}", data_encoding::HEXLOWER.encode(&octets));
+    let id = new_id().ok_or_else(|| SetError::new("serverFail"))?;
     keep(context, &id, &whole).await?;
     Ok(id)
+}
+
+fn new_id() -> Option<String> {
+    let mut octets = [0u8; 8];
+    SystemRandom::new().fill(&mut octets).ok()?;
+    Some(format!("i{}", data_encoding::HEXLOWER.encode(&octets)))
+}
+
+/// The records of the identities with this address.
+async fn of_address(store: &Store, account: AccountId, email: &str) -> Result<Vec<SmolStr>, StoreError> {
+    let is_it = |stored: &[u8]| {
+        let object = serde_json::from_slice::<Object>(stored).ok();
+        object.is_some_and(|one| one.get("email").and_then(Value::as_str).is_some_and(|own| own.eq_ignore_ascii_case(email)))
+    };
+    let all = store.records(account, COLLECTION).await?;
+    Ok(all.into_iter().filter(|(id, stored)| *id != MAIN && is_it(stored)).map(|(id, _)| id).collect())
+}
+
+/// There is an identity for this address of the account's elsewhere.
+pub(crate) async fn link(store: &Store, account: AccountId, email: &str) -> Result<(), StoreError> {
+    if !of_address(store, account, email).await?.is_empty() {
+        return Ok(());
+    }
+    let id = new_id().ok_or_else(|| StoreError::Io("no randomness".into()))?;
+    let stored = Value::Object(fresh(email)).to_string().into_bytes();
+    store.records_change(account, &[(COLLECTION, id.into(), Some(stored))]).await.map(drop)
+}
+
+/// There is none any more.
+pub(crate) async fn unlink(store: &Store, account: AccountId, email: &str) -> Result<(), StoreError> {
+    let gone = of_address(store, account, email).await?;
+    let changes: Vec<_> = gone.into_iter().map(|id| (COLLECTION, id, None)).collect();
+    if changes.is_empty() { Ok(()) } else { store.records_change(account, &changes).await.map(drop) }
 }
 
 async fn keep(context: &Context<'_>, id: &str, object: &Object) -> Result<(), SetError> {

@@ -174,6 +174,7 @@ async fn deliver(
         ret_headers: false,
         envelope_id: None,
         peer: context.peer,
+        resent: false,
     };
     let sent = context.site.sender.send(outgoing).await;
     sent.map(drop).map_err(|refusal| SetError::why("forbiddenToSend", refusal.to_string()))

@@ -12,7 +12,7 @@ use super::view::EmailKey;
 use super::{Answers, Context, Object, email, identity};
 use crate::collections::SUBMISSIONS as COLLECTION;
 use crate::{Outgoing, SendTo};
-use message::header::fields;
+use message::header::{Field, fields};
 use serde_json::{Value, json};
 use store::{QueueAct, QueueId, QueueRecipient, RecipientState, StoreError, UnixSecs};
 
@@ -315,6 +315,15 @@ fn notify(recipient: &Value) -> u8 {
     words.split(',').fold(0, |all, word| all | bit(word))
 }
 
+fn is_one_of(field: &Field<'_>, names: &[&str]) -> bool {
+    names.iter().any(|name| field.is(name))
+}
+
+/// What is sent on as it is begins with who does it, and to whom (RFC 5322 §3.6.6).
+fn resent_block(octets: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    fields(octets).take_while(|field| field.name.get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"Resent-")))
+}
+
 fn envelope(said: Option<&Value>, octets: &[u8], identity: &Object, now_secs: UnixSecs) -> Result<Envelope, SetError> {
     let own = text(identity.get("email")).unwrap_or_default();
     if let Some(said) = said.filter(|said| !said.is_null()) {
@@ -335,7 +344,10 @@ fn envelope(said: Option<&Value>, octets: &[u8], identity: &Object, now_secs: Un
         });
     }
     let mut addresses: Vec<String> = Vec::new();
-    for field in fields(octets).filter(|field| ["To", "Cc", "Bcc"].iter().any(|name| field.is(name))) {
+    let sent_on: Vec<_> =
+        resent_block(octets).filter(|field| is_one_of(field, &["Resent-To", "Resent-Cc", "Resent-Bcc"])).collect();
+    let of_author = fields(octets).filter(|field| sent_on.is_empty() && is_one_of(field, &["To", "Cc", "Bcc"]));
+    for field in of_author.chain(sent_on.iter().copied()) {
         for address in field.addresses().iter().filter_map(message::address_list::HeaderAddress::address) {
             if !addresses.iter().any(|known| known.eq_ignore_ascii_case(&address)) {
                 addresses.push(address);
@@ -382,6 +394,7 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
     }
     let thread = super::view::thread_of(key.body, &message::Facts::compute(&octets)).id();
     let addresses: Vec<String> = envelope.recipients.iter().map(|one| one.address.clone()).collect();
+    let resent = resent_block(&octets).next().is_some();
     let outgoing = Outgoing {
         account: context.account.clone(),
         reverse_path: envelope.reverse_path,
@@ -391,6 +404,7 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
         ret_headers: envelope.ret_headers,
         envelope_id: envelope.envelope_id,
         peer: context.peer,
+        resent,
     };
     let whole = outgoing.octets.clone();
     let sent = context.site.sender.send(outgoing).await.map_err(|refusal| refused(&refusal))?;

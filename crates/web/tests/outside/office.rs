@@ -19,6 +19,7 @@ pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) struct Doors {
     pub(crate) store: Store,
     pub(crate) sent: Mutex<Vec<Outgoing>>,
+    pub(crate) links: Mutex<Vec<(AccountId, web::Link)>>,
 }
 
 impl web::Doorkeeper for Doors {
@@ -152,7 +153,7 @@ impl Office {
             quota_bytes: Some(100_000_000),
         };
         let ids = store.accounts_add(vec![person("ann@here.test"), person("bob@here.test")], NOW).await.unwrap();
-        let doors = Arc::new(Doors { store: store.clone(), sent: Mutex::default() });
+        let doors = Arc::new(Doors { store: store.clone(), sent: Mutex::default(), links: Mutex::default() });
         let folder = tempfile::tempdir().unwrap();
         let search = match indexed {
             true => search::Searcher::indexed(store.clone(), folder.path().join("search")),
@@ -169,6 +170,7 @@ impl Office {
             sender: doors.clone(),
             outside,
             wire: doors.clone(),
+            links: Some(doors.clone()),
             wishes: Some(Arc::default()),
             hostname: "mail.here.test".into(),
             domains: vec!["here.test".into()],

@@ -85,7 +85,10 @@ async fn a_second_factor_is_asked_for_at_sign_in() {
     assert_eq!(sign_in(&office, "pw", "").await.status, 200);
     let now = || net::clock::unix_now();
     assert_eq!(post(&office, "/api/totp/confirm", &one, json!({"code": "x"})).await.status, 403);
-    let codes = post(&office, "/api/totp/confirm", &one, json!({"code": code(&secret, now())})).await.json();
+    let confirmed = post(&office, "/api/totp/confirm", &one, json!({"code": code(&secret, now())})).await;
+    // It goes on under a new cookie.
+    assert_eq!(get(&office, "/api/me", &one).await.status, 401);
+    let (one, codes) = (cookie_of(&confirmed), confirmed.json());
     let written = codes["recoveryCodes"][0].as_str().unwrap();
     assert_eq!(post(&office, "/api/totp/enrol", &one, json!({"password": "pw"})).await.status, 409);
     let missing = sign_in(&office, "pw", "").await;

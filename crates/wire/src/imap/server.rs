@@ -481,6 +481,9 @@ impl Server {
         match refusal {
             Refusal::Credentials => self.no(Some(Code::AuthenticationFailed), "Wrong login name or password"),
             Refusal::Suspended => self.no(Some(Code::ContactAdmin), "This account is suspended"),
+            Refusal::ProgramPassword => {
+                self.no(Some(Code::AuthorizationFailed), "Use an app password: this account has a second factor");
+            }
             Refusal::Temporary => self.no(Some(Code::Unavailable), "Signing in is not possible now, try again later"),
         }
         if self.login_failures >= LOGIN_FAILURES_MAX {

@@ -96,6 +96,8 @@ pub enum Refusal {
     Credentials,
     /// Right password, suspended account: `[SYS/PERM]`.
     Suspended,
+    /// Right password, but programs need one of their own here: `[AUTH]`.
+    ProgramPassword,
     /// Another session has the maildrop: `[IN-USE]`.
     InUse,
     /// Too soon: `[LOGIN-DELAY]`.
@@ -111,6 +113,7 @@ impl Refusal {
         match self {
             Refusal::Credentials => (Some(ResponseCode::Auth), Text::WrongCredentials),
             Refusal::Suspended => (Some(ResponseCode::SysPerm), Text::Suspended),
+            Refusal::ProgramPassword => (Some(ResponseCode::Auth), Text::ProgramPassword),
             Refusal::InUse => (Some(ResponseCode::InUse), Text::InUse),
             Refusal::LoginDelay => (Some(ResponseCode::LoginDelay), Text::TooSoon),
             Refusal::Temporary => (Some(ResponseCode::SysTemp), Text::Temporary),
@@ -124,6 +127,7 @@ impl From<sasl::Refusal> for Refusal {
         match refusal {
             sasl::Refusal::Credentials => Refusal::Credentials,
             sasl::Refusal::Suspended => Refusal::Suspended,
+            sasl::Refusal::ProgramPassword => Refusal::ProgramPassword,
             sasl::Refusal::Temporary => Refusal::Temporary,
         }
     }

@@ -131,6 +131,7 @@ impl Owner {
 fn sasl(question: &Question) -> Answer {
     match question {
         Question::Password { login, password } if login == "ann" && password.as_bytes() == b"pw" => Answer::Accept,
+        Question::Password { login, .. } if login == "factor" => Answer::Refuse(Refusal::ProgramPassword),
         Question::Password { login, .. } if login == "suspended" => Answer::Refuse(Refusal::Suspended),
         Question::Password { .. } => Answer::Refuse(Refusal::Credentials),
         Question::ScramLookup { .. } => Answer::Scram {

@@ -74,6 +74,7 @@ impl Owner {
         let answer = match question {
             Question::Password { login, password } => match login.as_str() {
                 "ann" if password.as_bytes() == b"pw" => Answer::Accept,
+                "fay" => Answer::Refuse(Refusal::ProgramPassword),
                 "sue" => Answer::Refuse(Refusal::Suspended),
                 "tim" => Answer::Refuse(Refusal::Temporary),
                 _ => Answer::Refuse(Refusal::Credentials),

@@ -127,6 +127,8 @@ async fn a_held_message_waits_and_can_be_dropped() {
     let store = &office.context.store;
     let ann = store.account("ann@here.test").await.unwrap().unwrap();
     let whole = |hold: Option<i64>, from: &str, to: &[&str]| Whole {
+        by: None,
+        resent: false,
         account: &ann,
         reverse_path: from.to_owned(),
         recipients: to.iter().map(|to| ((*to).to_owned(), 0)).collect(),

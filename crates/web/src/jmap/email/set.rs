@@ -291,7 +291,9 @@ async fn import_one(context: &Context<'_>, object: &Object) -> Result<(String, O
         mailboxes(context, &view, object.get("mailboxIds"))?
     };
     let id = object.get("blobId").and_then(Value::as_str).unwrap_or_default();
-    let found = blob(context, id).await.map_err(|_| SetError::new("serverFail"))?;
+    // A blob that was made in the same request (RFC 9404 §4.1) goes by its creation id.
+    let id = id_or_created(context, id).unwrap_or_default();
+    let found = blob(context, &id).await.map_err(|_| SetError::new("serverFail"))?;
     let octets = found.ok_or_else(|| SetError::properties(&["blobId"], "there is no such blob"))?;
     if message::header::fields(&octets).next().is_none() {
         return Err(SetError::why("invalidEmail", "This is no message."));

@@ -279,6 +279,10 @@ impl Server {
         let reply = match refusal {
             Refusal::Credentials => Reply::new(535, EnhancedCode(5, 7, 8), "Login name or password is wrong"),
             Refusal::Suspended => Reply::new(525, EnhancedCode(5, 7, 13), "The account is suspended"),
+            // RFC 4954 §6: the mechanism is too weak, for a password alone is.
+            Refusal::ProgramPassword => {
+                Reply::new(534, EnhancedCode(5, 7, 9), "Use an app password: this account has a second factor")
+            }
             Refusal::Temporary => Reply::new(454, EnhancedCode(4, 7, 0), "Sign-in does not work just now; try again later"),
         };
         self.say(&reply);

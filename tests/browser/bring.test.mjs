@@ -1,0 +1,195 @@
+// Leaving another provider, on one guided page: Ann was carol@there.test, and brings that mailbox by IMAP, goes on collecting, and answers as
+// Carol; Bob brings one from Debian's Dovecot by POP3 and by IMAP.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { after, before, describe, it } from 'node:test'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { axe, browser, hasty, Offices, page, pictures, signIn, until } from './offices.mjs'
+
+const OLD = 'carol@there.test'
+const MANY = 700
+let offices, chrome, ann, bob, dovecot
+
+/** Debian's Dovecot as the tests of real clients have it: its ports, and an end. */
+function neighbour() {
+  const clients = fileURLToPath(new URL('../clients', import.meta.url))
+  const script = 'import json, sys\nfrom dovecot import Dovecot, PASSWORD\nwith Dovecot() as d:\n  print(json.dumps({**d.ports, "password": PASSWORD}), flush=True)\n  sys.stdin.read()\n'
+  const child = spawn('python3', ['-c', script], { cwd: clients, stdio: ['pipe', 'pipe', 'inherit'] })
+  let out = ''
+  child.stdout.on('data', (d) => { out += d })
+  const ended = new Promise((done) => child.once('exit', done))
+  return {
+    async open() { await until('Dovecot', () => { if (child.exitCode !== null) throw new Error('it ended'); return out.includes('\n') }, 60); Object.assign(this, JSON.parse(out)) },
+    async close() { child.stdin.end(); await ended },
+  }
+}
+
+before(async () => {
+  dovecot = neighbour();
+  [offices, chrome] = await Promise.all([Offices.open(), browser()])
+  const fresh = async () => { const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } }); await hasty(context); return page(context) }
+  ann = await fresh()
+  bob = await fresh()
+  await offices.imap('carol', '', '-X', 'CREATE Projects/Lake')
+  const letter = (n, subject = `Old letter ${n}`) => `From: Dan <dan@else.test>\r\nTo: ${OLD}\r\nSubject: ${subject}\r\nDate: Mon, 2 Nov 2020 10:00:00 +0000\r\nMessage-ID: <old-${n}@else.test>\r\n\r\nText of ${n}\r\n`
+  await offices.appendAll('carol', [letter('a', 'The lake house')], 'Projects/Lake', '\\Flagged \\Seen Holiday')
+  await offices.appendAll('carol', Array.from({ length: MANY }, (_, n) => letter(n)), 'Archive', '\\Seen')
+  await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+  await signIn(bob, offices.here, 'bob@here.test', offices.password('bob@here.test'))
+}, { timeout: 120_000 })
+after(async () => { await chrome?.close(); await Promise.all([offices?.close(), dovecot?.close()]) })
+
+const clean = (p) => { assert.deepEqual(p.troubles.splice(0).filter((t) => !/status of 422/.test(t)), []) }
+const button = (p, name) => p.getByRole('button', { name, exact: true })
+const open = async (p) => { await p.goto(`${offices.here}/settings/bring`); await p.getByRole('heading', { name: 'Bring your mail' }).waitFor() }
+const state = (p, text, what = '') => p.locator('.linked li', { hasText: text }).locator('.state', { hasText: what })
+const links = async (p) => p.evaluate(async () => (await (await fetch('/api/links')).json()).links)
+
+describe('leaving another provider', { timeout: 300_000 }, () => {
+  it('finds the servers of the old address, and looks first without touching anything', async () => {
+    const before = await offices.imap('carol', '', '-X', 'STATUS INBOX (MESSAGES UNSEEN UIDNEXT)')
+    await open(ann)
+    assert.deepEqual(await axe(ann), [])
+    await ann.getByRole('textbox', { name: 'Your old address' }).fill(OLD)
+    await button(ann, 'Find its servers').click()
+    await ann.getByText('SRV record _imaps._tcp.there.test').first().waitFor({ timeout: 30_000 })
+    assert.equal(await ann.getByLabel('Server', { exact: true }).inputValue(), 'mail.there.test')
+    assert.equal(await ann.getByLabel('Port', { exact: true }).inputValue(), String(offices.base + 1993))
+    assert.equal(await ann.getByLabel('Server for sending').inputValue(), 'mail.there.test')
+    assert.equal(await ann.getByLabel('User name there').inputValue(), OLD)
+    assert.deepEqual(await axe(ann), [])
+    await ann.getByLabel('Password there').fill('wrong')
+    await button(ann, 'Look first').click()
+    await ann.getByRole('alert').getByText('does not let us in').waitFor({ timeout: 20_000 })
+    await ann.getByLabel('Password there').fill(offices.password(OLD))
+    await button(ann, 'Look first').click()
+    const lake = ann.locator('.folders li', { hasText: 'Projects/Lake' }).first()
+    await lake.waitFor({ timeout: 30_000 })
+    await lake.getByText('1 message').waitFor()
+    await ann.locator('.folders li', { hasText: 'Archive' }).first().getByText(`${MANY} messages`).waitFor()
+    await lake.getByText('Newest', { exact: true }).click()
+    await lake.getByText('The lake house').waitFor()
+    assert.deepEqual(await axe(ann), [])
+    await ann.screenshot({ path: join(pictures, 'desktop-bring-look.png') })
+    assert.equal(await offices.imap('carol', '', '-X', 'STATUS INBOX (MESSAGES UNSEEN UIDNEXT)'), before, 'nothing is changed there')
+    assert.deepEqual(await links(ann), [], 'and nothing is kept here')
+    clean(ann)
+  })
+
+  it('brings folders, flags and labels, live; stops, goes on, and brings nothing twice', async () => {
+    await button(ann, 'Bring it here').click()
+    await state(ann, OLD).waitFor({ timeout: 30_000 })
+    await ann.screenshot({ path: join(pictures, 'desktop-bring.png') })
+    // Whether there is still something to stop is a race; what is stopped in the middle goes on, and nothing comes twice.
+    const stop = ann.getByRole('button', { name: `Stop: ${OLD}` })
+    await stop.click({ timeout: 10_000 })
+    await state(ann, OLD, 'Stopped').waitFor()
+    const [stopped] = await links(ann)
+    assert.equal(stopped.state, 'stopped')
+    await ann.reload()
+    await ann.getByRole('button', { name: `Go on: ${OLD}` }).click()
+    await state(ann, OLD, 'Collecting').waitFor({ timeout: 60_000 })
+    const there = (box) => offices.imap('carol', '', '-X', `STATUS ${box} (MESSAGES)`).then((s) => Number(/MESSAGES (\d+)/.exec(s)[1]))
+    const here = (box) => offices.imap('ann', '', '-X', `STATUS ${box} (MESSAGES)`).then((s) => Number(/MESSAGES (\d+)/.exec(s)[1]))
+    await until('all of the archive, once', async () => (await here('Archive')) === MANY && (await there('Archive')) === MANY, 30)
+    const lake = await offices.listed('ann', 'Projects/Lake')
+    assert.match(lake, /\\Flagged/)
+    assert.match(lake, /\\Seen/)
+    assert.match(lake, /Holiday/i)
+    const octets = async (name) => (await offices.imap(name, 'Projects/Lake;MAILINDEX=1')).replaceAll('\r', '')
+    assert.equal(await octets('ann'), await octets('carol'))
+    const { lastLooked } = (await links(ann))[0]
+    await new Promise((go) => setTimeout(go, Math.max(0, (lastLooked + 1) * 1000 - Date.now())))
+    await ann.getByRole('button', { name: `Look now: ${OLD}` }).click()
+    await until('another round', async () => (await links(ann))[0].lastLooked > lastLooked, 30)
+    assert.equal(await here('Archive'), MANY)
+    assert.equal(await here('Projects/Lake'), 1)
+    clean(ann)
+  })
+
+  it('goes on collecting, and an answer goes out as the old address by its own server', async () => {
+    await offices.submit('bob@here.test', OLD, `From: Bob <bob@here.test>\nTo: ${OLD}\nSubject: To the old address\n\nAre you still there?\n`)
+    await ann.getByRole('link', { name: /^Inbox/ }).click()
+    const row = ann.locator('.row', { hasText: 'To the old address' })
+    await row.waitFor({ timeout: 60_000 })
+    await row.click()
+    await ann.locator('article').first().waitFor()
+    await ann.keyboard.press('r')
+    const from = ann.getByLabel('From')
+    await until('the old address as sender', async () => (await from.evaluate((e) => e.selectedOptions?.[0]?.textContent ?? e.textContent)).includes(OLD))
+    await ann.keyboard.type('I moved, write to the new one.')
+    await ann.getByRole('textbox', { name: 'Message' }).getByText('I moved').waitFor()
+    await ann.keyboard.press('Control+Enter')
+    const got = await until('the answer at Bob\'s', async () => {
+      const list = await offices.listed('bob')
+      const n = (list.match(/^\* \d+ FETCH/gm) ?? []).length
+      for (let at = n; at > 0; at--) { const text = await offices.imap('bob', `INBOX;MAILINDEX=${at}`); if (text.includes('I moved, write to the new one.')) return text }
+      return undefined
+    }, 60)
+    assert.match(got, /^From: .*carol@there\.test/m)
+    assert.match(got, /^Return-Path: <carol@there\.test>/m)
+    assert.match(got, /by mail\.there\.test with ESMTPSA/, 'by its own server, signed in, under TLS')
+    assert.match(got, /Subject: Re: To the old address/)
+    clean(ann)
+  })
+
+  it('brings a maildrop by POP3 and a mailbox by IMAP from Debian\'s Dovecot', async () => {
+    await dovecot.open()
+    const put = (user, n) => offices.curl('--user', `${user}:${dovecot.password}`, `imap://127.0.0.1:${dovecot.imap}/INBOX`, '-T', offices.file(`From: Eve <eve@else.test>\r\nTo: ${user}@box.test\r\nSubject: Drop ${n}\r\nMessage-ID: <drop-${n}-${user}@else.test>\r\n\r\nText of drop ${n}\r\n`))
+    for (const user of ['pia', 'ida']) for (const n of [1, 2, 3]) await put(user, n)
+    const bring = async (user, kind, port) => {
+      await open(bob)
+      if (await button(bob, 'Bring another account').count()) await button(bob, 'Bring another account').click()
+      await bob.getByRole('textbox', { name: 'Your old address' }).fill(`${user}@box.test`)
+      await button(bob, 'Type the servers by hand').click()
+      await bob.getByLabel('Kind').selectOption(kind)
+      await bob.getByLabel('Server', { exact: true }).fill('127.0.0.1')
+      await bob.getByLabel('Port', { exact: true }).fill(String(port))
+      await bob.getByLabel('User name there').fill(user)
+      await bob.getByLabel('Password there').fill(dovecot.password)
+      await button(bob, 'Look first').click()
+      await bob.locator('.folders').getByText('3 messages').waitFor({ timeout: 30_000 })
+      await bob.getByText(`nothing can be sent as ${user}@box.test`).waitFor()
+      await button(bob, 'Bring it here').click()
+      await state(bob, `${user}@box.test`, 'Collecting, 3 messages brought').waitFor({ timeout: 60_000 })
+    }
+    await bring('pia', 'pop3', dovecot.pop3)
+    const count = async (text) => ((await offices.listed('bob')).match(new RegExp(text, 'g')) ?? []).length
+    assert.equal(await count('"Drop 1"'), 1)
+    await put('pia', 4)
+    await bob.getByRole('button', { name: 'Look now: pia@box.test' }).click()
+    await until('the fourth', async () => (await count('"Drop 4"')) === 1, 30)
+    assert.equal(await count('"Drop 1"'), 1, 'and the first not again')
+    await bring('ida', 'imap', dovecot.imap)
+    assert.equal(await count('"Drop 1"'), 2)
+    // Dovecot tells of what comes by IDLE: nobody presses anything.
+    await put('ida', 5)
+    await until('the fifth', async () => (await count('"Drop 5"')) === 1, 60)
+    clean(bob)
+  })
+
+  it('a link that is removed leaves the mail and takes the identity; a password that has changed is asked for', async () => {
+    await open(bob)
+    await bob.getByRole('button', { name: 'Remove: ida@box.test' }).click()
+    await state(bob, 'ida@box.test').waitFor({ state: 'detached' })
+    assert.deepEqual((await links(bob)).map((l) => l.address), ['pia@box.test'])
+    await offices.operateWith('there.test', 'a new password', 'account', 'password', OLD, '--password-stdin')
+    await open(ann)
+    await ann.getByRole('button', { name: `Look now: ${OLD}` }).click()
+    await state(ann, OLD, 'Stopped by a problem').waitFor({ timeout: 30_000 })
+    await ann.getByLabel('Password there, if it has changed').fill('a new password')
+    await ann.getByRole('button', { name: `Go on: ${OLD}` }).click()
+    await state(ann, OLD, 'Collecting').waitFor({ timeout: 30_000 })
+    assert.deepEqual(await axe(ann), [])
+    await ann.getByRole('button', { name: `Remove: ${OLD}` }).click()
+    await ann.getByText('No old account is linked.').waitFor()
+    await ann.goto(`${offices.here}/settings/identities`)
+    await ann.getByRole('heading', { name: 'ann@here.test' }).waitFor()
+    assert.equal(await ann.getByRole('heading', { name: OLD }).count(), 0)
+    await ann.setViewportSize({ width: 320, height: 640 })
+    await open(ann)
+    assert.ok(await ann.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'no scrolling sideways')
+    clean(ann)
+  })
+})

@@ -1,0 +1,327 @@
+// Each page of the settings, seen doing what it says: at the mailbox, at the sign-in of mail programs, in another browser.
+// Bob is who changes how he signs in; Ann is who sorts her mail.
+import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
+import { after, before, describe, it } from 'node:test'
+import { axe, browser, hasty, Offices, page, signIn, until } from './offices.mjs'
+
+const BOB = 'bob@here.test'
+const ANN = 'ann@here.test'
+let offices, chrome, ann, bob, password
+const fresh = async () => { const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } }); await hasty(context); return page(context) }
+
+before(async () => {
+  [offices, chrome] = await Promise.all([Offices.open(), browser()])
+  ann = await fresh()
+  bob = await fresh()
+  password = offices.password(BOB)
+  await signIn(ann, offices.here, ANN, offices.password(ANN))
+  await signIn(bob, offices.here, BOB, password)
+}, { timeout: 90_000 })
+after(async () => { await chrome?.close(); await offices?.close() })
+
+const clean = (p) => { assert.deepEqual(p.troubles.splice(0).filter((t) => !/status of 4(03|22|29)/.test(t)), []) }
+const button = (p, name) => p.getByRole('button', { name, exact: true })
+async function settings(p, at, title) {
+  await p.goto(`${offices.here}/settings/${at}`)
+  await p.getByRole('heading', { name: title, level: 1 }).waitFor()
+}
+/** Is Bob let in with this, by IMAP, POP3 and SMTP? `login` alone, where it is only asked whether. */
+async function letIn(secret, protocol = 'imap') {
+  const base = offices.base
+  const url = { imap: `imap://127.0.0.1:${base + 143}/`, pop3: `pop3://127.0.0.1:${base + 110}/`, smtp: `smtp://127.0.0.1:${base + 587}` }[protocol]
+  const more = protocol === 'smtp' ? ['-X', 'NOOP'] : []
+  return offices.curl('--user', `${BOB}:${secret}`, url, ...more).then(() => true, (error) => { if (/denied|Login|67/i.test(String(error.stderr ?? error.message))) return false; throw error })
+}
+/** RFC 6238, by an implementation of its own. */
+function code(secret, secs = Date.now() / 1000) {
+  const bits = [...secret.replace(/\s/g, '')].map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('')
+  const key = Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)))
+  const step = Buffer.alloc(8)
+  step.writeBigUInt64BE(BigInt(Math.floor(secs / 30)))
+  const mac = createHmac('sha1', key).update(step).digest()
+  return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, '0')
+}
+const write = (subject, from = 'carol@there.test', text = 'Hello') => offices.submit(from, ANN, `From: <${from}>\nTo: ${ANN}\nSubject: ${subject}\n\n${text}\n`)
+const lies = (who, subject, box = 'INBOX') => until(`${subject} in ${box}`, async () => (await offices.listed(who, box)).includes(`"${subject}"`), 30)
+
+describe('how one signs in', { timeout: 180_000 }, () => {
+  it('signed in: every browser is shown, and one is signed out from another', async () => {
+    const other = await fresh()
+    await signIn(other, offices.here, BOB, password)
+    await settings(bob, 'sessions', 'Signed in')
+    await bob.locator('.sessions li').nth(1).waitFor()
+    assert.equal(await bob.locator('.sessions li').count(), 2)
+    assert.deepEqual(await axe(bob), [])
+    await button(bob, 'Sign out there').click()
+    await until('one session', async () => (await bob.locator('.sessions li').count()) === 1)
+    await until('signed out there', async () => (await other.evaluate(async () => (await fetch('/api/me')).status)) === 401)
+    await other.context().close()
+    clean(bob)
+  })
+
+  it('passwords: a new one, and the old one opens nothing any more', async () => {
+    const other = await fresh()
+    await signIn(other, offices.here, BOB, password)
+    await settings(bob, 'passwords', 'Passwords')
+    const own = bob.getByRole('form', { name: 'Your password' }).or(bob.locator('form', { hasText: 'Current password' })).first()
+    await own.getByLabel('Current password').fill('not this')
+    await own.getByLabel('New password', { exact: true }).fill('a long new password')
+    await own.getByLabel('New password again').fill('a long new password')
+    await button(bob, 'Change it').click()
+    await bob.getByRole('alert').getByText('not your password').waitFor()
+    await own.getByLabel('Current password').fill(password)
+    await button(bob, 'Change it').click()
+    await bob.locator('.toast').getByText('Changed. Everybody else is signed out.').first().waitFor()
+    assert.deepEqual([await letIn(password), await letIn('a long new password')], [false, true])
+    await until('the other browser is signed out', async () => (await other.evaluate(async () => (await fetch('/api/me')).status)) === 401)
+    assert.equal(await bob.evaluate(async () => (await fetch('/api/me')).status), 200)
+    await other.context().close()
+    password = 'a long new password'
+    clean(bob)
+  })
+
+  it('app passwords: one for a program, until it is taken back', async () => {
+    await settings(bob, 'passwords', 'Passwords')
+    const form = bob.locator('form', { hasText: 'For which program' })
+    await form.getByLabel('For which program').fill('Telephone')
+    await form.getByLabel('Your password').fill(password)
+    await button(bob, 'Make one').click()
+    const made = (await bob.locator('.made code').textContent()).replaceAll(' ', '')
+    assert.deepEqual([await letIn(made), await letIn(made, 'pop3'), await letIn(made, 'smtp')], [true, true, true])
+    await bob.reload()
+    await button(bob, 'Take back').waitFor()
+    assert.equal(await bob.getByText(made).count(), 0, 'it is shown once')
+    await button(bob, 'Take back').click()
+    await button(bob, 'Take back').waitFor({ state: 'detached' })
+    assert.equal(await letIn(made), false)
+    clean(bob)
+  })
+
+  it('second factor: the browser asks for a code, and programs need passwords of their own', async () => {
+    await settings(bob, 'passwords', 'Passwords')
+    const form = bob.locator('form', { hasText: 'For which program' })
+    await form.getByLabel('For which program').fill('Laptop')
+    await form.getByLabel('Your password').fill(password)
+    await button(bob, 'Make one').click()
+    const made = (await bob.locator('.made code').textContent()).replaceAll(' ', '')
+    const factor = bob.locator('section', { hasText: 'Second factor' })
+    await factor.getByText('never with yours').waitFor()
+    await factor.getByLabel('Your password').fill(password)
+    await button(bob, 'Set it up').click()
+    const secret = await factor.locator('code.secret').textContent()
+    await factor.getByRole('textbox').fill(code(secret))
+    await button(bob, 'Switch it on').click()
+    await factor.locator('.codes li').nth(7).waitFor()
+    const written = await factor.locator('.codes code').first().textContent()
+    assert.deepEqual(await axe(bob), [])
+    for (const protocol of ['imap', 'pop3', 'smtp']) assert.deepEqual([protocol, await letIn(password, protocol), await letIn(made, protocol)], [protocol, false, true])
+    const other = await fresh()
+    await other.goto(offices.here)
+    await other.getByLabel('Address').fill(BOB)
+    await other.getByLabel('Password').fill(password)
+    await button(other, 'Sign in').click()
+    await other.getByRole('alert').waitFor()
+    await other.locator('input[name=code]').fill(written)
+    await button(other, 'Sign in').click()
+    await other.locator('#list').waitFor()
+    await other.context().close()
+    await factor.getByText('7 codes').or(factor.getByText('8 codes')).first().waitFor()
+    await factor.getByLabel('Your password').fill(password)
+    await button(bob, 'Switch it off').click()
+    await factor.getByText('the password alone').waitFor()
+    assert.equal(await letIn(password), true)
+    clean(bob)
+  })
+})
+
+describe('what happens to mail', { timeout: 180_000 }, () => {
+  it('rules: mail with a word in its subject goes into a folder, with a label', async () => {
+    await offices.imap('ann', '', '-X', 'CREATE Bills')
+    await settings(ann, 'rules', 'Rules and forwarding')
+    await button(ann, 'New rule').click()
+    const rule = ann.locator('fieldset').first()
+    await rule.getByLabel('Name').fill('Bills')
+    await rule.getByLabel('If').selectOption('subject')
+    await rule.getByLabel('contains').fill('invoice')
+    await rule.getByLabel('Move to').selectOption({ label: 'Bills' })
+    await rule.getByLabel('Label').fill('money')
+    await rule.getByLabel('Label').blur()
+    await button(ann, 'Save rules').click()
+    await ann.locator('.toast').getByText('Saved').first().waitFor()
+    assert.deepEqual(await axe(ann), [])
+    await write('Your invoice of May')
+    await write('Nothing to pay')
+    await lies('ann', 'Your invoice of May', 'Bills')
+    await lies('ann', 'Nothing to pay')
+    assert.match(await offices.listed('ann', 'Bills'), /money/i)
+    clean(ann)
+  })
+
+  it('forwarding: everything goes to Bob as well, until it is taken back', async () => {
+    await settings(ann, 'rules', 'Rules and forwarding')
+    await ann.getByLabel('To these addresses').fill(BOB)
+    await ann.locator('form', { hasText: 'Forward everything' }).getByRole('button', { name: 'Save' }).click()
+    await ann.locator('.toast').getByText('Saved').first().waitFor()
+    await write('For both', 'carol@there.test')
+    await lies('ann', 'For both')
+    const has = async () => (await offices.curl('--user', `${BOB}:${password}`, `imap://127.0.0.1:${offices.base + 143}/INBOX`, '-X', 'FETCH 1:* (ENVELOPE)').catch(() => '')).includes('"For both"')
+    await until('the same at Bob\'s', has, 30)
+    await ann.getByLabel('To these addresses').fill('')
+    await ann.locator('form', { hasText: 'Forward everything' }).getByRole('button', { name: 'Save' }).click()
+    await until('no forwarding', () => ann.evaluate(async () => {
+      const session = await (await fetch('/.well-known/jmap')).json()
+      const accountId = Object.keys(session.accounts)[0]
+      const answer = await (await fetch('/jmap/api', { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Packetboat': '1' }, body: JSON.stringify({ using: Object.keys(session.capabilities), methodCalls: [['MailRules/get', { accountId, ids: null }, 'r']] }) })).json()
+      return answer.methodResponses[0][1].list[0].forwarding === null
+    }))
+    clean(ann)
+  })
+
+  it('blocking: a sender goes to spam, and is let through again', async () => {
+    await write('Before the block', 'carol@there.test')
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await ann.locator('.row', { hasText: 'Before the block' }).click()
+    await ann.locator('article').first().waitFor()
+    await ann.getByRole('button', { name: 'More', exact: true }).click()
+    await ann.getByRole('menuitem', { name: 'Block sender' }).click()
+    await ann.locator('.toast').getByText('is blocked').first().waitFor()
+    await write('While blocked', 'carol@there.test')
+    await lies('ann', 'While blocked', 'Junk')
+    await settings(ann, 'rules', 'Rules and forwarding')
+    await button(ann, 'Let through carol@there.test').click()
+    await ann.getByText('Nobody is blocked.').waitFor()
+    await write('Let through', 'carol@there.test')
+    await lies('ann', 'Let through')
+    clean(ann)
+  })
+
+  it('away: who writes gets an answer, once', async () => {
+    await settings(ann, 'vacation', 'Away')
+    await ann.getByLabel('Answer for me while I am away').check()
+    await ann.getByLabel('Subject').fill('On the lake')
+    await ann.getByLabel('Text').fill('Back on Monday.')
+    await button(ann, 'Save').click()
+    await ann.locator('.toast').getByText('Saved').first().waitFor()
+    assert.deepEqual(await axe(ann), [])
+    await write('Are you there?', 'carol@there.test')
+    await until('the answer', async () => {
+      const list = await offices.listed('carol')
+      const n = (list.match(/^\* \d+ FETCH/gm) ?? []).length
+      for (let at = n; at > 0; at--) { const text = await offices.imap('carol', `INBOX;MAILINDEX=${at}`); if (text.includes('Back on Monday.')) return /Subject: On the lake/.test(text) && /Auto-Submitted: auto-replied/.test(text) }
+      return false
+    }, 30)
+    clean(ann)
+  })
+
+  it('names and signatures: what is sent has them', async () => {
+    await settings(ann, 'identities', 'Names and signatures')
+    await ann.getByLabel('Name').first().fill('Ann of the Lake')
+    await ann.getByLabel('Signature').first().fill('with regards')
+    await button(ann, 'Save').first().click()
+    await ann.locator('.toast').getByText('Saved').first().waitFor()
+    await ann.getByRole('link', { name: /^Inbox/ }).click()
+    await ann.locator('#list').waitFor()
+    await ann.locator('body').press('c')
+    await ann.getByRole('combobox', { name: 'To', exact: true }).fill(ANN)
+    await ann.keyboard.press('Tab')
+    await ann.getByPlaceholder('Subject').fill('Signed')
+    await ann.getByRole('textbox', { name: 'Message' }).getByText('with regards').waitFor()
+    await ann.keyboard.press('Control+Enter')
+    await lies('ann', 'Signed')
+    assert.match(await offices.listed('ann'), /Ann of the Lake/)
+    clean(ann)
+  })
+})
+
+describe('other programs, and how email works', { timeout: 120_000 }, () => {
+  it('other programs: the servers as Thunderbird finds them, and a profile for Apple that works once', async () => {
+    await settings(ann, 'programs', 'Other programs')
+    const table = ann.getByRole('region', { name: 'Other programs' })
+    await table.getByText('Incoming, IMAP').first().waitFor()
+    const xml = await offices.curl(`${offices.here}/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=${ANN}`, '-H', 'Host: here.test')
+    for (const port of [993, 995, 465].map((n) => String(offices.base + n))) {
+      await table.getByText(port).first().waitFor()
+      assert.ok(xml.includes(`<port>${port}</port>`), port)
+    }
+    assert.deepEqual(await axe(ann), [])
+    await ann.getByLabel('Your password').fill(offices.password(ANN))
+    await button(ann, 'Make a link').click()
+    const url = await ann.locator('a.profile').getAttribute('href')
+    const profile = await offices.curl(url)
+    assert.match(profile, /com\.apple\.mail\.managed/)
+    const secret = /<key>IncomingPassword<\/key>\s*<string>([^<]+)/.exec(profile)?.[1]
+    assert.ok(secret, 'it has a password of its own in it')
+    await offices.curl('--user', `${ANN}:${secret}`, `imap://127.0.0.1:${offices.base + 143}/`)
+    assert.match(await offices.curl(url), /That link was used/)
+    clean(ann)
+  })
+
+  it('wire: what mail programs say, as they say it, without the password', async () => {
+    await ann.goto(`${offices.here}/wire`)
+    await ann.getByText('Nothing').or(ann.locator('.wire [role=status]')).first().waitFor()
+    await until('the dialogue', async () => {
+      await offices.imap('ann', 'INBOX', '-X', 'NOOP')
+      return (await ann.locator('.line.client').count()) > 0
+    }, 30)
+    await ann.locator('.line.client', { hasText: /LOGIN|AUTHENTICATE/ }).first().waitFor()
+    await ann.locator('.line', { hasText: /RFC 9051/ }).first().waitFor()
+    const text = await ann.locator('.lines').textContent()
+    assert.ok(!text.includes(offices.password(ANN)) && !text.includes(Buffer.from(`\0${ANN}\0${offices.password(ANN)}`).toString('base64')))
+    assert.deepEqual(await axe(ann), [])
+    clean(ann)
+  })
+
+  it('why: the way a message came, what was checked, and what this server wrote down of it', async () => {
+    await write('Where from', 'carol@there.test')
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await ann.locator('.row', { hasText: 'Where from' }).click()
+    await ann.locator('article').first().waitFor()
+    await ann.keyboard.press('w')
+    const why = ann.getByRole('complementary', { name: 'Why is it here?' })
+    await why.getByText('mail.there.test').first().waitFor()
+    await why.getByText('stored', { exact: true }).waitFor()
+    await why.getByText(/to <ann@here\.test> from <carol@there\.test>/).first().waitFor()
+    assert.deepEqual(await axe(ann), [])
+    clean(ann)
+  })
+
+  it('redirect: a message goes on as it is, octet for octet', async () => {
+    await ann.keyboard.press('Escape')
+    await ann.getByRole('button', { name: 'More', exact: true }).click()
+    await ann.getByRole('menuitem', { name: 'Redirect' }).click()
+    const dialog = ann.getByRole('dialog', { name: 'Redirect' })
+    await dialog.getByRole('combobox', { name: 'To' }).fill('carol@there.test')
+    await ann.keyboard.press('Tab')
+    assert.deepEqual(await axe(ann), [])
+    await button(dialog, 'Send').click()
+    await ann.locator('.toast').getByText('Sent').waitFor()
+    const at = async (who, box) => {
+      const list = await offices.listed(who, box)
+      const all = []
+      for (let n = 1; n <= (list.match(/^\* \d+ FETCH/gm) ?? []).length; n++) all.push(await offices.imap(who, `${box};MAILINDEX=${n}`))
+      return all.filter((text) => text.includes('Subject: Where from'))
+    }
+    const got = await until('it at Carol\'s', async () => (await at('carol', 'INBOX')).at(-1), 30)
+    // Return-Path is written by whoever delivers, each time anew (RFC 5321 4.4).
+    const original = (await at('ann', 'INBOX'))[0].replace(/^Return-Path:.*\r\n/, '')
+    const front = got.indexOf('Resent-From: ')
+    assert.ok(got.slice(front).endsWith(original), 'nothing of it is changed')
+    assert.match(got.slice(front, got.length - original.length), /^Resent-From: .*<?ann@here\.test>?\r\nResent-To: carol@there\.test\r\nResent-Date: .*\r\nResent-Message-ID: <.*@here\.test>\r\n$/)
+    assert.match(got.slice(0, front), /Return-Path: <ann@here\.test>/)
+    assert.ok(!/DKIM-Signature: .*d=here\.test/.test(got.slice(0, front)))
+    assert.match(await offices.listed('ann'), /\$Forwarded/i)
+    clean(ann)
+  })
+
+  it('general: colours and rows stay chosen', async () => {
+    await settings(ann, 'general', 'General')
+    await ann.getByLabel('Colours').selectOption('dark')
+    await ann.getByLabel('Rows of the list').selectOption('compact')
+    await ann.reload()
+    await ann.getByRole('heading', { name: 'General' }).waitFor()
+    assert.deepEqual(await ann.evaluate(() => [document.documentElement.dataset.theme, document.documentElement.dataset.rows]), ['dark', 'compact'])
+    assert.deepEqual(await axe(ann), [])
+    clean(ann)
+  })
+})
