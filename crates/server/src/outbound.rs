@@ -101,8 +101,8 @@ impl Settings {
 
     /// The server that mail for this destination goes to, unless it goes by MX.
     fn relay_for(&self, destination: &str) -> Option<Cow<'_, Relay>> {
-        if let Some(linked) = self.linked.get(destination) {
-            return Some(Cow::Owned(linked));
+        if linked::is_linked(destination) {
+            return self.linked.get(destination).map(Cow::Owned);
         }
         match self.by_domain.get(destination) {
             Some(way) => way.as_ref().map(Cow::Borrowed),
