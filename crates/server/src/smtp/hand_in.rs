@@ -69,7 +69,7 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
     for (address, notify) in &whole.recipients {
         let place = Place { poster: Some(&whole.account.address), ..place(context) };
         let led = match whole.by {
-            Some(_) => Ok(Destinations { accounts: Vec::new(), remote: vec![address.clone()] }),
+            Some(_) => Ok(Destinations { remote: vec![address.clone()], ..Destinations::default() }),
             None => place.recipient(address, true, whole.octets.len() as u64).await,
         };
         let found = match led {
