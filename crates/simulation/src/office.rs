@@ -187,6 +187,7 @@ impl Office {
             username: None,
             password: None,
             extra_ca: None,
+            reach: None,
         });
         settings
     }
