@@ -299,7 +299,10 @@ class Jmap(unittest.TestCase):
         self.assertEqual(status, 200)
         page = Client(self.server, cy, cookie=headers["set-cookie"].split(";")[0])
         secret = json.loads(page.post("/api/totp/enrol", {"password": "first password"})[2])["secret"]
-        codes = json.loads(page.post("/api/totp/confirm", {"code": code(secret)})[2])["recoveryCodes"]
+        _, headers, body = page.post("/api/totp/confirm", {"code": code(secret)})
+        codes = json.loads(body)["recoveryCodes"]
+        self.assertEqual(page.ask("GET", "/api/me")[0], 401)
+        page = Client(self.server, cy, cookie=headers["set-cookie"].split(";")[0])
         status, _, body = sign_in(password="first password")
         self.assertEqual((status, json.loads(body)["needs"]), (401, "totp"))
         self.assertEqual(sign_in(password="first password", totp=code(secret, time.time() + 30))[0], 200)
@@ -307,6 +310,8 @@ class Jmap(unittest.TestCase):
         self.assertEqual(made[0], 201, made)
         program = json.loads(made[2])["password"]
         with imaplib.IMAP4("127.0.0.1", self.server.ports["imap"]) as imap:
+            with self.assertRaisesRegex(imaplib.IMAP4.error, "Use an app password"):
+                imap.login(cy, "first password")
             imap.login(cy, program)
         self.assertEqual(Client(self.server, cy, program).ask("GET", "/jmap/session")[0], 200)
         self.assertEqual(Client(self.server, cy, "first password").ask("GET", "/jmap/session")[0], 403)

@@ -83,10 +83,11 @@ async fn mail_as_an_address_elsewhere_goes_out_by_its_own_server() {
 async fn a_server_that_may_not_be_reached_is_not_dialled() {
     let (_dns, resolver) = dns().await;
     let mut here = here().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = net::Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let net::ListenAddr::Tcp(address) = listener.local() else { panic!("no TCP address") };
     let ann = here.context.store.account("ann@here.test").await.unwrap().unwrap();
     let settings = settings(&resolver, &[]);
-    settings.linked.set(&Linked::destination(ann.id, OLD), way(listener.local_addr().unwrap(), net::Reach::Public));
+    settings.linked.set(&Linked::destination(ann.id, OLD), way(address, net::Reach::Public));
     here.send(settings);
     as_carol(&here, b"From: carol@there.test\r\n\r\nx\r\n", false).await.unwrap();
     let why = async {

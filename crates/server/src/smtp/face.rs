@@ -34,7 +34,8 @@ pub(super) struct Face {
     pub(super) peer_text: String,
     pub(super) account: Option<Arc<Account>>,
     sign_in: SignIn,
-    transaction: Option<Transaction>,
+    /// Apart, for a connection that only waits has none.
+    transaction: Option<Box<Transaction>>,
     refused_recipients: u32,
     /// Messages taken, for the trace.
     taken: u32,
@@ -243,7 +244,8 @@ impl Face {
         let judge = stranger.map(|ip| Judge::begin(&self.context, ip, helo, &envelope.reverse_path));
         let size_bytes = parameters.size.unwrap_or(0);
         let binary = parameters.body == Body::BinaryMime;
-        self.transaction = Some(Transaction { envelope, size_bytes, binary, recipients: Vec::new(), intake: None, judge });
+        let transaction = Transaction { envelope, size_bytes, binary, recipients: Vec::new(), intake: None, judge };
+        self.transaction = Some(Box::new(transaction));
         Reply::new(250, EnhancedCode(2, 1, 0), "Sender accepted")
     }
 
