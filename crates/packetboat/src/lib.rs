@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod gate;
 mod mail;
 mod office;
+mod private_file;
 mod privileges;
 mod serve;
 mod trial;

@@ -115,7 +115,7 @@ impl Office {
             helpers.spawn(server::trust::reports::run(Arc::clone(&context)));
         }
         helpers.spawn(server::smtp::keep_counts(Arc::clone(&context)));
-        let links = links::Links::open(&context, config, &outbound_settings, trial_reach(config, reach)).await?;
+        let links = links::Links::open(&context, config, &outbound_settings, links_reach(config, reach)).await?;
         helpers.spawn(Arc::clone(&links).keep());
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
@@ -178,7 +178,7 @@ impl Office {
 }
 
 /// Whom people may name as servers of their old accounts.
-fn trial_reach(config: &Config, reach: net::Reach) -> net::Reach {
+fn links_reach(config: &Config, reach: net::Reach) -> net::Reach {
     if config.private_links && reach == net::Reach::Public { net::Reach::Anywhere } else { reach }
 }
 

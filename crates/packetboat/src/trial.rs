@@ -14,13 +14,13 @@ mod welcome;
 use crate::cli::TryArgs;
 use crate::config::{self, Config};
 use crate::office::{self, Bound, Office, Trial};
+use crate::private_file;
 use crate::serve::{Signals, Told, fail, stop};
 use net::dns_server::{DnsServer, Zone};
 use people::Passwords;
 use ports::Ports;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The two domains.
@@ -81,7 +81,7 @@ fn offices(base: u16) -> [(&'static str, Ports); 2] {
 /// Writes the office's configuration (a real one: the other commands take it with `--config`) and reads it back.
 fn plan(dir: &Path, domain: &'static str, ports: Ports, dns: u16) -> Result<Plan, String> {
     let file = dir.join(format!("{domain}.toml"));
-    keep(&file, ports.configuration(domain, &dir.join(domain), dns).as_bytes())?;
+    private_file::write(&file, ports.configuration(domain, &dir.join(domain), dns).as_bytes())?;
     let config = config::load(&file).map_err(|problems| problems.join("\n"))?;
     office::make_data_dir(&config.data_dir)?;
     Ok(Plan { domain, ports, config, file, bound: Vec::new() })
@@ -108,19 +108,6 @@ fn port_hint(base: u16) -> String {
         "Is another `packetboat try` running? If not, choose other ports: --port-base {} (it is {base} now)",
         if base == 2000 { 12_000 } else { 2000 }
     )
-}
-
-/// Writes a file that only its owner may read, whole or not at all.
-fn keep(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    use std::io::Write;
-    let told = |error: std::io::Error| format!("{}: {error}", path.display());
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    let _ = std::fs::remove_file(&temporary);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(told)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(told)?;
-    std::fs::rename(&temporary, path).map_err(told)
 }
 
 /// What the resolver knows: both domains, both hosts, nothing else.
@@ -206,16 +193,5 @@ mod tests {
         let plan = plan(dir.path(), HERE, ports, 1).unwrap();
         let told = bind_all(vec![plan], 2000).err().unwrap();
         assert!(told.contains(&format!("127.0.0.1:{port}")) && told.contains("--port-base"), "{told}");
-    }
-
-    #[test]
-    fn kept_files_are_their_owner_s_alone() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("secret");
-        keep(&path, b"one").unwrap();
-        keep(&path, b"two").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -12,9 +12,9 @@ use client::{Dialer, Place, Protocol, Secret, Trouble};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use store::{AccountId, NewAccount, Secrets, Store};
 
@@ -64,15 +64,10 @@ pub(super) fn read<T: serde::de::DeserializeOwned + Default>(file: &Path) -> Res
     }
 }
 
-/// Beside its place, 0600, then renamed into it.
+/// For its owner alone, whole or not at all.
 pub(super) fn write(file: &Path, value: &impl Serialize) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("{}: {error}", file.display());
     let text = serde_json::to_vec_pretty(value).map_err(|error| error.to_string())?;
-    let temporary = file.with_extension("new");
-    let _ = std::fs::remove_file(&temporary);
-    let mut new = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(told)?;
-    new.write_all(&text).and_then(|()| new.sync_all()).map_err(told)?;
-    std::fs::rename(&temporary, file).map_err(told)
+    crate::private_file::write(file, &text)
 }
 
 impl Profiles {

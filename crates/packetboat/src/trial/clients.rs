@@ -1,9 +1,9 @@
 //! Files for mail programs, so that the copy-paste commands work and no password is ever in an argument (everybody can
 //! read arguments in `ps`): one set for each person, mode 0600, in the trial's data directory.
 
-use super::keep;
 use super::people::{PEOPLE, Passwords};
 use super::tour::Place;
+use crate::private_file;
 use std::path::Path;
 
 /// Writes them.
@@ -12,11 +12,11 @@ pub(super) fn write(dir: &Path, places: &[Place], passwords: &Passwords) -> Resu
         let Some(place) = places.iter().find(|place| place.domain == domain) else { continue };
         let address = format!("{name}@{domain}");
         let password = passwords.of(&address);
-        keep(&dir.join(format!("{name}.curlrc")), curlrc(&address, password).as_bytes())?;
-        keep(&dir.join(format!("{name}.swaksrc")), swaksrc(&address, password, place).as_bytes())?;
-        keep(&dir.join(format!("{name}.muttrc")), muttrc(&address, person, password, place).as_bytes())?;
+        private_file::write(&dir.join(format!("{name}.curlrc")), curlrc(&address, password).as_bytes())?;
+        private_file::write(&dir.join(format!("{name}.swaksrc")), swaksrc(&address, password, place).as_bytes())?;
+        private_file::write(&dir.join(format!("{name}.muttrc")), muttrc(&address, person, password, place).as_bytes())?;
     }
-    keep(&dir.join("hello.eml"), HELLO.as_bytes())
+    private_file::write(&dir.join("hello.eml"), HELLO.as_bytes())
 }
 
 /// A first message to send.

@@ -1,8 +1,9 @@
 //! Ann, Bob and Carol: their accounts, their passwords (made once, kept in one file of mode 0600), their welcome.
 
-use super::{HERE, THERE, keep, welcome};
+use super::{HERE, THERE, welcome};
 use crate::admin::told;
 use crate::office::Office;
+use crate::private_file;
 use server::context::unix_now;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -58,7 +59,7 @@ impl Passwords {
             let _ = writeln!(text, "{address} {password}");
             text
         });
-        keep(&self.file, text.as_bytes())
+        private_file::write(&self.file, text.as_bytes())
     }
 
     /// Somebody's password.
@@ -109,7 +110,7 @@ fn was_welcomed(dir: &Path, address: &str) -> bool {
 fn note_welcome(dir: &Path, address: &str) -> Result<(), String> {
     let file = dir.join(WELCOMED);
     let text = std::fs::read_to_string(&file).unwrap_or_default();
-    keep(&file, format!("{text}{address}\n").as_bytes())
+    private_file::write(&file, format!("{text}{address}\n").as_bytes())
 }
 
 #[cfg(test)]

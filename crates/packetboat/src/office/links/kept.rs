@@ -8,8 +8,7 @@ use data_encoding::BASE64;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
 use std::path::Path;
 use store::{AccountId, UnixSecs};
 use zeroize::Zeroizing;
@@ -89,12 +88,7 @@ impl Seal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 SystemRandom::new().fill(key.as_mut_slice()).map_err(|_| "the system gives no random numbers".to_owned())?;
                 // Whole or not at all: half a key would lock out for ever what is sealed with it.
-                let fresh = data_dir.join(format!("{KEY_FILE}.new"));
-                let _ = std::fs::remove_file(&fresh);
-                let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(told)?;
-                file.write_all(key.as_slice()).and_then(|()| file.sync_all()).map_err(told)?;
-                std::fs::rename(&fresh, &path).map_err(told)?;
-                std::fs::File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(told)?;
+                crate::private_file::write(&path, key.as_slice())?;
             }
             Err(error) => return Err(told(error)),
         }
