@@ -93,6 +93,9 @@ class Scripted(threading.Thread):
         else:
             session.line(head + ")")
 
+    def idles(self, session):
+        """What it tells who idles."""
+
     def refuses(self, command):
         """BAD or NO for it, or None."""
         return None
@@ -178,6 +181,12 @@ class Session:
 
     def do_id(self, tag, _):
         self.line("* ID NIL")
+        self.ok(tag)
+
+    def do_idle(self, tag, _):
+        self.line("+ idling")
+        self.server.idles(self)
+        self.read()
         self.ok(tag)
 
     def do_enable(self, tag, rest):

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -203,6 +204,35 @@ class Watching(unittest.TestCase):
             watching.stdout.close()
             watching.stderr.close()
             self.assertEqual([len(mail("ls", name)["messages"]) for name in ("INBOX", "Work")], [1, 1])
+
+    def test_ctrl_c_in_the_middle_of_a_round_is_heard(self):
+        """The server answers the first look and the wait for news; the connection of the round that follows hears nothing at all."""
+        silent = threading.Event()
+
+        class Waits(Scripted):
+            capabilities = "IMAP4rev1 IDLE UIDPLUS"
+
+            def idles(self, session):
+                session.line("* 4 EXISTS")
+
+            def serve(self, stream):
+                if "IDLE" in self.says:
+                    silent.set()
+                    stream.recv(1)
+                else:
+                    super().serve(stream)
+
+        server = Waits(self)
+        mail = Program(self)
+        mail.add("ann@here.test", "--imap", f"imap://127.0.0.1:{server.port}", "--no-discovery")
+        watching = running(mail, "sync", "--watch")
+        self.addCleanup(watching.stderr.close)
+        self.addCleanup(watching.stdout.close)
+        self.addCleanup(watching.kill)
+        self.assertEqual(json.loads(watching.stdout.readline())["downloaded"], 3)
+        self.assertTrue(silent.wait(30), server.says)
+        watching.send_signal(signal.SIGINT)
+        self.assertEqual(watching.wait(20), 0)
 
 
 class Pop3(unittest.TestCase):

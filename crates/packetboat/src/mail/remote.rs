@@ -10,8 +10,12 @@ use client::{Progress, StoreDoor};
 use net::clock::unix_now;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 use store::{Mailbox, Uid};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Between two rounds of `sync --watch` without news.
 const ROUND: Duration = Duration::from_secs(60);
@@ -194,49 +198,51 @@ pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, Str
     Ok(super::done("deleted on the server", count))
 }
 
-/// Rounds of sync; the store is free for other commands between them.
+/// Rounds of sync, until it is interrupted; the store is free for other commands between them.
 pub(super) async fn watch(arguments: &MailArgs, json: bool, way: &Way) -> Result<Value, String> {
+    // One listener for the whole time: `ctrl_c()` hears only what comes while it waits, and takes the signal from
+    // everybody else, so an interrupt in the middle of a round went nowhere. What a round had done when it is left stays done.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    tokio::select! {
+        Err(why) = rounds(arguments, json, way) => Err(why),
+        _ = interrupt.recv() => Ok(json!({ "watched": true })),
+    }
+}
+
+/// Sync, wait for news, and again.
+async fn rounds(arguments: &MailArgs, json: bool, way: &Way) -> Result<Infallible, String> {
     let mut back_off = BACK_OFF;
     loop {
-        let round = async {
-            let desk = Desk::open(arguments, way).await?;
-            let outcome = sync(&desk, false).await;
-            let (profile, dir) = (desk.profile.clone(), data_dir(arguments.data.as_deref())?);
-            desk.close().await?;
-            outcome.map(|value| (value, profile, dir))
-        };
-        let wait = match round.await {
+        match round(arguments, way).await {
             Ok((value, profile, dir)) => {
                 back_off = BACK_OFF;
-                if json {
-                    println!("{value}");
-                } else {
-                    print!("{}", super::words::synced(&value));
-                }
+                let mut out = std::io::stdout();
+                let text = if json { format!("{value}\n") } else { super::words::synced(&value) };
+                out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| error.to_string())?;
                 let news = async {
                     if news(&profile, way, &dir).await.is_err() {
                         tokio::time::sleep(ROUND).await;
                     }
                 };
-                tokio::select! {
-                    () = news => Duration::ZERO,
-                    () = tokio::time::sleep(ROUND) => Duration::ZERO,
-                    _ = tokio::signal::ctrl_c() => return Ok(json!({ "watched": true })),
-                }
+                // No news for so long is looked into as well.
+                let _ = tokio::time::timeout(ROUND, news).await;
             }
             Err(why) => {
                 eprintln!("packetboat: {why}; again in {} s", back_off.as_secs());
-                back_off.min(BACK_OFF_MAX)
-            }
-        };
-        if !wait.is_zero() {
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                _ = tokio::signal::ctrl_c() => return Ok(json!({ "watched": true })),
+                tokio::time::sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF_MAX);
             }
         }
     }
+}
+
+/// One sync; what it did, for whom, where.
+async fn round(arguments: &MailArgs, way: &Way) -> Result<(Value, super::Profile, PathBuf), String> {
+    let desk = Desk::open(arguments, way).await?;
+    let outcome = sync(&desk, false).await;
+    let (profile, dir) = (desk.profile.clone(), data_dir(arguments.data.as_deref())?);
+    desk.close().await?;
+    outcome.map(|value| (value, profile, dir))
 }
 
 /// Waits in IDLE until INBOX has news.
