@@ -15,7 +15,7 @@ ENDINGS = {
     "lf.lf": b"\n.\n", "lf.crlf": b"\n.\r\n", "crlf.lf": b"\r\n.\n", "cr.cr": b"\r.\r", "crlf.cr": b"\r\n.\r", "cr.crlf": b"\r.\r\n", "lf.cr": b"\n.\r",
     "cr.lf": b"\r.\n", "crlf.crcrlf": b"\r\n.\r\r\n", "crcrlf.crlf": b"\r\r\n.\r\n", "nul.crlf": b"\r\n\x00.\r\n", "crlf.nul": b"\r\n.\x00\r\n", "stuffed": b"\r\n..\r\n",
 }
-ANSWERED = re.compile(rb"^250 (?:2\.0\.0 )?(?:Ok: queued|OK id=|\S+ accepted|\S+ Message accepted)", re.M)
+ANSWERED = re.compile(rb"^250 (?:2\.0\.0 )?(?:Ok: queued|OK id=|\S+ accepted|\S+ Message accepted|Ok\. [0-9A-F]+\.)", re.M)
 
 
 def attempt(port, name, sender, recipient, login=None):

@@ -6,7 +6,7 @@
 use crate::dane::{TLSA_MAX, Tlsa};
 use crate::limits;
 use crate::proven::{self, Proven};
-pub use hickory_proto::rr::rdata::MX;
+pub use hickory_proto::rr::rdata::{MX, TLSA, TXT};
 pub use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};

@@ -5,7 +5,7 @@
 
 use crate::connection::Peer;
 use crate::limits;
-use crate::stream::Plain;
+use crate::stream::{Octets, Plain};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use std::fmt;
 use std::io;
@@ -87,6 +87,10 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// One that a simulated network brought.
+    pub fn over(stream: Box<dyn Octets>, peer: Peer, local: Option<SocketAddr>) -> Incoming {
+        Incoming { stream: Plain::Other(stream), peer, local }
+    }
     /// The other end.
     pub fn peer(&self) -> &Peer {
         &self.peer

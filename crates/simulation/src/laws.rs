@@ -90,12 +90,37 @@ fn flag_names(flags: &Flags) -> Vec<String> {
     names
 }
 
+/// Mail to there goes over TLS to the right server, or not at all.
+fn is_protected(address: &str) -> bool {
+    address.ends_with("@delta.test") || address.ends_with("@sigma.test")
+}
+
+/// Nothing was given to who pretends to be a server that demands TLS, nor to anybody without TLS.
+async fn impostors(world: &World) {
+    for office in &world.impostors {
+        let Some(context) = office.context() else { continue };
+        for account in context.store.account_list(None, 100).await.unwrap_or_default() {
+            if inbox_count(&context.store, &account.address).await != Some(0) {
+                world.log.violation(format!("an impostor of {} has mail of {}", office.plan.name, account.address));
+            }
+        }
+    }
+    world.ledger(|ledger| {
+        for (recipient, ..) in ledger.foreign.iter().filter(|(recipient, ..)| is_protected(recipient)) {
+            world.log.violation(format!("mail for {recipient} went to the foreign server, without TLS"));
+        }
+    });
+}
+
 /// Checks every law.
 pub(crate) async fn check(world: &World) {
+    impostors(world).await;
     let (mut all, own) = match read_all(world).await {
         Ok(read) => read,
         Err(error) => return world.log.violation(format!("a store cannot be read: {error:?}")),
     };
+    let protected: usize = all.iter().filter(|(address, _)| is_protected(address)).map(|(_, mail)| mail.len()).sum();
+    world.count(|counts| counts.protected += protected as u64);
     let rows = imap_client::rows(&own);
     world.ledger(|ledger| {
         if !ledger.ivy.contains(&rows) {
@@ -151,9 +176,10 @@ fn finals(recipient: &str) -> Vec<&str> {
 /// How many more copies of a message than promised its history explains.
 fn excuses(world: &World, ledger: &Ledger, number: u64, sent: &Sent) -> u32 {
     let records = world.records.lock().unwrap_or_else(PoisonError::into_inner);
+    let hidden = sent.promised.keys().any(|address| is_protected(address));
     let disturbed = records.iter().filter(|record| {
         let record = record.lock().unwrap_or_else(PoisonError::into_inner);
-        record.disturbed.is_some() && record.carried.contains(&number)
+        record.disturbed.is_some() && (record.carried.contains(&number) || hidden && record.veiled)
     });
     let unheard = ledger.foreign_unheard.get(&number).copied().unwrap_or(0);
     let full = if world.was_full() { 1_000 } else { 0 };

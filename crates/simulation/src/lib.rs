@@ -5,6 +5,7 @@
 //! settle, and the laws are checked: what got a 250 is in the mailbox, or in a bounce. Invariant: the same seed gives
 //! the same run, octet for octet of the log. Must not know: real sockets, real clocks.
 
+mod certificates;
 mod chance;
 mod disturbance;
 mod foreign;
@@ -17,6 +18,7 @@ mod names;
 mod network;
 mod office;
 mod pipe;
+mod policy_host;
 mod pop_client;
 mod smtp_client;
 mod watcher;

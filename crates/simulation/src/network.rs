@@ -6,7 +6,7 @@
 use crate::chance::Chance;
 use crate::names;
 use crate::pipe::{self, End, Plan, Record, Trouble};
-use crate::world::World;
+use crate::world::{Door, World};
 use net::{Dial, Dialling};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -76,12 +76,23 @@ fn fate(chance: &mut Chance, world: &World) -> Fate {
     }
 }
 
+/// Who takes a connection to a server that demands TLS.
+fn door(chance: &mut Chance, world: &World, to: SocketAddr) -> Door {
+    let is_led_astray = world.is_protected(to.ip()) && !world.is_calm() && chance.percent(world.impostor_percent);
+    match (is_led_astray, to.port()) {
+        (false, _) => Door::Own,
+        (true, 25) if chance.percent(50) => Door::Bare,
+        (true, _) => Door::False,
+    }
+}
+
 /// Connects, or fails as networks do.
 pub(crate) async fn connect(world: &Arc<World>, from_name: &str, from: IpAddr, to: SocketAddr) -> io::Result<End> {
     let number = world.next_connection();
     let mut chance = Chance::new(world.seed, "connection", number);
     tokio::time::sleep(Duration::from_millis(chance.from(1, 40))).await;
     let fate = fate(&mut chance, world);
+    let door = door(&mut chance, world, to);
     if to.ip() == names::ip(names::NOBODY) {
         if chance.percent(50) {
             std::future::pending::<()>().await;
@@ -98,15 +109,19 @@ pub(crate) async fn connect(world: &Arc<World>, from_name: &str, from: IpAddr, t
             std::future::pending().await
         }
         Fate::Made(plans) => {
-            let record = Record { ends: vec![from_name.to_owned(), world.name_of(to.ip())], ..Record::default() };
+            let veiled = world.is_protected(to.ip());
+            let record = Record { ends: vec![from_name.to_owned(), world.name_of(to.ip())], veiled, ..Record::default() };
             let planned = format!("{:?} {:?}", plans[0], plans[1]);
             let record = Arc::new(Mutex::new(record));
             let (near, far) = pipe::pair(plans, chance, Arc::clone(&record));
-            if !world.accept(to, far, from) {
+            if !world.accept(to, far, from, door) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             world.count(|counts| counts.connections += 1);
-            world.log.say(format!("c{number} {from_name} -> {to}: {planned}"));
+            world.log.say(format!(
+                "c{number} {from_name} -> {to}{}: {planned}",
+                if door == Door::Own { "" } else { " (an impostor)" }
+            ));
             world.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
             Ok(near)
         }

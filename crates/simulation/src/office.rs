@@ -3,12 +3,14 @@
 //! Invariant: a kill takes every task of the server at one instant; what it comes back with is what its disk had synced.
 //! Must not know: what its clients do.
 
+use crate::certificates::CERTIFICATES;
 use crate::chance::Chance;
 use crate::names::{self, Liar};
 use crate::network::Road;
 use crate::pipe::End;
+use crate::policy_host;
 use crate::world::World;
-use net::{Connection, Network, Peer, Resolver};
+use net::{Connection, Incoming, Network, Peer, Resolver, TlsServer};
 use server::auth::Auth;
 use server::context::{Context, Limits, Plaintext, Shared};
 use server::outbound::{self, Relay, RelayTls};
@@ -38,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) accounts: &'static [(&'static str, Option<u64>)],
     pub(crate) aliases: &'static [(&'static str, &'static [&'static str])],
     pub(crate) relay: Option<&'static str>,
+    /// Offers TLS, and its domain demands it.
+    pub(crate) tls: bool,
 }
 
 struct Running {
@@ -110,6 +114,8 @@ impl Office {
             quota_bytes: *quota_bytes,
         });
         store.accounts_add(accounts.collect(), 1).await?;
+        // Known since before the trouble began: from then on it stands, whatever DNS and policy hosts say.
+        store.keep_policy("sigma.test", Some(("0", net::clock::unix_now(), &policy_host::policy()))).await?;
         for (local, targets) in self.plan.aliases {
             let targets = targets.iter().map(|target| (*target).to_owned()).collect();
             store.alias_add(Alias { address: format!("{local}@{}", self.plan.domain), targets }).await?;
@@ -177,6 +183,8 @@ impl Office {
         let road = Road { world: Arc::clone(world), from: self.ip(), name: self.plan.name.to_owned() };
         settings.network = Network::Other(Arc::new(road));
         settings.schedule = world.schedule.clone();
+        settings.sts_port = Some(443);
+        settings.extra_ca = Some(CERTIFICATES.authority.clone());
         settings.connections_per_destination = 2;
         settings.relay = self.plan.relay.map(|host| Relay {
             lmtp: false,
@@ -192,12 +200,13 @@ impl Office {
         settings
     }
 
-    /// Takes a connection; false when nobody listens.
-    pub(crate) fn accept(&self, port: u16, end: End, from: IpAddr) -> bool {
+    /// Takes a connection, with this certificate for STARTTLS; false when nobody listens.
+    pub(crate) fn accept(&self, port: u16, end: End, from: IpAddr, tls: Option<Arc<TlsServer>>) -> bool {
         let mut running = self.running();
         let Some(running) = running.as_mut().filter(|running| !*running.shutdown.borrow()) else { return false };
         let peer = Peer::Ip { ip: from, port: 40_000 };
-        let connection = Connection::over(Box::new(end), peer, Some(SocketAddr::new(self.ip(), port)));
+        let incoming = Incoming::over(Box::new(end), peer, Some(SocketAddr::new(self.ip(), port)));
+        let connection = Connection::server(incoming, tls);
         let context = Arc::clone(&running.context);
         while running.sessions.try_join_next().is_some() {}
         match port {

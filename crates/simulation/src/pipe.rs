@@ -50,6 +50,8 @@ pub(crate) struct Record {
     pub(crate) ends: Vec<String>,
     /// Numbers of messages written over it.
     pub(crate) carried: BTreeSet<u64>,
+    /// TLS hides what it carried.
+    pub(crate) veiled: bool,
     pub(crate) disturbed: Option<&'static str>,
     pub(crate) open: u8,
 }

@@ -63,6 +63,9 @@ const EVERYBODY: &[&str] = &[
     "x@nowhere.test",
     "x@loop.test",
     "x@empty.test",
+    "dan@delta.test",
+    "sue@sigma.test",
+    "nobody@sigma.test",
 ];
 /// Whom strangers write as.
 const STRANGERS: &[&str] = &["yes@foreign.test", "carol@beta.test", "erin@gamma.test", "x@dead.test", ""];

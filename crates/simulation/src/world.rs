@@ -2,12 +2,13 @@
 //!
 //! Invariant: one thread, paused time; a run ends within a bounded virtual time or says what was stuck.
 
+use crate::certificates::CERTIFICATES;
 use crate::chance::Chance;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::office::{Office, Plan};
 use crate::pipe::{End, Record};
-use crate::{disturbance, foreign, imap_client, laws, names, pop_client, smtp_client, watcher};
+use crate::{disturbance, foreign, imap_client, laws, names, policy_host, pop_client, smtp_client, watcher};
 use mta::queue::Schedule;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +25,8 @@ const DAY_MAX: Duration = Duration::from_secs(24 * 3600);
 /// A connection may take so long to end after everything else has.
 const SESSION_MAX: Duration = Duration::from_secs(3 * 3600);
 
-/// The servers. `gamma` sends everything through `alpha`; aliases lead from one to the other and in circles.
+/// The servers. `gamma` sends everything through `alpha`; aliases lead from one to the other and in circles; mail to `delta` is
+/// protected by DANE, mail to `sigma` by MTA-STS.
 const OFFICES: &[Plan] = &[
     Plan {
         name: "alpha",
@@ -38,6 +40,7 @@ const OFFICES: &[Plan] = &[
             ("ping", &["pong@beta.test"]),
         ],
         relay: None,
+        tls: false,
     },
     Plan {
         name: "beta",
@@ -47,6 +50,7 @@ const OFFICES: &[Plan] = &[
         accounts: &[("carol", None), ("pat", None)],
         aliases: &[("back", &["bob@alpha.test"]), ("pong", &["ping@alpha.test"])],
         relay: None,
+        tls: false,
     },
     Plan {
         name: "gamma",
@@ -56,6 +60,27 @@ const OFFICES: &[Plan] = &[
         accounts: &[("erin", None)],
         aliases: &[],
         relay: Some("mx.alpha.test"),
+        tls: false,
+    },
+    Plan {
+        name: "delta",
+        hostname: "mx.delta.test",
+        domain: "delta.test",
+        octets: names::DELTA,
+        accounts: &[("dan", None)],
+        aliases: &[],
+        relay: None,
+        tls: true,
+    },
+    Plan {
+        name: "sigma",
+        hostname: "mx.sigma.test",
+        domain: "sigma.test",
+        octets: names::SIGMA,
+        accounts: &[("sue", None)],
+        aliases: &[],
+        relay: None,
+        tls: true,
     },
 ];
 
@@ -72,6 +97,10 @@ pub struct Counts {
     pub acts: u64,
     pub virtual_secs: u64,
     pub lines: u64,
+    /// Connections to servers that demand TLS which somebody else took.
+    pub impostures: u64,
+    /// Messages that came to those servers.
+    pub protected: u64,
 }
 
 /// How a seed went.
@@ -89,6 +118,17 @@ pub struct Report {
     pub counts: Counts,
 }
 
+/// Who takes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Whom it is for.
+    Own,
+    /// Somebody else, who offers no TLS.
+    Bare,
+    /// Somebody else, with a certificate of their own making.
+    False,
+}
+
 /// See the module.
 pub(crate) struct World {
     pub(crate) seed: u64,
@@ -99,6 +139,9 @@ pub(crate) struct World {
     /// Does anybody write to an alias that leads in circles?
     pub(crate) circles: bool,
     pub(crate) offices: Vec<Office>,
+    /// Who pretends to be `delta` and `sigma`: the same names and people, no certificate or a false one.
+    pub(crate) impostors: Vec<Office>,
+    pub(crate) impostor_percent: u64,
     pub(crate) records: Mutex<Vec<Arc<Mutex<Record>>>>,
     ledger: Mutex<Ledger>,
     counts: Mutex<Counts>,
@@ -121,6 +164,8 @@ impl World {
             trouble_percent: *chance.pick(&[0, 4, 12, 30]),
             circles: chance.percent(6),
             offices: OFFICES.iter().cloned().map(Office::new).collect(),
+            impostors: OFFICES.iter().filter(|plan| plan.tls).cloned().map(Office::new).collect(),
+            impostor_percent: *chance.pick(&[0, 10, 30, 60]),
             records: Mutex::default(),
             ledger: Mutex::default(),
             counts: Mutex::default(),
@@ -189,23 +234,46 @@ impl World {
         }
     }
 
-    /// Hands a connection to whoever listens there.
-    pub(crate) fn accept(self: &Arc<World>, to: SocketAddr, end: End, from: IpAddr) -> bool {
-        if let Some(office) = self.offices.iter().find(|office| office.ip() == to.ip()) {
-            return office.accept(to.port(), end, from);
+    /// Does this server demand TLS?
+    pub(crate) fn is_protected(&self, ip: IpAddr) -> bool {
+        self.impostors.iter().any(|office| office.ip() == ip)
+    }
+
+    /// Hands a connection to whoever listens there, or to who pretends to.
+    pub(crate) fn accept(self: &Arc<World>, to: SocketAddr, end: End, from: IpAddr, door: Door) -> bool {
+        let own = door == Door::Own;
+        if !own {
+            self.count(|counts| counts.impostures += 1);
+        }
+        if to.ip() == names::ip(names::SIGMA) && to.port() == 443 {
+            self.spawn(policy_host::serve(end, from, own));
+            return true;
+        }
+        let offices = if own { &self.offices } else { &self.impostors };
+        if let Some(office) = offices.iter().find(|office| office.ip() == to.ip()) {
+            let tls = match door {
+                Door::Own => office.plan.tls.then(|| Arc::clone(&CERTIFICATES.own)),
+                Door::Bare => None,
+                Door::False => Some(Arc::clone(&CERTIFICATES.false_one)),
+            };
+            return office.accept(to.port(), end, from, tls);
         }
         if to.ip() != names::ip(names::FOREIGN) || to.port() != 25 {
             return false;
         }
+        self.spawn(foreign::serve(Arc::clone(self), end, self.connections.load(Ordering::Relaxed)));
+        true
+    }
+
+    fn spawn(&self, conversation: impl Future<Output = ()> + Send + 'static) {
         let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
         while foreign.try_join_next().is_some() {}
-        foreign.spawn(foreign::serve(Arc::clone(self), end, self.connections.load(Ordering::Relaxed)));
-        true
+        foreign.spawn(conversation);
     }
 }
 
 async fn play(world: &Arc<World>) {
-    for office in &world.offices {
+    for office in world.offices.iter().chain(&world.impostors) {
         if let Err(error) = office.furnish().await {
             return world.log.violation(format!("{}: cannot be furnished: {error:?}", office.plan.name));
         }
@@ -314,7 +382,7 @@ pub fn run(seed: u64) -> Report {
         drop(records);
         let (log, violations, hash) = world.log.finish();
         counts.lines = log.len() as u64;
-        for office in &world.offices {
+        for office in world.offices.iter().chain(&world.impostors) {
             office.close();
         }
         Report { seed, hash, violations, log, counts }

@@ -38,6 +38,8 @@ fn add(all: &mut Counts, one: &Counts) {
     all.acts += one.acts;
     all.virtual_secs += one.virtual_secs;
     all.lines += one.lines;
+    all.impostures += one.impostures;
+    all.protected += one.protected;
 }
 
 /// `PACKETBOAT_SIM_SEEDS` seeds (200 if not said) from `PACKETBOAT_SIM_FIRST` (1) on.
@@ -71,6 +73,7 @@ fn seeds_keep_the_laws() {
     let (counts, mut failed) = all.into_inner().unwrap();
     failed.sort_unstable();
     println!("{count} seeds in {:.1} s: {counts:?}", began.elapsed().as_secs_f64());
+    assert!(count < SEEDS || counts.impostures > 0 && counts.protected > 0, "TLS was neither tried nor used: {counts:?}");
     assert!(
         failed.is_empty(),
         "{} seeds broke a law: {failed:?}\nagain: PACKETBOAT_SIM_SEED={} cargo test -p simulation --test seeds one_seed -- --nocapture",

@@ -7,10 +7,12 @@ use super::Settings;
 use crate::smtp::tests::{Office, Options, Talk, read_inbox, wait_for};
 use mta::queue::Schedule;
 use net::dns_server::{DnsServer, Zone};
-use net::{Connection, ListenAddr, Listener, Resolver, TlsServer, Tlsa};
+use net::{Connection, ListenAddr, Listener, Next, Resolver, TlsServer, Tlsa};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use wire::{Session, Step, Time};
 
 struct There {
     office: Office,
@@ -20,9 +22,10 @@ struct There {
 
 async fn there() -> There {
     let dir = tempfile::tempdir().unwrap();
-    let names = ["mx.there.test".to_owned(), "mta-sts.there.test".to_owned()];
+    let names = ["mx.there.test".to_owned(), "mta-sts.there.test".to_owned(), "reports.there.test".to_owned()];
     let tls = Arc::new(TlsServer::self_signed(dir.path(), &names).unwrap());
-    let options = Options { tls: Some(Arc::clone(&tls)), ..Options::new("mx.there.test", &["there.test"], &["carol"]) };
+    let options = Options::new("mx.there.test", &["there.test", "open.test", "also.test"], &["carol"]);
+    let options = Options { tls: Some(Arc::clone(&tls)), ..options };
     There { office: Office::open(options).await, tls, dir }
 }
 
@@ -232,6 +235,155 @@ async fn a_report_about_tls_goes_where_tls_fails() {
     assert_eq!((tlsa.domain.as_str(), tlsa.successful, tlsa.lines.len()), ("there.test", 0, 1));
     assert!(tlsa.failed > 0 && tlsa.failures[0].receiving_host == "mx.there.test", "{report:?}");
     assert_eq!(tlsa.failures[0].result, "validation-failure");
+    here.close().await;
+    there.office.close().await;
+}
+
+/// Until the trace of somebody's mail has this word.
+async fn told(here: &Office, address: &str, word: &str) -> String {
+    let mut trace = String::new();
+    for _ in 0..500 {
+        let found = mta::why::timeline(&here.context.store, address, None).await.unwrap();
+        trace = found.iter().map(|(_, event)| format!("{}: {}\n", event.what, event.detail)).collect();
+        if trace.contains(word) {
+            return trace;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("no {word} in {trace}");
+}
+
+/// Two domains that nobody proves and one under DANE have the same host: a session that the first two may resume is not the third's.
+#[tokio::test]
+async fn a_resumed_session_is_no_way_around_dane() {
+    let there = there().await;
+    let mut zone = there.zone();
+    zone.tlsa(&there.tlsa_name(), &wrong()).proven("there.test");
+    zone.mx("open.test", 10, "mx.there.test").mx("also.test", 10, "mx.there.test");
+    for domain in ["open.test", "also.test"] {
+        there.office.account(&format!("carol@{domain}"), None).await;
+    }
+    let (_dns, settings) = settings(&there, zone).await;
+    let mut here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
+    here.send(settings);
+    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
+    let text = "From: ann@here.test\r\nSubject: x\r\n\r\nHello.\r\n";
+    for (to, word) in [("carol@open.test", "delivered: "), ("carol@also.test", " resumed, opportunistic\n")] {
+        assert!(talk.send("ann@here.test", &[to], text).await.starts_with("250"));
+        told(&here, to, word).await;
+    }
+    assert!(talk.send("ann@here.test", &["carol@there.test"], text).await.starts_with("250"));
+    let trace = told(&here, "carol@there.test", "deferred: ").await;
+    assert!(trace.contains("must be reached by TLS with a certificate that fits"), "{trace}");
+    assert!(read_inbox(&there.office.context.store, "carol@there.test").await.is_empty());
+    here.close().await;
+    there.office.close().await;
+}
+
+/// One HTTP request, whole.
+#[derive(Default)]
+struct Request {
+    octets: Vec<u8>,
+    told: bool,
+    answer: Vec<u8>,
+}
+
+impl Request {
+    fn is_whole(&self) -> bool {
+        let text = String::from_utf8_lossy(&self.octets);
+        let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse::<usize>().ok()).unwrap();
+        self.octets.len() >= head.len() + 4 + length
+    }
+}
+
+impl Session for Request {
+    type Event = ();
+    fn receive(&mut self, bytes: &[u8]) {
+        self.octets.extend_from_slice(bytes);
+    }
+    fn receive_end(&mut self) {}
+    fn poll(&mut self, _now: Time) -> Step<()> {
+        match (self.told, self.is_whole()) {
+            (false, true) => {
+                self.told = true;
+                Step::Event(())
+            }
+            (true, _) => Step::Close,
+            (false, false) => Step::Wait,
+        }
+    }
+    fn transmit(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.answer);
+    }
+    fn deadline(&self) -> Option<Time> {
+        None
+    }
+    fn wants_input(&self) -> bool {
+        !self.told
+    }
+    fn tls_started(&mut self) {}
+}
+
+/// Takes what is posted, with these answers in turn; what was asked.
+async fn post_box(
+    tls: &Arc<TlsServer>,
+    answers: Vec<&'static str>,
+) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<Vec<u8>>) {
+    let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let ListenAddr::Tcp(address) = listener.local() else { panic!("no TCP address") };
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let tls = Arc::clone(tls);
+    tokio::spawn(async move {
+        for answer in answers {
+            let incoming = listener.accept().await.unwrap();
+            let mut connection = Connection::server_tls(incoming, &tls, Duration::from_secs(10)).await.unwrap();
+            let mut request = Request::default();
+            while let Next::Event(()) = connection.next(&mut request).await {
+                request.answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").into_bytes();
+                sender.send(std::mem::take(&mut request.octets)).unwrap();
+            }
+        }
+    });
+    (address, receiver)
+}
+
+/// RFC 8460 §5.4: by POST over HTTPS whose certificate is verified; §5.5: what is not taken is tried again, what is taken is not.
+#[tokio::test]
+async fn a_report_about_tls_is_posted_until_it_is_taken() {
+    let there = there().await;
+    let (address, mut posted) = post_box(&there.tls, vec!["503 Not now", "201 Created"]).await;
+    let mut zone = there.zone();
+    zone.txt("_smtp._tls.there.test", "v=TLSRPTv1; rua=https://reports.there.test/v1/tls?x=y");
+    zone.address("reports.there.test", [127, 0, 0, 1].into());
+    let (_dns, mut settings) = settings(&there, zone).await;
+    (settings.tls_reports, settings.sts_port) = (true, Some(address.port()));
+    settings.extra_ca = Some(there.dir.path().join("self-signed.pem"));
+    let mut here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
+    here.send(settings.clone());
+    let store = here.context.store.clone();
+    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
+    let text = "From: ann@here.test\r\nSubject: x\r\n\r\nHello.\r\n";
+    assert!(talk.send("ann@here.test", &["carol@there.test"], text).await.starts_with("250"));
+    told(&here, "carol@there.test", "delivered: ").await;
+    let outbound = super::Outbound::new(here.context.clone(), settings);
+    outbound.sessions.load(&store).await.unwrap();
+    let counted = async || store.trust_rows(store::TrustKind::TlsCount, "", None, 10).await.unwrap().len();
+    for (taken, left) in [(false, 1), (true, 0)] {
+        super::tls_reports::send_due(&outbound, crate::context::unix_now() + 86_400).await;
+        let request = posted.recv().await.unwrap();
+        let end = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        let head = String::from_utf8_lossy(&request[..end]);
+        assert!(head.starts_with("POST /v1/tls?x=y HTTP/1.1\r\nHost: reports.there.test\r\n"), "{head}");
+        assert!(head.contains("Content-Type: application/tlsrpt+gzip\r\n"), "{head}");
+        let mut json = Vec::new();
+        flate2::read::GzDecoder::new(&request[end..]).read_to_end(&mut json).unwrap();
+        let report = trust::tls_report::Report::parse(&json).unwrap();
+        assert_eq!((report.policies[0].domain.as_str(), report.totals()), ("there.test", (1, 0)), "{report:?}");
+        assert_eq!(counted().await, left, "taken: {taken}");
+    }
+    super::tls_reports::send_due(&outbound, crate::context::unix_now() + 86_400).await;
+    assert!(posted.try_recv().is_err(), "once it is taken it is not posted again");
     here.close().await;
     there.office.close().await;
 }

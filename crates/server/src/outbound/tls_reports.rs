@@ -12,7 +12,7 @@ use crate::trust::reports::{base64_lines, entry, packed};
 use mta::queue::Outcome;
 use mta::sts::{self, Mode};
 use net::{Connection, TlsTrouble, Tlsa};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(900);
 const POST_LIMIT: Duration = Duration::from_secs(60);
 /// A domain whose DNS does not answer is asked for so many days.
 const ASKED_DAYS: i64 = 2;
+/// A report that could not be handed in is tried again for so long after its day (RFC 8460 §5.5).
+const POSTED_DAYS: i64 = 1;
 /// A policy that is none (RFC 8460 §4.3.2.2).
 pub(super) const INVALID: &str = "sts-policy-invalid";
 const VERSION: u8 = 1;
@@ -45,6 +47,8 @@ pub(super) fn result_of(error: &std::io::Error) -> &'static str {
 #[derive(Default)]
 pub(super) struct Sessions {
     rows: Mutex<BTreeMap<String, Policy>>,
+    /// Reports (`DAY/DOMAIN`) handed in, and where, while somebody else did not take them. After a restart they may be handed in again.
+    posted: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Sessions {
@@ -171,6 +175,9 @@ impl Sessions {
         store.trust_set(TrustKind::TlsCount, names.iter().map(|name| (name.clone(), None)).collect()).await?;
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         names.iter().for_each(|name| drop(rows.remove(name)));
+        let reports: BTreeSet<&str> = names.iter().filter_map(|name| Some(name.rsplit_once('/')?.0)).collect();
+        let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
+        posted.retain(|(report, _)| !reports.contains(report.as_str()));
         Ok(())
     }
 }
@@ -216,7 +223,8 @@ pub(super) async fn send_due(outbound: &Outbound, now_secs: i64) {
         };
         let outcome = match answered {
             Some(to) => match send(outbound, (day, &domain), policies, &to, now_secs).await {
-                Ok(()) => outbound.sessions.forget(&outbound.context.store, &names).await,
+                Ok(false) if day_of(now_secs) - day <= POSTED_DAYS => Ok(()),
+                Ok(_) => outbound.sessions.forget(&outbound.context.store, &names).await,
                 Err(error) => Err(error),
             },
             None if day_of(now_secs) - day <= ASKED_DAYS => Ok(()),
@@ -228,15 +236,16 @@ pub(super) async fn send_due(outbound: &Outbound, now_secs: i64) {
     }
 }
 
+/// `false`: somebody who wants it by HTTPS did not take it.
 async fn send(
     outbound: &Outbound,
     (day, domain): (i64, &str),
     policies: Vec<Policy>,
     to: &[Wanted],
     now_secs: i64,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let context = &outbound.context;
-    let Some(own) = context.domains.first().filter(|_| !to.is_empty()) else { return Ok(()) };
+    let Some(own) = context.domains.first().filter(|_| !to.is_empty()) else { return Ok(true) };
     let report = Report {
         organization: own.clone(),
         contact: format!("postmaster@{own}"),
@@ -247,18 +256,15 @@ async fn send(
     };
     let octets = packed(report.render().as_bytes()).map_err(|error| StoreError::Io(error.to_string()))?;
     let mut addresses = Vec::new();
+    let mut all_taken = true;
     for wanted in to {
         match wanted {
             Wanted::Mail(address) => addresses.push(address.clone()),
-            Wanted::Https(host, path) => {
-                if let Err(why) = post(outbound, (host, path), &octets).await {
-                    tracing::warn!(domain, host, why, "a TLS report could not be handed in");
-                }
-            }
+            Wanted::Https(host, path) => all_taken &= hand_in(outbound, (day, domain), (host, path), &octets).await,
         }
     }
     if addresses.is_empty() {
-        return Ok(());
+        return Ok(all_taken);
     }
     let message = message(&report, (&context.hostname, own, domain), &addresses, (&octets, now_secs));
     let signature = context.trust.sign(&context.domains, message.as_bytes(), now_secs);
@@ -270,7 +276,23 @@ async fn send(
     let body = Spooled::from_bytes(octets);
     context.store.accept(Acceptance { body, facts, deliveries: Vec::new(), queue, trace: Vec::new(), idempotency }).await?;
     tracing::info!(domain, day, "a TLS report is on its way");
-    Ok(())
+    Ok(all_taken)
+}
+
+/// Posts it, once; `false`: it was not taken.
+async fn hand_in(outbound: &Outbound, (day, domain): (i64, &str), (host, path): (&str, &str), octets: &[u8]) -> bool {
+    let posted = || outbound.sessions.posted.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = (format!("{day:08}/{domain}"), format!("https://{host}{path}"));
+    if posted().contains(&name) {
+        return true;
+    }
+    match post(outbound, (host, path), octets).await {
+        Ok(()) => posted().insert(name),
+        Err(why) => {
+            tracing::warn!(domain, host, why, "a TLS report could not be handed in");
+            false
+        }
+    }
 }
 
 /// RFC 8460 §5.4.
