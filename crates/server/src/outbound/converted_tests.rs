@@ -70,6 +70,23 @@ async fn what_cannot_be_converted_comes_back() {
     here.close().await;
 }
 
+/// Its sender never said SMTPUTF8: a header beyond ASCII is neither sent as it is to who takes 7 bits, nor bent.
+#[tokio::test]
+async fn a_header_beyond_ascii_comes_back() {
+    let mut here = here().await;
+    let (_dns, resolver) = dns().await;
+    let (address, mut heard) = scripted(vec![]).await;
+    here.send(settings(&resolver, &[("mx.there.test", address)]));
+    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
+    let text = "From: ann@here.test\r\nSubject: Gr\u{fc}\u{df}e\r\n\r\nHello.\r\n";
+    assert!(talk.send("ann@here.test", &["carol@there.test"], text).await.starts_with("250"));
+    let ann = wait_for(&here.context.store, "ann@here.test", 1).await;
+    assert!(ann[0].contains("Status: 5.6.7\r\n") && ann[0].contains("its header has text beyond ASCII"), "{}", ann[0]);
+    here.close().await;
+    let heard = heard.recv().await.unwrap();
+    assert!(heard.starts_with("EHLO") && !heard.contains("MAIL"), "{heard}");
+}
+
 /// BODY=BINARYMIME by BDAT: kept in lines, its content as it came; text outside the parts must have lines itself.
 #[tokio::test]
 async fn binary_is_taken_and_kept_in_lines() {

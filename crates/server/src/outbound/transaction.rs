@@ -9,12 +9,16 @@ use crate::context::unix_now;
 use crate::facts::aside;
 use bytes::Bytes;
 use message::address::Address;
+use message::reencode::Unconvertible;
 use mta::queue::{Outcome, Verdict};
 use mta::trace_fields::return_path_len;
 use net::Next;
 use store::{Claim, NewQueueEntry, QueueRecipient, RecipientState, StoreError};
 use wire::smtp::client::{self, Envelope, Event, Needed, Recipient, RecipientOutcome, Stage};
 use wire::smtp::{DeliverBy, Ret, Wishes};
+
+/// RFC 3463.
+type Status = (u8, u16, u16);
 
 /// Octets read from the store at once.
 const PIECE_BYTES: u64 = 64 * 1024;
@@ -58,9 +62,9 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
         open.ready = false;
         match converse(open, envelope.clone(), &mut body).await {
             Ok(outcome) if envelope.eight_bit && lacks_eight_bit(&outcome) => {
-                if let Err(why) = body.convert().await {
+                if let Err((status, why)) = body.convert().await {
                     let text = format!("{} takes 7-bit text only, and this message cannot be converted: {why}", open.host);
-                    return Sent::Done { outcomes: settle::same(claim, &Outcome::failed((5, 6, 3), text)), usable: true };
+                    return Sent::Done { outcomes: settle::same(claim, &Outcome::failed(status, text)), usable: true };
                 }
                 (envelope.eight_bit, envelope.size) = (false, Some(body.length));
                 if !become_ready(open).await {
@@ -245,6 +249,11 @@ pub(super) async fn tls_is_optional(outbound: &Outbound, claim: &Claim) -> bool 
     message::header::fields(&head).any(|field| field.is("TLS-Required") && field.value().eq_ignore_ascii_case(b"no"))
 }
 
+/// RFC 3463's words for it: a header beyond ASCII wants SMTPUTF8 (RFC 6531 §3.4), all else another conversion.
+fn status_of(why: Unconvertible) -> Status {
+    if why == Unconvertible::Header { (5, 6, 7) } else { (5, 6, 3) }
+}
+
 /// The octets that travel: all but our own Return-Path.
 struct Body<'a> {
     outbound: &'a Outbound,
@@ -286,19 +295,21 @@ impl<'a> Body<'a> {
     }
 
     /// From now on in 7 bits, signed again if it was us who signed it. Before the first piece only.
-    async fn convert(&mut self) -> Result<(), String> {
+    async fn convert(&mut self) -> Result<(), (Status, String)> {
+        let other = |why: String| ((5, 6, 3), why);
         let mut whole = Vec::with_capacity(usize::try_from(self.length).unwrap_or(0).min(WHOLE_BYTES_AT_ONCE));
-        while let Some(piece) = self.piece().await.map_err(|error| format!("it could not be read ({error:?})"))? {
+        while let Some(piece) = self.piece().await.map_err(|error| other(format!("it could not be read ({error:?})")))? {
             whole.extend_from_slice(&piece);
         }
         let context = self.outbound.context.clone();
         // Only of our own people do we know that they may write under their name.
         let own = self.claim.entry.message.account.is_some();
         let converted = aside(whole.len(), move || {
-            let converted = message::reencode::to_seven_bit(&whole).map_err(|why| why.to_string())?.into_owned();
+            let converted =
+                message::reencode::to_seven_bit(&whole).map_err(|why| (status_of(why), why.to_string()))?.into_owned();
             Ok(if own { context.trust.sign_again(&context.domains, &converted, unix_now()) } else { converted })
         });
-        let converted = converted.await.map_err(|_| "the conversion broke".to_owned()).flatten()?;
+        let converted = converted.await.map_err(|_| other("the conversion broke".to_owned())).flatten()?;
         (self.at, self.length) = (self.size, converted.len() as u64);
         self.first = Some(converted.into());
         Ok(())
