@@ -3,6 +3,7 @@
 Our office is `here.test`; Ann writes from there to a domain for each scenario. Retries are made by `queue retry`, not waited for.
 """
 
+import base64
 import email
 import email.policy
 import imaplib
@@ -18,6 +19,30 @@ import lab
 from internet import NETWORK, Hole, Office, Peer, PolicyHost, World
 
 STS = "version: STSv1\r\nmode: {}\r\nmx: {}\r\nmax_age: 86400\r\n"
+
+
+# Another's reading (Debian's python3-dkim) of signatures and seals, and a seal by it.
+DKIMPY = """
+import json, sys, dkim, dns.resolver
+ask = dns.resolver.Resolver(configure=False)
+ask.nameservers = ["127.0.0.1"]
+def txt(name, timeout=5):
+    return b"".join(next(iter(ask.resolve(name.decode(), "TXT"))).strings)
+octets = sys.stdin.buffer.read()
+if sys.argv[1:]:
+    with open(sys.argv[1], "rb") as f:
+        fields = dkim.arc_sign(octets, b"one", b"sealer.test", f.read(), b"mx.sealer.test")
+    sys.stdout.buffer.write(b"".join(fields) + octets)
+else:
+    count = sum(name.lower() == b"dkim-signature" for name, _ in dkim.DKIM(octets).headers)
+    verdicts = [dkim.DKIM(octets).verify(idx=at, dnsfunc=txt) for at in range(count)]
+    cv, _, why = dkim.arc_verify(octets, dnsfunc=txt)
+    print(json.dumps({"dkim": verdicts, "arc": cv.decode(), "why": str(why)}))
+"""
+
+
+def dkimpy(octets, *key):
+    return lab.client("/usr/bin/python3", "-c", DKIMPY, *key, stdin=octets).stdout
 
 
 def later(count):
@@ -51,8 +76,10 @@ class Internet(unittest.TestCase):
         secret = lab.secret(w.dir, "password", "smart and secret\n")
         routes = "".join(f'[outbound.routes."{domain}"]\nhost = "{host}"\nport = {port}\ntls = "{tls}"\nusername = "ann"\npassword_file = "{secret}"\n'
                          for domain, host, port, tls in (("routed.test", "smart.test", 465, "tls"), ("misrouted.test", "false.test", 587, "starttls")))
-        cls.here = Office(w, "here.test", "mail.here.test", outbound=routes)
-        cls.there = Office(w, "there.test", "mail.there.test", accounts=("carol",), more='[inbound]\ndnsbl = ["list.test"]\n')
+        cls.here = Office(w, "here.test", "mail.here.test", outbound=routes, more='[inbound]\ntrusted_sealers = ["there.test"]\n')
+        cls.there = Office(w, "there.test", "mail.there.test", accounts=("carol",),
+                           more='[inbound]\ndnsbl = ["list.test"]\ntrusted_sealers = ["sealer.test"]\n[forward]\narc_seal = true\n')
+        cls.there.run("alias", "add", "forward@there.test", "ann@here.test")
         cls.publish()
         w.start_dns()
         for office in (cls.there, cls.here):
@@ -147,17 +174,20 @@ class Internet(unittest.TestCase):
             w.txt(domain, f"v=spf1 ip4:{cls.good} -all")
             w.txt(f"_dmarc.{domain}", f"v=DMARC1; p={policy}")
         w.record(".".join(reversed(cls.listed.split("."))) + ".list.test", "A", "127.0.0.2")
+        cls.seal = os.path.join(w.dir, "seal.key")
+        lab.client("openssl", "genrsa", "-traditional", "-out", cls.seal, "2048")
+        public = lab.client("openssl", "rsa", "-in", cls.seal, "-pubout", "-outform", "DER").stdout
+        w.txt("one._domainkey.sealer.test", f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}")
 
     @classmethod
     def publish(cls):
         """What `domain add` prints is what DNS has."""
-        made = json.loads(cls.here.run("domain", "add", "here.test", "--json").stdout)["records"]
-        for record in made:
-            if record["type"] == "TXT":
-                cls.world.txt(record["name"], record["value"])
-            elif record["type"] != "A":
-                cls.world.record(record["name"], record["type"], record["value"])
-        cls.world.mx("there.test", "mail.there.test")
+        for office in (cls.here, cls.there):
+            for record in json.loads(office.run("domain", "add", office.domain, "--json").stdout)["records"]:
+                if record["type"] == "TXT":
+                    cls.world.txt(record["name"], record["value"])
+                elif record["type"] != "A":
+                    cls.world.record(record["name"], record["type"], record["value"])
         cls.world.tlsa("mail.there.test", cls.there.cert)
 
     # ---- what Ann does and sees
@@ -421,7 +451,7 @@ class Internet(unittest.TestCase):
 
     # ---- scenarios: who comes to us
 
-    def say(self, source, sender, to="carol@there.test", subject=None):
+    def say(self, source, sender, to="carol@there.test", subject=None, octets=None):
         """What our server answered at the end, or at RCPT."""
         with smtplib.SMTP(self.there.ip, 25, local_hostname="stranger.test", source_address=(source, 0)) as smtp:
             smtp.ehlo()
@@ -429,8 +459,12 @@ class Internet(unittest.TestCase):
             code, text = smtp.rcpt(to)
             if code >= 400:
                 return code, text.decode()
-            code, text = smtp.data(f"From: {sender}\r\nTo: {to}\r\nDate: Sun, 29 Nov 2026 00:00:00 +0000\r\nMessage-ID: <{self.id()}@x.test>\r\nSubject: {subject or self.id()}\r\n\r\nHello.\r\n")
+            code, text = smtp.data(octets or self.letter(sender, to, subject))
             return code, text.decode()
+
+    def letter(self, sender, to, subject=None):
+        return (f"From: {sender}\r\nTo: {to}\r\nDate: Sun, 29 Nov 2026 00:00:00 +0000\r\nMessage-ID: <{self.id()}@x.test>\r\n"
+                f"Subject: {subject or self.id()}\r\n\r\nHello.\r\n").encode()
 
     def of_carol(self, subject, mailbox="INBOX"):
         return [octets for octets in self.mail_of(self.there, "carol", mailbox) if f"Subject: {subject}\r\n".encode() in octets]
@@ -477,6 +511,26 @@ class Internet(unittest.TestCase):
             self.assertIn(word, results)
         self.assertEqual(results.count("dkim=pass"), 2, results)
         self.trace("carol@there.test", "delivered: ", ", DANE")
+        self.assertEqual(json.loads(dkimpy(self.of_carol(subject)[0]))["dkim"], [True, True])
+
+    def test_forwarded_mail_survives_dmarc_by_our_seal(self):
+        """`there` forwards what `p=reject` speaks for; `here` believes its seal, and so does another's reading of it."""
+        self.assertEqual(self.say(self.good, "bob@strictly.test", to="forward@there.test")[0], 250)
+        subject = f"Subject: {self.id()}\r\n".encode()
+        mail = lab.wait_for("the forwarded mail", lambda: [m for m in self.mail_of(self.here, "ann") if subject in m], 30)[0]
+        results = email.message_from_bytes(mail, policy=email.policy.default)["Authentication-Results"]
+        for word in ("arc=pass", "dmarc=fail"):
+            self.assertIn(word, results)
+        seen = json.loads(dkimpy(mail))
+        self.assertEqual(seen["arc"], "pass", seen)
+
+    def test_seal_of_another_program_is_believed(self):
+        letter = b"Authentication-Results: mx.sealer.test; dmarc=pass header.from=strictly.test\r\n" + self.letter("bob@strictly.test", "carol@there.test")
+        sealed = dkimpy(letter, self.seal)
+        self.assertEqual(self.say(self.bad, "bob@strictly.test", octets=sealed)[0], 250)
+        self.assertIn(b"arc=pass", self.of_carol(self.id())[0])
+        bent = sealed.replace(b"Hello.", b"Hollo.").replace(self.id().encode(), self.id().encode() + b"_bent")
+        self.assertEqual(self.say(self.bad, "bob@strictly.test", octets=bent)[0], 550)
 
 
 def load_tests(loader, tests, _pattern):
