@@ -63,6 +63,8 @@ class Provider:
                     self.send_response(302)
                     self.send_header("Location", query["redirect_uri"] + "?" + back)
                     return self.end_headers()
+                if url.path == "/keys":
+                    return self.say(200, keys)
                 self.say(404, {})
 
             def do_POST(self):
@@ -100,8 +102,9 @@ class Provider:
         return 200, {"access_token": self.token(), "token_type": "Bearer", "expires_in": self.lives,
                      **({} if kind == "refresh_token" else {"refresh_token": "r-1"})}
 
-    def options(self):
-        return f'[oauth]\nissuer = "https://id.test"\naudience = ["mail"]\njwks_file = "{self.jwks}"'
+    def options(self, by_url=False):
+        keys = f'jwks_url = "{self.issuer}/keys"' if by_url else f'jwks_file = "{self.jwks}"'
+        return f'[oauth]\nissuer = "https://id.test"\naudience = ["mail"]\n{keys}'
 
 
 class OAuth(unittest.TestCase):
@@ -147,8 +150,9 @@ class OAuth(unittest.TestCase):
             self.assertIn("renews the token no more", mail("sync", ok=False)["error"])
 
     def test_by_a_browser_on_this_machine(self):
+        """And our server fetches the provider's keys from the provider."""
         provider = Provider(self)
-        with lab.Server(extra=provider.options(), accounts=("ann",), password=PASSWORD) as server:
+        with lab.Server(extra=provider.options(by_url=True), accounts=("ann",), password=PASSWORD) as server:
             mail = Program(self)
 
             def browse(line):

@@ -97,7 +97,7 @@ impl Office {
         let verified = net::TlsClient::verified(config.ca_file.as_deref()).map_err(|error| format!("TLS: {error}"))?;
         let outside = net::Outside::new(outbound_settings.network.clone(), outbound_settings.resolver.clone(), verified, reach);
         let trust = trust(config, &store, &outbound_settings.resolver).await?;
-        let oauth = config.oauth.clone().map(server::auth::OAuth::new).transpose()?;
+        let oauth = oauth(config, &outbound_settings)?;
         let auth = auth(config, store.clone(), oauth);
         let mut context = context(config, store.clone(), auth, shutdown.clone(), trial.reachable, trust);
         let jmap_url = jmap_url(&config.hostname, &bound);
@@ -185,6 +185,17 @@ fn links_reach(config: &Config, reach: net::Reach) -> net::Reach {
 /// Where the search index is: nothing that is not made anew when it is missing.
 pub(crate) fn search_folder(config: &Config) -> std::path::PathBuf {
     config.data_dir.join("search")
+}
+
+fn oauth(config: &Config, outbound: &server::outbound::Settings) -> Result<Option<server::auth::OAuth>, String> {
+    let Some(settings) = config.oauth.clone() else { return Ok(None) };
+    if settings.jwks_url.is_empty() {
+        return server::auth::OAuth::new(settings).map(Some);
+    }
+    let verified = net::TlsClient::verified(config.ca_file.as_deref()).map_err(|error| format!("TLS: {error}"))?;
+    // The operator named it.
+    let outside = net::Outside::new(outbound.network.clone(), outbound.resolver.clone(), verified, net::Reach::Anywhere);
+    Ok(Some(server::auth::OAuth::fetching(settings, outside)))
 }
 
 fn auth(config: &Config, store: Store, oauth: Option<server::auth::OAuth>) -> Auth {

@@ -485,4 +485,16 @@ mod tests {
         assert_eq!(now(takes_reports(&dns, "a.test", "taker.test")), Ok(true));
         assert_eq!(now(takes_reports(&dns, "a.test", "victim.test")), Ok(false));
     }
+
+    /// RFC 8616 §6: the author's domain in letters is that of the record and the alignment in A-labels.
+    #[test]
+    fn an_author_beyond_ascii() {
+        let dns = Table::default().txt("_dmarc.xn--bcher-kva.test", "v=DMARC1; p=reject; aspf=s");
+        let of = |domain: &str| authors(format!("From: x@{domain}\r\n\r\n").as_bytes()).remove(0);
+        let author = of("b\u{fc}cher.test");
+        assert_eq!((of("B\u{dc}CHER.test"), author.as_str()), (author.clone(), "xn--bcher-kva.test"));
+        assert_eq!(asked(&dns, &author, Some("xn--bcher-kva.test"), &[]).result, DmarcResult::Pass);
+        assert_eq!(asked(&dns, &author, None, &["xn--bcher-kva.test"]).result, DmarcResult::Pass);
+        assert_eq!(asked(&dns, &author, Some("bucher.test"), &["bucher.test"]).result, DmarcResult::Fail);
+    }
 }

@@ -205,6 +205,10 @@ impl Check<'_> {
 
     async fn matches(&mut self, mechanism: &Mechanism, domain: &str) -> Result<bool, Stop> {
         let ip = self.question.ip.to_canonical();
+        // RFC 8616 §4: a local part beyond ASCII is no name in DNS, and never matches.
+        if !self.local.is_ascii() && mechanism.target().is_some_and(MacroString::wants_local) {
+            return Ok(false);
+        }
         match mechanism {
             Mechanism::All => Ok(true),
             Mechanism::Ip4(network, length) => Ok(covers(IpAddr::V4(*network), *length, ip)),

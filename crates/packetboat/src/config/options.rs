@@ -77,6 +77,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     sign_in::OAUTH_AUDIENCE,
     sign_in::OAUTH_CLAIM,
     sign_in::OAUTH_JWKS_FILE,
+    sign_in::OAUTH_JWKS_URL,
     DNS_SERVERS,
     OUTBOUND_PORT,
     OUTBOUND_CA_FILE,

@@ -98,10 +98,20 @@ fn sign_in(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
         problems.push(Problem { span: place(places, &["auth.client_ca"]), message });
     }
     let Some(settings) = &config.oauth else { return };
-    let needed = ["oauth.issuer", "oauth.audience", "oauth.jwks_file"];
-    for name in needed.into_iter().filter(|name| !places.contains_key(*name)) {
-        let span = place(places, &["oauth", "oauth.issuer", "oauth.jwks_file", "oauth.audience", "oauth.claim"]);
-        problems.push(Problem { span, message: format!("`{name}` is missing: a token server needs it") });
+    let mut missing: Vec<&str> =
+        ["oauth.issuer", "oauth.audience"].into_iter().filter(|name| !places.contains_key(*name)).collect();
+    match (places.contains_key("oauth.jwks_file"), places.contains_key("oauth.jwks_url")) {
+        (false, false) => missing.push("oauth.jwks_file"),
+        (true, true) => {
+            let message = "the keys are in a file or fetched: jwks_file and jwks_url do not go together".to_owned();
+            problems.push(Problem { span: place(places, &["oauth.jwks_url"]), message });
+        }
+        _ => {}
+    }
+    for name in missing {
+        let known = ["oauth", "oauth.issuer", "oauth.jwks_file", "oauth.jwks_url", "oauth.audience", "oauth.claim"];
+        let message = format!("`{name}` is missing: a token server needs it");
+        problems.push(Problem { span: place(places, &known), message });
     }
     if places.contains_key("oauth.jwks_file")
         && !settings.jwks_file.as_os_str().is_empty()

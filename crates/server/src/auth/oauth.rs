@@ -3,10 +3,13 @@
 //! Invariant: a token counts only with a good signature of a listed key, our issuer, our audience and its time; `none`
 //! and keyed hashes are no signatures here. Must not know: accounts. Whose a token is, is text here.
 
+mod fetched;
 mod jwks;
 
 use super::Refused;
+use fetched::Fetched;
 use jwks::KeySet;
+use net::Outside;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +29,8 @@ pub struct OAuthSettings {
     pub claim: String,
     /// Its key set, a file (read again when it changes).
     pub jwks_file: PathBuf,
+    /// Or where it is fetched from; empty: it is the file.
+    pub jwks_url: String,
 }
 
 /// A token server we believe.
@@ -33,6 +38,7 @@ pub struct OAuthSettings {
 pub struct OAuth {
     settings: OAuthSettings,
     keys: Mutex<Option<(SystemTime, Arc<KeySet>)>>,
+    fetched: Option<Fetched>,
 }
 
 impl OAuth {
@@ -41,8 +47,14 @@ impl OAuth {
     /// # Errors
     /// The file, and what is wrong with it.
     pub fn new(settings: OAuthSettings) -> Result<OAuth, String> {
-        let oauth = OAuth { settings, keys: Mutex::default() };
+        let oauth = OAuth { settings, keys: Mutex::default(), fetched: None };
         oauth.keys().map(|_| oauth)
+    }
+
+    /// With a key set that is fetched, by this way out, when the first token comes.
+    pub fn fetching(settings: OAuthSettings, outside: Outside) -> OAuth {
+        let fetched = Some(Fetched::new(settings.jwks_url.clone(), outside));
+        OAuth { settings, keys: Mutex::default(), fetched }
     }
 
     /// Where it describes itself (OpenID Connect Discovery §4), for clients that have no token yet.
@@ -53,7 +65,11 @@ impl OAuth {
 
     /// Whom a token speaks for.
     pub(super) async fn whose(&self, token: &[u8]) -> Result<String, Refused> {
-        let keys = self.keys().map_err(|why| {
+        let keys = match &self.fetched {
+            Some(fetched) => fetched.keys(key_id(token).as_deref()).await,
+            None => self.keys(),
+        };
+        let keys = keys.map_err(|why| {
             tracing::error!(why, "the token server's keys");
             Refused::Temporary
         })?;
@@ -80,6 +96,12 @@ impl OAuth {
         *held = Some((changed.map_err(told)?, Arc::clone(&keys)));
         Ok(keys)
     }
+}
+
+/// The key a token says it is signed with.
+fn key_id(token: &[u8]) -> Option<String> {
+    let head = part(std::str::from_utf8(token).ok()?.split('.').next()?)?;
+    Some(head.get("kid")?.as_str()?.to_owned())
 }
 
 fn part(text: &str) -> Option<Value> {
@@ -182,7 +204,7 @@ pub(crate) mod tests {
 
     pub(crate) fn settings(jwks_file: PathBuf) -> OAuthSettings {
         let audience = vec!["mail".to_owned()];
-        OAuthSettings { issuer: "https://id.test".into(), audience, claim: "email".into(), jwks_file }
+        OAuthSettings { issuer: "https://id.test".into(), audience, claim: "email".into(), jwks_file, jwks_url: String::new() }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Who works on what: a lane a destination, entries waiting in it sender by sender, workers at it.
 //!
 //! A lane begins with few connections and gets more as they work; a busy signal halves them; when nobody can be reached it
-//! rests, longer each time, and asks again with one. Invariant: an entry is in at most one lane once; never more
-//! workers than the limits allow, and never more than a quarter of them for lanes that did not work last time; what is in
-//! hand is bounded. Must not know: mail, connections.
+//! rests, longer each time, and asks again with one. A silent destination is found out only after minutes: until a lane was answered
+//! it has few entries in hand, so that those who live need not wait for the dead. Invariant: an entry is in at most one lane
+//! once; never more workers than the limits allow, never more than a quarter of them for lanes that did not work last time,
+//! nor more than three for those that were not answered yet; what is in hand is bounded. Must not know: mail, connections.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,14 @@ use tokio::time::Instant;
 pub(super) const IN_HAND_MAX: usize = 4_000;
 /// Entries in hand of one lane.
 const LANE_MAX: usize = 400;
+/// Entries waiting in a lane that was not answered yet.
+const UNANSWERED_MAX: usize = 4;
 /// Entries in hand of one sender: a quarter is left to the others whatever one sends.
 const SENDER_MAX: usize = IN_HAND_MAX / 4 * 3;
+/// When so many are in hand more are let in.
+const REFILL: usize = IN_HAND_MAX / 4 * 3;
+/// The same of one sender.
+const SENDER_REFILL: usize = SENDER_MAX / 4 * 3;
 /// Connections a lane begins with.
 const BEGIN: usize = 2;
 /// The longest rest of a lane where nobody could be reached.
@@ -52,6 +59,8 @@ struct Lane {
     /// Times in a row that nobody could be reached.
     troubles: usize,
     rests_until: Option<Instant>,
+    /// Somebody is there, and speaks.
+    answered: bool,
     /// More of it is due than was let in.
     more: bool,
 }
@@ -68,6 +77,7 @@ impl Default for Lane {
             most: BEGIN,
             troubles: 0,
             rests_until: None,
+            answered: false,
             more: false,
         }
     }
@@ -95,6 +105,11 @@ impl Lane {
         }
         self.count -= 1;
         Some(row)
+    }
+
+    /// Has it enough in hand?
+    fn is_full(&self) -> bool {
+        self.count >= if self.answered { LANE_MAX } else { UNANSWERED_MAX }
     }
 
     fn rests(&self, now: Instant) -> bool {
@@ -176,8 +191,8 @@ impl Lanes {
             return false;
         }
         let lane = board.lanes.entry(key).or_default();
-        if lane.rests(now) || bounded && lane.count >= LANE_MAX {
-            lane.more |= lane.count >= LANE_MAX;
+        if lane.rests(now) || bounded && lane.is_full() {
+            lane.more |= lane.is_full();
             return false;
         }
         lane.push(row);
@@ -198,6 +213,8 @@ impl Lanes {
         let mut hired = Vec::new();
         let mut just_now: BTreeMap<LaneKey, usize> = BTreeMap::new();
         let doubtful_max = (self.workers_max / 4).max(1);
+        let mut unanswered = board.lanes.values().filter(|lane| !lane.answered).map(|lane| lane.workers).sum::<usize>();
+        let unanswered_max = (self.workers_max / 4 * 3).max(1);
         for second in [false, true] {
             let turn = board.turn;
             let keys: Vec<LaneKey> =
@@ -215,7 +232,9 @@ impl Lanes {
                 if lane.rests(now) || doubtful && board.doubtful >= doubtful_max {
                     continue;
                 }
-                let count = wanted.min(free).min(self.workers_max - board.workers);
+                let left = if lane.answered { usize::MAX } else { unanswered_max.saturating_sub(unanswered) };
+                let count = wanted.min(free).min(self.workers_max - board.workers).min(left);
+                unanswered += if lane.answered { 0 } else { count };
                 *just_now.entry(key).or_insert(0) += count;
                 lane.workers += count;
                 board.workers += count;
@@ -232,7 +251,8 @@ impl Lanes {
         let mut board = self.board();
         let lane = board.lanes.get_mut(&key)?;
         let row = lane.pop()?;
-        if lane.count <= LANE_MAX / 4 && std::mem::take(&mut lane.more) {
+        let is_low = if lane.answered { lane.count <= LANE_MAX / 4 } else { lane.count == 0 };
+        if is_low && std::mem::take(&mut lane.more) {
             self.missed.notify_one();
         }
         board.working.insert(row.id);
@@ -249,12 +269,12 @@ impl Lanes {
             && let Some(count) = board.by_sender.get_mut(&sender)
         {
             *count -= 1;
-            room = *count <= SENDER_MAX / 2;
+            room = *count <= SENDER_REFILL;
             if *count == 0 {
                 board.by_sender.remove(&sender);
             }
         }
-        let refill = board.more && room && board.active.len() <= IN_HAND_MAX / 2;
+        let refill = board.more && room && board.active.len() <= REFILL;
         board.more &= !refill;
         if std::mem::take(&mut board.missed) || refill || board.active.is_empty() {
             self.missed.notify_one();
@@ -267,6 +287,11 @@ impl Lanes {
         let board = &mut *board;
         let Some(lane) = board.lanes.get_mut(&key) else { return };
         let before = lane.troubles > 0;
+        let is_news = !lane.answered && went != Went::Unreachable;
+        lane.answered = went != Went::Unreachable;
+        if is_news && std::mem::take(&mut lane.more) {
+            self.missed.notify_one();
+        }
         match went {
             Went::Well => {
                 lane.troubles = 0;
@@ -359,6 +384,10 @@ mod tests {
         DueRow { id: QueueId(id), due_secs: 0, lane: 0, sender }
     }
 
+    fn answered(lanes: &Lanes, keys: std::ops::Range<LaneKey>) {
+        keys.for_each(|key| lanes.board().lanes.entry(key).or_default().answered = true);
+    }
+
     fn ids(lanes: &Lanes, key: LaneKey) -> Vec<u64> {
         std::iter::from_fn(|| lanes.next(key)).map(|row| row.id.0).collect()
     }
@@ -366,6 +395,7 @@ mod tests {
     #[tokio::test]
     async fn limits_and_forgetting() {
         let lanes = Lanes::new(3, 2, vec![10, 30]);
+        answered(&lanes, 1..3);
         for id in 0..5 {
             assert!(lanes.add(1, row(id, 0), true));
             assert!(!lanes.add(1, row(id, 0), true));
@@ -402,6 +432,7 @@ mod tests {
     #[tokio::test]
     async fn senders_take_turns_and_none_takes_it_all() {
         let lanes = Lanes::new(3, 2, vec![10, 30]);
+        answered(&lanes, 1..2);
         for id in 0..100 {
             lanes.add(1, row(id, 7), true);
         }
@@ -410,10 +441,12 @@ mod tests {
         let first: Vec<u64> = (0..5).filter_map(|_| lanes.next(1)).map(|row| row.id.0).collect();
         assert_eq!(first, [0, 200, 201, 1, 2]);
         let many = Lanes::new(3, 2, vec![10, 30]);
+        answered(&many, 0..100);
         let taken = (0..10_000u64).filter(|id| many.add(*id % 100, row(*id, 7), true)).count();
         assert_eq!(taken, SENDER_MAX);
         assert!(many.add(3, row(20_000, 8), true), "somebody else still comes in");
         let one = Lanes::new(3, 2, vec![10, 30]);
+        answered(&one, 1..2);
         assert_eq!((0..10_000u64).filter(|id| one.add(1, row(*id, *id), true)).count(), LANE_MAX);
         // Whoever draws from it rings for more in time.
         for _ in 0..LANE_MAX {
@@ -425,6 +458,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lane_grows_shrinks_and_rests() {
         let lanes = Lanes::new(100, 8, vec![10, 30]);
+        answered(&lanes, 1..2);
         for id in 0..50 {
             lanes.add(1, row(id, 0), true);
         }
@@ -460,5 +494,41 @@ mod tests {
         assert_eq!(lanes.hire().len(), 2);
         lanes.add(50, row(50, 0), true);
         assert_eq!(lanes.hire(), [50]);
+    }
+
+    /// One sender, 120 silent destinations and 50 that answer, a hundred entries for each: whoever answers gets all of theirs though
+    /// the others never end.
+    #[tokio::test]
+    async fn who_answers_does_not_wait_for_who_is_silent() {
+        const SILENT: u64 = 120;
+        let lanes = Lanes::new(400, 10, vec![60]);
+        let mut left: BTreeMap<u64, DueRow> = (0..(SILENT + 50) * 100).map(|id| (id, row(id, 7))).collect();
+        let mut delivered = 0;
+        loop {
+            let before = delivered;
+            for row in left.values() {
+                lanes.add(row.id.0 % (SILENT + 50), *row, true);
+            }
+            assert!(lanes.active() <= SENDER_MAX);
+            for key in lanes.hire() {
+                let Some(row) = lanes.next(key) else { continue };
+                if key < SILENT {
+                    continue;
+                }
+                for row in std::iter::once(row).chain(std::iter::from_fn(|| lanes.next(key))) {
+                    lanes.went(key, Went::Well);
+                    lanes.done(row.id);
+                    left.remove(&row.id.0);
+                    delivered += 1;
+                }
+                assert!(lanes.leave(key, false));
+            }
+            if delivered == before {
+                break;
+            }
+        }
+        assert_eq!(delivered, 50 * 100);
+        let silent = lanes.board().lanes.range(..SILENT).map(|(_, lane)| lane.workers).sum::<usize>();
+        assert!(silent <= 300, "a quarter of the connections is left to those who answer: {silent}");
     }
 }

@@ -92,6 +92,7 @@ impl Signature {
         let domain = tags.dense("d").unwrap_or_default();
         let domain = message::domain::to_ascii(&domain).unwrap_or(domain);
         let selector = tags.dense("s").unwrap_or_default();
+        let selector = message::domain::to_ascii(&selector).unwrap_or(selector);
         let no = |why| Unusable { why, domain: domain.clone(), selector: selector.clone() };
         if versioned && tags.get("v") != Some("1") {
             return Err(no("the signature is of another version"));

@@ -214,3 +214,16 @@ fn a_body_that_is_signed_in_part() {
     let (hash, beyond) = canon::body_hash(canon::Canon::Relaxed, b"Hello\r\nspam\r\n", Some(7));
     assert_eq!((hash, beyond), (canon::body_hash(canon::Canon::Relaxed, b"Hello\r\n", None).0, 6));
 }
+
+/// RFC 8616 §5: `d=`, `s=` and `i=` may be written in letters; the key is at their A-labels.
+#[test]
+fn names_beyond_ascii() {
+    let written = signer(KeyKind::Ed25519, "b\u{fc}cher.test", "schl\u{fc}ssel");
+    let dns = Table::default().txt("xn--schlssel-95a._domainkey.xn--bcher-kva.test", &written.key.record());
+    let header = crlf("From: x@b\u{fc}cher.test\nSubject: Gr\u{fc}\u{df}e\n\n");
+    let signature = sign(&header, b"Hello.\r\n", &[&written], 0);
+    let message = [signature.as_bytes(), &header, b"Hello.\r\n"].concat();
+    let outcomes = now(verify(&dns, &message, 0));
+    assert_eq!(words(&outcomes), ["pass"], "{outcomes:?}");
+    assert_eq!(outcomes[0].domain, "xn--bcher-kva.test");
+}

@@ -121,6 +121,11 @@ impl MacroString {
         self.0.iter().any(|piece| matches!(piece, Piece::Macro { letter: 'p', .. }))
     }
 
+    /// Does it name the sender's local part?
+    pub fn wants_local(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Macro { letter: 's' | 'l', .. }))
+    }
+
     /// The text with everything put in.
     pub fn expand(&self, values: &Values<'_>) -> String {
         let mut out = String::new();

@@ -50,6 +50,17 @@ pub enum Mechanism {
     Exists(MacroString),
 }
 
+impl Mechanism {
+    /// The name it is about, where it has one of its own.
+    pub fn target(&self) -> Option<&MacroString> {
+        match self {
+            Mechanism::Include(target) | Mechanism::Exists(target) => Some(target),
+            Mechanism::A(target, _) | Mechanism::Mx(target, _) | Mechanism::Ptr(target) => target.as_ref(),
+            Mechanism::All | Mechanism::Ip4(..) | Mechanism::Ip6(..) => None,
+        }
+    }
+}
+
 /// A record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {

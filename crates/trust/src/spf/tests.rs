@@ -194,3 +194,23 @@ fn ptr_is_believed_only_when_it_leads_back() {
     assert_eq!(result(&dns, "192.0.2.2", "a@x.test"), SpfResult::Fail);
     assert_eq!(result(&dns, "192.0.2.3", "a@x.test"), SpfResult::Fail);
 }
+
+/// RFC 8616 §4: U-labels are asked for as A-labels; a local part beyond ASCII matches nowhere, in whatever clothes.
+#[test]
+fn addresses_beyond_ascii() {
+    let record = "v=spf1 exists:%{l}.allow.test include:%{L}.friends.test a:%{s} ip4:192.0.2.1 -all";
+    let dns = Table::default()
+        .txt("xn--bcher-kva.test", record)
+        .ip("gr\u{fc}\u{df}e.allow.test", "127.0.0.2")
+        .ip("ann.allow.test", "127.0.0.2")
+        .txt("gr%C3%BC%C3%9Fe.friends.test", "v=spf1 +all");
+    for (ip, sender, want) in [
+        ("192.0.2.1", "gr\u{fc}\u{df}e@b\u{fc}cher.test", SpfResult::Pass),
+        ("192.0.2.2", "gr\u{fc}\u{df}e@b\u{fc}cher.test", SpfResult::Fail),
+        ("192.0.2.2", "gr\u{fc}\u{df}e@xn--bcher-kva.test", SpfResult::Fail),
+        ("192.0.2.2", "ann@B\u{dc}CHER.test", SpfResult::Pass),
+    ] {
+        let verdict = asked(&dns, ip, sender);
+        assert_eq!((verdict.result, verdict.domain.as_str()), (want, "xn--bcher-kva.test"), "{sender} {ip}");
+    }
+}

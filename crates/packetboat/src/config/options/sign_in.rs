@@ -110,3 +110,23 @@ pub(super) const OAUTH_JWKS_FILE: OptionBlock = OptionBlock {
     },
     refused: &["\"missing.json\"", "1"],
 };
+
+pub(super) const OAUTH_JWKS_URL: OptionBlock = OptionBlock {
+    name: "oauth.jwks_url",
+    doc: "Instead of jwks_file: where the token server shows its keys, \"https://...\" (\"http://\" only on this machine). They are fetched when the first token comes, each hour, and when a token names a key that is not among them.",
+    default: "",
+    example: "\"https://id.example.org/jwks.json\"",
+    read: |config, item| {
+        if let Some(url) = item.text() {
+            let is_near = ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
+                let rest = url.strip_prefix("http://").and_then(|rest| rest.strip_prefix(host));
+                rest.is_some_and(|rest| rest.starts_with([':', '/']))
+            });
+            if url.strip_prefix("https://").is_none_or(str::is_empty) && !is_near {
+                item.problem("wants a URL that begins with https://");
+            }
+            config.oauth_mut().jwks_url = url;
+        }
+    },
+    refused: &["\"\"", "1", "\"http://id.example.org/\"", "\"http://localhost.example.org/\"", "\"https://\""],
+};

@@ -56,6 +56,11 @@ fn kind(key: &Value) -> Option<Kind> {
 }
 
 impl KeySet {
+    /// Is there a key of this name?
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id.as_deref() == Some(id))
+    }
+
     /// `{"keys": [...]}`.
     pub(super) fn parse(text: &[u8]) -> Result<KeySet, String> {
         let value: Value = serde_json::from_slice(text).map_err(|error| format!("no JSON: {error}"))?;
