@@ -17,6 +17,9 @@ use store::UnixSecs;
 
 /// A domain's TXT record is asked for again after this.
 const LOOK_AGAIN_SECS: i64 = 600;
+/// A policy that is kept is fetched anew when it is this old, long before it ends (RFC 8461 §3.3): who keeps us from its host
+/// for a while does not outlast it.
+const FETCH_AGAIN_SECS: i64 = 86_400;
 /// Domains and addresses remembered.
 const REMEMBERED_MAX: usize = 10_000;
 /// For fetching a policy (RFC 8461 §3.3: a minute).
@@ -105,19 +108,24 @@ pub(super) async fn sts(outbound: &Outbound, domain: &str) -> Option<Policy> {
     policy
 }
 
-async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) -> Option<Policy> {
-    let kept = match outbound.context.store.policy(domain).await {
+async fn kept(outbound: &Outbound, domain: &str) -> Option<Kept> {
+    match outbound.context.store.policy(domain).await {
         Ok(kept) => kept.map(|(id, fetched_secs, text)| Kept { id, fetched_secs, text }),
         Err(error) => {
             tracing::warn!(?error, domain, "a kept MTA-STS policy cannot be read");
             None
         }
-    };
-    let lasting = kept.as_ref().and_then(|kept| kept.policy(now_secs));
+    }
+}
+
+async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) -> Option<Policy> {
+    let kept_before = kept(outbound, domain).await;
+    let lasting = kept_before.as_ref().and_then(|kept| kept.policy(now_secs));
     // RFC 8461 §3.1: without a record a policy that is kept still stands until it ends.
     let Ok(texts) = outbound.settings.resolver.txt(&format!("_mta-sts.{domain}")).await else { return lasting };
     let Some(id) = record_id(&texts) else { return lasting };
-    if lasting.is_some() && kept.is_some_and(|kept| kept.id == id) {
+    let is_new = |kept: Kept| kept.id == id && kept.fetched_secs.saturating_add(FETCH_AGAIN_SECS) > now_secs;
+    if lasting.is_some() && kept_before.is_some_and(is_new) {
         return lasting;
     }
     match fetch(outbound, domain, port).await {
@@ -130,7 +138,8 @@ async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) 
         Err(why) => {
             tracing::info!(domain, why, "an MTA-STS policy could not be fetched");
             outbound.sessions.no_policy(outbound, domain, &why).await;
-            lasting
+            // Another worker may have had it meanwhile.
+            kept(outbound, domain).await.and_then(|kept| kept.policy(now_secs))
         }
     }
 }

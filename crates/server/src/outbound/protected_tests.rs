@@ -387,3 +387,45 @@ async fn a_report_about_tls_is_posted_until_it_is_taken() {
     here.close().await;
     there.office.close().await;
 }
+
+/// Ann's server knows the policy with this MX since two days, under the id that DNS still has; the policy's host serves another, or
+/// (`None`) is away.
+async fn with_old_policy(known_mx: &str, served_mx: Option<&str>) -> (There, Office, DnsServer) {
+    let there = there().await;
+    let policy = |mx: &str| format!("version: STSv1\r\nmode: enforce\r\nmx: {mx}\r\nmax_age: 604800\r\n");
+    let port = match served_mx {
+        Some(mx) => policy_host(&there.tls, &policy(mx)).port(),
+        None => 9,
+    };
+    let mut zone = there.zone();
+    zone.txt("_mta-sts.there.test", "v=STSv1; id=1;").address("mta-sts.there.test", [127, 0, 0, 1].into());
+    let (dns, mut settings) = settings(&there, zone).await;
+    (settings.sts_port, settings.extra_ca) = (Some(port), Some(there.dir.path().join("self-signed.pem")));
+    let mut here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
+    let since = crate::context::unix_now() - 2 * 86_400;
+    here.context.store.keep_policy("there.test", Some(("1", since, &policy(known_mx)))).await.unwrap();
+    here.send(settings);
+    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
+    let text = "From: ann@here.test\r\nSubject: x\r\n\r\nHello.\r\n";
+    assert!(talk.send("ann@here.test", &["carol@there.test"], text).await.starts_with("250"));
+    (there, here, dns)
+}
+
+#[tokio::test]
+async fn a_policy_is_fetched_anew_each_day_though_its_id_stays() {
+    let (there, here, _dns) = with_old_policy("*.other.test", Some("mx.there.test")).await;
+    assert!(told(&here, "carol@there.test", "delivered: ").await.contains(", MTA-STS\n"));
+    let (id, since, text) = here.context.store.policy("there.test").await.unwrap().unwrap();
+    assert!(id == "1" && since > crate::context::unix_now() - 60 && text.contains("mx: mx.there.test"), "{since} {text}");
+    here.close().await;
+    there.office.close().await;
+}
+
+#[tokio::test]
+async fn a_policy_outlasts_its_host() {
+    let (there, here, _dns) = with_old_policy("*.other.test", None).await;
+    told(&here, "carol@there.test", "The MTA-STS policy of there.test does not name mx.there.test").await;
+    assert!(read_inbox(&there.office.context.store, "carol@there.test").await.is_empty());
+    here.close().await;
+    there.office.close().await;
+}
