@@ -64,7 +64,8 @@ impl Needle {
 /// ```
 pub fn fold(text: &str) -> String {
     let mapped = unicode_casemap(text);
-    if mapped.contains(['ß', 'ẞ', '\u{307}']) {
+    // In octets: looking for characters is slow, and these are rare.
+    if ["ß", "ẞ", "\u{307}"].iter().any(|rare| memchr::memmem::find(mapped.as_bytes(), rare.as_bytes()).is_some()) {
         return mapped.replace(['ß', 'ẞ'], "SS").replace("I\u{307}", "I");
     }
     mapped

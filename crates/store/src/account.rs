@@ -89,13 +89,6 @@ fn readable<T>(found: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// The next key in order: this one with a zero behind it.
-fn behind(key: &Key) -> Key {
-    let mut bytes = key.bytes().to_vec();
-    bytes.push(0);
-    Key::new(bytes)
-}
-
 fn address_is_good(address: &str) -> bool {
     let parts = address.rsplit_once('@');
     parts.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
@@ -343,7 +336,7 @@ impl Store {
     pub async fn account_list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Arc<Account>>> {
         let (mut from, to) = key::whole(key::ADDRESS);
         if let Some(after) = after {
-            from = behind(&key::address(&normalise(after)));
+            from = key::address(&normalise(after)).behind();
         }
         let mut accounts = Vec::new();
         loop {
@@ -354,7 +347,7 @@ impl Store {
             }
             match rows.last() {
                 // Some were left out: the page is not full yet.
-                Some((last, _)) if rows.len() == wanted && accounts.len() < limit => from = behind(last),
+                Some((last, _)) if rows.len() == wanted && accounts.len() < limit => from = last.behind(),
                 _ => return Ok(accounts),
             }
         }

@@ -102,7 +102,7 @@ pub(crate) async fn read_everything(engine: &dyn Engine) -> Result<Everything> {
                 }
             }),
             Found::Bodies(bodies) => all.bodies.extend(bodies.into_iter().map(|(id, refs, len)| (id, (refs, len)))),
-            Found::Values(_) => {}
+            Found::Values(_) | Found::Packed(_) => {}
         }
     }
     all.apply_flag_runs();

@@ -20,17 +20,22 @@ mod contract;
 use crate::hash::xxh64;
 use crate::types::{BodyId, Defect, Spooled, StoreError};
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
+
+/// Room for most keys: they are made by the thousand.
+pub(crate) type KeyBytes = SmallVec<[u8; 24]>;
 
 /// An ordered key: a kind byte, then the parts.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key(Vec<u8>);
+pub(crate) struct Key(KeyBytes);
 
 impl Key {
-    pub(crate) fn new(bytes: Vec<u8>) -> Key {
-        Key(bytes)
+    pub(crate) fn new(bytes: impl Into<KeyBytes>) -> Key {
+        Key(bytes.into())
     }
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
@@ -137,6 +142,11 @@ pub(crate) enum Query {
         reverse: bool,
     },
     Notes(Vec<BodyId>),
+    /// Of these notes so many octets from the front as `wanted` says.
+    NoteFronts {
+        ids: Vec<BodyId>,
+        wanted: fn(&[u8]) -> usize,
+    },
     /// (body, holders, octets), ascending from after the given one.
     Bodies {
         after: BodyId,
@@ -151,6 +161,26 @@ pub(crate) enum Found {
     Values(Vec<Option<Vec<u8>>>),
     Pairs(Vec<(Key, Vec<u8>)>),
     Bodies(Vec<(BodyId, u32, u64)>),
+    /// For `NoteFronts`: in the order asked.
+    Packed(Packed),
+}
+
+/// Many short values in one piece of memory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Packed {
+    octets: Vec<u8>,
+    places: Vec<Option<Range<usize>>>,
+}
+
+impl Packed {
+    pub(crate) fn push(&mut self, value: Option<&[u8]>) {
+        let start = self.octets.len();
+        self.octets.extend_from_slice(value.unwrap_or_default());
+        self.places.push(value.map(|_| start..self.octets.len()));
+    }
+    pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
+        self.octets.get(self.places.get(number)?.clone()?)
+    }
 }
 
 impl Found {
@@ -162,6 +192,9 @@ impl Found {
     }
     pub(crate) fn pairs(self) -> Vec<(Key, Vec<u8>)> {
         if let Found::Pairs(pairs) = self { pairs } else { Vec::new() }
+    }
+    pub(crate) fn packed(self) -> Packed {
+        if let Found::Packed(packed) = self { packed } else { Packed::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A key is a kind byte, then its parts big-endian, so that bytes order as the parts do.
 //! Kinds with the high bit are ledgers: `kind, id` with one ever-growing id, which engines may lay out apart.
 
-use crate::engine::Key;
+use crate::engine::{Key, KeyBytes};
 use crate::types::{AccountId, EmailId, MailboxId, QueueId, Uid, UnixSecs};
 
 pub(crate) const ACCOUNT: u8 = 0x01;
@@ -47,13 +47,11 @@ pub(crate) const RECORD: u8 = 0x70;
 pub(crate) const EMAIL: u8 = 0x81;
 pub(crate) const TRACE: u8 = 0x82;
 
-struct Build(Vec<u8>);
+struct Build(KeyBytes);
 
 impl Build {
     fn new(kind: u8) -> Build {
-        let mut bytes = Vec::with_capacity(24);
-        bytes.push(kind);
-        Build(bytes)
+        Build(KeyBytes::from_slice(&[kind]))
     }
     fn u32(mut self, value: u32) -> Build {
         self.0.extend_from_slice(&value.to_be_bytes());
@@ -198,11 +196,6 @@ pub(crate) fn under(prefix: &Key) -> (Key, Key) {
         }
     }
     (prefix.clone(), Key::new(end))
-}
-
-/// The first key behind this one.
-pub(crate) fn behind(at: &Key) -> Key {
-    Key::new([at.bytes(), &[0]].concat())
 }
 pub(crate) fn of_account(kind: u8, id: AccountId) -> (Key, Key) {
     under(&Build::new(kind).u32(id.0).key())

@@ -113,7 +113,7 @@ impl Store {
         self.inner.ready(account).await?;
         let (mut from, to) = key::under(&key::mark(account, prefix));
         if let Some(after) = after {
-            from = from.max(key::behind(&key::mark(account, after)));
+            from = from.max(key::mark(account, after).behind());
         }
         let mut found = Vec::new();
         for (at, stored) in range(&*self.inner.engine, (from, to), limit).await? {

@@ -325,9 +325,7 @@ impl Inner {
         while entries.len() < limit {
             let rows = range(&*self.engine, (from.clone(), until.clone()), limit.clamp(16, 1000)).await?;
             let Some((last, _)) = rows.last() else { break };
-            let mut after = last.bytes().to_vec();
-            after.push(0);
-            from = Key::new(after);
+            from = last.behind();
             for (at, _) in rows {
                 let Some((_, id)) = due_parts(&at) else { continue };
                 if entries.len() >= limit || self.queue.is_leased(id, now_secs) {

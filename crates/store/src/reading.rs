@@ -5,7 +5,7 @@
 
 use crate::Store;
 use crate::change_log::decode_act;
-use crate::engine::{Batch, Found, Key, Query, commit};
+use crate::engine::{Batch, Found, Key, Packed, Query, commit};
 use crate::flag_runs::{apply_flag_runs, decode_flag_runs};
 use crate::key;
 use crate::limits::{BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, SNAPSHOT_ROWS_CACHED};
@@ -168,7 +168,7 @@ impl Inner {
             }
         }
         put_flag_runs(&flags_key, runs, &mut rows);
-        let next = pairs.last().filter(|_| pairs.len() == FILL_ROWS).map(|(at, _)| key::behind(at));
+        let next = pairs.last().filter(|_| pairs.len() == FILL_ROWS).map(|(at, _)| at.behind());
         Ok((read_at, rows, next))
     }
 
@@ -276,22 +276,19 @@ impl Inner {
     }
 
     /// Notes of many emails, one read for all; those that are missing or older are made anew. `None` where one is gone.
-    pub(crate) async fn rendered(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Rendered>>> {
+    pub(crate) async fn rendered(&self, account: AccountId, emails: &[EmailId]) -> Result<Rendered> {
         let records = self.email_records(account, emails).await?;
-        let bodies: Vec<BodyId> = records.iter().flatten().map(|record| record.body).collect();
-        let notes = self.engine.read(vec![Query::Notes(bodies)]).await?.into_iter().next().map(Found::values).unwrap_or_default();
-        let mut notes = notes.into_iter();
-        let mut rendered = Vec::with_capacity(emails.len());
-        for (record, email) in records.iter().zip(emails) {
-            let kept = record.as_ref().and_then(|_| notes.next().flatten()).and_then(Rendered::of);
-            rendered.push(match (kept, record) {
-                (Some(kept), _) => Some(kept),
-                (None, None) => None,
-                (None, Some(_)) => {
-                    let facts = self.facts(account, &[*email]).await?.into_iter().next().flatten();
-                    facts.and_then(|facts| Rendered::of(note_of(&facts)))
-                }
-            });
+        let ids = records.iter().flatten().map(|record| record.body).collect();
+        let query = Query::NoteFronts { ids, wanted: rendered_front };
+        let notes = self.engine.read(vec![query]).await?.into_iter().next().map(Found::packed).unwrap_or_default();
+        let mut rendered = Rendered { notes, places: Vec::with_capacity(emails.len()), anew: BTreeMap::new() };
+        let mut asked = 0..;
+        for (number, (record, email)) in records.iter().zip(emails).enumerate() {
+            rendered.places.push(record.as_ref().and_then(|_| asked.next()));
+            if record.is_some() && rendered.get(number).is_none() {
+                let facts = self.facts(account, &[*email]).await?.into_iter().next().flatten();
+                rendered.anew.extend(facts.map(|facts| (number, note_of(&facts))));
+            }
         }
         Ok(rendered)
     }
@@ -398,37 +395,35 @@ fn from_tail(space: &Space, mailbox: MailboxId, since: u64) -> Option<Changes> {
     Some(changes)
 }
 
+/// The front of a note, with all that is rendered; nothing of one of another version.
+fn rendered_front(note: &[u8]) -> usize {
+    rendered_in(note).map_or(0, |[_, _, body]| 1 + body.end)
+}
+
+/// Where in a note, behind its version.
+fn rendered_in(note: &[u8]) -> Option<[Range<usize>; 3]> {
+    let (_, facts) = note.split_first().filter(|(version, _)| **version == FACTS_VERSION)?;
+    Facts::rendered(facts)
+}
+
 /// What readers of many messages ask for, as it was rendered at delivery: nothing is taken apart.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub struct Rendered {
-    note: Vec<u8>,
-    places: [Range<usize>; 3],
+    notes: Packed,
+    /// For each email asked for: which of the notes is its; `None` when it is gone.
+    places: Vec<Option<usize>>,
+    /// Notes that were missing, by the email's place.
+    anew: BTreeMap<usize, Vec<u8>>,
 }
 
 impl Rendered {
-    fn of(note: Vec<u8>) -> Option<Rendered> {
-        let (_, facts) = note.split_first().filter(|(version, _)| **version == FACTS_VERSION)?;
-        Some(Rendered { places: Facts::rendered(facts)?, note })
-    }
-
-    fn part(&self, number: usize) -> &[u8] {
-        let facts = self.note.get(1..).unwrap_or_default();
-        self.places.get(number).and_then(|place| facts.get(place.clone())).unwrap_or_default()
-    }
-
-    /// As [`Facts::envelope`].
-    pub fn envelope(&self) -> &[u8] {
-        self.part(0)
-    }
-
-    /// As [`Facts::body_structure`].
-    pub fn body_structure(&self) -> &[u8] {
-        self.part(1)
-    }
-
-    /// As [`Facts::body`].
-    pub fn body(&self) -> &[u8] {
-        self.part(2)
+    /// ENVELOPE, BODYSTRUCTURE and BODY (as in [`Facts`]) of an email by its place among those asked for; `None` when it is gone.
+    pub fn get(&self, number: usize) -> Option<[&[u8]; 3]> {
+        let kept = self.places.get(number).copied().flatten().and_then(|place| self.notes.get(place));
+        let note = kept.filter(|note| !note.is_empty()).or_else(|| self.anew.get(&number).map(Vec::as_slice))?;
+        let facts = note.get(1..)?;
+        let [envelope, body_structure, body] = rendered_in(note)?;
+        Some([facts.get(envelope)?, facts.get(body_structure)?, facts.get(body)?])
     }
 }
 
@@ -469,8 +464,8 @@ impl Store {
         self.inner.facts(account, emails).await
     }
 
-    /// The rendered part of the facts of many emails, in the order given; `None` where one is gone.
-    pub async fn rendered(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Rendered>>> {
+    /// The rendered part of the facts of many emails.
+    pub async fn rendered(&self, account: AccountId, emails: &[EmailId]) -> Result<Rendered> {
         self.inner.rendered(account, emails).await
     }
 

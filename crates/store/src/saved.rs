@@ -86,11 +86,11 @@ impl Inner {
         loop {
             let rows = range(&*self.engine, (from.clone(), to.clone()), CARE_ROWS).await?;
             let Some((last, _)) = rows.last() else { return Ok(()) };
-            from = key::behind(last);
+            from = last.behind();
             let mut batch = Batch::default();
             for (at, stored) in rows {
                 let Ok((account, mailbox, run)) = decode(&at, &stored) else { continue };
-                let within = (key::uid(account, mailbox, run.first), key::behind(&key::uid(account, mailbox, run.last)));
+                let within = (key::uid(account, mailbox, run.first), key::uid(account, mailbox, run.last).behind());
                 if range(&*self.engine, within, 1).await?.is_empty() {
                     batch.delete(at);
                 }
@@ -108,7 +108,7 @@ impl Store {
         self.inner.ready(account).await?;
         let from = key::saved(account, mailbox, first);
         let before = Query::Range { from: key::saved(account, mailbox, Uid(0)), to: from.clone(), limit: 1, reverse: true };
-        let to = key::behind(&key::saved(account, mailbox, last));
+        let to = key::saved(account, mailbox, last).behind();
         let queries = vec![before, Query::Range { from, to, limit: usize::MAX, reverse: false }];
         let mut runs = Vec::new();
         for (at, stored) in self.inner.engine.read(queries).await?.into_iter().flat_map(Found::pairs) {

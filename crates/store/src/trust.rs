@@ -77,7 +77,7 @@ impl Store {
     ) -> Result<Vec<(String, Vec<u8>)>> {
         let (mut from, to) = key::under(&key::trust(kind.kind(), prefix));
         if let Some(after) = after {
-            from = from.max(key::behind(&key::trust(kind.kind(), after)));
+            from = from.max(key::trust(kind.kind(), after).behind());
         }
         let mut rows = Vec::new();
         if from >= to {

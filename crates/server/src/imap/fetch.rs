@@ -15,7 +15,7 @@ use super::session::{Indexes, Session, merge};
 use message::facts::Facts;
 use std::ops::Range;
 use std::sync::Arc;
-use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, Rendered, SavedDates, StoreError, Uid};
+use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, SavedDates, StoreError, Uid};
 use wire::imap::Code;
 use wire::imap::acl::Right;
 use wire::imap::date::DateTime;
@@ -206,9 +206,9 @@ impl Session {
                 }
                 Err(error) => return Err(error.into()),
             };
-            for ((index, row), rendered) in start.zip(&rows).zip(all) {
-                match rendered {
-                    Some(rendered) => self.write_rendered(plan, index, row, &rendered)?,
+            for (number, (index, row)) in start.zip(&rows).enumerate() {
+                match all.get(number) {
+                    Some(rendered) => self.write_rendered(plan, index, row, rendered)?,
                     None => drop(trouble.get_or_insert(no(Code::ExpungeIssued, "Some of the messages are gone"))),
                 }
             }
@@ -220,14 +220,20 @@ impl Session {
         }
     }
 
-    fn write_rendered(&mut self, plan: &Plan, index: usize, row: &MessageRow, rendered: &Rendered) -> Result<(), Trouble> {
+    fn write_rendered(
+        &mut self,
+        plan: &Plan,
+        index: usize,
+        row: &MessageRow,
+        [envelope, body_structure, body]: [&[u8]; 3],
+    ) -> Result<(), Trouble> {
         let recent = plan.recent && plan.flags && self.view()?.is_recent(row.uid);
         let mut writer = begin_fetch(self.wire.out_mut(), self.uid_only, index, row.uid);
         for item in &plan.items {
             match item {
-                FetchItem::Envelope => writer.rendered("ENVELOPE", rendered.envelope()),
-                FetchItem::Body => writer.rendered("BODY", rendered.body()),
-                FetchItem::BodyStructure => writer.rendered("BODYSTRUCTURE", rendered.body_structure()),
+                FetchItem::Envelope => writer.rendered("ENVELOPE", envelope),
+                FetchItem::Body => writer.rendered("BODY", body),
+                FetchItem::BodyStructure => writer.rendered("BODYSTRUCTURE", body_structure),
                 _ => write_row_item(&mut writer, plan, item, row, recent),
             }
         }

@@ -125,6 +125,10 @@ async fn bodies(engine: &dyn Engine) {
         matches!(&found[0], Found::Bodies(rows) if *rows == [(BodyId(11), 2, 5), (BodyId(12), 1, large.len() as u64), (BodyId(13), 1, 0)])
     );
     assert_eq!(found[1].clone().values(), [Some(vec![1, 2])]);
+    let ids = [11, 99, 12, 11].map(BodyId).to_vec();
+    let fronts = Query::NoteFronts { ids, wanted: |note| usize::from(note.len() > 1) };
+    let fronts = engine.read(vec![fronts]).await.unwrap().remove(0).packed();
+    assert_eq!([0, 1, 2, 3, 4].map(|number| fronts.get(number)), [Some(&[1][..]), None, Some(&[]), Some(&[1]), None]);
     let batch = Batch { release: vec![(BodyId(12), 1)], ..Batch::default() };
     assert_eq!(commit(engine, batch).await, Outcome::Done);
     assert_eq!(engine.body(BodyId(12), 0, 1).await, Err(StoreError::NotFound));

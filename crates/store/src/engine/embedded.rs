@@ -386,6 +386,10 @@ fn answer(view: &View<'_>, query: &Query) -> Result<Found> {
             let ids: Vec<u64> = ids.iter().map(|id| id.0).collect();
             Found::Values(view.notes(&ids)?)
         }
+        Query::NoteFronts { ids, wanted } => {
+            let ids: Vec<u64> = ids.iter().map(|id| id.0).collect();
+            Found::Packed(view.note_fronts(&ids, *wanted)?)
+        }
         Query::Bodies { after, limit } => {
             let rows = view.bodies(after.0, *limit)?;
             let seen = |(id, row): (u64, Result<BodyRow>)| row.map_or((BodyId(id), 0, 0), |row| (BodyId(id), row.refs, row.len));
@@ -396,22 +400,28 @@ fn answer(view: &View<'_>, query: &Query) -> Result<Found> {
 
 fn read_at_once(shared: &Shared, queries: &[Query]) -> Result<Vec<Found>> {
     match queries {
-        // One statement sees one instant by itself.
-        [Query::Get(key)] => shared.with_view(|view| Ok(vec![Found::Values(vec![view.get(key)?])])),
+        // Short: that it is read again, because the index moved on under it, is rarer than the transaction is dear.
+        [query] if weight(query) <= WEIGHT_SMALL => shared.with_view(|view| Ok(vec![answer(view, query)?])),
         _ => shared.with_fixed_view(|view| queries.iter().map(|query| answer(view, query)).collect()),
+    }
+}
+
+/// So many keys, about, are read where we stand.
+const WEIGHT_SMALL: usize = 128;
+
+fn weight(query: &Query) -> usize {
+    match query {
+        Query::Get(_) => 1,
+        Query::Many(keys) => keys.len(),
+        Query::Notes(ids) | Query::NoteFronts { ids, .. } => ids.len() * 4,
+        Query::Range { limit, .. } => *limit,
+        Query::Bodies { limit, .. } => *limit,
     }
 }
 
 /// A few keys are read where we stand; anything longer goes to a thread that may block.
 fn is_small(queries: &[Query]) -> bool {
-    let weight = |query: &Query| match query {
-        Query::Get(_) => 1,
-        Query::Many(keys) => keys.len(),
-        Query::Notes(ids) => ids.len() * 4,
-        Query::Range { limit, .. } => *limit,
-        Query::Bodies { limit, .. } => *limit,
-    };
-    queries.iter().map(weight).fold(0, usize::saturating_add) <= 128
+    queries.iter().map(weight).fold(0, usize::saturating_add) <= WEIGHT_SMALL
 }
 
 /// The pieces that cover `offset..offset+len`, whole: (first piece, octets from, octets to).

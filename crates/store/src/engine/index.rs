@@ -4,7 +4,7 @@
 //! a power cut it is whole as of some commit, and the segments behind its position are replayed (`replay.rs`).
 //! Invariant: options are read back. Must not know: what keys mean, beyond which are ledgers.
 
-use super::Key;
+use super::{Key, KeyBytes, Packed};
 use crate::key;
 use crate::types::StoreError;
 use crate::value::{Writer, decoded, is_sound, open};
@@ -37,15 +37,16 @@ pub(crate) struct BodyRow {
     pub(crate) sums: Vec<u64>,
 }
 
-pub(crate) fn body_key(id: u64) -> Key {
-    let mut bytes = vec![0xf1];
+fn ledger_key(kind: u8, id: u64) -> Key {
+    let mut bytes = KeyBytes::from_slice(&[kind]);
     bytes.extend_from_slice(&id.to_be_bytes());
     Key::new(bytes)
 }
+pub(crate) fn body_key(id: u64) -> Key {
+    ledger_key(0xf1, id)
+}
 fn note_key(id: u64) -> Key {
-    let mut bytes = vec![0xf2];
-    bytes.extend_from_slice(&id.to_be_bytes());
-    Key::new(bytes)
+    ledger_key(0xf2, id)
 }
 fn position_key() -> Key {
     Key::new(vec![0xf0])
@@ -208,33 +209,56 @@ fn by_id(connection: &Connection, table: &str, id: i64) -> Result<Option<Vec<u8>
 
 /// Values of ids, in the order asked: one walk when they lie close together, else one seek each.
 fn by_ids(connection: &Connection, table: &str, ids: &[i64]) -> Result<Vec<Option<Vec<u8>>>> {
+    let mut found = Vec::with_capacity(ids.len());
+    each_by_id(connection, table, ids, |_, stored| found.push(stored.map(<[u8]>::to_vec)))?;
+    Ok(found)
+}
+
+fn each_by_id(connection: &Connection, table: &str, ids: &[i64], mut take: impl FnMut(i64, Option<&[u8]>)) -> Result<()> {
     let (Some(low), Some(high)) = (ids.iter().min(), ids.iter().max()) else {
-        return Ok(Vec::new());
+        return Ok(());
     };
     let close = ids.len() > 16 && (high - low) as u64 <= ids.len() as u64 * 8 && ids.is_sorted();
     if close {
-        return walk_ids(connection, table, ids, *low, *high);
+        return walk_ids(connection, table, (ids, *low, *high), take);
     }
     let mut statement = connection.prepare_cached(&format!("SELECT value FROM {table} WHERE id=?1")).map_err(sql_error)?;
-    ids.iter().map(|id| statement.query_row([id], blob).optional().map_err(sql_error)).collect()
+    for id in ids {
+        let mut rows = statement.query([id]).map_err(sql_error)?;
+        match rows.next().map_err(sql_error)? {
+            Some(row) => take(*id, Some(octets(row)?)),
+            None => take(*id, None),
+        }
+    }
+    Ok(())
 }
 
-fn walk_ids(connection: &Connection, table: &str, ids: &[i64], low: i64, high: i64) -> Result<Vec<Option<Vec<u8>>>> {
+/// A value where it lies.
+fn octets<'a>(row: &'a Row<'_>) -> Result<&'a [u8]> {
+    row.get_ref(0).and_then(|value| value.as_bytes().map_err(rusqlite::Error::from)).map_err(sql_error)
+}
+
+fn walk_ids(
+    connection: &Connection,
+    table: &str,
+    (ids, low, high): (&[i64], i64, i64),
+    mut take: impl FnMut(i64, Option<&[u8]>),
+) -> Result<()> {
     let text = format!("SELECT value,id FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY id");
     let mut statement = connection.prepare_cached(&text).map_err(sql_error)?;
     let mut rows = statement.query([low, high]).map_err(sql_error)?;
-    let mut found: Vec<Option<Vec<u8>>> = Vec::with_capacity(ids.len());
+    let mut ids = ids.iter().peekable();
     while let Some(row) = rows.next().map_err(sql_error)? {
         let id: i64 = row.get(1).map_err(sql_error)?;
-        while ids.get(found.len()).is_some_and(|wanted| *wanted < id) {
-            found.push(None);
+        while let Some(missing) = ids.next_if(|wanted| **wanted < id) {
+            take(*missing, None);
         }
-        while ids.get(found.len()) == Some(&id) {
-            found.push(Some(blob(row).map_err(sql_error)?));
+        while ids.next_if_eq(&&id).is_some() {
+            take(id, Some(octets(row)?));
         }
     }
-    found.resize(ids.len(), None);
-    Ok(found)
+    ids.for_each(|id| take(*id, None));
+    Ok(())
 }
 
 pub(crate) fn many(connection: &Connection, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>> {
@@ -248,16 +272,25 @@ pub(crate) fn many(connection: &Connection, keys: &[Key]) -> Result<Vec<Option<V
 }
 
 pub(crate) fn notes(connection: &Connection, ids: &[u64]) -> Result<Vec<Option<Vec<u8>>>> {
-    let wanted: Vec<i64> = ids.iter().map(|id| *id as i64).collect();
-    let found = by_ids(connection, "note", &wanted)?;
-    // A note is derived: one that does not match its checksum is as good as missing.
-    let proven = |(id, stored): (&u64, Option<Vec<u8>>)| {
-        let mut stored = stored?;
-        let length = open(&note_key(*id), &stored).ok()?.rest().len();
-        stored.drain(..stored.len() - length);
-        Some(stored)
-    };
-    Ok(ids.iter().zip(found).map(proven).collect())
+    let mut found = Vec::with_capacity(ids.len());
+    each_note(connection, ids, |note| found.push(note.map(<[u8]>::to_vec)))?;
+    Ok(found)
+}
+
+/// So many octets from the front of each as `wanted` says.
+pub(crate) fn note_fronts(connection: &Connection, ids: &[u64], wanted: fn(&[u8]) -> usize) -> Result<Packed> {
+    let mut found = Packed::default();
+    each_note(connection, ids, |note| found.push(note.and_then(|note| note.get(..wanted(note)))))?;
+    Ok(found)
+}
+
+fn each_note(connection: &Connection, ids: &[u64], mut take: impl FnMut(Option<&[u8]>)) -> Result<()> {
+    let ids: Vec<i64> = ids.iter().map(|id| *id as i64).collect();
+    each_by_id(connection, "note", &ids, |id, stored| {
+        // A note is derived: one that does not match its checksum is as good as missing.
+        let proven = |stored| open(&note_key(id as u64), stored).ok().map(|reader| reader.rest());
+        take(stored.and_then(proven));
+    })
 }
 
 /// `from <= key < to`.
@@ -272,7 +305,7 @@ pub(crate) fn range(connection: &Connection, from: &Key, to: &Key, limit: usize,
     let mut rows = statement.query(params![from.bytes(), to.bytes(), limit]).map_err(sql_error)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(sql_error)? {
-        let key = row.get_ref(1).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?.to_vec();
+        let key = row.get_ref(1).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?;
         found.push((Key::new(key), blob(row).map_err(sql_error)?));
     }
     Ok(found)
@@ -295,9 +328,7 @@ fn range_ledger(connection: &Connection, from: &Key, to: &Key, limit: i64, order
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(sql_error)? {
         let id: i64 = row.get(1).map_err(sql_error)?;
-        let mut bytes = vec![kind];
-        bytes.extend_from_slice(&(id as u64).to_be_bytes());
-        found.push((Key::new(bytes), blob(row).map_err(sql_error)?));
+        found.push((ledger_key(kind, id as u64), blob(row).map_err(sql_error)?));
     }
     Ok(found)
 }
@@ -481,10 +512,10 @@ pub(crate) fn prove(connection: &Connection) -> Result<()> {
         let mut rows = statement.query([]).map_err(sql_error)?;
         while let Some(row) = rows.next().map_err(sql_error)? {
             let key = match kind {
-                None => row.get_ref(1).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?.to_vec(),
-                Some(kind) => [&[kind][..], &row.get::<_, i64>(1).map_err(sql_error)?.to_be_bytes()[..]].concat(),
+                None => row.get_ref(1).map_err(sql_error)?.as_blob().map(Key::new).map_err(|error| sql_error(error.into()))?,
+                Some(kind) => ledger_key(kind, row.get::<_, i64>(1).map_err(sql_error)? as u64),
             };
-            is_sound(&Key::new(key), row.get_ref(0).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?)?;
+            is_sound(&key, row.get_ref(0).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?)?;
         }
     }
     bodies(connection, 0, usize::MAX)?.into_iter().try_for_each(|(_, row)| row.map(|_| ()))

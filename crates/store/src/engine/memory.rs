@@ -2,7 +2,7 @@
 //!
 //! Invariant: the same answers as the embedded engine for the same batches. Must not know: files.
 
-use super::{Batch, Engine, Found, Key, Later, OnCommit, Outcome, Query, Version};
+use super::{Batch, Engine, Found, Key, Later, OnCommit, Outcome, Packed, Query, Version};
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -183,6 +183,14 @@ fn answer(state: &State, query: &Query) -> Found {
         }
         Query::Notes(ids) => {
             Found::Values(ids.iter().map(|id| state.bodies.get(&id.0).and_then(|body| body.note.clone())).collect())
+        }
+        Query::NoteFronts { ids, wanted } => {
+            let mut found = Packed::default();
+            for id in ids {
+                let note = state.bodies.get(&id.0).and_then(|body| body.note.as_deref());
+                found.push(note.and_then(|note| note.get(..wanted(note))));
+            }
+            Found::Packed(found)
         }
         Query::Bodies { after, limit } => {
             let rows = state.bodies.range(after.0 + 1..).take(*limit);

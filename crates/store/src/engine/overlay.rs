@@ -4,9 +4,9 @@
 //! larger transactions (`Shared::write_behind`). Invariant: a view is one instant: what it takes from the index and from
 //! the layers is exactly what had been pushed when it was taken. Must not know: what keys mean, files.
 
-use super::Key;
 use super::index::{self, BodyRow, Position};
 use super::stage::Stage;
+use super::{Key, Packed};
 use crate::types::StoreError;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -235,6 +235,15 @@ impl<'a> View<'a> {
         let missing: Vec<u64> = ids.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(id, _)| *id).collect();
         let mut rest = index::notes(self.connection, &missing)?.into_iter();
         Ok(known.into_iter().map(|known| known.map_or_else(|| rest.next().flatten(), |note| note.cloned())).collect())
+    }
+
+    pub(crate) fn note_fronts(&self, ids: &[u64], wanted: fn(&[u8]) -> usize) -> Result<Packed> {
+        if self.layers.is_empty() {
+            return index::note_fronts(self.connection, ids, wanted);
+        }
+        let mut found = Packed::default();
+        self.notes(ids)?.iter().for_each(|note| found.push(note.as_ref().and_then(|note| note.get(..wanted(note)))));
+        Ok(found)
     }
 
     pub(crate) fn body(&self, id: u64) -> Result<Option<BodyRow>> {
