@@ -18,6 +18,8 @@ import threading
 
 import lab
 
+# Where `ip` and `unbound` are, also for who is not root.
+os.environ["PATH"] += os.pathsep + "/usr/sbin"
 NEW_NET = 0x40000000
 NETWORK = "192.0.2."
 SIGNED, UNSIGNED, BROKEN = "test.", "plain.", "broken."
