@@ -205,14 +205,13 @@ impl MailboxKeys {
 
     /// The conversations of the messages at these places (ascending); the forest counts them from 0.
     pub fn forest(&mut self, rows: &Rows, found: &[usize], algorithm: Algorithm) -> Arc<Forest> {
-        let uids: Vec<u32> = found.iter().filter_map(|index| rows.uid(*index)).map(|uid| uid.0).collect();
+        let uids = rows.uids_at(found);
         if let Some((known, of, forest)) = &self.forest
             && (*known, of) == (algorithm, &uids)
         {
             return Arc::clone(forest);
         }
-        let messages: Vec<Threadable<'_>> =
-            found.iter().filter_map(|index| rows.get(*index)).map(|row| self.threadable(&row)).collect();
+        let messages: Vec<Threadable<'_>> = rows.at(found).map(|row| self.threadable(&row)).collect();
         let forest = Arc::new(threading::thread(&messages, algorithm));
         self.forest = Some((algorithm, uids, Arc::clone(&forest)));
         forest

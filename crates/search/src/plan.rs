@@ -108,6 +108,15 @@ impl Plan {
         Plan { test, leaves }
     }
 
+    /// The answer that holds for every message, where there is one: SORT and THREAD are mostly asked of all.
+    pub(crate) fn settled(&self) -> Option<bool> {
+        match &self.test {
+            Test::Always(answer) => Some(*answer),
+            Test::All(tests) => tests.iter().all(|test| matches!(test, Test::Always(true))).then_some(true),
+            _ => None,
+        }
+    }
+
     /// The dearest thing it may need.
     pub(crate) fn cost(&self) -> Cost {
         self.test.cost()

@@ -373,6 +373,32 @@ impl Rows {
         self.pieces(range).flat_map(|(block, places)| places.map(|at| Uid(block.uid(at))))
     }
 
+    /// UIDs at these indexes, in whatever order they stand; 0 where there is no row. Many are looked up in a list.
+    pub fn uids_at(&self, indexes: &[usize]) -> Vec<u32> {
+        if indexes.len() < self.len() / 8 {
+            return indexes.iter().map(|index| self.uid(*index).map_or(0, |uid| uid.0)).collect();
+        }
+        let all: Vec<u32> = self.uids(0..self.len()).map(|uid| uid.0).collect();
+        indexes.iter().map(|index| all.get(*index).copied().unwrap_or(0)).collect()
+    }
+
+    /// The rows at these indexes (ascending), those that are there: one walk over both.
+    pub fn at<'a>(&'a self, indexes: &'a [usize]) -> impl Iterator<Item = MessageRow> + 'a {
+        let mut last: (&[Arc<Block>], usize) = (&[], 0);
+        indexes.iter().filter_map(move |index| {
+            let within = |(blocks, start): (&'a [Arc<Block>], usize)| {
+                let block = blocks.first()?;
+                let at = index.checked_sub(start)?;
+                (at < block.len()).then(|| block.row(at))
+            };
+            within(last).or_else(|| {
+                let number = self.inner.starts.partition_point(|start| *start <= *index).checked_sub(1)?;
+                last = (self.inner.blocks.get(number..)?, *self.inner.starts.get(number)?);
+                within(last)
+            })
+        })
+    }
+
     /// The rows with these UIDs (ascending), those that are there: one walk over both.
     pub fn pick<'a>(&'a self, uids: &'a [Uid]) -> impl Iterator<Item = (usize, MessageRow)> + 'a {
         let (mut number, mut at) = (0, 0);
@@ -651,6 +677,10 @@ mod tests {
                 let some: Vec<Uid> = (0..next + 3).filter(|uid| uid % (pick % 5 + 1) == 0).map(Uid).collect();
                 let wanted: Vec<_> = model.iter().enumerate().filter(|(_, (uid, _))| **uid % (pick % 5 + 1) == 0).map(|(at, (_, row))| (at, row.clone())).collect();
                 prop_assert_eq!(rows.pick(&some).collect::<Vec<_>>(), wanted);
+                let places: Vec<usize> = (0..rows.len() + 2).step_by(pick as usize % 70 + 5).collect();
+                let there: Vec<MessageRow> = places.iter().filter_map(|at| rows.get(*at)).collect();
+                prop_assert_eq!(rows.uids_at(&places), places.iter().map(|at| rows.uid(*at).map_or(0, |uid| uid.0)).collect::<Vec<_>>());
+                prop_assert_eq!(rows.at(&places).collect::<Vec<_>>(), there);
                 prop_assert_eq!(rows.range(3..9).collect::<Vec<_>>(), model.values().skip(3).take(6).cloned().collect::<Vec<_>>());
                 let (held, seen) = &mut lookers[number % 3];
                 let told = held.difference(&rows);

@@ -235,7 +235,7 @@ impl Told<'_> {
     }
 
     fn numbers(&self, found: &[usize]) -> Vec<u32> {
-        found.iter().map(|index| self.number(*index)).collect()
+        if self.uid { self.view.rows().uids_at(found) } else { found.iter().map(|index| number_at(*index)).collect() }
     }
 
     /// The highest mod-sequence of these, where it is told.

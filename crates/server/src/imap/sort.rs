@@ -53,7 +53,7 @@ impl Session {
 /// Each index with its first value; what that leaves open the others decide, and last the place in the mailbox.
 fn in_order(keys: &MailboxKeys, rows: &Rows, (found, scores): (&[usize], &[u8]), criteria: &[SortCriterion]) -> Vec<usize> {
     let mut values: Vec<u64> = Vec::with_capacity(found.len() * criteria.len());
-    for (at, row) in found.iter().enumerate().filter_map(|(at, index)| Some((at, rows.get(*index)?))) {
+    for (at, row) in rows.at(found).enumerate() {
         // The best first (RFC 6203 §5).
         let worth = 100 - u64::from(scores.get(at).copied().unwrap_or(100));
         values.extend(criteria.iter().map(|criterion| match (value(keys, criterion.key, &row, worth), criterion.reverse) {

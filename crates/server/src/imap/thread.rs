@@ -27,8 +27,8 @@ impl Session {
         let work = move || {
             let mut keys = keys;
             let forest = keys.forest(&rows, &found, algorithm);
-            let number = |index: &usize| if uid { rows.uid(*index).map_or(0, |uid| uid.0) } else { number_at(*index) };
-            nodes(&forest, &found.iter().map(number).collect::<Vec<u32>>())
+            let numbers = if uid { rows.uids_at(&found) } else { found.iter().map(|index| number_at(*index)).collect() };
+            nodes(&forest, &numbers)
         };
         let threads = self.aside(work).await?;
         self.wire.untagged(&Response::Thread(threads));
