@@ -19,7 +19,7 @@ from test_program import Program, there
 PROVIDER, PROGRAM, WIRE = "10.77.0.1", "10.77.0.2", "pbwire"
 NEW_NET = 0x40000000
 # Much more than the buffers of both ends hold.
-LARGE = 24 * 1024 * 1024
+LARGE = 16 * 1024 * 1024
 
 
 class Namespace:
@@ -204,15 +204,15 @@ class LinkDown(unittest.TestCase):
 
     def in_the_middle(self, theirs, mail):
         # Down and up again: the same connection goes on.
-        self.put(theirs, "large", 24)
-        syncing = self.begun(2 * 1024 * 1024)
+        self.put(theirs, "large", 16)
+        syncing = self.begun(256 * 1024)
         self.link("up")
         code, said, why = self.ended(syncing)
         self.assertEqual((code, json.loads(said)["downloaded"]), (0, 1), why)
         # Down, and Ctrl-C, as the shell sees it: 130. Down, and kill -9. The next round begins where the last commit was.
-        self.put(theirs, "larger", 24)
+        self.put(theirs, "larger", 16)
         for number in (signal.SIGINT, signal.SIGKILL):
-            syncing = self.begun(2 * 1024 * 1024)
+            syncing = self.begun(256 * 1024)
             syncing.send_signal(number)
             self.assertEqual(self.ended(syncing)[0], -number)
             self.assertEqual([row["subject"] for row in mail("ls")["messages"]], ["one", "two", "large"])
