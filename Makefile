@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress sessions large soak fuzz bench bench-mime bench-moving instructions deny packages
+.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress sync-soak sessions large soak fuzz bench bench-mime bench-moving instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -74,6 +74,11 @@ stress:         ## random IMAP sessions, each held against a model at every line
 	cargo build --locked -p packetboat
 	python3 tests/stress/stress.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --sessions $(or $(SESSIONS),12)
 
+sync-soak:      ## the email program's sync, random changes on both sides, with Dovecot, Cyrus and ourselves (SECONDS=n each, SEED=n)
+	cargo build --locked -p packetboat
+	SECONDS=$(or $(SECONDS),600) python3 tests/clients/run.py test_random_changes_on_both_sides
+	SECONDS=$(or $(SECONDS),600) python3 tests/clients/run.py --lab test_random_changes_on_both_sides
+
 sessions:       ## 10,000 idle TLS sessions, and how soon a flag change reaches 1,000 of them (COUNT=n PUSH=n)
 	cargo build --release --locked -p packetboat
 	python3 tests/stress/sessions.py --release --count $(or $(COUNT),10000) --push $(or $(PUSH),1000)
@@ -88,7 +93,7 @@ soak:           ## hours: the crash test's thousand rounds, every call failing o
 	$(MAKE) crash ROUNDS=$(or $(ROUNDS),1000)
 	$(MAKE) power IMAGES=10000
 	$(MAKE) stress
-	SECONDS=$(or $(SECONDS),600) python3 tests/clients/run.py test_random_changes_on_both_sides
+	$(MAKE) sync-soak
 	cargo build --release --locked -p packetboat
 	$(MAKE) sessions
 	$(MAKE) large

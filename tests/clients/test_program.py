@@ -137,18 +137,18 @@ def change_here(mail, chance):
 
 
 class BothWays(unittest.TestCase):
-    def both_ways(self, port, seed, rounds):
+    def both_ways(self, port, seed, rounds, user="ann", password=PASSWORD):
         """Random changes on both sides; after each round both are equal and nobody lost anything that nobody deleted."""
         chance = random.Random(seed)
-        fill(imap(port, "ann"), {"INBOX": 12, "Work": 6, "Sent": 3}, seed=seed)
+        fill(imap(port, user, password), {"INBOX": 12, "Work": 6, "Sent": 3}, seed=seed)
         mail = Program(self)
-        mail.add("ann@here.test", "--imap", f"imap://127.0.0.1:{port}", "--login", "ann")
+        mail.add("ann@here.test", "--imap", f"imap://127.0.0.1:{port}", "--login", user, password=password)
         self.assertEqual(mail("sync")["downloaded"], 21)
         model = {"made": {row[0] for rows in mail.picture().values() for row in rows}, "removed": set()}
         until, done = time.monotonic() + float(os.environ.get("SECONDS", "0")), 0
         while done < rounds or time.monotonic() < until:
             done += 1
-            session = imap(port, "ann")
+            session = imap(port, user, password)
             for _ in range(4):
                 change_there(session, chance, model)
                 change_here(mail, chance)
@@ -156,7 +156,7 @@ class BothWays(unittest.TestCase):
             told = mail("sync")
             self.assertEqual(told["troubles"], [])
             here = mail.picture()
-            self.assertEqual(here, there(imap(port, "ann")))
+            self.assertEqual(here, there(imap(port, user, password)))
             kept = {row[0] for rows in here.values() for row in rows}
             self.assertEqual(model["made"] - model["removed"] - kept, set(), "lost, and nobody removed it")
             quiet = mail("sync")

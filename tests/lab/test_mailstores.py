@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import lab  # noqa: E402
 from guest import Guest  # noqa: E402
 from test_clients import imap  # noqa: E402
+import test_program  # noqa: E402
 
 FILM = [("film.bin", "application", "octet-stream", lab.film(20))] + lab.ATTACHMENTS
 
@@ -216,6 +217,10 @@ CopyArrivalDate yes
 
 class CyrusTest(Moving, unittest.TestCase):
     neighbour = Cyrus
+
+    def test_random_changes_on_both_sides(self):
+        with self.neighbour() as there:
+            test_program.BothWays.both_ways(self, there.port, int(os.environ.get("SEED", "9")), 2, user="carol", password="correct horse")
 
 
 class CourierTest(Moving, unittest.TestCase):
