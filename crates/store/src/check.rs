@@ -43,7 +43,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 37] = [
+const KINDS: [u8; 38] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -61,6 +61,7 @@ const KINDS: [u8; 37] = [
     key::SAVED,
     key::OWN_SEEN,
     key::RECORD,
+    key::RECORD_HOLDER,
     key::SIGNING_KEY,
     key::SECRET,
     key::GREYLIST,

@@ -44,6 +44,8 @@ pub(crate) const REPORT: u8 = 0x64;
 pub(crate) const TLS_COUNT: u8 = 0x65;
 pub(crate) const MARK: u8 = 0x68;
 pub(crate) const RECORD: u8 = 0x70;
+/// Which accounts have records in a collection.
+pub(crate) const RECORD_HOLDER: u8 = 0x74;
 pub(crate) const EMAIL: u8 = 0x81;
 pub(crate) const TRACE: u8 = 0x82;
 
@@ -133,6 +135,16 @@ pub(crate) fn record(id: AccountId, collection: u8, name: &str) -> Key {
 }
 pub(crate) fn records_of(id: AccountId, collection: u8) -> (Key, Key) {
     under(&Build::new(RECORD).u32(id.0).raw(&[collection]).key())
+}
+pub(crate) fn record_holder(collection: u8, id: AccountId) -> Key {
+    Build::new(RECORD_HOLDER).raw(&[collection]).u32(id.0).key()
+}
+pub(crate) fn record_holders_of(collection: u8) -> (Key, Key) {
+    under(&Build::new(RECORD_HOLDER).raw(&[collection]).key())
+}
+/// There when all holders are written down.
+pub(crate) fn record_holders_known() -> Key {
+    Build::new(RECORD_HOLDER).key()
 }
 pub(crate) fn mark(id: AccountId, name: &str) -> Key {
     Build::new(MARK).u32(id.0).raw(name.as_bytes()).key()

@@ -39,6 +39,8 @@ pub(crate) async fn recount(inner: &Inner, skipped: &mut Vec<Defect>) -> Result<
     let lost = drop_bodiless(&all, &mut batch, skipped);
     recount_mailboxes(&all, &lost, &mut batch, skipped);
     mend_due(&all, &mut batch);
+    // Which accounts have which records is found anew when it is next asked for.
+    batch.delete(key::record_holders_known());
     commit_in_parts(inner, batch).await?;
     let all = read_everything(&*inner.engine).await?;
     mend_holders(inner, &all).await

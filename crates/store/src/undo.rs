@@ -221,7 +221,9 @@ impl Inner {
                 if rows.is_empty() {
                     break;
                 }
-                let writes = rows.into_iter().map(|(at, _)| (at, None)).collect();
+                let holders = rows.iter().filter(|_| kind == key::RECORD).filter_map(|(at, _)| crate::record::parts_of(at));
+                let holders: BTreeSet<Key> = holders.map(|(_, collection, _)| key::record_holder(collection, id)).collect();
+                let writes = rows.into_iter().map(|(at, _)| (at, None)).chain(holders.into_iter().map(|at| (at, None))).collect();
                 done(self.commit(Batch { spaces: vec![id.0], writes, ..Batch::default() }).await)?;
             }
         }

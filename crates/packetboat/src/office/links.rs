@@ -105,21 +105,13 @@ impl Links {
     }
 
     async fn load(&self) -> Result<(), store::StoreError> {
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.store.account_list(after.as_deref(), 500).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.address.clone());
-            for account in &page {
-                for (id, stored) in self.store.records(account.id, LINKS_COLLECTION).await? {
-                    let Some(kept) = Kept::read(&stored) else { continue };
-                    self.set_way(account.id, &id, &kept);
-                    if kept.is_active() {
-                        let _ = self.begin.send((account.id, id.to_string()));
-                    }
-                }
+        for (account, id, kept) in kept::all(&self.store).await? {
+            self.set_way(account, &id, &kept);
+            if kept.is_active() {
+                let _ = self.begin.send((account, id));
             }
         }
+        Ok(())
     }
 
     /// Runs what is linked until the office closes.

@@ -108,15 +108,20 @@ pub(crate) async fn keep(site: Shared) {
 }
 
 async fn load(site: &Shared) -> Result<(), StoreError> {
-    let mut after: Option<String> = None;
+    let mut after: Option<AccountId> = None;
     loop {
-        let page = site.store.account_list(after.as_deref(), 500).await?;
+        let page = site.store.record_holders(SNOOZES, after, 500).await?;
         let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.address.clone());
-        for account in &page {
-            for (email, stored) in site.store.records(account.id, SNOOZES).await? {
+        after = Some(*last);
+        for account in page {
+            let snoozed = match site.store.records(account, SNOOZES).await {
+                // Removed, with what it held.
+                Err(StoreError::NotFound) => continue,
+                snoozed => snoozed?,
+            };
+            for (email, stored) in snoozed {
                 if let Some(kept) = decode(&stored) {
-                    site.jmap.snoozes.due().insert((kept.until_secs, account.id, email.to_string()));
+                    site.jmap.snoozes.due().insert((kept.until_secs, account, email.to_string()));
                 }
             }
         }

@@ -10,7 +10,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::Path;
-use store::{AccountId, UnixSecs};
+use store::{AccountId, Store, StoreError, UnixSecs};
+use web::LINKS_COLLECTION;
 use zeroize::Zeroizing;
 
 const KEY_FILE: &str = "links.key";
@@ -74,6 +75,24 @@ impl Kept {
     }
 }
 
+/// Every link there is. Accounts without one, and that is nearly all of them, are not looked at.
+pub(super) async fn all(store: &Store) -> Result<Vec<(AccountId, String, Kept)>, StoreError> {
+    let (mut links, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.record_holders(LINKS_COLLECTION, after, 500).await?;
+        let Some(last) = page.last() else { return Ok(links) };
+        after = Some(*last);
+        for account in page {
+            let stored = match store.records(account, LINKS_COLLECTION).await {
+                // Removed, with what it held.
+                Err(StoreError::NotFound) => continue,
+                stored => stored?,
+            };
+            links.extend(stored.iter().filter_map(|(id, stored)| Some((account, id.to_string(), Kept::read(stored)?))));
+        }
+    }
+}
+
 /// The key.
 pub(super) struct Seal(LessSafeKey);
 
@@ -127,7 +146,7 @@ impl Seal {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn kept() -> Kept {
@@ -164,5 +183,36 @@ mod tests {
         assert_eq!(Kept::read(&Kept { v: 2, ..kept() }.written()), None);
         assert!(Kept::read(&kept().written()).unwrap().is_active());
         assert!(!Kept { is_brought: true, collect: false, ..kept() }.is_active());
+    }
+
+    #[tokio::test]
+    async fn a_start_looks_at_those_accounts_alone_that_have_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = || store::StoreConfig {
+            data_dir: folder.path().join("data"),
+            undo_days: 30,
+            free_bytes_min: 0,
+            free_bytes_tight: 0,
+            message_bytes_max: 1 << 20,
+        };
+        let person = |number: usize| store::NewAccount {
+            address: format!("p{number}@here.test"),
+            secrets: store::Secrets { argon2: String::new(), scram: None },
+            quota_bytes: None,
+        };
+        let open = Store::open(config()).await.unwrap();
+        let ids = open.accounts_add((0..3000).map(person).collect(), 7).await.unwrap();
+        let linked: Vec<AccountId> = ids.iter().copied().skip(10).step_by(1000).collect();
+        for id in &linked {
+            open.records_change(*id, &[(LINKS_COLLECTION, "a".into(), Some(kept().written()))]).await.unwrap();
+        }
+        open.close().await.unwrap();
+        let open = Store::open(config()).await.unwrap();
+        let found = all(&open).await.unwrap();
+        assert_eq!(found.iter().map(|(account, ..)| *account).collect::<Vec<_>>(), linked);
+        assert_eq!(open.accounts_in_memory(), linked.len(), "nobody else was read");
+        open.account_remove(linked[0], 8).await.unwrap();
+        assert_eq!(all(&open).await.unwrap().len(), linked.len() - 1);
+        open.close().await.unwrap();
     }
 }
