@@ -41,11 +41,41 @@ self.addEventListener('fetch', (event) => {
   event.respondWith((async () => await caches.match(event.request, { ignoreVary: true }) ?? await fetch(event.request))())
 })
 
+interface Told { '@type'?: string; pushSubscriptionId?: string; verificationCode?: string; changed?: Record<string, unknown> }
+interface New { from?: { name: string | null; email: string }[] | null; subject?: string | null; threadId: string }
+const CORE = 'urn:ietf:params:jmap:core'
+const MAIL = 'urn:ietf:params:jmap:mail'
+
+async function call(methodCalls: unknown[]): Promise<[string, Record<string, unknown>, string][]> {
+  const answer = await fetch('/jmap/api', { method: 'POST', credentials: 'same-origin', headers: { 'Content-Type': 'application/json', 'X-Packetboat': '1' }, body: JSON.stringify({ using: [CORE, MAIL], methodCalls }) })
+  return (await answer.json() as { methodResponses: [string, Record<string, unknown>, string][] }).methodResponses
+}
+
+/** The newest message that nobody has read: what was pushed says that there is one, and not which. */
+async function newest(accountId: string): Promise<New | undefined> {
+  const [[, { ids }]] = await call([['Mailbox/query', { accountId, filter: { role: 'inbox' } }, 'b']]) as [[string, { ids: string[] }, string]]
+  const filter = { inMailbox: ids[0], notKeyword: '$seen' }
+  const answers = await call([
+    ['Email/query', { accountId, filter, sort: [{ property: 'receivedAt', isAscending: false }], limit: 1 }, 'q'],
+    ['Email/get', { accountId, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['from', 'subject', 'threadId'] }, 'g'],
+  ])
+  return (answers.find(([, , id]) => id === 'g')?.[1].list as New[] | undefined)?.[0]
+}
+
 self.addEventListener('push', (event) => {
   event.waitUntil((async () => {
+    const told = (event.data?.json() ?? {}) as Told
+    if (told['@type'] === 'PushVerification') {
+      await call([['PushSubscription/set', { update: { [told.pushSubscriptionId ?? '']: { verificationCode: told.verificationCode } } }, 'v']])
+      return
+    }
     const open = await self.clients.matchAll({ type: 'window', includeUncontrolled: true })
+    for (const page of open) page.postMessage(told)
     if (open.some((c) => c.visibilityState === 'visible')) return
-    await self.registration.showNotification('Packetboat', { body: 'New mail', icon: '/icon.svg', tag: 'mail' })
+    const account = Object.keys(told.changed ?? {})[0]
+    const found = account === undefined ? undefined : await newest(account).catch(() => undefined)
+    const from = found?.from?.[0]
+    await self.registration.showNotification(from?.name ?? from?.email ?? 'Packetboat', { body: found?.subject ?? 'New mail', icon: '/icon.svg', tag: 'mail', data: found ? `/m/0/inbox/t/${found.threadId}` : '/m/0/inbox' })
   })())
 })
 
@@ -55,7 +85,7 @@ self.addEventListener('notificationclick', (event) => {
     const open = await self.clients.matchAll({ type: 'window', includeUncontrolled: true })
     const first = open[0]
     if (first) await first.focus()
-    else await self.clients.openWindow('/m/0/inbox')
+    else await self.clients.openWindow(typeof event.notification.data === 'string' ? event.notification.data : '/m/0/inbox')
   })())
 })
 export {}

@@ -47,13 +47,31 @@ impl Reach {
     }
 }
 
+/// What is handed in by POST.
+#[derive(Debug, Clone)]
+pub struct Post<'a> {
+    /// Content-Type
+    pub media_type: &'a str,
+    /// Header fields besides; one with a control character is left out.
+    pub fields: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub octets: &'a [u8],
+}
+
+impl<'a> Post<'a> {
+    /// A form, as browsers send it.
+    pub fn form(form: &'a str) -> Post<'a> {
+        Post { media_type: "application/x-www-form-urlencoded", fields: &[], octets: form.as_bytes() }
+    }
+}
+
 /// What to ask for.
 #[derive(Debug, Clone)]
 pub struct Asked<'a> {
     /// `http:` or `https:`
     pub url: &'a str,
-    /// A form's body: then it is POST, and no redirect is followed (RFC 8058 §3.1).
-    pub form: Option<&'a str>,
+    /// Then it is POST, and no redirect is followed (RFC 8058 §3.1).
+    pub post: Option<Post<'a>>,
     /// Octets of a body.
     pub bytes_max: u64,
 }
@@ -65,6 +83,8 @@ pub struct Got {
     pub status: u16,
     /// Lower-case, without parameters.
     pub media_type: String,
+    /// Not before so many seconds again (RFC 9110 §10.2.3), where it says a number.
+    pub retry_after_secs: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -82,6 +102,11 @@ impl Outside {
     /// `tls` should verify.
     pub fn new(network: Network, resolver: Resolver, tls: TlsClient, reach: Reach) -> Outside {
         Outside { network, resolver, tls, reach }
+    }
+
+    /// The same way, to others.
+    pub fn within(&self, reach: Reach) -> Outside {
+        Outside { reach, ..self.clone() }
     }
 
     /// Whom it may ask.
@@ -102,10 +127,18 @@ impl Outside {
         let mut url = Url::parse(asked.url).ok_or_else(|| bad("this address cannot be asked"))?;
         for _ in 0..=REDIRECTS_MAX {
             let answer = self.exchange(&url, asked).await?;
-            let is_redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308) && asked.form.is_none();
+            let is_redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308) && asked.post.is_none();
             match answer.field("Location").filter(|_| is_redirect) {
                 Some(to) => url = url.join(to).ok_or_else(|| bad("it leads nowhere"))?,
-                None => return Ok(Got { status: answer.status, media_type: answer.media_type(), body: answer.body }),
+                None => {
+                    let retry_after_secs = answer.field("Retry-After").and_then(|secs| secs.trim().parse().ok());
+                    return Ok(Got {
+                        status: answer.status,
+                        media_type: answer.media_type(),
+                        retry_after_secs,
+                        body: answer.body,
+                    });
+                }
             }
         }
         Err(bad("it leads on and on"))
@@ -143,17 +176,21 @@ impl Outside {
 }
 
 async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url, asked: &Asked<'_>) -> io::Result<Answer> {
-    let (method, form) = match asked.form {
-        None => ("GET", String::new()),
-        Some(form) => ("POST", format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", form.len())),
-    };
-    let request = format!(
-        "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: Packetboat\r\nAccept: */*\r\n{form}Connection: close\r\n\r\n{}",
+    use std::fmt::Write as _;
+    let (method, octets) = asked.post.as_ref().map_or(("GET", [].as_slice()), |post| ("POST", post.octets));
+    let mut head = format!(
+        "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: Packetboat\r\nAccept: */*\r\nConnection: close\r\n",
         url.path,
         url.authority(),
-        asked.form.unwrap_or_default()
     );
-    stream.write_all(request.as_bytes()).await?;
+    if let Some(post) = &asked.post {
+        let _ = write!(head, "Content-Type: {}\r\nContent-Length: {}\r\n", post.media_type, post.octets.len());
+        for (name, value) in post.fields.iter().filter(|(_, value)| !value.contains(char::is_control)) {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+    }
+    head.push_str("\r\n");
+    stream.write_all(&[head.as_bytes(), octets].concat()).await?;
     stream.flush().await?;
     let mut octets = Vec::new();
     let most = asked.bytes_max.saturating_add(HEAD_BYTES_MAX);
@@ -405,9 +442,9 @@ mod tests {
         let found = "HTTP/1.1 200 OK\r\nContent-Type: Image/PNG\r\nContent-Length: 3\r\n\r\nabc".to_owned();
         let (port, served) = site(vec![moved, found.clone(), found]).await;
         let url = format!("http://127.0.0.1:{port}/one");
-        let got = outside(Reach::Loopback).ask(&Asked { url: &url, form: None, bytes_max: 10 }).await.unwrap();
+        let got = outside(Reach::Loopback).ask(&Asked { url: &url, post: None, bytes_max: 10 }).await.unwrap();
         assert_eq!((got.status, got.media_type.as_str(), got.body.as_slice()), (200, "image/png", b"abc".as_slice()));
-        assert!(outside(Reach::Loopback).ask(&Asked { url: &url, form: None, bytes_max: 2 }).await.is_err(), "too large");
+        assert!(outside(Reach::Loopback).ask(&Asked { url: &url, post: None, bytes_max: 2 }).await.is_err(), "too large");
         let asked = served.await.unwrap();
         assert!(asked[0].starts_with("GET /one HTTP/1.1\r\nHost: 127.0.0.1:") && asked[1].starts_with("GET /two "), "{asked:?}");
         assert!(!asked[0].contains("Cookie") && !asked[0].contains("Referer"));
@@ -417,7 +454,7 @@ mod tests {
     async fn a_form_is_posted_and_follows_nobody() {
         let (port, served) = site(vec!["HTTP/1.1 302 Found\r\nLocation: /two\r\n\r\n".to_owned()]).await;
         let url = format!("http://localhost:{port}/leave?x=1");
-        let asked = Asked { url: &url, form: Some("List-Unsubscribe=One-Click"), bytes_max: 10 };
+        let asked = Asked { url: &url, post: Some(Post::form("List-Unsubscribe=One-Click")), bytes_max: 10 };
         assert_eq!(outside(Reach::Loopback).ask(&asked).await.unwrap().status, 302);
         let asked = served.await.unwrap();
         assert!(asked[0].starts_with("POST /leave?x=1 HTTP/1.1\r\n") && asked[0].ends_with("\r\n\r\nList-Unsubscribe=One-Click"));
@@ -429,7 +466,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "x.localhost", "0.0.0.0"] {
             let url = format!("http://{host}:{port}/");
-            let asked = Asked { url: &url, form: None, bytes_max: 10 };
+            let asked = Asked { url: &url, post: None, bytes_max: 10 };
             assert!(outside(Reach::Public).ask(&asked).await.is_err(), "{host}");
         }
         assert!(tokio::time::timeout(Duration::from_millis(50), listener.accept()).await.is_err(), "nobody knocked");

@@ -174,6 +174,8 @@ pub(crate) struct Config {
     pub(crate) tls_reports: bool,
     /// Old accounts may be on private addresses.
     pub(crate) private_links: bool,
+    /// Push services may be on private addresses.
+    pub(crate) private_push: bool,
 }
 
 impl Config {
@@ -219,6 +221,7 @@ impl Config {
             mta_sts: false,
             tls_reports: false,
             private_links: false,
+            private_push: false,
         }
     }
 

@@ -96,6 +96,7 @@ impl Office {
         let outbound_settings = outbound_settings(config, trial.routes)?;
         let verified = net::TlsClient::verified(config.ca_file.as_deref()).map_err(|error| format!("TLS: {error}"))?;
         let outside = net::Outside::new(outbound_settings.network.clone(), outbound_settings.resolver.clone(), verified, reach);
+        let pushes = outside.within(reach_of(config.private_push, reach));
         let trust = trust(config, &store, &outbound_settings.resolver).await?;
         let oauth = oauth(config, &outbound_settings)?;
         let auth = auth(config, store.clone(), oauth);
@@ -115,13 +116,13 @@ impl Office {
             helpers.spawn(server::trust::reports::run(Arc::clone(&context)));
         }
         helpers.spawn(server::smtp::keep_counts(Arc::clone(&context)));
-        let links = links::Links::open(&context, config, &outbound_settings, links_reach(config, reach)).await?;
+        let links = links::Links::open(&context, config, &outbound_settings, reach_of(config.private_links, reach)).await?;
         helpers.spawn(Arc::clone(&links).keep());
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
         let offered = web_doors::offered(&bound, tls.is_some());
-        let web = web::Web::start(web_doors::settings(&context, outside, http_max, (offered, links)));
+        let web = web::Web::start(web_doors::settings(&context, (outside, pushes), http_max, (offered, links)));
         let proxies: Arc<[net::IpRange]> = config.proxy_from.clone().into();
         let mut loops = JoinSet::new();
         let mut listening = Vec::new();
@@ -177,9 +178,9 @@ impl Office {
     }
 }
 
-/// Whom people may name as servers of their old accounts.
-fn links_reach(config: &Config, reach: net::Reach) -> net::Reach {
-    if config.private_links && reach == net::Reach::Public { net::Reach::Anywhere } else { reach }
+/// Whom people may name, where the operator allows them private addresses or does not.
+fn reach_of(private: bool, reach: net::Reach) -> net::Reach {
+    if private && reach == net::Reach::Public { net::Reach::Anywhere } else { reach }
 }
 
 /// Where the search index is: nothing that is not made anew when it is missing.

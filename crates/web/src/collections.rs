@@ -16,3 +16,5 @@ pub(crate) const SNOOZES: u8 = 8;
 pub(crate) const SECOND_FACTOR: u8 = 9;
 /// Old accounts elsewhere.
 pub(crate) const LINKS: u8 = 10;
+/// Push subscriptions (RFC 8620 §7.2).
+pub(crate) const PUSH_SUBSCRIPTIONS: u8 = 11;

@@ -85,6 +85,7 @@ impl Web {
         let (connection_max, shutdown) = (settings.connection_max, settings.shutdown.clone());
         let site = Arc::new(site::Site::new(settings));
         tokio::spawn(crate::jmap::snooze::keep(Arc::clone(&site)));
+        tokio::spawn(crate::jmap::pushing::resume(Arc::clone(&site)));
         Web { router: site::router(site), connection_max, shutdown }
     }
 

@@ -15,6 +15,8 @@ mod mailbox;
 mod mdn;
 mod people;
 mod push;
+mod push_subscription;
+pub(crate) mod pushing;
 mod quota;
 mod reference;
 mod setting;
@@ -56,6 +58,8 @@ const QUOTA: &str = "urn:ietf:params:jmap:quota";
 const VACATION: &str = "urn:ietf:params:jmap:vacationresponse";
 const BLOB: &str = "urn:ietf:params:jmap:blob";
 const WEBSOCKET: &str = "urn:ietf:params:jmap:websocket";
+/// RFC 9749
+const VAPID: &str = "urn:ietf:params:jmap:webpush-vapid";
 const MDN: &str = "urn:ietf:params:jmap:mdn";
 /// Our own (`docs/jmap.md`).
 const PROGRAM: &str = "urn:packetboat:params:jmap:program";
@@ -67,6 +71,7 @@ pub(crate) struct Memory {
     uploads: blob::Uploads,
     pub(crate) snoozes: snooze::Snoozes,
     streams: push::Streams,
+    watched: pushing::Watched,
     /// Requests at work, by account.
     at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
@@ -83,7 +88,7 @@ pub(crate) fn account_id(account: AccountId) -> String {
     format!("A{:x}", account.0)
 }
 
-fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
+async fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
     let core = json!({
         "maxSizeUpload": site.message_bytes_max, "maxConcurrentUpload": CONCURRENT_UPLOADS_MAX,
         "maxSizeRequest": REQUEST_BYTES_MAX, "maxConcurrentRequests": CONCURRENT_REQUESTS_MAX,
@@ -113,6 +118,10 @@ fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
         (WEBSOCKET, json!({"url": "/jmap/ws", "supportsPush": true}), Value::Null),
         (PROGRAM, json!({}), program),
     ];
+    match site.pushes.public_key(&site.store).await {
+        Ok(key) => all.push((VAPID, json!({"applicationServerKey": key}), Value::Null)),
+        Err(error) => tracing::error!(?error, "browsers are told no key for push services"),
+    }
     // Somebody who does not deliver cannot answer either.
     if site.wishes.is_some() {
         all.push((VACATION, json!({}), json!({})));
@@ -123,14 +132,14 @@ fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
 /// The session resource (RFC 8620 §2).
 pub(crate) async fn session(State(site): State<Shared>, request: Request) -> Response {
     match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => site::answer(StatusCode::OK, &session_of(&site, &signed_in.account)),
+        Ok(signed_in) => site::answer(StatusCode::OK, &session_of(&site, &signed_in.account).await),
         Err(response) => response,
     }
 }
 
-fn session_of(site: &Site, account: &Account) -> Value {
+async fn session_of(site: &Site, account: &Account) -> Value {
     let id = account_id(account.id);
-    let all = capabilities(site);
+    let all = capabilities(site).await;
     let of_server: Object = all.iter().map(|(urn, server, _)| ((*urn).to_owned(), server.clone())).collect();
     let of_account = all.iter().filter(|(.., account)| !account.is_null());
     let of_account: Object = of_account.map(|(urn, _, account)| ((*urn).to_owned(), account.clone())).collect();
@@ -259,7 +268,7 @@ fn read_request(octets: &[u8], known: &[&str]) -> Result<Asked, RequestError> {
 
 /// Answers a whole request.
 async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -> Result<Value, RequestError> {
-    let all = capabilities(site);
+    let all = capabilities(site).await;
     let known: Vec<&str> = all.iter().map(|(urn, ..)| *urn).collect();
     let asked = read_request(octets, &known)?;
     let wants_created = asked.created.is_some();
@@ -268,6 +277,7 @@ async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -> Result<Va
         shared: site,
         account: &signed_in.account,
         peer: signed_in.peer,
+        session: signed_in.session.as_deref(),
         created: asked.created.unwrap_or_default(),
     };
     let mut responses: Vec<(String, Object, String)> = Vec::new();
@@ -296,6 +306,8 @@ pub(crate) struct Context<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) account: &'a Arc<Account>,
     pub(crate) peer: Option<std::net::IpAddr>,
+    /// The browser session's name.
+    pub(crate) session: Option<&'a str>,
     /// Creation ids of this request and what they became.
     pub(crate) created: HashMap<String, String>,
 }
@@ -305,7 +317,7 @@ pub(crate) type Answers = Result<Vec<(String, Object)>, MethodError>;
 
 async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &str, arguments: Object) -> Answers {
     let capability = match name.split('/').next().unwrap_or_default() {
-        "Core" => CORE,
+        "Core" | "PushSubscription" => CORE,
         "Identity" | "EmailSubmission" => SUBMISSION,
         "Quota" => QUOTA,
         "VacationResponse" => VACATION,
@@ -324,6 +336,16 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
         return Ok(vec![(name.to_owned(), arguments)]);
     }
     let mut args = Args::new(arguments);
+    // Of no account (RFC 8620 §7.2).
+    match name {
+        "PushSubscription/get" => {
+            return push_subscription::get(context, args).await.map(|answer| vec![(name.to_owned(), answer)]);
+        }
+        "PushSubscription/set" => {
+            return Box::pin(push_subscription::set(context, args)).await.map(|answer| vec![(name.to_owned(), answer)]);
+        }
+        _ => {}
+    }
     args.account(context)?;
     match name {
         "EmailSubmission/set" => return submission::set(context, args).await,

@@ -12,6 +12,7 @@ pub mod limits;
 mod links;
 mod outside;
 mod program;
+mod push_service;
 mod second_factor;
 mod sessions;
 mod sign_in;
@@ -208,6 +209,8 @@ pub struct Settings {
     pub sender: Arc<dyn Sender>,
     /// The way to hosts that messages name.
     pub outside: net::Outside,
+    /// The way to push services, which programs name.
+    pub pushes: net::Outside,
     /// Finds what is in the store, as IMAP's SEARCH does.
     pub search: search::Searcher,
     /// The dialogues of mail programs.

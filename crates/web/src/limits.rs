@@ -90,6 +90,20 @@ pub const SOCKET_WRITE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const PING_SECS_MIN: u64 = 5;
 /// ... and no less.
 pub const PING_SECS_MAX: u64 = 300;
+/// Push subscriptions of an account.
+pub const PUSH_SUBSCRIPTIONS_MAX: usize = 20;
+/// Octets of a push service's address.
+pub const PUSH_URL_BYTES_MAX: usize = 2048;
+/// A push subscription that nobody renews is over after so long.
+pub const PUSH_SECS_MAX: i64 = 30 * 86_400;
+/// What a push service's answer may be long; nobody reads it.
+pub const PUSH_ANSWER_BYTES_MAX: u64 = 64 * 1024;
+/// Push services that are told something at the same time.
+pub const PUSHES_AT_ONCE_MAX: usize = 32;
+/// A push service that could not take it is asked again after so long; doubled each time ...
+pub const PUSH_AGAIN: Duration = Duration::from_secs(30);
+/// ... up to this, whatever it says itself.
+pub const PUSH_AGAIN_MAX: Duration = Duration::from_secs(3600);
 /// Depth of a filter.
 pub const FILTER_DEPTH_MAX: usize = 16;
 /// Conditions in a filter.

@@ -156,7 +156,7 @@ pub trait Links: Send + Sync {
 pub(crate) struct Looks(Mutex<HashMap<AccountId, (u32, UnixSecs)>>);
 
 impl Looks {
-    fn take(&self, account: AccountId, now_secs: UnixSecs) -> bool {
+    pub(crate) fn take(&self, account: AccountId, now_secs: UnixSecs) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, (_, since)| now_secs - *since < LOOKS_SECS);
         let (count, _) = all.entry(account).or_insert((0, now_secs));

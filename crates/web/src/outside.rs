@@ -13,7 +13,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use data_encoding::BASE64URL_NOPAD;
-use net::outside::{Asked, Outside, Reach};
+use net::outside::{Asked, Outside, Post, Reach};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 use std::collections::HashMap;
@@ -85,7 +85,7 @@ pub(crate) async fn picture(
         return problem(StatusCode::NOT_FOUND, "There is no such picture.");
     };
     let Ok(_place) = site.outside.places.acquire().await else { return unavailable() };
-    let got = site.outside.outside.ask(&Asked { url: &url, form: None, bytes_max: PICTURE_BYTES_MAX }).await;
+    let got = site.outside.outside.ask(&Asked { url: &url, post: None, bytes_max: PICTURE_BYTES_MAX }).await;
     let found = got.ok().filter(|got| got.status == 200).and_then(|got| Some((picture_type(&got.body)?, got.body)));
     let Some((kind, octets)) = found else { return problem(StatusCode::BAD_GATEWAY, "The picture cannot be had.") };
     let mut response = Response::new(Body::from(octets));
@@ -118,7 +118,7 @@ pub(crate) async fn unsubscribe(State(site): State<Shared>, request: Request) ->
     let url = fields.unsubscribe.iter().find(|url| url.starts_with("http") && is_safe(url)).filter(|_| fields.one_click);
     let Some(url) = url else { return problem(StatusCode::CONFLICT, "This message offers no such way out.") };
     let Ok(_place) = site.outside.places.acquire().await else { return unavailable() };
-    let asked = Asked { url, form: Some("List-Unsubscribe=One-Click"), bytes_max: LEFT_BYTES_MAX };
+    let asked = Asked { url, post: Some(Post::form("List-Unsubscribe=One-Click")), bytes_max: LEFT_BYTES_MAX };
     match site.outside.outside.ask(&asked).await {
         Ok(got) if (200..400).contains(&got.status) => site::answer(StatusCode::OK, &json!({})),
         Ok(got) => problem(StatusCode::BAD_GATEWAY, &format!("The list's server answered {}.", got.status)),

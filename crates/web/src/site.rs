@@ -5,6 +5,7 @@
 
 use crate::http::Asker;
 use crate::limits::*;
+use crate::push_service::Pushes;
 use crate::second_factor::{self, SecondFactor};
 use crate::sessions::{self, Sessions};
 use crate::{
@@ -34,6 +35,7 @@ pub(crate) struct Site {
     pub(crate) doorkeeper: Arc<dyn Doorkeeper>,
     pub(crate) sender: Arc<dyn Sender>,
     pub(crate) outside: outside::Way,
+    pub(crate) pushes: Pushes,
     pub(crate) hostname: String,
     pub(crate) domains: Vec<String>,
     pub(crate) offered: Vec<Offered>,
@@ -50,6 +52,11 @@ pub(crate) struct Site {
     pub(crate) looks: links::Looks,
     pub(crate) link_places: Semaphore,
     pub(crate) jmap: jmap::Memory,
+}
+
+/// Where push services reach whoever runs this (RFC 8292 §2.1).
+fn contact(hostname: &str, domains: &[String]) -> String {
+    format!("mailto:postmaster@{}", domains.first().map_or(hostname, String::as_str))
 }
 
 /// A handler's view of the site.
@@ -80,6 +87,7 @@ impl Site {
             doorkeeper: settings.doorkeeper,
             sender: settings.sender,
             outside: outside::Way::new(settings.outside),
+            pushes: Pushes::new(settings.pushes, contact(&settings.hostname, &settings.domains)),
             hostname: settings.hostname,
             domains: settings.domains,
             offered: settings.offered,

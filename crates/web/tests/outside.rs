@@ -20,6 +20,8 @@ mod mail;
 mod office;
 #[path = "outside/program.rs"]
 mod program;
+#[path = "outside/push.rs"]
+mod push;
 #[path = "outside/request.rs"]
 mod request;
 #[path = "outside/searching.rs"]

@@ -1,4 +1,4 @@
-// What changed on the server, told at once: by WebSocket (RFC 8887), else by EventSource (RFC 8620 7.3).
+// What changed on the server, told at once: by WebSocket (RFC 8887), else by EventSource (RFC 8620 7.3), or by the worker that a push woke.
 // It comes back by itself, later and later up to 30 s, and at once when the network does.
 
 import { local } from './client'
@@ -20,6 +20,7 @@ export class Push {
   constructor(private readonly session: Session, private readonly changed: (states: States) => void, private readonly line: (state: Line) => void) {
     addEventListener('online', this.again)
     document.addEventListener('visibilitychange', this.seen)
+    if ('serviceWorker' in navigator) navigator.serviceWorker.addEventListener('message', this.woken)
     this.connect()
   }
 
@@ -27,9 +28,15 @@ export class Push {
     this.ended = true
     removeEventListener('online', this.again)
     document.removeEventListener('visibilitychange', this.seen)
+    if ('serviceWorker' in navigator) navigator.serviceWorker.removeEventListener('message', this.woken)
     clearTimeout(this.timer)
     this.socket?.close()
     this.source?.close()
+  }
+
+  private readonly woken = (event: MessageEvent<{ changed?: States }>): void => {
+    if (event.data.changed) this.changed(event.data.changed)
+    if (!this.isOpen()) this.again()
   }
 
   private readonly seen = (): void => { if (document.visibilityState === 'visible' && !this.isOpen()) this.again() }

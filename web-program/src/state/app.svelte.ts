@@ -37,6 +37,8 @@ export class App {
   recoloured = $state(false)
   openAll = $state(0)
   private leaving = false
+  /** The worker tells of new mail. */
+  private pushed = false
   desk = new Desk(this)
 
   choose(some: Partial<Choices>): void {
@@ -58,6 +60,7 @@ export class App {
       else await this.enter(jmap, cache ?? await Cache.open())
       await this.mail?.boot()
       void this.desk.restore()
+      if (this.choices.notify) void this.push(true)
     } catch (error) {
       if (error instanceof SignedOut) this.leave(kept !== undefined && this.mail !== undefined)
       else if (error instanceof Offline) {
@@ -88,9 +91,20 @@ export class App {
     if (router.route.at === 'sign-in' || location.pathname === '/') router.go({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }, true)
   }
 
+  /** The browser is told of new mail, also when no page of ours is open; or no more. */
+  async push(on: boolean): Promise<void> {
+    const { mail } = this
+    if (!mail) return
+    try {
+      const { subscribe, unsubscribe } = await import('../jmap/subscribe')
+      this.pushed = on && await subscribe(mail.jmap)
+      if (!on) await unsubscribe(mail.jmap)
+    } catch (error) { mail.failed(error) }
+  }
+
   /** New mail while nobody looks: the browser's own notice, if that was allowed. */
   private notify(rows: Row[]): void {
-    if (!this.choices.notify || !('Notification' in globalThis) || Notification.permission !== 'granted' || document.visibilityState === 'visible') return
+    if (!this.choices.notify || this.pushed || !('Notification' in globalThis) || Notification.permission !== 'granted' || document.visibilityState === 'visible') return
     const row = rows[0]
     if (!row) return
     const notice = new Notification(shown(row.from?.[0]), { body: row.subject ?? '', tag: 'mail', icon: '/icon.svg' })
@@ -123,6 +137,7 @@ export class App {
     const mail = this.mail
     // What is still being asked will hear "401": the form shows when nothing is left here, not before.
     this.leaving = true
+    if (this.pushed) await this.push(false)
     try { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) } catch { /* The cookie goes with the cache; the server's session ends by itself. */ }
     mail?.close()
     await mail?.cache.purge()

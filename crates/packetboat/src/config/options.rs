@@ -6,6 +6,7 @@
 mod imap;
 mod inbound;
 mod links;
+mod push;
 mod queue;
 mod relay;
 mod sign_in;
@@ -115,6 +116,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     inbound::ARC_SEAL,
     inbound::SRS,
     links::PRIVATE_ADDRESSES,
+    push::PRIVATE_ADDRESSES,
     imap::CAPABILITIES_OFF,
     imap::MESSAGES_MAX,
     imap::SAVED_MAX,

@@ -195,6 +195,7 @@ fn settings(
         search: search::Searcher::new(store.clone()),
         store,
         doorkeeper: doors.clone(),
+        pushes: outside.clone(),
         outside,
         sender: doors.clone(),
         wire: doors,

@@ -188,7 +188,7 @@ pub(super) fn offered(bound: &[Bound], has_tls: bool) -> Vec<Offered> {
 /// Of a running office.
 pub(super) fn settings(
     context: &Shared,
-    outside: net::Outside,
+    (outside, pushes): (net::Outside, net::Outside),
     connection_max: Duration,
     (offered, links): (Vec<Offered>, Arc<Links>),
 ) -> web::Settings {
@@ -202,6 +202,7 @@ pub(super) fn settings(
         wishes: Some(Arc::clone(&context.wishes)),
         links: Some(links),
         outside,
+        pushes,
         hostname: context.hostname.clone(),
         domains: context.domains.clone(),
         offered,

@@ -131,14 +131,19 @@ impl Office {
 
     /// With a search index.
     pub(crate) async fn indexed() -> Office {
-        Office::made(Plaintext::Loopback, true).await
+        Office::made(Plaintext::Loopback, true, None).await
     }
 
     pub(crate) async fn with(plaintext: Plaintext) -> Office {
-        Office::made(plaintext, false).await
+        Office::made(plaintext, false, None).await
     }
 
-    async fn made(plaintext: Plaintext, indexed: bool) -> Office {
+    /// Whose push services have certificates of this authority.
+    pub(crate) async fn trusting(authority: &std::path::Path) -> Office {
+        Office::made(Plaintext::Loopback, false, Some(authority)).await
+    }
+
+    async fn made(plaintext: Plaintext, indexed: bool, authority: Option<&std::path::Path>) -> Office {
         let config = StoreConfig {
             data_dir: "unused".into(),
             undo_days: 30,
@@ -161,13 +166,14 @@ impl Office {
         };
         let (stop, shutdown) = watch::channel(false);
         let resolver = net::Resolver::with_servers(vec![([127, 0, 0, 1], 9).into()]).unwrap();
-        let verified = net::TlsClient::verified(None).unwrap();
+        let verified = net::TlsClient::verified(authority).unwrap();
         let outside = net::Outside::new(net::Network::System, resolver, verified, net::Reach::Loopback);
         let web = Web::start(Settings {
             store: store.clone(),
             search: search.clone(),
             doorkeeper: doors.clone(),
             sender: doors.clone(),
+            pushes: outside.clone(),
             outside,
             wire: doors.clone(),
             links: Some(doors.clone()),

@@ -84,7 +84,7 @@ impl Fetched {
     }
 
     async fn fetch(&self) -> Result<Arc<KeySet>, String> {
-        let asked = Asked { url: &self.url, form: None, bytes_max: SET_BYTES_MAX };
+        let asked = Asked { url: &self.url, post: None, bytes_max: SET_BYTES_MAX };
         let got = self.outside.ask(&asked).await.map_err(|error| format!("{}: {error}", self.url))?;
         if got.status != 200 {
             return Err(format!("{}: the answer is {}", self.url, got.status));

@@ -1,0 +1,210 @@
+//! Push services told, account by account: what changed since the last time, together, later when they are busy.
+//!
+//! Invariant: an account without subscriptions costs nothing; a push service that fails is asked less and less often; one that
+//! does not know the subscription any more is not asked again. Must not know: how it is encrypted.
+
+use super::push::{changed, state_change};
+use super::push_subscription::{Kept, all, good, keep};
+use crate::collections::PUSH_SUBSCRIPTIONS;
+use crate::limits::{PUSH_AGAIN, PUSH_AGAIN_MAX};
+use crate::push_service::Told;
+use crate::site::Shared;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use store::{AccountId, ModSeq, StoreError};
+use tokio::time::Instant;
+
+/// Changes that come in so short a time are told together.
+const TOGETHER: Duration = Duration::from_millis(500);
+/// Between two pushes to one subscription, if all goes well.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Accounts that are watched for push services.
+#[derive(Default)]
+pub(crate) struct Watched(Mutex<HashSet<AccountId>>);
+
+impl Watched {
+    fn begin(&self, account: AccountId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(account)
+    }
+    fn end(&self, account: AccountId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&account);
+    }
+}
+
+/// What one subscription is still to be told, and when.
+struct Owed {
+    types: BTreeSet<&'static str>,
+    not_before: Instant,
+    again: Duration,
+}
+
+impl Owed {
+    fn new() -> Owed {
+        Owed { types: BTreeSet::new(), not_before: Instant::now(), again: PUSH_AGAIN }
+    }
+
+    /// It could not be told now.
+    fn later(&mut self, retry_after_secs: Option<u64>) {
+        let wait = retry_after_secs.map_or(self.again, |secs| Duration::from_secs(secs).max(self.again)).min(PUSH_AGAIN_MAX);
+        self.not_before = Instant::now() + wait;
+        self.again = (self.again * 2).min(PUSH_AGAIN_MAX);
+    }
+
+    fn told(&mut self) {
+        self.types.clear();
+        self.not_before = Instant::now() + PAUSE;
+        self.again = PUSH_AGAIN;
+    }
+}
+
+/// Goes on telling what was subscribed to before the server started.
+pub(crate) async fn resume(site: Shared) {
+    let mut after: Option<AccountId> = None;
+    loop {
+        let page = match site.store.record_holders(PUSH_SUBSCRIPTIONS, after, 500).await {
+            Ok(page) => page,
+            Err(error) => return tracing::error!(?error, "push subscriptions could not be read"),
+        };
+        let Some(last) = page.last() else { return };
+        after = Some(*last);
+        page.iter().for_each(|account| watch(&site, *account));
+    }
+}
+
+/// The one thing that goes to an address which has not said its code (RFC 8620 §7.2.2).
+pub(super) fn verify(site: &Shared, account: AccountId, id: &str) {
+    let (site, id) = (site.clone(), id.to_owned());
+    tokio::spawn(async move {
+        let stored = site.store.record(account, PUSH_SUBSCRIPTIONS, &id).await.ok().flatten();
+        let Some(kept) = stored.as_deref().and_then(Kept::read) else { return };
+        let value = json!({"@type": "PushVerification", "pushSubscriptionId": id, "verificationCode": kept.code});
+        let _ = tell(&site, account, (&id, &kept), &value).await;
+    });
+}
+
+/// Tells the push services of this account from now on, if that is not done already.
+pub(super) fn watch(site: &Shared, account: AccountId) {
+    if !site.jmap.watched.begin(account) {
+        return;
+    }
+    let site = site.clone();
+    tokio::spawn(async move {
+        let mut shutdown = site.shutdown.clone();
+        let outcome = tokio::select! {
+            outcome = telling(&site, account) => outcome,
+            _ = shutdown.wait_for(|down| *down) => return,
+        };
+        site.jmap.watched.end(account);
+        match outcome {
+            // Somebody may have subscribed just when the last one went.
+            Ok(()) if all(&site, account).await.is_ok_and(|all| all.iter().any(|(_, kept)| kept.verified)) => {
+                watch(&site, account);
+            }
+            Ok(()) | Err(StoreError::NotFound) => {}
+            Err(error) => tracing::warn!(?error, "push services of an account are not told any more"),
+        }
+    });
+}
+
+/// Until nobody is subscribed.
+async fn telling(site: &Shared, account: AccountId) -> Result<(), StoreError> {
+    let mut watch = site.store.watch(account).await?;
+    let mut known = site.store.mailbox_states(account).await?.0;
+    let mut owed: HashMap<String, Owed> = HashMap::new();
+    while !subscribed(site, account).await?.is_empty() {
+        let next = owed.values().filter(|one| !one.types.is_empty()).map(|one| one.not_before).min();
+        let due = async {
+            match next {
+                Some(next) => tokio::time::sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut types = BTreeSet::new();
+        tokio::select! {
+            told = watch.changed() => {
+                if told.is_err() {
+                    return Ok(());
+                }
+                tokio::time::sleep(TOGETHER).await;
+                watch.borrow_and_update();
+                types = since(site, account, &mut known).await?;
+            }
+            () = due => {}
+        }
+        // Those of now: what changed may be who is signed in.
+        let subscribed = subscribed(site, account).await?;
+        owed.retain(|id, _| subscribed.iter().any(|(there, _)| there == id));
+        for (id, kept) in &subscribed {
+            let wanted = types.iter().filter(|name| kept.types.as_ref().is_none_or(|list| list.contains(**name)));
+            owed.entry(id.clone()).or_insert_with(Owed::new).types.extend(wanted);
+        }
+        tell_due(site, account, &subscribed, (&mut owed, known)).await;
+    }
+    Ok(())
+}
+
+async fn subscribed(site: &Shared, account: AccountId) -> Result<Vec<(String, Kept)>, StoreError> {
+    Ok(good(site, account).await?.into_iter().filter(|(_, kept)| kept.verified).collect())
+}
+
+/// Which types changed since then.
+async fn since(site: &Shared, account: AccountId, known: &mut ModSeq) -> Result<BTreeSet<&'static str>, StoreError> {
+    let changes = site.store.account_changes(account, *known, usize::MAX).await?;
+    let types = changed(changes.as_ref());
+    *known = match changes {
+        Some(changes) => changes.mod_seq,
+        None => site.store.mailbox_states(account).await?.0,
+    };
+    Ok(types)
+}
+
+async fn tell_due(
+    site: &Shared,
+    account: AccountId,
+    subscribed: &[(String, Kept)],
+    (owed, at): (&mut HashMap<String, Owed>, ModSeq),
+) {
+    for (id, kept) in subscribed {
+        let Some(one) = owed.get_mut(id).filter(|one| !one.types.is_empty() && one.not_before <= Instant::now()) else {
+            continue;
+        };
+        match tell(site, account, (id, kept), &state_change(account, &one.types, at)).await {
+            Told::Taken => one.told(),
+            Told::Gone => drop(owed.remove(id)),
+            Told::Later(retry_after_secs) => one.later(retry_after_secs),
+        }
+    }
+}
+
+/// Gives it to the push service; a subscription that it does not know any more goes.
+async fn tell(site: &Shared, account: AccountId, (id, kept): (&str, &Kept), value: &Value) -> Told {
+    let told = site.pushes.tell(&site.store, (&kept.url, kept.keys.as_ref()), &value.to_string()).await;
+    if told == Told::Gone
+        && let Err(error) = keep(site, account, id, None).await
+    {
+        tracing::warn!(?error, "a push subscription that is over was not removed");
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_fails_is_asked_less_and_less_often() {
+        let mut owed = Owed::new();
+        let mut waits = Vec::new();
+        for retry_after_secs in [None, None, Some(600), Some(1), Some(1_000_000)] {
+            owed.later(retry_after_secs);
+            waits.push((owed.not_before - Instant::now()).as_secs());
+        }
+        assert_eq!(waits, [30, 60, 600, 240, 3600]);
+        owed.told();
+        owed.later(None);
+        assert_eq!((owed.not_before - Instant::now()).as_secs(), 30, "one that answered begins anew");
+    }
+}

@@ -1,0 +1,211 @@
+//! Web Push: a push service on loopback, over HTTPS, that keeps what it is told.
+
+use crate::office::Office;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct PushService {
+    port: u16,
+    told: mpsc::UnboundedReceiver<(String, Vec<u8>)>,
+    answers: mpsc::UnboundedSender<&'static str>,
+    folder: tempfile::TempDir,
+}
+
+impl PushService {
+    /// Answers 201, or what is put into `answers`.
+    async fn open() -> PushService {
+        let authority_key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&authority_key).unwrap();
+        let issuer = rcgen::Issuer::from_params(&params, &authority_key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![leaf.der().clone()], key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (to, told) = mpsc::unbounded_channel();
+        let (answers, mut said) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let request = read_request(&mut stream).await;
+                let answer = said.try_recv().unwrap_or("201 Created");
+                let _ = stream.write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await;
+                let _ = stream.shutdown().await;
+                let _ = to.send(request);
+            }
+        });
+        PushService { port, told, answers, folder }
+    }
+
+    fn url(&self) -> String {
+        format!("https://localhost:{}/push/1", self.port)
+    }
+
+    async fn office(&self) -> Office {
+        Office::trusting(&self.folder.path().join("ca.pem")).await
+    }
+
+    async fn next(&mut self) -> (String, Value) {
+        let (head, body) = tokio::time::timeout(PATIENCE, self.told.recv()).await.unwrap().unwrap();
+        (head, serde_json::from_slice(&body).unwrap())
+    }
+}
+
+async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> (String, Vec<u8>) {
+    let mut octets = Vec::new();
+    loop {
+        let mut some = [0; 4096];
+        let n = stream.read(&mut some).await.unwrap_or(0);
+        octets.extend_from_slice(&some[..n]);
+        let Some(at) = octets.windows(4).position(|four| four == b"\r\n\r\n") else {
+            assert!(n > 0, "cut short");
+            continue;
+        };
+        let head = String::from_utf8(octets[..at].to_vec()).unwrap();
+        let length = head.split("Content-Length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse::<usize>().unwrap();
+        if octets.len() == at + 4 + length {
+            return (head, octets[at + 4..].to_vec());
+        }
+        assert!(n > 0, "cut short");
+    }
+}
+
+/// Of no account, so without `accountId`.
+async fn call(office: &Office, name: &str, arguments: Value) -> Value {
+    let answer = office.calls(json!([[name, arguments, "c"]])).await.remove(0);
+    assert_eq!(answer.0, name, "{}", answer.1);
+    answer.1
+}
+
+async fn subscribed(office: &Office, service: &PushService, device: &str) -> String {
+    let wanted = json!({"deviceClientId": device, "url": service.url(), "types": ["EmailDelivery", "Mailbox"]});
+    let made = call(office, "PushSubscription/set", json!({"create": {"p": wanted}})).await;
+    assert!(made["created"]["p"]["expires"].is_string(), "{made}");
+    made["created"]["p"]["id"].as_str().unwrap().to_owned()
+}
+
+async fn verified(office: &Office, service: &mut PushService, device: &str) -> String {
+    let id = subscribed(office, service, device).await;
+    let (_, said) = service.next().await;
+    assert_eq!((said["@type"].as_str(), said["pushSubscriptionId"].as_str()), (Some("PushVerification"), Some(id.as_str())));
+    let code = json!({&id: {"verificationCode": said["verificationCode"]}});
+    let done = call(office, "PushSubscription/set", json!({"update": code})).await;
+    assert_eq!(done["updated"], json!({&id: null}), "{done}");
+    id
+}
+
+async fn until_gone(office: &Office) {
+    let gone = async {
+        while call(office, "PushSubscription/get", json!({"ids": null})).await["list"] != json!([]) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+}
+
+const LETTER: &str = "From: carol@there.test\r\nTo: ann@here.test\r\nSubject: Hello\r\n\r\nHello\r\n";
+
+#[tokio::test]
+async fn a_push_service_is_told_of_new_mail_once_it_said_its_code() {
+    let mut service = PushService::open().await;
+    let office = service.office().await;
+    let id = subscribed(&office, &service, "phone").await;
+    let (head, said) = service.next().await;
+    assert!(head.starts_with("POST /push/1 HTTP/1.1\r\n") && head.contains("\r\nTTL: "), "{head}");
+    let session = office.ask(&format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw")), b"").await;
+    let key = session.json()["capabilities"]["urn:ietf:params:jmap:webpush-vapid"]["applicationServerKey"].clone();
+    assert!(head.contains("\r\nAuthorization: vapid t=") && head.contains(&format!(", k={}", key.as_str().unwrap())), "{head}");
+    let wrong = call(&office, "PushSubscription/set", json!({"update": {&id: {"verificationCode": "guessed"}}})).await;
+    assert_eq!(wrong["notUpdated"][&id]["properties"], json!(["verificationCode"]));
+    // Nothing before the code: this letter is told by nobody.
+    office.put("INBOX", LETTER, crate::office::NOW, 0).await;
+    let right = json!({"update": {&id: {"verificationCode": said["verificationCode"]}}});
+    assert_eq!(call(&office, "PushSubscription/set", right).await["updated"], json!({&id: null}));
+    office.put("INBOX", LETTER, crate::office::NOW, 0).await;
+    let (_, told) = service.next().await;
+    let states = &told["changed"][office.account_id()];
+    assert!(told["@type"] == "StateChange" && states["EmailDelivery"].is_string() && states["Mailbox"].is_string(), "{told}");
+    assert!(states["Email"].is_null(), "only what was asked for: {told}");
+    // What it leads to is told to nobody.
+    let shown = call(&office, "PushSubscription/get", json!({"ids": [&id, "other"]})).await;
+    assert_eq!((shown["list"][0]["deviceClientId"].as_str(), &shown["notFound"]), (Some("phone"), &json!(["other"])));
+    assert!(shown["list"][0].get("url").is_none() && shown.get("accountId").is_none() && shown.get("state").is_none());
+    let asked = office.calls(json!([["PushSubscription/get", {"ids": [&id], "properties": ["url"]}, "c"]])).await;
+    assert_eq!(asked[0].1["type"], "forbidden");
+    let gone = call(&office, "PushSubscription/set", json!({"destroy": [&id, "other"]})).await;
+    assert_eq!((&gone["destroyed"], &gone["notDestroyed"]["other"]["type"]), (&json!([id]), &json!("notFound")));
+}
+
+#[tokio::test]
+async fn a_subscription_that_the_service_forgot_is_removed() {
+    let mut service = PushService::open().await;
+    let office = service.office().await;
+    verified(&office, &mut service, "phone").await;
+    service.answers.send("410 Gone").unwrap();
+    office.put("INBOX", LETTER, crate::office::NOW, 0).await;
+    service.next().await;
+    until_gone(&office).await;
+}
+
+#[tokio::test]
+async fn a_subscription_ends_with_the_sign_in_that_made_it() {
+    let mut service = PushService::open().await;
+    let office = service.office().await;
+    verified(&office, &mut service, "phone").await;
+    let ann = office.store.account_by_id(office.ann).await.unwrap().unwrap();
+    office.store.account_sessions_end(ann.id).await.unwrap();
+    office.put("INBOX", LETTER, crate::office::NOW, 0).await;
+    until_gone(&office).await;
+    assert!(service.told.try_recv().is_err(), "nothing was told after it");
+}
+
+#[tokio::test]
+async fn what_cannot_be_pushed_to_is_refused() {
+    let office = Office::new().await;
+    let good = json!({"deviceClientId": "phone", "url": "https://push.test/1"});
+    for (name, value) in [
+        ("url", json!("ftp://push.test/1")),
+        ("url", json!("https://push.test/1\r\nX: y")),
+        ("url", json!(format!("https://push.test/{}", "x".repeat(3000)))),
+        ("keys", json!({"p256dh": "AAAA", "auth": "AAAA"})),
+        ("types", json!("Email")),
+        ("expires", json!("yesterday")),
+        ("expires", json!("2020-01-01T00:00:00Z")),
+        ("deviceClientId", json!("")),
+        ("verificationCode", json!("x")),
+    ] {
+        let mut wanted = good.clone();
+        wanted[name] = value.clone();
+        let answer = call(&office, "PushSubscription/set", json!({"create": {"p": wanted}})).await;
+        assert_eq!(answer["notCreated"]["p"]["properties"], json!([name]), "{value}: {answer}");
+    }
+    // So often others may be asked, and no more.
+    let mut refused = Value::Null;
+    for _ in 0..100 {
+        refused = call(&office, "PushSubscription/set", json!({"create": {"p": good}})).await["notCreated"]["p"]["type"].clone();
+        if !refused.is_null() {
+            break;
+        }
+    }
+    assert_eq!(refused, "rateLimit");
+    assert_eq!(
+        call(&office, "PushSubscription/get", json!({"ids": null})).await["list"].as_array().unwrap().len(),
+        1,
+        "one a device"
+    );
+}
