@@ -9,6 +9,7 @@ vi.stubGlobal('WebSocket', Nothing)
 vi.stubGlobal('location', new URL('http://localhost/m/0/inbox'))
 vi.stubGlobal('addEventListener', () => undefined)
 vi.stubGlobal('removeEventListener', () => undefined)
+vi.stubGlobal('navigator', {})
 vi.stubGlobal('document', { addEventListener() {}, removeEventListener() {}, visibilityState: 'visible' })
 
 const { Cache } = await import('../src/data/cache')
