@@ -72,7 +72,11 @@ class OnDemand(unittest.TestCase):
         self.assertIn("only on the server", why)
         self.assertIn("could not be fetched", why)
         door = door.open()
-        self.assertEqual(mail("search", "large")["messages"], [], "nothing is here")
+        before = door.octets
+        found = mail("search", "LARGE", "bob@there")["messages"]
+        self.assertEqual([(hit["place"], hit["subject"]) for hit in found], [("on server", f"large {n}") for n in range(10)])
+        self.assertEqual([hit["id"] for hit in mail("search", "large 3")["messages"]], [name])
+        self.assertEqual((mail("search", "xxxxxxxxxx")["messages"], door.octets), ([], before), "bodies are not known of, and nobody is asked")
         read = mail("read", name)["messages"][0]
         self.assertEqual((read["subject"], read["text"].strip()[:70]), ("large 3", "x" * 70))
         self.assertLess(door.octets, 160_000, "one body, and no other")

@@ -10,6 +10,7 @@ use client::flags::keyword_of;
 use client::outbox;
 use client::sync::Left;
 use message::part::PartKind;
+use message::search::Needle;
 use message::{Facts, Message, attachment, date, header, html, html_text};
 use net::clock::unix_now;
 use search::{Hit, Query, Searcher};
@@ -291,17 +292,28 @@ pub(super) async fn find(searcher: &Searcher, account: AccountId, words: &[Strin
     Ok((found, more))
 }
 
-/// The same in JSON.
+/// The same in JSON, with what is only on the server and has the phrases in what was noted of it: sender and subject.
 pub(super) async fn search(desk: &Desk, words: &[String]) -> Result<Value, String> {
-    let (found, more) = find(&desk.searcher, desk.account, words).await?;
+    let (found, mut more) = find(&desk.searcher, desk.account, words).await?;
     let mailboxes = desk.store.mailboxes(desk.account).await.map_err(told)?;
     let emails: Vec<_> = found.iter().map(|hit| hit.row.email).collect();
     let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
     let name = |id| mailboxes.iter().find(|mailbox| mailbox.id == id).map(|mailbox| mailbox.name.to_string());
-    let one =
-        |(hit, facts): (&Hit, Option<Arc<Facts>>)| row_told(&name(hit.mailbox).unwrap_or_default(), &hit.row, facts, "here");
-    let hits: Vec<Value> = found.iter().zip(facts).map(one).collect();
-    Ok(json!({ "messages": hits, "more": more }))
+    let one = |(hit, facts): (&Hit, Option<Arc<Facts>>)| {
+        (hit.row.internal_date_secs, row_told(&name(hit.mailbox).unwrap_or_default(), &hit.row, facts, "here"))
+    };
+    let mut hits: Vec<(i64, Value)> = found.iter().zip(facts).map(one).collect();
+    let needles: Vec<Needle> = words.iter().map(|word| Needle::new(word)).collect();
+    for mailbox in mailboxes.iter() {
+        let left = client::sync::left_of(&desk.store, desk.account, mailbox.id).await.map_err(told)?;
+        let has = |left: &Left| needles.iter().all(|needle| needle.is_in(&left.from) || needle.is_in(&left.subject));
+        let there = left.iter().filter(|(_, left)| has(left));
+        hits.extend(there.map(|(uid, left)| (left.date_secs, left_told(&mailbox.name, *uid, left))));
+    }
+    hits.sort_by_key(|(date, _)| *date);
+    more |= hits.len() > HITS_MAX;
+    let messages: Vec<Value> = hits.split_off(hits.len().saturating_sub(HITS_MAX)).into_iter().map(|(_, hit)| hit).collect();
+    Ok(json!({ "messages": messages, "more": more }))
 }
 
 /// The mailbox of this name, which is made if it is not there.
