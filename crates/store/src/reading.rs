@@ -285,7 +285,7 @@ impl Inner {
         let mut asked = 0..;
         for (number, (record, email)) in records.iter().zip(emails).enumerate() {
             rendered.places.push(record.as_ref().and_then(|_| asked.next()));
-            if record.is_some() && rendered.get(number).is_none() {
+            if record.is_some() && rendered.note(number).is_none() {
                 let facts = self.facts(account, &[*email]).await?.into_iter().next().flatten();
                 rendered.anew.extend(facts.map(|facts| (number, note_of(&facts))));
             }
@@ -417,10 +417,15 @@ pub struct Rendered {
 }
 
 impl Rendered {
+    /// What is kept was found to be in order when it was read ([`rendered_front`]): else it is empty.
+    fn note(&self, number: usize) -> Option<&[u8]> {
+        let kept = self.places.get(number).copied().flatten().and_then(|place| self.notes.get(place));
+        kept.filter(|note| !note.is_empty()).or_else(|| self.anew.get(&number).map(Vec::as_slice))
+    }
+
     /// ENVELOPE, BODYSTRUCTURE and BODY (as in [`Facts`]) of an email by its place among those asked for; `None` when it is gone.
     pub fn get(&self, number: usize) -> Option<[&[u8]; 3]> {
-        let kept = self.places.get(number).copied().flatten().and_then(|place| self.notes.get(place));
-        let note = kept.filter(|note| !note.is_empty()).or_else(|| self.anew.get(&number).map(Vec::as_slice))?;
+        let note = self.note(number)?;
         let facts = note.get(1..)?;
         let [envelope, body_structure, body] = rendered_in(note)?;
         Some([facts.get(envelope)?, facts.get(body_structure)?, facts.get(body)?])

@@ -212,6 +212,11 @@ impl Seeker {
     }
 }
 
+/// As the client numbers the messages at these indexes: by UID, or in order.
+pub(super) fn numbers(rows: &Rows, uid: bool, indexes: &[usize]) -> Vec<u32> {
+    if uid { rows.uids_at(indexes) } else { indexes.iter().map(|index| number_at(*index)).collect() }
+}
+
 /// What a search found, in the answer's order.
 pub(super) struct Found<'a> {
     pub(super) indexes: &'a [usize],
@@ -235,7 +240,7 @@ impl Told<'_> {
     }
 
     fn numbers(&self, found: &[usize]) -> Vec<u32> {
-        if self.uid { self.view.rows().uids_at(found) } else { found.iter().map(|index| number_at(*index)).collect() }
+        numbers(self.view.rows(), self.uid, found)
     }
 
     /// The highest mod-sequence of these, where it is told.

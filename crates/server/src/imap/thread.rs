@@ -4,7 +4,7 @@
 //! `message::threading`'s.
 
 use super::failure::{Outcome, done};
-use super::flags::number_at;
+use super::search::numbers;
 use super::session::Session;
 use message::threading::{Algorithm, Forest};
 use wire::imap::response::Response;
@@ -27,8 +27,7 @@ impl Session {
         let work = move || {
             let mut keys = keys;
             let forest = keys.forest(&rows, &found, algorithm);
-            let numbers = if uid { rows.uids_at(&found) } else { found.iter().map(|index| number_at(*index)).collect() };
-            nodes(&forest, &numbers)
+            nodes(&forest, &numbers(&rows, uid, &found))
         };
         let threads = self.aside(work).await?;
         self.wire.untagged(&Response::Thread(threads));

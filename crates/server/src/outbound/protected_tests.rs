@@ -60,13 +60,20 @@ async fn settings(there: &There, zone: Zone) -> (DnsServer, Settings) {
     (dns, settings)
 }
 
+/// An office that sends so, with a message on its way from its Ann to Carol; and Ann's session.
+async fn sent_to_carol(settings: &Settings) -> (Office, Talk) {
+    let mut here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
+    here.send(settings.clone());
+    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
+    let text = "From: ann@here.test\r\nSubject: x\r\n\r\nHello.\r\n";
+    let reply = talk.send("ann@here.test", &["carol@there.test"], text).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    (here, talk)
+}
+
 /// Ann writes to Carol; whether it arrived, and what the trace tells.
 async fn sent(there: &There, settings: Settings, arrives: bool) -> String {
-    let mut here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
-    here.send(settings);
-    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
-    let reply = talk.send("ann@here.test", &["carol@there.test"], "From: ann@here.test\r\nSubject: x\r\n\r\nHello.\r\n").await;
-    assert!(reply.starts_with("250"), "{reply}");
+    let (here, _talk) = sent_to_carol(&settings).await;
     let mut trace = String::new();
     for _ in 0..500 {
         let found = mta::why::timeline(&here.context.store, "carol@there.test", None).await.unwrap();
@@ -200,12 +207,8 @@ async fn a_report_about_tls_goes_where_tls_fails() {
     zone.txt("_smtp._tls.there.test", "v=TLSRPTv1; rua=mailto:postmaster@there.test");
     let (_dns, mut settings) = settings(&there, zone).await;
     settings.tls_reports = true;
-    let mut here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
-    here.send(settings.clone());
+    let (here, mut talk) = sent_to_carol(&settings).await;
     let store = here.context.store.clone();
-    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
-    let text = "From: ann@here.test\r\nSubject: x\r\n\r\nHello.\r\n";
-    assert!(talk.send("ann@here.test", &["carol@there.test"], text).await.starts_with("250"));
     for _ in 0..500 {
         if !store.trust_rows(store::TrustKind::TlsCount, "", None, 10).await.unwrap().is_empty() {
             break;
@@ -359,12 +362,8 @@ async fn a_report_about_tls_is_posted_until_it_is_taken() {
     let (_dns, mut settings) = settings(&there, zone).await;
     (settings.tls_reports, settings.sts_port) = (true, Some(address.port()));
     settings.extra_ca = Some(there.dir.path().join("self-signed.pem"));
-    let mut here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
-    here.send(settings.clone());
+    let (here, _talk) = sent_to_carol(&settings).await;
     let store = here.context.store.clone();
-    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
-    let text = "From: ann@here.test\r\nSubject: x\r\n\r\nHello.\r\n";
-    assert!(talk.send("ann@here.test", &["carol@there.test"], text).await.starts_with("250"));
     told(&here, "carol@there.test", "delivered: ").await;
     let outbound = super::Outbound::new(here.context.clone(), settings);
     outbound.sessions.load(&store).await.unwrap();
