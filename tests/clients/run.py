@@ -2,6 +2,7 @@
 """Runs every client test, or those whose names hold an argument: `run.py curl mbsync`; with `--lab` first, those of ../lab."""
 
 import os
+import signal
 import sys
 import time
 import unittest
@@ -18,6 +19,8 @@ def flat(suite):
 
 
 def main():
+    # A shell's background job ignores Ctrl-C, and so would every program begun here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     words = sys.argv[1:]
     where = sys.path[0]
     if words[:1] == ["--lab"]:

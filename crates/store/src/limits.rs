@@ -18,6 +18,10 @@ pub const GROUP_WAIT: Duration = Duration::from_millis(2);
 pub const GROUP_EXPECT_MAX: usize = 16;
 /// Whose writes with their sync take less than this commits each act where it is submitted: waking a thread costs as much.
 pub const SYNC_CHEAP: Duration = Duration::from_micros(60);
+/// Zeros written ahead of the stream's end, so that most syncs write over what the file has already.
+pub const ROOM_BYTES: usize = 1024 * 1024;
+/// A larger group makes no room: much comes in at once, and every octet would be written twice.
+pub const ROOM_GROUP_BYTES_MAX: u64 = 256 * 1024;
 /// Octets of bodies in an act committed where it is submitted, at most.
 pub const AT_ONCE_BYTES_MAX: u64 = 64 * 1024;
 /// The index's write-ahead log is folded back past this many octets.

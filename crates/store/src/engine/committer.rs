@@ -3,7 +3,8 @@
 //!
 //! Invariant: nothing is answered `Done` before its record is synced and its rows are readable; a group fails as one,
 //! and what it left behind in the segment is cut off before anything else is written. Who commits holds the committer's
-//! lock until the answers are given, and a batch overtakes none that was submitted before it.
+//! lock until the answers are given, and a batch overtakes none that was submitted before it. Behind the end of the
+//! stream lie only zeros, or what a group that failed left behind.
 //! Must not know: what batches mean.
 
 use super::embedded::Shared;
@@ -14,7 +15,7 @@ use super::stage::{BodyActs, Stage};
 use super::{Batch, OnCommit, Outcome, io_error};
 use crate::limits::{
     AT_ONCE_BYTES_MAX, GROUP_BATCHES_MAX, GROUP_BYTES_MAX, GROUP_EXPECT_MAX, GROUP_WAIT, INDEX_ROWS_AT_ONCE,
-    INDEX_ROWS_BEHIND_MAX,
+    INDEX_ROWS_BEHIND_MAX, ROOM_BYTES, ROOM_GROUP_BYTES_MAX,
 };
 use crate::spool::Content;
 use crate::types::{Spooled, StoreError};
@@ -89,6 +90,28 @@ struct Tail {
     head: FileHead,
     file: File,
     end: u64,
+    /// The file has zeros up to here: what is written over them does not change the file's size, so its sync needs
+    /// nothing from the file system's journal.
+    room_end: u64,
+}
+
+impl Tail {
+    /// Writes zeros behind a small group that ends at `at`, up to `limit`, when the room is used up; its sync covers them.
+    fn make_room(&mut self, begin: u64, at: u64, limit: u64) {
+        if at <= self.room_end || at - begin > ROOM_GROUP_BYTES_MAX {
+            return;
+        }
+        let room = vec![0; usize::try_from(limit.saturating_sub(at)).unwrap_or(usize::MAX).min(ROOM_BYTES)];
+        // Without them only the next syncs cost more.
+        if self.file.write_all_at(&room, at).is_ok() {
+            self.room_end = at + room.len() as u64;
+        }
+    }
+    /// Best effort: the head of the next file says where this one ends, with authority.
+    fn give_room_back(&mut self) {
+        let _ = self.file.set_len(self.end);
+        self.room_end = self.end;
+    }
 }
 
 pub(crate) struct Committer {
@@ -155,7 +178,7 @@ impl Committer {
             match SegmentFile::open(&path)? {
                 Some(SegmentFile { head, .. }) => {
                     let file = File::options().read(true).write(true).open(&path).map_err(|error| io_error(&error))?;
-                    committer.tail = Some(Tail { head, file, end: position.end });
+                    committer.tail = Some(Tail { head, file, end: position.end, room_end: position.end });
                 }
                 // The index still knows where its bodies lie; new records go to the next file.
                 None => committer.given_up = Some((position.order, position.end)),
@@ -286,8 +309,8 @@ impl Committer {
         Ok(())
     }
 
-    fn append(&self, layout: &Layout) -> Result<()> {
-        let Some(tail) = &self.tail else {
+    fn append(&mut self, layout: &Layout) -> Result<()> {
+        let Some(tail) = &mut self.tail else {
             return Err(StoreError::Io("no segment".into()));
         };
         self.shared.tuning.faults.tick()?;
@@ -298,6 +321,9 @@ impl Committer {
                 Chunk::Body(at, content) => segment::write_body(&tail.file, *at, content),
             }
             .map_err(|error| io_error(&error))?;
+        }
+        if !self.shared.pace.is_cheap() {
+            tail.make_room(layout.start, layout.at, self.shared.tuning.segment_bytes);
         }
         self.shared.tuning.faults.sync(tail.head.number, &tail.file, layout.at)?;
         self.shared.pace.saw(begun.elapsed());
@@ -316,9 +342,8 @@ impl Committer {
 
     /// No more into this file; the next one says where the stream left it.
     fn give_up_tail(&mut self) {
-        if let Some(tail) = self.tail.take() {
-            // Best effort: the head of the next file says the same with authority.
-            let _ = tail.file.set_len(tail.end);
+        if let Some(mut tail) = self.tail.take() {
+            tail.give_room_back();
             self.given_up = Some((tail.head.order, tail.end));
         }
     }
@@ -327,6 +352,9 @@ impl Committer {
     fn tail_for(&mut self, more: u64) -> Result<()> {
         if self.tail.as_ref().is_some_and(|tail| tail.end <= FILE_HEAD || tail.end + more <= self.shared.tuning.segment_bytes) {
             return Ok(());
+        }
+        if let Some(tail) = &mut self.tail {
+            tail.give_room_back();
         }
         let previous = self.tail.as_ref().map(|tail| (tail.head.order, tail.end)).or(self.given_up);
         let number = self.shared.next_file.fetch_add(1, Ordering::Relaxed);
@@ -347,7 +375,7 @@ impl Committer {
             io_error(&error)
         })?;
         self.shared.counts.syncs.fetch_add(2, Ordering::Relaxed);
-        self.tail = Some(Tail { head, file, end: FILE_HEAD });
+        self.tail = Some(Tail { head, file, end: FILE_HEAD, room_end: FILE_HEAD });
         self.given_up = None;
         Ok(())
     }
@@ -376,6 +404,9 @@ pub(crate) fn run(committer: &Mutex<Committer>, shared: &Shared, receiver: &Rece
         }
         shared.pace.answered(count);
         if !going_on && waiting.is_empty() {
+            if let Some(tail) = &mut committer.tail {
+                tail.give_room_back();
+            }
             committer.closed = true;
             break;
         }

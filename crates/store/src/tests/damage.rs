@@ -36,6 +36,16 @@ async fn segmented(place: &Place) -> AccountId {
     ann
 }
 
+/// Where the last record of a file ends; behind it may lie room.
+fn end_of(path: &Path) -> u64 {
+    let segment = SegmentFile::open(path).unwrap().unwrap();
+    let mut at = FILE_HEAD;
+    while let Next::Record(record) = segment.next(at, false).unwrap() {
+        at = record.end();
+    }
+    at
+}
+
 /// One group of three acts, synced once, behind one act alone. Gives where its records begin, and the end.
 async fn a_group_of_three(place: &Place) -> (Embedded, PathBuf, Vec<u64>) {
     let folder = place.config().data_dir;
@@ -43,7 +53,7 @@ async fn a_group_of_three(place: &Place) -> (Embedded, PathBuf, Vec<u64>) {
     let (engine, _) = Embedded::open(&folder, Tuning::default()).unwrap();
     let put = |name: u8| Batch { writes: vec![(Key::new(vec![0x50, name]), Some(vec![name; 300]))], ..Batch::default() };
     assert_eq!(commit(&engine, put(1)).await, Outcome::Done);
-    let start = segments(place)[0].1;
+    let start = end_of(&segments(place)[0].0);
     // The committer stands still until all three wait.
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let still = super::super::engine::committer::Message::Control(Box::new(move |_, _| wait.recv().unwrap()));
@@ -55,14 +65,14 @@ async fn a_group_of_three(place: &Place) -> (Embedded, PathBuf, Vec<u64>) {
     }
     go.send(()).unwrap();
     (0..3).for_each(|_| assert_eq!(answers.recv().unwrap(), Outcome::Done));
-    let (path, end) = segments(place)[0].clone();
+    let path = segments(place)[0].0.clone();
     let segment = SegmentFile::open(&path).unwrap().unwrap();
     let mut places = vec![start];
     while let Next::Record(record) = segment.next(*places.last().unwrap(), true).unwrap() {
         assert_eq!(record.head.behind, Some(record.at - start));
         places.push(record.end());
     }
-    assert_eq!((places.len(), *places.last().unwrap()), (4, end));
+    assert_eq!(places.len(), 4);
     (engine, path, places)
 }
 
@@ -126,6 +136,32 @@ async fn records_of_an_older_release_are_read_and_written_behind() {
     store.close().await.unwrap();
     assert_eq!(Store::rebuild(place.config()).await.unwrap().skipped, Vec::new());
     assert_eq!(seen(&place.open().await).await, now);
+}
+
+#[tokio::test]
+async fn room_behind_the_end_is_written_over_is_no_damage_and_is_given_back() {
+    let place = Place::new();
+    let folder = place.config().data_dir;
+    std::fs::create_dir_all(&folder).unwrap();
+    let tuning = Tuning { sync_cheap: std::time::Duration::ZERO, ..Tuning::default() };
+    let (engine, _) = Embedded::open(&folder, tuning).unwrap();
+    let put = |name: u8| Batch { writes: vec![(Key::new(vec![0x50, name]), Some(vec![name; 300]))], ..Batch::default() };
+    assert_eq!(commit(&engine, put(1)).await, Outcome::Done);
+    let (path, length) = segments(&place)[0].clone();
+    for name in 2..6 {
+        assert_eq!(commit(&engine, put(name)).await, Outcome::Done);
+    }
+    assert_eq!(segments(&place)[0].1, length, "its size has not changed");
+    assert!(end_of(&path) + 500_000 < length);
+    let copy = killed(&place);
+    let (again, defects) = Embedded::open(&copy.config().data_dir, Tuning::default()).unwrap();
+    assert_eq!(defects, Vec::new());
+    assert_eq!(segments(&copy)[0].1, end_of(&path), "cut where the stream ends");
+    assert_eq!(commit(&again, put(7)).await, Outcome::Done);
+    drop(again);
+    drop(engine);
+    assert_eq!((segments(&place)[0].1, records(&path).1), (end_of(&path), 5));
+    assert_eq!(has(&copy.config().data_dir, 1..8), [true, true, true, true, true, false, true]);
 }
 
 #[tokio::test]
@@ -393,8 +429,8 @@ async fn an_act_without_a_record_does_not_move_the_end_of_a_new_segment() {
     super::durability::lose_index_log(&copy);
     let (_again, defects) = Embedded::open(&copy.config().data_dir, Tuning::default()).unwrap();
     assert_eq!(defects, Vec::new());
-    let lengths: Vec<u64> = segments(&place).into_iter().map(|(_, length)| length).collect();
-    assert!(lengths.len() == 2 && lengths[1] < 1000, "{lengths:?}");
+    let ends: Vec<u64> = segments(&place).into_iter().map(|(path, _)| end_of(&path)).collect();
+    assert!(ends.len() == 2 && ends[1] < 1000, "{ends:?}");
 }
 
 fn records(path: &Path) -> (FileHead, usize) {
