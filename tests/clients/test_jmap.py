@@ -1,6 +1,6 @@
 """JMAP and HTTP of the real server with Python's own http.client, and its answers held against the tables of RFC 8620 and RFC 8621.
 
-There is no JMAP client library to be had in Debian; the tables below are a checker of our own, written from the RFCs.
+The tables below are a checker of our own, written from the RFCs; `test_jmapc.py` has a client library of somebody else.
 """
 
 import base64

@@ -115,7 +115,8 @@ async fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
         (QUOTA, json!({}), json!({})),
         (BLOB, json!({}), blob),
         (MDN, json!({}), json!({})),
-        (WEBSOCKET, json!({"url": "/jmap/ws", "supportsPush": true}), Value::Null),
+        // Its address is filled in where it is known under which name it is asked.
+        (WEBSOCKET, json!({}), Value::Null),
         (PROGRAM, json!({}), program),
     ];
     match site.pushes.public_key(&site.store).await {
@@ -131,15 +132,21 @@ async fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
 
 /// The session resource (RFC 8620 §2).
 pub(crate) async fn session(State(site): State<Shared>, request: Request) -> Response {
-    match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => site::answer(StatusCode::OK, &session_of(&site, &signed_in.account).await),
+    let asking = Asking::of(&request);
+    let base = asking.base_url();
+    match signed_in(&site, asking).await {
+        Ok(signed_in) => site::answer(StatusCode::OK, &session_of(&site, &signed_in.account, &base).await),
         Err(response) => response,
     }
 }
 
-async fn session_of(site: &Site, account: &Account) -> Value {
+async fn session_of(site: &Site, account: &Account, base: &str) -> Value {
     let id = account_id(account.id);
-    let all = capabilities(site).await;
+    let mut all = capabilities(site).await;
+    for (_, server, _) in all.iter_mut().filter(|(urn, ..)| *urn == WEBSOCKET) {
+        // `http` becomes `ws`, `https` becomes `wss`.
+        *server = json!({"url": format!("{}/jmap/ws", base.replacen("http", "ws", 1)), "supportsPush": true});
+    }
     let of_server: Object = all.iter().map(|(urn, server, _)| ((*urn).to_owned(), server.clone())).collect();
     let of_account = all.iter().filter(|(.., account)| !account.is_null());
     let of_account: Object = of_account.map(|(urn, _, account)| ((*urn).to_owned(), account.clone())).collect();
@@ -153,10 +160,10 @@ async fn session_of(site: &Site, account: &Account) -> Value {
         "accounts": {&id: {"name": account.address, "isPersonal": true, "isReadOnly": false, "accountCapabilities": of_account}},
         "primaryAccounts": primary,
         "username": account.address,
-        "apiUrl": "/jmap/api",
-        "downloadUrl": "/jmap/download/{accountId}/{blobId}/{name}?type={type}",
-        "uploadUrl": "/jmap/upload/{accountId}/",
-        "eventSourceUrl": "/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}",
+        "apiUrl": format!("{base}/jmap/api"),
+        "downloadUrl": format!("{base}/jmap/download/{{accountId}}/{{blobId}}/{{name}}?type={{type}}"),
+        "uploadUrl": format!("{base}/jmap/upload/{{accountId}}/"),
+        "eventSourceUrl": format!("{base}/jmap/eventsource/?types={{types}}&closeafter={{closeafter}}&ping={{ping}}"),
         "state": session_state(account),
     })
 }

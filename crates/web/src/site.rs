@@ -271,6 +271,14 @@ impl Asking {
         let asker = request.extensions().get::<Asker>().cloned();
         Asking { method: request.method().clone(), headers: request.headers().clone(), asker }
     }
+
+    /// Where whoever asks finds us: programs take no URL without a host. A proxy in front that ends TLS says so itself; who
+    /// says it without one only misleads himself.
+    pub(crate) fn base_url(&self) -> String {
+        let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let tls = self.asker.as_ref().is_some_and(|asker| asker.tls) || text("x-forwarded-proto") == Some("https");
+        format!("{}://{}", if tls { "https" } else { "http" }, text("host").unwrap_or_default())
+    }
 }
 
 /// Who asks, by cookie or by Basic (RFC 7617).

@@ -17,9 +17,20 @@ async fn the_session_resource_says_what_is_enforced() {
     let core = &session["capabilities"][CORE];
     assert_eq!(core["maxCallsInRequest"], web::limits::CALLS_MAX);
     assert_eq!(core["maxObjectsInGet"], web::limits::GET_MAX);
-    for name in ["apiUrl", "downloadUrl", "uploadUrl", "eventSourceUrl", "state"] {
-        assert!(session[name].is_string(), "{name}");
+    // Programs take only whole URLs (jmapc does).
+    let base = |session: &Value, name: &str| {
+        let url = session[name].as_str().unwrap().to_owned();
+        url.split_once("/jmap/").unwrap_or_else(|| panic!("{name}: {url}")).0.to_owned()
+    };
+    let host = "here.test";
+    for name in ["apiUrl", "downloadUrl", "uploadUrl", "eventSourceUrl"] {
+        assert_eq!(base(&session, name), format!("http://{host}"), "{name}");
     }
+    let socket = &session["capabilities"]["urn:ietf:params:jmap:websocket"]["url"];
+    assert_eq!(socket, &json!(format!("ws://{host}/jmap/ws")));
+    let session = office.ask(&format!("{head}X-Forwarded-Proto: https\r\n"), b"").await.json();
+    assert_eq!(base(&session, "apiUrl"), format!("https://{host}"));
+    assert_eq!(session["capabilities"]["urn:ietf:params:jmap:websocket"]["url"], json!(format!("wss://{host}/jmap/ws")));
     let wrong = format!("GET /.well-known/jmap HTTP/1.1\r\n{}", Office::basic("ann@here.test", "no"));
     let answer = office.ask(&wrong, b"").await;
     assert!(answer.status == 401 && answer.headers["www-authenticate"].starts_with("Basic"));
