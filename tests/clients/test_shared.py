@@ -1,10 +1,14 @@
 """Shared mailboxes with Python's imaplib: two people, a shared account, rights given, used, refused and taken back."""
 
+import base64
+import http.client
 import imaplib
 import json
 import unittest
 
 import lab
+
+MAIL = "urn:ietf:params:jmap:mail"
 
 
 def message(subject):
@@ -14,7 +18,7 @@ def message(subject):
 class Shared(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = lab.Server(start_with=["ann", "bob", "cay"]).start()
+        cls.server = lab.Server(start_with=["ann", "bob", "cay"], also=("http",)).start()
 
     @classmethod
     def tearDownClass(cls):
@@ -65,6 +69,55 @@ class Shared(unittest.TestCase):
         with self.assertRaises((imaplib.IMAP4.abort, imaplib.IMAP4.error)):
             bob.noop()
             bob.fetch("1", "(FLAGS)")
+
+    def jmap(self, user, path, body=None):
+        basic = base64.b64encode(f"{user}@here.test:{self.server.password}".encode()).decode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.ports["http"], timeout=30)
+        self.addCleanup(connection.close)
+        headers = {"Host": "localhost", "Authorization": f"Basic {basic}", "Content-Type": "application/json"}
+        connection.request("POST" if body else "GET", path, body and json.dumps(body), headers)
+        answer = connection.getresponse()
+        self.assertEqual(answer.status, 200)
+        return json.loads(answer.read())
+
+    def call(self, user, account, name, **arguments):
+        using = ["urn:ietf:params:jmap:core", MAIL]
+        asked = {"using": using, "methodCalls": [[name, {"accountId": account, **arguments}, "c"]]}
+        answered, answer, _ = self.jmap(user, "/jmap/api", asked)["methodResponses"][0]
+        return answer if answered == name else answer["type"]
+
+    def test_what_imap_gives_jmap_shows_at_once(self):
+        ann = self.imap("ann")
+        self.ok(ann.create("Team"))
+        self.ok(ann.append("Team", "", None, message("for the team")))
+        accounts = lambda: {one["name"]: key for key, one in self.jmap("bob", "/jmap/session")["accounts"].items()}
+        theirs = self.jmap("ann", "/jmap/session")["primaryAccounts"][MAIL]
+        boxes = lambda: self.call("bob", theirs, "Mailbox/get", ids=None)["list"]
+        self.assertEqual(self.call("bob", theirs, "Mailbox/get", ids=None), "accountNotFound")
+        self.ok(ann.setacl("Team", "bob@here.test", "lrs"))
+        self.assertEqual(accounts().get("ann@here.test"), theirs)
+        (team,) = [box for box in boxes() if box["name"] == "Team"]
+        self.assertEqual((team["totalEmails"], team["myRights"]["maySetSeen"], team["myRights"]["maySetKeywords"]), (1, True, False))
+        (found,) = self.call("bob", theirs, "Email/query", filter={"inMailbox": team["id"], "text": "team"})["ids"]
+        flag = lambda word: self.call("bob", theirs, "Email/set", update={found: {f"keywords/{word}": True}})
+        self.assertEqual(flag("$flagged")["notUpdated"][found]["type"], "forbidden")
+        self.assertIn(found, flag("$seen")["updated"])
+        self.ok(ann.select("Team"))
+        self.assertEqual(self.ok(ann.search(None, "SEEN")), [b"1"])
+        # Subscribed by one protocol, subscribed for the other.
+        self.assertIsNone(self.call("bob", theirs, "Mailbox/set", update={team["id"]: {"isSubscribed": True}})["notUpdated"])
+        bob = self.imap("bob")
+        self.assertIn(b"Other Users/ann@here.test/Team", b" ".join(self.ok(bob.lsub())))
+        # A copy into bob's own INBOX, which IMAP sees.
+        own = self.jmap("bob", "/jmap/session")["primaryAccounts"][MAIL]
+        inbox = next(box["id"] for box in self.call("bob", own, "Mailbox/get", ids=None)["list"] if box["role"] == "inbox")
+        copied = self.call("bob", own, "Email/copy", fromAccountId=theirs, create={"c": {"id": found, "mailboxIds": {inbox: True}}})
+        self.assertTrue(copied["created"]["c"]["id"])
+        self.ok(bob.select("INBOX"))
+        self.assertEqual(len(self.ok(bob.search(None, "SUBJECT", "team"))[0].split()), 1)
+        self.ok(ann.deleteacl("Team", "bob@here.test"))
+        self.assertEqual(self.call("bob", theirs, "Email/get", ids=[found]), "accountNotFound")
+        self.assertNotIn("ann@here.test", accounts())
 
     def test_the_operator_shares(self):
         def run(*arguments):

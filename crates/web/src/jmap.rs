@@ -10,6 +10,7 @@ mod blob;
 mod blob_methods;
 pub(crate) mod email;
 mod failure;
+mod followed;
 pub(crate) mod identity;
 mod mailbox;
 mod mdn;
@@ -20,6 +21,7 @@ pub(crate) mod pushing;
 mod quota;
 mod reference;
 mod setting;
+pub(crate) mod sharing;
 mod singleton;
 mod snippet;
 pub(crate) mod snooze;
@@ -140,7 +142,7 @@ pub(crate) async fn session(State(site): State<Shared>, request: Request) -> Res
     }
 }
 
-async fn session_of(site: &Site, account: &Account, base: &str) -> Value {
+async fn session_of(site: &Site, account: &Arc<Account>, base: &str) -> Value {
     let id = account_id(account.id);
     let mut all = capabilities(site).await;
     for (_, server, _) in all.iter_mut().filter(|(urn, ..)| *urn == WEBSOCKET) {
@@ -155,22 +157,38 @@ async fn session_of(site: &Site, account: &Account, base: &str) -> Value {
         .filter(|(urn, _, account)| *urn != CORE && !account.is_null())
         .map(|(urn, ..)| ((*urn).to_owned(), json!(id)))
         .collect();
+    let mut accounts = Object::new();
+    for (shared, name, read_only, tops) in sharing::described(&site.store, account).await {
+        // Mail, and what it takes to read and write it; the rest is everybody's own affair.
+        let mut can: Object = of_account.clone();
+        can.retain(|urn, _| [CORE, MAIL, BLOB].contains(&urn.as_str()));
+        if let Some(mail) = can.get_mut(MAIL).and_then(Value::as_object_mut) {
+            mail.insert("mayCreateTopLevelMailbox".into(), json!(tops));
+        }
+        accounts.insert(shared, json!({"name": name, "isPersonal": false, "isReadOnly": read_only, "accountCapabilities": can}));
+    }
+    accounts
+        .insert(id, json!({"name": account.address, "isPersonal": true, "isReadOnly": false, "accountCapabilities": of_account}));
     json!({
         "capabilities": of_server,
-        "accounts": {&id: {"name": account.address, "isPersonal": true, "isReadOnly": false, "accountCapabilities": of_account}},
+        "accounts": accounts,
         "primaryAccounts": primary,
         "username": account.address,
         "apiUrl": format!("{base}/jmap/api"),
         "downloadUrl": format!("{base}/jmap/download/{{accountId}}/{{blobId}}/{{name}}?type={{type}}"),
         "uploadUrl": format!("{base}/jmap/upload/{{accountId}}/"),
         "eventSourceUrl": format!("{base}/jmap/eventsource/?types={{types}}&closeafter={{closeafter}}&ping={{ping}}"),
-        "state": session_state(account),
+        "state": session_state(site, account).await,
     })
 }
 
 /// Changes when what the session resource says changes.
-fn session_state(account: &Account) -> String {
-    format!("s{:x}", account.epoch)
+async fn session_state(site: &Site, account: &Arc<Account>) -> String {
+    let mut state = format!("s{:x}", account.epoch);
+    for (id, _, read_only, tops) in sharing::described(&site.store, account).await {
+        state.push_str(&format!("-{id}{}{}", u8::from(read_only), u8::from(tops)));
+    }
+    state
 }
 
 /// A request-level error (RFC 8620 §3.6.1).
@@ -283,6 +301,8 @@ async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -> Result<Va
         site,
         shared: site,
         account: &signed_in.account,
+        eyes: sharing::Eyes::own(&signed_in.account),
+        mark: String::new(),
         peer: signed_in.peer,
         session: signed_in.session.as_deref(),
         created: asked.created.unwrap_or_default(),
@@ -299,7 +319,7 @@ async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -> Result<Va
         }
     }
     let list: Vec<Value> = responses.into_iter().map(|(name, answer, id)| json!([name, answer, id])).collect();
-    let mut value = json!({"methodResponses": list, "sessionState": session_state(&signed_in.account)});
+    let mut value = json!({"methodResponses": list, "sessionState": session_state(site, &signed_in.account).await});
     if let (true, Some(object)) = (wants_created, value.as_object_mut()) {
         object.insert("createdIds".into(), json!(context.created));
     }
@@ -311,7 +331,12 @@ pub(crate) struct Context<'a> {
     pub(crate) site: &'a Site,
     /// The same, for what outlives the request.
     pub(crate) shared: &'a Shared,
+    /// Who asks.
     pub(crate) account: &'a Arc<Account>,
+    /// The account that the call is about, as who asks sees it.
+    pub(crate) eyes: sharing::Eyes,
+    /// What its states end with.
+    pub(crate) mark: String,
     pub(crate) peer: Option<std::net::IpAddr>,
     /// The browser session's name.
     pub(crate) session: Option<&'a str>,
@@ -353,8 +378,12 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
         }
         _ => {}
     }
-    args.account(context)?;
+    args.account(context).await?;
+    if !context.eyes.are_own() && !is_of_mail(name) {
+        return Err(MethodError::new("accountNotSupportedByMethod"));
+    }
     match name {
+        "Email/copy" => return Box::pin(email::copy(context, args)).await,
         "EmailSubmission/set" => return submission::set(context, args).await,
         "MDN/send" => return Box::pin(mdn::send(context, args)).await,
         _ => {}
@@ -373,7 +402,6 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
         "Email/queryChanges" => email::query_changes(context, args).await,
         "Email/set" => email::set(context, args).await,
         "Email/import" => email::import(context, args).await,
-        "Email/copy" => email::copy(context, args).await,
         "Email/parse" => email::parse(context, args).await,
         "SearchSnippet/get" => snippet::get(context, args).await,
         "Identity/get" => identity::get(context, args).await,
@@ -389,6 +417,12 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
         _ => Box::pin(more(context, name, args)).await,
     };
     one.map(|answer| vec![(name.to_owned(), answer)])
+}
+
+/// The methods that know mailboxes of others; the rest is everybody's own affair.
+fn is_of_mail(name: &str) -> bool {
+    let object = name.split('/').next().unwrap_or_default();
+    ["Mailbox", "Thread", "Email", "SearchSnippet", "Blob"].contains(&object)
 }
 
 /// What is not a mail's own: vacation, rules, people, and what only this program shows.

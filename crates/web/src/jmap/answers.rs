@@ -2,7 +2,7 @@
 //!
 //! Must not know: what the objects are.
 
-use super::args::{Args, state};
+use super::args::Args;
 use super::failure::MethodError;
 use super::{Context, Object, account_id};
 use crate::limits::{CHANGES_MAX, QUERY_MAX};
@@ -18,7 +18,9 @@ fn object(value: Value) -> Object {
 
 /// `/get`
 pub(crate) fn got(context: &Context<'_>, at: ModSeq, list: Vec<Value>, not_found: Vec<String>) -> Object {
-    object(json!({"accountId": account_id(context.account.id), "state": state(at), "list": list, "notFound": not_found}))
+    object(
+        json!({"accountId": account_id(context.eyes.account), "state": context.state(at), "list": list, "notFound": not_found}),
+    )
 }
 
 /// `maxChanges`, within our own bound.
@@ -47,7 +49,7 @@ impl Told {
 /// `/changes`
 pub(crate) fn changed(context: &Context<'_>, (since, now, more): (ModSeq, ModSeq, bool), told: Told) -> Object {
     object(json!({
-        "accountId": account_id(context.account.id), "oldState": state(since), "newState": state(now), "hasMoreChanges": more,
+        "accountId": account_id(context.eyes.account), "oldState": context.state(since), "newState": context.state(now), "hasMoreChanges": more,
         "created": told.created, "updated": told.updated, "destroyed": told.destroyed,
     }))
 }
@@ -94,7 +96,7 @@ impl Window {
         let first = usize::try_from(start.min(len)).unwrap_or(0);
         let ids: Vec<String> = all.iter().skip(first).take(limit).map(id).collect();
         let mut answer = object(json!({
-            "accountId": account_id(context.account.id), "queryState": state(at), "canCalculateChanges": true,
+            "accountId": account_id(context.eyes.account), "queryState": context.state(at), "canCalculateChanges": true,
             "position": first, "ids": ids,
         }));
         if self.total {
@@ -117,7 +119,7 @@ pub(crate) fn query_changed(
 ) -> Object {
     let added: Vec<Value> = added.into_iter().map(|(index, id)| json!({"id": id, "index": index})).collect();
     let mut answer = object(json!({
-        "accountId": account_id(context.account.id), "oldQueryState": state(since), "newQueryState": state(now),
+        "accountId": account_id(context.eyes.account), "oldQueryState": context.state(since), "newQueryState": context.state(now),
         "removed": removed, "added": added,
     }));
     if let Some(total) = total {

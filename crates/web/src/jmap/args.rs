@@ -3,13 +3,18 @@
 //! Must not know: methods.
 
 use super::failure::MethodError;
-use super::{Context, Object, account_id};
+use super::sharing::eyes_on;
+use super::{Context, Object};
 use crate::limits::GET_MAX;
 use serde_json::Value;
 use store::ModSeq;
 
 /// See the module.
-pub(crate) struct Args(Object);
+pub(crate) struct Args {
+    left: Object,
+    /// What states of the account end with.
+    mark: String,
+}
 
 fn wrong(name: &str) -> MethodError {
     MethodError::arguments(format!("{name} is not of its type")).with("arguments", serde_json::json!([name]))
@@ -17,21 +22,21 @@ fn wrong(name: &str) -> MethodError {
 
 impl Args {
     pub(crate) fn new(arguments: Object) -> Args {
-        Args(arguments)
+        Args { left: arguments, mark: String::new() }
     }
 
-    /// `accountId`: the only one there is.
-    pub(crate) fn account(&mut self, context: &Context<'_>) -> Result<(), MethodError> {
-        match self.0.remove("accountId") {
-            Some(Value::String(id)) if id == account_id(context.account.id) => Ok(()),
-            Some(Value::String(_)) => Err(MethodError::new("accountNotFound")),
-            _ => Err(wrong("accountId")),
-        }
+    /// `accountId`: one's own, or one of which something is shared. The call is about it from here on.
+    pub(crate) async fn account(&mut self, context: &mut Context<'_>) -> Result<(), MethodError> {
+        let Some(Value::String(id)) = self.left.remove("accountId") else { return Err(wrong("accountId")) };
+        let eyes = eyes_on(&context.site.store, context.account, &id).ok_or_else(|| MethodError::new("accountNotFound"))?;
+        context.look(eyes).await?;
+        self.mark.clone_from(&context.mark);
+        Ok(())
     }
 
     /// Whatever it is; null is not there.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
+        self.left.remove(name).filter(|value| !value.is_null())
     }
 
     pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, MethodError> {
@@ -104,12 +109,12 @@ impl Args {
     pub(crate) fn state(&mut self, name: &str) -> Result<ModSeq, MethodError> {
         let text = self.text(name)?.ok_or_else(|| wrong(name))?;
         // Somebody else's state is one we cannot go back to.
-        state_of(&text).ok_or_else(|| MethodError::new("cannotCalculateChanges"))
+        text.strip_suffix(self.mark.as_str()).and_then(state_of).ok_or_else(|| MethodError::new("cannotCalculateChanges"))
     }
 
     /// Nothing may be left.
     pub(crate) fn end(self) -> Result<(), MethodError> {
-        match self.0.iter().find(|(_, value)| !value.is_null()) {
+        match self.left.iter().find(|(_, value)| !value.is_null()) {
             Some((name, _)) => Err(MethodError::arguments(format!("there is no argument {name}"))),
             None => Ok(()),
         }

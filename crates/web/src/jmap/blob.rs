@@ -3,9 +3,10 @@
 //! Invariant: what is downloaded can run nothing in a browser; uploads are bounded in number, octets and time.
 //! Must not know: what a blob is for.
 
+use super::Context;
 use super::failure::MethodError;
+use super::sharing::{Eyes, eyes_on};
 use super::view::EmailKey;
-use super::{Context, account_id};
 use crate::limits::*;
 use crate::site::{self, Asking, Shared, Site, discard, problem, signed_in, unavailable};
 use axum::body::Body;
@@ -25,7 +26,8 @@ use tokio::time::Instant;
 /// What was uploaded.
 #[derive(Default)]
 pub(crate) struct Uploads {
-    waiting: Mutex<HashMap<AccountId, Vec<Uploaded>>>,
+    /// By whose account it is for, and who brought it.
+    waiting: Mutex<HashMap<(AccountId, AccountId), Vec<Uploaded>>>,
     at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
 
@@ -36,20 +38,20 @@ struct Uploaded {
 }
 
 impl Uploads {
-    fn get(&self, account: AccountId, id: &str) -> Option<Spooled> {
+    fn get(&self, eyes: &Eyes, id: &str) -> Option<Spooled> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.get(&account)?.iter().find(|one| one.id == id).map(|one| one.octets.clone())
+        waiting.get(&eyes.key())?.iter().find(|one| one.id == id).map(|one| one.octets.clone())
     }
 
     /// The oldest give way when there are too many octets; false when it alone is too large.
-    fn keep(&self, account: AccountId, id: String, octets: Spooled, now_secs: UnixSecs) -> bool {
+    fn keep(&self, eyes: &Eyes, id: String, octets: Spooled, now_secs: UnixSecs) -> bool {
         if octets.len() > UPLOADED_BYTES_MAX {
             return false;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.values_mut().for_each(|list| list.retain(|one| now_secs - one.at_secs < UPLOADED_SECS_MAX));
         waiting.retain(|_, list| !list.is_empty());
-        let list = waiting.entry(account).or_default();
+        let list = waiting.entry(eyes.key()).or_default();
         list.retain(|one| one.id != id);
         list.push(Uploaded { id, octets, at_secs: now_secs });
         while list.iter().map(|one| one.octets.len()).sum::<u64>() > UPLOADED_BYTES_MAX || list.len() > UPLOADS_MAX {
@@ -96,11 +98,10 @@ pub(crate) async fn upload(State(site): State<Shared>, Path(account): Path<Strin
         Ok(signed_in) => signed_in,
         Err(response) => return discard(request, response).await,
     };
-    let id = signed_in.account.id;
-    if account != account_id(id) {
+    let Some(eyes) = eyes_on(&site.store, &signed_in.account, &account) else {
         return discard(request, problem(StatusCode::NOT_FOUND, "There is no such account.")).await;
-    }
-    let Some(_place) = site.jmap.uploads.place(id) else {
+    };
+    let Some(_place) = site.jmap.uploads.place(signed_in.account.id) else {
         return discard(request, super::refused("limit", "Too many uploads at once.", Some("maxConcurrentUpload"))).await;
     };
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -110,7 +111,7 @@ pub(crate) async fn upload(State(site): State<Shared>, Path(account): Path<Strin
         Err(response) => return response,
     };
     let size = octets.len();
-    if !site.jmap.uploads.keep(id, blob.clone(), octets, net::clock::unix_now()) {
+    if !site.jmap.uploads.keep(&eyes, blob.clone(), octets, net::clock::unix_now()) {
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large.");
     }
     site::answer(StatusCode::CREATED, &json!({"accountId": account, "blobId": blob, "type": kind, "size": size}))
@@ -121,9 +122,9 @@ pub(super) fn is_media_type(kind: &str) -> bool {
     kind.contains('/') && kind.len() <= 200 && kind.bytes().all(|b| (b' '..0x7f).contains(&b))
 }
 
-/// The octets of a blob of this account; `None`: there is none.
-pub(crate) async fn octets(site: &Site, account: AccountId, id: &str) -> Result<Option<Bytes>, StoreError> {
-    if let Some(uploaded) = site.jmap.uploads.get(account, id) {
+/// The octets of a blob that these eyes may see; `None`: there is none.
+pub(crate) async fn octets(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<Bytes>, StoreError> {
+    if let Some(uploaded) = site.jmap.uploads.get(eyes, id) {
         return uploaded.bytes().await.map(Some);
     }
     let (key, part) = match id.strip_prefix('P').and_then(|rest| rest.rsplit_once('-')) {
@@ -131,9 +132,9 @@ pub(crate) async fn octets(site: &Site, account: AccountId, id: &str) -> Result<
         None => (EmailKey::of(id), None),
     };
     let Some(key) = key else { return Ok(None) };
-    let email = site.jmap.views.of(&site.store, account).await?.get(key).and_then(|entry| entry.email());
+    let email = site.jmap.views.seen_by(&site.store, eyes).await?.get(key).and_then(|entry| entry.email());
     let Some(email) = email else { return Ok(None) };
-    let whole = match site.store.body(account, email, 0, u64::from(u32::MAX)).await {
+    let whole = match site.store.body(eyes.account, email, 0, u64::from(u32::MAX)).await {
         Err(StoreError::NotFound) => return Ok(None),
         other => other?,
     };
@@ -155,7 +156,7 @@ pub(crate) async fn octets(site: &Site, account: AccountId, id: &str) -> Result<
 pub(super) fn put(context: &Context<'_>, octets: Vec<u8>) -> Result<String, ()> {
     let id = name_of(blake3::hash(&octets));
     let kept = Spooled::from_bytes(octets.into());
-    let done = context.site.jmap.uploads.keep(context.account.id, id.clone(), kept, net::clock::unix_now());
+    let done = context.site.jmap.uploads.keep(&context.eyes, id.clone(), kept, net::clock::unix_now());
     if done { Ok(id) } else { Err(()) }
 }
 
@@ -166,7 +167,7 @@ fn name_of(hash: blake3::Hash) -> String {
 
 /// The same for a method.
 pub(crate) async fn blob(context: &Context<'_>, id: &str) -> Result<Option<Bytes>, MethodError> {
-    Ok(octets(context.site, context.account.id, id).await?)
+    Ok(octets(context.site, &context.eyes, id).await?)
 }
 
 /// `GET /jmap/download/{accountId}/{blobId}/{name}?type=`
@@ -181,10 +182,8 @@ pub(crate) async fn download(
         Err(response) => return response,
     };
     let missing = || problem(StatusCode::NOT_FOUND, "There is no such blob.");
-    if account != account_id(signed_in.account.id) {
-        return missing();
-    }
-    let found = match octets(&site, signed_in.account.id, &id).await {
+    let Some(eyes) = eyes_on(&site.store, &signed_in.account, &account) else { return missing() };
+    let found = match octets(&site, &eyes, &id).await {
         Ok(Some(found)) => found,
         Ok(None) => return missing(),
         Err(_) => return unavailable(),

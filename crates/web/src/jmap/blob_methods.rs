@@ -6,6 +6,7 @@ use super::args::Args;
 use super::blob::{self, blob};
 use super::failure::{MethodError, SetError};
 use super::setting::id_or_created;
+use super::sharing::eyes_on;
 use super::view::{EmailKey, Entry};
 use super::{Context, Object, account_id};
 use crate::limits::{BLOB_SOURCES_MAX, GET_MAX, SET_MAX};
@@ -47,7 +48,7 @@ pub(super) async fn upload(context: &mut Context<'_>, mut args: Args) -> Result<
         }
     }
     let answer =
-        json!({"accountId": account_id(context.account.id), "created": or_null(created), "notCreated": or_null(not_created)});
+        json!({"accountId": account_id(context.eyes.account), "created": or_null(created), "notCreated": or_null(not_created)});
     Ok(object(answer))
 }
 
@@ -192,7 +193,7 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
             None => not_found.push(id),
         }
     }
-    Ok(object(json!({"accountId": account_id(context.account.id), "list": list, "notFound": not_found})))
+    Ok(object(json!({"accountId": account_id(context.eyes.account), "list": list, "notFound": not_found})))
 }
 
 /// `Blob/lookup`
@@ -203,7 +204,7 @@ pub(super) async fn lookup(context: &mut Context<'_>, mut args: Args) -> Result<
     if let Some(unknown) = types.iter().find(|name| !LOOKUP_TYPES.contains(&name.as_str())) {
         return Err(MethodError::new("unknownDataType").with("description", json!(format!("{unknown} is not looked up here"))));
     }
-    let (store, account) = (&context.site.store, context.account.id);
+    let (store, account) = (&context.site.store, context.eyes.account);
     let mut list = Vec::new();
     let mut not_found = Vec::new();
     for id in ids {
@@ -215,7 +216,7 @@ pub(super) async fn lookup(context: &mut Context<'_>, mut args: Args) -> Result<
             not_found.push(id);
             continue;
         }
-        let mut view = context.site.jmap.views.of(store, account).await?;
+        let mut view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
         let keys: Vec<EmailKey> = key.into_iter().filter(|key| view.get(*key).is_some()).collect();
         view.learn(store, account, &keys).await?;
         let entries: Vec<(EmailKey, &Entry)> = keys.iter().filter_map(|key| Some((*key, view.get(*key)?))).collect();
@@ -236,25 +237,27 @@ pub(super) async fn lookup(context: &mut Context<'_>, mut args: Args) -> Result<
     Ok(object(json!({"accountId": account_id(account), "list": list, "notFound": not_found})))
 }
 
-/// `Blob/copy`: within the one account that who asks may see.
+/// `Blob/copy`: from an account that who asks may read.
 pub(super) async fn copy(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
     let from = args.text("fromAccountId")?.ok_or_else(|| MethodError::arguments("fromAccountId is missing"))?;
     let ids = args.texts("blobIds")?.ok_or_else(|| MethodError::arguments("blobIds is missing"))?;
     args.end()?;
-    let own = account_id(context.account.id);
-    if from != own {
-        return Err(MethodError::new("fromAccountNotFound"));
-    }
+    let from_eyes = eyes_on(&context.site.store, context.account, &from);
+    let from_eyes = from_eyes.ok_or_else(|| MethodError::new("fromAccountNotFound"))?;
     if ids.len() > GET_MAX {
         return Err(MethodError::new("requestTooLarge"));
     }
     let (mut copied, mut not_copied) = (Object::new(), Object::new());
     for id in ids {
-        match blob(context, &id).await? {
-            Some(_) => drop(copied.insert(id.clone(), json!(id))),
+        match blob::octets(context.site, &from_eyes, &id).await? {
+            Some(_) if from_eyes.account == context.eyes.account => drop(copied.insert(id.clone(), json!(id))),
+            Some(octets) => match blob::put(context, octets.to_vec()) {
+                Ok(copy) => drop(copied.insert(id, json!(copy))),
+                Err(()) => drop(not_copied.insert(id, SetError::new("tooLarge").into_value())),
+            },
             None => drop(not_copied.insert(id, SetError::new("notFound").into_value())),
         }
     }
-    let answer = json!({"fromAccountId": from, "accountId": own, "copied": or_null(copied), "notCopied": or_null(not_copied)});
+    let answer = json!({"fromAccountId": from, "accountId": account_id(context.eyes.account), "copied": or_null(copied), "notCopied": or_null(not_copied)});
     Ok(object(answer))
 }

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 mod build;
 mod changes;
+mod copy;
 mod filter;
 mod get;
 pub(super) mod header;
@@ -10,9 +11,10 @@ mod query;
 mod set;
 
 pub(super) use changes::{Affected, changes};
+pub(super) use copy::copy;
 pub(super) use get::get;
 pub(super) use query::{query, query_changes};
-pub(super) use set::{copy, import, parse, set};
+pub(super) use set::{import, parse, set};
 
 /// What `Email/query` sorts by.
 pub(super) const SORTS: [&str; 9] =

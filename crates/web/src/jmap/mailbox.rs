@@ -11,6 +11,7 @@ pub(super) use set::set;
 use super::answers::{Told, changed, changes_max, got};
 use super::args::Args;
 use super::failure::MethodError;
+use super::sharing::my_rights;
 use super::view::{Entry, ThreadKey, View};
 use super::{Context, Object};
 use serde_json::{Value, json};
@@ -127,14 +128,6 @@ fn counts(view: &View) -> HashMap<MailboxId, Counts> {
     counts
 }
 
-fn rights(mailbox: &Mailbox) -> Value {
-    let is_inbox = mailbox.name == "INBOX";
-    json!({
-        "mayReadItems": true, "mayAddItems": true, "mayRemoveItems": true, "maySetSeen": true, "maySetKeywords": true,
-        "mayCreateChild": true, "mayRename": !is_inbox, "mayDelete": !is_inbox, "maySubmit": true,
-    })
-}
-
 fn property(view: &View, account: AccountId, (mailbox, counts): (&Mailbox, Counts), name: &str) -> Value {
     match name {
         "id" => json!(id_of(account, mailbox.id)),
@@ -147,7 +140,7 @@ fn property(view: &View, account: AccountId, (mailbox, counts): (&Mailbox, Count
         "unreadEmails" => json!(counts.unread_emails),
         "totalThreads" => json!(counts.threads),
         "unreadThreads" => json!(counts.unread_threads),
-        "myRights" => rights(mailbox),
+        "myRights" => my_rights(view.rights(mailbox.id), mailbox.name == "INBOX"),
         "isSubscribed" => json!(mailbox.subscribed),
         _ => Value::Null,
     }
@@ -158,8 +151,8 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     let ids = args.ids()?;
     let properties = args.properties(&PROPERTIES)?;
     args.end()?;
-    let (store, account) = (&context.site.store, context.account.id);
-    let mut view = context.site.jmap.views.of(store, account).await?;
+    let (store, account) = (&context.site.store, context.eyes.account);
+    let mut view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
     let wanted = |name: &str| properties.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
     let counts = match COUNTS.iter().any(|name| wanted(name)) {
         true => {
@@ -189,9 +182,10 @@ pub(super) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result
     let since = args.state("sinceState")?;
     let max = changes_max(&mut args)?;
     args.end()?;
-    let account = context.account.id;
+    let account = context.eyes.account;
     let cannot = || MethodError::new("cannotCalculateChanges");
-    let changes = context.site.store.account_changes(account, since, usize::MAX).await?.ok_or_else(cannot)?;
+    let mut changes = context.site.store.account_changes(account, since, usize::MAX).await?.ok_or_else(cannot)?;
+    context.eyes.veil(&context.site.store, &mut changes);
     let touches = touches(&changes);
     let only_counts = touches.values().all(|(touch, counts_only)| *touch == Touch::Updated && *counts_only);
     let mut told = Told::default();

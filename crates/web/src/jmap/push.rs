@@ -4,6 +4,7 @@
 //! Must not know: what changed inside a type.
 
 use super::args::{state, state_of};
+use super::followed::Followed;
 use super::{Object, account_id};
 use crate::collections::{IDENTITIES, PEOPLE, SNOOZES, SUBMISSIONS};
 use crate::limits::*;
@@ -145,6 +146,7 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: ModSeq, to: 
     let mut epochs = site.store.epoch_watch();
     let mut shutdown = site.shutdown.clone();
     let mut known = wish.since.unwrap_or(now);
+    let Ok(mut followed) = Followed::new(site, &signed_in.account, wish.since.is_some()).await else { return };
     let send = async |text: String| to.send(Bytes::from(text)).await.is_ok();
     // So that the client knows it is connected.
     if !send(": hello\n\n".into()).await {
@@ -152,6 +154,15 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: ModSeq, to: 
     }
     loop {
         let at = *watch.borrow_and_update();
+        // First, so that an event of others' accounts has the id of what is known of one's own.
+        let Ok(others) = followed.look(site, wish.types.as_ref()).await else { return };
+        if !others.is_empty() {
+            let data = json!({"@type": "StateChange", "changed": others});
+            let is_good = still_good(site, signed_in).await;
+            if !is_good || !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(known))).await || wish.close_after {
+                return;
+            }
+        }
         if at != known {
             let changes = site.store.account_changes(account, known, usize::MAX).await.ok().flatten();
             let mut types = changed(changes.as_ref());
@@ -175,6 +186,7 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: ModSeq, to: 
                 }
                 tokio::time::sleep(TOGETHER).await;
             }
+            () = followed.happened() => tokio::time::sleep(TOGETHER).await,
             _ = shutdown.changed() => return,
             () = to.closed() => return,
             _ = epochs.recv() => {

@@ -2,7 +2,7 @@
 //!
 //! Must not know: what the objects are.
 
-use super::args::{Args, state, state_of};
+use super::args::Args;
 use super::failure::{MethodError, SetError};
 use super::{Context, Object, account_id};
 use crate::limits::SET_MAX;
@@ -27,7 +27,7 @@ pub(crate) fn id_or_created(context: &Context<'_>, id: &str) -> Option<String> {
 
 /// Where the account is now.
 pub(crate) async fn now(context: &Context<'_>) -> Result<ModSeq, MethodError> {
-    Ok(context.site.store.mailbox_states(context.account.id).await?.0)
+    Ok(context.site.store.mailbox_states(context.eyes.account).await?.0)
 }
 
 fn objects(args: &mut Args, name: &str) -> Result<Vec<(String, Object)>, MethodError> {
@@ -43,7 +43,7 @@ impl Setting {
     pub(crate) async fn take(context: &Context<'_>, args: &mut Args) -> Result<Setting, MethodError> {
         let old_state = now(context).await?;
         if let Some(wanted) = args.text("ifInState")?
-            && state_of(&wanted) != Some(old_state)
+            && wanted != context.state(old_state)
         {
             return Err(MethodError::new("stateMismatch"));
         }
@@ -102,7 +102,7 @@ impl Outcome {
         let some = |object: Object| if object.is_empty() { Value::Null } else { Value::Object(object) };
         let destroyed = if self.destroyed.is_empty() { Value::Null } else { json!(self.destroyed) };
         let answer = json!({
-            "accountId": account_id(context.account.id), "oldState": state(old_state), "newState": state(new_state),
+            "accountId": account_id(context.eyes.account), "oldState": context.state(old_state), "newState": context.state(new_state),
             "created": some(self.created), "updated": some(self.updated), "destroyed": destroyed,
             "notCreated": some(self.not_created), "notUpdated": some(self.not_updated), "notDestroyed": some(self.not_destroyed),
         });

@@ -123,7 +123,7 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
         list.push(json!({"emailId": id, "subject": subject, "preview": preview}));
     }
     let not_found = if not_found.is_empty() { Value::Null } else { json!(not_found) };
-    let answer = json!({"accountId": account_id(context.account.id), "list": list, "notFound": not_found});
+    let answer = json!({"accountId": account_id(context.eyes.account), "list": list, "notFound": not_found});
     Ok(answer.as_object().cloned().unwrap_or_default())
 }
 

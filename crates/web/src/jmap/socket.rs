@@ -4,6 +4,7 @@
 //! with its sign-in, or when nobody answers its pings. Must not know: methods.
 
 use super::args::{state, state_of};
+use super::followed::Followed;
 use super::push::{changed, state_change, still_good};
 use super::{RequestError, answer, place_for};
 use crate::limits::*;
@@ -65,6 +66,13 @@ fn is_from_our_host(headers: &HeaderMap) -> bool {
     origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
 }
 
+async fn happened(followed: &mut Option<Followed>) {
+    match followed {
+        Some(followed) => followed.happened().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What is pushed.
 struct Wish {
     types: Option<BTreeSet<String>>,
@@ -76,13 +84,14 @@ struct Line {
     signed_in: Arc<SignedIn>,
     wish: Option<Wish>,
     known: ModSeq,
+    followed: Option<Followed>,
     answers: (mpsc::Sender<String>, mpsc::Receiver<String>),
 }
 
 impl Line {
     fn new(socket: WebSocket, site: Shared, signed_in: SignedIn) -> Line {
         let answers = mpsc::channel(CONCURRENT_REQUESTS_MAX);
-        Line { socket, site, signed_in: Arc::new(signed_in), wish: None, known: ModSeq(0), answers }
+        Line { socket, site, signed_in: Arc::new(signed_in), wish: None, known: ModSeq(0), followed: None, answers }
     }
 
     async fn say(&mut self, text: String) -> bool {
@@ -113,6 +122,10 @@ impl Line {
                     tokio::time::sleep(TOGETHER).await;
                     let at = *watch.borrow_and_update();
                     told.is_ok() && self.tell(at).await
+                }
+                () = happened(&mut self.followed) => {
+                    tokio::time::sleep(TOGETHER).await;
+                    self.tell_of_others().await
                 }
                 _ = shutdown.changed() => return self.close(close_code::AWAY, "the server goes down").await,
                 _ = epochs.recv() => true,
@@ -146,7 +159,7 @@ impl Line {
             Some("Request") => self.ask(text, id).await,
             Some("WebSocketPushEnable") => self.enable(&value).await,
             Some("WebSocketPushDisable") => {
-                self.wish = None;
+                (self.wish, self.followed) = (None, None);
                 true
             }
             _ => self.refuse(&RequestError::new("notRequest", "There is no such @type.", None), id).await,
@@ -192,17 +205,23 @@ impl Line {
         let types = types.map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
         self.wish = Some(Wish { types });
         let Ok((now, _)) = self.site.store.mailbox_states(self.signed_in.account.id).await else { return false };
+        let since = value.get("pushState").is_some_and(Value::is_string);
+        let Ok(followed) = Followed::new(&self.site, &self.signed_in.account, since).await else { return false };
+        self.followed = Some(followed);
         // RFC 8887 §4.3.5.2: what happened since the client was here.
-        match value.get("pushState").and_then(Value::as_str).and_then(state_of) {
-            Some(since) if since != now => {
-                self.known = since;
-                self.tell(now).await
-            }
-            _ => {
-                self.known = now;
-                true
-            }
+        let known = value.get("pushState").and_then(Value::as_str).and_then(state_of).unwrap_or(now);
+        self.known = known;
+        (known == now || self.tell(now).await) && (!since || self.tell_of_others().await)
+    }
+
+    /// Of accounts with something shared.
+    async fn tell_of_others(&mut self) -> bool {
+        let (Some(followed), Some(wish)) = (&mut self.followed, &self.wish) else { return true };
+        let Ok(others) = followed.look(&self.site, wish.types.as_ref()).await else { return false };
+        if others.is_empty() {
+            return true;
         }
+        self.say(json!({"@type": "StateChange", "changed": others, "pushState": state(self.known)}).to_string()).await
     }
 
     async fn tell(&mut self, at: ModSeq) -> bool {

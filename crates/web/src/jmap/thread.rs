@@ -16,8 +16,8 @@ pub(crate) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     let ids = args.ids()?;
     let properties = args.properties(&["id", "emailIds"])?;
     args.end()?;
-    let (store, account) = (&context.site.store, context.account.id);
-    let mut view = context.site.jmap.views.of(store, account).await?;
+    let (store, account) = (&context.site.store, context.eyes.account);
+    let mut view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
     view.learn_all(store, account).await?;
     let ids = match ids {
         Some(ids) => ids,

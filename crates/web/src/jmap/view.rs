@@ -4,6 +4,7 @@
 //! \Deleted is not there for JMAP (RFC 8621 §2). Invariant: a view tells at least what had happened at its mod-sequence, and is
 //! thrown away at any time. Must not know: methods.
 
+use super::sharing::Eyes;
 use crate::limits::{FACTS_CHUNK, RESULTS_KEPT, VIEW_EMAILS_MAX};
 use message::facts::Facts;
 use message::sort_keys::SortKeys;
@@ -14,6 +15,7 @@ use store::{
     AccountId, BodyId, EmailId, Flags, Mailbox, MailboxId, MailboxStatus, MessageRow, ModSeq, Store, StoreError, Uid, UnixSecs,
 };
 use tokio::sync::OwnedMutexGuard;
+use wire::imap::acl::{Right, Rights};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -206,6 +208,9 @@ pub(crate) struct View {
     at: HashMap<(MailboxId, Uid), EmailKey>,
     /// Answers of queries, as long as nothing changes.
     pub(crate) results: Results,
+    /// What the reader may do where; `None`: all of it, it is the owner.
+    rights: Option<BTreeMap<MailboxId, Rights>>,
+    is_filled: bool,
     /// Once asked for, kept up.
     threads: Option<HashMap<ThreadKey, BTreeSet<EmailKey>>>,
 }
@@ -225,6 +230,18 @@ impl View {
         self.get(key).map(|entry| (key, entry))
     }
 
+    /// What the reader may do with a mailbox.
+    pub(crate) fn rights(&self, mailbox: MailboxId) -> Rights {
+        match &self.rights {
+            None => Rights::ALL,
+            Some(rights) => rights.get(&mailbox).copied().unwrap_or(Rights::NONE),
+        }
+    }
+
+    fn may_read(&self, mailbox: MailboxId) -> bool {
+        self.rights(mailbox).has(Right::Read)
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = (EmailKey, &Entry)> {
         self.emails.iter().filter(|(_, entry)| entry.is_visible()).map(|(key, entry)| (*key, entry))
     }
@@ -240,19 +257,30 @@ impl View {
     }
 
     /// Brings it up to now.
-    async fn refresh(&mut self, store: &Store, account: AccountId) -> Result<()> {
+    async fn refresh(&mut self, store: &Store, (account, eyes): (AccountId, Option<&Eyes>)) -> Result<()> {
         for _ in 0..TRIES {
             let (mod_seq, states) = store.mailbox_states(account).await?;
-            if mod_seq == self.mod_seq && !self.mailboxes.is_empty() {
-                return Ok(());
+            let all: Vec<MailboxId> = states.iter().map(|(mailbox, _)| mailbox.id).collect();
+            let rights = eyes.and_then(|eyes| eyes.lists(store, &all));
+            if mod_seq == self.mod_seq && self.is_filled && rights == self.rights {
+                break;
             }
+            if rights != self.rights {
+                self.results = Results::default();
+            }
+            self.rights = rights;
+            let seen = states.into_iter().filter(|(mailbox, _)| self.rights(mailbox.id).has(Right::Lookup));
             let there: BTreeMap<MailboxId, (Mailbox, MailboxStatus)> =
-                states.into_iter().map(|(mailbox, status)| (mailbox.id, (mailbox, status))).collect();
-            let gone: Vec<MailboxId> = self.seen.keys().filter(|id| !there.contains_key(id)).copied().collect();
+                seen.map(|(mailbox, status)| (mailbox.id, (mailbox, status))).collect();
+            let is_there = |id: &MailboxId| there.contains_key(id) && self.may_read(*id);
+            let gone: Vec<MailboxId> = self.seen.keys().filter(|id| !is_there(id)).copied().collect();
             for mailbox in gone {
                 self.forget_mailbox(mailbox);
             }
             for (id, (_, status)) in &there {
+                if !self.may_read(*id) {
+                    continue;
+                }
                 match self.seen.get(id) {
                     Some(seen) if *seen >= status.highest_mod_seq => {}
                     Some(seen) => self.catch_up(store, account, (*id, *seen)).await?,
@@ -261,6 +289,12 @@ impl View {
             }
             self.mailboxes = there;
             self.mod_seq = mod_seq;
+            self.is_filled = true;
+        }
+        let Some(eyes) = eyes.filter(|eyes| !eyes.are_own()) else { return Ok(()) };
+        let subscribed = eyes.subscribed(store).await?;
+        for (mailbox, _) in self.mailboxes.values_mut() {
+            mailbox.subscribed = subscribed.contains(&mailbox.name);
         }
         Ok(())
     }
@@ -420,7 +454,8 @@ pub(crate) struct Views {
 #[derive(Default)]
 struct Shelf {
     now: u64,
-    views: HashMap<AccountId, Shelved>,
+    /// By whose mail it is, and who reads it.
+    views: HashMap<(AccountId, AccountId), Shelved>,
 }
 
 struct Shelved {
@@ -430,30 +465,39 @@ struct Shelved {
 }
 
 impl Views {
-    /// An account's view as it is now; nobody else has it meanwhile.
+    /// An account's view as it is now, to its owner; nobody else has it meanwhile.
     pub(crate) async fn of(&self, store: &Store, account: AccountId) -> Result<OwnedMutexGuard<View>> {
+        self.one(store, (account, account), None).await
+    }
+
+    /// What these eyes see.
+    pub(crate) async fn seen_by(&self, store: &Store, eyes: &Eyes) -> Result<OwnedMutexGuard<View>> {
+        self.one(store, eyes.key(), Some(eyes)).await
+    }
+
+    async fn one(&self, store: &Store, key: (AccountId, AccountId), eyes: Option<&Eyes>) -> Result<OwnedMutexGuard<View>> {
         let view = {
             let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
             shelf.now += 1;
             let now = shelf.now;
-            let shelved = shelf.views.entry(account).or_insert_with(|| Shelved { used: now, emails: 0, view: Arc::default() });
+            let shelved = shelf.views.entry(key).or_insert_with(|| Shelved { used: now, emails: 0, view: Arc::default() });
             shelved.used = now;
             Arc::clone(&shelved.view)
         };
         let mut view = view.lock_owned().await;
-        view.refresh(store, account).await?;
-        self.note(account, view.emails.len());
+        view.refresh(store, (key.0, eyes)).await?;
+        self.note(key, view.emails.len());
         Ok(view)
     }
 
-    fn note(&self, account: AccountId, emails: usize) {
+    fn note(&self, key: (AccountId, AccountId), emails: usize) {
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shelved) = shelf.views.get_mut(&account) {
+        if let Some(shelved) = shelf.views.get_mut(&key) {
             shelved.emails = emails;
         }
         while shelf.views.len() > 1 && shelf.views.values().map(|one| one.emails.max(64)).sum::<usize>() > VIEW_EMAILS_MAX {
             let oldest = shelf.views.iter().min_by_key(|(_, one)| one.used).map(|(id, _)| *id);
-            match oldest.filter(|id| *id != account) {
+            match oldest.filter(|id| *id != key) {
                 Some(oldest) => drop(shelf.views.remove(&oldest)),
                 None => break,
             }

@@ -27,14 +27,15 @@ pub(crate) async fn html(
         Err(response) => return response,
     };
     let gone = || problem(StatusCode::NOT_FOUND, "There is no such message.");
-    let owner = signed_in.account.id;
-    let Some(key) = EmailKey::of(&id).filter(|_| account == jmap::account_id(owner)) else { return gone() };
-    let email = match site.jmap.views.of(&site.store, owner).await {
+    let reader = signed_in.account.id;
+    let Some(eyes) = jmap::sharing::eyes_on(&site.store, &signed_in.account, &account) else { return gone() };
+    let Some(key) = EmailKey::of(&id) else { return gone() };
+    let email = match site.jmap.views.seen_by(&site.store, &eyes).await {
         Ok(view) => view.get(key).and_then(jmap::view::Entry::email),
         Err(_) => return unavailable(),
     };
     let Some(email) = email else { return gone() };
-    let octets = match site.store.body(owner, email, 0, u64::from(u32::MAX)).await {
+    let octets = match site.store.body(eyes.account, email, 0, u64::from(u32::MAX)).await {
         Ok(octets) => octets,
         Err(StoreError::NotFound) => return gone(),
         Err(_) => return unavailable(),
@@ -42,7 +43,7 @@ pub(crate) async fn html(
     // Parsing and filtering a large message takes a while: not among those who only wait.
     let pictures = query.get("pictures").is_some_and(|asked| asked == "1");
     let told = move || {
-        let way = |remote: &RemoteContent| remote.tracker.is_none().then(|| site.outside.address(owner, &remote.url));
+        let way = |remote: &RemoteContent| remote.tracker.is_none().then(|| site.outside.address(reader, &remote.url));
         told(&octets, key, &account, if pictures { Remote::Rewrite(&way) } else { Remote::Block })
     };
     match tokio::task::spawn_blocking(told).await {

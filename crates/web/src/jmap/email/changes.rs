@@ -25,9 +25,10 @@ pub(crate) struct Affected {
 impl Affected {
     /// What happened after `since`; `threads`: conversations are asked for, too.
     pub(crate) async fn since(context: &Context<'_>, since: ModSeq, max: usize, threads: bool) -> Result<Affected, MethodError> {
-        let (store, account) = (&context.site.store, context.account.id);
+        let (store, account) = (&context.site.store, context.eyes.account);
         let cannot = || MethodError::new("cannotCalculateChanges");
-        let changes = store.account_changes(account, since, max).await?.ok_or_else(cannot)?;
+        let mut changes = store.account_changes(account, since, max).await?.ok_or_else(cannot)?;
+        context.eyes.veil(store, &mut changes);
         let gone: Vec<EmailId> = changes.messages.values().flat_map(|of_one| &of_one.vanished).map(|(_, email)| *email).collect();
         let names = store.email_names(account, &gone).await?;
         let names: HashMap<EmailId, EmailKey> = gone
@@ -36,7 +37,7 @@ impl Affected {
             // Erased for good: nobody can tell any more what it was.
             .map(|(email, name)| name.map(|(body, date_secs)| (*email, EmailKey { body, date_secs })).ok_or_else(cannot))
             .collect::<Result<_, _>>()?;
-        let mut view = context.site.jmap.views.of(store, account).await?;
+        let mut view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
         let emails = touches(&changes, &names, &view);
         let mut gone_threads = HashMap::new();
         if threads {

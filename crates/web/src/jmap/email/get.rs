@@ -175,7 +175,7 @@ impl Wanted {
                 "size" => json!(entry.size_bytes),
                 "receivedAt" => json!(message::date::format_rfc_3339(key.date_secs)),
                 "mailboxIds" => {
-                    let id = |mailbox| (store::object_id::of_mailbox(context.account.id, mailbox).to_string(), json!(true));
+                    let id = |mailbox| (store::object_id::of_mailbox(context.eyes.account, mailbox).to_string(), json!(true));
                     Value::Object(entry.mailboxes().into_iter().map(id).collect())
                 }
                 "keywords" => Value::Object(entry.keywords().into_iter().map(|word| (word.to_string(), json!(true))).collect()),
@@ -209,8 +209,8 @@ pub(crate) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     let ids = args.ids()?;
     let wanted = Wanted::take(&mut args, &[])?;
     args.end()?;
-    let (store, account) = (&context.site.store, context.account.id);
-    let view = context.site.jmap.views.of(store, account).await?;
+    let store = &context.site.store;
+    let view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
     let ids = match ids {
         Some(ids) => ids,
         None => {
@@ -248,7 +248,7 @@ async fn fill(
     found: Vec<(EmailKey, Option<EmailId>, Object)>,
     not_found: &mut Vec<String>,
 ) -> Result<Vec<Value>, MethodError> {
-    let (store, account) = (&context.site.store, context.account.id);
+    let (store, account) = (&context.site.store, context.eyes.account);
     let needs = wanted.needs_body() || wanted.needs_header();
     if !needs && !wanted.has(&FROM_FACTS) {
         return Ok(found.into_iter().map(|(_, _, object)| Value::Object(object)).collect());
@@ -276,7 +276,7 @@ async fn fill(
 async fn octets(context: &Context<'_>, email: Option<EmailId>, facts: Option<&Arc<Facts>>) -> Result<Option<Bytes>, MethodError> {
     let len = facts.map_or(u64::from(u32::MAX), |facts| facts.header_bytes() as u64);
     let Some(email) = email else { return Ok(None) };
-    match context.site.store.body(context.account.id, email, 0, len).await {
+    match context.site.store.body(context.eyes.account, email, 0, len).await {
         Ok(octets) => Ok(Some(octets)),
         Err(store::StoreError::NotFound) => Ok(None),
         Err(error) => Err(error.into()),

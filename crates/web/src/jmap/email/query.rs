@@ -176,11 +176,11 @@ fn comparators(sort: Option<&Value>) -> Result<Vec<Comparator>, MethodError> {
 
 /// `Email/query`
 pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let (store, account) = (&context.site.store, context.account.id);
+    let (store, account) = (&context.site.store, context.eyes.account);
     let question = Question::take(&mut args, account)?;
     let window = Window::take(&mut args)?;
     args.end()?;
-    let mut view = context.site.jmap.views.of(store, account).await?;
+    let mut view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
     let found = question.answer(&mut view, context.site, account).await?;
     let mut answer = window.of(context, view.mod_seq, &found, |key| key.id())?;
     answer.insert("collapseThreads".into(), question.collapse.into());
@@ -189,7 +189,7 @@ pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<O
 
 /// `Email/queryChanges`: everything that changed may have left the results, and what of it is there now is told with its place.
 pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let account = context.account.id;
+    let account = context.eyes.account;
     let question = Question::take(&mut args, account)?;
     let since = args.state("sinceQueryState")?;
     let max = changes_max(&mut args)?;

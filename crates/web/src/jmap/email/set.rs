@@ -1,4 +1,4 @@
-//! `Email/set`, `Email/import`, `Email/copy` and `Email/parse` (RFC 8621 §4.6 to §4.9).
+//! `Email/set`, `Email/import` and `Email/parse` (RFC 8621 §4.6, §4.8, §4.9).
 //!
 //! All changes and removals of one call are one commit. Invariant: an Email that stays is never in no mailbox.
 //! Must not know: how mailboxes and flags lie in the store.
@@ -9,6 +9,7 @@ use crate::jmap::args::Args;
 use crate::jmap::blob::blob;
 use crate::jmap::failure::{MethodError, SetError};
 use crate::jmap::setting::{Outcome, Setting, id_or_created};
+use crate::jmap::sharing::{forbidden, may_change, may_put, may_remove};
 use crate::jmap::view::{EmailKey, SYSTEM, View};
 use crate::jmap::{Context, Object, account_id};
 use crate::limits::{GET_MAX, attachments_bytes_max};
@@ -43,7 +44,7 @@ fn flags_of((system, words): (u8, Vec<SmolStr>)) -> Result<Flags, SetError> {
 }
 
 /// `{keyword: true}`
-fn keywords(value: &Value) -> Result<Flags, SetError> {
+pub(super) fn keywords(value: &Value) -> Result<Flags, SetError> {
     let wrong = || SetError::properties(&["keywords"], "keywords map to true");
     let mut flags = (0, Vec::new());
     for (keyword, is) in value.as_object().ok_or_else(wrong)? {
@@ -58,12 +59,29 @@ fn keywords(value: &Value) -> Result<Flags, SetError> {
 fn mailbox(context: &Context<'_>, view: &View, id: &str) -> Result<MailboxId, SetError> {
     let missing = || SetError::properties(&["mailboxIds"], "there is no such mailbox");
     let id = id_or_created(context, id).ok_or_else(missing)?;
-    let found = store::object_id::mailbox(context.account.id, &id).ok_or_else(missing)?;
+    let found = store::object_id::mailbox(context.eyes.account, &id).ok_or_else(missing)?;
     if view.mailboxes.contains_key(&found) { Ok(found) } else { Err(missing()) }
 }
 
+/// May a new email with these flags come into all of these?
+pub(super) fn may_come(view: &View, mailboxes: &[MailboxId], flags: &Flags) -> Result<(), SetError> {
+    let may = mailboxes.iter().all(|mailbox| may_put(view.rights(*mailbox), flags));
+    if may { Ok(()) } else { Err(forbidden()) }
+}
+
+/// May who asks do that to an email that lies there?
+fn may_be_arranged(view: &View, before: &BTreeSet<MailboxId>, wanted: &Arrangement) -> Result<(), SetError> {
+    let mut may = before.iter().all(|mailbox| may_change(view.rights(*mailbox), &wanted.flags));
+    if let Some(after) = &wanted.mailboxes {
+        may &= before.iter().all(|mailbox| after.contains(mailbox) || may_remove(view.rights(*mailbox)));
+        let new = after.iter().filter(|mailbox| !before.contains(mailbox));
+        may &= new.into_iter().all(|mailbox| may_put(view.rights(*mailbox), &Flags::default()));
+    }
+    if may { Ok(()) } else { Err(forbidden()) }
+}
+
 /// `{mailbox: true}`, at least one.
-fn mailboxes(context: &Context<'_>, view: &View, value: Option<&Value>) -> Result<Vec<MailboxId>, SetError> {
+pub(super) fn mailboxes(context: &Context<'_>, view: &View, value: Option<&Value>) -> Result<Vec<MailboxId>, SetError> {
     let wrong = || SetError::properties(&["mailboxIds"], "an email is in at least one mailbox");
     let mut found = BTreeSet::new();
     for (id, is) in value.and_then(Value::as_object).ok_or_else(wrong)? {
@@ -76,16 +94,16 @@ fn mailboxes(context: &Context<'_>, view: &View, value: Option<&Value>) -> Resul
 }
 
 /// A new message on its way into mailboxes.
-struct New {
-    octets: Bytes,
-    mailboxes: Vec<MailboxId>,
-    flags: Flags,
-    received_secs: UnixSecs,
+pub(super) struct New {
+    pub(super) octets: Bytes,
+    pub(super) mailboxes: Vec<MailboxId>,
+    pub(super) flags: Flags,
+    pub(super) received_secs: UnixSecs,
 }
 
 /// Into the store, in one commit; what the client is told of it.
-async fn put(context: &Context<'_>, new: New) -> Result<(String, Object), SetError> {
-    let (store, account) = (&context.site.store, context.account.id);
+pub(super) async fn put(context: &Context<'_>, new: New) -> Result<(String, Object), SetError> {
+    let (store, account) = (&context.site.store, context.eyes.account);
     if new.octets.len() as u64 > context.site.message_bytes_max {
         return Err(SetError::new("tooLarge").with("maxSize", json!(context.site.message_bytes_max)));
     }
@@ -119,11 +137,13 @@ async fn put(context: &Context<'_>, new: New) -> Result<(String, Object), SetErr
 
 async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Object), SetError> {
     let now_secs = net::clock::unix_now();
-    let places = {
-        let view = context.site.jmap.views.of(&context.site.store, context.account.id).await?;
-        mailboxes(context, &view, object.get("mailboxIds"))?
-    };
     let flags = object.get("keywords").map(keywords).transpose()?.unwrap_or_default();
+    let places = {
+        let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
+        let places = mailboxes(context, &view, object.get("mailboxIds"))?;
+        may_come(&view, &places, &flags)?;
+        places
+    };
     let received_secs = received(object.get("receivedAt"))?.unwrap_or(now_secs);
     let mut blobs = HashMap::new();
     let mut missing = Vec::new();
@@ -147,7 +167,7 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Objec
     put(context, New { octets: octets.into(), mailboxes: places, flags, received_secs }).await
 }
 
-fn received(value: Option<&Value>) -> Result<Option<UnixSecs>, SetError> {
+pub(super) fn received(value: Option<&Value>) -> Result<Option<UnixSecs>, SetError> {
     let wrong = || SetError::properties(&["receivedAt"], "it is not a date");
     let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
     let date = message::date::parse_rfc_3339(value.as_str().ok_or_else(wrong)?.as_bytes());
@@ -201,6 +221,7 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
     if moved && places != entry.mailboxes() {
         arrangement.mailboxes = Some(places.into_iter().collect());
     }
+    may_be_arranged(view, &entry.mailboxes(), &arrangement)?;
     Ok(arrangement)
 }
 
@@ -217,7 +238,7 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     }
     let mut all: Vec<(String, bool, Arrangement)> = Vec::new();
     {
-        let view = context.site.jmap.views.of(&context.site.store, context.account.id).await?;
+        let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
         for (id, patch) in setting.update {
             if setting.destroy.contains(&id) {
                 outcome.update(id, Err(SetError::new("willDestroy")));
@@ -232,7 +253,11 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
             match view.by_id(&id) {
                 Some((_, entry)) => {
                     let rows = entry.places().map(|place| (place.mailbox, place.uid)).collect();
-                    all.push((id, true, Arrangement { rows, mailboxes: Some(Vec::new()), ..Arrangement::default() }));
+                    let nowhere = Arrangement { rows, mailboxes: Some(Vec::new()), ..Arrangement::default() };
+                    match may_be_arranged(&view, &entry.mailboxes(), &nowhere) {
+                        Ok(()) => all.push((id, true, nowhere)),
+                        Err(error) => outcome.destroy(id, Err(error)),
+                    }
                 }
                 None => outcome.destroy(id, Err(SetError::new("notFound"))),
             }
@@ -247,7 +272,7 @@ async fn arrange(context: &Context<'_>, all: Vec<(String, bool, Arrangement)>, o
         return Ok(());
     }
     let arrangements: Vec<Arrangement> = all.iter().map(|(_, _, one)| one.clone()).collect();
-    let done = context.site.store.arrange(context.account.id, &arrangements, net::clock::unix_now()).await;
+    let done = context.site.store.arrange(context.eyes.account, &arrangements, net::clock::unix_now()).await;
     for (at, (id, destroys, _)) in all.into_iter().enumerate() {
         let one = match &done {
             Ok(there) if there.get(at) == Some(&true) => Ok(()),
@@ -286,9 +311,12 @@ pub(crate) async fn import(context: &mut Context<'_>, mut args: Args) -> Result<
 }
 
 async fn import_one(context: &Context<'_>, object: &Object) -> Result<(String, Object), SetError> {
+    let flags = object.get("keywords").map(keywords).transpose()?.unwrap_or_default();
     let places = {
-        let view = context.site.jmap.views.of(&context.site.store, context.account.id).await?;
-        mailboxes(context, &view, object.get("mailboxIds"))?
+        let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
+        let places = mailboxes(context, &view, object.get("mailboxIds"))?;
+        may_come(&view, &places, &flags)?;
+        places
     };
     let id = object.get("blobId").and_then(Value::as_str).unwrap_or_default();
     // A blob that was made in the same request (RFC 9404 §4.1) goes by its creation id.
@@ -298,18 +326,8 @@ async fn import_one(context: &Context<'_>, object: &Object) -> Result<(String, O
     if message::header::fields(&octets).next().is_none() {
         return Err(SetError::why("invalidEmail", "This is no message."));
     }
-    let flags = object.get("keywords").map(keywords).transpose()?.unwrap_or_default();
     let received_secs = received(object.get("receivedAt"))?.unwrap_or_else(net::clock::unix_now);
     put(context, New { octets, mailboxes: places, flags, received_secs }).await
-}
-
-/// `Email/copy`: there is one account for who asks, so there is none to copy from.
-pub(crate) async fn copy(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    match args.text("fromAccountId")? {
-        Some(from) if from == account_id(context.account.id) => Err(MethodError::arguments("fromAccountId is accountId")),
-        Some(_) => Err(MethodError::new("fromAccountNotFound")),
-        None => Err(MethodError::arguments("fromAccountId is missing")),
-    }
 }
 
 /// `Email/parse`
@@ -343,7 +361,7 @@ pub(crate) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<O
     let some = |list: Vec<String>| if list.is_empty() { Value::Null } else { json!(list) };
     let parsed = if parsed.is_empty() { Value::Null } else { Value::Object(parsed) };
     let answer = json!({
-        "accountId": account_id(context.account.id), "parsed": parsed, "notParsable": some(not_parsable), "notFound": some(not_found),
+        "accountId": account_id(context.eyes.account), "parsed": parsed, "notParsable": some(not_parsable), "notFound": some(not_found),
     });
     Ok(answer.as_object().cloned().unwrap_or_default())
 }

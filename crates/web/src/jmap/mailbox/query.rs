@@ -143,8 +143,8 @@ pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<O
     let question = Question::take(&mut args)?;
     let window = Window::take(&mut args)?;
     args.end()?;
-    let account = context.account.id;
-    let view = context.site.jmap.views.of(&context.site.store, account).await?;
+    let account = context.eyes.account;
+    let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
     let found = question.answer(&view, account)?;
     window.of(context, view.mod_seq, &found, |id| id_of(account, *id))
 }
@@ -157,13 +157,14 @@ pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
     let up_to = args.text("upToId")?;
     let total = args.truth("calculateTotal")?;
     args.end()?;
-    let account = context.account.id;
+    let account = context.eyes.account;
     let cannot = || MethodError::new("cannotCalculateChanges");
-    let changes = context.site.store.account_changes(account, since, usize::MAX).await?.ok_or_else(cannot)?;
+    let mut changes = context.site.store.account_changes(account, since, usize::MAX).await?.ok_or_else(cannot)?;
     if changes.more {
         return Err(cannot());
     }
-    let view = context.site.jmap.views.of(&context.site.store, account).await?;
+    let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
+    context.eyes.veil(&context.site.store, &mut changes);
     let found = question.answer(&view, account)?;
     let mut moved: HashSet<MailboxId> =
         touches(&changes).into_iter().filter(|(_, (_, counts_only))| !counts_only).map(|(id, _)| id).collect();

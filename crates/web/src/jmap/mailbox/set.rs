@@ -6,10 +6,12 @@ use super::{id_of, leaf, parent, role, special_use};
 use crate::jmap::args::Args;
 use crate::jmap::failure::{MethodError, SetError};
 use crate::jmap::setting::{Outcome, Setting, id_or_created};
+use crate::jmap::sharing::{forbidden, my_rights};
 use crate::jmap::{Context, Object};
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
 use serde_json::{Value, json};
 use store::Mailbox;
+use wire::imap::acl::{Right, Rights};
 
 /// `Mailbox/set`
 pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
@@ -34,13 +36,28 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     outcome.answer(context, setting.old_state).await
 }
 
+/// All, also those that are hidden from who asks.
 async fn mailboxes(context: &Context<'_>) -> Result<Vec<Mailbox>, SetError> {
-    Ok(context.site.store.mailboxes(context.account.id).await?.to_vec())
+    Ok(context.site.store.mailboxes(context.eyes.account).await?.to_vec())
 }
 
-async fn one(context: &Context<'_>, id: &str) -> Result<Mailbox, SetError> {
-    let wanted = store::object_id::mailbox(context.account.id, id);
-    mailboxes(context).await?.into_iter().find(|one| Some(one.id) == wanted).ok_or_else(|| SetError::new("notFound"))
+/// One that is shown, and what may be done with it.
+async fn one(context: &Context<'_>, id: &str) -> Result<(Mailbox, Rights), SetError> {
+    let wanted = store::object_id::mailbox(context.eyes.account, id);
+    let found = mailboxes(context).await?.into_iter().find(|one| Some(one.id) == wanted);
+    let found = found.map(|one| (context.eyes.rights(&context.site.store, one.id), one));
+    let (rights, mut mailbox) = found.filter(|(rights, _)| rights.has(Right::Lookup)).ok_or_else(|| SetError::new("notFound"))?;
+    if !context.eyes.are_own() {
+        mailbox.subscribed = context.eyes.subscribed(&context.site.store).await?.contains(&mailbox.name);
+    }
+    Ok((mailbox, rights))
+}
+
+/// May who asks make, or move something to, what has this name?
+async fn may_be_made(context: &Context<'_>, name: &str) -> Result<(), SetError> {
+    let all = mailboxes(context).await?;
+    let rights = context.eyes.rights_above(&context.site.store, &all, name);
+    if rights.has(Right::Create) { Ok(()) } else { Err(forbidden()) }
 }
 
 fn checked(name: &Value) -> Result<&str, SetError> {
@@ -57,7 +74,7 @@ async fn whole(context: &Context<'_>, parent: Option<&str>, leaf: &str) -> Resul
     let Some(parent) = parent else { return Ok(leaf.to_owned()) };
     let missing = || SetError::properties(&["parentId"], "there is no such parent");
     let id = id_or_created(context, parent).ok_or_else(missing)?;
-    let parent = one(context, &id).await.map_err(|_| missing())?;
+    let (parent, _) = one(context, &id).await.map_err(|_| missing())?;
     Ok(format!("{}/{leaf}", parent.name))
 }
 
@@ -70,23 +87,27 @@ async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object
     let parent = object.get("parentId").and_then(Value::as_str);
     let used = match object.get("role").unwrap_or(&Value::Null) {
         Value::Null => None,
+        // What a mailbox is for is its owner's to say.
+        _ if !context.eyes.are_own() => return Err(SetError::properties(&["role"], "this role cannot be given")),
         role => {
             let used = role.as_str().and_then(special_use);
             Some(used.ok_or_else(|| SetError::properties(&["role"], "this role cannot be given"))?)
         }
     };
     let name = whole(context, parent, name).await?;
-    let (store, account) = (&context.site.store, context.account.id);
+    may_be_made(context, &name).await?;
+    let (store, account) = (&context.site.store, context.eyes.account);
     let made = store.mailbox_create(account, &name, used, net::clock::unix_now()).await.map_err(|error| match error {
         store::StoreError::Exists => SetError::properties(&["name"], "there is one of that name"),
         error => error.into(),
     })?;
     if object.get("isSubscribed").and_then(Value::as_bool) == Some(true) {
-        store.mailbox_subscribe(account, &made.name, true).await?;
+        context.eyes.subscribe(store, &made.name, true).await?;
     }
+    let rights = context.eyes.rights(store, made.id);
     let answer = json!({
         "id": id_of(account, made.id), "sortOrder": super::sort_order(&made), "totalEmails": 0, "unreadEmails": 0,
-        "totalThreads": 0, "unreadThreads": 0, "myRights": super::rights(&made), "role": role(&made),
+        "totalThreads": 0, "unreadThreads": 0, "myRights": my_rights(rights, false), "role": role(&made),
         "isSubscribed": object.get("isSubscribed").and_then(Value::as_bool).unwrap_or(false),
         "parentId": object.get("parentId").cloned().unwrap_or_default(),
     });
@@ -97,11 +118,13 @@ async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object
 }
 
 async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), SetError> {
-    let mailbox = one(context, id).await?;
-    let all = mailboxes(context).await?;
-    let (store, account) = (&context.site.store, context.account.id);
+    let (mailbox, rights) = one(context, id).await?;
+    let mut all = mailboxes(context).await?;
+    all.retain(|one| context.eyes.rights(&context.site.store, one.id).has(Right::Lookup));
+    let (store, account) = (&context.site.store, context.eyes.account);
     let states = all.iter().map(|one| (one.id, (one.clone(), store::MailboxStatus::default()))).collect();
-    let mut above = parent(&states, &mailbox).map(|parent| id_of(account, parent.id));
+    let parent = parent(&states, &mailbox).map(|parent| id_of(account, parent.id));
+    let mut above = parent.clone();
     let mut name = leaf(&mailbox).to_owned();
     let mut subscribed = mailbox.subscribed;
     for (property, value) in &patch {
@@ -125,19 +148,30 @@ async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), Se
     let now = net::clock::unix_now();
     let mut whole_name = mailbox.name.to_string();
     if moves && mailbox.name != "INBOX" {
-        whole_name = whole(context, above.as_deref(), &name).await?;
+        // Under what it is, which may be hidden, or under something else.
+        whole_name = match mailbox.name.rsplit_once('/') {
+            Some((superior, _)) if above == parent => format!("{superior}/{name}"),
+            _ => whole(context, above.as_deref(), &name).await?,
+        };
         if whole_name != mailbox.name.as_str() {
+            if !rights.has(Right::DeleteMailbox) {
+                return Err(forbidden());
+            }
+            may_be_made(context, &whole_name).await?;
             store.mailbox_rename(account, &mailbox.name, &whole_name, now).await?;
         }
     }
     if subscribed != mailbox.subscribed {
-        store.mailbox_subscribe(account, &whole_name, subscribed).await?;
+        context.eyes.subscribe(store, &whole_name, subscribed).await?;
     }
     Ok(())
 }
 
 async fn destroy(context: &Context<'_>, id: &str, remove_emails: bool) -> Result<(), SetError> {
-    let mailbox = one(context, id).await?;
+    let (mailbox, rights) = one(context, id).await?;
+    if !rights.has(Right::DeleteMailbox) {
+        return Err(forbidden());
+    }
     let inferiors = format!("{}/", mailbox.name);
     if mailboxes(context).await?.iter().any(|one| one.name.starts_with(&inferiors)) {
         return Err(SetError::new("mailboxHasChild"));
@@ -145,7 +179,7 @@ async fn destroy(context: &Context<'_>, id: &str, remove_emails: bool) -> Result
     if mailbox.name == "INBOX" {
         return Err(SetError::why("forbidden", "The Inbox stays."));
     }
-    let (store, account) = (&context.site.store, context.account.id);
+    let (store, account) = (&context.site.store, context.eyes.account);
     let rows = store.snapshot(account, mailbox.id).await?.rows;
     if rows.iter().any(|row| row.flags.system & store::Flags::DELETED == 0) && !remove_emails {
         return Err(SetError::new("mailboxHasEmail"));

@@ -1,0 +1,134 @@
+//! What a stream follows besides its own account: every account with something shared, as the lists say now.
+//!
+//! Invariant: of what is hidden nothing is told, not even that it changed; what came into sight or went out of it is told as a
+//! change. Must not know: how streams speak.
+
+use super::push::changed;
+use super::sharing::{Eyes, accounts};
+use super::{Object, account_id};
+use crate::site::Site;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use store::{Account, AccountId, ModSeq, StoreError};
+use tokio::sync::watch;
+
+/// Types of which others' accounts have any.
+const TYPES: [&str; 3] = ["Mailbox", "Thread", "Email"];
+/// The state of an account that is not shared any more.
+const GONE: &str = "gone";
+
+/// See the module.
+pub(super) struct Followed {
+    who: Arc<Account>,
+    lists: watch::Receiver<u64>,
+    others: Vec<Other>,
+}
+
+struct Other {
+    eyes: Eyes,
+    watch: watch::Receiver<ModSeq>,
+    known: ModSeq,
+    mark: String,
+}
+
+impl Followed {
+    /// `anew`: the client may have missed something, so everything is told once.
+    pub(super) async fn new(site: &Site, who: &Arc<Account>, anew: bool) -> Result<Followed, StoreError> {
+        let mut followed = Followed { who: Arc::clone(who), lists: site.store.acl_watch(), others: Vec::new() };
+        if !anew {
+            followed.look(site, None).await?;
+        }
+        Ok(followed)
+    }
+
+    /// Until something happened that [`Followed::look`] may tell of.
+    pub(super) async fn happened(&mut self) {
+        let lists = &mut self.lists;
+        let mut waits: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = vec![Box::pin(async move {
+            if lists.changed().await.is_err() {
+                pending::<()>().await;
+            }
+        })];
+        for other in &mut self.others {
+            let watch = &mut other.watch;
+            waits.push(Box::pin(async move {
+                // An account that goes takes its lists along.
+                if watch.changed().await.is_err() {
+                    pending::<()>().await;
+                }
+            }));
+        }
+        let any = |waits: &mut Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>>, cx: &mut std::task::Context<'_>| {
+            waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready())
+        };
+        poll_fn(|cx| if any(&mut waits, cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// What changed since the last time, as the `changed` of a StateChange; empty: nothing.
+    pub(super) async fn look(&mut self, site: &Site, wanted: Option<&BTreeSet<String>>) -> Result<Object, StoreError> {
+        self.lists.borrow_and_update();
+        let there: Vec<AccountId> = accounts(&site.store, &self.who).into_keys().collect();
+        let mut told = Object::new();
+        let mut tell = |account: AccountId, types: &BTreeSet<&str>, state: &str| {
+            let types = types.iter().filter(|name| wanted.is_none_or(|wanted| wanted.contains(**name)));
+            let states: Object = types.map(|name| ((*name).to_owned(), json!(state))).collect();
+            if !states.is_empty() {
+                told.insert(account_id(account), Value::Object(states));
+            }
+        };
+        let all = BTreeSet::from(TYPES);
+        for gone in self.others.iter().filter(|other| !there.contains(&other.eyes.account)) {
+            tell(gone.eyes.account, &all, GONE);
+        }
+        self.others.retain(|other| there.contains(&other.eyes.account));
+        for other in &mut self.others {
+            let types = other.look(site).await?;
+            if !types.is_empty() {
+                tell(other.eyes.account, &types, &other.state());
+            }
+        }
+        for account in there {
+            if self.others.iter().any(|other| other.eyes.account == account) {
+                continue;
+            }
+            let mut watch = site.store.watch(account).await?;
+            let known = *watch.borrow_and_update();
+            let eyes = Eyes { account, who: Arc::clone(&self.who) };
+            let mark = eyes.mark(&site.store).await?;
+            let other = Other { known, eyes, watch, mark };
+            tell(account, &all, &other.state());
+            self.others.push(other);
+        }
+        Ok(told)
+    }
+}
+
+impl Other {
+    fn state(&self) -> String {
+        format!("{}{}", self.known.0, self.mark)
+    }
+
+    async fn look(&mut self, site: &Site) -> Result<BTreeSet<&'static str>, StoreError> {
+        let at = *self.watch.borrow_and_update();
+        let mark = self.eyes.mark(&site.store).await?;
+        if mark != self.mark {
+            (self.known, self.mark) = (at, mark);
+            return Ok(BTreeSet::from(TYPES));
+        }
+        if at == self.known {
+            return Ok(BTreeSet::new());
+        }
+        let mut changes = site.store.account_changes(self.eyes.account, self.known, usize::MAX).await?;
+        if let Some(changes) = &mut changes {
+            self.eyes.veil(&site.store, changes);
+        }
+        self.known = at;
+        let mut types = changed(changes.as_ref());
+        types.retain(|name| TYPES.contains(name));
+        Ok(types)
+    }
+}
