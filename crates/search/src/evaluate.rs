@@ -91,8 +91,10 @@ impl Searcher {
         Ok(())
     }
 
-    /// Ends the keeping; before the store is closed.
+    /// Ends the keeping, and leaves what it was at; before the store is closed.
     pub async fn close(&self) {
+        // The keeper may be in the middle of long work that nobody lets it do.
+        self.inner.index.iter().for_each(|index| index.stop());
         let keeper = self.inner.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((stop, thread)) = keeper {
             let _ = stop.send(());

@@ -25,7 +25,7 @@ use crate::limits;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{AccountId, MailboxId, ModSeq};
 
@@ -43,6 +43,7 @@ pub(crate) struct Index {
     lost: Mutex<BTreeSet<AccountId>>,
     some_lost: tokio::sync::Notify,
     losses: AtomicU64,
+    stop: AtomicBool,
 }
 
 /// Up to where each mailbox of an account was looked at.
@@ -66,7 +67,17 @@ impl Index {
             lost: Mutex::default(),
             some_lost: tokio::sync::Notify::new(),
             losses: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
         }
+    }
+
+    /// Nothing more is written: what is being put together is left, at once.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     fn folder_of(&self, account: AccountId) -> PathBuf {
@@ -162,8 +173,9 @@ impl Index {
         alive: impl Fn(u64) -> bool,
     ) -> std::io::Result<()> {
         let parts: Vec<&Chunk> = some.iter().map(|chunk| &**chunk).collect();
-        let joined = match writer::of_chunks(&parts, alive) {
+        let joined = match writer::of_chunks(&parts, alive, &self.stop) {
             Some(octets) => Some(Arc::new(written(folder, chunks, &octets)?)),
+            None if self.is_stopped() => return Err(std::io::ErrorKind::Interrupted.into()),
             None => {
                 tracing::warn!(folder = %folder.display(), "a damaged part of the search index is dropped and made anew");
                 None

@@ -69,6 +69,7 @@ impl Keeper {
                     self.index.drop_account(account);
                 }
             }
+            Err(_) if self.index.is_stopped() => {}
             // Searches read what the index lacks; the next touch tries again.
             Err(error) => tracing::warn!(%error, account = account.0, "the search index falls behind"),
         }
@@ -151,6 +152,9 @@ impl Keeper {
         let facts = facts_of(&self.store, account, &emails).await?;
         let mut fresh: Vec<Fresh> = Vec::with_capacity(some.len());
         for ((email, size), facts) in some.iter().zip(facts) {
+            if self.index.is_stopped() {
+                return Err(StoreError::Io("the search index is being closed".into()));
+            }
             let octets = match self.store.body(account, *email, 0, *size).await {
                 Ok(octets) => octets,
                 // Expunged and erased meanwhile.

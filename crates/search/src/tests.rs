@@ -327,6 +327,29 @@ async fn new_mail_is_taken_in_by_itself() {
     assert!(searcher.catch_up(house.account).await.is_err());
 }
 
+#[test]
+fn stopping_leaves_what_is_being_put_together_and_loses_nothing() {
+    use crate::index::{Index, Record, Terms};
+    let folder = tempfile::tempdir().unwrap();
+    let ann = AccountId(1);
+    let add = |index: &Index, email: u64| {
+        let octets = format!("Subject: number {email}\r\n\r\nword{email}\r\n").into_bytes();
+        let mut terms = Terms::default();
+        let record = Record::of(email, &octets, &Facts::compute(&octets), &mut terms);
+        index.add(ann, vec![(record, terms)])
+    };
+    let index = Index::new(folder.path().to_owned());
+    (1..4).for_each(|email| add(&index, email).unwrap());
+    index.stop();
+    // The fourth is one too many: all four would be put together.
+    assert_eq!(add(&index, 4).unwrap_err().kind(), std::io::ErrorKind::Interrupted);
+    assert_eq!((index.chunks(ann).len(), index.docs(ann)), (3, 3));
+    let again = Index::new(folder.path().to_owned());
+    assert_eq!((again.chunks(ann).len(), again.docs(ann)), (4, 4));
+    add(&again, 5).unwrap();
+    assert_eq!((again.chunks(ann).len(), again.docs(ann)), (1, 5));
+}
+
 /// Words of attachments of every kind, also of those packed into messages that are attached, are found with the index and without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attachments_of_every_kind_are_found() {

@@ -11,6 +11,7 @@ use super::lists::ListsWriter;
 use super::record::{FIELDS, ORDERS, Record};
 use super::terms::{GRAM, Terms, grams};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Words of one document only are kept as grams from this length on, octets ...
 const LONELY_BYTES_MIN: usize = 8;
@@ -132,8 +133,9 @@ impl Source<'_> {
     }
 }
 
-/// The file of these chunks put together, without the messages that are not `alive`. `None`: one cannot be read.
-pub(crate) fn of_chunks(chunks: &[&Chunk], alive: impl Fn(u64) -> bool) -> Option<Vec<u8>> {
+/// The file of these chunks put together, without the messages that are not `alive`. `None`: one cannot be read, or it is
+/// time to stop.
+pub(crate) fn of_chunks(chunks: &[&Chunk], alive: impl Fn(u64) -> bool, stop: &AtomicBool) -> Option<Vec<u8>> {
     let mut all: Vec<(Record, usize, usize)> = Vec::new();
     for (source, chunk) in chunks.iter().enumerate() {
         let records = chunk.records()?.into_iter().enumerate();
@@ -152,13 +154,16 @@ pub(crate) fn of_chunks(chunks: &[&Chunk], alive: impl Fn(u64) -> bool) -> Optio
     let bits = sources.iter().map(|source| source.part.bits).min().unwrap_or(*BITS.start());
     let records: Vec<Record> = all.into_iter().map(|(record, ..)| record).collect();
     let mut writer = TermsWriter::new(records.len(), bits);
-    join_words(&mut sources, &mut writer)?;
-    join_grams(&mut sources, &mut writer)?;
+    join_words(&mut sources, &mut writer, stop)?;
+    join_grams(&mut sources, &mut writer, stop)?;
     Some(file(&records, writer.finish()))
 }
 
-fn join_words(sources: &mut [Source<'_>], writer: &mut TermsWriter) -> Option<()> {
+fn join_words(sources: &mut [Source<'_>], writer: &mut TermsWriter, stop: &AtomicBool) -> Option<()> {
     while let Some(word) = sources.iter().filter_map(Source::word).min().map(<[u8]>::to_vec) {
+        if stop.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut docs = Vec::new();
         for source in sources.iter_mut() {
             if source.word() == Some(&word) {
@@ -173,10 +178,13 @@ fn join_words(sources: &mut [Source<'_>], writer: &mut TermsWriter) -> Option<()
     Some(())
 }
 
-fn join_grams(sources: &mut [Source<'_>], writer: &mut TermsWriter) -> Option<()> {
+fn join_grams(sources: &mut [Source<'_>], writer: &mut TermsWriter, stop: &AtomicBool) -> Option<()> {
     for source in sources {
         let first = source.part.dictionary.len();
         for bucket in 0..1usize << source.part.bits {
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
             let mut docs = Vec::new();
             source.docs(first + bucket, &mut docs)?;
             let gram = (bucket as u32) << (32 - source.part.bits);
