@@ -74,7 +74,7 @@ stress:         ## random IMAP sessions, each held against a model at every line
 	cargo build --locked -p packetboat
 	python3 tests/stress/stress.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --sessions $(or $(SESSIONS),12)
 
-sync-soak:      ## the email program's sync, random changes on both sides, with Dovecot, Cyrus and ourselves (SECONDS=n each, SEED=n)
+sync-soak:      ## the email program's sync, random changes on both sides, with Dovecot, Cyrus, Courier and ourselves (SECONDS=n each, SEED=n)
 	cargo build --locked -p packetboat
 	SECONDS=$(or $(SECONDS),600) python3 tests/clients/run.py test_random_changes_on_both_sides
 	SECONDS=$(or $(SECONDS),600) python3 tests/clients/run.py --lab test_random_changes_on_both_sides

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -44,13 +45,13 @@ class Program:
         return whole
 
 
-def there(session):
-    """The same of the server."""
+def there(session, prefix=""):
+    """The same of the server; `prefix` stands before the names of mailboxes there."""
     whole = {}
     for line in session.list()[1]:
         if b"\\Noselect" in line:
             continue
-        name = line.decode().split(' "/" ')[-1].strip('"')
+        name = re.split(' "[/.]" ', line.decode())[-1].strip('"')
         if session.select(f'"{name}"', readonly=True)[1] == [b"0"]:
             continue
         rows = []
@@ -59,7 +60,7 @@ def there(session):
                 flags = part[0].decode().split("FLAGS (")[1].split(")")[0].split()
                 flags = sorted(f.lstrip("\\").lower() if f.startswith("\\") else f for f in flags if f != "\\Recent")
                 rows.append((part[1].decode().split(":", 1)[1].strip(), tuple(flags)))
-        whole[name] = sorted(rows)
+        whole[name.removeprefix(prefix)] = sorted(rows)
     return whole
 
 
@@ -93,10 +94,11 @@ class Counting(threading.Thread):
             pass
 
 
-def change_there(session, chance, model):
+def change_there(session, chance, model, prefix=""):
     """A random act on the server, as another program of the user would do it. The model knows what was made and what was
     removed for good by somebody."""
-    name = chance.choice(["INBOX", "Work", "Sent"])
+    names = ["INBOX", f"{prefix}Work", f"{prefix}Sent"]
+    name = chance.choice(names)
     session.select(name)
     found = session.uid("SEARCH", "ALL")[1][0].split()
     act = chance.choice(["new", "flag", "flag", "unflag", "delete", "move"])
@@ -114,7 +116,13 @@ def change_there(session, chance, model):
         session.uid("STORE", uid, "+FLAGS", "(\\Deleted)")
         session.uid("EXPUNGE", uid)
     elif act == "move":
-        session.uid("MOVE", uid, chance.choice(["INBOX", "Work", "Sent"]))
+        target = chance.choice(names)
+        if "MOVE" in session.capabilities:
+            session.uid("MOVE", uid, target)
+        else:
+            session.uid("COPY", uid, target)
+            session.uid("STORE", uid, "+FLAGS", "(\\Deleted)")
+            session.uid("EXPUNGE", uid)
     else:
         session.uid("STORE", uid, "+FLAGS" if act == "flag" else "-FLAGS", f"({flag})")
 
@@ -137,10 +145,10 @@ def change_here(mail, chance):
 
 
 class BothWays(unittest.TestCase):
-    def both_ways(self, port, seed, rounds, user="ann", password=PASSWORD):
+    def both_ways(self, port, seed, rounds, user="ann", password=PASSWORD, prefix=""):
         """Random changes on both sides; after each round both are equal and nobody lost anything that nobody deleted."""
         chance = random.Random(seed)
-        fill(imap(port, user, password), {"INBOX": 12, "Work": 6, "Sent": 3}, seed=seed)
+        fill(imap(port, user, password), {"INBOX": 12, f"{prefix}Work": 6, f"{prefix}Sent": 3}, seed=seed)
         mail = Program(self)
         mail.add("ann@here.test", "--imap", f"imap://127.0.0.1:{port}", "--login", user, password=password)
         self.assertEqual(mail("sync")["downloaded"], 21)
@@ -150,13 +158,13 @@ class BothWays(unittest.TestCase):
             done += 1
             session = imap(port, user, password)
             for _ in range(4):
-                change_there(session, chance, model)
+                change_there(session, chance, model, prefix)
                 change_here(mail, chance)
             session.logout()
             told = mail("sync")
             self.assertEqual(told["troubles"], [])
             here = mail.picture()
-            self.assertEqual(here, there(imap(port, user, password)))
+            self.assertEqual(here, there(imap(port, user, password), prefix))
             kept = {row[0] for rows in here.values() for row in rows}
             self.assertEqual(model["made"] - model["removed"] - kept, set(), "lost, and nobody removed it")
             quiet = mail("sync")

@@ -140,6 +140,11 @@ def contents(connection, mailbox):
 
 class Moving:
     neighbour = None
+    prefix = ""
+
+    def test_random_changes_on_both_sides(self):
+        with self.neighbour() as there:
+            test_program.BothWays.both_ways(self, there.port, int(os.environ.get("SEED", "9")), 2, "carol", "correct horse", self.prefix)
 
     def mbsync(self, folder, server, there):
         rc = lab.secret(folder, "mbsyncrc", f"""
@@ -218,13 +223,10 @@ CopyArrivalDate yes
 class CyrusTest(Moving, unittest.TestCase):
     neighbour = Cyrus
 
-    def test_random_changes_on_both_sides(self):
-        with self.neighbour() as there:
-            test_program.BothWays.both_ways(self, there.port, int(os.environ.get("SEED", "9")), 2, user="carol", password="correct horse")
-
 
 class CourierTest(Moving, unittest.TestCase):
     neighbour = Courier
+    prefix = "INBOX."
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ use crate::pop::Pop;
 use crate::sync::{Batch, left_of, no_longer_left, pairs_of, remote_of};
 use crate::trouble::Trouble;
 use bytes::Bytes;
-use message::header;
+use message::{date, header};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{AccountId, Flags, Mailbox, Mark, Store};
@@ -37,6 +37,7 @@ pub struct Seen {
     pub place: &'static str,
     pub from: String,
     pub subject: String,
+    /// RFC 3339; empty when the header has none.
     pub date: String,
     pub size_bytes: u64,
     pub unread: bool,
@@ -61,7 +62,9 @@ pub struct Who<'a> {
 fn by_header(id: String, is_here: bool, head: &[u8], size_bytes: u64, unread: bool) -> Seen {
     let text = |name: &str| header::first(head, name).map(|field| field.text().into_owned()).unwrap_or_default();
     let place = if is_here { "both" } else { "on server" };
-    Seen { id, place, from: text("From"), subject: text("Subject"), date: text("Date"), size_bytes, unread }
+    let date = header::first(head, "Date").and_then(|field| date::parse_rfc_5322(&field.value()));
+    let date = date.map(|date| date::format_rfc_3339(date.unix_secs())).unwrap_or_default();
+    Seen { id, place, from: text("From"), subject: text("Subject"), date, size_bytes, unread }
 }
 
 impl Who<'_> {
@@ -144,7 +147,7 @@ impl Who<'_> {
         Ok(count)
     }
 
-    /// Deletes these on the server by IMAP, by UID only.
+    /// Deletes these on the server by IMAP, by UID only; how many of them were there.
     ///
     /// # Errors
     /// No connection, or the server said no.
@@ -154,9 +157,22 @@ impl Who<'_> {
         if known.is_some_and(|(_, known)| known != uid_validity) {
             return Err(Trouble::Refused("the mailbox there is another one than before; look again first".into()));
         }
-        let mut uids = uids.to_vec();
+        let mut asked = uids.to_vec();
+        asked.sort_unstable();
+        asked.dedup();
+        let mut uids = Vec::new();
+        let told = |(response, octets): (Response, Vec<Option<Bytes>>)| {
+            if let Response::Fetch { items, .. } | Response::UidFetch { items, .. } = response {
+                uids.extend(Fetched::of(items, octets).uid.filter(|uid| asked.contains(uid)));
+            }
+        };
+        imap.must("FETCH", &fetch(set_of(&asked), vec![FetchItem::Uid, FetchItem::Flags]), told).await?;
         uids.sort_unstable();
         uids.dedup();
+        if uids.is_empty() {
+            imap.logout().await;
+            return Ok(0);
+        }
         let (set, flags) = (set_of(&uids), vec![Flag::Deleted]);
         let operation = StoreOperation::Add;
         let store = StoreFlags { uid: true, set, unchanged_since: None, operation, silent: true, flags };

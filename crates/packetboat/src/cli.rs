@@ -12,15 +12,18 @@ use std::path::PathBuf;
 pub(crate) use access::{AclCommand, SharedCommand};
 pub(crate) use mail::{AddArgs, ChosenArgs, FolderCommand, IdentityCommand, MailArgs, MailCommand, OauthFlow, SendArgs, WebArgs};
 pub(crate) use mime::{BuildArgs, MimeArgs, MimeCommand, ReportArgs, ReportKind};
-pub(crate) use moving::{ExportArgs, ExportForm, ImportArgs};
+pub(crate) use moving::{BringArgs, ExportArgs, ExportForm, ImportArgs, TakeArgs};
 pub(crate) use queue::{QueueCommand, QueueFilterArgs, QueueWhichArgs, SuppressCommand};
+
+/// The configuration file, where none is named.
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/packetboat/packetboat.toml";
 
 /// An email server and email program in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "packetboat", version, about, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// The configuration file
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/packetboat/packetboat.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub(crate) config: PathBuf,
     /// Answer in JSON (its field names are stable)
     #[arg(long, global = true)]

@@ -7,13 +7,13 @@ mod bulk;
 mod doctor;
 mod domain;
 pub(crate) mod mime;
-mod moving;
+pub(crate) mod moving;
 pub(crate) mod pages;
 pub(crate) mod passwords;
 mod sign_in;
 mod trace;
 mod watching;
-mod words;
+pub(crate) mod words;
 
 use crate::admin::access::AccessDeed;
 use crate::admin::views::SecretsText;
@@ -25,6 +25,7 @@ use crate::cli::{
 use crate::config::Config;
 use crate::control::Client;
 use serde_json::{Value, json};
+use std::io::{ErrorKind, Write};
 use store::Store;
 
 /// Who does the acts.
@@ -86,12 +87,8 @@ pub(crate) async fn run(config: &Config, command: Command, (json, show_wire): (b
     let outcome = perform(config, &command, (json, show_wire)).await;
     match outcome {
         Ok(value) => {
-            if json {
-                println!("{value}");
-            } else {
-                print!("{}", words::of(&command, &value));
-            }
-            words::exit_code(&value)
+            let said = if json { say(format!("{value}\n").as_bytes()) } else { say(words::of(&command, &value).as_bytes()) };
+            said | words::exit_code(&value)
         }
         Err(why) => fail(&why, json),
     }
@@ -100,11 +97,28 @@ pub(crate) async fn run(config: &Config, command: Command, (json, show_wire): (b
 /// Tells why a command failed; the exit code.
 pub(crate) fn fail(why: &str, json: bool) -> u8 {
     if json {
-        println!("{}", json!({ "error": why }));
+        say(format!("{}\n", json!({ "error": why })).as_bytes());
     } else {
-        eprintln!("packetboat: {why}");
+        eprintln!("packetboat: {}", printable(why));
     }
     1
+}
+
+/// Says it on standard output; the exit code. Whoever closed the pipe has read enough.
+pub(crate) fn say(octets: &[u8]) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(octets).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("packetboat: standard output: {error}");
+            1
+        }
+        _ => 0,
+    }
+}
+
+/// What would do something to a terminal is not shown to it.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 async fn perform(config: &Config, command: &Command, (json, show_wire): (bool, bool)) -> Result<Value, String> {

@@ -51,18 +51,22 @@ pub fn run() -> ExitCode {
             log("warn");
             trial::run(&arguments)
         }
-        cli::Command::Config => {
-            print!("{}", config::reference());
-            0
-        }
+        cli::Command::Config => commands::say(config::reference().as_bytes()),
         cli::Command::Completions { shell } => commands::pages::completions(shell),
         cli::Command::Man { folder } => match commands::pages::man(folder.as_deref()) {
-            Ok(()) => 0,
+            Ok(code) => code,
             Err(why) => commands::fail(&why, cli.json),
         },
         cli::Command::Mail(arguments) => {
             log(if mail::opens_screen(&arguments, cli.json) { "off" } else { "warn" });
             mail::run(&arguments, cli.json, cli.show_wire)
+        }
+        cli::Command::Import(arguments) => {
+            log("warn");
+            match mail::import_of(&cli.config, *arguments) {
+                Ok(arguments) => mail::run(&arguments, cli.json, cli.show_wire),
+                Err(arguments) => operate(&cli.config, cli::Command::Import(arguments), (cli.json, cli.show_wire)),
+            }
         }
         cli::Command::Mime(arguments) => commands::mime::run(&arguments, cli.json),
         command => {

@@ -4,6 +4,7 @@
 //! one round of `sync --watch`, so that other commands come in between. Must not know: protocols.
 
 mod acts;
+mod clock;
 mod compose;
 mod identity;
 mod keyring;
@@ -12,14 +13,15 @@ mod remote;
 mod screen;
 mod step;
 mod tokens;
+mod undo;
 mod web;
 mod words;
 
-use crate::cli::{MailArgs, MailCommand};
-use crate::commands;
+use crate::cli::{DEFAULT_CONFIG, ImportArgs, MailArgs, MailCommand};
+use crate::commands::{self, moving};
 use crate::dialogue;
 use client::dial::Listening;
-use client::{Dialer, Secret};
+use client::{Dialer, Secret, StoreDoor};
 use profile::{Profile, Profiles};
 use search::Searcher;
 use serde_json::{Value, json};
@@ -65,6 +67,10 @@ pub(crate) fn run(arguments: &MailArgs, json: bool, show_wire: bool) -> u8 {
         Err(error) => return commands::fail(&error.to_string(), json),
     };
     let Some(command) = &arguments.command else {
+        if json {
+            commands::fail("which command? `packetboat mail --help` lists them", true);
+            return 2;
+        }
         if !opens_screen(arguments, json) {
             return commands::pages::help_of("mail");
         }
@@ -75,14 +81,28 @@ pub(crate) fn run(arguments: &MailArgs, json: bool, show_wire: bool) -> u8 {
     };
     match runtime.block_on(perform(arguments, command, json, &way)) {
         Ok(value) => {
-            if json {
-                println!("{value}");
-            } else {
-                print!("{}", words::of(command, &value));
-            }
-            u8::from(value.get("troubles").and_then(Value::as_array).is_some_and(|list| !list.is_empty()))
+            let said = if json { commands::say(format!("{value}\n").as_bytes()) } else { words::tell(command, &value) };
+            said | u8::from(value.get("troubles").and_then(Value::as_array).is_some_and(|list| !list.is_empty()))
         }
         Err(why) => commands::fail(&why, json),
+    }
+}
+
+/// `packetboat import` where no server was ever set up, for an account of this program: what it asks for then.
+pub(crate) fn import_of(config: &Path, arguments: ImportArgs) -> Result<MailArgs, Box<ImportArgs>> {
+    let own = |address: &String| {
+        let profiles = data_dir(None).and_then(|dir| Profiles::read(&dir));
+        profiles.is_ok_and(|profiles| profiles.find(Some(address)).is_ok())
+    };
+    if config != Path::new(DEFAULT_CONFIG) || config.exists() || arguments.master.is_some() {
+        return Err(Box::new(arguments));
+    }
+    match &arguments.account {
+        Some(address) if own(address) => {
+            let (account, command) = (arguments.account, Some(MailCommand::Import(arguments.what)));
+            Ok(MailArgs { data: None, account, dns: None, command })
+        }
+        _ => Err(Box::new(arguments)),
     }
 }
 
@@ -142,8 +162,19 @@ impl Desk {
         self.store.close().await.map_err(|error| error.to_string())
     }
 
+    /// The mailbox of this name, or the one that stands for it: the server's Entwürfe is Drafts here.
+    async fn found(&self, name: &str) -> Result<Option<Mailbox>, String> {
+        let told = |error: StoreError| error.to_string();
+        if let Some(found) = self.store.mailbox(self.account, name).await.map_err(told)? {
+            return Ok(Some(found));
+        }
+        let Some(wanted) = client::mailbox_name::usual_use(name) else { return Ok(None) };
+        let all = self.store.mailboxes(self.account).await.map_err(told)?;
+        Ok(all.iter().find(|mailbox| mailbox.special_use == Some(wanted)).cloned())
+    }
+
     async fn mailbox(&self, name: &str) -> Result<Mailbox, String> {
-        let found = self.store.mailbox(self.account, name).await.map_err(|error| error.to_string())?;
+        let found = self.found(name).await?;
         found.ok_or_else(|| format!("there is no mailbox {name}; `packetboat mail folders` lists them"))
     }
 }
@@ -160,13 +191,13 @@ async fn perform(arguments: &MailArgs, command: &MailCommand, json: bool, way: &
         _ => {}
     }
     let desk = Desk::open(arguments, way).await?;
-    let outcome = on_desk(&desk, command).await;
+    let outcome = on_desk(&desk, command, json).await;
     let closed = desk.close().await;
     let value = outcome?;
     closed.map(|()| value)
 }
 
-async fn on_desk(desk: &Desk, command: &MailCommand) -> Result<Value, String> {
+async fn on_desk(desk: &Desk, command: &MailCommand, json: bool) -> Result<Value, String> {
     match command {
         MailCommand::Add(_) | MailCommand::Accounts | MailCommand::Identity(_) => Err("not here".into()),
         MailCommand::Web(_) => Err("not here".into()),
@@ -205,8 +236,13 @@ async fn on_desk(desk: &Desk, command: &MailCommand) -> Result<Value, String> {
             let change = if *unread { "-seen" } else { "+seen" };
             acts::flag(desk, which, &[change.to_owned()]).await
         }
+        MailCommand::Import(what) => remote::bring_house(desk, what, json).await,
+        MailCommand::Export(what) => {
+            let mut door = StoreDoor { store: desk.store.clone(), account: desk.account };
+            moving::write_out(&mut door, what, json).await
+        }
         MailCommand::Outbox => acts::outbox(desk).await,
-        MailCommand::Undo { ids } => acts::undo(desk, ids).await,
+        MailCommand::Undo { ids } => acts::take_back(desk, ids).await,
     }
 }
 

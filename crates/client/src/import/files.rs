@@ -136,7 +136,7 @@ fn is_eml(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("eml"))
 }
 
-/// An mbox begins with `From `.
+/// An mbox begins with `From ` (a whole year's may be named by a number, as a message of MH is).
 fn is_mbox(path: &Path) -> bool {
     let mut start = [0; 5];
     let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
@@ -148,7 +148,8 @@ fn looks_like(path: &Path, is_dir: bool) -> Result<Kind, Trouble> {
         || Trouble::Here(format!("{}: write maildir:, mbox:, eml: or mh: in front of it to say what it is", path.display()));
     if !is_dir {
         let kind = if is_eml(path) { Kind::Eml } else { Kind::Mbox(Quoting::Any) };
-        return if is_eml(path) || is_mbox(path) { Ok(kind) } else { Err(unknown()) };
+        let is_empty = std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
+        return if is_eml(path) || is_mbox(path) || is_empty { Ok(kind) } else { Err(unknown()) };
     }
     let mut pending = vec![(path.to_owned(), 0)];
     while let Some((folder, deep)) = pending.pop() {
@@ -161,7 +162,7 @@ fn looks_like(path: &Path, is_dir: bool) -> Result<Kind, Trouble> {
                 if deep < FOLDERS_DEEP_MAX {
                     pending.push((entry, deep + 1));
                 }
-            } else if name == ".mh_sequences" || is_number(&name) {
+            } else if name == ".mh_sequences" || (is_number(&name) && !is_mbox(&entry)) {
                 return Ok(Kind::Mh);
             } else if is_eml(&entry) {
                 return Ok(Kind::Eml);

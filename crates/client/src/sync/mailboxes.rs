@@ -18,6 +18,7 @@ use wire::imap::fetch::FetchItem;
 use wire::imap::list::ListResponse;
 use wire::imap::mailbox_name::MailboxName;
 use wire::imap::response::{Kind, Response};
+use wire::imap::response_code::Code;
 
 impl Run<'_> {
     /// Every mailbox of either side, made on the other where it is missing.
@@ -69,16 +70,36 @@ impl Run<'_> {
             if mailbox.special_use.is_some() && store.status(account, mailbox.id).await?.messages == 0 {
                 continue;
             }
-            let name = MailboxName::new(&to_remote(&mailbox.name, delimiter, &prefix));
-            let made = self.imap.run(&Command::Create { mailbox: name.clone(), uses: Vec::new() }, |_| {}).await?;
-            if made.kind == Kind::Ok {
-                self.imap.run(&Command::Subscribe { mailbox: name.clone() }, |_| {}).await?;
+            let wanted = to_remote(&mailbox.name, delimiter, &prefix);
+            if let Some(name) = self.make_there(&wanted, &all).await? {
                 all.push((mailbox.clone(), name));
-            } else {
-                self.report.troubles.push(self.imap.refused(&format!("to make {}", name.as_str()), &made).to_string());
             }
         }
         Ok(all)
+    }
+
+    /// Makes a mailbox there, under another name if this one belongs to another mailbox of `all` already (the server's
+    /// Entwürfe is our Drafts, and somebody made an Entwürfe here; or names differ by case alone, and not for this server).
+    async fn make_there(&mut self, wanted: &str, all: &[(Mailbox, MailboxName)]) -> Result<Option<MailboxName>, Trouble> {
+        let numbered = (2..10).map(|number| format!("{wanted} ({number})"));
+        for name in std::iter::once(wanted.to_owned()).chain(numbered) {
+            if all.iter().any(|(_, other)| other.as_str() == name) {
+                continue;
+            }
+            let name = MailboxName::new(&name);
+            let made = self.imap.run(&Command::Create { mailbox: name.clone(), uses: Vec::new() }, |_| {}).await?;
+            if made.kind == Kind::Ok {
+                self.imap.run(&Command::Subscribe { mailbox: name.clone() }, |_| {}).await?;
+                return Ok(Some(name));
+            }
+            let by_case = |(_, other): &(Mailbox, MailboxName)| other.as_str().eq_ignore_ascii_case(name.as_str());
+            if made.code != Some(Code::AlreadyExists) && !all.iter().any(by_case) {
+                self.report.troubles.push(self.imap.refused(&format!("to make {}", name.as_str()), &made).to_string());
+                return Ok(None);
+            }
+        }
+        self.report.troubles.push(format!("no name for {wanted} is free on the server"));
+        Ok(None)
     }
 
     /// Mailboxes that were there and are no more: what was paired goes here too (and stays restorable).

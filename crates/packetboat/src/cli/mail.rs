@@ -1,5 +1,6 @@
 //! `packetboat mail ...`: the email program's words and shapes.
 
+use super::moving::{BringArgs, TakeArgs};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -166,6 +167,11 @@ pub(crate) enum MailCommand {
         #[arg(long)]
         unread: bool,
     },
+    /// Bring mail from another server or from files into this account; run again, it brings only what is new. The next sync
+    /// carries it to the account's server
+    Import(BringArgs),
+    /// Write this account's mail into a folder, as Maildir, mbox or .eml files
+    Export(TakeArgs),
     /// The browser program on loopback, on this program's own mail, kept in step with the servers until Ctrl-C
     Web(WebArgs),
     /// What waits to be sent, and why

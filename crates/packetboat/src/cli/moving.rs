@@ -1,33 +1,18 @@
-//! `packetboat import` and `packetboat export`: words and shapes.
+//! `packetboat import` and `packetboat export`, and the same of `packetboat mail`: words and shapes.
 
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// `packetboat import`.
+/// What is brought, and how.
 #[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
+pub(crate) struct BringArgs {
     /// imaps://user@host, imap://user@host (STARTTLS), pop3s://user@host, pop3://user@host; or a path: a Maildir, mbox
     /// files, a Google Takeout, a tree of .eml files, MH folders (`maildir:`, `mbox:`, `mboxo:`, `mboxrd:`, `mboxcl:`,
     /// `mboxcl2:`, `eml:`, `mh:` in front of it say what it is)
     pub(crate) source: String,
-    /// The account here
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "list")]
-    pub(crate) account: Option<String>,
     /// Read the other server's password from standard input, up to the first newline
     #[arg(long)]
     pub(crate) password_stdin: bool,
-    /// Many accounts of that server: lines of `user,account,password`; with --master `user,account`; `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "account")]
-    pub(crate) list: Option<PathBuf>,
-    /// Accounts of the list at once
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) jobs: u16,
-    /// Sign in as this master user (Dovecot's `user*master`); the password is the master's
-    #[arg(long, value_name = "USER")]
-    pub(crate) master: Option<String>,
-    /// What parts the user from the master user
-    #[arg(long, value_name = "TEXT", default_value = "*", requires = "master")]
-    pub(crate) master_separator: String,
     /// Go on past messages that cannot be taken, and list them at the end
     #[arg(long)]
     pub(crate) skip_bad: bool,
@@ -42,6 +27,28 @@ pub(crate) struct ImportArgs {
     pub(crate) tls_ca: Option<PathBuf>,
 }
 
+/// `packetboat import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) what: BringArgs,
+    /// The account here
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "list")]
+    pub(crate) account: Option<String>,
+    /// Many accounts of that server: lines of `user,account,password`; with --master `user,account`; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "account")]
+    pub(crate) list: Option<PathBuf>,
+    /// Accounts of the list at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+    /// Sign in as this master user (Dovecot's `user*master`); the password is the master's
+    #[arg(long, value_name = "USER")]
+    pub(crate) master: Option<String>,
+    /// What parts the user from the master user
+    #[arg(long, value_name = "TEXT", default_value = "*", requires = "master")]
+    pub(crate) master_separator: String,
+}
+
 /// As what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportForm {
@@ -53,18 +60,25 @@ pub(crate) enum ExportForm {
     Eml,
 }
 
-/// `packetboat export`.
+/// Where mail is written, and how.
 #[derive(Debug, Args)]
-pub(crate) struct ExportArgs {
+pub(crate) struct TakeArgs {
     /// The folder; made if it is not there
     pub(crate) folder: PathBuf,
-    /// The account
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) account: String,
     /// As what
     #[arg(long = "as", value_name = "FORM", value_enum, default_value = "maildir")]
     pub(crate) form: ExportForm,
     /// Only this mailbox; may be given several times
     #[arg(long, value_name = "MAILBOX")]
     pub(crate) only: Vec<String>,
+}
+
+/// `packetboat export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) what: TakeArgs,
+    /// The account
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) account: String,
 }

@@ -2,7 +2,7 @@
 //! what came of it as JSON. Must not know: how mail is brought (that is `client`).
 
 use super::{Doer, passwords};
-use crate::cli::{ExportArgs, ExportForm, ImportArgs};
+use crate::cli::{BringArgs, ExportArgs, ExportForm, ImportArgs, TakeArgs};
 use crate::config::Config;
 use crate::control::{Client, SocketDoor};
 use crate::dialogue;
@@ -54,7 +54,11 @@ async fn door(config: &Config, doer: &Doer, account: &str) -> Result<AnyDoor, St
 }
 
 /// Does `work` while a bar shows how far it is; Ctrl-C ends it, and nothing half-done stays.
-async fn watched<T>(progress: &Arc<Progress>, json: bool, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, String> {
+pub(crate) async fn watched<T>(
+    progress: &Arc<Progress>,
+    json: bool,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, String> {
     let target =
         if json || !std::io::stderr().is_terminal() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(0), target);
@@ -79,8 +83,23 @@ async fn watched<T>(progress: &Arc<Progress>, json: bool, work: impl Future<Outp
     outcome
 }
 
-fn options(arguments: &ImportArgs) -> Options {
-    Options { skip_bad: arguments.skip_bad, only: arguments.only.clone(), into: arguments.into.clone() }
+pub(crate) fn options(what: &BringArgs) -> Options {
+    Options { skip_bad: what.skip_bad, only: what.only.clone(), into: what.into.clone() }
+}
+
+/// One source that is named by itself; the password of a server is asked for.
+pub(crate) fn source(what: &BringArgs) -> Result<Source, String> {
+    if !what.source.contains("://") {
+        return Ok(Source::files(&what.source));
+    }
+    let place = Place::parse(&what.source).map_err(|error| error.to_string())?;
+    let user = named(what, &place.user)?.to_owned();
+    let password = passwords::known(&format!("{user} at {}", place.host), what.password_stdin)?;
+    Ok(Source::Server { place, login: user.clone(), user, password: secret(&password) })
+}
+
+fn named<'a>(what: &BringArgs, user: &'a str) -> Result<&'a str, String> {
+    if user.is_empty() { Err(format!("{}: who signs in there? Write imaps://user@host", what.source)) } else { Ok(user) }
 }
 
 /// One source and the account it is for.
@@ -95,9 +114,7 @@ fn secret(password: &str) -> Secret {
 }
 
 fn server_job(arguments: &ImportArgs, place: &Place, user: &str, account: &str, password: Secret) -> Result<Job, String> {
-    if user.is_empty() {
-        return Err(format!("{}: who signs in there? Write imaps://user@host", arguments.source));
-    }
+    let user = named(&arguments.what, user)?;
     let login = match &arguments.master {
         Some(master) => format!("{user}{}{master}", arguments.master_separator),
         None => user.to_owned(),
@@ -108,23 +125,26 @@ fn server_job(arguments: &ImportArgs, place: &Place, user: &str, account: &str, 
 
 fn jobs(arguments: &ImportArgs) -> Result<Vec<Job>, String> {
     let single = arguments.account.clone().unwrap_or_default();
-    if !Place::is_url(&arguments.source) {
-        if arguments.list.is_some() || arguments.master.is_some() {
-            return Err("--list and --master are for servers".into());
-        }
-        return Ok(vec![Job { source: Source::files(&arguments.source), from: arguments.source.clone(), account: single }]);
+    let what = &arguments.what;
+    if arguments.list.is_none() && arguments.master.is_none() {
+        let source = source(what)?;
+        let from = if let Source::Server { user, .. } = &source { user } else { &what.source };
+        return Ok(vec![Job { from: from.clone(), source, account: single }]);
     }
-    let place = Place::parse(&arguments.source).map_err(|error| error.to_string())?;
+    if !what.source.contains("://") {
+        return Err("--list and --master are for servers".into());
+    }
+    let place = Place::parse(&what.source).map_err(|error| error.to_string())?;
     let Some(list) = &arguments.list else {
         let who = arguments.master.as_ref().unwrap_or(&place.user);
-        let password = passwords::known(&format!("{who} at {}", place.host), arguments.password_stdin)?;
+        let password = passwords::known(&format!("{who} at {}", place.host), what.password_stdin)?;
         return Ok(vec![server_job(arguments, &place, &place.user, &single, secret(&password))?]);
     };
     let master = match &arguments.master {
-        Some(_) if arguments.password_stdin && list == Path::new("-") => {
+        Some(_) if what.password_stdin && list == Path::new("-") => {
             return Err("standard input cannot be both the list and the password".into());
         }
-        Some(master) => Some(passwords::known(&format!("{master} at {}", place.host), arguments.password_stdin)?),
+        Some(master) => Some(passwords::known(&format!("{master} at {}", place.host), what.password_stdin)?),
         None => None,
     };
     let mut text = Zeroizing::new(String::new());
@@ -152,12 +172,12 @@ fn jobs(arguments: &ImportArgs) -> Result<Vec<Job>, String> {
 /// `packetboat import`.
 pub(super) async fn import(config: &Config, arguments: &ImportArgs, (json, show_wire): (bool, bool)) -> Result<Value, String> {
     let mut jobs = jobs(arguments)?;
-    let dialer = Dialer::new(arguments.tls_ca.as_deref()).map_err(|error| error.to_string())?;
+    let dialer = Dialer::new(arguments.what.tls_ca.as_deref()).map_err(|error| error.to_string())?;
     let mut dialer = dialer.heard_by(show_wire.then(|| dialogue::shown(json)));
     if !config.dns_servers.is_empty() {
         dialer = dialer.with_resolver(super::domain::resolver(config)?);
     }
-    let options = options(arguments);
+    let options = options(&arguments.what);
     let doer = Doer::of(config).await?;
     let progress = Arc::new(Progress::default());
     let outcome = match (arguments.list.is_some(), jobs.pop()) {
@@ -176,10 +196,8 @@ pub(super) async fn import(config: &Config, arguments: &ImportArgs, (json, show_
     let closed = doer.close().await;
     let value = outcome?;
     closed?;
-    let failed =
-        value.get("accounts").and_then(Value::as_array).is_some_and(|list| list.iter().any(|a| a.get("error").is_some()));
-    if failed && !json {
-        print!("{}", super::words::moved(&value));
+    if !json && super::words::exit_code(&value) != 0 {
+        super::say(super::words::moved(&value).as_bytes());
         return Err("not all accounts were moved; the same command goes on from here".into());
     }
     Ok(value)
@@ -235,15 +253,20 @@ async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
 pub(super) async fn export(config: &Config, arguments: &ExportArgs, json: bool) -> Result<Value, String> {
     let doer = Doer::of(config).await?;
     let mut door = door(config, &doer, &arguments.account).await?;
-    let form = match arguments.form {
+    let outcome = write_out(&mut door, &arguments.what, json).await;
+    drop(door);
+    doer.close().await?;
+    outcome
+}
+
+/// Writes mail into files, from behind any door.
+pub(crate) async fn write_out(door: &mut impl Door, what: &TakeArgs, json: bool) -> Result<Value, String> {
+    let form = match what.form {
         ExportForm::Maildir => export::Form::Maildir,
         ExportForm::Mbox => export::Form::Mbox,
         ExportForm::Eml => export::Form::Eml,
     };
     let progress = Arc::new(Progress::default());
-    let work = export::run(&mut door, &arguments.folder, form, &arguments.only, &progress);
-    let outcome = watched(&progress, json, work).await;
-    drop(door);
-    doer.close().await?;
-    serde_json::to_value(outcome?).map_err(|error| error.to_string())
+    let report = watched(&progress, json, export::run(door, &what.folder, form, &what.only, &progress)).await?;
+    serde_json::to_value(report).map_err(|error| error.to_string())
 }

@@ -5,15 +5,13 @@
 use crate::cli::Cli;
 use clap::CommandFactory;
 use clap_complete::Shell;
-use std::io::Write;
 use std::path::Path;
 
 /// Completions for one shell, on standard output.
 pub(crate) fn completions(shell: Shell) -> u8 {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "packetboat", &mut text);
-    // Whoever closed the pipe has read enough.
-    u8::from(std::io::stdout().write_all(&text).is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe))
+    super::say(&text)
 }
 
 /// The help of a command that was given without one of its own; the exit code.
@@ -27,13 +25,18 @@ pub(crate) fn help_of(name: &str) -> u8 {
 }
 
 /// A page for each command into a folder, or the first one on standard output.
-pub(crate) fn man(folder: Option<&Path>) -> Result<(), String> {
+pub(crate) fn man(folder: Option<&Path>) -> Result<u8, String> {
     let told = |error: std::io::Error| error.to_string();
     match folder {
         Some(folder) => {
             std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-            clap_mangen::generate_to(Cli::command(), folder).map_err(told)
+            clap_mangen::generate_to(Cli::command(), folder).map_err(told)?;
+            Ok(0)
         }
-        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(told),
+        None => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text).map_err(told)?;
+            Ok(super::say(&text))
+        }
     }
 }

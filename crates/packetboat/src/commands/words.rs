@@ -8,11 +8,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// 1 when something was refused or a defect was found.
+/// 1 when something was refused, a defect was found, or one of several accounts was not moved.
 pub(super) fn exit_code(value: &Value) -> u8 {
     let unsound = value.get("sound") == Some(&Value::Bool(false));
     let refused = value.get("refused").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    u8::from(unsound || refused)
+    let failed =
+        value.get("accounts").and_then(Value::as_array).is_some_and(|list| list.iter().any(|a| a.get("error").is_some()));
+    u8::from(unsound || refused || failed)
 }
 
 fn list<T: DeserializeOwned>(value: &Value, name: &str) -> Vec<T> {
@@ -56,7 +58,7 @@ pub(super) fn of(command: &Command, value: &Value) -> String {
 }
 
 /// What an import or export did, by mailbox.
-pub(super) fn moved(value: &Value) -> String {
+pub(crate) fn moved(value: &Value) -> String {
     let count = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
     let mut out = String::new();
     if let Some(accounts) = value.get("accounts").and_then(Value::as_array) {

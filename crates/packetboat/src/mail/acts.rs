@@ -3,9 +3,10 @@
 //! Every change is a change of the store; the next sync carries it to the server. A number names a message of a mailbox by
 //! its UID here; one that is only on the server by its UID there behind an `s`, and it is brought when it is needed.
 
-use super::{Desk, done, remote};
+use super::{Desk, done, remote, undo};
 use crate::cli::{ChosenArgs, FolderCommand};
 use crate::commands::mime::extract;
+use crate::commands::printable;
 use client::flags::keyword_of;
 use client::outbox;
 use client::sync::Left;
@@ -15,6 +16,8 @@ use message::{Facts, Message, attachment, date, header, html, html_text};
 use net::clock::unix_now;
 use search::{Hit, Query, Searcher};
 use serde_json::{Value, json};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use store::{AccountId, EmailId, FlagOp, Flags, Mailbox, MailboxId, MessageRow, QueueId, RecipientState, StoreError, Uid};
@@ -52,11 +55,17 @@ pub(super) fn remote_uids(ids: &[String]) -> Result<Vec<u32>, String> {
     ids.iter().map(one).collect()
 }
 
-/// The UIDs here that are named; what is only on the server is brought first.
+/// The UIDs here that are named, each of which must be there; what is only on the server is brought first.
 pub(super) async fn uids(desk: &Desk, mailbox: &Mailbox, ids: &[String]) -> Result<Vec<Uid>, String> {
+    let all = ids.iter().map(|id| named(id)).collect::<Result<Vec<Named>, String>>()?;
+    let rows = desk.store.snapshot(desk.account, mailbox.id).await.map_err(told)?.rows;
+    let missing = |one: &&Named| matches!(one, Named::Here(uid) if rows.index_of(*uid).is_none());
+    if let Some(Named::Here(uid)) = all.iter().find(missing) {
+        return Err(format!("{} has no message {}", mailbox.name, uid.0));
+    }
     let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        found.push(match named(id)? {
+    for one in all {
+        found.push(match one {
             Named::Here(uid) => uid,
             Named::OnServer(uid) => remote::bring(desk, mailbox, uid).await?,
         });
@@ -144,6 +153,12 @@ fn left_told(mailbox: &str, uid: u32, left: &Left) -> Value {
     })
 }
 
+/// UIDs here of messages that are on the server, too.
+async fn paired_here(desk: &Desk, mailbox: MailboxId) -> Result<HashSet<u32>, String> {
+    let pairs = client::sync::pairs_of(&desk.store, desk.account, mailbox).await.map_err(told)?;
+    Ok(pairs.values().map(|pair| pair.local).collect())
+}
+
 /// The newest messages of a mailbox, those that are only on the server among them.
 pub(super) async fn list(desk: &Desk, name: &str, limit: usize, unread: bool) -> Result<Value, String> {
     enum Listed<'a> {
@@ -165,8 +180,7 @@ pub(super) async fn list(desk: &Desk, name: &str, limit: usize, unread: bool) ->
     let row = |(_, one): &(i64, Listed<'_>)| if let Listed::Row(row) = one { Some(row.email) } else { None };
     let emails: Vec<_> = shown.iter().filter_map(row).collect();
     let mut facts = desk.store.facts(desk.account, &emails).await.map_err(told)?.into_iter();
-    let pairs = client::sync::pairs_of(&desk.store, desk.account, mailbox.id).await.map_err(told)?;
-    let paired: std::collections::HashSet<u32> = pairs.values().map(|pair| pair.local).collect();
+    let paired = paired_here(desk, mailbox.id).await?;
     let place = |row: &MessageRow| if paired.contains(&row.uid.0) { "both" } else { "here" };
     let list: Vec<Value> = shown
         .iter()
@@ -218,11 +232,6 @@ fn html_of(message: &Message<'_>) -> Option<String> {
     Some(html::sanitise(&text, &html::Policy::default()).html)
 }
 
-/// What would do something to a terminal is not shown to it.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
-}
-
 /// Shows messages.
 pub(super) async fn read(desk: &Desk, which: &ChosenArgs, form: Form, peek: bool) -> Result<Value, String> {
     let mut list = Vec::new();
@@ -241,7 +250,11 @@ pub(super) async fn read(desk: &Desk, which: &ChosenArgs, form: Form, peek: bool
         });
         let (name, content) = match form {
             Form::Text => ("text", json!(printable(&text_of(&parsed)))),
-            Form::Html => ("html", json!(html_of(&parsed))),
+            Form::Html => {
+                let html =
+                    html_of(&parsed).ok_or_else(|| format!("message {id} has no HTML; `read` without --html shows its text"))?;
+                ("html", json!(html))
+            }
             Form::Headers => {
                 let head = octets.get(..header::header_end(&octets)).unwrap_or_default();
                 ("headers", json!(String::from_utf8_lossy(head)))
@@ -252,6 +265,9 @@ pub(super) async fn read(desk: &Desk, which: &ChosenArgs, form: Form, peek: bool
         if let Some(fields) = value.as_object_mut() {
             fields.insert(name.into(), content);
             fields.insert("attachments".into(), names.into());
+            if form == Form::Raw && std::str::from_utf8(&octets).is_err() {
+                fields.insert("raw_base64".into(), data_encoding::BASE64.encode(&octets).into());
+            }
         }
         if !peek && row.flags.system & Flags::SEEN == 0 {
             let seen = Flags { system: Flags::SEEN, keywords: None };
@@ -286,7 +302,7 @@ pub(super) async fn find(searcher: &Searcher, account: AccountId, words: &[Strin
     let query = Query::All(words.iter().map(|word| Query::anywhere(word)).collect());
     let mut found = searcher.account(account, query).await.map_err(told)?;
     let more = found.len() > HITS_MAX;
-    found.sort_by_key(|hit| std::cmp::Reverse(hit.row.internal_date_secs));
+    found.sort_by_key(|hit| std::cmp::Reverse((hit.row.internal_date_secs, hit.row.uid.0)));
     found.truncate(HITS_MAX);
     found.reverse();
     Ok((found, more))
@@ -298,9 +314,17 @@ pub(super) async fn search(desk: &Desk, words: &[String]) -> Result<Value, Strin
     let mailboxes = desk.store.mailboxes(desk.account).await.map_err(told)?;
     let emails: Vec<_> = found.iter().map(|hit| hit.row.email).collect();
     let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
+    let mut paired: BTreeMap<MailboxId, HashSet<u32>> = BTreeMap::new();
+    for hit in &found {
+        if let Entry::Vacant(entry) = paired.entry(hit.mailbox) {
+            entry.insert(paired_here(desk, hit.mailbox).await?);
+        }
+    }
     let name = |id| mailboxes.iter().find(|mailbox| mailbox.id == id).map(|mailbox| mailbox.name.to_string());
     let one = |(hit, facts): (&Hit, Option<Arc<Facts>>)| {
-        (hit.row.internal_date_secs, row_told(&name(hit.mailbox).unwrap_or_default(), &hit.row, facts, "here"))
+        let both = paired.get(&hit.mailbox).is_some_and(|paired| paired.contains(&hit.row.uid.0));
+        let place = if both { "both" } else { "here" };
+        (hit.row.internal_date_secs, row_told(&name(hit.mailbox).unwrap_or_default(), &hit.row, facts, place))
     };
     let mut hits: Vec<(i64, Value)> = found.iter().zip(facts).map(one).collect();
     let needles: Vec<Needle> = words.iter().map(|word| Needle::new(word)).collect();
@@ -318,7 +342,7 @@ pub(super) async fn search(desk: &Desk, words: &[String]) -> Result<Value, Strin
 
 /// The mailbox of this name, which is made if it is not there.
 async fn mailbox_for(desk: &Desk, name: &str) -> Result<Mailbox, String> {
-    match desk.store.mailbox(desk.account, name).await.map_err(told)? {
+    match desk.found(name).await? {
         Some(found) => Ok(found),
         None => desk.store.mailbox_create(desk.account, name, None, unix_now()).await.map_err(told),
     }
@@ -373,7 +397,9 @@ pub(super) async fn discard(desk: &Desk, from: MailboxId, uids: &[Uid]) -> Resul
 /// The same in JSON.
 pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, String> {
     let from = desk.mailbox(&which.mailbox).await?;
-    let count = match discard(desk, from.id, &uids(desk, &from, &which.ids).await?).await? {
+    let deleted = discard(desk, from.id, &uids(desk, &from, &which.ids).await?).await?;
+    undo::note(desk, from.id, &deleted).await?;
+    let count = match deleted {
         Deleted::InTrash(_, uids) => uids.len(),
         Deleted::Removed(emails) => emails.len(),
     };
@@ -410,6 +436,7 @@ pub(super) async fn flag(desk: &Desk, which: &ChosenArgs, changes: &[String]) ->
 /// What waits to be sent, and why.
 pub(super) async fn outbox(desk: &Desk) -> Result<Value, String> {
     let mut list = Vec::new();
+    let no_server = if desk.profile.smtp.is_none() { desk.profile.no_submission() } else { String::new() };
     for entry in desk.store.queue_list(None, 1000).await.map_err(told)? {
         if entry.message.account != Some(desk.account) {
             continue;
@@ -420,7 +447,8 @@ pub(super) async fn outbox(desk: &Desk) -> Result<Value, String> {
             .iter()
             .map(|recipient| {
                 let sent = recipient.state == RecipientState::Delivered;
-                json!({ "address": recipient.address, "sent": sent, "said": recipient.last_reply })
+                let said = if recipient.last_reply.is_empty() { &no_server } else { &recipient.last_reply };
+                json!({ "address": recipient.address, "sent": sent, "said": said })
             })
             .collect();
         list.push(json!({
@@ -436,7 +464,7 @@ pub(super) async fn outbox(desk: &Desk) -> Result<Value, String> {
 }
 
 /// Takes back from the outbox, or brings back what was removed last.
-pub(super) async fn undo(desk: &Desk, ids: &[u64]) -> Result<Value, String> {
+pub(super) async fn take_back(desk: &Desk, ids: &[u64]) -> Result<Value, String> {
     let mut count = 0;
     for id in ids {
         let back = outbox::take_back(&desk.store, desk.account, QueueId(*id)).await.map_err(|error| error.to_string())?;
@@ -448,9 +476,5 @@ pub(super) async fn undo(desk: &Desk, ids: &[u64]) -> Result<Value, String> {
     if !ids.is_empty() {
         return Ok(done("taken back", count));
     }
-    let list = desk.store.undo_list(desk.account, 1000).await.map_err(told)?;
-    let Some(last) = list.first().map(|one| one.expunged_secs) else { return Err("nothing was deleted".into()) };
-    let emails: Vec<_> = list.iter().filter(|one| one.expunged_secs == last).map(|one| one.email).collect();
-    desk.store.undo_restore(desk.account, &emails, unix_now()).await.map_err(told)?;
-    Ok(done("brought back", emails.len()))
+    Ok(done("brought back", undo::last(desk).await?))
 }

@@ -122,7 +122,8 @@ fn write(identity: &Identity, arguments: &SendArgs, context: &Context, now: i64)
         // RFC 3676 §4.3
         text = format!("{}\n\n-- \n{signature}\n", text.trim_end());
     }
-    let html = arguments.html.as_ref().map(std::fs::read_to_string).transpose().map_err(|error| error.to_string())?;
+    let read = |file: &std::path::PathBuf| std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()));
+    let html = arguments.html.as_ref().map(read).transpose()?;
     let people = |given: &[String], more: &[String]| -> Result<Vec<Mailbox>, String> {
         given.iter().chain(more).map(|text| mailbox(text)).collect()
     };
@@ -161,7 +162,8 @@ fn write(identity: &Identity, arguments: &SendArgs, context: &Context, now: i64)
     let (octets, needs) = build(false)?;
     let with_bcc = if bcc.is_empty() { octets.clone() } else { build(true)?.0 };
     let mut recipients: Vec<String> = to.iter().chain(&cc).chain(&bcc).map(|one| one.address.to_string()).collect();
-    recipients.dedup();
+    let mut named = std::collections::HashSet::new();
+    recipients.retain(|address| named.insert(address.to_lowercase()));
     let smtputf8 = needs.smtputf8 || recipients.iter().any(|address| !address.is_ascii());
     Ok(Written { octets, with_bcc, eight_bit: needs.eight_bit, smtputf8, recipients, message_id })
 }
@@ -218,7 +220,11 @@ pub(super) async fn send(desk: &Desk, arguments: &SendArgs, context: Option<Cont
         keep_with_bcc(desk, written.with_bcc, &seen, now).await?;
     }
     let mut value = json!({ "id": id, "message_id": written.message_id, "recipients": written.recipients, "sent": false });
-    if !arguments.offline && due_secs <= now {
+    if desk.profile.smtp.is_none()
+        && let Some(fields) = value.as_object_mut()
+    {
+        fields.insert("said".into(), json!([desk.profile.no_submission()]));
+    } else if !arguments.offline && due_secs <= now {
         let told = remote::flush(desk, false).await?;
         if let (Some(fields), Some(own)) = (value.as_object_mut(), told.into_iter().find(|one| one.id == id)) {
             fields.insert("sent".into(), own.sent.into());

@@ -132,6 +132,11 @@ impl Profile {
         }
     }
 
+    /// Why nothing is sent.
+    pub(super) fn no_submission(&self) -> String {
+        format!("no submission server of {} is known; `packetboat mail add` again, with --smtp HOST, names one", self.address)
+    }
+
     /// The place behind one of its URLs.
     pub(super) fn place(&self, url: Option<&str>, what: &str) -> Result<Place, String> {
         let url = url.ok_or_else(|| format!("{} has no {what} server", self.address))?;
@@ -261,6 +266,9 @@ pub(super) async fn add(dir: &Path, add: &AddArgs, way: &Way, is_json: bool) -> 
         None => (Some(passwords::known(&profile.address, add.password_stdin)?), None),
     };
     let mut warnings = Vec::new();
+    if profile.smtp.is_none() {
+        warnings.push(profile.no_submission());
+    }
     if !add.offline {
         let secret = match (&password, &tokens) {
             (Some(password), _) => Secret::new(password.as_bytes().to_vec()),

@@ -1,7 +1,8 @@
 //! What needs the server: sync, fetch, look first, the outbox; and the loop that waits for news.
 
-use super::{Desk, Way, acts, data_dir};
-use crate::cli::{ChosenArgs, MailArgs};
+use super::{Desk, Profile, Way, acts, data_dir};
+use crate::cli::{BringArgs, ChosenArgs, MailArgs};
+use crate::commands::moving;
 use client::import::{self, Options, Source};
 use client::look::Who;
 use client::outbox::{self, Submission};
@@ -66,6 +67,20 @@ async fn fetch_pop(desk: &Desk) -> Result<Value, String> {
     let report = report.map_err(|error| error.to_string())?;
     let deleted = clean_maildrop(desk).await?;
     Ok(json!({ "downloaded": report.imported, "known": report.known, "bad": report.bad, "removed_there": deleted }))
+}
+
+/// Moving house, into this account.
+pub(super) async fn bring_house(desk: &Desk, what: &BringArgs, json: bool) -> Result<Value, String> {
+    let source = moving::source(what)?;
+    let dialer = Profile { tls_ca: what.tls_ca.clone(), ..desk.profile.clone() }.dialer(&desk.way)?;
+    let mut door = StoreDoor { store: desk.store.clone(), account: desk.account };
+    let progress = std::sync::Arc::new(Progress::default());
+    let (options, account) = (moving::options(what), desk.account);
+    let report = moving::watched(&progress, json, import::run(&mut door, &dialer, &source, &options, &progress)).await?;
+    if let Err(error) = desk.searcher.catch_up(account).await {
+        tracing::warn!(%error, "the search index; searches read what it has not");
+    }
+    serde_json::to_value(report).map_err(|error| error.to_string())
 }
 
 /// Deletes on the server what is old enough, or was deleted here; never what is not here.
@@ -151,7 +166,7 @@ async fn only_here(desk: &Desk, mailbox: &Mailbox) -> Result<Vec<client::look::S
             place: "here",
             from: facts.from.clone(),
             subject: facts.subject.clone(),
-            date: message::date::format_rfc_5322(facts.date_secs.unwrap_or(row.internal_date_secs)),
+            date: message::date::format_rfc_3339(facts.date_secs.unwrap_or(row.internal_date_secs)),
             size_bytes: u64::from(row.size_bytes),
             unread: row.flags.system & store::Flags::SEEN == 0,
         }
@@ -184,6 +199,10 @@ pub(super) async fn download(desk: &Desk, which: &ChosenArgs) -> Result<Value, S
     }
     let (mailbox, uids) = (desk.mailbox(&which.mailbox).await?, acts::remote_uids(&which.ids)?);
     let count = with_who(desk, async |who| who.download_imap(&mailbox, &uids).await).await?;
+    let pairs = sync::pairs_of(&desk.store, desk.account, mailbox.id).await.map_err(|error| error.to_string())?;
+    if let Some(missing) = uids.iter().find(|uid| !pairs.contains_key(uid)) {
+        return Err(format!("{} has no message {missing} on the server (any more)", mailbox.name));
+    }
     Ok(super::done("downloaded", count))
 }
 
@@ -195,6 +214,9 @@ pub(super) async fn delete(desk: &Desk, which: &ChosenArgs) -> Result<Value, Str
         let (mailbox, uids) = (desk.mailbox(&which.mailbox).await?, acts::remote_uids(&which.ids)?);
         with_who(desk, async |who| who.delete_imap(&mailbox, &uids).await).await?
     };
+    if count == 0 {
+        return Err("none of these is on the server (any more); `ls --remote` shows what is".into());
+    }
     Ok(super::done("deleted on the server", count))
 }
 

@@ -1,8 +1,12 @@
 //! Answers in words, made from the same JSON that `--json` prints.
 
+use super::clock;
 use crate::cli::MailCommand;
+use crate::commands::words::moved;
+use crate::commands::{printable, say};
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
@@ -22,8 +26,26 @@ fn cut(text: &str, width: usize) -> String {
     format!("{clean:width$}")
 }
 
+/// Prints it; the exit code. Octets stay octets, but for a terminal, to which no message may give commands.
+pub(super) fn tell(command: &MailCommand, value: &Value) -> u8 {
+    match command {
+        MailCommand::Read { raw: true, .. } if !std::io::stdout().is_terminal() => say(&raw_octets(value)),
+        _ => say(printable(&of(command, value)).as_bytes()),
+    }
+}
+
+/// Of `read --raw`: text, and in base64 what is none.
+fn raw_octets(value: &Value) -> Vec<u8> {
+    let octets = |one: &Value| {
+        let exact = one.get("raw_base64").and_then(Value::as_str);
+        let exact = exact.and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
+        exact.unwrap_or_else(|| text(one, "raw").as_bytes().to_vec())
+    };
+    list(value, "messages").iter().flat_map(octets).collect()
+}
+
 /// What to print.
-pub(super) fn of(command: &MailCommand, value: &Value) -> String {
+fn of(command: &MailCommand, value: &Value) -> String {
     match command {
         MailCommand::Add(_) => {
             let warned = |one: &Value| format!("but sending: {}\n", one.as_str().unwrap_or_default());
@@ -46,7 +68,12 @@ pub(super) fn of(command: &MailCommand, value: &Value) -> String {
                 |one: &Value| format!("{:>7} {:>7}  {}\n", count(one, "messages"), count(one, "unread"), text(one, "name"));
             format!("   ALL  UNREAD  MAILBOX\n{}", list(value, "mailboxes").iter().map(line).collect::<String>())
         }
-        MailCommand::Ls { .. } | MailCommand::Search { .. } => list(value, "messages").iter().map(message_line).collect(),
+        MailCommand::Ls { .. } => list(value, "messages").iter().map(|one| message_line(one, "")).collect(),
+        MailCommand::Search { .. } => {
+            let line = |one: &Value| message_line(one, &format!("{}  ", cut(text(one, "mailbox"), 14)));
+            let more = if value.get("more") == Some(&Value::Bool(true)) { "there are more\n" } else { "" };
+            list(value, "messages").iter().map(line).collect::<String>() + more
+        }
         MailCommand::Read { .. } => list(value, "messages").iter().map(message_text).collect(),
         MailCommand::Attachments { .. } => {
             let line = |one: &Value| {
@@ -56,8 +83,10 @@ pub(super) fn of(command: &MailCommand, value: &Value) -> String {
             let found: String = list(value, "attachments").iter().map(line).collect();
             found + &list(value, "extracted").iter().map(wrote).collect::<String>()
         }
+        MailCommand::Import(_) | MailCommand::Export(_) => moved(value),
         MailCommand::Send(_) | MailCommand::Reply { .. } | MailCommand::Forward { .. } => sent(value),
         MailCommand::Outbox => list(value, "outbox").iter().map(outbox_line).collect(),
+        MailCommand::Mark { .. } => format!("{} marked\n", count(value, "messages")),
         _ => format!("{} {}\n", count(value, "messages"), text(value, "done")),
     }
 }
@@ -99,14 +128,16 @@ pub(super) fn synced(value: &Value) -> String {
     out
 }
 
-fn message_line(one: &Value) -> String {
+/// `mailbox`: what stands before the date, where messages of several mailboxes are listed.
+fn message_line(one: &Value, mailbox: &str) -> String {
     let flags: Vec<&str> = list(one, "flags").iter().filter_map(Value::as_str).collect();
     let unread = one.get("unread") == Some(&Value::Bool(true)) || (one.get("flags").is_some() && !flags.contains(&"seen"));
     let flagged = if flags.contains(&"flagged") { '!' } else { ' ' };
     let id = one.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).unwrap_or_default();
     let mark = if unread { 'N' } else { ' ' };
-    let (date, from, subject) = (cut(text(one, "date"), 20), cut(text(one, "from"), 26), cut(text(one, "subject"), 60));
-    format!("{id:>7} {mark}{flagged} {:9} {date}  {from}  {}\n", text(one, "place"), subject.trim_end())
+    let (date, from, subject) =
+        (cut(&clock::shown(text(one, "date")), 16), cut(text(one, "from"), 26), cut(text(one, "subject"), 60));
+    format!("{id:>7} {mark}{flagged} {:9} {mailbox}{date}  {from}  {}\n", text(one, "place"), subject.trim_end())
 }
 
 fn message_text(one: &Value) -> String {

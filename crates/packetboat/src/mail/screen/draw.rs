@@ -4,7 +4,7 @@
 
 use super::model::{Draft, Head, Line, Model, Reading, View};
 use super::{keys, text};
-use message::date;
+use crate::mail::clock;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Position;
@@ -206,7 +206,7 @@ fn list_line(model: &Model, line: &Line, head: &Head) -> String {
     ]
     .iter()
     .collect();
-    let date: String = date::format_rfc_3339(line.date_secs).chars().take(DATE).collect();
+    let date: String = clock::local(line.date_secs).chars().take(DATE).collect();
     let from = text::cell(sender(&head.from), FROM);
     let mailbox = match &model.search {
         Some(_) => {

@@ -7,6 +7,7 @@ use super::model::{Draft, Effect, File, Folder, Head, Id, Input, Line, Reading, 
 use super::{prompt, threads};
 use crate::cli::SendArgs;
 use crate::commands::mime::extract;
+use crate::commands::printable;
 use crate::mail::acts::{self, Deleted};
 use crate::mail::{Desk, compose};
 use message::attachment;
@@ -338,8 +339,8 @@ async fn open(desk: &Desk, id: Id) -> Result<Reading, String> {
     let reading = Reading {
         id: Id { uid: row.uid, there: false, ..id },
         fields: ["Date", "From", "To", "Cc", "Subject"].iter().filter_map(field).collect(),
-        header: acts::printable(&String::from_utf8_lossy(octets.get(..header::header_end(&octets)).unwrap_or_default())),
-        text: acts::printable(&acts::text_of(&parsed)),
+        header: printable(&String::from_utf8_lossy(octets.get(..header::header_end(&octets)).unwrap_or_default())),
+        text: printable(&acts::text_of(&parsed)),
         files: attachment::list(&parsed).into_iter().map(file).collect(),
         whole_header: false,
         lines: Vec::new(),
