@@ -18,6 +18,8 @@ pub const GROUP_WAIT: Duration = Duration::from_millis(2);
 pub const GROUP_EXPECT_MAX: usize = 16;
 /// Whose writes with their sync take less than this commits each act where it is submitted: waking a thread costs as much.
 pub const SYNC_CHEAP: Duration = Duration::from_micros(60);
+/// The same while one writes at a time: nobody's act could share the sync, and two wakings are saved.
+pub const SYNC_SOON: Duration = Duration::from_micros(400);
 /// Zeros written ahead of the stream's end, so that most syncs write over what the file has already.
 pub const ROOM_BYTES: usize = 1024 * 1024;
 /// A larger group makes no room: much comes in at once, and every octet would be written twice.

@@ -38,11 +38,16 @@ pub(crate) struct Pace {
     append_nanos: AtomicU64,
     /// What costs less than this is done by the submitter.
     cheap: Duration,
+    /// What costs less than this is, too, while one writes at a time.
+    soon: Duration,
+    /// How many acts at once recent groups have seen.
+    crowd: AtomicUsize,
 }
 
 impl Pace {
-    pub(crate) fn new(cheap: Duration) -> Pace {
-        Pace { waiting: AtomicUsize::new(0), append_nanos: AtomicU64::new(u64::MAX), cheap }
+    pub(crate) fn new(cheap: Duration, soon: Duration) -> Pace {
+        let (waiting, append_nanos) = (AtomicUsize::new(0), AtomicU64::new(u64::MAX));
+        Pace { waiting, append_nanos, cheap, soon, crowd: AtomicUsize::new(1) }
     }
     fn saw(&self, took: Duration) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -51,8 +56,15 @@ impl Pace {
         let now = if before == u64::MAX { took } else { (before / 8 * 7 + took / 8).max(took / 4) };
         self.append_nanos.store(now, Ordering::Relaxed);
     }
+    fn costs_less_than(&self, limit: Duration) -> bool {
+        u128::from(self.append_nanos.load(Ordering::Relaxed)) < limit.as_nanos()
+    }
     fn is_cheap(&self) -> bool {
-        u128::from(self.append_nanos.load(Ordering::Relaxed)) < self.cheap.as_nanos()
+        self.costs_less_than(self.cheap)
+    }
+    /// One writes at a time, and waking a thread for it would cost about as much as the sync.
+    fn is_soon(&self) -> bool {
+        self.crowd.load(Ordering::Relaxed) <= 1 && self.costs_less_than(self.soon)
     }
     /// One more for the thread.
     pub(crate) fn hand_over(&self) {
@@ -65,7 +77,7 @@ impl Pace {
     /// May this batch be committed where it is submitted: nobody is before it, and it is soon done?
     pub(crate) fn is_at_once(&self, batch: &Batch) -> bool {
         self.waiting.load(Ordering::SeqCst) == 0
-            && (batch.light || self.is_cheap())
+            && (batch.light || self.is_cheap() || self.is_soon())
             && batch.bodies.iter().map(|body| body.content.len()).sum::<u64>() <= AT_ONCE_BYTES_MAX
     }
 }
@@ -396,6 +408,7 @@ pub(crate) fn run(committer: &Mutex<Committer>, shared: &Shared, receiver: &Rece
         // What came while this group was being made durable tells how many write at once.
         going_on &= drain(receiver, &mut waiting, &mut controls);
         crowd.0 = crowd.0.max(size + durable(&waiting)).min(GROUP_EXPECT_MAX);
+        shared.pace.crowd.store(crowd.0, Ordering::Relaxed);
         for (on_commit, outcome) in answers {
             on_commit(&outcome);
         }

@@ -11,7 +11,7 @@ use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, rep
 use crate::hash::xxh64;
 use crate::limits::{
     BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, INDEX_BEHIND, INDEX_ROWS_AT_ONCE, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES,
-    READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, SYNC_CHEAP, WAL_BYTES_FOLD,
+    READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, SYNC_CHEAP, SYNC_SOON, WAL_BYTES_FOLD,
 };
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
@@ -96,11 +96,12 @@ pub(crate) struct Tuning {
     pub(crate) faults: Arc<Faults>,
     pub(crate) segment_bytes: u64,
     pub(crate) sync_cheap: Duration,
+    pub(crate) sync_soon: Duration,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Tuning { faults: Arc::default(), segment_bytes: SEGMENT_BYTES_MAX, sync_cheap: SYNC_CHEAP }
+        Tuning { faults: Arc::default(), segment_bytes: SEGMENT_BYTES_MAX, sync_cheap: SYNC_CHEAP, sync_soon: SYNC_SOON }
     }
 }
 
@@ -327,7 +328,7 @@ impl Embedded {
             wal,
             counts: Counts::default(),
             overlay: Overlay::default(),
-            pace: Pace::new(tuning.sync_cheap),
+            pace: Pace::new(tuning.sync_cheap, tuning.sync_soon),
             tuning,
             writer: Mutex::new(connection),
             readers,
