@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import shutil
 import unittest
 
 import lab
 from dovecot import PASSWORD
 from test_moving import fill, imap
+from test_oauth import Provider
 
 FAKE = f"""#!{sys.executable}
 import json, os, sys
@@ -54,6 +56,36 @@ class Keyring(unittest.TestCase):
         if ok:
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return json.loads(done.stdout)
+
+    def test_tokens_are_kept_there_too_also_when_they_are_renewed(self):
+        provider = Provider(self, lives=1)
+        with lab.Server(extra=provider.options(), accounts=("ann",), password=PASSWORD) as server:
+            fill(imap(server.ports["imap"], "ann"), {"INBOX": 2})
+            base = ("add", "ann@here.test", "--imap", f"imap://127.0.0.1:{server.ports['imap']}", "--no-discovery")
+            by_token = (*base, "--oauth", "my-program", "--oauth-issuer", provider.issuer)
+            tokens = os.path.join(self.data, "tokens.json")
+            # A password first, in the file: it goes when tokens come.
+            self.mail(*base, "--password-stdin", "--no-keyring", stdin=PASSWORD + "\n")
+            self.assertTrue(self.mail(*by_token)["added"]["in_keyring"])
+            self.assertEqual((self.on_disk(), os.path.exists(tokens)), ([], False))
+            first = json.loads(list(self.kept().values())[0])
+            self.assertEqual(first["refresh"], "r-1")
+            lab.wait_for("the token to be old", lambda: time.time() > first["expires_secs"] + 1)
+            self.assertEqual(self.mail("sync")["downloaded"], 2)
+            self.assertNotEqual(json.loads(list(self.kept().values())[0])["access"], first["access"], "renewed, and kept there")
+            self.assertFalse(os.path.exists(tokens))
+            # Locked in the meantime: told, and where they are.
+            open(os.path.join(self.bin, "locked"), "w").close()
+            self.assertIn("tokens of ann@here.test are with the system's Secret Service", self.mail("sync", ok=False)["error"])
+            os.unlink(os.path.join(self.bin, "locked"))
+            # Into the file, and to a password again: nothing of them stays anywhere.
+            self.mail(*by_token, "--no-keyring")
+            self.assertEqual((self.kept(), os.stat(tokens).st_mode & 0o777), ({}, 0o600))
+            self.mail(*base, "--password-stdin", stdin=PASSWORD + "\n")
+            with open(tokens) as f:
+                self.assertEqual(json.load(f), {})
+            self.assertEqual(list(self.kept().values()), [PASSWORD])
+            self.assertEqual(self.mail("sync")["downloaded"], 0)
 
     def kept(self):
         with open(os.path.join(self.bin, "kept")) as f:

@@ -129,6 +129,27 @@ class Words(unittest.TestCase):
             self.assertEqual((listed.count(b"Entw&APw-rfe"), listed.count(b"Entw&APw-rfe (2)")), (2, 1))
             self.assertEqual([session.select(f'"{name}"')[1] for name in ("Entw&APw-rfe", "Entw&APw-rfe (2)")], [[b"2"], [b"1"]])
 
+    def test_what_is_refused_or_taken_back_is_told_and_goes_to_drafts(self):
+        with lab.Server(accounts=("ann", "bob"), password=PASSWORD) as server:
+            mail = Program(self)
+            mail.add("ann@here.test", "--imap", f"imap://127.0.0.1:{server.ports['imap']}", "--no-discovery",
+                     "--smtp", f"smtp://127.0.0.1:{server.ports['submission']}")
+            sent = mail("send", "--to", "bob@here.test", "--subject", "- a list", "--text", "- one")
+            self.assertEqual((sent["sent"], sent["refused"]), (True, False))
+            refused = mail("send", "--to", "nobody@here.test", "--subject", "No", "--text", "x", ok=False)
+            self.assertEqual((refused["sent"], refused["refused"]), (False, True))
+            for words in (["send", "--to", "nobody@here.test", "--subject", "No", "--text", "x"],):
+                done = self.people(mail, *words)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(b"refused: nobody@here.test: 550", done.stdout)
+            self.assertEqual(self.people(mail, "outbox").returncode, 0)
+            later = mail("send", "--to", "bob@here.test", "--subject", "Later", "--text", "x", "--at", "2099-01-01T00:00:00Z")
+            mail("undo", str(refused["id"]), str(later["id"]))
+            subjects = lambda name: [(m["subject"], "draft" in m["flags"]) for m in mail("ls", name)["messages"]]
+            self.assertEqual(subjects("Sent"), [("- a list", False), ("No", False)])
+            self.assertEqual(sorted(subjects("Drafts")), [("Later", True), ("No", True)])
+            self.assertEqual(mail("sync")["troubles"], [])
+
     def test_moving_house_into_the_programs_own_store(self):
         folder = tempfile.mkdtemp(prefix="packetboat-words-")
         self.addCleanup(shutil.rmtree, folder, True)

@@ -8,11 +8,15 @@ use crate::dial::{Dialer, nonce};
 use crate::limits::GOODBYE_MAX;
 use crate::place::Place;
 use crate::trouble::Trouble;
+use message::Facts;
 use message::address::Address;
 use net::clock::unix_now;
 use net::{Connection, Next};
 use serde::Serialize;
-use store::{AccountId, Claim, QueueEntry, QueueId, QueueRecipient, RecipientState, Settlement, Store};
+use std::sync::Arc;
+use store::{
+    AccountId, Claim, FlagOp, Flags, QueueEntry, QueueId, QueueRecipient, RecipientState, Settlement, SpecialUse, Store, Uid,
+};
 use wire::sasl::Secret;
 use wire::sasl::client::Credentials;
 use wire::smtp::client::{Client, Config, Envelope, Event, Failure, Needed, Outcome, Recipient, RecipientOutcome, StartTls};
@@ -22,6 +26,8 @@ use wire::smtp::{Ret, Wishes};
 const LEASE_SECS: u32 = 600;
 /// Entries looked at in one go.
 const ENTRIES_MAX: usize = 1_000;
+/// The newest of Sent that are looked through for the copy of what is taken back.
+const COPIES_MAX: usize = 1_000;
 /// Octets read from the store at once.
 const PIECE_BYTES: u64 = 64 * 1024;
 /// Waits between attempts; the last repeats.
@@ -35,6 +41,8 @@ const KEPT_SECS: i64 = 400 * 86_400;
 pub struct Sent {
     pub id: u64,
     pub sent: bool,
+    /// Some recipient, for good.
+    pub refused: bool,
     /// Who said what.
     pub said: Vec<String>,
 }
@@ -138,7 +146,7 @@ async fn put_off(store: &Store, claim: &Claim, why: &str) -> Result<Sent, Troubl
         why.clone_into(&mut recipient.last_reply);
     }
     finish(store, claim, recipients, false).await?;
-    Ok(Sent { id: claim.entry.id.0, sent: false, said: vec![why.to_owned()] })
+    Ok(Sent { id: claim.entry.id.0, sent: false, refused: false, said: vec![why.to_owned()] })
 }
 
 /// Writes the new states; an entry that was refused for good is held.
@@ -172,18 +180,20 @@ async fn settle(store: &Store, claim: &Claim, outcome: Result<Outcome, Trouble>)
     };
     let mut recipients = claim.entry.message.recipients.clone();
     let mut said = Vec::new();
-    let mut refused = false;
+    let (mut refused, mut later) = (false, false);
     for (at, result) in waiting(claim).into_iter().zip(&outcome.recipients) {
         let Some(recipient) = recipients.get_mut(at) else { continue };
         let (text, state, for_good) = read(result);
         refused |= for_good;
+        later |= state == RecipientState::Waiting && !for_good;
         recipient.state = state;
         said.push(format!("{}: {text}", recipient.address));
         recipient.last_reply = text;
     }
     let sent = recipients.iter().all(|recipient| recipient.state == RecipientState::Delivered);
-    finish(store, claim, recipients, refused).await?;
-    Ok(Sent { id: claim.entry.id.0, sent, said })
+    // Whom a later try may reach is not held up by who was refused.
+    finish(store, claim, recipients, refused && !later).await?;
+    Ok(Sent { id: claim.entry.id.0, sent, refused, said })
 }
 
 /// In words, the new state, and whether another try would be no use.
@@ -322,7 +332,7 @@ fn envelope(claim: &Claim, size: u64) -> Envelope {
     }
 }
 
-/// Takes a message back before it goes; `false`: it is gone already.
+/// Takes a message back before it goes; `false`: it is gone already. Its copy goes from Sent into Drafts, if nobody got it.
 ///
 /// # Errors
 /// The store's.
@@ -330,8 +340,31 @@ pub async fn take_back(store: &Store, account: AccountId, id: QueueId) -> Result
     match store.queue_entry(id).await? {
         Some(entry) if entry.message.account == Some(account) => {
             store.queue_act(id, store::QueueAct::Drop).await?;
+            if entry.message.recipients.iter().all(|recipient| recipient.state != RecipientState::Delivered) {
+                into_drafts(store, account, entry.message_id.as_deref().unwrap_or_default()).await?;
+            }
             Ok(true)
         }
         _ => Ok(false),
     }
+}
+
+async fn into_drafts(store: &Store, account: AccountId, message_id: &str) -> Result<(), Trouble> {
+    let bare = |id: &str| id.trim().trim_start_matches('<').trim_end_matches('>').to_owned();
+    let all = store.mailboxes(account).await?;
+    let by_use = |wanted: SpecialUse| all.iter().find(|mailbox| mailbox.special_use == Some(wanted));
+    let (Some(sent), Some(drafts)) = (by_use(SpecialUse::Sent), by_use(SpecialUse::Drafts)) else { return Ok(()) };
+    let rows = store.snapshot(account, sent.id).await?.rows;
+    let newest: Vec<_> = rows.iter().skip(rows.len().saturating_sub(COPIES_MAX)).collect();
+    let emails: Vec<_> = newest.iter().map(|row| row.email).collect();
+    let facts = store.facts(account, &emails).await?;
+    let is_it = |facts: &Option<Arc<Facts>>| {
+        facts.as_ref().and_then(|facts| facts.message_id.as_deref()).is_some_and(|id| bare(id) == bare(message_id))
+    };
+    let copies: Vec<Uid> = newest.iter().zip(&facts).filter(|(_, facts)| is_it(facts)).map(|(row, _)| row.uid).collect();
+    let moved = store.move_(account, sent.id, &copies, drafts.id, unix_now()).await?;
+    let uids: Vec<Uid> = moved.pairs.into_iter().map(|(_, uid)| uid).collect();
+    let draft = Flags { system: Flags::DRAFT, keywords: None };
+    store.flags(account, drafts.id, &uids, FlagOp::Add, &draft, None).await?;
+    Ok(())
 }

@@ -82,10 +82,19 @@ pub(crate) fn run(arguments: &MailArgs, json: bool, show_wire: bool) -> u8 {
     match runtime.block_on(perform(arguments, command, json, &way)) {
         Ok(value) => {
             let said = if json { commands::say(format!("{value}\n").as_bytes()) } else { words::tell(command, &value) };
-            said | u8::from(value.get("troubles").and_then(Value::as_array).is_some_and(|list| !list.is_empty()))
+            said | exit_code(&value)
         }
         Err(why) => commands::fail(&why, json),
     }
+}
+
+/// 1 when something was not done, or refused for good; what only waits is no failure.
+fn exit_code(value: &Value) -> u8 {
+    let list = |name: &str| value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let refused = |one: &Value| one.get("refused") == Some(&Value::Bool(true));
+    // The outbox that is only listed did not fail now.
+    let sent_now = value.get("downloaded").is_some();
+    u8::from(!list("troubles").is_empty() || refused(value) || (sent_now && list("outbox").iter().any(refused)))
 }
 
 /// `packetboat import` where no server was ever set up, for an account of this program: what it asks for then.

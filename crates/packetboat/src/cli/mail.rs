@@ -343,10 +343,10 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "MAILBOX")]
     pub(crate) bcc: Vec<String>,
     /// Subject
-    #[arg(long, short)]
+    #[arg(long, short, allow_hyphen_values = true)]
     pub(crate) subject: Option<String>,
     /// The text
-    #[arg(long, value_name = "TEXT", conflicts_with = "text_file")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "text_file", allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
     /// A file with the text; `-` is standard input
     #[arg(long, value_name = "FILE")]

@@ -228,6 +228,7 @@ pub(super) async fn send(desk: &Desk, arguments: &SendArgs, context: Option<Cont
         let told = remote::flush(desk, false).await?;
         if let (Some(fields), Some(own)) = (value.as_object_mut(), told.into_iter().find(|one| one.id == id)) {
             fields.insert("sent".into(), own.sent.into());
+            fields.insert("refused".into(), own.refused.into());
             fields.insert("said".into(), own.said.into());
         }
     }

@@ -3,6 +3,10 @@
 //! A crate that speaks D-Bus itself would bring some sixty others for three calls. Invariant: a secret is never an argument and
 //! never in the environment; it goes through a pipe. Must not know: accounts' servers.
 
+use super::profile::{read, write};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -68,6 +72,40 @@ impl Keyring {
         let child = self.command("clear").spawn().map_err(|error| format!("{PROGRAM}: {error}"))?;
         answer(child).map(drop)
     }
+}
+
+/// Keeps what an account signs in with: with the Secret Service, where there is one and it is wanted (`secret`), else in a
+/// file of all accounts (`value`). Whether the first. `before`: it was there until now.
+pub(super) fn keep_somewhere<T: Serialize + DeserializeOwned>(
+    (dir, address): (&Path, &str),
+    file: &Path,
+    (secret, value): (&str, T),
+    (wanted, before): (bool, bool),
+) -> Result<bool, String> {
+    let keyring = Keyring::of(dir, address);
+    let mut kept = false;
+    if wanted && is_there() {
+        match keyring.keep(secret) {
+            Ok(()) => kept = true,
+            Err(why) => eprintln!("packetboat: the Secret Service: {why}; what signs in is in a file that only you can read"),
+        }
+    }
+    if before && !kept {
+        // What is old there would only mislead somebody.
+        let _ = keyring.forget();
+    }
+    let mut all: BTreeMap<String, T> = read(file)?;
+    let old = if kept { all.remove(address) } else { all.insert(address.to_owned(), value) };
+    if !kept || old.is_some() {
+        write(file, &all)?;
+    }
+    Ok(kept)
+}
+
+/// Takes an account out of such a file.
+pub(super) fn forget_in<T: Serialize + DeserializeOwned>(file: &Path, address: &str) -> Result<(), String> {
+    let mut all: BTreeMap<String, T> = read(file)?;
+    if all.remove(address).is_some() { write(file, &all) } else { Ok(()) }
 }
 
 fn wait(child: &mut Child) -> Result<ExitStatus, String> {

@@ -36,9 +36,12 @@ pub(super) struct Profile {
     pub(super) delete_after_days: Option<u32>,
     pub(super) delete_when_deleted: bool,
     pub(super) provider_keeps_sent: bool,
-    /// The password is with the system's Secret Service, not in the file.
+    /// The password is with the system's Secret Service, not in the file; or the tokens are.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) in_keyring: bool,
+    /// It signs in by tokens.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) oauth: bool,
     /// Another DNS server than the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dns: Option<String>,
@@ -284,38 +287,21 @@ pub(super) async fn add(dir: &Path, add: &AddArgs, way: &Way, is_json: bool) -> 
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let store = open_store(dir).await?;
     account(&store, &profile.address).await?;
-    tokens::keep(dir, &profile.address, tokens.as_ref())?;
     let mut profiles = Profiles::read(dir)?;
+    let before = profiles.find(Some(&profile.address)).is_ok_and(|before| before.in_keyring);
+    let (whose, how, file) = ((dir, profile.address.as_str()), (!add.no_keyring, before), dir.join(PASSWORDS));
     if let Some(password) = password {
-        let before = profiles.find(Some(&profile.address)).is_ok_and(|before| before.in_keyring);
-        profile.in_keyring = keep_password(dir, &profile.address, &password, (!add.no_keyring, before))?;
+        profile.in_keyring = keyring::keep_somewhere(whose, &file, (&password, password.to_string()), how)?;
+        tokens::forget(whose)?;
+    }
+    if let Some(tokens) = tokens {
+        (profile.oauth, profile.in_keyring) = (true, tokens::keep(whose, &tokens, how)?);
+        keyring::forget_in::<String>(&file, whose.1)?;
     }
     profiles.keep(profile.clone());
     profiles.write(dir)?;
     store.close().await.map_err(|error| error.to_string())?;
     Ok(json!({ "added": profile, "found": told(&found), "steps": found.steps, "warnings": warnings }))
-}
-
-/// With the Secret Service, where there is one and it is wanted; else in the file. Whether the first.
-fn keep_password(dir: &Path, address: &str, password: &str, (wanted, before): (bool, bool)) -> Result<bool, String> {
-    let keyring = Keyring::of(dir, address);
-    let mut kept = false;
-    if wanted && keyring::is_there() {
-        match keyring.keep(password) {
-            Ok(()) => kept = true,
-            Err(why) => eprintln!("packetboat: the Secret Service: {why}; the password is in a file that only you can read"),
-        }
-    }
-    if before && !kept {
-        // What is old there would only mislead somebody.
-        let _ = keyring.forget();
-    }
-    let mut all: BTreeMap<String, String> = read(&dir.join(PASSWORDS))?;
-    let old = if kept { all.remove(address) } else { all.insert(address.to_owned(), password.to_owned()) };
-    if !kept || old.is_some() {
-        write(&dir.join(PASSWORDS), &all)?;
-    }
-    Ok(kept)
 }
 
 /// Names to sign in with, the likeliest first (RFC 6186 §4: the address, then what stands before its `@`).

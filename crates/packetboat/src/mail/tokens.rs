@@ -1,13 +1,15 @@
-//! Tokens instead of passwords: `tokens.json`, which only its owner can read; fetched when an account is added, renewed when
-//! they are old. Must not know: HTTP.
+//! Tokens instead of passwords, with the system's Secret Service or in `tokens.json`, which only its owner can read; fetched
+//! when an account is added, renewed when they are old. Must not know: HTTP.
 
 use super::Way;
-use super::profile::{Profile, read, write};
+use super::keyring::{self, Keyring};
+use super::profile::{Profile, read};
 use crate::cli::{AddArgs, OauthFlow};
 use client::oauth::{self, Registered, Server, ToDo, Tokens};
 use client::{Dialer, Secret};
 use std::collections::BTreeMap;
 use std::path::Path;
+use zeroize::Zeroizing;
 
 const TOKENS: &str = "tokens.json";
 
@@ -37,27 +39,34 @@ pub(super) async fn sign_in(client_id: &str, add: &AddArgs, dialer: &Dialer) -> 
     tokens.map_err(told)
 }
 
-/// Keeps an account's tokens; `None`: it has a password now.
-pub(super) fn keep(dir: &Path, address: &str, tokens: Option<&Tokens>) -> Result<(), String> {
-    let mut all: BTreeMap<String, Tokens> = read(&dir.join(TOKENS))?;
-    match tokens {
-        Some(tokens) => {
-            all.insert(address.to_owned(), tokens.clone());
-        }
-        None if all.remove(address).is_none() => return Ok(()),
-        None => {}
-    }
-    write(&dir.join(TOKENS), &all)
+/// Keeps an account's tokens; whether with the Secret Service.
+pub(super) fn keep((dir, address): (&Path, &str), tokens: &Tokens, how: (bool, bool)) -> Result<bool, String> {
+    let text = Zeroizing::new(serde_json::to_string(tokens).map_err(|error| error.to_string())?);
+    keyring::keep_somewhere((dir, address), &dir.join(TOKENS), (&text, tokens.clone()), how)
+}
+
+/// It has a password now.
+pub(super) fn forget((dir, address): (&Path, &str)) -> Result<(), String> {
+    keyring::forget_in::<Tokens>(&dir.join(TOKENS), address)
 }
 
 impl Profile {
     /// What one signs in with: its password, or a token that is fresh.
     pub(super) async fn secret(&self, way: &Way, dir: &Path) -> Result<Secret, String> {
-        let all: BTreeMap<String, Tokens> = read(&dir.join(TOKENS))?;
-        let Some(old) = all.get(&self.address) else { return self.password(dir) };
-        let (tokens, changed) = oauth::fresh(&self.dialer(way)?, old).await.map_err(|trouble| trouble.to_string())?;
+        // What is in the file is newer: the Secret Service was not to be had when it was written.
+        let mut all: BTreeMap<String, Tokens> = read(&dir.join(TOKENS))?;
+        let old = match all.remove(&self.address) {
+            Some(tokens) => tokens,
+            None if self.oauth && self.in_keyring => {
+                let with = |why: String| format!("the tokens of {} are with the system's Secret Service: {why}", self.address);
+                let found = Keyring::of(dir, &self.address).find().map_err(with)?;
+                serde_json::from_slice(&found).map_err(|error| with(error.to_string()))?
+            }
+            None => return self.password(dir),
+        };
+        let (tokens, changed) = oauth::fresh(&self.dialer(way)?, &old).await.map_err(|trouble| trouble.to_string())?;
         if changed {
-            keep(dir, &self.address, Some(&tokens))?;
+            keep((dir, &self.address), &tokens, (self.in_keyring, self.in_keyring))?;
         }
         Ok(Secret::token(tokens.access.into_bytes()))
     }

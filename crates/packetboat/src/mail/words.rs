@@ -119,6 +119,7 @@ pub(super) fn synced(value: &Value) -> String {
         let said: Vec<&str> = list(one, "said").iter().filter_map(Value::as_str).collect();
         let _ = match one.get("sent") {
             Some(Value::Bool(true)) => writeln!(out, "sent: {}", said.join("; ")),
+            _ if is_refused(one) => writeln!(out, "refused: {}", said.join("; ")),
             _ => writeln!(out, "not sent yet: {}", said.join("; ")),
         };
     }
@@ -159,10 +160,21 @@ fn message_text(one: &Value) -> String {
     out
 }
 
+fn is_refused(value: &Value) -> bool {
+    value.get("refused") == Some(&Value::Bool(true))
+}
+
 fn sent(value: &Value) -> String {
     let said: Vec<&str> = list(value, "said").iter().filter_map(Value::as_str).collect();
     if value.get("sent") == Some(&Value::Bool(true)) {
         return format!("sent: {}\n", said.join("; "));
+    }
+    if is_refused(value) {
+        let id = count(value, "id");
+        return format!(
+            "refused: {}; it stays in the outbox as {id}, `packetboat mail undo {id}` puts it into Drafts\n",
+            said.join("; ")
+        );
     }
     let why = if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) };
     format!("in the outbox as {}{why}\n", count(value, "id"))
@@ -171,7 +183,11 @@ fn sent(value: &Value) -> String {
 fn outbox_line(one: &Value) -> String {
     let mut out = String::new();
     for recipient in list(one, "recipients") {
-        let state = if one.get("refused") == Some(&Value::Bool(true)) { "refused" } else { "waits" };
+        let state = match recipient.get("sent") {
+            Some(Value::Bool(true)) => "sent",
+            _ if is_refused(one) => "refused",
+            _ => "waits",
+        };
         let _ = writeln!(out, "{:>7} {state}  {}  {}", count(one, "id"), text(recipient, "address"), text(recipient, "said"));
     }
     out
