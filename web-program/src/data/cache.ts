@@ -31,6 +31,9 @@ export interface Kept { session: Session; mailboxes: Mailbox[]; identities: Iden
 export class Cache {
   private constructor(private readonly db: IDBPDatabase<Tables> | undefined) {}
 
+  /** Keeps nothing. */
+  static none(): Cache { return new Cache(undefined) }
+
   static async open(): Promise<Cache> {
     try {
       return new Cache(await openDB<Tables>(NAME, 1, {

@@ -4,7 +4,8 @@ import { Cache } from '../data/cache'
 import { shown } from '../data/address'
 import * as search from '../data/search'
 import { ask, Jmap, Offline, OURS, SignedOut } from '../jmap/client'
-import { MAIL, type Filter, type Id, type Mailbox, type Row } from '../jmap/types'
+import { SvelteMap } from 'svelte/reactivity'
+import { MAIL, type Filter, type Id, type Mailbox, type Row, type SetAnswer } from '../jmap/types'
 import { t } from '../texts'
 import { Desk } from './desk.svelte'
 import type { Asked, List } from './list.svelte'
@@ -23,7 +24,10 @@ function chosen(): Choices {
 }
 
 export class App {
-  mail = $state.raw<Mail | undefined>(undefined)
+  /** One's own account. */
+  home = $state.raw<Mail | undefined>(undefined)
+  /** The accounts that others share something of. */
+  readonly others = new SvelteMap<Id, Mail>()
   address = $state('')
   phase = $state<'starting' | 'signed-out' | 'ready'>('starting')
   expired = $state(false)
@@ -56,25 +60,27 @@ export class App {
     if (cache && kept && signedIn === kept.session.username) await this.enter(new Jmap(kept.session), cache)
     try {
       const jmap = await Jmap.open()
-      if (this.mail) this.mail.jmap = jmap
+      if (this.home) this.home.jmap = jmap
       else await this.enter(jmap, cache ?? await Cache.open())
-      await this.mail?.boot()
+      await this.home?.boot()
+      void this.share()
       void this.desk.restore()
       if (this.choices.notify) void this.push(true)
     } catch (error) {
-      if (error instanceof SignedOut) this.leave(kept !== undefined && this.mail !== undefined)
+      if (error instanceof SignedOut) this.leave(kept !== undefined && this.home !== undefined)
       else if (error instanceof Offline) {
-        if (this.mail) { this.mail.lost(); void this.desk.restore(); this.retry() } else this.phase = 'signed-out'
-      } else { this.mail?.failed(error); if (!this.mail) this.phase = 'signed-out' }
+        if (this.home) { this.home.lost(); void this.desk.restore(); this.retry() } else this.phase = 'signed-out'
+      } else { this.home?.failed(error); if (!this.home) this.phase = 'signed-out' }
     }
   }
 
   private retry(): void {
     setTimeout(() => {
       void Jmap.open().then(async (jmap) => {
-        if (!this.mail) return
-        this.mail.jmap = jmap
-        await this.mail.boot()
+        if (!this.home) return
+        this.home.jmap = jmap
+        await this.home.boot()
+        void this.share()
       }).catch((e: unknown) => { if (e instanceof SignedOut) this.leave(true); else this.retry() })
     }, 3000)
   }
@@ -85,15 +91,43 @@ export class App {
     await mail.fromCache()
     this.address = jmap.session.username
     localStorage.setItem('signed-in', this.address)
-    this.mail = mail
+    this.home = mail
+    mail.elsewhere = (states) => { void this.heard(states) }
+    mail.again = () => { for (const other of this.others.values()) void other.sync() }
     mail.arrived = (rows) => this.notify(rows)
     this.phase = 'ready'
     if (router.route.at === 'sign-in' || location.pathname === '/') router.go({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }, true)
   }
 
+  /** The accounts that others share, as the session says. */
+  private async share(): Promise<void> {
+    const { home } = this
+    if (!home) return
+    const there = Object.entries(home.jmap.session.accounts).filter(([id, a]) => id !== home.account && !a.isPersonal && MAIL in a.accountCapabilities).map(([id]) => id)
+    for (const id of [...this.others.keys()].filter((id) => !there.includes(id))) { this.others.get(id)?.close(); this.others.delete(id) }
+    await Promise.all(there.filter((id) => !this.others.has(id)).map(async (id) => {
+      const mail = new Mail(home.jmap, id, Cache.none(), () => this.leave(true), home)
+      try { await mail.boot(); if (this.home === home) this.others.set(id, mail) } catch (error) { home.failed(error) }
+    }))
+    if (this.of !== '' && !this.others.has(this.of)) this.openBox('inbox')
+  }
+
+  /** Something happened there; an account that comes or goes changes the session. */
+  private async heard(states: Record<string, Record<string, string>>): Promise<void> {
+    const { home } = this
+    if (!home) return
+    const foreign = Object.entries(states).filter(([id]) => id !== home.account)
+    for (const [id] of foreign) this.others.get(id)?.told(states)
+    if (foreign.every(([id, types]) => this.others.has(id) && !Object.values(types).includes('gone'))) return
+    try {
+      home.jmap.session = (await Jmap.open()).session
+      await this.share()
+    } catch (error) { home.failed(error) }
+  }
+
   /** The browser is told of new mail, also when no page of ours is open; or no more. */
   async push(on: boolean): Promise<void> {
-    const { mail } = this
+    const mail = this.home
     if (!mail) return
     try {
       const { subscribe, unsubscribe } = await import('../jmap/subscribe')
@@ -134,7 +168,7 @@ export class App {
   }
 
   async signOut(): Promise<void> {
-    const mail = this.mail
+    const mail = this.home
     // What is still being asked will hear "401": the form shows when nothing is left here, not before.
     this.leaving = true
     if (this.pushed) await this.push(false)
@@ -149,17 +183,27 @@ export class App {
 
   private leave(expired: boolean): void {
     if (this.leaving) return
-    this.mail?.close()
-    this.mail = undefined
+    this.home?.close()
+    this.home = undefined
+    this.others.clear()
     this.expired = expired
     this.phase = 'signed-out'
   }
 
   // ---- what is shown
 
+  /** Whose mail is shown, when it is somebody else's. */
+  get of(): Id {
+    const { route } = router
+    return route.at === 'mail' || route.at === 'search' ? route.of ?? '' : ''
+  }
+
+  /** The account that is shown. */
+  get mail(): Mail | undefined { return this.others.get(this.of) ?? this.home }
+
   get box(): Mailbox | undefined {
     const { route } = router
-    if (route.at !== 'mail' || !this.mail) return undefined
+    if (route.at !== 'mail' || !this.mail || (this.of !== '' && !this.others.has(this.of))) return undefined
     return this.mail.role(route.box) ?? this.mail.mailboxes.get(route.box)
   }
 
@@ -186,12 +230,12 @@ export class App {
     return mail.list(asked)
   }
 
-  openBox(box: Mailbox | string): void {
+  openBox(box: Mailbox | string, of = typeof box === 'string' ? '' : this.of): void {
     const path = typeof box === 'string' ? box : this.boxPath(box)
     this.layer = ''
     this.cursor = ''
     this.mail?.selected.clear()
-    router.go({ at: 'mail', box: path, thread: '', email: '', flat: router.route.at === 'mail' && router.route.flat, only: '' })
+    router.go({ at: 'mail', of, box: path, thread: '', email: '', flat: router.route.at === 'mail' && router.route.flat, only: '' })
   }
 
   get openThread(): string {
@@ -203,7 +247,7 @@ export class App {
     const { route } = router
     this.cursor = row.id
     if (route.at !== 'mail' && route.at !== 'search') return
-    if (this.mail?.role('drafts')?.id !== undefined && '$draft' in row.keywords && (this.mail.role('drafts')?.id ?? '') in row.mailboxIds) { void this.desk.edit(row.id); return }
+    if (this.of === '' && this.mail?.role('drafts')?.id !== undefined && '$draft' in row.keywords && (this.mail.role('drafts')?.id ?? '') in row.mailboxIds) { void this.desk.edit(row.id); return }
     const wasOpen = route.thread !== ''
     const email = route.at === 'search' || (route.at === 'mail' && (route.flat || !this.list?.asked.collapse)) ? row.id : ''
     router.go({ ...route, thread: row.threadId, email }, wasOpen)
@@ -225,7 +269,7 @@ export class App {
   search(query: string): void {
     const { route } = router
     if (query.trim() === '') { if (route.at === 'search') router.back({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }); return }
-    router.go({ at: 'search', query, thread: '', email: '' }, route.at === 'search')
+    router.go({ at: 'search', of: this.of, query, thread: '', email: '' }, route.at === 'search')
   }
 
   // ---- what acts mean
@@ -293,6 +337,22 @@ export class App {
     const { mail } = this
     const box = mail?.mailboxes.get(to)
     if (mail && box) void this.away((ids) => mail.move(ids, to, (n) => t.done.moved(n, mail.label(box))))
+  }
+
+  /** Into a mailbox of another account: the original stays. */
+  async copy(to: Mail, box: Mailbox): Promise<void> {
+    const { mail } = this
+    if (!mail) return
+    const create = Object.fromEntries(mail.meant(this.target).map((row, n) => [`c${n}`, { id: row.id, mailboxIds: { [box.id]: true } }]))
+    try {
+      const answers = await mail.jmap.call([['Email/copy', { fromAccountId: mail.account, accountId: to.account, create }, 'c']])
+      const { created, notCreated } = answers.of<SetAnswer>('c')
+      const refused = Object.values(notCreated ?? {})[0]
+      if (refused) toasts.show(t.done.refused(refused.description ?? refused.type), { kind: 'error' })
+      else toasts.show(t.done.copied(Object.keys(created ?? {}).length, to.label(box)))
+      mail.selected.clear()
+      void to.sync()
+    } catch (error) { this.told(error) }
   }
 
   star(): void {

@@ -173,7 +173,8 @@ export class Desk {
 
   constructor(readonly app: App) {}
 
-  get mail() { return this.app.mail as NonNullable<App['mail']> }
+  /** One's own: what is written is written there, whoever shares what is answered. */
+  get mail() { return this.app.home as NonNullable<App['home']> }
   get mine(): string[] { return this.mail.identities.map((i) => i.email) }
 
   facts(draft: Draft, drafts: Id): Parameters<typeof email>[1] {
@@ -231,7 +232,8 @@ export class Desk {
   async answer(kind: 'reply' | 'reply-all' | 'forward', id: Id): Promise<void> {
     this.begin()
     try {
-      const { email: of, safe } = await this.mail.body(id)
+      const from = this.app.mail ?? this.mail
+      const { email: of, safe } = await from.body(id)
       const letter = this.fresh(kind)
       const identity = this.mail.identities.find((i) => i.email === answer.writtenTo(of, this.mine))
       if (identity) letter.identityId = identity.id
@@ -243,11 +245,21 @@ export class Desk {
       const text = of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n')
       this.quote(letter, kind, of, text, safe?.html ?? null)
       if (kind === 'forward') {
-        letter.pieces = of.attachments.filter((p) => p.blobId !== null).map((p) => ({ key: token(), name: p.name ?? 'file', type: p.type, size: p.size, blobId: p.blobId, cid: null, share: 1, error: null }))
-        letter.rest = { ...letter.rest, forwards: id }
-      } else letter.rest = { ...letter.rest, ...answer.threading(of), answers: id }
+        const files = of.attachments.filter((p) => p.blobId !== null)
+        const ours = await this.ours(from, files.map((p) => p.blobId ?? ''))
+        letter.pieces = files.map((p) => ({ key: token(), name: p.name ?? 'file', type: p.type, size: p.size, blobId: ours(p.blobId ?? ''), cid: null, share: 1, error: null }))
+        letter.rest = { ...letter.rest, forwards: from.home ? null : id }
+      } else letter.rest = { ...letter.rest, ...answer.threading(of), answers: from.home ? null : id }
       this.show(letter)
     } catch (error) { this.opening = false; this.app.told(error) }
+  }
+
+  /** Blobs of an account that others share become one's own. */
+  private async ours(from: NonNullable<App['mail']>, blobs: Id[]): Promise<(id: Id) => Id | null> {
+    if (!from.home || blobs.length === 0) return (id) => id
+    const answers = await from.jmap.call([['Blob/copy', { fromAccountId: from.account, accountId: this.mail.account, blobIds: blobs }, 'b']])
+    const copied = answers.of<{ copied: Record<Id, Id> | null }>('b').copied ?? {}
+    return (id) => copied[id] ?? null
   }
 
   private quote(letter: Letter, kind: Draft['kind'], of: Email, text: string, html: string | null): void {
@@ -266,11 +278,13 @@ export class Desk {
 
   /** A message, whole, as a file of a new one. */
   async attachMessage(id: Id): Promise<void> {
-    const row = this.mail.rows.get(id)
+    const from = this.app.mail ?? this.mail
+    const row = from.rows.get(id)
     if (!row) return
+    const blobId = (await this.ours(from, [row.blobId]))(row.blobId)
     const letter = await this.write([], answer.subject('forward', row.subject))
-    letter.rest = { ...letter.rest, forwards: id }
-    letter.pieces = [{ key: token(), name: `${(row.subject ?? 'message').replace(/[^\p{L}\p{N} -]+/gu, '').slice(0, 60) || 'message'}.eml`, type: 'message/rfc822', size: row.size, blobId: row.blobId, cid: null, share: 1, error: null }]
+    letter.rest = { ...letter.rest, forwards: from.home ? null : id }
+    letter.pieces = [{ key: token(), name: `${(row.subject ?? 'message').replace(/[^\p{L}\p{N} -]+/gu, '').slice(0, 60) || 'message'}.eml`, type: 'message/rfc822', size: row.size, blobId, cid: null, share: 1, error: null }]
     letter.touched()
   }
 

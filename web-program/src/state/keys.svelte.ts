@@ -7,6 +7,8 @@ import { router } from './route.svelte'
 export interface Command { name: string; text: string; key?: string; group: 'move' | 'act' | 'write' | 'show'; run: () => void; when?: () => boolean }
 
 const any = (): boolean => app.target.length > 0
+/** Not of others, who share it. */
+const ours = (): boolean => any() && app.mail?.home === undefined
 const reading = (): boolean => app.openThread !== ''
 
 export function commands(): Command[] {
@@ -32,8 +34,8 @@ export function commands(): Command[] {
     { name: 'select-previous', text: names.K ?? '', key: 'K', group: 'act', run: () => app.step(-1, true) },
     { name: 'move', text: act.move, key: 'v', group: 'act', run: () => { app.layer = 'move' }, when: any },
     { name: 'label', text: act.label, key: 'l', group: 'act', run: () => { app.layer = 'label' }, when: any },
-    { name: 'snooze', text: act.snooze, key: 'b', group: 'act', run: () => { app.layer = 'snooze' }, when: any },
-    { name: 'mute', text: act.mute, key: 'm', group: 'act', run: () => app.mute(), when: any },
+    { name: 'snooze', text: act.snooze, key: 'b', group: 'act', run: () => { app.layer = 'snooze' }, when: ours },
+    { name: 'mute', text: act.mute, key: 'm', group: 'act', run: () => app.mute(), when: ours },
     { name: 'pin', text: act.pin, key: '*', group: 'act', run: () => app.pin(), when: any },
     { name: 'read', text: act.read, key: 'I', group: 'act', run: () => app.seen(true), when: any },
     { name: 'unread', text: act.unread, key: 'U', group: 'act', run: () => app.seen(false), when: any },
@@ -46,8 +48,8 @@ export function commands(): Command[] {
     { name: 'recolour', text: names.D ?? '', key: 'D', group: 'show', run: () => { app.recoloured = !app.recoloured }, when: reading },
     { name: 'open-all', text: names[';'] ?? '', key: ';', group: 'show', run: () => { app.openAll += 1 }, when: reading },
     { name: 'why', text: names.w ?? '', key: 'w', group: 'show', run: () => { app.drawer = app.drawer === 'why' ? '' : 'why' }, when: reading },
-    { name: 'redirect', text: act.redirect, group: 'write', run: () => { app.layer = 'redirect' }, when: () => app.reading !== '' },
-    { name: 'wire', text: t.nav.wire, key: 'W', group: 'show', run: () => router.go({ at: 'wire' }), when: () => app.mail?.hasProgram === true },
+    { name: 'redirect', text: act.redirect, group: 'write', run: () => { app.layer = 'redirect' }, when: () => app.reading !== '' && app.mail?.home === undefined },
+    { name: 'wire', text: t.nav.wire, key: 'W', group: 'show', run: () => router.go({ at: 'wire' }), when: () => app.home?.hasProgram === true },
     { name: 'people', text: t.nav.people, group: 'show', run: () => router.go({ at: 'people' }) },
     { name: 'keys', text: t.keys.title, key: '?', group: 'show', run: () => { app.layer = 'keys' } },
     { name: 'theme', text: t.palette.theme, group: 'show', run: () => app.choose({ theme: isDark() ? 'light' : 'dark' }) },

@@ -25,7 +25,7 @@ export class Mail {
   readonly rows = new SvelteMap<Id, Row>()
   readonly threads = new SvelteMap<Id, Id[]>()
   readonly submissions = new SvelteMap<Id, Submission>()
-  readonly people = new SvelteMap<string, Person>()
+  readonly people: SvelteMap<string, Person>
   readonly selected = new SvelteSet<Id>()
   identities = $state.raw<Identity[]>([])
   current = $state.raw<List | undefined>(undefined)
@@ -52,7 +52,11 @@ export class Mail {
   private syncing: Promise<void> | undefined
   private syncAgain = false
 
-  constructor(public jmap: Jmap, readonly account: Id, readonly cache: Cache, private readonly signedOut: () => void) {}
+  /** `home`: one's own, when this is an account of others who share something of it. */
+  constructor(public jmap: Jmap, readonly account: Id, readonly cache: Cache, private readonly signedOut: () => void, readonly home?: Mail) {
+    this.people = home?.people ?? new SvelteMap<string, Person>()
+    this.identities = home?.identities ?? []
+  }
 
   // ---- start and end
 
@@ -70,7 +74,7 @@ export class Mail {
   async boot(): Promise<void> {
     const any = (keyword: string): Record<string, unknown> => ({ accountId: this.account, filter: { hasKeyword: keyword }, limit: 1 })
     const calls: Call[] = [['Mailbox/get', { accountId: this.account, ids: null }, 'm'], ['Email/get', { accountId: this.account, ids: [] }, 'e'], ['Email/query', any('$pinned'), 'pins'], ['Email/query', any('$muted'), 'mutes']]
-    if (this.jmap.has(SUBMISSION)) calls.push(['Identity/get', { accountId: this.account, ids: null }, 'i'], ...this.submissionCalls())
+    if (this.sends) calls.push(['Identity/get', { accountId: this.account, ids: null }, 'i'], ...this.submissionCalls())
     const answers = await this.jmap.call(calls)
     this.takeMailboxes(answers.of('m'))
     this.states.Email = answers.of<{ state: string }>('e').state
@@ -79,6 +83,8 @@ export class Mail {
     this.takeSubmissions(answers.maybe('s'))
     this.keep()
     this.found()
+    // What was not done by its owner's programs is not done by others'.
+    if (this.home) return
     if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else this.live = false })
     if ((answers.maybe<{ ids: Id[] }>('pins')?.ids.length ?? 0) > 0) this.pins = true
     this.mutes = (answers.maybe<{ ids: Id[] }>('mutes')?.ids.length ?? 0) > 0
@@ -109,7 +115,7 @@ export class Mail {
     const was = this.offlineSince
     this.found()
     void this.drain()
-    if (was) { void this.sync() }
+    if (was) { void this.sync(); this.again?.() }
   }
 
   /** The server answered. */
@@ -524,7 +530,8 @@ export class Mail {
 
   // ---- what the server tells
 
-  private told(states: States): void {
+  told(states: States): void {
+    if (!this.home && Object.keys(states).some((id) => id !== this.account)) this.elsewhere?.(states)
     const ours = states[this.account]
     if (!ours) return
     const news = Object.entries(ours).some(([type, state]) => this.states[type] !== state)
@@ -583,8 +590,8 @@ export class Mail {
         ['Thread/get', { accountId, '#ids': refer('n', 'Email/get', '/list/*/threadId') }, 'nt'],
       )
     }
-    if ('EmailSubmission' in told && this.jmap.has(SUBMISSION)) calls.push(...this.submissionCalls())
-    if ('Identity' in told && this.jmap.has(SUBMISSION)) calls.push(['Identity/get', { accountId, ids: null }, 'i'])
+    if ('EmailSubmission' in told && this.sends) calls.push(...this.submissionCalls())
+    if ('Identity' in told && this.sends) calls.push(['Identity/get', { accountId, ids: null }, 'i'])
     const answers = await this.jmap.call(calls)
     this.found()
     this.takeSubmissions(answers.maybe('s'))
@@ -625,6 +632,10 @@ export class Mail {
     if (news.length > 0) { void this.passMuted(); this.arrived?.(news.filter((r) => !this.thread(r).some((o) => '$muted' in o.keywords))) }
   }
 
+  /** Told of what happened in accounts that others share. */
+  elsewhere: ((states: States) => void) | undefined
+  /** Told when the server is there again. */
+  again: (() => void) | undefined
   /** Told of new mail in the inbox. */
   arrived: ((rows: Row[]) => void) | undefined
 
@@ -649,7 +660,14 @@ export class Mail {
     return answers.of<{ ids: Id[] }>('q').ids.length < 2
   }
 
-  get hasProgram(): boolean { return this.jmap.has(PROGRAM) }
+  private get sends(): boolean { return !this.home && this.jmap.has(SUBMISSION) }
+
+  /** Whether its owner lets one do that with a message. */
+  may(row: Row, right: string): boolean {
+    return Object.keys(row.mailboxIds).every((id) => this.mailboxes.get(id)?.myRights[right] !== false)
+  }
+
+  get hasProgram(): boolean { return !this.home && this.jmap.has(PROGRAM) }
   /** Old accounts elsewhere can be linked. */
   get hasLinks(): boolean { return this.jmap.session.accounts[this.account]?.accountCapabilities[PROGRAM]?.hasLinks === true }
 }

@@ -18,11 +18,10 @@ export function dropOn(mail: Mail, box: Mailbox): Attachment<HTMLElement> {
   return (element) => {
     const over = (e: DragEvent): void => { if (e.dataTransfer?.types.includes(KIND)) { e.preventDefault(); element.classList.add('drop') } }
     const leave = (): void => element.classList.remove('drop')
-    const drop = (e: DragEvent): void => { leave(); if (e.dataTransfer?.types.includes(KIND)) { e.preventDefault(); app.move(box.id) } }
+    const drop = (e: DragEvent): void => { leave(); if (e.dataTransfer?.types.includes(KIND)) { e.preventDefault(); if (app.mail === mail) app.move(box.id); else void app.copy(mail, box) } }
     element.addEventListener('dragover', over)
     element.addEventListener('dragleave', leave)
     element.addEventListener('drop', drop)
-    void mail
     return () => { element.removeEventListener('dragover', over); element.removeEventListener('dragleave', leave); element.removeEventListener('drop', drop) }
   }
 }
