@@ -150,6 +150,22 @@ class Words(unittest.TestCase):
             self.assertEqual(sorted(subjects("Drafts")), [("Later", True), ("No", True)])
             self.assertEqual(mail("sync")["troubles"], [])
 
+    def test_every_account_has_its_turn(self):
+        with Dovecot() as old:
+            fill(imap(old.ports["imap"], "ann"), {"INBOX": 2})
+            fill(imap(old.ports["imap"], "bob"), {"INBOX": 3})
+            mail = self.account(old.ports["imap"])
+            mail.add("gone@here.test", "--imap", "imap://127.0.0.1:1", "--offline")
+            mail.add("bob@here.test", "--pop3", f"pop3://127.0.0.1:{old.ports['pop3']}", "--login", "bob", "--no-discovery")
+            done = self.people(mail, "--json", "sync", "--all")
+            told = json.loads(done.stdout)["accounts"]
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual([one["account"] for one in told], ["ann@here.test", "gone@here.test", "bob@here.test"])
+            self.assertEqual((told[0]["downloaded"], told[2]["downloaded"]), (2, 3))
+            self.assertIn("refused", told[1]["error"])
+            self.assertIn(b"gone@here.test: not done: ", self.people(mail, "sync", "--all").stdout)
+            self.assertEqual(len(mail("ls", "--account", "bob@here.test")["messages"]), 3)
+
     def test_moving_house_into_the_programs_own_store(self):
         folder = tempfile.mkdtemp(prefix="packetboat-words-")
         self.addCleanup(shutil.rmtree, folder, True)
@@ -175,11 +191,14 @@ class Words(unittest.TestCase):
                 f.write("From a@b.test Sat Jan  3 01:05:34 2004\nFrom: a@b.test\nSubject: of 2004\n\nx\n\n")
             self.assertEqual(mail("import", os.path.join(box, "empty"))["imported"], 0)
             self.assertEqual(mail("import", box)["mailboxes"]["2004"]["imported"], 1)
+            with open(os.path.join(folder, "Re: hello.eml"), "w") as f:
+                f.write("From: a@b.test\nSubject: alone\n\nx\n")
+            self.assertEqual(mail("import", os.path.join(folder, "Re: hello.eml"))["mailboxes"], {"INBOX": {"imported": 1, "known": 0}})
             self.assertIn("schemes", mail("import", "http://ann@here.test", ok=False)["error"])
-            self.assertEqual(mail("sync")["uploaded"], 6)
+            self.assertEqual(mail("sync")["uploaded"], 7)
             out = os.path.join(folder, "out")
-            self.assertEqual(mail("export", out, "--as", "eml")["exported"], 6)
-            self.assertEqual(sum(name.endswith(".eml") for _, _, names in os.walk(out) for name in names), 6)
+            self.assertEqual(mail("export", out, "--as", "eml")["exported"], 7)
+            self.assertEqual(sum(name.endswith(".eml") for _, _, names in os.walk(out) for name in names), 7)
 
     def test_one_account_of_a_list_that_fails_is_told_by_the_exit_code(self):
         with Dovecot() as old, lab.Server(accounts=("ann", "bob"), password=PASSWORD) as server:

@@ -333,7 +333,7 @@ impl<D: Door> Import<'_, D> {
     }
 
     fn bad(&mut self, bad: Bad) -> Result<(), Trouble> {
-        tracing::warn!(what = %bad.what, why = %bad.why, "a message was not taken");
+        tracing::info!(what = %bad.what, why = %bad.why, "a message was not taken");
         if !self.options.skip_bad {
             return Err(Trouble::Here(format!("{}: {} (--skip-bad goes on without it)", bad.what, bad.why)));
         }

@@ -94,7 +94,13 @@ fn exit_code(value: &Value) -> u8 {
     let refused = |one: &Value| one.get("refused") == Some(&Value::Bool(true));
     // The outbox that is only listed did not fail now.
     let sent_now = value.get("downloaded").is_some();
-    u8::from(!list("troubles").is_empty() || refused(value) || (sent_now && list("outbox").iter().any(refused)))
+    let failed = |one: &Value| one.get("error").is_some() || exit_code(one) != 0;
+    u8::from(
+        !list("troubles").is_empty()
+            || refused(value)
+            || (sent_now && list("outbox").iter().any(refused))
+            || list("accounts").iter().any(failed),
+    )
 }
 
 /// `packetboat import` where no server was ever set up, for an account of this program: what it asks for then.
@@ -196,7 +202,8 @@ async fn perform(arguments: &MailArgs, command: &MailCommand, json: bool, way: &
             return identity::run(&data_dir(arguments.data.as_deref())?, arguments.account.as_deref(), act);
         }
         MailCommand::Web(arguments_of_web) => return web::run(arguments, arguments_of_web, json, way).await,
-        MailCommand::Sync { watch: true } => return remote::watch(arguments, json, way).await,
+        MailCommand::Sync { all: true, .. } => return remote::sync_all(arguments, way).await,
+        MailCommand::Sync { watch: true, .. } => return remote::watch(arguments, json, way).await,
         _ => {}
     }
     let desk = Desk::open(arguments, way).await?;

@@ -78,7 +78,8 @@ pub(crate) fn plan(path: &Path, kind: Option<Kind>, options: &Options) -> Result
         walk(path, path, kind, &mut folders, 0)?;
     } else {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let mailbox = if options.into.is_some() { String::new() } else { stem };
+        // One message alone is no mailbox of its own.
+        let mailbox = if options.into.is_some() || kind == Kind::Eml { String::new() } else { stem };
         folders.push(Folder { mailbox, id: 0, others: Vec::new(), path: path.to_owned(), kind });
     }
     for folder in &mut folders {

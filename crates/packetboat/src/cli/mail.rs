@@ -46,6 +46,9 @@ pub(crate) enum MailCommand {
         /// Go on: again when the server has news, and every minute
         #[arg(long)]
         watch: bool,
+        /// Every account, one after the other
+        #[arg(long, conflicts_with_all = ["watch", "account"])]
+        all: bool,
     },
     /// Fetch what is new by POP3
     Fetch,

@@ -1,6 +1,6 @@
 //! What needs the server: sync, fetch, look first, the outbox; and the loop that waits for news.
 
-use super::{Desk, Profile, Way, acts, data_dir};
+use super::{Desk, Profile, Profiles, Way, acts, data_dir};
 use crate::cli::{BringArgs, ChosenArgs, MailArgs};
 use crate::commands::moving;
 use client::import::{self, Options, Source};
@@ -39,6 +39,27 @@ pub(super) async fn sync(desk: &Desk, all: bool) -> Result<Value, String> {
         tracing::warn!(%error, "the search index; searches read what it has not");
     }
     Ok(value)
+}
+
+/// The same of every account; one that fails keeps no other from its turn.
+pub(super) async fn sync_all(arguments: &MailArgs, way: &Way) -> Result<Value, String> {
+    let told = |error: store::StoreError| error.to_string();
+    let dir = data_dir(arguments.data.as_deref())?;
+    let profiles = Profiles::read(&dir)?;
+    // There is one, or it says how one begins.
+    profiles.find(None)?;
+    let (store, mut list) = (super::open_store(&dir).await?, Vec::new());
+    for profile in profiles.all() {
+        let account = super::profile::account(&store, &profile.address).await?;
+        let desk = Desk::of((&dir, way), profile, &store, account);
+        let mut value = sync(&desk, true).await.unwrap_or_else(|why| json!({ "error": why }));
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("account".into(), json!(profile.address));
+        }
+        list.push(value);
+    }
+    store.close().await.map_err(told)?;
+    Ok(json!({ "accounts": list }))
 }
 
 async fn sync_imap(desk: &Desk) -> Result<Value, String> {

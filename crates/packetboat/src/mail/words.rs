@@ -57,7 +57,14 @@ fn of(command: &MailCommand, value: &Value) -> String {
             list(value, "identities").iter().map(line).collect()
         }
         MailCommand::Accounts => list(value, "accounts").iter().map(account_line).collect(),
-        MailCommand::Sync { watch: true } | MailCommand::Web(_) => String::new(),
+        MailCommand::Sync { watch: true, .. } | MailCommand::Web(_) => String::new(),
+        MailCommand::Sync { all: true, .. } => {
+            let one = |one: &Value| match text(one, "error") {
+                "" => format!("{}: {}", text(one, "account"), synced(one)),
+                why => format!("{}: not done: {why}\n", text(one, "account")),
+            };
+            list(value, "accounts").iter().map(one).collect()
+        }
         MailCommand::Sync { .. } | MailCommand::Fetch => synced(value),
         MailCommand::Folders { act: Some(_) } => match text(value, "would") {
             "" => format!("{}\n", text(value, "done")),

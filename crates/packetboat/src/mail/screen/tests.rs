@@ -12,6 +12,8 @@ use store::{EmailId, Flags, MailboxId, QueueId, Uid};
 const INBOX: MailboxId = MailboxId(1);
 const TRASH: MailboxId = MailboxId(2);
 const DAY: i64 = 86_400;
+/// The same day in every zone these tests may run in.
+const NOON: i64 = DAY / 2;
 
 fn folder(id: MailboxId, name: &str, messages: u32) -> Folder {
     Folder { id, name: name.into(), messages, unread: 1 }
@@ -19,7 +21,7 @@ fn folder(id: MailboxId, name: &str, messages: u32) -> Folder {
 
 fn line(uid: u32, flags: u8) -> Line {
     let id = Id { mailbox: INBOX, uid: Uid(uid), there: false };
-    Line { id, email: EmailId(u64::from(uid)), flags, date_secs: i64::from(uid) * DAY, depth: 0 }
+    Line { id, email: EmailId(u64::from(uid)), flags, date_secs: i64::from(uid) * DAY + NOON, depth: 0 }
 }
 
 fn flat(lines: &[Line]) -> Option<Vec<(u32, u8)>> {
