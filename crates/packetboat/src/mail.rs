@@ -91,14 +91,13 @@ pub(crate) fn run(arguments: &MailArgs, json: bool, show_wire: bool) -> u8 {
 /// 1 when something was not done, or refused for good; what only waits is no failure.
 fn exit_code(value: &Value) -> u8 {
     let list = |name: &str| value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let refused = |one: &Value| one.get("refused") == Some(&Value::Bool(true));
     // The outbox that is only listed did not fail now.
     let sent_now = value.get("downloaded").is_some();
     let failed = |one: &Value| one.get("error").is_some() || exit_code(one) != 0;
     u8::from(
         !list("troubles").is_empty()
-            || refused(value)
-            || (sent_now && list("outbox").iter().any(refused))
+            || words::is_refused(value)
+            || (sent_now && list("outbox").iter().any(words::is_refused))
             || list("accounts").iter().any(failed),
     )
 }

@@ -167,7 +167,7 @@ fn message_text(one: &Value) -> String {
     out
 }
 
-fn is_refused(value: &Value) -> bool {
+pub(super) fn is_refused(value: &Value) -> bool {
     value.get("refused") == Some(&Value::Bool(true))
 }
 

@@ -64,7 +64,15 @@ impl Pace {
     }
     /// One writes at a time, and waking a thread for it would cost about as much as the sync.
     fn is_soon(&self) -> bool {
-        self.crowd.load(Ordering::Relaxed) <= 1 && self.costs_less_than(self.soon)
+        self.crowd() <= 1 && self.costs_less_than(self.soon)
+    }
+    /// How many write at once, as recent groups tell.
+    fn crowd(&self) -> usize {
+        self.crowd.load(Ordering::Relaxed)
+    }
+    /// Only the thread changes it.
+    fn set_crowd(&self, crowd: usize) {
+        self.crowd.store(crowd, Ordering::Relaxed);
     }
     /// One more for the thread.
     pub(crate) fn hand_over(&self) {
@@ -137,9 +145,6 @@ pub(crate) struct Committer {
     /// The store is closed.
     closed: bool,
 }
-
-/// How many acts at once recent groups have seen.
-struct Crowd(usize);
 
 enum Chunk {
     Bytes(u64, Vec<u8>),
@@ -395,11 +400,10 @@ impl Committer {
 
 /// The thread: until told to stop or nobody can submit any more, or somebody panicked while committing.
 pub(crate) fn run(committer: &Mutex<Committer>, shared: &Shared, receiver: &Receiver<Message>) {
-    let mut crowd = Crowd(1);
     let mut waiting: Vec<Job> = Vec::new();
     loop {
         let mut controls = Vec::new();
-        let mut going_on = crowd.gather(&shared.pace, receiver, &mut waiting, &mut controls);
+        let mut going_on = gather(&shared.pace, receiver, &mut waiting, &mut controls);
         let rest = split_group(&mut waiting);
         let group = std::mem::replace(&mut waiting, rest);
         let (count, size) = (group.len(), durable(&group));
@@ -407,8 +411,7 @@ pub(crate) fn run(committer: &Mutex<Committer>, shared: &Shared, receiver: &Rece
         let answers = committer.commit_group(group);
         // What came while this group was being made durable tells how many write at once.
         going_on &= drain(receiver, &mut waiting, &mut controls);
-        crowd.0 = crowd.0.max(size + durable(&waiting)).min(GROUP_EXPECT_MAX);
-        shared.pace.crowd.store(crowd.0, Ordering::Relaxed);
+        shared.pace.set_crowd(shared.pace.crowd().max(size + durable(&waiting)).min(GROUP_EXPECT_MAX));
         for (on_commit, outcome) in answers {
             on_commit(&outcome);
         }
@@ -429,38 +432,36 @@ pub(crate) fn run(committer: &Mutex<Committer>, shared: &Shared, receiver: &Rece
     }
 }
 
-impl Crowd {
-    /// Waits for the first batch, then shortly for those recent groups lead to expect. False: time to stop.
-    fn gather(&mut self, pace: &Pace, receiver: &Receiver<Message>, waiting: &mut Vec<Job>, controls: &mut Vec<Control>) -> bool {
-        if waiting.is_empty() {
-            match receiver.recv() {
-                Ok(Message::Job(job)) => waiting.push(*job),
-                Ok(Message::Control(control)) => controls.push(control),
-                Ok(Message::Stop) | Err(_) => return false,
-            }
+/// Waits for the first batch, then shortly for those recent groups lead to expect. False: time to stop.
+fn gather(pace: &Pace, receiver: &Receiver<Message>, waiting: &mut Vec<Job>, controls: &mut Vec<Control>) -> bool {
+    if waiting.is_empty() {
+        match receiver.recv() {
+            Ok(Message::Job(job)) => waiting.push(*job),
+            Ok(Message::Control(control)) => controls.push(control),
+            Ok(Message::Stop) | Err(_) => return false,
         }
-        if !drain(receiver, waiting, controls) {
-            return false;
-        }
-        let until = Instant::now() + GROUP_WAIT;
-        let mut ready = durable(waiting);
-        // A cheap sync is worth no wait.
-        while ready > 0 && !pace.is_cheap() && controls.is_empty() && ready < self.0 {
-            match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Job(job)) => {
-                    ready += usize::from(!job.batch.light);
-                    waiting.push(*job);
-                }
-                Ok(Message::Control(control)) => controls.push(control),
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.0 = (self.0 * 3 / 4).max(ready).max(1);
-                    break;
-                }
-            }
-        }
-        true
     }
+    if !drain(receiver, waiting, controls) {
+        return false;
+    }
+    let until = Instant::now() + GROUP_WAIT;
+    let mut ready = durable(waiting);
+    // A cheap sync is worth no wait.
+    while ready > 0 && !pace.is_cheap() && controls.is_empty() && ready < pace.crowd() {
+        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Message::Job(job)) => {
+                ready += usize::from(!job.batch.light);
+                waiting.push(*job);
+            }
+            Ok(Message::Control(control)) => controls.push(control),
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => {
+                pace.set_crowd((pace.crowd() * 3 / 4).max(ready).max(1));
+                break;
+            }
+        }
+    }
+    true
 }
 
 fn drain(receiver: &Receiver<Message>, waiting: &mut Vec<Job>, controls: &mut Vec<Control>) -> bool {

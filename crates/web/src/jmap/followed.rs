@@ -4,7 +4,7 @@
 //! change. Must not know: how streams speak.
 
 use super::push::changed;
-use super::sharing::{Eyes, accounts};
+use super::sharing::{Eyes, accounts, marked_state};
 use super::{Object, account_id};
 use crate::site::Site;
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ impl Followed {
 
 impl Other {
     fn state(&self) -> String {
-        format!("{}{}", self.known.0, self.mark)
+        marked_state(self.known, &self.mark)
     }
 
     async fn look(&mut self, site: &Site) -> Result<BTreeSet<&'static str>, StoreError> {

@@ -4,12 +4,13 @@
 //! a stranger's eyes holds only what the lists let him read, as of the call. Must not know: methods.
 
 use super::{Context, account_id};
+use crate::jmap::args::state;
 use crate::jmap::failure::SetError;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use store::{Account, AccountChanges, AccountId, Flags, FlagsWanted, Mailbox, MailboxId, Store, StoreError};
+use store::{Account, AccountChanges, AccountId, Flags, FlagsWanted, Mailbox, MailboxId, ModSeq, Store, StoreError};
 use wire::imap::acl::{Right, Rights};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -220,6 +221,11 @@ pub(crate) fn may_remove(rights: Rights) -> bool {
     rights.has(Right::DeleteMessages) && rights.has(Right::Expunge)
 }
 
+/// A state string: how far the account is, and the mark of who looks at it.
+pub(super) fn marked_state(at: ModSeq, mark: &str) -> String {
+    state(at) + mark
+}
+
 impl Context<'_> {
     /// From here on the call is about this account.
     pub(crate) async fn look(&mut self, eyes: Eyes) -> Result<()> {
@@ -229,7 +235,7 @@ impl Context<'_> {
     }
 
     /// A state string of the account that is looked at.
-    pub(crate) fn state(&self, at: store::ModSeq) -> String {
-        format!("{}{}", at.0, self.mark)
+    pub(crate) fn state(&self, at: ModSeq) -> String {
+        marked_state(at, &self.mark)
     }
 }

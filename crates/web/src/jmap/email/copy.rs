@@ -6,7 +6,7 @@ use super::set::{New, keywords, mailboxes, may_come, put, received};
 use crate::jmap::args::Args;
 use crate::jmap::failure::{MethodError, SetError};
 use crate::jmap::setting::{Outcome, Setting, id_or_created};
-use crate::jmap::sharing::{Eyes, eyes_on, masked};
+use crate::jmap::sharing::{Eyes, eyes_on, marked_state, masked};
 use crate::jmap::view::SYSTEM;
 use crate::jmap::{Answers, Context, Object, blob};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ pub(crate) async fn copy(context: &mut Context<'_>, mut args: Args) -> Answers {
     let setting = Setting::take(context, &mut Args::new(inner)).await?;
     if let Some(wanted) = from_in_state {
         let (at, _) = context.site.store.mailbox_states(from_eyes.account).await?;
-        if wanted != format!("{}{}", at.0, from_eyes.mark(&context.site.store).await?) {
+        if wanted != marked_state(at, &from_eyes.mark(&context.site.store).await?) {
             return Err(MethodError::new("stateMismatch"));
         }
     }
