@@ -183,6 +183,8 @@ class Many(Abuse):
         for n in range(self.COUNT):
             self.plug(services[n % len(services)], source=f"127.0.{n % 40}.{1 + n // 40 % 250}")
         seconds = time.monotonic() - begun
+        # Connected is what waits in the kernel, too, for its listener's turn.
+        lab.wait_for("all to be taken in", lambda: len(os.listdir(f"/proc/{self.server.process.pid}/fd")) > self.COUNT)
         self.served()
         grown = rss_mb(self.server.process) - base
         print(f"\n{self.COUNT} silent connections in {seconds:.1f} s: {base:.1f} MB before, {grown:.1f} MB more, "
