@@ -8,6 +8,9 @@ import type { Mail } from './mail.svelte'
 
 const KEPT = 200
 
+/** As the server does it: of one second, what came later first. Its ids grow: the longer is the later. */
+const newestFirst = (a: Row, b: Row): number => b.receivedAt.localeCompare(a.receivedAt) || b.id.length - a.id.length || b.id.localeCompare(a.id)
+
 export interface Asked { filter: Filter; collapse: boolean; sort: { property: string; isAscending: boolean; keyword?: string }[] }
 
 export class List {
@@ -45,7 +48,7 @@ export class List {
   private async fromKept(): Promise<void> {
     this.state = 'kept'
     if (this.order.total > 0) return
-    const rows = (await this.mail.cache.allRows()).map((r) => this.mail.rows.get(r.id) ?? r).filter((r) => matches(r, this.asked.filter)).sort((a, b) => b.receivedAt.localeCompare(a.receivedAt))
+    const rows = (await this.mail.cache.allRows()).map((r) => this.mail.rows.get(r.id) ?? r).filter((r) => matches(r, this.asked.filter)).sort(newestFirst)
     this.mail.learn(rows, true)
     const seen = new Set<Id>()
     this.order.ids = rows.filter((r) => !this.asked.collapse || (!seen.has(r.threadId) && seen.add(r.threadId))).map((r) => r.id)
