@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process'
 import { after, before, describe, it } from 'node:test'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { axe, browser, hasty, Offices, page, pictures, signIn, until } from './offices.mjs'
+import { axe, browser, desktop, Offices, page, pictures, signIn, until } from './offices.mjs'
 
 const OLD = 'carol@there.test'
 const MANY = 700
@@ -28,7 +28,7 @@ function neighbour() {
 before(async () => {
   dovecot = neighbour();
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
-  const fresh = async () => { const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } }); await hasty(context); return page(context) }
+  const fresh = () => desktop(chrome)
   ann = await fresh()
   bob = await fresh()
   await offices.imap('carol', '', '-X', 'CREATE Projects/Lake')

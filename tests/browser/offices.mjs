@@ -197,6 +197,13 @@ export const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAA
 /** Sends at once: no time to think again. */
 export const hasty = (context) => context.addInitScript(() => { if (!localStorage.getItem('choices')) localStorage.setItem('choices', JSON.stringify({ undo: 0 })) })
 
+/** A desktop's window of its own, in which nothing can be taken back, so that what is sent goes at once. */
+export async function desktop(chrome) {
+  const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
+  await hasty(context)
+  return page(context)
+}
+
 export const axeSource = () => readFileSync(new URL('../../web-program/node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
 
 /** Every violation of WCAG 2.2 A and AA that axe can see, as lines. */

@@ -1,15 +1,13 @@
 // With the server stopped: the program opens, reads, searches and writes; and what was written goes out when it is back, once.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, hasty, letter, Offices, page, signIn, until } from './offices.mjs'
+import { browser, desktop, letter, Offices, signIn, until } from './offices.mjs'
 
 let offices, chrome, ann
 before(async () => {
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
   for (let n = 1; n <= 3; n++) await offices.submit('bob@here.test', 'ann@here.test', `From: Bob <bob@here.test>\nTo: ann@here.test\nSubject: Letter ${n}\n\nText of ${n}, about lemons\n`)
-  const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
-  await hasty(context)
-  ann = await page(context)
+  ann = await desktop(chrome)
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
 }, { timeout: 90_000 })
 after(async () => { await chrome?.close(); await offices?.close() })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { after, before, describe, it } from 'node:test'
-import { browser, hasty, Offices, page, PNG, signIn, until } from './offices.mjs'
+import { browser, desktop, Offices, page, PNG, signIn, until } from './offices.mjs'
 import { tricks } from './tricks.mjs'
 
 let offices, chrome, ann, elsewhere, port
@@ -23,9 +23,7 @@ before(async () => {
   await new Promise((ready) => elsewhere.listen(0, '127.0.0.1', ready))
   port = elsewhere.address().port;
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
-  const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
-  await hasty(context)
-  ann = await page(context)
+  ann = await desktop(chrome)
   ann.dialogs = []
   ann.on('dialog', (d) => ann.dialogs.push(d.message()))
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { after, before, describe, it } from 'node:test'
-import { axe, browser, hasty, Offices, page, signIn, until } from './offices.mjs'
+import { axe, browser, desktop, Offices, page, signIn, until } from './offices.mjs'
 
 const BOB = 'bob@here.test'
 const ANN = 'ann@here.test'
 let offices, chrome, ann, bob, password
-const fresh = async () => { const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } }); await hasty(context); return page(context) }
+const fresh = () => desktop(chrome)
 
 before(async () => {
   [offices, chrome] = await Promise.all([Offices.open(), browser()])

@@ -1,7 +1,7 @@
 // Mailboxes that others share, given and taken by IMAP: shown at once, read, changed as far as the rights go, answered as oneself.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { axeSource, browser, hasty, Offices, page, pictures, signIn, until } from './offices.mjs'
+import { axeSource, browser, desktop, Offices, pictures, signIn, until } from './offices.mjs'
 
 let offices, chrome, ann
 const club = (subject, more = '') => `From: Bob <bob@here.test>\r\nTo: club@here.test\r\nSubject: ${subject}\r\nMessage-ID: <${subject.replaceAll(' ', '')}@x>\r\n${more || `Content-Type: text/plain\r\n\r\nText of ${subject}\r\n`}`
@@ -9,9 +9,7 @@ before(async () => {
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
   await offices.imap('bob', '', '-X', 'CREATE Club')
   await offices.appendAll('bob', [club('Statutes', 'Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nRead them.\r\n--b\r\nContent-Type: text/plain; name=statutes.txt\r\nContent-Disposition: attachment; filename=statutes.txt\r\n\r\nParagraph one.\r\n--b--\r\n')], 'Club', '')
-  const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
-  await hasty(context)
-  ann = await page(context)
+  ann = await desktop(chrome)
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
 }, { timeout: 90_000 })
 after(async () => { await chrome?.close(); await offices?.close() })

@@ -1,15 +1,13 @@
 // What one does with many messages: away, back, labelled, moved, selected, dragged; mailboxes; and all of it by keys alone.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, hasty, Offices, page, signIn, until } from './offices.mjs'
+import { browser, desktop, hasty, Offices, page, signIn, until } from './offices.mjs'
 
 let offices, chrome, ann
 before(async () => {
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
   for (let n = 1; n <= 8; n++) await offices.submit('bob@here.test', 'ann@here.test', `From: Bob <bob@here.test>\nTo: ann@here.test\nSubject: Letter ${n}\n\nText of ${n}\n`)
-  const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
-  await hasty(context)
-  ann = await page(context)
+  ann = await desktop(chrome)
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
   await row('Letter 8').waitFor()
 }, { timeout: 90_000 })

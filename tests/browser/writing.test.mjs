@@ -2,14 +2,12 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { join } from 'node:path'
-import { browser, carried, hasty, letter, Offices, page, pictures, PNG, signIn, until } from './offices.mjs'
+import { browser, carried, desktop, letter, Offices, pictures, PNG, signIn, until } from './offices.mjs'
 
 let offices, chrome, ann
 before(async () => {
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
-  const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
-  await hasty(context)
-  ann = await page(context)
+  ann = await desktop(chrome)
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
 }, { timeout: 90_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
