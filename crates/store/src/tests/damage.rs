@@ -50,14 +50,22 @@ fn end_of(path: &Path) -> u64 {
 async fn a_group_of_three(place: &Place) -> (Embedded, PathBuf, Vec<u64>) {
     let folder = place.config().data_dir;
     std::fs::create_dir_all(&folder).unwrap();
-    let (engine, _) = Embedded::open(&folder, Tuning::default()).unwrap();
+    // All by the thread, which alone makes groups.
+    let none = std::time::Duration::ZERO;
+    let tuning = Tuning { sync_cheap: none, sync_soon: none, ..Tuning::default() };
+    let (engine, _) = Embedded::open(&folder, tuning).unwrap();
     let put = |name: u8| Batch { writes: vec![(Key::new(vec![0x50, name]), Some(vec![name; 300]))], ..Batch::default() };
     assert_eq!(commit(&engine, put(1)).await, Outcome::Done);
     let start = end_of(&segments(place)[0].0);
     // The committer stands still until all three wait.
     let (go, wait) = std::sync::mpsc::channel::<()>();
-    let still = super::super::engine::committer::Message::Control(Box::new(move |_, _| wait.recv().unwrap()));
+    let (stands, standing) = std::sync::mpsc::channel::<()>();
+    let still = super::super::engine::committer::Message::Control(Box::new(move |_, _| {
+        stands.send(()).unwrap();
+        wait.recv().unwrap();
+    }));
     assert!(engine.send(still).is_ok());
+    standing.recv().unwrap();
     let (answer, answers) = std::sync::mpsc::channel();
     for name in 2..5 {
         let answer = answer.clone();
