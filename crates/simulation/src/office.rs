@@ -179,7 +179,7 @@ impl Office {
 
     fn outbound(&self, world: &Arc<World>, start: u64) -> outbound::Settings {
         let number = u64::from(self.plan.octets[3]) * 1000 + start;
-        let mut settings = outbound::Settings::new(Resolver::of(Arc::new(Liar::new(Arc::clone(world), number))));
+        let mut settings = outbound::Settings::new(Resolver::of(Arc::new(Liar::new(Arc::clone(world), number, self.plan.relay))));
         let road = Road { world: Arc::clone(world), from: self.ip(), name: self.plan.name.to_owned() };
         settings.network = Network::Other(Arc::new(road));
         settings.schedule = world.schedule.clone();

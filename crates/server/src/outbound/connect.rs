@@ -72,7 +72,7 @@ pub(super) async fn open(outbound: &Outbound, destination: &str, lax: bool, stor
         Destination::Domain(domain) => {
             let hosts = mx_hosts(outbound, &domain, story).await?;
             if !outbound.settings.routes.contains_key(&domain) {
-                sts = policy::sts(outbound, &domain).await;
+                sts = policy::sts(outbound, &domain).await?;
             }
             hosts
         }

@@ -2,7 +2,7 @@
 //! and whether our own IPv6 address may be shown to anybody.
 //!
 //! Invariant: where DNSSEC proves that there are TLSA records, nothing goes without TLS, and an answer that nobody could
-//! prove or disprove is a reason to wait, never to go on without. DANE beats MTA-STS. Must not know: messages.
+//! prove or disprove is a reason to wait, never to go on without; so is a kept policy that cannot be read. DANE beats MTA-STS. Must not know: messages.
 
 use super::Outbound;
 use crate::context::unix_now;
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use store::UnixSecs;
+use store::{StoreError, UnixSecs};
 
 /// A domain's TXT record is asked for again after this.
 const LOOK_AGAIN_SECS: i64 = 600;
@@ -91,55 +91,54 @@ pub(super) async fn guard(
     }
 }
 
-/// The MTA-STS policy of a domain, if it has one: kept, or fetched now.
-pub(super) async fn sts(outbound: &Outbound, domain: &str) -> Option<Policy> {
-    let port = outbound.settings.sts_port?;
+/// The MTA-STS policy of a domain, if it has one: kept, or fetched now. A deferral when whether one is kept cannot be read:
+/// not to know is no reason to go on without.
+pub(super) async fn sts(outbound: &Outbound, domain: &str) -> Result<Option<Policy>, Outcome> {
+    let Some(port) = outbound.settings.sts_port else { return Ok(None) };
     let now_secs = unix_now();
     let known = outbound.policies.sts.lock().unwrap_or_else(PoisonError::into_inner).get(domain).cloned();
     if let Some((_, policy)) = known.filter(|(at, _)| at.saturating_add(LOOK_AGAIN_SECS) > now_secs) {
-        return policy;
+        return Ok(policy);
     }
-    let policy = find(outbound, domain, port, now_secs).await;
+    let policy = find(outbound, domain, port, now_secs).await.map_err(|error| {
+        tracing::warn!(?error, domain, "a kept MTA-STS policy cannot be read");
+        Outcome::deferred((4, 3, 0), format!("Whether {domain} has an MTA-STS policy cannot be read here"))
+    })?;
     let mut remembered = outbound.policies.sts.lock().unwrap_or_else(PoisonError::into_inner);
     if remembered.len() >= REMEMBERED_MAX {
         remembered.clear();
     }
     remembered.insert(domain.to_owned(), (now_secs, policy.clone()));
-    policy
+    Ok(policy)
 }
 
-async fn kept(outbound: &Outbound, domain: &str) -> Option<Kept> {
-    match outbound.context.store.policy(domain).await {
-        Ok(kept) => kept.map(|(id, fetched_secs, text)| Kept { id, fetched_secs, text }),
-        Err(error) => {
-            tracing::warn!(?error, domain, "a kept MTA-STS policy cannot be read");
-            None
-        }
-    }
+async fn kept(outbound: &Outbound, domain: &str) -> Result<Option<Kept>, StoreError> {
+    let kept = outbound.context.store.policy(domain).await?;
+    Ok(kept.map(|(id, fetched_secs, text)| Kept { id, fetched_secs, text }))
 }
 
-async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) -> Option<Policy> {
-    let kept_before = kept(outbound, domain).await;
+async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) -> Result<Option<Policy>, StoreError> {
+    let kept_before = kept(outbound, domain).await?;
     let lasting = kept_before.as_ref().and_then(|kept| kept.policy(now_secs));
     // RFC 8461 §3.1: without a record a policy that is kept still stands until it ends.
-    let Ok(texts) = outbound.settings.resolver.txt(&format!("_mta-sts.{domain}")).await else { return lasting };
-    let Some(id) = record_id(&texts) else { return lasting };
+    let Ok(texts) = outbound.settings.resolver.txt(&format!("_mta-sts.{domain}")).await else { return Ok(lasting) };
+    let Some(id) = record_id(&texts) else { return Ok(lasting) };
     let is_new = |kept: Kept| kept.id == id && kept.fetched_secs.saturating_add(FETCH_AGAIN_SECS) > now_secs;
     if lasting.is_some() && kept_before.is_some_and(is_new) {
-        return lasting;
+        return Ok(lasting);
     }
     match fetch(outbound, domain, port).await {
         Ok((text, policy)) => {
             if let Err(error) = outbound.context.store.keep_policy(domain, Some((&id, now_secs, &text))).await {
                 tracing::warn!(?error, domain, "an MTA-STS policy is not kept");
             }
-            Some(policy)
+            Ok(Some(policy))
         }
         Err(why) => {
             tracing::info!(domain, why, "an MTA-STS policy could not be fetched");
             outbound.sessions.no_policy(outbound, domain, &why).await;
             // Another worker may have had it meanwhile.
-            kept(outbound, domain).await.and_then(|kept| kept.policy(now_secs))
+            Ok(kept(outbound, domain).await?.and_then(|kept| kept.policy(now_secs)))
         }
     }
 }
