@@ -9,7 +9,7 @@ use crate::keys::{MailboxKeys, Shelf};
 use crate::limits;
 use crate::plan::Plan;
 use crate::query::Query;
-use crate::reading::{Open, Reader};
+use crate::reading::{Headers, Open, Reader, headers};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +27,7 @@ struct Inner {
     shelf: Shelf,
     /// Large messages held, all searches together.
     large: Arc<Semaphore>,
+    headers: Arc<Headers>,
     index: Option<Arc<Index>>,
     /// The thread that keeps the index, and what ends it.
     keeper: Mutex<Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>>,
@@ -65,7 +66,7 @@ impl Searcher {
 
     fn with(store: Store, index: Option<Arc<Index>>) -> Searcher {
         let large = Arc::new(Semaphore::new(limits::LARGE_MESSAGES_MAX));
-        let inner = Inner { store, shelf: Shelf::default(), large, index, keeper: Mutex::default() };
+        let inner = Inner { store, shelf: Shelf::default(), large, headers: Arc::new(headers()), index, keeper: Mutex::default() };
         Searcher { inner: Arc::new(inner) }
     }
 
@@ -230,8 +231,9 @@ impl Searcher {
         if let Some(all) = plan.settled() {
             return Ok((0..if all { rows.len() } else { 0 }).collect());
         }
-        let Inner { store, large, .. } = &*self.inner;
-        let reader = Reader { store: store.clone(), large: Arc::clone(large), account, mailbox, plan: Arc::clone(plan) };
+        let Inner { store, large, headers, .. } = &*self.inner;
+        let (large, headers) = (Arc::clone(large), Arc::clone(headers));
+        let reader = Reader { store: store.clone(), large, headers, account, mailbox, plan: Arc::clone(plan) };
         let mut finder = Finder::new(&judged.chunks);
         let (mut found, mut open) = (Vec::new(), Vec::new());
         for (index, row) in rows.iter().enumerate() {

@@ -37,6 +37,8 @@ pub(crate) const PDF_OBJECTS_MAX: usize = 200_000;
 /// ... and pages that are read.
 pub(crate) const PDF_PAGES_MAX: usize = 2_000;
 
+/// Octets of headers remembered of messages that no index has yet.
+pub(crate) const HEADERS_BYTES_CACHED: usize = 4 * 1024 * 1024;
 /// What all indexes keep in memory beyond their ids, octets.
 pub(crate) const INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Index files held open.

@@ -7,6 +7,8 @@ use crate::limits;
 use crate::plan::{Candidate, Cost, Plan};
 use bytes::Bytes;
 use message::Facts;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use std::sync::Arc;
 use std::time::Instant;
 use store::{AccountId, EmailId, MailboxId, MessageRow, Store, StoreError};
@@ -28,11 +30,29 @@ impl Open {
     }
 }
 
+/// Header sections of messages that no index had: until it has them, every search asks for them again.
+pub(crate) type Headers = Cache<(AccountId, EmailId), Bytes, HeaderOctets>;
+
+/// What one costs.
+#[derive(Clone)]
+pub(crate) struct HeaderOctets;
+
+impl Weighter<(AccountId, EmailId), Bytes> for HeaderOctets {
+    fn weight(&self, _: &(AccountId, EmailId), header: &Bytes) -> u64 {
+        header.len() as u64 + 128
+    }
+}
+
+pub(crate) fn headers() -> Headers {
+    Cache::with_weighter(limits::HEADERS_BYTES_CACHED / 1024, limits::HEADERS_BYTES_CACHED as u64, HeaderOctets)
+}
+
 /// Reads and tests.
 #[derive(Clone)]
 pub(crate) struct Reader {
     pub(crate) store: Store,
     pub(crate) large: Arc<Semaphore>,
+    pub(crate) headers: Arc<Headers>,
     pub(crate) account: AccountId,
     pub(crate) mailbox: MailboxId,
     pub(crate) plan: Arc<Plan>,
@@ -106,6 +126,11 @@ impl Reader {
     }
 
     async fn holds(&self, open: &Open, facts: Option<Arc<Facts>>) -> Result<bool, StoreError> {
+        let of = (self.account, open.row.email);
+        let remembered = (self.plan.cost() <= Cost::Header).then(|| self.headers.get(&of)).flatten();
+        if let Some(holds) = remembered.and_then(|header| self.tested(open, facts.as_deref(), Some(&header), None)) {
+            return Ok(holds);
+        }
         let size = u64::from(open.row.size_bytes);
         let is_small = size <= limits::SMALL_MESSAGE_BYTES;
         let first_len = match (self.plan.cost(), is_small) {
@@ -114,6 +139,10 @@ impl Reader {
         };
         let first = self.read(&open.row, 0, first_len).await?;
         let header = self.header(&open.row, first.clone()).await?;
+        if self.plan.cost() <= Cost::Header {
+            // A copy: the piece it was read in may be much larger.
+            self.headers.insert(of, Bytes::copy_from_slice(&header));
+        }
         if let Some(holds) = self.tested(open, facts.as_deref(), Some(&header), None) {
             return Ok(holds);
         }

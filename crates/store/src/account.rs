@@ -291,6 +291,7 @@ impl Inner {
                 Outcome::Failed(error) => return Err(error),
                 Outcome::Done => {
                     let _ = self.directory.epochs.send(id);
+                    self.rendered.clear();
                     // What it left in the trace is nobody's any more; what comes in later goes with its mail.
                     if let Err(error) = self.erase_trace(id, &account.address).await {
                         tracing::warn!(?error, "the trace of a removed account goes with its mail");

@@ -42,6 +42,10 @@ pub const SEGMENT_FILES_OPEN_MAX: usize = 128;
 pub const BODY_LOCATIONS_CACHED: usize = 32 * 1024;
 /// Email records remembered.
 pub const EMAILS_CACHED: usize = 64 * 1024;
+/// Octets of envelopes and body structures remembered, for all accounts together.
+pub const RENDERED_BYTES_CACHED: usize = 48 * 1024 * 1024;
+/// What remembering one costs besides its octets.
+pub const RENDERED_OVERHEAD_BYTES: usize = 96;
 /// Octets of a body read without leaving the thread, if the page cache has them.
 pub const READ_AT_ONCE_BYTES: u64 = 256 * 1024;
 /// Rows read ahead for somebody who reads in order ...

@@ -5,7 +5,7 @@
 
 use crate::Store;
 use crate::change_log::decode_act;
-use crate::engine::{Batch, Found, Key, Packed, Query, commit};
+use crate::engine::{Batch, Found, Key, Query, commit};
 use crate::flag_runs::{apply_flag_runs, decode_flag_runs};
 use crate::key;
 use crate::limits::{BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, SNAPSHOT_ROWS_CACHED};
@@ -15,9 +15,8 @@ use crate::rows::{Counters, EmailRecord, decode_uid};
 use crate::space::{Act, Space};
 use crate::store::{Inner, Result};
 use crate::types::*;
-use message::facts::{FACTS_VERSION, Facts};
+use message::facts::Facts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -275,24 +274,6 @@ impl Inner {
         Ok(facts)
     }
 
-    /// Notes of many emails, one read for all; those that are missing or older are made anew. `None` where one is gone.
-    pub(crate) async fn rendered(&self, account: AccountId, emails: &[EmailId]) -> Result<Rendered> {
-        let records = self.email_records(account, emails).await?;
-        let ids = records.iter().flatten().map(|record| record.body).collect();
-        let query = Query::NoteFronts { ids, wanted: rendered_front };
-        let notes = self.engine.read(vec![query]).await?.into_iter().next().map(Found::packed).unwrap_or_default();
-        let mut rendered = Rendered { notes, places: Vec::with_capacity(emails.len()), anew: BTreeMap::new() };
-        let mut asked = 0..;
-        for (number, (record, email)) in records.iter().zip(emails).enumerate() {
-            rendered.places.push(record.as_ref().and_then(|_| asked.next()));
-            if record.is_some() && rendered.note(number).is_none() {
-                let facts = self.facts(account, &[*email]).await?.into_iter().next().flatten();
-                rendered.anew.extend(facts.map(|facts| (number, note_of(&facts))));
-            }
-        }
-        Ok(rendered)
-    }
-
     async fn recompute(&self, record: EmailRecord, renewed: &mut Vec<(BodyId, Vec<u8>)>) -> Result<Option<Facts>> {
         let octets = match self.engine.body(record.body, 0, u64::from(record.size_bytes)).await {
             Ok(octets) => octets,
@@ -395,43 +376,6 @@ fn from_tail(space: &Space, mailbox: MailboxId, since: u64) -> Option<Changes> {
     Some(changes)
 }
 
-/// The front of a note, with all that is rendered; nothing of one of another version.
-fn rendered_front(note: &[u8]) -> usize {
-    rendered_in(note).map_or(0, |[_, _, body]| 1 + body.end)
-}
-
-/// Where in a note, behind its version.
-fn rendered_in(note: &[u8]) -> Option<[Range<usize>; 3]> {
-    let (_, facts) = note.split_first().filter(|(version, _)| **version == FACTS_VERSION)?;
-    Facts::rendered(facts)
-}
-
-/// What readers of many messages ask for, as it was rendered at delivery: nothing is taken apart.
-#[derive(Debug, Default)]
-pub struct Rendered {
-    notes: Packed,
-    /// For each email asked for: which of the notes is its; `None` when it is gone.
-    places: Vec<Option<usize>>,
-    /// Notes that were missing, by the email's place.
-    anew: BTreeMap<usize, Vec<u8>>,
-}
-
-impl Rendered {
-    /// What is kept was found to be in order when it was read ([`rendered_front`]): else it is empty.
-    fn note(&self, number: usize) -> Option<&[u8]> {
-        let kept = self.places.get(number).copied().flatten().and_then(|place| self.notes.get(place));
-        kept.filter(|note| !note.is_empty()).or_else(|| self.anew.get(&number).map(Vec::as_slice))
-    }
-
-    /// ENVELOPE, BODYSTRUCTURE and BODY (as in [`Facts`]) of an email by its place among those asked for; `None` when it is gone.
-    pub fn get(&self, number: usize) -> Option<[&[u8]; 3]> {
-        let note = self.note(number)?;
-        let facts = note.get(1..)?;
-        let [envelope, body_structure, body] = rendered_in(note)?;
-        Some([facts.get(envelope)?, facts.get(body_structure)?, facts.get(body)?])
-    }
-}
-
 impl Store {
     /// A place for octets that arrive in pieces.
     pub fn spool(&self) -> crate::Spool {
@@ -467,11 +411,6 @@ impl Store {
     /// Facts of many emails, in the order given; `None` where one is gone. Recomputed when of an older version.
     pub async fn facts(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Arc<Facts>>>> {
         self.inner.facts(account, emails).await
-    }
-
-    /// The rendered part of the facts of many emails.
-    pub async fn rendered(&self, account: AccountId, emails: &[EmailId]) -> Result<Rendered> {
-        self.inner.rendered(account, emails).await
     }
 
     /// The stored octets of many emails, in the order given: copies of a message share theirs. `None` where one is gone.

@@ -15,7 +15,7 @@ use super::session::{Indexes, Session, merge};
 use message::facts::Facts;
 use std::ops::Range;
 use std::sync::Arc;
-use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, SavedDates, StoreError, Uid};
+use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, RenderedPart, SavedDates, StoreError, Uid};
 use wire::imap::Code;
 use wire::imap::acl::Right;
 use wire::imap::date::DateTime;
@@ -62,6 +62,15 @@ impl Plan {
         let flags = items.contains(&FetchItem::Flags);
         let mod_seq = items.contains(&FetchItem::ModSeq);
         Plan { items, facts, rendered, octets, ids, seen, recent: !rev2, flags, mod_seq, saved: None }
+    }
+}
+
+fn rendered_part(item: &FetchItem) -> Option<RenderedPart> {
+    match item {
+        FetchItem::Envelope => Some(RenderedPart::Envelope),
+        FetchItem::BodyStructure => Some(RenderedPart::BodyStructure),
+        FetchItem::Body => Some(RenderedPart::Body),
+        _ => None,
     }
 }
 
@@ -189,13 +198,14 @@ impl Session {
     /// The other fast path: rows, and what was rendered at delivery, copied.
     async fn fetch_rendered(&mut self, plan: &Plan, indexes: Indexes) -> Outcome {
         let (account, store) = (self.view_account()?, self.store());
+        let parts: Vec<RenderedPart> = plan.items.iter().filter_map(rendered_part).collect();
         let mut trouble = None;
         for start in indexes.into_iter().flat_map(|range| {
             range.clone().step_by(limits::RENDERED_CHUNK).map(move |start| start..range.end.min(start + limits::RENDERED_CHUNK))
         }) {
             let rows: Vec<MessageRow> = self.view()?.rows().range(start.clone()).collect();
             let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
-            let all = match store.rendered(account, &emails).await {
+            let all = match store.rendered(account, &emails, &parts).await {
                 Ok(all) => all,
                 // One of them is damaged: the others are served all the same.
                 Err(StoreError::Damaged(_)) => {

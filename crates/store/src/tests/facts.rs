@@ -27,3 +27,31 @@ async fn facts_of_an_older_version_are_made_anew_and_kept() {
         assert_eq!(kept().await, new);
     }
 }
+
+#[tokio::test]
+async fn what_is_remembered_of_a_message_is_its_own_and_only_its_owners() {
+    use crate::RenderedPart::{Body, BodyStructure, Envelope};
+    for (_place, store) in both().await {
+        let ann = ann(&store).await;
+        inbox(&store, ann).await;
+        let mut ids = Vec::new();
+        for number in 1..4 {
+            ids.push(store.accept(acceptance(text(number), &[ann])).await.unwrap().delivered[0].3);
+        }
+        let facts = [facts(&text(1)), facts(&text(2)), facts(&text(3))];
+        // One part of one of them, then all of all: some from memory, some read; then all from memory.
+        let one = store.rendered(ann, &ids[1..2], &[BodyStructure]).await.unwrap();
+        assert_eq!(one.get(0), Some([&b""[..], &facts[1].body_structure, &b""[..]]));
+        for _ in 0..2 {
+            let all = store.rendered(ann, &ids, &[Envelope, BodyStructure, Body]).await.unwrap();
+            for (number, facts) in facts.iter().enumerate() {
+                assert_eq!(all.get(number), Some([&facts.envelope[..], &facts.body_structure, &facts.body]));
+            }
+            assert_eq!(all.get(3), None);
+        }
+        let others = store.rendered(AccountId(ann.0 + 1), &ids, &[Envelope]).await.unwrap();
+        assert!((0..3).all(|number| others.get(number).is_none()), "another account's mail is shown");
+        store.account_remove(ann, 1).await.unwrap();
+        assert!(store.inner.rendered.is_empty());
+    }
+}
