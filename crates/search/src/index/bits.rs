@@ -36,6 +36,10 @@ impl Bits {
     pub(crate) fn keep(&mut self, other: &Bits) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= other);
     }
+
+    pub(crate) fn drop_all(&mut self, other: &Bits) {
+        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= !other);
+    }
 }
 
 /// A set of more than this share of all (in tenths) is not worth its room.
@@ -43,12 +47,21 @@ const COMMON_TENTHS: usize = 4;
 /// ... where there are more documents than this.
 const COMMON_DOCS_MIN: usize = 32;
 
-/// Ascending documents out of `of`; nothing is written for a set of nearly everything (or an empty one, which nobody keeps).
-pub(crate) fn encode(docs: &[u16], of: usize, out: &mut Vec<u8>) {
+/// A set of documents, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Docs {
+    /// Ascending.
+    pub(crate) docs: Vec<u16>,
+    /// Some of them may be there only because they were among "any of them" once.
+    pub(crate) loose: bool,
+}
+
+/// Documents out of `of`; nothing is written for a set of nearly everything (or an empty one, which nobody keeps).
+pub(crate) fn encode(Docs { docs, loose }: &Docs, of: usize, out: &mut Vec<u8>) {
     if of > COMMON_DOCS_MIN && docs.len() * 10 > of * COMMON_TENTHS {
         return;
     }
-    push_number(docs.len() as u64, out);
+    push_number((docs.len() as u64) << 1 | u64::from(*loose), out);
     let shift = shift(docs.len(), of);
     let (mut held, mut bits) = (0u64, 0u32);
     let mut next = 0u32;
@@ -89,10 +102,11 @@ fn shift(count: usize, of: usize) -> u32 {
 }
 
 /// What [`encode`] wrote. `None`: any of them.
-pub(crate) fn decode(octets: &[u8], of: usize) -> Option<Vec<u16>> {
+pub(crate) fn decode(octets: &[u8], of: usize) -> Option<Docs> {
     let mut rest = octets;
     let count = number(&mut rest)?;
-    let count = usize::try_from(count).unwrap_or(usize::MAX).min(of);
+    let loose = count & 1 == 1;
+    let count = usize::try_from(count >> 1).unwrap_or(usize::MAX).min(of);
     let shift = shift(count, of);
     let mut docs = Vec::with_capacity(count.min(octets.len() * 8));
     let (mut at, mut next) = (0usize, 0usize);
@@ -118,7 +132,7 @@ pub(crate) fn decode(octets: &[u8], of: usize) -> Option<Vec<u16>> {
         docs.push(doc);
         next = usize::from(doc) + 1;
     }
-    Some(docs)
+    Some(Docs { docs, loose })
 }
 
 /// At least 48 bits from bit `at` on; zeros behind the end.
@@ -174,20 +188,20 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
-        fn what_was_kept_comes_back(set in proptest::collection::btree_set(0u16..3000, 1..400), more in 0usize..5000) {
-            let docs: Vec<u16> = set.iter().copied().collect();
+        fn what_was_kept_comes_back(set in proptest::collection::btree_set(0u16..3000, 1..400), more in 0usize..5000, loose: bool) {
+            let docs = Docs { docs: set.iter().copied().collect(), loose };
             let of = usize::from(*set.last().unwrap_or(&0)) + 1 + more;
             let mut out = Vec::new();
             encode(&docs, of, &mut out);
             match decode(&out, of) {
                 Some(found) => prop_assert_eq!(found, docs),
-                None => prop_assert!(docs.len() * 10 > of * COMMON_TENTHS),
+                None => prop_assert!(docs.docs.len() * 10 > of * COMMON_TENTHS),
             }
         }
 
         #[test]
         fn nonsense_is_read_without_harm(octets in proptest::collection::vec(any::<u8>(), 0..60), of in 0usize..70_000) {
-            let found: BTreeSet<u16> = decode(&octets, of).unwrap_or_default().into_iter().collect();
+            let found: BTreeSet<u16> = decode(&octets, of).unwrap_or_default().docs.into_iter().collect();
             prop_assert!(found.iter().all(|doc| usize::from(*doc) < of));
         }
     }
@@ -204,5 +218,7 @@ mod tests {
         assert_eq!(all, some);
         all.add(&Bits::all(70));
         assert!(all.get(68));
+        all.drop_all(&some);
+        assert!(!all.get(3) && all.get(4) && all.get(68));
     }
 }

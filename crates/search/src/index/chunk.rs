@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub(crate) const MAGIC: &[u8; 8] = b"PBIDX\x01\r\n";
 /// Of the format, and of the facts it was made of.
-pub(crate) const VERSION: u32 = 2 << 8 | message::facts::FACTS_VERSION as u32;
+pub(crate) const VERSION: u32 = 3 << 8 | message::facts::FACTS_VERSION as u32;
 /// Octets of the head.
 pub(crate) const HEAD: usize = 160;
 pub(crate) const SECTIONS: usize = 7;
@@ -58,9 +58,10 @@ pub(crate) struct Chunk {
     words: usize,
     bits: u32,
     sections: [Section; SECTIONS],
-    /// Email ids, ascending, each doubled, plus one when it may have any word.
+    /// Email ids, ascending, each four times, plus one when it may have any word, plus two when some stand in attachments only.
     ids: Vec<u64>,
     wild: Bits,
+    mixed: Bits,
     searched: Loaded<[Column; FIELDS.len()]>,
     dictionary: Loaded<(Arc<Dictionary>, Arc<Directory>)>,
 }
@@ -147,13 +148,14 @@ impl Chunk {
             sections,
             ids: Vec::new(),
             wild: Bits::none(docs as usize),
+            mixed: Bits::none(docs as usize),
             searched: Loaded::default(),
             dictionary: Loaded::default(),
         };
         chunk.ids = chunk.section(IDS)?.as_chunks::<8>().0.iter().map(|octets| u64::from_le_bytes(*octets)).collect();
-        for (doc, id) in chunk.ids.iter().enumerate().filter(|(_, id)| **id & 1 == 1) {
-            let _ = id;
-            chunk.wild.set(doc);
+        for (doc, id) in chunk.ids.iter().enumerate() {
+            let bits = [(1, &mut chunk.wild), (2, &mut chunk.mixed)];
+            bits.into_iter().filter(|(bit, _)| id & bit != 0).for_each(|(_, documents)| documents.set(doc));
         }
         (chunk.ids.len() == docs as usize).then_some(chunk)
     }
@@ -171,7 +173,7 @@ impl Chunk {
 
     /// The email of a document.
     pub(crate) fn email(&self, doc: usize) -> Option<u64> {
-        self.ids.get(doc).map(|id| id >> 1)
+        self.ids.get(doc).map(|id| id >> 2)
     }
 
     /// The document of an email; `near` is where it may well be.
@@ -179,11 +181,11 @@ impl Chunk {
         if self.email(near) == Some(email) {
             return Some(near);
         }
-        self.ids.binary_search_by_key(&email, |id| id >> 1).ok()
+        self.ids.binary_search_by_key(&email, |id| id >> 2).ok()
     }
 
     pub(crate) fn range(&self) -> Option<(u64, u64)> {
-        Some((self.ids.first()? >> 1, self.ids.last()? >> 1))
+        Some((self.ids.first()? >> 2, self.ids.last()? >> 2))
     }
 
     fn searched(&self) -> Option<Arc<[Column; FIELDS.len()]>> {
@@ -225,6 +227,7 @@ impl Chunk {
             Some(Record {
                 email: self.email(doc)?,
                 is_wild: self.wild.get(doc),
+                is_mixed: self.mixed.get(doc),
                 fields: std::array::from_fn(|n| searched.get(n).and_then(|column| text(column, doc))),
                 numbers,
                 orders: std::array::from_fn(|n| sorted.orders.get(n).and_then(|column| text(column, doc))),
@@ -252,7 +255,11 @@ impl Chunk {
                 Some(at) if !needle.text().contains(BETWEEN) => self.judge_field(at, needle.text()),
                 _ => self.judge_header(name, needle.text()),
             },
-            Leaf::Body(needle) | Leaf::Text(needle) | Leaf::Attachment(needle) => self.judge_text(needle.text()),
+            Leaf::Text(needle) => self.judge_text(needle.text()),
+            // A word's list does not say in which text the word stands.
+            Leaf::Body(needle) | Leaf::Attachment(needle) => {
+                self.judge_text(needle.text()).map(|verdict| Verdict { does: Bits::none(self.docs()), ..verdict })
+            }
             Leaf::Sent(days) => self.judge_numbers(|known| known.date_days.is_some_and(|day| days.contains(&day))),
             Leaf::HasAttachment => self.judge_numbers(|known| known.has_attachment),
         }
@@ -285,45 +292,56 @@ impl Chunk {
     /// A field that has no column of its own: its name and the needle stand in some header.
     fn judge_header(&self, name: &str, needle: &str) -> Option<Verdict> {
         let mut verdict = self.judge_text(needle)?;
+        verdict.does = Bits::none(self.docs());
         if name.is_ascii() {
             verdict.may.keep(&self.judge_text(&fold(&format!("{name}:")))?.may);
         }
         Some(verdict)
     }
 
+    /// What TEXT says. A needle within a word stands in every message with that word, unless the word is an attachment's.
     fn judge_text(&self, needle: &str) -> Option<Verdict> {
-        let mut may = Bits::all(self.docs());
+        let mut verdict = Verdict { may: Bits::all(self.docs()), does: Bits::none(self.docs()) };
         let mut terms = self.terms()?;
         for (place, piece) in Pieces::of(needle).0 {
-            may.keep(&terms.find(place, &piece, self.docs())?);
+            let found = terms.find(place, &piece, self.docs())?;
+            verdict.may.keep(&found.may);
+            if place == Place::Within {
+                verdict.does = found.does;
+            }
         }
-        may.add(&self.wild);
-        Some(Verdict { may, does: Bits::none(self.docs()) })
+        verdict.does.drop_all(&self.mixed);
+        verdict.may.add(&self.wild);
+        Some(verdict)
     }
 }
 
 impl Terms<'_> {
-    /// Documents that have the piece in a word, or (all its grams) in what was no word.
-    fn find(&mut self, place: Place, piece: &[u8], docs: usize) -> Option<Bits> {
-        let mut found = Bits::all(docs);
+    /// Documents that have the piece in a word (they do), or all its grams in what was no word (they may).
+    fn find(&mut self, place: Place, piece: &[u8], docs: usize) -> Option<Verdict> {
+        let mut found = Verdict { may: Bits::all(docs), does: Bits::none(docs) };
         let words = self.dictionary.len();
         for gram in grams(piece) {
             let list = self.docs(words + (gram >> (32 - self.bits)) as usize, docs)?;
-            found.keep(&list);
+            found.may.keep(&list);
         }
         for word in self.dictionary.find(place, piece) {
             match decode(self.lists.list(word)?, docs) {
-                Some(list) => list.iter().for_each(|doc| found.set(usize::from(*doc))),
-                None => return Some(Bits::all(docs)),
+                Some(list) => {
+                    let does = if list.loose { &mut found.may } else { &mut found.does };
+                    list.docs.iter().for_each(|doc| does.set(usize::from(*doc)));
+                }
+                None => found.may = Bits::all(docs),
             }
         }
+        found.may.add(&found.does);
         Some(found)
     }
 
     fn docs(&mut self, list: usize, docs: usize) -> Option<Bits> {
         let Some(found) = decode(self.lists.list(list)?, docs) else { return Some(Bits::all(docs)) };
         let mut bits = Bits::none(docs);
-        found.iter().for_each(|doc| bits.set(usize::from(*doc)));
+        found.docs.iter().for_each(|doc| bits.set(usize::from(*doc)));
         Some(bits)
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) email: u64,
     /// Its words are not known (or too many): it may have any.
     pub(crate) is_wild: bool,
+    /// Some of its words stand in attachments only.
+    pub(crate) is_mixed: bool,
     pub(crate) fields: [Option<Box<[u8]>>; FIELDS.len()],
     pub(crate) numbers: Numbers,
     pub(crate) orders: [Option<Box<[u8]>>; ORDERS],
@@ -47,7 +49,7 @@ impl Record {
     /// Of which nothing is known: everything must be read.
     pub(crate) fn unknown(email: u64) -> Record {
         let fields = std::array::from_fn(|_| Some(UNKNOWN.into()));
-        Record { email, is_wild: true, fields, numbers: Numbers::default(), orders: Default::default() }
+        Record { email, is_wild: true, is_mixed: false, fields, numbers: Numbers::default(), orders: Default::default() }
     }
 
     /// Of a message; its words go to `terms`.
@@ -57,12 +59,14 @@ impl Record {
         message::search::each_text(&message, |text| {
             is_wild = is_wild || !terms.take(&fold(text));
         });
+        let own_words = terms.words.len();
         crate::attachment_text::each(&message, |text| is_wild = is_wild || !terms.take(&fold(text)));
+        let is_mixed = terms.words.len() > own_words;
         if is_wild {
             *terms = Terms::default();
         }
         let header = octets.get(..message::header::header_end(octets)).unwrap_or(octets);
-        let mut record = Record { is_wild, ..Record::unknown(email) };
+        let mut record = Record { is_wild, is_mixed, ..Record::unknown(email) };
         for (slot, name) in record.fields.iter_mut().zip(FIELDS) {
             *slot = field(header, name);
         }

@@ -3,7 +3,7 @@
 //! Words come in order and are written as they come, so that memory holds little more than the file. Invariant: what was
 //! findable in the parts is findable in the whole. Must not know: accounts, mailboxes.
 
-use super::bits::encode;
+use super::bits::{Docs, encode};
 use super::chunk::{Chunk, HEAD, MAGIC, Part, SECTIONS, VERSION};
 use super::columns::ColumnWriter;
 use super::dictionary;
@@ -47,13 +47,13 @@ impl TermsWriter {
     }
 
     /// The next word in order, with its documents ascending.
-    fn word(&mut self, word: &[u8], docs: &[u16]) {
-        match docs {
+    fn word(&mut self, word: &[u8], docs: &Docs) {
+        match docs.docs.as_slice() {
             [] => {}
             [doc] if self.docs >= LONELY_DOCS_MIN && word.len() >= LONELY_BYTES_MIN => {
                 grams(word).for_each(|gram| self.gram(gram, *doc));
             }
-            docs => {
+            _ => {
                 dictionary::encode(&self.before, word, &mut self.dictionary);
                 self.before = word.to_vec();
                 self.words += 1;
@@ -69,13 +69,14 @@ impl TermsWriter {
     }
 
     fn finish(mut self) -> Part<Vec<u8>> {
-        for mut bucket in std::mem::take(&mut self.buckets) {
-            bucket.sort_unstable();
-            bucket.dedup();
-            self.lists.push(|out| match bucket.as_slice() {
+        for mut docs in std::mem::take(&mut self.buckets) {
+            docs.sort_unstable();
+            docs.dedup();
+            let bucket = Docs { docs, loose: true };
+            self.lists.push(|out| match bucket.docs.is_empty() {
                 // Nothing at all is told apart from "any of them" by a count of none.
-                [] => out.push(0),
-                docs => encode(docs, self.docs, out),
+                true => out.push(0),
+                false => encode(&bucket, self.docs, out),
             });
         }
         self.lists.flush();
@@ -94,15 +95,15 @@ pub(crate) fn of_messages(messages: Vec<Fresh>) -> Vec<u8> {
     let (records, terms): (Vec<Record>, Vec<Terms>) = messages.into_iter().unzip();
     let grams_of_all: usize = terms.iter().map(|terms| terms.grams.len()).sum();
     let mut writer = TermsWriter::new(records.len(), bits_for(grams_of_all, records.len()));
-    let mut words: HashMap<Box<[u8]>, Vec<u16>> = HashMap::new();
+    let mut words: HashMap<Box<[u8]>, Docs> = HashMap::new();
     for (doc, terms) in (0u16..).zip(terms) {
         terms.grams.iter().for_each(|gram| writer.gram(*gram, doc));
         for word in terms.words {
-            words.entry(word).or_default().push(doc);
+            words.entry(word).or_default().docs.push(doc);
         }
     }
-    let mut words: Vec<(Box<[u8]>, Vec<u16>)> = words.into_iter().collect();
-    words.sort_unstable();
+    let mut words: Vec<(Box<[u8]>, Docs)> = words.into_iter().collect();
+    words.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     words.iter().for_each(|(word, docs)| writer.word(word, docs));
     file(&records, writer.finish())
 }
@@ -123,11 +124,17 @@ impl Source<'_> {
     }
 
     /// New numbers of a list's documents.
-    fn docs(&mut self, list: usize, out: &mut Vec<u16>) -> Option<()> {
+    fn docs(&mut self, list: usize, out: &mut Docs) -> Option<()> {
         let docs = self.chunk.docs();
         match super::bits::decode(self.part.lists.list(list)?, docs) {
-            Some(found) => out.extend(found.iter().filter_map(|doc| *self.places.get(usize::from(*doc))?)),
-            None => out.extend(self.places.iter().flatten()),
+            Some(found) => {
+                out.docs.extend(found.docs.iter().filter_map(|doc| *self.places.get(usize::from(*doc))?));
+                out.loose = out.loose || found.loose;
+            }
+            None => {
+                out.docs.extend(self.places.iter().flatten());
+                out.loose = true;
+            }
         }
         Some(())
     }
@@ -164,15 +171,15 @@ fn join_words(sources: &mut [Source<'_>], writer: &mut TermsWriter, stop: &Atomi
         if stop.load(Ordering::Relaxed) {
             return None;
         }
-        let mut docs = Vec::new();
+        let mut docs = Docs::default();
         for source in sources.iter_mut() {
             if source.word() == Some(&word) {
                 source.docs(source.at, &mut docs)?;
                 source.at += 1;
             }
         }
-        docs.sort_unstable();
-        docs.dedup();
+        docs.docs.sort_unstable();
+        docs.docs.dedup();
         writer.word(&word, &docs);
     }
     Some(())
@@ -185,10 +192,10 @@ fn join_grams(sources: &mut [Source<'_>], writer: &mut TermsWriter, stop: &Atomi
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
-            let mut docs = Vec::new();
+            let mut docs = Docs::default();
             source.docs(first + bucket, &mut docs)?;
             let gram = (bucket as u32) << (32 - source.part.bits);
-            docs.iter().for_each(|doc| writer.gram(gram, *doc));
+            docs.docs.iter().for_each(|doc| writer.gram(gram, *doc));
         }
     }
     Some(())
@@ -201,8 +208,9 @@ fn file(records: &[Record], part: Part<Vec<u8>>) -> Vec<u8> {
     let mut fields: [ColumnWriter; FIELDS.len()] = Default::default();
     let mut orders: [ColumnWriter; ORDERS] = Default::default();
     for record in records {
-        // The lowest bit: it may have any word.
-        ids.extend((record.email << 1 | u64::from(record.is_wild)).to_le_bytes());
+        // The lowest bits: it may have any word; some of its words are those of attachments.
+        let bits = u64::from(record.is_mixed) << 1 | u64::from(record.is_wild);
+        ids.extend((record.email << 2 | bits).to_le_bytes());
         record.numbers.encode(&mut numbers);
         fields.iter_mut().zip(&record.fields).for_each(|(column, text)| column.push(text.as_deref()));
         orders.iter_mut().zip(&record.orders).for_each(|(column, text)| column.push(text.as_deref()));
@@ -228,3 +236,39 @@ fn file(records: &[Record], part: Part<Vec<u8>>) -> Vec<u8> {
 }
 
 const _: () = assert!(GRAM == 3);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::plan::Leaf;
+    use message::Facts;
+    use message::search::Needle;
+
+    fn chunk(folder: &std::path::Path, name: &str, octets: &[u8]) -> Chunk {
+        let path = folder.join(name);
+        std::fs::write(&path, octets).unwrap();
+        Chunk::open(&path).unwrap()
+    }
+
+    fn fresh(email: u64, text: &str) -> Fresh {
+        let octets = format!("Subject: x\r\n\r\n{text}\r\n");
+        let mut terms = Terms::default();
+        (Record::of(email, octets.as_bytes(), &Facts::compute(octets.as_bytes()), &mut terms), terms)
+    }
+
+    /// A word of nearly all is kept as a word of all: what is made of that says "may", never "does".
+    #[test]
+    fn what_was_once_any_of_them_is_never_sure_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let half = (0..40).map(|n| fresh(n, if n % 2 == 0 { "common" } else { "other" })).collect();
+        let none = (40..140).map(|n| fresh(n, if n == 99 { "commons" } else { "other" })).collect();
+        let half = chunk(folder.path(), "1.idx", &of_messages(half));
+        let none = chunk(folder.path(), "2.idx", &of_messages(none));
+        let both = of_chunks(&[&half, &none], |_| true, &AtomicBool::new(false)).unwrap();
+        let verdict = chunk(folder.path(), "3.idx", &both).judge(&Leaf::Text(Needle::new("common"))).unwrap();
+        let of = |bits: &super::super::bits::Bits| (0..140).filter(|doc| bits.get(*doc)).collect::<Vec<_>>();
+        assert_eq!(of(&verdict.does), [99]);
+        assert_eq!(of(&verdict.may), (0..40).chain([99]).collect::<Vec<_>>());
+    }
+}
