@@ -2,7 +2,8 @@
 //!
 //! An account's index is some chunks, each never changed once written; small ones are put together as they gather. Whatever no
 //! chunk has is read, so that an answer is never stale. Invariant: an index only ever narrows what is read, but for columns that
-//! hold the very text that is searched, and words that stand in no attachment only, which TEXT finds for sure; a file that is damaged is removed and made anew. Nothing of it is ever synced.
+//! hold the very text that is searched, and words that stand in no attachment only, which TEXT finds for sure; a file that is
+//! damaged is removed and made anew. Nothing of it is ever synced.
 //! Must not know: protocols, queries.
 
 mod bits;
