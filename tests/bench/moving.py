@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Moving house measured: COUNT messages out of one Dovecot by IMAP (beside mbsync) and by POP3 (beside fetchmail), each in the
-same run on the same messages; the import's peak memory; and an import that is killed (-9) again and again and begun anew.
+same run on the same messages; the import's peak memory, also for a tenth of the messages; and an import that is killed (-9)
+again and again and begun anew. mbsync is measured twice: as it comes (it syncs each message to disk), and told not to (`FSync no`).
 
     python3 tests/bench/moving.py --count 200000 --pop-count 100000        # PACKETBOAT=path of a release binary
 
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients"))
@@ -25,10 +27,10 @@ from dovecot import PASSWORD, Dovecot  # noqa: E402
 from test_moving import imap  # noqa: E402
 
 
-def fill(old, count, seed):
+def fill(old, user, count, seed):
     """A Maildir of mail of usual sizes (the median is 4 KB), as Dovecot keeps it."""
     chance = random.Random(seed)
-    base = os.path.join(old.dir, "mail", "ann", "Maildir")
+    base = os.path.join(old.dir, "mail", user, "Maildir")
     for part in ("cur", "new", "tmp"):
         os.makedirs(os.path.join(base, part), exist_ok=True)
     words = [hashlib.sha256(bytes([n])).hexdigest()[: 3 + n % 9] for n in range(256)]
@@ -43,24 +45,38 @@ def fill(old, count, seed):
     for folder, folders, files in os.walk(os.path.join(old.dir, "mail")):
         for name in folders + files:
             shutil.chown(os.path.join(folder, name), "nobody", "nogroup")
-    session = imap(old.ports["imap"], "ann")
+    session = imap(old.ports["imap"], user)
     # Once through, so that nobody measures Dovecot's first look.
     assert session.select("INBOX")[1] == [str(count).encode()]
     session.fetch("1:*", "(UID RFC822.SIZE)")
+
+
+def peak_of(process, peak):
+    """Watches the peak of its resident memory (of the program itself, which its parent's is not part of)."""
+    while process.returncode is None:
+        try:
+            with open(f"/proc/{process.pid}/status") as f:
+                peak[0] = max([peak[0], *(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))])
+        except OSError:
+            return
+        time.sleep(0.05)
 
 
 def timed(words, stdin=None, env=None):
     """Seconds, and the peak of resident memory in MB."""
     begun = time.monotonic()
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+    peak = [0]
+    watching = threading.Thread(target=peak_of, args=(process, peak))
+    watching.start()
     process.stdin.write((stdin or "").encode())
     process.stdin.close()
     text = process.stdout.read().decode(errors="replace")
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process.wait()
+    watching.join()
     if process.returncode not in (0, 1):
         raise SystemExit(f"{words}: {process.returncode}\n{text[-2000:]}")
-    return time.monotonic() - begun, usage.ru_maxrss / 1024, text
+    return time.monotonic() - begun, peak[0] / 1024, text
 
 
 def words_of_import(server, source):
@@ -100,11 +116,13 @@ def killed(source, count, kills, seconds):
         return {"kills": done, "messages": exists, "twice": len(ids) - len(set(ids)), "missing": count - len(set(ids))}
 
 
-def mbsync(old, count):
+def mbsync(old, count, sync):
     with tempfile.TemporaryDirectory() as folder:
         rc = os.path.join(folder, "rc")
         with open(rc, "w") as f:
-            f.write(f"""IMAPAccount old
+            f.write(f"""FSync {"yes" if sync else "no"}
+
+IMAPAccount old
 Host 127.0.0.1
 Port {old.ports["imap"]}
 User ann
@@ -156,16 +174,25 @@ def main():
     given = arguments.parse_args()
     told = {}
     with Dovecot() as old:
-        fill(old, given.count, given.seed)
-        source = f"imap://ann@127.0.0.1:{old.ports['imap']}"
-        told["imap"] = {"messages": given.count, "packetboat": imported(source, given.count), "mbsync": mbsync(old, given.count)}
-        told["imap"]["times"] = round(told["imap"]["mbsync"]["seconds"] / told["imap"]["packetboat"]["seconds"], 1)
-        told["killed"] = killed(source, given.count, given.kills, told["imap"]["packetboat"]["seconds"])
+        fill(old, "ann", given.count, given.seed)
+        fill(old, "bob", given.count // 10, given.seed + 2)
+        place = f"127.0.0.1:{old.ports['imap']}"
+        source = f"imap://ann@{place}"
+        ours, tenth = imported(source, given.count), imported(f"imap://bob@{place}", given.count // 10)
+        with_sync, without = mbsync(old, given.count, True), mbsync(old, given.count, False)
+        told["imap"] = {"messages": given.count, "packetboat": ours, "a_tenth": tenth, "mbsync": with_sync, "mbsync_without_fsync": without}
+        told["imap"]["times"] = round(with_sync["seconds"] / ours["seconds"], 1)
+        told["imap"]["times_without_fsync"] = round(without["seconds"] / ours["seconds"], 1)
+        told["imap"]["killed"] = killed(source, given.count, given.kills, told["imap"]["packetboat"]["seconds"])
     with Dovecot() as old:
-        fill(old, given.pop_count, given.seed + 1)
-        source = f"pop3://ann@127.0.0.1:{old.ports['pop3']}"
-        told["pop3"] = {"messages": given.pop_count, "packetboat": imported(source, given.pop_count), "fetchmail": fetchmail(old, given.pop_count)}
-        told["pop3"]["times"] = round(told["pop3"]["fetchmail"]["seconds"] / told["pop3"]["packetboat"]["seconds"], 1)
+        fill(old, "ann", given.pop_count, given.seed + 1)
+        fill(old, "bob", given.pop_count // 10, given.seed + 3)
+        place = f"127.0.0.1:{old.ports['pop3']}"
+        source = f"pop3://ann@{place}"
+        ours, tenth = imported(source, given.pop_count), imported(f"pop3://bob@{place}", given.pop_count // 10)
+        told["pop3"] = {"messages": given.pop_count, "packetboat": ours, "a_tenth": tenth, "fetchmail": fetchmail(old, given.pop_count)}
+        told["pop3"]["times"] = round(told["pop3"]["fetchmail"]["seconds"] / ours["seconds"], 1)
+        told["pop3"]["killed"] = killed(source, given.pop_count, given.kills, ours["seconds"])
     print(json.dumps(told))
 
 

@@ -32,6 +32,11 @@ class Program:
             raise AssertionError(f"mail {words}: {done.returncode}\n{done.stdout}{done.stderr}")
         return json.loads(done.stdout)
 
+    def people(self, *words):
+        """What people see."""
+        return subprocess.run([lab.binary(), "mail", "--data", self.dir, *words], stdin=subprocess.DEVNULL, check=True, capture_output=True,
+                              text=True, timeout=120).stdout
+
     def add(self, address, *words, password=PASSWORD):
         return self("add", address, "--password-stdin", *words, stdin=password + "\n")
 

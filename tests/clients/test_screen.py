@@ -189,6 +189,22 @@ class FullScreen(unittest.TestCase):
             for one in (session, bob, flags):
                 one.logout()
 
+    def test_from_one_account_to_the_next(self):
+        with self.provider() as server:
+            session = imap(server.ports["imap"], "bob")
+            put(session, "For Bob", to="bob@here.test")
+            session.logout()
+            mail = self.program(server)
+            mail.add("bob@here.test", "--imap", f"imap://127.0.0.1:{server.ports['imap']}")
+            screen = Screen(self, mail)
+            screen.wait("ann@here.test ", "no messages here")
+            screen.keys("A")
+            screen.wait("bob@here.test ", "For Bob")
+            screen.keys("A")
+            screen.wait("ann@here.test ", "no messages here")
+            screen.keys("q")
+            screen.wait("ended 0")
+
     def test_nothing_in_a_message_commands_the_terminal(self):
         with self.provider() as server:
             session = imap(server.ports["imap"], "ann")

@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -66,6 +66,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// Everything under this mailbox; for a file without folders: that mailbox itself.
     pub into: Option<String>,
+    /// By POP3 only these, by their unique-ids.
+    pub unique_ids: Option<BTreeSet<String>>,
 }
 
 /// A message that was not taken.
@@ -95,6 +97,9 @@ pub struct Report {
     pub octets: u64,
     pub mailboxes: BTreeMap<String, MailboxReport>,
     pub bad: Vec<Bad>,
+    /// By POP3: the unique-ids of everything that lay there.
+    #[serde(skip)]
+    pub there: HashSet<String>,
 }
 
 /// A message on its way in.
@@ -143,6 +148,8 @@ pub(crate) enum Brought {
     /// Known from an earlier run.
     Known(Arc<str>, u64),
     Bad(Bad),
+    /// By POP3: what lies there.
+    There(HashSet<String>),
     /// From here on hashes of these mailboxes are wanted.
     Hashes(Vec<u32>),
 }
@@ -255,7 +262,7 @@ impl<D: Door> Import<'_, D> {
                     }
                     Protocol::Pop3 => {
                         let plan = pop::plan(&mut *self.door, &who, options).await?;
-                        both(pop::bring(&who, plan, outlet, progress), self.take(inlet)).await
+                        both(pop::bring(&who, plan, options, outlet, progress), self.take(inlet)).await
                     }
                     Protocol::Smtp => Err(Trouble::Here("mail comes by IMAP or POP3, not by SMTP".into())),
                 }
@@ -313,6 +320,7 @@ impl<D: Door> Import<'_, D> {
                 Brought::Bundle(bundle) => self.put(bundle).await?,
                 Brought::Known(name, count) => self.known(&name, count),
                 Brought::Bad(bad) => self.bad(bad)?,
+                Brought::There(ids) => self.report.there = ids,
                 Brought::Hashes(mailboxes) => {
                     for mailbox in mailboxes {
                         self.learn_hashes(mailbox).await?;

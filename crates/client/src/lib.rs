@@ -14,6 +14,7 @@ pub mod import;
 pub mod limits;
 pub mod look;
 pub mod mailbox_name;
+pub mod maildrop;
 pub mod mbox;
 pub mod oauth;
 pub mod outbox;

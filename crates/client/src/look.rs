@@ -7,15 +7,19 @@ pub mod first;
 use crate::dial::Dialer;
 use crate::flags::from_wire;
 use crate::imap::{Fetched, Imap, fetch, from, header_fields, set_of, whole};
+use crate::import::{self, Options, Source};
 use crate::limits::FETCH_UIDS;
+use crate::maildrop;
 use crate::place::Place;
-use crate::pop::Pop;
+use crate::pop::{Listed, Pop};
+use crate::progress::Progress;
 use crate::sync::{Batch, left_of, no_longer_left, pairs_of, remote_of};
 use crate::trouble::Trouble;
+use crate::door::StoreDoor;
 use bytes::Bytes;
 use message::{date, header};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use store::{AccountId, Flags, Mailbox, Mark, Store};
 use wire::imap::command::Command;
 use wire::imap::fetch::FetchItem;
@@ -187,8 +191,19 @@ impl Who<'_> {
         Ok(uids.len())
     }
 
-    fn pop_mark(&self, unique_id: &str) -> String {
-        format!("import/{}/{unique_id}", self.place.source(self.login))
+    /// In front of the unique-id in the marks of what was brought by POP3.
+    pub fn pop_prefix(&self) -> String {
+        format!("import/{}/", self.place.source(self.login))
+    }
+
+    /// Which of all that was brought by POP3 is there and here; `listed`: what lies there now.
+    async fn both_pop(&self, listed: &[Listed]) -> Result<BTreeSet<String>, Trouble> {
+        let there: HashSet<String> = listed.iter().map(|one| one.unique_id.clone()).collect();
+        maildrop::note(self.store, self.account, &self.pop_prefix(), &there).await?;
+        let here = maildrop::all_here(self.store, self.account).await?;
+        let mut kept = maildrop::kept(self.store, self.account, &self.pop_prefix()).await?;
+        kept.retain(|_, kept| kept.is_there && kept.email.is_some_and(|email| here.contains_key(&email)));
+        Ok(kept.into_keys().collect())
     }
 
     /// Lists the maildrop by POP3.
@@ -198,19 +213,36 @@ impl Who<'_> {
     pub async fn list_pop(&self) -> Result<Vec<Seen>, Trouble> {
         let mut pop = Pop::open(self.dialer, self.place, self.login, self.password).await?;
         let listed = pop.list().await?;
-        let names: Vec<String> = listed.iter().map(|one| self.pop_mark(&one.unique_id)).collect();
-        let known = self.store.marks_named(self.account, &names).await?;
+        let both = self.both_pop(&listed).await?;
         for one in &listed {
             pop.request(Request::Top { message: one.number, lines: 0 });
         }
         let mut found = Vec::with_capacity(listed.len());
-        for (one, known) in listed.into_iter().zip(known) {
+        for one in listed {
             let (_, content) = pop.content().await?;
             let head = content.unwrap_or_default();
-            found.push(by_header(one.unique_id, known.is_some(), &head, one.octets, known.is_none()));
+            let is_here = both.contains(&one.unique_id);
+            found.push(by_header(one.unique_id, is_here, &head, one.octets, !is_here));
         }
         pop.quit().await;
         Ok(found)
+    }
+
+    /// Downloads these by POP3, also if they were deleted here once; how many came.
+    ///
+    /// # Errors
+    /// No connection, the server or the store said no, or one of them is not there.
+    pub async fn download_pop(&self, unique_ids: &[String]) -> Result<u64, Trouble> {
+        maildrop::forget(self.store, self.account, &self.pop_prefix(), unique_ids).await?;
+        let (login, password) = (self.login.to_owned(), self.password.clone());
+        let source = Source::Server { place: self.place.clone(), login: login.clone(), user: login, password };
+        let mut door = StoreDoor { store: self.store.clone(), account: self.account };
+        let options = Options { unique_ids: Some(unique_ids.iter().cloned().collect()), ..Options::default() };
+        let report = import::run(&mut door, self.dialer, &source, &options, &Progress::default()).await?;
+        match unique_ids.iter().find(|id| !report.there.contains(*id)) {
+            Some(id) => Err(Trouble::Refused(format!("there is no message {id} on the server (any more)"))),
+            None => Ok(report.imported),
+        }
     }
 
     /// Deletes these on the server by POP3.
@@ -220,23 +252,28 @@ impl Who<'_> {
     pub async fn delete_pop(&self, unique_ids: &[String]) -> Result<usize, Trouble> {
         let mut pop = Pop::open(self.dialer, self.place, self.login, self.password).await?;
         let listed = pop.list().await?;
-        let mut asked = 0;
-        for one in listed.iter().filter(|one| unique_ids.contains(&one.unique_id)) {
-            pop.request(Request::Dele(one.number));
-            asked += 1;
+        let chosen: HashSet<&String> = unique_ids.iter().collect();
+        let asked: HashMap<u32, String> =
+            listed.into_iter().filter(|one| chosen.contains(&one.unique_id)).map(|one| (one.number, one.unique_id)).collect();
+        for number in asked.keys() {
+            pop.request(Request::Dele(*number));
         }
-        let (mut answered, mut deleted) = (0, 0);
-        while answered < asked {
+        let (mut answered, mut deleted) = (0, Vec::new());
+        while answered < asked.len() {
             match pop.next().await? {
-                Event::Done(Request::Dele(_)) => {
+                Event::Done(Request::Dele(number)) => {
                     answered += 1;
-                    deleted += 1;
+                    deleted.extend(asked.get(&number).cloned());
                 }
                 Event::Refused(Request::Dele(_), _) => answered += 1,
                 _ => {}
             }
         }
         // Nothing is deleted before the server agreed to the goodbye (RFC 1939 §6).
-        if pop.quit().await { Ok(deleted) } else { Err(Trouble::Lost("the connection was lost; nothing was deleted".into())) }
+        if !pop.quit().await {
+            return Err(Trouble::Lost("the connection was lost; nothing was deleted".into()));
+        }
+        maildrop::gone(self.store, self.account, &self.pop_prefix(), &deleted).await?;
+        Ok(deleted.len())
     }
 }

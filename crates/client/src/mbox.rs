@@ -236,6 +236,20 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
+/// How a file quotes that has lengths: one open `From ` line tells that nobody quotes in it. Read once to the first of them.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn quoting_of(input: impl BufRead) -> io::Result<Quoting> {
+    let mut reader = Reader::new(input, Quoting::Any);
+    while let Some(entry) = reader.next_entry()?.filter(|entry| entry.by_length) {
+        if has_open_from(&entry.raw) {
+            return Ok(Quoting::Mboxcl2);
+        }
+    }
+    Ok(Quoting::Any)
+}
+
 /// A line of the text that begins with `From ` as it is: nobody quoted here.
 fn has_open_from(raw: &[u8]) -> bool {
     let body = raw.get(message::header::header_end(raw)..).unwrap_or_default();
@@ -273,6 +287,7 @@ pub fn write(out: &mut Vec<u8>, from: &str, fields: &str, octets: &[u8]) {
 
 /// Reads any octets as each kind; for the fuzz target.
 pub fn fuzz(data: &[u8]) {
+    let _ = quoting_of(data);
     for quoting in [Quoting::Any, Quoting::Mboxo, Quoting::Mboxrd, Quoting::Mboxcl, Quoting::Mboxcl2] {
         let mut reader = Reader::new(data, quoting);
         let mut octets = 0;
@@ -309,6 +324,8 @@ mod tests {
         let first = "Content-Length: 22\n\nText\n\nFrom me\n>From y\n";
         assert_eq!(read(open, Quoting::Mboxcl2), [first, "S: 2\n\ntext\n"]);
         assert_eq!(read(open, Quoting::Any), [first, "S: 2\n\ntext\n"]);
+        assert_eq!(quoting_of(open.as_bytes()).unwrap(), Quoting::Mboxcl2);
+        assert_eq!(quoting_of(quoted.as_bytes()).unwrap(), Quoting::Any);
         let marked = "From a x\nContent-Length: 15\n\n>From me\n\nmore\n\nFrom b x\nS: 2\n\ntext\n";
         assert_eq!(read(marked, Quoting::Mboxcl), ["Content-Length: 15\n\nFrom me\n\nmore\n", "S: 2\n\ntext\n"]);
     }

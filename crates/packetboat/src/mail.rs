@@ -12,6 +12,7 @@ mod profile;
 mod remote;
 mod screen;
 mod step;
+mod text;
 mod tokens;
 mod undo;
 mod web;
@@ -201,8 +202,9 @@ async fn perform(arguments: &MailArgs, command: &MailCommand, json: bool, way: &
             return identity::run(&data_dir(arguments.data.as_deref())?, arguments.account.as_deref(), act);
         }
         MailCommand::Web(arguments_of_web) => return web::run(arguments, arguments_of_web, json, way).await,
-        MailCommand::Sync { all: true, .. } => return remote::sync_all(arguments, way).await,
         MailCommand::Sync { watch: true, .. } => return remote::watch(arguments, json, way).await,
+        MailCommand::Sync { all, .. } => return remote::sync_accounts(arguments, *all, way).await,
+        MailCommand::Fetch => return remote::fetch_accounts(arguments, way).await,
         _ => {}
     }
     let desk = Desk::open(arguments, way).await?;
@@ -215,8 +217,7 @@ async fn perform(arguments: &MailArgs, command: &MailCommand, json: bool, way: &
 async fn on_desk(desk: &Desk, command: &MailCommand, json: bool) -> Result<Value, String> {
     match command {
         MailCommand::Add(_) | MailCommand::Accounts | MailCommand::Identity(_) => Err("not here".into()),
-        MailCommand::Web(_) => Err("not here".into()),
-        MailCommand::Sync { .. } | MailCommand::Fetch => remote::sync(desk, true).await,
+        MailCommand::Web(_) | MailCommand::Sync { .. } | MailCommand::Fetch => Err("not here".into()),
         MailCommand::Ls { mailbox, remote: true, .. } => remote::list(desk, mailbox).await,
         MailCommand::Download(which) => remote::download(desk, which).await,
         MailCommand::Delete { which, remote: true } => remote::delete(desk, which).await,

@@ -20,6 +20,9 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 use store::{Flags, SpecialUse};
 
+/// Why a file without octets is bad: half a copy, or a full disk once; no message was ever that.
+const EMPTY: &str = "the file is empty";
+
 /// What files hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -341,6 +344,9 @@ fn maildir_words<'a>(name: &'a maildir::Name<'_>, words: &'a HashMap<char, SmolS
 /// Reads a file of a Maildir; its time is INTERNALDATE.
 fn read_maildir(path: &Path, head: &mut Head) -> std::io::Result<Bytes> {
     let octets = std::fs::read(path)?;
+    if octets.is_empty() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, EMPTY));
+    }
     head.date_secs = changed_secs(path).or_else(|| date_of(&octets)).unwrap_or_else(unix_now);
     Ok(with_crlf(octets))
 }
@@ -365,6 +371,10 @@ fn bring_single(folder: &Folder, name: &Arc<str>, outlet: &Outlet) -> Result<(),
                 continue;
             }
         };
+        if octets.is_empty() {
+            packer.bad(path.display().to_string(), EMPTY.into())?;
+            continue;
+        }
         let mark = format!("import/file/{}/{}", folder.mailbox, hash_of(&octets));
         let flags = if folder.kind == Kind::Mh { sequences.flags(&name_of(&path)) } else { eml_flags(&octets) };
         let date_secs = date_of(&octets).or_else(|| changed_secs(&path)).unwrap_or_else(unix_now);

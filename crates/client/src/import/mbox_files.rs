@@ -8,7 +8,7 @@ use super::{Candidate, Load, Options, Outlet, placed};
 use crate::door::{Head, hash_of};
 use crate::flags::{keyword_of, with_keywords};
 use crate::limits::HEADER_BYTES_MAX;
-use crate::mbox::{Entry, Quoting, Reader};
+use crate::mbox::{Entry, Quoting, Reader, quoting_of};
 use crate::trouble::{Trouble, with_file};
 use message::{date, header};
 use net::clock::unix_now;
@@ -48,8 +48,12 @@ pub(super) fn takeout_mailboxes(options: &Options) -> Vec<(String, u32, Option<S
 
 /// Brings one file.
 pub(super) fn bring(folder: &Folder, name: &Arc<str>, quoting: Quoting, outlet: &Outlet) -> Result<(), Trouble> {
-    let file = File::open(&folder.path).map_err(with_file(&folder.path))?;
-    let mut reader = Reader::new(BufReader::with_capacity(256 * 1024, file), quoting);
+    let open = || File::open(&folder.path).map(|file| BufReader::with_capacity(256 * 1024, file));
+    let quoting = match quoting {
+        Quoting::Any => open().and_then(quoting_of).map_err(with_file(&folder.path))?,
+        said => said,
+    };
+    let mut reader = Reader::new(open().map_err(with_file(&folder.path))?, quoting);
     let names: Vec<Arc<str>> = folder.others.iter().map(|(name, ..)| name.as_str().into()).collect();
     let mut packer = Packer::new(folder.id, name, outlet);
     let mut others: Vec<Packer<'_>> =

@@ -34,14 +34,20 @@ pub(super) async fn plan<D: Door>(door: &mut D, who: &Who<'_>, options: &Options
 }
 
 /// Brings what is not here, over as many connections as it takes.
-pub(super) async fn bring(who: &Who<'_>, plan: Plan, outlet: Outlet, progress: &Progress) -> Result<(), Trouble> {
+pub(super) async fn bring(
+    who: &Who<'_>,
+    plan: Plan,
+    options: &Options,
+    outlet: Outlet,
+    progress: &Progress,
+) -> Result<(), Trouble> {
     let mut done: BTreeSet<String> = BTreeSet::new();
     let mut lost = 0;
     let mut told_known = false;
     loop {
         let before = done.len();
         let error = match Pop::open(who.dialer, who.place, who.login, who.password).await {
-            Ok(pop) => match session(pop, &plan, &mut done, (&outlet, progress, &mut told_known)).await {
+            Ok(pop) => match session(pop, &plan, (options, &mut done), (&outlet, progress, &mut told_known)).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             },
@@ -59,14 +65,16 @@ pub(super) async fn bring(who: &Who<'_>, plan: Plan, outlet: Outlet, progress: &
 async fn session(
     mut pop: Pop,
     plan: &Plan,
-    done: &mut BTreeSet<String>,
+    (options, done): (&Options, &mut BTreeSet<String>),
     (outlet, progress, told_known): (&Outlet, &Progress, &mut bool),
 ) -> Result<(), Trouble> {
     let send = async |brought| outlet.send(brought).await.map_err(|_| gone());
     let listed = pop.list().await?;
     let all = listed.len();
+    let chosen = |one: &Listed| options.unique_ids.as_ref().is_none_or(|chosen| chosen.contains(&one.unique_id));
+    send(Brought::There(listed.iter().map(|one| one.unique_id.clone()).collect())).await?;
     let is_new =
-        |one: &Listed| !plan.known.contains(&format!("{}{}", plan.source, one.unique_id)) && !done.contains(&one.unique_id);
+        |one: &Listed| chosen(one) && !plan.known.contains(&format!("{}{}", plan.source, one.unique_id)) && !done.contains(&one.unique_id);
     let mut wanted: VecDeque<Listed> = listed.into_iter().filter(is_new).collect();
     if !std::mem::replace(told_known, true) {
         progress.expect(wanted.len() as u64);

@@ -10,7 +10,7 @@ pub(crate) struct MailArgs {
     /// Where mail, accounts and passwords are kept [default: packetboat/mail in your data directory]
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data: Option<PathBuf>,
-    /// Which of your accounts; the first without it
+    /// Which of your accounts; without it the first, and for `sync` and `fetch` all of them
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub(crate) account: Option<String>,
     /// Ask this DNS server instead of the system's; `add` remembers it
@@ -41,16 +41,16 @@ pub(crate) enum MailCommand {
     /// Further addresses of an account that you write from, each with its own name and signature
     #[command(subcommand)]
     Identity(IdentityCommand),
-    /// Make both sides equal (IMAP), or fetch what is new (POP3), and send what waits
+    /// Make both sides equal (IMAP), or fetch what is new (POP3), and send what waits: of every account, unless --account names one
     Sync {
         /// Go on: again when the server has news, and every minute
         #[arg(long)]
         watch: bool,
-        /// Every account, one after the other
+        /// Every account, as without it, and told of as a list also where there is one alone
         #[arg(long, conflicts_with_all = ["watch", "account"])]
         all: bool,
     },
-    /// Fetch what is new by POP3
+    /// Fetch what is new by POP3: of every account that is read so, unless --account names one
     Fetch,
     /// Mailboxes with their counts; or make, rename or remove one, here and at the next sync there
     Folders {

@@ -84,7 +84,7 @@ pub(crate) async fn watched<T>(
 }
 
 pub(crate) fn options(what: &BringArgs) -> Options {
-    Options { skip_bad: what.skip_bad, only: what.only.clone(), into: what.into.clone() }
+    Options { skip_bad: what.skip_bad, only: what.only.clone(), into: what.into.clone(), ..Options::default() }
 }
 
 /// One source that is named by itself; the password of a server is asked for.

@@ -153,10 +153,38 @@ fn left_told(mailbox: &str, uid: u32, left: &Left) -> Value {
     })
 }
 
-/// UIDs here of messages that are on the server, too.
-async fn paired_here(desk: &Desk, mailbox: MailboxId) -> Result<HashSet<u32>, String> {
-    let pairs = client::sync::pairs_of(&desk.store, desk.account, mailbox).await.map_err(told)?;
-    Ok(pairs.values().map(|pair| pair.local).collect())
+/// Which messages here are on the server, too.
+enum Both {
+    /// By IMAP, as the last sync paired them: UIDs of the mailboxes asked about so far.
+    Paired(BTreeMap<MailboxId, HashSet<u32>>),
+    /// By POP3.
+    InMaildrop(HashSet<EmailId>),
+}
+
+impl Both {
+    async fn of(desk: &Desk) -> Result<Both, String> {
+        if desk.profile.imap.is_none() && desk.profile.pop3.is_some() {
+            return Ok(Both::InMaildrop(remote::in_maildrop(desk).await?));
+        }
+        Ok(Both::Paired(BTreeMap::new()))
+    }
+
+    async fn ask(&mut self, desk: &Desk, mailbox: MailboxId) -> Result<(), String> {
+        let Both::Paired(known) = self else { return Ok(()) };
+        if let Entry::Vacant(entry) = known.entry(mailbox) {
+            let pairs = client::sync::pairs_of(&desk.store, desk.account, mailbox).await.map_err(told)?;
+            entry.insert(pairs.values().map(|pair| pair.local).collect());
+        }
+        Ok(())
+    }
+
+    fn place(&self, mailbox: MailboxId, row: &MessageRow) -> &'static str {
+        let is_there = match self {
+            Both::Paired(known) => known.get(&mailbox).is_some_and(|paired| paired.contains(&row.uid.0)),
+            Both::InMaildrop(emails) => emails.contains(&row.email),
+        };
+        if is_there { "both" } else { "here" }
+    }
 }
 
 /// The newest messages of a mailbox, those that are only on the server among them.
@@ -180,12 +208,12 @@ pub(super) async fn list(desk: &Desk, name: &str, limit: usize, unread: bool) ->
     let row = |(_, one): &(i64, Listed<'_>)| if let Listed::Row(row) = one { Some(row.email) } else { None };
     let emails: Vec<_> = shown.iter().filter_map(row).collect();
     let mut facts = desk.store.facts(desk.account, &emails).await.map_err(told)?.into_iter();
-    let paired = paired_here(desk, mailbox.id).await?;
-    let place = |row: &MessageRow| if paired.contains(&row.uid.0) { "both" } else { "here" };
+    let mut both = Both::of(desk).await?;
+    both.ask(desk, mailbox.id).await?;
     let list: Vec<Value> = shown
         .iter()
         .map(|(_, one)| match one {
-            Listed::Row(row) => row_told(&mailbox.name, row, facts.next().flatten(), place(row)),
+            Listed::Row(row) => row_told(&mailbox.name, row, facts.next().flatten(), both.place(mailbox.id, row)),
             Listed::Left(uid, left) => left_told(&mailbox.name, *uid, left),
         })
         .collect();
@@ -314,16 +342,13 @@ pub(super) async fn search(desk: &Desk, words: &[String]) -> Result<Value, Strin
     let mailboxes = desk.store.mailboxes(desk.account).await.map_err(told)?;
     let emails: Vec<_> = found.iter().map(|hit| hit.row.email).collect();
     let facts = desk.store.facts(desk.account, &emails).await.map_err(told)?;
-    let mut paired: BTreeMap<MailboxId, HashSet<u32>> = BTreeMap::new();
+    let mut both = Both::of(desk).await?;
     for hit in &found {
-        if let Entry::Vacant(entry) = paired.entry(hit.mailbox) {
-            entry.insert(paired_here(desk, hit.mailbox).await?);
-        }
+        both.ask(desk, hit.mailbox).await?;
     }
     let name = |id| mailboxes.iter().find(|mailbox| mailbox.id == id).map(|mailbox| mailbox.name.to_string());
     let one = |(hit, facts): (&Hit, Option<Arc<Facts>>)| {
-        let both = paired.get(&hit.mailbox).is_some_and(|paired| paired.contains(&hit.row.uid.0));
-        let place = if both { "both" } else { "here" };
+        let place = both.place(hit.mailbox, &hit.row);
         (hit.row.internal_date_secs, row_told(&name(hit.mailbox).unwrap_or_default(), &hit.row, facts, place))
     };
     let mut hits: Vec<(i64, Value)> = found.iter().zip(facts).map(one).collect();

@@ -61,10 +61,18 @@ fn text_of(arguments: &SendArgs, context: &Context) -> Result<String, String> {
     }
 }
 
+/// $VISUAL, $EDITOR (one that is empty is not set), else what this machine has.
+fn editor() -> Result<String, String> {
+    let set = |name| std::env::var(name).ok().filter(|editor| !editor.trim().is_empty());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &&str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    let usual = || ["editor", "vi", "nano"].into_iter().find(is_there).map(str::to_owned);
+    set("VISUAL").or_else(|| set("EDITOR")).or_else(usual).ok_or_else(|| "no $EDITOR; give --text or --text-file".into())
+}
+
 /// What the user's editor leaves in a file.
 pub(super) fn edited(begin: &str) -> Result<String, String> {
-    let editor =
-        std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).map_err(|_| "no $EDITOR; give --text or --text-file")?;
+    let editor = editor()?;
     let mut chance = [0; 8];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut chance).map_err(|_| "no random octets")?;
     let file = std::env::temp_dir().join(format!("packetboat-{}.txt", data_encoding::HEXLOWER.encode(&chance)));

@@ -5,17 +5,19 @@ use crate::cli::{BringArgs, ChosenArgs, MailArgs};
 use crate::commands::moving;
 use client::import::{self, Options, Source};
 use client::look::Who;
+use client::maildrop::{self, Kept};
 use client::outbox::{self, Submission};
 use client::sync::{self, Mirror, Policy};
 use client::{Progress, StoreDoor};
 use net::clock::unix_now;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use store::{Mailbox, Uid};
+use store::{EmailId, Mailbox, Uid};
+use tokio::task::JoinSet;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Between two rounds of `sync --watch` without news.
@@ -41,25 +43,48 @@ pub(super) async fn sync(desk: &Desk, all: bool) -> Result<Value, String> {
     Ok(value)
 }
 
-/// The same of every account; one that fails keeps no other from its turn.
-pub(super) async fn sync_all(arguments: &MailArgs, way: &Way) -> Result<Value, String> {
-    let told = |error: store::StoreError| error.to_string();
-    let dir = data_dir(arguments.data.as_deref())?;
-    let profiles = Profiles::read(&dir)?;
+/// The account that is named, else all of them.
+fn chosen(arguments: &MailArgs) -> Result<Vec<Profile>, String> {
+    let profiles = Profiles::read(&data_dir(arguments.data.as_deref())?)?;
     // There is one, or it says how one begins.
-    profiles.find(None)?;
+    let one = profiles.find(arguments.account.as_deref())?;
+    Ok(if arguments.account.is_some() { vec![one.clone()] } else { profiles.all().to_vec() })
+}
+
+/// All of these accounts; one that fails keeps no other from its turn. `listed`: as a list also where it is one alone.
+async fn sync_each(arguments: &MailArgs, profiles: &[Profile], (all, listed): (bool, bool), way: &Way) -> Result<Value, String> {
+    let dir = data_dir(arguments.data.as_deref())?;
     let (store, mut list) = (super::open_store(&dir).await?, Vec::new());
-    for profile in profiles.all() {
+    for profile in profiles {
         let account = super::profile::account(&store, &profile.address).await?;
-        let desk = Desk::of((&dir, way), profile, &store, account);
-        let mut value = sync(&desk, true).await.unwrap_or_else(|why| json!({ "error": why }));
+        list.push((profile, sync(&Desk::of((&dir, way), profile, &store, account), all).await));
+    }
+    store.close().await.map_err(|error| error.to_string())?;
+    if let (false, [(_, outcome)]) = (listed, list.as_slice()) {
+        return outcome.clone();
+    }
+    let told = |(profile, outcome): (&Profile, Result<Value, String>)| {
+        let mut value = outcome.unwrap_or_else(|why| json!({ "error": why }));
         if let Some(fields) = value.as_object_mut() {
             fields.insert("account".into(), json!(profile.address));
         }
-        list.push(value);
+        value
+    };
+    Ok(json!({ "accounts": list.into_iter().map(told).collect::<Vec<Value>>() }))
+}
+
+/// Every account, or the one that is named.
+pub(super) async fn sync_accounts(arguments: &MailArgs, listed: bool, way: &Way) -> Result<Value, String> {
+    sync_each(arguments, &chosen(arguments)?, (true, listed), way).await
+}
+
+/// The same of those that are read by POP3.
+pub(super) async fn fetch_accounts(arguments: &MailArgs, way: &Way) -> Result<Value, String> {
+    let by_pop: Vec<Profile> = chosen(arguments)?.into_iter().filter(|profile| profile.imap.is_none()).collect();
+    if by_pop.is_empty() {
+        return Err("`fetch` is for accounts that are read by POP3; by IMAP `sync` makes both sides equal".into());
     }
-    store.close().await.map_err(told)?;
-    Ok(json!({ "accounts": list }))
+    sync_each(arguments, &by_pop, (true, false), way).await
 }
 
 async fn sync_imap(desk: &Desk) -> Result<Value, String> {
@@ -86,6 +111,8 @@ async fn fetch_pop(desk: &Desk) -> Result<Value, String> {
     let options = Options { skip_bad: true, ..Options::default() };
     let report = import::run(&mut door, &dialer, &source, &options, &Progress::default()).await;
     let report = report.map_err(|error| error.to_string())?;
+    let noted = maildrop::note(&desk.store, desk.account, &pop_prefix(desk)?, &report.there).await;
+    noted.map_err(|error| error.to_string())?;
     let deleted = clean_maildrop(desk).await?;
     Ok(json!({ "downloaded": report.imported, "known": report.known, "bad": report.bad, "removed_there": deleted }))
 }
@@ -104,37 +131,33 @@ pub(super) async fn bring_house(desk: &Desk, what: &BringArgs, json: bool) -> Re
     serde_json::to_value(report).map_err(|error| error.to_string())
 }
 
-/// Deletes on the server what is old enough, or was deleted here; never what is not here.
+/// In front of the unique-id in the marks of what was brought by POP3.
+fn pop_prefix(desk: &Desk) -> Result<String, String> {
+    let place = desk.profile.place(desk.profile.pop3.as_deref(), "POP3")?;
+    Ok(format!("import/{}/", place.source(&desk.profile.login)))
+}
+
+/// Emails here of messages that lie in the maildrop, too, as it was looked at last.
+pub(super) async fn in_maildrop(desk: &Desk) -> Result<HashSet<EmailId>, String> {
+    let kept = maildrop::kept(&desk.store, desk.account, &pop_prefix(desk)?).await.map_err(|error| error.to_string())?;
+    Ok(kept.into_values().filter(|kept| kept.is_there).filter_map(|kept| kept.email).collect())
+}
+
+/// Deletes on the server what is old enough, or was deleted here; never what is not here, unless it was deleted.
 async fn clean_maildrop(desk: &Desk) -> Result<usize, String> {
     let (days, when_deleted) = (desk.profile.delete_after_days, desk.profile.delete_when_deleted);
     if days.is_none() && !when_deleted {
         return Ok(0);
     }
     let told = |error: store::StoreError| error.to_string();
-    let place = desk.profile.place(desk.profile.pop3.as_deref(), "POP3")?;
-    let prefix = format!("import/{}/", place.source(&desk.profile.login));
-    let inbox = desk.mailbox("INBOX").await?;
-    let snapshot = desk.store.snapshot(desk.account, inbox.id).await.map_err(told)?;
-    let here: BTreeMap<u32, i64> = snapshot.rows.iter().map(|row| (row.uid.0, row.internal_date_secs)).collect();
+    let kept = maildrop::kept(&desk.store, desk.account, &pop_prefix(desk)?).await.map_err(told)?;
+    let here = maildrop::all_here(&desk.store, desk.account).await.map_err(told)?;
     let before = days.map(|days| unix_now() - i64::from(days) * 86_400);
-    let mut wanted = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = desk.store.marks(desk.account, &prefix, after.as_deref(), 1000).await.map_err(told)?;
-        after = page.last().map(|(name, _)| name.clone());
-        let more = page.len() == 1000;
-        for (name, value) in page {
-            let uid = <[u8; 4]>::try_from(value.as_slice()).map(u32::from_be_bytes).unwrap_or(0);
-            let goes = match here.get(&uid) {
-                Some(date) => before.is_some_and(|before| *date < before),
-                None => when_deleted && uid > 0,
-            };
-            wanted.extend(goes.then(|| name.get(prefix.len()..).unwrap_or_default().to_owned()));
-        }
-        if !more {
-            break;
-        }
-    }
+    let goes = |kept: &Kept| match kept.email.and_then(|email| here.get(&email)) {
+        Some(here) => before.is_some_and(|before| here.date_secs < before) || (when_deleted && here.is_trash),
+        None => when_deleted,
+    };
+    let wanted: Vec<String> = kept.into_iter().filter(|(_, kept)| kept.is_there && goes(kept)).map(|(id, _)| id).collect();
     if wanted.is_empty() {
         return Ok(0);
     }
@@ -175,7 +198,7 @@ pub(super) async fn list(desk: &Desk, name: &str) -> Result<Value, String> {
 async fn only_here(desk: &Desk, mailbox: &Mailbox) -> Result<Vec<client::look::Seen>, String> {
     let told = |error: store::StoreError| error.to_string();
     let pairs = sync::pairs_of(&desk.store, desk.account, mailbox.id).await.map_err(told)?;
-    let paired: std::collections::BTreeSet<Uid> = pairs.values().map(|pair| Uid(pair.local)).collect();
+    let paired: HashSet<Uid> = pairs.values().map(|pair| Uid(pair.local)).collect();
     let snapshot = desk.store.snapshot(desk.account, mailbox.id).await.map_err(told)?;
     let rows: Vec<_> = snapshot.rows.iter().filter(|row| !paired.contains(&row.uid)).collect();
     let emails: Vec<_> = rows.iter().map(|row| row.email).collect();
@@ -216,7 +239,8 @@ pub(super) async fn bring(desk: &Desk, mailbox: &Mailbox, remote: u32) -> Result
 /// Brings a choice.
 pub(super) async fn download(desk: &Desk, which: &ChosenArgs) -> Result<Value, String> {
     if desk.profile.imap.is_none() {
-        return Err("by POP3 `sync` fetches all; `ls --remote` and `delete --remote` look and choose first".into());
+        let count = with_who(desk, async |who| who.download_pop(&which.ids).await).await?;
+        return Ok(super::done("downloaded", usize::try_from(count).unwrap_or(usize::MAX)));
     }
     let (mailbox, uids) = (desk.mailbox(&which.mailbox).await?, acts::remote_uids(&which.ids)?);
     let count = with_who(desk, async |who| who.download_imap(&mailbox, &uids).await).await?;
@@ -257,18 +281,13 @@ async fn rounds(arguments: &MailArgs, json: bool, way: &Way) -> Result<Infallibl
     let mut back_off = BACK_OFF;
     loop {
         match round(arguments, way).await {
-            Ok((value, profile, dir)) => {
+            Ok((value, profiles, dir)) => {
                 back_off = BACK_OFF;
                 let mut out = std::io::stdout();
-                let text = if json { format!("{value}\n") } else { super::words::synced(&value) };
+                let text = if json { format!("{value}\n") } else { super::words::round(&value) };
                 out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| error.to_string())?;
-                let news = async {
-                    if news(&profile, way, &dir).await.is_err() {
-                        tokio::time::sleep(ROUND).await;
-                    }
-                };
                 // No news for so long is looked into as well.
-                let _ = tokio::time::timeout(ROUND, news).await;
+                let _ = tokio::time::timeout(ROUND, news_of_any(profiles, way, &dir)).await;
             }
             Err(why) => {
                 eprintln!("packetboat: {why}; again in {} s", back_off.as_secs());
@@ -280,16 +299,36 @@ async fn rounds(arguments: &MailArgs, json: bool, way: &Way) -> Result<Infallibl
 }
 
 /// One sync; what it did, for whom, where.
-async fn round(arguments: &MailArgs, way: &Way) -> Result<(Value, super::Profile, PathBuf), String> {
-    let desk = Desk::open(arguments, way).await?;
-    let outcome = sync(&desk, false).await;
-    let (profile, dir) = (desk.profile.clone(), data_dir(arguments.data.as_deref())?);
-    desk.close().await?;
-    outcome.map(|value| (value, profile, dir))
+async fn round(arguments: &MailArgs, way: &Way) -> Result<(Value, Vec<Profile>, PathBuf), String> {
+    let profiles = chosen(arguments)?;
+    let value = sync_each(arguments, &profiles, (false, false), way).await?;
+    let why = |one: &Value| one.get("error").and_then(Value::as_str).map(str::to_owned);
+    let of_each: Vec<Option<String>> = value.get("accounts").and_then(Value::as_array).into_iter().flatten().map(why).collect();
+    // As long as one of them works, the others are told of and tried again with it.
+    if let Some(Some(first)) = of_each.first()
+        && of_each.iter().all(Option::is_some)
+    {
+        return Err(first.clone());
+    }
+    Ok((value, profiles, data_dir(arguments.data.as_deref())?))
+}
+
+/// Until one of these accounts has news.
+async fn news_of_any(profiles: Vec<Profile>, way: &Way, dir: &Path) {
+    let mut waiting = JoinSet::new();
+    for profile in profiles {
+        let (way, dir) = (way.clone(), dir.to_owned());
+        waiting.spawn(async move {
+            if news(&profile, &way, &dir).await.is_err() {
+                tokio::time::sleep(ROUND).await;
+            }
+        });
+    }
+    waiting.join_next().await;
 }
 
 /// Waits in IDLE until INBOX has news.
-pub(super) async fn news(profile: &super::Profile, way: &Way, dir: &std::path::Path) -> Result<(), String> {
+pub(super) async fn news(profile: &super::Profile, way: &Way, dir: &Path) -> Result<(), String> {
     let (dialer, password) = (profile.dialer(way)?, profile.secret(way, dir).await?);
     let place = profile.place(profile.imap.as_deref(), "IMAP")?;
     let until_news = async {

@@ -8,7 +8,6 @@ mod draw;
 mod keys;
 mod model;
 mod prompt;
-mod text;
 mod threads;
 mod update;
 mod work;
@@ -17,7 +16,7 @@ mod work;
 mod tests;
 
 use super::step::{self, Step};
-use super::{Desk, Way, compose, remote, words};
+use super::{Desk, Profiles, Way, compose, data_dir, open_store, remote, text, words};
 use crate::cli::MailArgs;
 use crate::dialogue;
 use draw::{Palette, draw};
@@ -53,18 +52,41 @@ pub(super) fn is_possible() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
+/// Why the user leaves an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaves {
+    /// For the next one.
+    ForNext,
+    ForGood,
+}
+
 /// Until the user quits.
 pub(super) async fn run(arguments: &MailArgs, way: &Way) -> Result<(), String> {
     // Nothing but the program writes on its screen.
     let way = Way { listening: way.listening.clone().filter(|_| !std::io::stderr().is_terminal()), ..way.clone() };
-    let desk = Desk::open(arguments, &way).await?;
+    let dir = data_dir(arguments.data.as_deref())?;
+    let profiles = Profiles::read(&dir)?;
+    let first = &profiles.find(arguments.account.as_deref())?.address;
+    let begin = profiles.all().iter().position(|profile| profile.address == *first).unwrap_or(0);
+    for profile in profiles.all().iter().cycle().skip(begin) {
+        let store = open_store(&dir).await?;
+        let account = super::profile::account(&store, &profile.address).await?;
+        if show(Desk::of((&dir, &way), profile, &store, account), profiles.all().len() > 1).await? == Leaves::ForGood {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One account, until it is left.
+async fn show(desk: Desk, has_others: bool) -> Result<Leaves, String> {
     let (inputs, told) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
     let urged = Arc::new(Notify::new());
     let work = Work::new(desk.clone(), inputs.clone(), Arc::clone(&urged));
     let ends = tokio::spawn(ends(inputs.clone()));
     let in_step = tokio::spawn(keep_in_step(desk.clone(), stopped, urged, inputs));
-    let outcome = turn(&desk, work, told).await;
+    let outcome = turn(&desk, has_others, work, told).await;
     ends.abort();
     let _ = stop.send(true);
     let abort = in_step.abort_handle();
@@ -73,7 +95,7 @@ pub(super) async fn run(arguments: &MailArgs, way: &Way) -> Result<(), String> {
     }
     let last = last_words(&desk).await;
     let closed = desk.close().await;
-    outcome.and(last).and(closed)
+    last.and(closed).and(outcome)
 }
 
 /// SIGTERM and SIGHUP end the program, not only its process: the terminal is put in order. Where that is gone, crossterm reads
@@ -94,7 +116,7 @@ async fn keep_in_step(desk: Desk, stopped: watch::Receiver<bool>, urged: Arc<Not
     let tell = move |step: Step<'_>| {
         let text = match step {
             Step::Begins => "syncing ...".to_owned(),
-            Step::Done(value) => words::synced(value).trim_end().replace('\n', "; "),
+            Step::Done(value) => words::round(value).trim_end().replace('\n', "; "),
             Step::Trouble(why) => format!("not in step: {why}"),
             Step::Sent(sent) => {
                 let said = |one: &client::outbox::Sent| {
@@ -148,7 +170,12 @@ fn keys(wait: Duration) -> std::io::Result<Vec<Input>> {
     Ok(inputs)
 }
 
-async fn turn(desk: &Desk, mut work: Work, mut told: mpsc::UnboundedReceiver<Input>) -> Result<(), String> {
+async fn turn(
+    desk: &Desk,
+    has_others: bool,
+    mut work: Work,
+    mut told: mpsc::UnboundedReceiver<Input>,
+) -> Result<Leaves, String> {
     let failed = |error: std::io::Error| format!("the terminal: {error}");
     let inbox = desk.mailbox("INBOX").await?.id;
     let mut changes = desk.store.watch(desk.account).await.map_err(|error| error.to_string())?;
@@ -156,6 +183,7 @@ async fn turn(desk: &Desk, mut work: Work, mut told: mpsc::UnboundedReceiver<Inp
     let size = screen.terminal.size().map_err(failed)?;
     let identities = desk.profile.identities().into_iter().map(|identity| identity.address).collect();
     let mut model = Model::new(&desk.profile.address, identities, inbox, (size.width, size.height));
+    model.has_others = has_others;
     let palette = Palette { coloured: dialogue::coloured(true) };
     changes.mark_changed();
     let mut last_look: Option<Instant> = None;
@@ -182,7 +210,8 @@ async fn turn(desk: &Desk, mut work: Work, mut told: mpsc::UnboundedReceiver<Inp
             while let Some(input) = todo.pop() {
                 for effect in update(&mut model, input) {
                     match effect {
-                        Effect::Quit => return Ok(()),
+                        Effect::Quit => return Ok(Leaves::ForGood),
+                        Effect::Account => return Ok(Leaves::ForNext),
                         Effect::Redraw => screen.terminal.clear().map_err(failed)?,
                         Effect::Edit(mut draft) => {
                             drop(screen);

@@ -1,6 +1,7 @@
 //! Answers in words, made from the same JSON that `--json` prints.
 
 use super::clock;
+use super::text::{cell, clean};
 use crate::cli::MailCommand;
 use crate::commands::words::moved;
 use crate::commands::{printable, say};
@@ -18,12 +19,6 @@ fn count(value: &Value, name: &str) -> u64 {
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-/// One line, no longer than `width`; what would do something to a terminal is left out.
-fn cut(text: &str, width: usize) -> String {
-    let clean: String = text.chars().filter(|c| !c.is_control()).take(width).collect();
-    format!("{clean:width$}")
 }
 
 /// Prints it; the exit code. Octets stay octets, but for a terminal, to which no message may give commands.
@@ -58,14 +53,7 @@ fn of(command: &MailCommand, value: &Value) -> String {
         }
         MailCommand::Accounts => list(value, "accounts").iter().map(account_line).collect(),
         MailCommand::Sync { watch: true, .. } | MailCommand::Web(_) => String::new(),
-        MailCommand::Sync { all: true, .. } => {
-            let one = |one: &Value| match text(one, "error") {
-                "" => format!("{}: {}", text(one, "account"), synced(one)),
-                why => format!("{}: not done: {why}\n", text(one, "account")),
-            };
-            list(value, "accounts").iter().map(one).collect()
-        }
-        MailCommand::Sync { .. } | MailCommand::Fetch => synced(value),
+        MailCommand::Sync { .. } | MailCommand::Fetch => round(value),
         MailCommand::Folders { act: Some(_) } => match text(value, "would") {
             "" => format!("{}\n", text(value, "done")),
             would => format!("would {would}; give --yes to do it\n"),
@@ -77,14 +65,14 @@ fn of(command: &MailCommand, value: &Value) -> String {
         }
         MailCommand::Ls { .. } => list(value, "messages").iter().map(|one| message_line(one, "")).collect(),
         MailCommand::Search { .. } => {
-            let line = |one: &Value| message_line(one, &format!("{}  ", cut(text(one, "mailbox"), 14)));
+            let line = |one: &Value| message_line(one, &format!("{}  ", cell(text(one, "mailbox"), 14)));
             let more = if value.get("more") == Some(&Value::Bool(true)) { "there are more\n" } else { "" };
             list(value, "messages").iter().map(line).collect::<String>() + more
         }
         MailCommand::Read { .. } => list(value, "messages").iter().map(message_text).collect(),
         MailCommand::Attachments { .. } => {
             let line = |one: &Value| {
-                format!("{:>10}  {}  {}\n", count(one, "size_bytes"), cut(text(one, "type"), 30), text(one, "name"))
+                format!("{:>10}  {}  {}\n", count(one, "size_bytes"), cell(text(one, "type"), 30), text(one, "name"))
             };
             let wrote = |one: &Value| format!("{}\n", text(one, "file"));
             let found: String = list(value, "attachments").iter().map(line).collect();
@@ -103,8 +91,20 @@ fn account_line(one: &Value) -> String {
     format!("{}  {server}  {}\n", text(one, "address"), text(one, "smtp"))
 }
 
-/// A round of sync.
-pub(super) fn synced(value: &Value) -> String {
+/// A round of sync, of one account or of several.
+pub(super) fn round(value: &Value) -> String {
+    if value.get("accounts").is_some() { each(value) } else { synced(value) }
+}
+
+fn each(value: &Value) -> String {
+    let one = |one: &Value| match text(one, "error") {
+        "" => format!("{}: {}", text(one, "account"), synced(one)),
+        why => format!("{}: not done: {why}\n", text(one, "account")),
+    };
+    list(value, "accounts").iter().map(one).collect()
+}
+
+fn synced(value: &Value) -> String {
     let parts = [
         ("downloaded", "new here"),
         ("uploaded", "new there"),
@@ -144,7 +144,7 @@ fn message_line(one: &Value, mailbox: &str) -> String {
     let id = one.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).unwrap_or_default();
     let mark = if unread { 'N' } else { ' ' };
     let (date, from, subject) =
-        (cut(&clock::shown(text(one, "date")), 16), cut(text(one, "from"), 26), cut(text(one, "subject"), 60));
+        (cell(&clock::shown(text(one, "date")), 16), cell(text(one, "from"), 26), cell(text(one, "subject"), 60));
     format!("{id:>7} {mark}{flagged} {:9} {mailbox}{date}  {from}  {}\n", text(one, "place"), subject.trim_end())
 }
 
@@ -157,7 +157,7 @@ fn message_text(one: &Value) -> String {
     let mut out = String::new();
     for name in ["from", "to", "cc", "date", "subject"] {
         if let Some(content) = one.get(name).and_then(Value::as_str) {
-            let _ = writeln!(out, "{}: {}", cut(name, name.len()), cut(content, content.chars().count()).trim_end());
+            let _ = writeln!(out, "{}: {}", name, clean(content).trim_end());
         }
     }
     for file in list(one, "attachments") {

@@ -229,7 +229,7 @@ impl Links {
         let password = secret(&self.seal.open(*account, id, kept)?);
         let login = kept.login.clone();
         let source = Source::Server { place: Place::parse(&kept.server)?, user: login.clone(), login, password };
-        let options = Options { skip_bad: true, only: kept.folders.clone(), into: None };
+        let options = Options { skip_bad: true, only: kept.folders.clone(), ..Options::default() };
         let mut door = StoreDoor { store: self.store.clone(), account: *account };
         import::run(&mut door, &self.dialer, &source, &options, &progress).await
     }

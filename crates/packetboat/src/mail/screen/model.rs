@@ -201,6 +201,8 @@ pub(super) enum Effect {
         folder: PathBuf,
     },
     Redraw,
+    /// On to the next account.
+    Account,
     Quit,
 }
 
@@ -252,6 +254,8 @@ pub(super) enum Input {
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) address: String,
+    /// The user has other accounts, too.
+    pub(super) has_others: bool,
     pub(super) identities: Vec<String>,
     pub(super) size: (u16, u16),
     pub(super) folders: Vec<Folder>,
@@ -302,6 +306,7 @@ impl Model {
         Model {
             address: address.to_owned(),
             identities,
+            has_others: false,
             size,
             folders: Vec::new(),
             mailbox: inbox,

@@ -177,6 +177,14 @@ fn moving_about_and_reading() {
 }
 
 #[test]
+fn the_next_account_where_there_is_one() {
+    let mut model = model(1, (80, 24));
+    assert!(press(&mut model, "A").is_empty() && shows(&model, "there is no other account"));
+    model.has_others = true;
+    assert!(matches!(press(&mut model, "A")[..], [Effect::Account]));
+}
+
+#[test]
 fn what_was_chosen_stays_chosen_when_the_list_changes() {
     let mut model = model(10, (80, 24));
     press(&mut model, "kkkk");

@@ -261,6 +261,11 @@ fn go(model: &mut Model, act: Act) -> Option<Vec<Effect>> {
             return Some(effects);
         }
         Act::Quit => return Some(vec![Effect::Quit]),
+        Act::Account if model.has_others => return Some(vec![Effect::Account]),
+        Act::Account => {
+            model.said = "there is no other account; `packetboat mail add` makes one".into();
+            return Some(Vec::new());
+        }
         _ => return None,
     };
     let moved = std::mem::replace(&mut model.at, at) != at;

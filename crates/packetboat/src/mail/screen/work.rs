@@ -118,7 +118,7 @@ impl Work {
                 Ok(Vec::new())
             }
             // The screen's own.
-            Effect::Edit(_) | Effect::Redraw | Effect::Quit => Ok(Vec::new()),
+            Effect::Edit(_) | Effect::Redraw | Effect::Account | Effect::Quit => Ok(Vec::new()),
         };
         outcome.unwrap_or_else(|why| vec![Input::Failed(why)])
     }
