@@ -5,6 +5,7 @@
 pub mod first;
 
 use crate::dial::Dialer;
+use crate::door::StoreDoor;
 use crate::flags::from_wire;
 use crate::imap::{Fetched, Imap, fetch, from, header_fields, set_of, whole};
 use crate::import::{self, Options, Source};
@@ -15,7 +16,6 @@ use crate::pop::{Listed, Pop};
 use crate::progress::Progress;
 use crate::sync::{Batch, left_of, no_longer_left, pairs_of, remote_of};
 use crate::trouble::Trouble;
-use crate::door::StoreDoor;
 use bytes::Bytes;
 use message::{date, header};
 use serde::Serialize;

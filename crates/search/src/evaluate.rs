@@ -66,7 +66,8 @@ impl Searcher {
 
     fn with(store: Store, index: Option<Arc<Index>>) -> Searcher {
         let large = Arc::new(Semaphore::new(limits::LARGE_MESSAGES_MAX));
-        let inner = Inner { store, shelf: Shelf::default(), large, headers: Arc::new(headers()), index, keeper: Mutex::default() };
+        let inner =
+            Inner { store, shelf: Shelf::default(), large, headers: Arc::new(headers()), index, keeper: Mutex::default() };
         Searcher { inner: Arc::new(inner) }
     }
 

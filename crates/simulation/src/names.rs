@@ -127,7 +127,11 @@ impl Names for Liar {
         let text = name.to_ascii().trim_end_matches('.').to_ascii_lowercase();
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
         let lies = !self.world.is_calm() && kind != RecordType::AAAA && chance.percent(self.world.lies_percent);
-        let (said, answer) = if lies { lie(&mut chance, kind, is_signed(&text) || self.smarthost == Some(&text)) } else { ("", truth(&text, kind)) };
+        let (said, answer) = if lies {
+            lie(&mut chance, kind, is_signed(&text) || self.smarthost == Some(&text))
+        } else {
+            ("", truth(&text, kind))
+        };
         let millis = if said == "no answer" { 15_000 } else { chance.from(1, 30) };
         drop(chance);
         if lies {

@@ -73,8 +73,9 @@ async fn session(
     let all = listed.len();
     let chosen = |one: &Listed| options.unique_ids.as_ref().is_none_or(|chosen| chosen.contains(&one.unique_id));
     send(Brought::There(listed.iter().map(|one| one.unique_id.clone()).collect())).await?;
-    let is_new =
-        |one: &Listed| chosen(one) && !plan.known.contains(&format!("{}{}", plan.source, one.unique_id)) && !done.contains(&one.unique_id);
+    let is_new = |one: &Listed| {
+        chosen(one) && !plan.known.contains(&format!("{}{}", plan.source, one.unique_id)) && !done.contains(&one.unique_id)
+    };
     let mut wanted: VecDeque<Listed> = listed.into_iter().filter(is_new).collect();
     if !std::mem::replace(told_known, true) {
         progress.expect(wanted.len() as u64);

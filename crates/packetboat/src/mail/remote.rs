@@ -17,8 +17,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::{EmailId, Mailbox, Uid};
-use tokio::task::JoinSet;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 /// Between two rounds of `sync --watch` without news.
 const ROUND: Duration = Duration::from_secs(60);

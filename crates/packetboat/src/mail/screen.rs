@@ -170,12 +170,7 @@ fn keys(wait: Duration) -> std::io::Result<Vec<Input>> {
     Ok(inputs)
 }
 
-async fn turn(
-    desk: &Desk,
-    has_others: bool,
-    mut work: Work,
-    mut told: mpsc::UnboundedReceiver<Input>,
-) -> Result<Leaves, String> {
+async fn turn(desk: &Desk, has_others: bool, mut work: Work, mut told: mpsc::UnboundedReceiver<Input>) -> Result<Leaves, String> {
     let failed = |error: std::io::Error| format!("the terminal: {error}");
     let inbox = desk.mailbox("INBOX").await?.id;
     let mut changes = desk.store.watch(desk.account).await.map_err(|error| error.to_string())?;
