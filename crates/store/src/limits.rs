@@ -27,7 +27,7 @@ pub const ROOM_GROUP_BYTES_MAX: u64 = 256 * 1024;
 /// Octets of bodies in an act committed where it is submitted, at most.
 pub const AT_ONCE_BYTES_MAX: u64 = 64 * 1024;
 /// The index's write-ahead log is folded back past this many octets.
-pub const WAL_BYTES_FOLD: u64 = 16 * 1024 * 1024;
+pub const WAL_BYTES_FOLD: u64 = 4 * 1024 * 1024;
 /// The index is written behind the segments: so many rows at once ...
 pub const INDEX_ROWS_AT_ONCE: usize = 4096;
 /// ... or what there is after this time.
