@@ -222,6 +222,37 @@ fn the_rfc_table_says_only_what_a_test_shows() {
     report(&found);
 }
 
+/// docs/extensions.tsv: every word that IMAP, SMTP and POP3 announce has a transcript or a test, and IMAP announces no other.
+#[test]
+fn every_word_announced_has_its_test() {
+    let table = fs::read_to_string(root().join("docs/extensions.tsv")).unwrap();
+    let tests: String =
+        tracked().iter().filter(|p| p.starts_with("tests") || p.starts_with("crates")).filter_map(|p| text(p)).collect();
+    let mut found = Vec::new();
+    let mut shown = BTreeMap::new();
+    for (i, line) in table.lines().enumerate().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [protocol, word, _, state, own, others] = columns[..] else { panic!("docs/extensions.tsv:{}: not 6 columns", i + 1) };
+        let names: Vec<&str> = own.split_whitespace().chain(others.split_whitespace()).collect();
+        let missing = names.iter().filter(|name| {
+            !root().join(name).exists() && !tests.contains(&format!("fn {name}(")) && !tests.contains(&format!("def {name}("))
+        });
+        found.extend(missing.map(|name| format!("docs/extensions.tsv:{}: no test `{name}`", i + 1)));
+        if state == "yes" && names.is_empty() {
+            found.push(format!("docs/extensions.tsv:{}: `{word}` has no test", i + 1));
+        }
+        shown.insert(format!("{protocol} {word}"), state.to_owned());
+    }
+    let source = text(Path::new("crates/wire/src/imap/capability.rs")).unwrap();
+    let lists = ["const ALWAYS", "const SIGNED_IN"].map(|list| source.split(list).nth(1).unwrap().split("];").next().unwrap());
+    for word in lists.iter().flat_map(|list| list.split('"').skip(1).step_by(2)) {
+        if shown.get(&format!("IMAP {word}")).is_none_or(|state| state != "yes") {
+            found.push(format!("IMAP announces {word}, which docs/extensions.tsv does not have"));
+        }
+    }
+    report(&found);
+}
+
 /// docs/client-bugs.tsv: each bug that bit somebody else's server has a test here.
 #[test]
 fn every_client_bug_has_its_test() {
