@@ -6,7 +6,7 @@ import { defineConfig, type Plugin } from 'vite'
 
 // The icons of Phosphor (MIT) that the program shows, as paths: outline, and filled for "on".
 const ICONS = {
-  inbox: 'tray', drafts: 'pencil-simple', sent: 'paper-plane-tilt', archive: 'archive', junk: 'warning-octagon', trash: 'trash', folder: 'folder', later: 'clock', star: 'star', write: 'note-pencil',
+  inbox: 'tray', inboxes: 'stack', drafts: 'pencil-simple', sent: 'paper-plane-tilt', archive: 'archive', junk: 'warning-octagon', trash: 'trash', folder: 'folder', later: 'clock', star: 'star', write: 'note-pencil',
   search: 'magnifying-glass', settings: 'gear-six', people: 'users', close: 'x', back: 'arrow-left', reply: 'arrow-bend-up-left', 'reply-all': 'arrow-bend-double-up-left', forward: 'arrow-bend-up-right',
   more: 'dots-three', file: 'paperclip', label: 'tag', move: 'folder-simple', unread: 'envelope-simple', read: 'envelope-simple-open', undo: 'arrow-counter-clockwise', menu: 'list', keys: 'keyboard',
   bold: 'text-b', italic: 'text-italic', underline: 'text-underline', link: 'link-simple', bullets: 'list-bullets', numbers: 'list-numbers', quote: 'quotes', plain: 'text-aa', picture: 'image', down: 'caret-down',
@@ -39,7 +39,7 @@ function compressed(): Plugin {
     name: 'compressed',
     closeBundle() {
       for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
-        if (!/\.(js|css|html|json|svg|webmanifest)$/.test(name)) continue
+        if (!/\.(m?js|css|html|json|svg|webmanifest)$/.test(name)) continue
         const plain = readFileSync(`${root}/${name}`)
         const brotli = brotliCompressSync(plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: plain.length } })
         if (brotli.length >= plain.length) continue

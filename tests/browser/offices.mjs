@@ -119,8 +119,8 @@ export class Offices {
     await this.curl('-K', this.rc(name), `smtp://127.0.0.1:${this.base + (name === 'carol' ? 1587 : 587)}`, '--mail-from', from, '--mail-rcpt', to, '-T', file)
   }
 
-  /** Many of them, in one conversation with the server. */
-  async appendAll(name, all, box = 'INBOX', flags = '\\Seen') {
+  /** Many of them, in one conversation with the server; `dates`: when they came. */
+  async appendAll(name, all, box = 'INBOX', flags = '\\Seen', dates = []) {
     const [, address, password] = /user\s*=?\s*"?([^:"]+):([^"\n]+)"?/.exec(readFileSync(this.rc(name), 'utf8'))
     const socket = connect(this.base + (name === 'carol' ? 1143 : 143), '127.0.0.1')
     let got = ''
@@ -131,7 +131,7 @@ export class Offices {
     await said('a OK')
     for (let n = 0; n < all.length; n++) {
       const octets = Buffer.from(all[n])
-      socket.write(`b${n} APPEND ${box} (${flags}) {${octets.length}+}\r\n`)
+      socket.write(`b${n} APPEND ${box} (${flags}) ${dates[n] ? `"${dates[n]}" ` : ''}{${octets.length}+}\r\n`)
       socket.write(octets)
       socket.write('\r\n')
     }
@@ -191,6 +191,24 @@ export const carried = (p, files) => p.evaluateHandle((all) => {
   for (const { name, type, bytes } of all) carried.items.add(new File([new Uint8Array(bytes)], name, { type }))
   return carried
 }, files.map((f) => ({ ...f, bytes: [...f.bytes] })))
+
+/** What stands in a QR code on the screen, as jsQR reads it from a picture. */
+export async function readCode(chrome, code) {
+  const picture = (await code.screenshot()).toString('base64')
+  const p = await chrome.newPage()
+  const data = await p.evaluate(async (source) => {
+    const image = new Image()
+    image.src = source
+    await image.decode()
+    const context = Object.assign(document.createElement('canvas'), { width: image.width, height: image.height }).getContext('2d')
+    context.drawImage(image, 0, 0)
+    const { width, height, data } = context.getImageData(0, 0, image.width, image.height)
+    return { width, height, data: [...data] }
+  }, `data:image/png;base64,${picture}`)
+  await p.close()
+  const { default: { default: jsQR } } = await import(new URL('../../web-program/node_modules/jsqr/dist/jsQR.js', import.meta.url))
+  return jsQR(Uint8ClampedArray.from(data.data), data.width, data.height)?.data
+}
 
 export const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk+M9Qz0AEYBxVSF+FABJADveWkH6oAAAAAElFTkSuQmCC', 'base64')
 

@@ -11,7 +11,7 @@ before(async () => {
 }, { timeout: 90_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
-describe('reading', { timeout: 90_000 }, () => {
+describe('reading', { timeout: 150_000 }, () => {
   it('begins with the right password only', async () => {
     await ann.goto(offices.here)
     await ann.getByLabel('Address').fill('ann@here.test')
@@ -81,9 +81,63 @@ describe('reading', { timeout: 90_000 }, () => {
     assert.equal(await ann.evaluate(() => globalThis.ran), undefined)
   })
 
+  it('draws a PDF page by page, and nothing in it acts', async () => {
+    const printer = await chrome.newPage()
+    await printer.setContent('<style>div { height: 9in; background: #d00000; color: #fff }</style><div>Timetable of the ferry</div><div style="break-before: page">Prices</div>')
+    const pdf = await printer.pdf({ printBackground: true })
+    await printer.close()
+    const evil = `%PDF-1.7\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R /OpenAction << /S /JavaScript /JS (app.launchURL\\("${offices.there}/js"\\); this.submitForm\\("${offices.there}/form"\\);) /Next << /S /URI /URI (${offices.there}/uri) >> >> >>\nendobj\n2 0 obj\n<< /Type /Pages /Kids [3 0 R] /Count 1 >>\nendobj\n3 0 obj\n<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /AA << /O << /S /URI /URI (${offices.there}/page) >> >> >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n`
+    const file = (name, octets) => `--x\r\nContent-Type: application/pdf; name="${name}"\r\nContent-Disposition: attachment; filename="${name}"\r\nContent-Transfer-Encoding: base64\r\n\r\n${octets.toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n`
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Ferry\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nBoth.\r\n${file('ferry.pdf', pdf)}${file('evil.pdf', Buffer.from(evil))}${file('broken.pdf', Buffer.from('%PDF-1.7 and no more'))}--x--\r\n`)
+    await ann.locator('.row', { hasText: 'Ferry' }).click()
+    const view = (name) => ann.locator('.files li', { hasText: name }).getByRole('button', { name: 'View', exact: true }).click()
+    await view('ferry.pdf')
+    const dialog = ann.getByRole('dialog', { name: 'ferry.pdf' })
+    await dialog.getByRole('img', { name: 'Timetable of the ferry' }).waitFor()
+    assert.equal(await dialog.locator('canvas').count(), 2)
+    const colour = await dialog.locator('canvas').first().evaluate((c) => [...c.getContext('2d').getImageData(c.width / 2, c.height / 3, 1, 1).data])
+    assert.deepEqual(colour, [0xd0, 0, 0, 255])
+    assert.deepEqual(await axe(ann), [])
+    await dialog.locator('canvas').last().scrollIntoViewIfNeeded()
+    await dialog.getByRole('img', { name: 'Prices' }).waitFor()
+    await ann.screenshot({ path: join(pictures, 'pdf.png') })
+    await ann.keyboard.press('Escape')
+    await view('evil.pdf')
+    await ann.getByRole('dialog', { name: 'evil.pdf' }).locator('canvas[data-drawn]').waitFor()
+    await ann.keyboard.press('Escape')
+    await view('broken.pdf')
+    await ann.getByRole('dialog', { name: 'broken.pdf' }).getByText('This file cannot be shown here.').waitFor()
+    await ann.keyboard.press('Escape')
+    assert.deepEqual(ann.asked.filter((url) => url.startsWith(offices.there)), [])
+    assert.equal(ann.context().pages().length, 1)
+  })
+
+  it('plays sound, and gives a file to who drags it out', async () => {
+    const samples = Buffer.alloc(8000, 128)
+    const head = Buffer.from('RIFF....WAVEfmt ....................data....', 'latin1')
+    head.writeUInt32LE(36 + samples.length, 4); head.writeUInt32LE(16, 16); head.writeUInt16LE(1, 20); head.writeUInt16LE(1, 22)
+    head.writeUInt32LE(8000, 24); head.writeUInt32LE(8000, 28); head.writeUInt16LE(1, 32); head.writeUInt16LE(8, 34); head.writeUInt32LE(samples.length, 40)
+    const wav = Buffer.concat([head, samples])
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Horn\r\nMIME-Version: 1.0\r\nContent-Type: audio/wav; name="horn: 1.wav"\r\nContent-Disposition: attachment; filename="horn: 1.wav"\r\nContent-Transfer-Encoding: base64\r\n\r\n${wav.toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n`)
+    await ann.locator('.row', { hasText: 'Horn' }).click()
+    const file = ann.locator('.files li', { hasText: 'horn' })
+    await file.getByRole('button', { name: 'View', exact: true }).click()
+    await until('a second of sound', () => ann.getByRole('dialog').locator('audio').evaluate((a) => Math.abs(a.duration - 1) < 0.01))
+    await ann.keyboard.press('Escape')
+    const dragged = await file.evaluate((li) => {
+      const event = new DragEvent('dragstart', { bubbles: true, dataTransfer: new DataTransfer() })
+      li.dispatchEvent(event)
+      return event.dataTransfer.getData('DownloadURL')
+    })
+    const [, type, name, url] = /^([^:]+):([^:]+):(.*)$/.exec(dragged)
+    assert.deepEqual([type, name], ['audio/wav', 'horn- 1.wav'])
+    assert.deepEqual(await (await ann.request.get(url)).body(), wav)
+  })
+
   it('prints the message alone', async () => {
-    await ann.emulateMedia({ media: 'print' })
+    await ann.locator('.row', { hasText: 'Files' }).click()
     await ann.locator('article').getByText('See these.').waitFor()
+    await ann.emulateMedia({ media: 'print' })
     for (const hidden of ['header', 'nav', '#list', '.reader .tools', '.answer']) assert.equal(await ann.locator(hidden).first().isVisible(), false, hidden)
     await ann.emulateMedia({ media: 'screen' })
     await ann.evaluate(() => { globalThis.print = () => { globalThis.printed = true } })

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { after, before, describe, it } from 'node:test'
-import { axe, browser, desktop, Offices, page, signIn, until } from './offices.mjs'
+import { axe, browser, desktop, Offices, page, readCode, signIn, until } from './offices.mjs'
 
 const BOB = 'bob@here.test'
 const ANN = 'ann@here.test'
@@ -110,6 +110,7 @@ describe('how one signs in', { timeout: 180_000 }, () => {
     await factor.getByLabel('Your password').fill(password)
     await button(bob, 'Set it up').click()
     const secret = await factor.locator('code.secret').textContent()
+    assert.match(await readCode(chrome, factor.getByRole('img', { name: 'The secret as a code for the camera' })), new RegExp(`^otpauth://totp/.*secret=${secret.replace(/\s/g, '')}`))
     await factor.getByRole('textbox').fill(code(secret))
     await button(bob, 'Switch it on').click()
     await factor.locator('.codes li').nth(7).waitFor()
@@ -248,6 +249,8 @@ describe('other programs, and how email works', { timeout: 240_000 }, () => {
     await ann.getByLabel('Your password').fill(offices.password(ANN))
     await button(ann, 'Make a link').click()
     const url = await ann.locator('a.profile').getAttribute('href')
+    // What a camera reads, by a decoder of somebody else's: the link, and not a used one.
+    assert.equal(await readCode(chrome, ann.getByRole('img', { name: 'The link as a code for the camera' })), url)
     const profile = await offices.curl(url)
     assert.match(profile, /com\.apple\.mail\.managed/)
     const secret = /<key>IncomingPassword<\/key>\s*<string>([^<]+)/.exec(profile)?.[1]

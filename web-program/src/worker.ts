@@ -12,8 +12,9 @@ self.addEventListener('install', (event) => {
     const page = await fetch(SHELL, { cache: 'no-store' })
     await cache.put(SHELL, page.clone())
     const files = await (await fetch('/files.json', { cache: 'no-store' })).json() as Record<string, { file: string; css?: string[]; assets?: string[] }>
+    // All but what shows PDF files: large, and of no use without the network that brings the file.
     const all = new Set<string>(['/frame', '/icon.svg', '/manifest.webmanifest'])
-    for (const entry of Object.values(files)) for (const file of [entry.file, ...(entry.css ?? []), ...(entry.assets ?? [])]) all.add(`/${file}`)
+    for (const [name, entry] of Object.entries(files)) if (!/pdf/i.test(name)) for (const file of [entry.file, ...(entry.css ?? []), ...(entry.assets ?? [])]) all.add(`/${file}`)
     await Promise.all([...all].map(async (file) => { if (!(await cache.match(file))) await cache.add(file) }))
     for (const request of await cache.keys()) if (!all.has(new URL(request.url).pathname) && new URL(request.url).pathname !== SHELL) await cache.delete(request)
     await self.skipWaiting()

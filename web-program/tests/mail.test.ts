@@ -62,6 +62,30 @@ describe('a list', () => {
     await mail.sync()
     expect([mail.current?.at(0), mail.current?.at(1), mail.current?.total]).toEqual(['e120', 'e118', 119])
   })
+  it('is not left behind by an answer that was on its way when something changed', async () => {
+    let letGo = (): void => undefined
+    const held = new Promise<void>((go) => { letGo = go })
+    vi.stubGlobal('fetch', async (url: string, init?: RequestInit) => { const answer = await fake.fetch(url, init); await held; return answer })
+    const list = mail.list({ ...inbox, filter: { inMailbox: 'mi', notKeyword: '$seen' } })
+    mail.current = list
+    const asked = list.ensure(0, 50)
+    await settled()
+    vi.stubGlobal('fetch', (url: string, init?: RequestInit) => fake.fetch(url, init))
+    const made = fake.deliver({ subject: 'Meanwhile' })
+    await mail.sync()
+    letGo()
+    await asked
+    await settled()
+    expect([list.at(0), list.total]).toEqual([made.id, 121])
+  })
+  it('tells of what came though a list showed it first', async () => {
+    const made = fake.deliver({ subject: 'Early' })
+    await mail.current?.again([0, 50])
+    let told: string[] = []
+    mail.arrived = (rows) => { told = rows.map((r) => r.id) }
+    await mail.sync()
+    expect([mail.current?.at(0), told]).toEqual([made.id, [made.id]])
+  })
   it('asks anew when the server cannot tell what changed', async () => {
     fake.deliver()
     fake.log.splice(0)

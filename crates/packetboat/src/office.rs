@@ -235,6 +235,7 @@ fn context(
         trust,
         imap: Default::default(),
         wire_log: Default::default(),
+        sizes: Default::default(),
         wishes: Default::default(),
         pop: Default::default(),
     }

@@ -80,6 +80,7 @@ async fn office(folder: &std::path::Path) -> Outcome<(Shared, watch::Sender<bool
         shutdown: shutdown_seen,
         imap: server::imap::Memory::default(),
         wire_log: Default::default(),
+        sizes: Default::default(),
         wishes: Default::default(),
         pop: server::pop::Maildrops::default(),
     };

@@ -101,6 +101,8 @@ pub struct Context {
     pub wire_log: Arc<crate::wire_log::WireLog>,
     /// What owners want done with their mail, as it was last read; `Default::default()` at the start.
     pub wishes: Arc<mta::wishes::Shelf>,
+    /// What other servers take at most; `Default::default()` at the start.
+    pub sizes: crate::outbound::Sizes,
     /// Which maildrops POP3 sessions have open; `Default::default()` at the start.
     pub pop: crate::pop::Maildrops,
 }

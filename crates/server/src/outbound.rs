@@ -19,6 +19,7 @@ mod relay;
 #[cfg(test)]
 mod relay_tests;
 mod settle;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod tls_reports;
@@ -26,6 +27,7 @@ mod transaction;
 mod worker;
 
 pub use linked::Linked;
+pub use sizes::Sizes;
 
 use crate::context::Shared;
 use lanes::Lanes;

@@ -65,6 +65,7 @@ impl Office {
             shutdown: shutdown_seen,
             imap: server::imap::Memory::default(),
             wire_log: Default::default(),
+            sizes: Default::default(),
             wishes: Default::default(),
             pop: server::pop::Maildrops::default(),
         });

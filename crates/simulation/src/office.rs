@@ -172,6 +172,7 @@ impl Office {
             trust: Default::default(),
             imap: server::imap::Memory::default(),
             wire_log: Default::default(),
+            sizes: Default::default(),
             wishes: Default::default(),
             pop: server::pop::Maildrops::default(),
         }

@@ -203,7 +203,7 @@ impl RequestError {
         RequestError { kind, detail: detail.into(), limit }
     }
 
-    fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         let mut value =
             json!({"type": format!("urn:ietf:params:jmap:error:{}", self.kind), "status": 400, "detail": self.detail});
         if let (Some(limit), Some(object)) = (self.limit, value.as_object_mut()) {
@@ -292,7 +292,7 @@ fn read_request(octets: &[u8], known: &[&str]) -> Result<Asked, RequestError> {
 }
 
 /// Answers a whole request.
-async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -> Result<Value, RequestError> {
+pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -> Result<Value, RequestError> {
     let all = capabilities(site).await;
     let known: Vec<&str> = all.iter().map(|(urn, ..)| *urn).collect();
     let asked = read_request(octets, &known)?;

@@ -7,7 +7,9 @@
 mod collections;
 mod credentials;
 mod discovery;
+pub mod fuzzing;
 mod http;
+mod largest;
 pub mod limits;
 mod links;
 mod outside;
@@ -166,6 +168,11 @@ pub struct Sent {
 pub trait Sender: Send + Sync {
     /// Durable when it answers. `Err`: nothing was taken; the reply says why.
     fn send(&self, outgoing: Outgoing) -> Later<'_, Result<Sent, mta::Refusal>>;
+
+    /// The largest message, in octets, that the server of this address is known to take.
+    fn largest(&self, _address: &str) -> Option<u64> {
+        None
+    }
 }
 
 /// When passwords may cross the wire without TLS.

@@ -10,6 +10,8 @@ pub const BODY_SECS_MAX: u64 = 60;
 pub const BODY_BYTES_PER_SEC_MIN: u64 = 16 * 1024;
 /// The body of a small request (`/api/...`).
 pub const SMALL_BODY_BYTES_MAX: u64 = 256 * 1024;
+/// Recipients of which `/api/largest` tells what they take.
+pub const RECIPIENTS_ASKED_MAX: usize = 1_000;
 /// So much of a body that is not wanted is still read before the answer, so that the answer is not lost in a reset.
 pub const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// A body nobody asked for is answered 413 when it is larger.

@@ -10,7 +10,7 @@ use crate::second_factor::{self, SecondFactor};
 use crate::sessions::{self, Sessions};
 use crate::{
     Doorkeeper, Links, Offered, Plaintext, Refused, Sender, Settings, Wire, credentials, discovery, jmap, links, outside,
-    program, sign_in, wire,
+    largest, program, sign_in, wire,
 };
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -162,6 +162,7 @@ pub(crate) fn router(site: Shared) -> Router {
         .route("/jmap/ws", any(jmap::web_socket))
         .route("/api/html/{account}/{email}", get(program::html))
         .route("/api/picture", get(outside::picture))
+        .route("/api/largest", post(largest::largest))
         .route("/api/unsubscribe", post(outside::unsubscribe))
         .fallback(any(file))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), guard))

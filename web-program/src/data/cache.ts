@@ -8,6 +8,7 @@ import type { Person } from './people'
 import type { Safe } from './safe'
 
 const NAME = 'packetboat'
+const ofAccount = (account: Id): string => account === '' ? NAME : `${NAME}/${account}`
 const BODY_BYTES_MAX = 200 * 1024 * 1024
 const BODIES_TRIMMED = 50
 
@@ -29,14 +30,13 @@ export interface Kept { session: Session; mailboxes: Mailbox[]; identities: Iden
 
 /** Every failure of the cache is borne: without it the program asks the server. */
 export class Cache {
-  private constructor(private readonly db: IDBPDatabase<Tables> | undefined) {}
+  private constructor(private readonly db: IDBPDatabase<Tables> | undefined, private readonly name: string) {}
 
-  /** Keeps nothing. */
-  static none(): Cache { return new Cache(undefined) }
-
-  static async open(): Promise<Cache> {
+  /** One's own, or that of an account of somebody else: equal messages have equal ids in both. */
+  static async open(account: Id = ''): Promise<Cache> {
+    const name = ofAccount(account)
     try {
-      return new Cache(await openDB<Tables>(NAME, 1, {
+      return new Cache(await openDB<Tables>(name, 1, {
         upgrade(db) {
           db.createObjectStore('meta')
           db.createObjectStore('rows', { keyPath: 'id' })
@@ -47,15 +47,25 @@ export class Cache {
           db.createObjectStore('people', { keyPath: 'email' })
         },
         blocking(_from, _to, event) { (event.target as IDBDatabase).close() },
-      }))
+      }), name)
     } catch {
-      return new Cache(undefined)
+      return new Cache(undefined, name)
     }
   }
 
   async purge(): Promise<void> {
     this.db?.close()
-    await deleteDB(NAME).catch(() => undefined)
+    await deleteDB(this.name).catch(() => undefined)
+  }
+
+  /** This one, and what is kept of other accounts of a session. */
+  async purgeAll({ accounts }: Session): Promise<void> {
+    await Promise.all([this.purge(), ...Object.keys(accounts).map((id) => deleteDB(ofAccount(id)).catch(() => undefined))])
+  }
+
+  /** All mail that is kept: what may be seen has changed. */
+  async clear(): Promise<void> {
+    await this.try(async (db) => { await Promise.all((['rows', 'bodies', 'queries'] as const).map((table) => db.clear(table))); return true }, false)
   }
 
   private async try<T>(act: (db: IDBPDatabase<Tables>) => Promise<T>, otherwise: T): Promise<T> {

@@ -8,9 +8,10 @@ import { SvelteMap } from 'svelte/reactivity'
 import { MAIL, type Filter, type Id, type Mailbox, type Row, type SetAnswer } from '../jmap/types'
 import { t } from '../texts'
 import { Desk } from './desk.svelte'
-import type { Asked, List } from './list.svelte'
+import { Joined, split } from './joined.svelte'
+import type { Asked, List, Listing, Owner } from './list.svelte'
 import { Mail } from './mail.svelte'
-import { router } from './route.svelte'
+import { ALL, router } from './route.svelte'
 import { toasts } from './toasts.svelte'
 
 export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze' | 'redirect' | 'nav' | 'folder'
@@ -93,23 +94,37 @@ export class App {
     localStorage.setItem('signed-in', this.address)
     this.home = mail
     mail.elsewhere = (states) => { void this.heard(states) }
-    mail.again = () => { for (const other of this.others.values()) void other.sync() }
+    mail.again = () => { for (const other of this.others.values()) void other.revisit() }
+    for (const id of this.shared(mail)) await this.other(mail, id).then((other) => this.others.set(id, other))
     mail.arrived = (rows) => this.notify(rows)
     this.phase = 'ready'
     if (router.route.at === 'sign-in' || location.pathname === '/') router.go({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }, true)
   }
 
-  /** The accounts that others share, as the session says. */
+  private shared({ jmap, account }: Mail): Id[] {
+    return Object.entries(jmap.session.accounts).filter(([id, a]) => id !== account && !a.isPersonal && MAIL in a.accountCapabilities).map(([id]) => id)
+  }
+
+  private async other(home: Mail, id: Id): Promise<Mail> {
+    const mail = new Mail(home.jmap, id, await Cache.open(id), () => this.leave(true), home)
+    await mail.fromCache()
+    return mail
+  }
+
+  /** The accounts that others share, as the session says. What is kept of one that is not shared any more goes. */
   private async share(): Promise<void> {
     const { home } = this
     if (!home) return
-    const there = Object.entries(home.jmap.session.accounts).filter(([id, a]) => id !== home.account && !a.isPersonal && MAIL in a.accountCapabilities).map(([id]) => id)
-    for (const id of [...this.others.keys()].filter((id) => !there.includes(id))) { this.others.get(id)?.close(); this.others.delete(id) }
-    await Promise.all(there.filter((id) => !this.others.has(id)).map(async (id) => {
-      const mail = new Mail(home.jmap, id, Cache.none(), () => this.leave(true), home)
+    const there = this.shared(home)
+    for (const known of this.others.values()) known.jmap = home.jmap
+    for (const [id, gone] of [...this.others].filter(([id]) => !there.includes(id))) { gone.close(); this.others.delete(id); await gone.cache.purge() }
+    await Promise.all(there.map(async (id) => {
+      const known = this.others.get(id)
+      if (known?.isBooted) return
+      const mail = known ?? await this.other(home, id)
       try { await mail.boot(); if (this.home === home) this.others.set(id, mail) } catch (error) { home.failed(error) }
     }))
-    if (this.of !== '' && !this.others.has(this.of)) this.openBox('inbox')
+    if (this.of !== '' && !this.isJoined && !this.others.has(this.of)) this.openBox('inbox')
   }
 
   /** Something happened there; an account that comes or goes changes the session. */
@@ -142,7 +157,7 @@ export class App {
     const row = rows[0]
     if (!row) return
     const notice = new Notification(shown(row.from?.[0]), { body: row.subject ?? '', tag: 'mail', icon: '/icon.svg' })
-    notice.onclick = () => { window.focus(); this.openBox('inbox'); this.open(row) }
+    notice.onclick = () => { window.focus(); this.openBox('inbox'); this.open(row.id) }
   }
 
   /** 'ok', or what to tell. */
@@ -160,7 +175,7 @@ export class App {
     const before = localStorage.getItem('signed-in')
     const cache = await Cache.open()
     const kept = await cache.kept()
-    if (kept && (kept.session.username !== before || before !== address)) await cache.purge()
+    if (kept && (kept.session.username !== before || before !== address)) await cache.purgeAll(kept.session)
     this.expired = false
     this.phase = 'starting'
     await this.start()
@@ -172,9 +187,10 @@ export class App {
     // What is still being asked will hear "401": the form shows when nothing is left here, not before.
     this.leaving = true
     if (this.pushed) await this.push(false)
+    // Before the server is told: it has the browser clear all at once, and what is cleared so answers nobody.
+    for (const one of [mail, ...this.others.values()]) one?.close()
+    await mail?.cache.purgeAll(mail.jmap.session)
     try { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) } catch { /* The cookie goes with the cache; the server's session ends by itself. */ }
-    mail?.close()
-    await mail?.cache.purge()
     localStorage.clear()
     sessionStorage.clear()
     if ('caches' in globalThis) for (const name of await caches.keys()) if (name.startsWith('mail')) await caches.delete(name)
@@ -198,28 +214,60 @@ export class App {
     return route.at === 'mail' || route.at === 'search' ? route.of ?? '' : ''
   }
 
-  /** The account that is shown. */
-  get mail(): Mail | undefined { return this.others.get(this.of) ?? this.home }
+  /** The accounts with an inbox that can be read: together they have one more. */
+  get readable(): Mail[] {
+    const all = this.home ? [this.home, ...this.others.values()] : []
+    return all.filter((mail) => mail.role('inbox')?.myRights.mayReadItems === true)
+  }
+
+  /** All of them are shown as one. */
+  get isJoined(): boolean { return this.of === ALL && this.readable.length > 1 }
+
+  private account(id: Id): Mail | undefined { return this.home?.account === id ? this.home : this.others.get(id) }
+
+  /** The account that is shown; of several that of the message that is open, or under the cursor. */
+  get mail(): Mail | undefined {
+    if (!this.isJoined) return this.others.get(this.of) ?? this.home
+    const { route } = router
+    const thread = route.at === 'mail' || route.at === 'search' ? route.thread : ''
+    return this.account(split(thread || this.cursor)[0]) ?? this.home
+  }
 
   get box(): Mailbox | undefined {
     const { route } = router
-    if (route.at !== 'mail' || !this.mail || (this.of !== '' && !this.others.has(this.of))) return undefined
+    if (route.at !== 'mail' || !this.mail || (this.of !== '' && !this.isJoined && !this.others.has(this.of))) return undefined
     return this.mail.role(route.box) ?? this.mail.mailboxes.get(route.box)
   }
 
+  /** Changes that the server has not heard of. */
+  get waiting(): number { return [...(this.home ? [this.home] : []), ...this.others.values()].reduce((sum, mail) => sum + mail.waiting, this.desk.outbox.size) }
+
+  /** What it is called. */
+  get title(): string { return this.isJoined ? t.nav.all : this.box && this.mail ? this.mail.label(this.box) : '' }
+
   boxPath(box: Mailbox): string { return box.role ?? box.id }
 
-  get list(): List | undefined {
+  get list(): Listing | undefined {
+    if (!this.isJoined) return this.mail && this.listOf(this.mail)
+    const parts = this.readable.map((mail) => this.listOf(mail)).filter((list) => list !== undefined)
+    const id = parts.map((part) => part.id).join('\n')
+    // The same one while it joins the same.
+    if (this.joined?.id !== id) this.joined = new Joined(parts)
+    return this.joined
+  }
+
+  private joined: Joined | undefined
+
+  /** What of an account is in what is shown. */
+  private listOf(mail: Mail): List | undefined {
     const { route } = router
-    const { mail } = this
-    if (!mail) return undefined
     const newest = [{ property: 'receivedAt', isAscending: false }]
     if (route.at === 'search') {
       const hidden = ['trash', 'junk'].map((r) => mail.role(r)?.id).filter((id): id is Id => id !== undefined)
       return mail.list({ filter: search.filter(route.query, (n) => mail.named(n), hidden, new Date(new Date().toDateString())), collapse: false, sort: newest })
     }
     if (route.at !== 'mail') return mail.current
-    const { box } = this
+    const box = this.isJoined ? mail.role('inbox') : this.box
     if (!box) return undefined
     const filter: Filter = { inMailbox: box.id }
     if (route.only === 'unread') filter.notKeyword = '$seen'
@@ -234,31 +282,42 @@ export class App {
     const path = typeof box === 'string' ? box : this.boxPath(box)
     this.layer = ''
     this.cursor = ''
-    this.mail?.selected.clear()
+    this.deselect()
     router.go({ at: 'mail', of, box: path, thread: '', email: '', flat: router.route.at === 'mail' && router.route.flat, only: '' })
   }
 
+  /** The conversation that is open, in the account that is shown. */
   get openThread(): string {
     const { route } = router
-    return route.at === 'mail' || route.at === 'search' ? route.thread : ''
+    const thread = route.at === 'mail' || route.at === 'search' ? route.thread : ''
+    return this.isJoined && thread !== '' ? split(thread)[1] : thread
   }
 
-  open(row: Row): void {
+  private owner(name: string): Owner | undefined { return name === '' ? undefined : this.list?.owner(name) }
+  rowOf(name: string): Row | undefined { const of = this.owner(name); return of?.mail.rows.get(of.id) }
+
+  /** Opens a row of the list. */
+  open(name: string): void {
     const { route } = router
-    this.cursor = row.id
-    if (route.at !== 'mail' && route.at !== 'search') return
-    if (this.of === '' && this.mail?.role('drafts')?.id !== undefined && '$draft' in row.keywords && (this.mail.role('drafts')?.id ?? '') in row.mailboxIds) { void this.desk.edit(row.id); return }
+    const of = this.owner(name)
+    const row = of?.mail.rows.get(of.id)
+    this.cursor = name
+    if (!of || !row || (route.at !== 'mail' && route.at !== 'search')) return
+    if (of.mail === this.home && '$draft' in row.keywords && (this.home.role('drafts')?.id ?? '') in row.mailboxIds) { void this.desk.edit(row.id); return }
     const wasOpen = route.thread !== ''
-    const email = route.at === 'search' || (route.at === 'mail' && (route.flat || !this.list?.asked.collapse)) ? row.id : ''
-    router.go({ ...route, thread: row.threadId, email }, wasOpen)
-    const list = this.list
-    if (list) { const at = list.indexOf(row.id); for (const next of [at + 1, at + 2]) { const id = list.at(next); this.mail?.prefetch(id === undefined ? undefined : this.newest(id)) } }
+    const email = route.at === 'search' || route.flat || !of.list.asked.collapse ? row.id : ''
+    router.go({ ...route, thread: this.isJoined ? `${of.mail.account}.${row.threadId}` : row.threadId, email }, wasOpen)
+    const at = this.list?.indexOf(name) ?? -1
+    for (const next of [at + 1, at + 2]) this.prefetch(this.list?.at(next))
   }
 
-  private newest(id: Id): Id {
-    const row = this.mail?.rows.get(id)
-    const all = row && this.list?.asked.collapse ? this.mail?.thread(row) : undefined
-    return all?.find((r) => !('$seen' in r.keywords))?.id ?? all?.at(-1)?.id ?? id
+  /** What will be read of a row. */
+  prefetch(name: string | undefined): void {
+    const of = name === undefined ? undefined : this.owner(name)
+    const row = of?.mail.rows.get(of.id)
+    if (!of || !row) return
+    const all = of.list.asked.collapse ? of.mail.thread(row) : [row]
+    of.mail.prefetch(all.find((r) => !('$seen' in r.keywords))?.id ?? all.at(-1)?.id)
   }
 
   close(): void {
@@ -274,13 +333,31 @@ export class App {
 
   // ---- what acts mean
 
-  /** Selected rows, else the conversation that is open, else the row under the cursor. */
-  get target(): Id[] {
-    const { mail } = this
-    if (!mail) return []
-    if (mail.selected.size > 0) return [...mail.selected]
-    if (this.cursor !== '' && mail.rows.has(this.cursor)) return [this.cursor]
-    return []
+  /** Selected rows, else the row under the cursor: by account. */
+  get targets(): [Mail, Id[]][] {
+    const selected = (this.list?.mails ?? []).filter((mail) => mail.selected.size > 0)
+    if (selected.length > 0) return selected.map((mail) => [mail, [...mail.selected]])
+    const of = this.owner(this.cursor)
+    return of?.mail.rows.has(of.id) ? [[of.mail, [of.id]]] : []
+  }
+
+  /** Their rows. */
+  get target(): Row[] { return this.targets.flatMap(([mail, ids]) => ids.map((id) => mail.rows.get(id)).filter((row) => row !== undefined)) }
+
+  /** The messages that acts mean. */
+  get meant(): Row[] { return this.targets.flatMap(([mail, ids]) => mail.meant(ids)) }
+
+  private has(keyword: string): boolean { return this.target.every((row) => keyword in row.keywords) }
+
+  deselect(): void { for (const mail of this.list?.mails ?? []) mail.selected.clear() }
+
+  /** An act in every account that it means, as one that is taken back as one. */
+  private async each(act: (mail: Mail, ids: Id[]) => Promise<void> | void): Promise<void> {
+    const { home, targets } = this
+    if (!home) return
+    const { mark } = home.history
+    for (const [mail, ids] of targets) await act(mail, ids)
+    if (targets.length > 1) home.say(home.history.join(mark) ?? '')
   }
 
   /** Moves the cursor; with a conversation open the next is opened. */
@@ -291,59 +368,54 @@ export class App {
     const to = at === -1 ? (by > 0 ? 0 : list.total - 1) : Math.min(list.total - 1, Math.max(0, at + by))
     const id = list.at(to)
     if (id === undefined) { void list.ensure(to, to + 1); return }
-    if (select && this.mail) { if (this.cursor !== '') this.mail.selected.add(this.cursor); this.mail.selected.add(id) }
+    if (select) for (const of of [this.owner(this.cursor), this.owner(id)]) of?.mail.selected.add(of.id)
     this.cursor = id
-    if (this.openThread !== '' && !select) { const row = this.mail?.rows.get(id); if (row) this.open(row) }
+    if (this.openThread !== '' && !select && this.rowOf(id)) this.open(id)
   }
 
   /** Runs an act that takes rows away, and puts the cursor on the row that comes into their place. */
-  async away(act: (ids: Id[]) => Promise<void> | void, by = 1): Promise<void> {
+  async away(act: (mail: Mail, ids: Id[]) => Promise<void> | void, by = 1): Promise<void> {
     const list = this.list
-    const ids = this.target
-    if (!list || ids.length === 0) return
-    const gone = new Set(ids)
-    const at = Math.min(...ids.map((id) => list.indexOf(id)).filter((i) => i >= 0), Number.MAX_SAFE_INTEGER)
-    let next: Id | undefined
+    const gone = new Set(this.targets.flatMap(([mail, ids]) => ids.map((id) => list?.nameOf(mail, id) ?? '')))
+    if (!list || gone.size === 0) return
+    const at = Math.min(...[...gone].map((name) => list.indexOf(name)).filter((i) => i >= 0), Number.MAX_SAFE_INTEGER)
+    let next: string | undefined
     for (let i = at; by > 0 && i < list.total; i++) { const id = list.at(i); if (id === undefined) break; if (!gone.has(id)) { next = id; break } }
     for (let i = at - 1; next === undefined && i >= 0; i--) { const id = list.at(i); if (id === undefined) break; if (!gone.has(id)) { next = id; break } }
-    await act(ids)
-    this.mail?.selected.clear()
+    await this.each(act)
+    this.deselect()
+    const open = this.openThread !== ''
     this.cursor = next ?? ''
-    if (this.openThread !== '') {
-      const row = next === undefined ? undefined : this.mail?.rows.get(next)
-      if (row && matchMedia('(min-width: 700px)').matches) this.open(row)
+    if (open) {
+      if (next !== undefined && this.rowOf(next) && matchMedia('(min-width: 700px)').matches) this.open(next)
       else this.close()
     }
   }
 
-  archive(by = 1): void { void this.away((ids) => this.mail?.toRole(ids, 'archive', t.done.archived, { 'keywords/$pinned': null }), by) }
+  archive(by = 1): void { void this.away((mail, ids) => mail.toRole(ids, 'archive', t.done.archived, { 'keywords/$pinned': null }), by) }
 
   remove(): void {
-    const { mail } = this
-    if (!mail) return
-    const here = this.box?.role
-    if (here === 'trash') { if (confirm(t.folder.emptySure(mail.meant(this.target).length))) void this.away((ids) => mail.destroy(ids)) }
-    else void this.away((ids) => mail.toRole(ids, 'trash', t.done.deleted))
+    if (this.box?.role === 'trash') { if (confirm(t.folder.emptySure(this.meant.length))) void this.away((mail, ids) => mail.destroy(ids)) }
+    else void this.away((mail, ids) => mail.toRole(ids, 'trash', t.done.deleted))
   }
 
   spam(): void {
-    const { mail } = this
-    if (!mail) return
-    if (this.box?.role === 'junk') void this.away((ids) => mail.toRole(ids, 'inbox', t.done.notSpam, { 'keywords/$junk': null, 'keywords/$notjunk': true }))
-    else void this.away((ids) => mail.toRole(ids, 'junk', t.done.spam, { 'keywords/$junk': true, 'keywords/$notjunk': null }))
+    if (this.box?.role === 'junk') void this.away((mail, ids) => mail.toRole(ids, 'inbox', t.done.notSpam, { 'keywords/$junk': null, 'keywords/$notjunk': true }))
+    else void this.away((mail, ids) => mail.toRole(ids, 'junk', t.done.spam, { 'keywords/$junk': true, 'keywords/$notjunk': null }))
   }
 
-  move(to: Id): void {
-    const { mail } = this
-    const box = mail?.mailboxes.get(to)
-    if (mail && box) void this.away((ids) => mail.move(ids, to, (n) => t.done.moved(n, mail.label(box))))
+  /** Into a mailbox of the account that is shown; what is of another account goes into a copy there, and stays. */
+  move(to: Id, of = this.mail): void {
+    const box = of?.mailboxes.get(to)
+    if (!of || !box) return
+    const elsewhere = this.targets.filter(([mail]) => mail !== of)
+    if (elsewhere.length < this.targets.length) void this.away((mail, ids) => mail === of ? mail.move(ids, to, (n) => t.done.moved(n, mail.label(box))) : this.copy(mail, ids, of, box))
+    else for (const [mail, ids] of elsewhere) void this.copy(mail, ids, of, box)
   }
 
   /** Into a mailbox of another account: the original stays. */
-  async copy(to: Mail, box: Mailbox): Promise<void> {
-    const { mail } = this
-    if (!mail) return
-    const create = Object.fromEntries(mail.meant(this.target).map((row, n) => [`c${n}`, { id: row.id, mailboxIds: { [box.id]: true } }]))
+  private async copy(mail: Mail, ids: Id[], to: Mail, box: Mailbox): Promise<void> {
+    const create = Object.fromEntries(mail.meant(ids).map((row, n) => [`c${n}`, { id: row.id, mailboxIds: { [box.id]: true } }]))
     try {
       const answers = await mail.jmap.call([['Email/copy', { fromAccountId: mail.account, accountId: to.account, create }, 'c']])
       const { created, notCreated } = answers.of<SetAnswer>('c')
@@ -356,42 +428,37 @@ export class App {
   }
 
   star(): void {
-    const { mail } = this
-    const ids = this.target
-    if (!mail || ids.length === 0) return
-    const on = !ids.every((id) => '$flagged' in (mail.rows.get(id)?.keywords ?? {}))
-    const patches = Object.fromEntries(ids.map((id) => [id, { 'keywords/$flagged': on || null }]))
-    mail.act(patches, on ? t.done.starred : t.done.unstarred)
+    const on = !this.has('$flagged')
+    void this.each((mail, ids) => { mail.act(Object.fromEntries(ids.map((id) => [id, { 'keywords/$flagged': on || null }])), on ? t.done.starred : t.done.unstarred) })
   }
 
   seen(on: boolean): void {
-    this.mail?.seen(this.target, on)
+    void this.each((mail, ids) => mail.seen(ids, on))
     if (!on && this.openThread !== '') this.close()
   }
 
-  select(): void {
-    const { mail } = this
-    if (!mail || this.cursor === '') return
-    if (!mail.selected.delete(this.cursor)) mail.selected.add(this.cursor)
+  /** Selects a row, or no longer. */
+  select(name = this.cursor): void {
+    const of = this.owner(name)
+    if (of && !of.mail.selected.delete(of.id)) of.mail.selected.add(of.id)
   }
 
   /** On top of the inbox until it is let go. */
   pin(): void {
-    const { mail } = this
-    const ids = this.target
-    if (!mail || ids.length === 0) return
-    const on = !ids.every((id) => '$pinned' in (mail.rows.get(id)?.keywords ?? {}))
-    if (on) mail.pins = true
-    mail.act(Object.fromEntries(ids.map((id) => [id, { 'keywords/$pinned': on || null }])), on ? t.done.pinned : t.done.unpinned)
+    const on = !this.has('$pinned')
+    void this.each((mail, ids) => {
+      if (on) mail.pins = true
+      mail.act(Object.fromEntries(ids.map((id) => [id, { 'keywords/$pinned': on || null }])), on ? t.done.pinned : t.done.unpinned)
+    })
   }
 
-  /** Out of the inbox with all answers to come. */
+  /** Out of the inbox with all answers to come: one's own. */
   mute(): void {
-    const { mail } = this
-    if (!mail || this.target.length === 0) return
-    const muted = this.target.every((id) => { const row = mail.rows.get(id); return row !== undefined && mail.thread(row).some((r) => '$muted' in r.keywords) })
-    if (muted) mail.flag(this.target, '$muted', false, t.done.unmuted, true)
-    else void this.away((ids) => mail.mute(ids))
+    const own = this.targets.filter(([mail]) => !mail.home)
+    if (own.length === 0) return
+    const muted = own.every(([mail, ids]) => ids.every((id) => { const row = mail.rows.get(id); return row !== undefined && mail.thread(row).some((r) => '$muted' in r.keywords) }))
+    if (muted) for (const [mail, ids] of own) mail.flag(ids, '$muted', false, t.done.unmuted, true)
+    else void this.away((mail, ids) => mail.home ? undefined : mail.mute(ids))
   }
 
   /** Nothing more from this sender: the server puts it away before it is seen. */
@@ -403,30 +470,25 @@ export class App {
       const { read, write } = await import('./rules.svelte')
       const { blocked } = await read(mail)
       if (!blocked.includes(from)) await write(mail, { blocked: [...blocked, from] })
-      await this.away((ids) => mail.toRole(ids, 'junk', t.done.spam))
+      await this.away((of, ids) => of.toRole(ids, 'junk', t.done.spam))
       toasts.show(t.done.blocked(from), { action: { label: t.act.undo, run: () => { mail.undo(); write(mail, { blocked }).catch((e: unknown) => this.told(e)) } } })
     } catch (error) { this.told(error) }
   }
 
-  snooze(at: Date): void {
-    const { mail } = this
-    if (mail) void this.away((ids) => mail.snooze(ids, at))
-  }
+  snooze(at: Date): void { void this.away((mail, ids) => mail.home ? undefined : mail.snooze(ids, at)) }
 
   label(keyword: string): void {
-    const { mail } = this
-    const ids = this.target
-    if (!mail || ids.length === 0 || keyword === '') return
-    const on = !ids.every((id) => keyword in (mail.rows.get(id)?.keywords ?? {}))
-    mail.flag(ids, keyword, on, on ? t.done.labelled(keyword) : t.done.unlabelled(keyword))
+    if (keyword === '') return
+    const on = !this.has(keyword)
+    void this.each((mail, ids) => mail.flag(ids, keyword, on, on ? t.done.labelled(keyword) : t.done.unlabelled(keyword)))
   }
 
   answer(kind: 'reply' | 'reply-all' | 'forward'): void {
-    const id = this.reading || this.target[0]
+    const id = this.reading || this.target[0]?.id
     if (id) void this.desk.answer(kind, id)
   }
 
-  undo(): void { this.mail?.undo() }
+  undo(): void { this.home?.undo() }
 
   told(error: unknown): void {
     this.mail?.failed(error)

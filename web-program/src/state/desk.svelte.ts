@@ -1,12 +1,12 @@
 // What is being written: letters with their autosave (here after 300 ms, on the server after 3 s), uploads, and the way out,
 // which holds an undo, waits for the network, and never sends twice.
 
-import { SvelteSet } from 'svelte/reactivity'
+import { SvelteMap, SvelteSet } from 'svelte/reactivity'
 import * as answer from '../data/answer'
 import { isAddress, same } from '../data/address'
-import { email, isEmpty, localDate, type Draft, type Piece } from '../data/draft'
+import { email, isEmpty, localDate, weight, type Draft, type Piece } from '../data/draft'
 import { apart } from '../data/safe'
-import { Offline, Refused } from '../jmap/client'
+import { ask, Offline, OURS, Refused } from '../jmap/client'
 import { SUBMISSION, type Address, type Email, type Id, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
 import type { App } from './app.svelte'
@@ -156,6 +156,8 @@ export class Letter {
     this.pieces = this.pieces.filter((p) => p.key !== key)
     this.touched()
   }
+
+  get recipients(): string[] { return [...this.to, ...this.cc, ...this.bcc].map((a) => a.email.toLowerCase()) }
 
   get uploading(): boolean { return this.pieces.some((p) => p.blobId === null && p.error === null) }
 }
@@ -346,6 +348,38 @@ export class Desk {
     }
   }
 
+  /** The largest message that the server of an address takes; without a number nobody knows. */
+  private readonly largest = new SvelteMap<string, number | undefined>()
+
+  /** Asks what the receivers of a letter with files take. */
+  async measure(letter: Letter): Promise<void> {
+    if (letter.pieces.length === 0) return
+    const recipients = letter.recipients.filter((email) => isAddress(email) && !this.largest.has(email))
+    if (recipients.length === 0) return
+    for (const email of recipients) this.largest.set(email, undefined)
+    try {
+      const { largest } = await (await ask('/api/largest', { method: 'POST', headers: OURS, body: JSON.stringify({ recipients }) })).json() as { largest: Record<string, number> }
+      for (const [email, octets] of Object.entries(largest)) this.largest.set(email, octets)
+    } catch (error) {
+      for (const email of recipients) this.largest.delete(email)
+      this.mail.failed(error)
+    }
+  }
+
+  /** Who would not take it, and why; empty: all would, as far as is known. */
+  tooLarge(letter: Letter): string {
+    if (letter.pieces.length === 0) return ''
+    const octets = weight(letter)
+    const mb = (n: number): string => (n / 1e6).toLocaleString(undefined, { maximumFractionDigits: 1 })
+    const ours = this.mail.jmap.limit('maxSizeUpload', Infinity)
+    if (octets > ours) return t.compose.tooLargeHere(mb(octets), mb(ours))
+    for (const email of letter.recipients) {
+      const most = this.largest.get(email) ?? Infinity
+      if (octets > most) return t.compose.tooLargeFor(email, mb(octets), mb(most))
+    }
+    return ''
+  }
+
   /** Why it cannot go; empty: it can. */
   problem(letter: Letter): string {
     if (!this.mail.jmap.has(SUBMISSION)) return t.compose.cannotSend
@@ -353,6 +387,7 @@ export class Desk {
     if (all.length === 0) return t.compose.noRecipient
     const bad = all.find((a) => !isAddress(a.email))
     if (bad) return t.compose.badAddress(bad.email)
+    if (this.tooLarge(letter) !== '') return this.tooLarge(letter)
     if (letter.uploading) return t.compose.uploading
     return letter.pieces.find((p) => p.error !== null)?.error ?? ''
   }

@@ -2,11 +2,11 @@
 
 import { t } from '../texts'
 import { app } from './app.svelte'
-import { router } from './route.svelte'
+import { ALL, router } from './route.svelte'
 
 export interface Command { name: string; text: string; key?: string; group: 'move' | 'act' | 'write' | 'show'; run: () => void; when?: () => boolean }
 
-const any = (): boolean => app.target.length > 0
+const any = (): boolean => app.targets.length > 0
 /** Not of others, who share it. */
 const ours = (): boolean => any() && app.mail?.home === undefined
 const reading = (): boolean => app.openThread !== ''
@@ -17,7 +17,7 @@ export function commands(): Command[] {
   const list: Command[] = [
     { name: 'next', text: names.j ?? '', key: 'j', group: 'move', run: () => app.step(1) },
     { name: 'previous', text: names.k ?? '', key: 'k', group: 'move', run: () => app.step(-1) },
-    { name: 'open', text: names.o ?? '', key: 'o', group: 'move', run: () => { const row = app.mail?.rows.get(app.cursor); if (row) app.open(row) } },
+    { name: 'open', text: names.o ?? '', key: 'o', group: 'move', run: () => { if (app.rowOf(app.cursor)) app.open(app.cursor) } },
     { name: 'close', text: names.u ?? '', key: 'u', group: 'move', run: () => app.close() },
     { name: 'message-next', text: names.n ?? '', key: 'n', group: 'move', run: () => message(1), when: reading },
     { name: 'message-previous', text: names.p ?? '', key: 'p', group: 'move', run: () => message(-1), when: reading },
@@ -50,6 +50,7 @@ export function commands(): Command[] {
     { name: 'why', text: names.w ?? '', key: 'w', group: 'show', run: () => { app.drawer = app.drawer === 'why' ? '' : 'why' }, when: reading },
     { name: 'redirect', text: act.redirect, group: 'write', run: () => { app.layer = 'redirect' }, when: () => app.reading !== '' && app.mail?.home === undefined },
     { name: 'wire', text: t.nav.wire, key: 'W', group: 'show', run: () => router.go({ at: 'wire' }), when: () => app.home?.hasProgram === true },
+    { name: 'all', text: t.nav.all, key: 'A', group: 'move', run: () => app.openBox('inbox', ALL), when: () => app.readable.length > 1 },
     { name: 'people', text: t.nav.people, group: 'show', run: () => router.go({ at: 'people' }) },
     { name: 'keys', text: t.keys.title, key: '?', group: 'show', run: () => { app.layer = 'keys' } },
     { name: 'theme', text: t.palette.theme, group: 'show', run: () => app.choose({ theme: isDark() ? 'light' : 'dark' }) },
@@ -90,7 +91,7 @@ export function onKey(event: KeyboardEvent): void {
     if (app.layer !== '') app.layer = ''
     else if (app.drawer !== '') app.drawer = ''
     else if (inField(event.target)) (event.target as HTMLElement).blur()
-    else if ((app.mail.selected.size ?? 0) > 0) app.mail.selected.clear()
+    else if (app.list?.mails.some((mail) => mail.selected.size > 0)) app.deselect()
     else if (app.openThread !== '') app.close()
     else if (router.route.at === 'search') app.search('')
     return
@@ -102,7 +103,7 @@ export function onKey(event: KeyboardEvent): void {
   const { route } = router
   const command = commands().find((c) => c.key === event.key)
   if (!command || (command.when && !command.when())) return
-  if (command.group !== 'write' && command.group !== 'show' && command.name !== 'go' && command.name !== 'search' && route.at !== 'mail' && route.at !== 'search') return
+  if (command.group !== 'write' && command.group !== 'show' && !['go', 'search', 'all'].includes(command.name) && route.at !== 'mail' && route.at !== 'search') return
   event.preventDefault()
   command.run()
 }

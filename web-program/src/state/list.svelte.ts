@@ -9,11 +9,38 @@ import type { Mail } from './mail.svelte'
 const KEPT = 200
 
 /** As the server does it: of one second, what came later first. Its ids grow: the longer is the later. */
-const newestFirst = (a: Row, b: Row): number => b.receivedAt.localeCompare(a.receivedAt) || b.id.length - a.id.length || b.id.localeCompare(a.id)
+export const newestFirst = (a: Row, b: Row): number => b.receivedAt.localeCompare(a.receivedAt) || b.id.length - a.id.length || b.id.localeCompare(a.id)
 
 export interface Asked { filter: Filter; collapse: boolean; sort: { property: string; isAscending: boolean; keyword?: string }[] }
 
-export class List {
+/** Where a row of a list comes from. */
+export interface Owner { list: List; mail: Mail; id: Id }
+
+/** What the screen shows as a list: of one account, or of several as one (`Joined`). A row's name is its id, or says the account as well. */
+export interface Listing {
+  readonly id: string
+  readonly parts: readonly List[]
+  readonly mails: readonly Mail[]
+  readonly version: number
+  readonly state: List['state']
+  readonly error: string
+  /** How many there are, and how many can be scrolled to. */
+  readonly count: number
+  readonly total: number
+  /** Nothing was asked yet. */
+  readonly isFresh: boolean
+  at(index: number): string | undefined
+  indexOf(name: string): number
+  known(): string[]
+  lacks(from: number, to: number): boolean
+  owner(name: string): Owner | undefined
+  nameOf(mail: Mail, id: Id): string
+  /** These rows are on the screen. */
+  look(from: number, to: number): void
+  ensure(from: number, to: number): Promise<void>
+}
+
+export class List implements Listing {
   /** Grows when `order` changes. */
   version = $state(0)
   state = $state<'loading' | 'ready' | 'error' | 'kept'>('loading')
@@ -21,10 +48,22 @@ export class List {
   readonly order = new Order()
   readonly key: string
   private readonly under = new Set<number>()
+  /** Something changed while it was asked: what is answered may be older. */
+  private behind = false
 
   constructor(readonly mail: Mail, readonly asked: Asked) { this.key = JSON.stringify(asked) }
 
+  get id(): string { return `${this.mail.account} ${this.key}` }
+  get parts(): readonly List[] { return [this] }
+  get mails(): readonly Mail[] { return [this.mail] }
+  get count(): number { return this.total }
   get total(): number { void this.version; return this.order.total }
+  get isFresh(): boolean { void this.version; return this.order.state === undefined }
+  known(): Id[] { return this.order.ids.filter((id) => id !== undefined) }
+  lacks(from: number, to: number): boolean { return this.isFresh || this.order.missing(from, to).length > 0 }
+  owner(id: Id): Owner { return { list: this, mail: this.mail, id } }
+  nameOf(_mail: Mail, id: Id): Id { return id }
+  look(from: number, to: number): void { this.mail.visible = [from, to] }
   at(index: number): Id | undefined { void this.version; return this.order.at(index) }
   indexOf(id: Id): number { void this.version; return this.order.indexOf(id) }
   changed(): void { this.version += 1 }
@@ -99,7 +138,18 @@ export class List {
       this.changed()
     } finally {
       this.under.delete(position)
+      if (this.behind && this.under.size === 0) {
+        this.behind = false
+        if (mail.current === this) void this.refresh(mail.visible)
+        else this.order.forget()
+      }
     }
+  }
+
+  /** It is not looked at, and something changed: it is asked anew when it is. */
+  outdated(): void {
+    this.behind = this.under.size > 0
+    this.order.forget()
   }
 
   /** What we moved away and the server has not heard of yet stays away. */
@@ -123,6 +173,7 @@ export class List {
 
   async refresh(visible: [number, number]): Promise<void> {
     const { mail, asked, order } = this
+    if (this.under.size > 0) { this.behind = true; return }
     if (order.state === undefined) return this.ensure(...visible)
     try {
       const known = order.ids.findLast((id) => id !== undefined)

@@ -1,6 +1,7 @@
 // One account: its mailboxes, the rows known, what waits to be told to the server, and how all of it is kept true.
 // A change is on the screen first, in the journal second, with the server third; refused, its inverse brings it back.
 
+import { untrack } from 'svelte'
 import { SvelteMap, SvelteSet } from 'svelte/reactivity'
 import type { Cache, Body, Waiting } from '../data/cache'
 import { applied, counted, effective, inverse, moved, path, type Patch, type Patches } from '../data/patch'
@@ -12,13 +13,11 @@ import { Offline, Refused, SignedOut, type Call, type Jmap } from '../jmap/clien
 import { Push, type States } from '../jmap/push'
 import { PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
+import { History, type Stood } from './history'
 import { List, type Asked } from './list.svelte'
 import { toasts } from './toasts.svelte'
 
-const UNDO_MAX = 100
 const LISTS_MAX = 12
-
-interface Undo { text: string; patches: Patches; stood: [List, [number, Id][]][] }
 
 export class Mail {
   readonly mailboxes = new SvelteMap<Id, Mailbox>()
@@ -32,6 +31,8 @@ export class Mail {
   live = $state(false)
   offlineSince = $state<Date | undefined>(undefined)
   waiting = $state(0)
+  /** The server was asked what is there. */
+  isBooted = false
   visible: [number, number] = [0, 50]
   /** Something in the inbox is, or was just now, pinned. */
   pins = $state(false)
@@ -42,7 +43,8 @@ export class Mail {
   private readonly lists = new Map<string, List>()
   private readonly bodies = new Map<Id, Body>()
   private readonly loading = new Map<Id, Promise<Body>>()
-  private readonly undos: Undo[] = []
+  /** One for all accounts. */
+  readonly history: History
   private pending: (Waiting & { sent?: boolean })[] = []
   private draining = false
   private push: Push | undefined
@@ -56,6 +58,7 @@ export class Mail {
   constructor(public jmap: Jmap, readonly account: Id, readonly cache: Cache, private readonly signedOut: () => void, readonly home?: Mail) {
     this.people = home?.people ?? new SvelteMap<string, Person>()
     this.identities = home?.identities ?? []
+    this.history = home?.history ?? new History()
   }
 
   // ---- start and end
@@ -64,9 +67,10 @@ export class Mail {
     const kept = await this.cache.kept()
     if (!kept) return false
     for (const box of kept.mailboxes) this.mailboxes.set(box.id, box)
-    this.identities = kept.identities
     this.pending = (await this.cache.journal()).filter((w) => w.account === this.account)
     this.waiting = this.pending.length
+    if (this.home) return true
+    this.identities = kept.identities
     for (const person of await this.cache.people()) this.people.set(person.email, person)
     return true
   }
@@ -83,8 +87,9 @@ export class Mail {
     this.takeSubmissions(answers.maybe('s'))
     this.keep()
     this.found()
+    this.isBooted = true
     // What was not done by its owner's programs is not done by others'.
-    if (this.home) return
+    if (this.home) { void this.drain(); void this.current?.refresh(this.visible); return }
     if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else this.live = false })
     if ((answers.maybe<{ ids: Id[] }>('pins')?.ids.length ?? 0) > 0) this.pins = true
     this.mutes = (answers.maybe<{ ids: Id[] }>('mutes')?.ids.length ?? 0) > 0
@@ -108,6 +113,14 @@ export class Mail {
 
   private keep(): void {
     void this.cache.keep({ session: this.jmap.session, mailboxes: [...this.mailboxes.values()], identities: this.identities })
+  }
+
+  /** The server is there again: an account that is not one's own has no line to it. */
+  async revisit(): Promise<void> {
+    try {
+      if (!this.isBooted) await this.boot()
+      else { void this.drain(); await this.sync() }
+    } catch (error) { this.failed(error) }
   }
 
   private back(): void {
@@ -186,6 +199,12 @@ export class Mail {
 
   // ---- rows
 
+  /** Whose mail it is. */
+  get owner(): string { return this.jmap.session.accounts[this.account]?.name ?? this.account }
+
+  /** A row, for who need not hear of its changes. */
+  peek(id: Id): Row | undefined { return untrack(() => this.rows.get(id)) }
+
   /** Rows from the server (or the cache), with what we changed and it does not know yet on top. */
   learn(rows: readonly Row[], fromCache = false): void {
     for (const row of rows) {
@@ -243,7 +262,8 @@ export class Mail {
     return [...found.values()]
   }
 
-  act(patches: Patches, text: string, keep = true): boolean {
+  /** `text`: what to say of it, or of so many. */
+  act(patches: Patches, text: string | ((n: number) => string), keep = true): boolean {
     const told: Patches = {}
     const back: Patches = {}
     for (const [id, patch] of Object.entries(patches)) {
@@ -258,9 +278,10 @@ export class Mail {
     this.apply(told)
     const stood = this.leave(told)
     if (keep) {
-      this.undos.push({ text, patches: back, stood })
-      if (this.undos.length > UNDO_MAX) this.undos.shift()
-      if (text !== '') toasts.show(text, { action: { label: t.act.undo, run: () => this.undo() } })
+      const n = Object.keys(patches).length
+      const say = typeof text === 'string' ? () => text : text
+      this.history.push({ mail: this, patches: back, stood }, { n, text: say })
+      this.say(say(n))
     }
     void this.record(told, back, keep)
     return true
@@ -282,8 +303,8 @@ export class Mail {
   }
 
   /** Takes rows out of the lists they no longer belong to. */
-  private leave(patches: Patches): [List, [number, Id][]][] {
-    const stood: [List, [number, Id][]][] = []
+  private leave(patches: Patches): Stood {
+    const stood: Stood = []
     for (const list of this.lists.values()) {
       const gone = new Set(Object.keys(patches).filter((id) => { const row = this.rows.get(id); return row !== undefined && !list.holds(row) }))
       if (gone.size === 0) continue
@@ -294,24 +315,32 @@ export class Mail {
     return stood
   }
 
+  /** What was done, with its way back. */
+  say(text: string): void { if (text !== '') toasts.show(text, { action: { label: t.act.undo, run: () => this.undo() } }) }
+
+  /** Takes back the last act, in whichever accounts it was. */
   undo(): void {
-    const last = this.undos.pop()
+    const last = this.history.pop()
     if (!last) { toasts.show(t.done.nothing); return }
+    for (const { mail, patches, stood } of last) mail.takeUp(patches, stood)
+    toasts.show(t.done.undone)
+  }
+
+  private takeUp(patches: Patches, stood: Stood): void {
     const told: Patches = {}
     const back: Patches = {}
-    for (const [id, patch] of Object.entries(last.patches)) {
+    for (const [id, patch] of Object.entries(patches)) {
       const row = this.rows.get(id)
       if (!row) continue
       told[id] = effective(row, patch)
       back[id] = inverse(row, patch)
     }
     this.apply(told)
-    for (const [list, stood] of last.stood) {
-      list.order.restore(stood)
+    for (const [list, rows] of stood) {
+      list.order.restore(rows)
       list.changed()
     }
     void this.record(told, back)
-    toasts.show(t.done.undone)
   }
 
   private async record(patches: Patches, back: Patches, keep = true): Promise<void> {
@@ -383,7 +412,7 @@ export class Mail {
     const patches: Patches = {}
     const rows = this.meant(ids)
     for (const row of rows) patches[row.id] = { ...moved(row, to), ...keywords }
-    this.act(patches, text(rows.length))
+    this.act(patches, text)
   }
 
   async toRole(ids: Iterable<Id>, role: string, text: (n: number) => string, keywords: Patch = {}): Promise<void> {
@@ -605,7 +634,7 @@ export class Mail {
     }
     this.takeMailboxes(answers.of('m'))
     this.keep()
-    for (const list of this.lists.values()) if (list !== this.current) list.order.forget()
+    for (const list of this.lists.values()) if (list !== this.current) list.outdated()
     await this.current?.refresh(this.visible)
   }
 
@@ -616,7 +645,6 @@ export class Mail {
       const kept = this.bodies.get(row.id)
       if (kept) kept.email = { ...kept.email, keywords: row.keywords, mailboxIds: row.mailboxIds }
     }
-    const fresh = created.filter((r) => !this.rows.has(r.id))
     this.learn(created)
     for (const thread of threads) this.threads.set(thread.id, thread.emailIds)
     for (const id of changes.destroyed) {
@@ -628,7 +656,7 @@ export class Mail {
     }
     if (changes.destroyed.length > 0) void this.cache.forget(changes.destroyed)
     const inbox = this.role('inbox')?.id
-    const news = fresh.filter((r) => inbox !== undefined && inbox in r.mailboxIds && !('$seen' in r.keywords))
+    const news = created.filter((r) => inbox !== undefined && inbox in r.mailboxIds && !('$seen' in r.keywords))
     if (news.length > 0) { void this.passMuted(); this.arrived?.(news.filter((r) => !this.thread(r).some((o) => '$muted' in o.keywords))) }
   }
 
@@ -640,9 +668,11 @@ export class Mail {
   arrived: ((rows: Row[]) => void) | undefined
 
   private async forgetStates(): Promise<void> {
+    // Its owner may have taken something back.
+    if (this.home) await this.cache.clear()
     const answers = await this.jmap.call([['Email/get', { accountId: this.account, ids: [] }, 'e']])
     this.states.Email = answers.of<{ state: string }>('e').state
-    this.current?.order.forget()
+    this.current?.outdated()
   }
 
   // ---- people

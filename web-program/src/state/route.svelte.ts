@@ -1,8 +1,11 @@
 // Where one is, as the address bar has it: reload brings everything back, Back closes the top layer.
 
+/** In place of an account: all of them as one. A conversation is named with its account then. */
+export const ALL = 'all'
+
 export type Route =
   | { at: 'sign-in' }
-  // `of`: the account of somebody else who shares it; without it one's own.
+  // `of`: the account of somebody else who shares it, or all of them; without it one's own.
   | { at: 'mail'; of?: string; box: string; thread: string; email: string; flat: boolean; only: string }
   | { at: 'search'; of?: string; query: string; thread: string; email: string }
   | { at: 'settings'; page: string }

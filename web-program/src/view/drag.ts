@@ -7,18 +7,18 @@ import type { Mail } from '../state/mail.svelte'
 
 const KIND = 'application/x-packetboat-rows'
 
-export function drag(event: DragEvent, mail: Mail, id: string): void {
-  const ids = mail.selected.has(id) ? [...mail.selected] : [id]
-  event.dataTransfer?.setData(KIND, JSON.stringify(ids))
+/** A row takes along what is selected, if it is. */
+export function drag(event: DragEvent, name: string, isSelected: boolean): void {
+  event.dataTransfer?.setData(KIND, name)
   if (event.dataTransfer) event.dataTransfer.effectAllowed = 'move'
-  if (!mail.selected.has(id)) app.cursor = id
+  if (!isSelected) app.cursor = name
 }
 
 export function dropOn(mail: Mail, box: Mailbox): Attachment<HTMLElement> {
   return (element) => {
     const over = (e: DragEvent): void => { if (e.dataTransfer?.types.includes(KIND)) { e.preventDefault(); element.classList.add('drop') } }
     const leave = (): void => element.classList.remove('drop')
-    const drop = (e: DragEvent): void => { leave(); if (e.dataTransfer?.types.includes(KIND)) { e.preventDefault(); if (app.mail === mail) app.move(box.id); else void app.copy(mail, box) } }
+    const drop = (e: DragEvent): void => { leave(); if (e.dataTransfer?.types.includes(KIND)) { e.preventDefault(); app.move(box.id, mail) } }
     element.addEventListener('dragover', over)
     element.addEventListener('dragleave', leave)
     element.addEventListener('drop', drop)

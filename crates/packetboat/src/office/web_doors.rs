@@ -160,6 +160,14 @@ impl web::Sender for Doors {
             Ok(Sent { id: done.id, queued: done.queued, recipients })
         })
     }
+
+    fn largest(&self, address: &str) -> Option<u64> {
+        let domain = address.rsplit_once('@')?.1.to_ascii_lowercase();
+        if self.0.domains.contains(&domain) {
+            return Some(self.0.message_bytes_max);
+        }
+        self.0.sizes.of(&domain)
+    }
 }
 
 /// What mail programs use of these listeners.

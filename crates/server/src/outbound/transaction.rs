@@ -74,6 +74,9 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
             other => break other,
         }
     };
+    if result.is_ok() {
+        outbound.context.sizes.note(&claim.entry.message.destination, open.client.offers().size);
+    }
     match result {
         Ok(outcome) if open.sent > 0 && is_stale(&outcome) => Sent::Stale,
         Ok(outcome) => {

@@ -83,6 +83,7 @@ impl Office {
             shutdown: shutdown_seen,
             imap: server::imap::Memory::new(settings),
             wire_log: Default::default(),
+            sizes: Default::default(),
             wishes: Default::default(),
             pop: server::pop::Maildrops::default(),
         });

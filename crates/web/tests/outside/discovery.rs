@@ -1,7 +1,7 @@
 //! Documents by which mail programs find their settings.
 
 use crate::office::Office;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const OURS: &str = "Origin: http://here.test\r\nX-Packetboat: 1\r\nContent-Type: application/json\r\n";
 
@@ -50,6 +50,20 @@ async fn the_policy_of_mta_sts_is_served_under_its_name_only() {
     assert_eq!((status, text.as_str()), (200, "version: STSv1\r\nmode: enforce\r\nmx: mail.here.test\r\nmax_age: 604800\r\n"));
     assert_eq!(get(&office, "here.test", "/.well-known/mta-sts.txt").await.0, 404);
     assert_eq!(get(&office, "mta-sts.else.test", "/.well-known/mta-sts.txt").await.0, 421);
+}
+
+#[tokio::test]
+async fn what_receivers_take_is_told_before_anything_is_sent() {
+    let office = Office::new().await;
+    let ask = async |who: &str, body: Value| {
+        let head = format!("POST /api/largest HTTP/1.1\r\n{}{OURS}", Office::basic("ann@here.test", who));
+        office.ask(&head, body.to_string().as_bytes()).await
+    };
+    let told = ask("pw", json!({"recipients": ["x@small.test", "y@unknown.test", "nonsense"]})).await;
+    assert_eq!((told.status, told.json()), (200, json!({"largest": {"x@small.test": 100_000}})));
+    assert_eq!(ask("no", json!({"recipients": []})).await.status, 401);
+    assert_eq!(ask("pw", json!({"recipients": "x@small.test"})).await.status, 400);
+    assert_eq!(ask("pw", json!({"recipients": vec!["x@small.test"; 1001]})).await.status, 400);
 }
 
 #[tokio::test]

@@ -99,6 +99,10 @@ impl web::Sender for Doors {
             Ok(Sent { id: "t1".into(), queued: Vec::new(), recipients })
         })
     }
+
+    fn largest(&self, address: &str) -> Option<u64> {
+        address.ends_with("@small.test").then_some(100_000)
+    }
 }
 
 pub(crate) struct Office {

@@ -99,6 +99,7 @@ impl Office {
             trust: options.trust,
             imap: Default::default(),
             wire_log: Default::default(),
+            sizes: Default::default(),
             wishes: Default::default(),
             pop: Default::default(),
         });

@@ -1,0 +1,1 @@
+declare module 'pdfjs-dist/build/pdf.min.mjs' { export * from 'pdfjs-dist' }

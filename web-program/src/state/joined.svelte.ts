@@ -1,0 +1,105 @@
+// The same list of several accounts as one, the newest first: what each account lists, merged as far as it is known.
+
+import type { Id, Row } from '../jmap/types'
+import { WINDOW } from '../data/order'
+import { newestFirst, type List, type Listing, type Owner } from './list.svelte'
+import type { Mail } from './mail.svelte'
+
+/** A message's name among all accounts. Equal messages have equal ids in two of them. */
+const named = (mail: Mail, id: Id): string => `${mail.account}.${id}`
+export function split(name: string): [account: Id, id: Id] {
+  const at = name.indexOf('.')
+  return [name.slice(0, at), name.slice(at + 1)]
+}
+
+/** `blocked`: which must be asked for more, and from where, before it goes on. */
+interface Merged { names: string[]; blocked: [List, number][] }
+
+export class Joined implements Listing {
+  private last: { of: string; merged: Merged } | undefined
+
+  constructor(readonly parts: readonly List[]) {}
+
+  /** Merged anew when one of the lists has changed. */
+  private get merged(): Merged {
+    const of = this.parts.map((part) => `${part.version} ${part.state}`).join()
+    if (this.last?.of !== of) this.last = { of, merged: this.merge() }
+    return this.last.merged
+  }
+
+  get id(): string { return this.parts.map((part) => part.id).join('\n') }
+  get mails(): readonly Mail[] { return this.parts.map((part) => part.mail) }
+  get version(): number { return this.parts.reduce((sum, part) => sum + part.version, 0) }
+  get state(): List['state'] {
+    const states = this.parts.map((part) => part.state)
+    if (states.every((state) => state === 'error')) return 'error'
+    return states.includes('loading') ? 'loading' : states.includes('kept') ? 'kept' : 'ready'
+  }
+  get error(): string { return this.parts.find((part) => part.state === 'error')?.error ?? '' }
+  get count(): number { return this.parts.reduce((sum, part) => sum + part.total, 0) }
+  /** What can be scrolled to: what is known, and a window more. */
+  get total(): number { return Math.min(this.count, this.merged.names.length + WINDOW) }
+  get isFresh(): boolean { return this.parts.some((part) => part.isFresh) }
+
+  at(index: number): string | undefined { return this.merged.names[index] }
+  indexOf(name: string): number { return this.merged.names.indexOf(name) }
+  known(): string[] { return this.merged.names }
+  lacks(_from: number, to: number): boolean { return this.isFresh || this.merged.names.length < Math.min(to, this.count) }
+  nameOf(mail: Mail, id: Id): string { return named(mail, id) }
+
+  owner(name: string): Owner | undefined {
+    const [account, id] = split(name)
+    const list = this.parts.find((part) => part.mail.account === account)
+    return list ? { list, mail: list.mail, id } : undefined
+  }
+
+  look(_from: number, to: number): void {
+    const seen = this.merged.names.slice(0, to).map((name) => split(name)[0])
+    for (const part of this.parts) part.look(0, Math.max(1, seen.filter((account) => account === part.mail.account).length))
+  }
+
+  async ensure(_from: number, to: number): Promise<void> {
+    await Promise.all(this.parts.filter((part) => part.isFresh).map((part) => part.ensure(0, 1)))
+    for (;;) {
+      const { names, blocked } = this.merged
+      if (names.length >= to || blocked.length === 0) return
+      const missing = to - names.length
+      await Promise.all(blocked.map(([part, at]) => part.ensure(at, at + missing)))
+      const after = this.merged
+      // Without a network, or refused: it goes on when the list is asked for again.
+      if (after.names.length === names.length && after.blocked.length === blocked.length) return
+    }
+  }
+
+  private merge(): Merged {
+    const taken = this.parts.map(() => 0)
+    const names: string[] = []
+    for (;;) {
+      const heads = this.parts.map((part, i) => this.head(part, taken[i] ?? 0))
+      const blocked = this.parts.map((part, i): [List, number] => [part, taken[i] ?? 0]).filter((_, i) => heads[i] === 'unknown')
+      if (blocked.length > 0) return { names, blocked }
+      let best = -1
+      heads.forEach((row, i) => {
+        const other = heads[best]
+        if (typeof row === 'object' && (typeof other !== 'object' || before(row, other))) best = i
+      })
+      const part = this.parts[best]
+      const row = heads[best]
+      if (!part || typeof row !== 'object') return { names, blocked: [] }
+      names.push(named(part.mail, row.id))
+      taken[best] = (taken[best] ?? 0) + 1
+    }
+  }
+
+  private head(part: List, at: number): Row | 'unknown' | 'end' {
+    if (at >= part.order.total) return part.state === 'loading' ? 'unknown' : 'end'
+    const id = part.order.ids[at]
+    return (id === undefined ? undefined : part.mail.peek(id)) ?? 'unknown'
+  }
+}
+
+/** What is pinned stands on top, in every account that pins. */
+function before(a: Row, b: Row): boolean {
+  const pin = Number('$pinned' in b.keywords) - Number('$pinned' in a.keywords)
+  return (pin || newestFirst(a, b)) < 0
+}
