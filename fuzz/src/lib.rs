@@ -38,7 +38,7 @@ pub use imap::{imap_command, imap_fetch, imap_list_pattern, imap_mailbox_name, i
 pub use imap_dialogs::{imap_client_dialog, imap_server_dialog};
 pub use imap_sessions::{imap_client, imap_server};
 pub use names::{address, address_list};
-pub use office::{autoconfig_file, configuration, control_request, dns_answer, mbox_file, proxy_header};
+pub use office::{autoconfig_file, configuration, control_request, dns_answer, jmap_request, mbox_file, proxy_header};
 pub use policies::{sts_policy, tlsa};
 pub use pop3::{pop3_command, pop3_multiline, pop3_reply};
 pub use pop3_dialogs::{pop3_client_dialog, pop3_server_dialog};
@@ -90,6 +90,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("imap_sequence_set", imap_sequence_set),
     ("imap_server", imap_server),
     ("imap_server_dialog", imap_server_dialog),
+    ("jmap_request", jmap_request),
     ("autoconfig_file", autoconfig_file),
     ("mbox_file", mbox_file),
     ("message_build", message_build),

@@ -1,4 +1,4 @@
-//! What stands around the mail: the configuration file, the control socket, answers of DNS.
+//! What stands around the mail: the configuration file, the control socket, JMAP, answers of DNS.
 
 /// The text of a configuration file.
 pub fn configuration(data: &[u8]) {
@@ -8,6 +8,11 @@ pub fn configuration(data: &[u8]) {
 /// A request on the control socket.
 pub fn control_request(data: &[u8]) {
     packetboat::fuzzing::control_request(data);
+}
+
+/// A request of a JMAP client.
+pub fn jmap_request(data: &[u8]) {
+    web::fuzzing::jmap_request(data);
 }
 
 /// An mbox of somebody else, as each of its kinds.

@@ -130,7 +130,7 @@ macro_rules! replays {
 replays! {
     derived_facts office_document pdf_document packed_files aggregate_report arc_chain dkim_key dkim_signature dmarc_record forged_results spf_record
     address address_list autoconfig_file charset configuration control_request date dns_answer dsn encoded_word explain header_fields imap_client imap_client_dialog imap_command
-    imap_fetch imap_list_pattern imap_mailbox_name imap_response imap_search imap_sequence_set imap_server
+    jmap_request imap_fetch imap_list_pattern imap_mailbox_name imap_response imap_search imap_sequence_set imap_server
     imap_server_dialog mbox_file message_build message_facts message_parse parameter pop3_client pop3_client_dialog pop3_command
     pop3_multiline pop3_reply pop3_server proxy_header report_fields safe_html pop3_server_dialog sasl_client sasl_pair sasl_server search_text smtp_client
     smtp_client_dialog smtp_command smtp_data smtp_ehlo smtp_reply smtp_server smtp_server_dialog store_row
