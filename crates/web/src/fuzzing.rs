@@ -139,9 +139,13 @@ async fn the_mailboxes_count_right(site: &Shared, ann: &SignedIn) {
     for mailbox in all["methodResponses"][0][1]["list"].as_array().expect("mailboxes") {
         for (count, filter) in [
             ("totalEmails", json!({"inMailbox": mailbox["id"]})),
-            ("unreadEmails", json!({"operator": "AND", "conditions": [{"inMailbox": mailbox["id"]}, {"notKeyword": "$seen"}, {"notKeyword": "$draft"}]})),
+            (
+                "unreadEmails",
+                json!({"operator": "AND", "conditions": [{"inMailbox": mailbox["id"]}, {"notKeyword": "$seen"}, {"notKeyword": "$draft"}]}),
+            ),
         ] {
-            let asked = ask(json!([["Email/query", {"accountId": account, "filter": filter, "calculateTotal": true}, "q"]])).await;
+            let asked =
+                ask(json!([["Email/query", {"accountId": account, "filter": filter, "calculateTotal": true}, "q"]])).await;
             assert_eq!(asked["methodResponses"][0][1]["total"], mailbox[count], "{count} of {mailbox}");
         }
     }

@@ -9,8 +9,8 @@ use crate::push_service::Pushes;
 use crate::second_factor::{self, SecondFactor};
 use crate::sessions::{self, Sessions};
 use crate::{
-    Doorkeeper, Links, Offered, Plaintext, Refused, Sender, Settings, Wire, credentials, discovery, jmap, links, outside,
-    largest, program, sign_in, wire,
+    Doorkeeper, Links, Offered, Plaintext, Refused, Sender, Settings, Wire, credentials, discovery, jmap, largest, links,
+    outside, program, sign_in, wire,
 };
 use axum::Router;
 use axum::body::{Body, HttpBody};
