@@ -112,6 +112,40 @@ class Moving(unittest.TestCase):
             self.bring(new, source)
             self.assertEqual(picture(imap(new.ports["imap"], "ann")), picture(imap(old.ports["imap"], "ann")))
 
+    def test_out_to_another_server_each_message_once(self):
+        plan = {"INBOX": 20, "Sent": 5, "Reisen/2026": 4, "Gr&APwA3w-e": 3}
+        with Dovecot() as far, lab.Server(accounts=("ann", "bob"), password=PASSWORD) as here:
+            session = imap(here.ports["imap"], "ann")
+            fill(session, plan)
+            target = f"imap://ann@127.0.0.1:{far.ports['imap']}"
+            words = ("export", target, "--account", "ann@here.test", "--password-stdin")
+            out = lambda: json.loads(here.run(*words, "--json", stdin=PASSWORD + "\n").stdout)  # noqa: E731
+            told = out()
+            self.assertEqual((told["exported"], told["known"], told["mailboxes"]["INBOX"]), (32, 0, 20))
+            self.assertEqual(picture(imap(far.ports["imap"], "ann")), picture(session))
+            told = out()
+            self.assertEqual((told["exported"], told["known"]), (0, 32))
+            # Killed in the middle, whatever was under way; somebody else's mail comes there meanwhile.
+            fill(session, {"INBOX": 400}, seed=5)
+            count = lambda: int(imap(far.ports["imap"], "ann").select("INBOX", readonly=True)[1][0])  # noqa: E731
+            for least in (40, 120, 250):
+                process = subprocess.Popen([lab.binary(), *words, "--config", here.config], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+                process.stdin.write((PASSWORD + "\n").encode())
+                process.stdin.close()
+                lab.wait_for(f"{least} messages", lambda: count() >= least or process.poll() is not None)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                fill(imap(far.ports["imap"], "ann"), {"INBOX": 1}, seed=least)
+            here.stop()
+            out()
+            here.start()
+            wanted, got = picture(imap(here.ports["imap"], "ann"))["INBOX"], picture(imap(far.ports["imap"], "ann"))["INBOX"]
+            self.assertEqual(len(got), len(wanted) + 3)
+            self.assertEqual(set(wanted) - set(got), set())
+            self.assertEqual(out()["exported"], 0)
+            refused = here.run("export", target.replace("imap", "pop3"), "--account", "ann@here.test", "--password-stdin", stdin="x\n", ok=False)
+            self.assertIn("by IMAP", refused.stderr)
+
     def test_two_at_once_bring_each_message_once(self):
         """What a killed run left on its way, seen from the other side: two runs of the same at the same time."""
         for protocol in ("imap", "pop3"):

@@ -3,11 +3,15 @@
 //! Invariant: every file is written beside its place and renamed into it, so what is there is whole; a second run writes
 //! what is new and renames what has other flags. Memory: one page of messages. Must not know: where the account is.
 
+mod imap;
+
 use crate::door::{Answer, Ask, Door, Head, MailboxTold, odd};
+use crate::import::Bad;
 use crate::mbox;
 use crate::progress::Progress;
 use crate::trouble::{Trouble, with_file};
 use bytes::Bytes;
+pub use imap::{Server, run as to_server};
 use message::date::DateTime;
 use message::maildir;
 use serde::Serialize;
@@ -38,6 +42,20 @@ pub struct Report {
     pub known: u64,
     pub octets: u64,
     pub mailboxes: BTreeMap<String, u64>,
+    /// What a server did not take.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bad: Vec<Bad>,
+}
+
+/// The mailboxes (`only` these; empty: all).
+async fn chosen<D: Door>(door: &mut D, only: &[String], progress: &Progress) -> Result<Vec<MailboxTold>, Trouble> {
+    let (Answer::Mailboxes { mut list }, _) = door.ask(Ask::Mailboxes, Vec::new()).await? else { return Err(odd()) };
+    list.retain(|mailbox| only.is_empty() || only.iter().any(|name| name.eq_ignore_ascii_case(&mailbox.name)));
+    if list.is_empty() {
+        return Err(Trouble::Here("there is no such mailbox".into()));
+    }
+    progress.expect(list.iter().map(|mailbox| u64::from(mailbox.messages)).sum());
+    Ok(list)
 }
 
 /// Writes the mailboxes (`only` these; empty: all) under `path`.
@@ -51,12 +69,7 @@ pub async fn run<D: Door>(
     only: &[String],
     progress: &Progress,
 ) -> Result<Report, Trouble> {
-    let (Answer::Mailboxes { mut list }, _) = door.ask(Ask::Mailboxes, Vec::new()).await? else { return Err(odd()) };
-    list.retain(|mailbox| only.is_empty() || only.iter().any(|name| name.eq_ignore_ascii_case(&mailbox.name)));
-    if list.is_empty() {
-        return Err(Trouble::Here("there is no such mailbox".into()));
-    }
-    progress.expect(list.iter().map(|mailbox| u64::from(mailbox.messages)).sum());
+    let list = chosen(door, only, progress).await?;
     let mut report = Report::default();
     for mailbox in &list {
         progress.enter(&mailbox.name);
@@ -100,20 +113,27 @@ impl<'a, D: Door> Messages<'a, D> {
     }
 
     async fn turn(&mut self) -> Result<(), Trouble> {
-        let ask = Ask::Page { mailbox: self.mailbox.id, after: self.after };
-        let (Answer::Page { messages, more }, mut octets) = self.door.ask(ask, Vec::new()).await? else { return Err(odd()) };
-        let mut parted = Vec::with_capacity(messages.len());
-        for head in messages {
-            let len = usize::try_from(head.octets).unwrap_or(usize::MAX);
-            if len > octets.len() {
-                return Err(odd());
-            }
-            let own = octets.split_to(len);
-            parted.push((head, own));
-        }
-        (self.page, self.more) = (parted.into_iter(), more);
+        let page = page_of(&mut *self.door, self.mailbox, self.after).await?;
+        self.more = !page.is_empty();
+        self.page = page.into_iter();
         Ok(())
     }
+}
+
+/// Some messages behind a UID, each with its octets; none: there are no more.
+async fn page_of<D: Door>(door: &mut D, mailbox: &MailboxTold, after: u32) -> Result<Vec<(Head, Bytes)>, Trouble> {
+    let ask = Ask::Page { mailbox: mailbox.id, after };
+    let (Answer::Page { messages, .. }, mut octets) = door.ask(ask, Vec::new()).await? else { return Err(odd()) };
+    let mut parted = Vec::with_capacity(messages.len());
+    for head in messages {
+        let len = usize::try_from(head.octets).unwrap_or(usize::MAX);
+        if len > octets.len() {
+            return Err(odd());
+        }
+        let own = octets.split_to(len);
+        parted.push((head, own));
+    }
+    Ok(parted)
 }
 
 /// A level of a mailbox name as the name of a file.

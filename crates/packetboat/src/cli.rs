@@ -128,7 +128,7 @@ pub(crate) enum Command {
     Mail(Box<MailArgs>),
     /// Bring mail from another server, or from files, into an account here; run again, it brings only what is new
     Import(Box<ImportArgs>),
-    /// Write an account's mail into a folder, as Maildir, mbox or .eml files
+    /// Write an account's mail into a folder, as Maildir, mbox or .eml files, or onto another server by IMAP
     Export(ExportArgs),
     /// Completions for a shell, on standard output: `source <(packetboat completions bash)`
     Completions {

@@ -127,7 +127,7 @@ async fn perform(config: &Config, command: &Command, (json, show_wire): (bool, b
     }
     match command {
         Command::Import(arguments) => return moving::import(config, arguments, (json, show_wire)).await,
-        Command::Export(arguments) => return moving::export(config, arguments, json).await,
+        Command::Export(arguments) => return moving::export(config, arguments, (json, show_wire)).await,
         _ => {}
     }
     if let Command::Account(AccountCommand::Add { csv: Some(file), quota, .. }) = command {

@@ -173,7 +173,7 @@ pub(crate) enum MailCommand {
     /// Bring mail from another server or from files into this account; run again, it brings only what is new. The next sync
     /// carries it to the account's server
     Import(BringArgs),
-    /// Write this account's mail into a folder, as Maildir, mbox or .eml files
+    /// Write this account's mail into a folder, as Maildir, mbox or .eml files, or onto another server by IMAP
     Export(TakeArgs),
     /// The browser program on loopback, on this program's own mail, kept in step with the servers until Ctrl-C
     Web(WebArgs),

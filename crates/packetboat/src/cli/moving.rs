@@ -63,14 +63,23 @@ pub(crate) enum ExportForm {
 /// Where mail is written, and how.
 #[derive(Debug, Args)]
 pub(crate) struct TakeArgs {
-    /// The folder; made if it is not there
-    pub(crate) folder: PathBuf,
-    /// As what
+    /// A folder, made if it is not there; or another server: imaps://user@host, imap://user@host (STARTTLS)
+    pub(crate) target: String,
+    /// As what files
     #[arg(long = "as", value_name = "FORM", value_enum, default_value = "maildir")]
     pub(crate) form: ExportForm,
     /// Only this mailbox; may be given several times
     #[arg(long, value_name = "MAILBOX")]
     pub(crate) only: Vec<String>,
+    /// Read the other server's password from standard input, up to the first newline
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Go on past messages that the other server does not take, and list them at the end
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+    /// PEM file of certificates that count besides the public roots
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
 }
 
 /// `packetboat export`.

@@ -8,7 +8,7 @@ use crate::control::{Client, SocketDoor};
 use crate::dialogue;
 use client::door::{Answer, Ask};
 use client::import::{Options, Report, Source};
-use client::{Dialer, Door, Place, Progress, Secret, StoreDoor, Trouble, export, import};
+use client::{Dialer, Door, Place, Progress, Protocol, Secret, StoreDoor, Trouble, export, import};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Read};
@@ -93,13 +93,13 @@ pub(crate) fn source(what: &BringArgs) -> Result<Source, String> {
         return Ok(Source::files(&what.source));
     }
     let place = Place::parse(&what.source).map_err(|error| error.to_string())?;
-    let user = named(what, &place.user)?.to_owned();
+    let user = named(&what.source, &place.user)?.to_owned();
     let password = passwords::known(&format!("{user} at {}", place.host), what.password_stdin)?;
     Ok(Source::Server { place, login: user.clone(), user, password: secret(&password) })
 }
 
-fn named<'a>(what: &BringArgs, user: &'a str) -> Result<&'a str, String> {
-    if user.is_empty() { Err(format!("{}: who signs in there? Write imaps://user@host", what.source)) } else { Ok(user) }
+fn named<'a>(server: &str, user: &'a str) -> Result<&'a str, String> {
+    if user.is_empty() { Err(format!("{server}: who signs in there? Write imaps://user@host")) } else { Ok(user) }
 }
 
 /// One source and the account it is for.
@@ -114,7 +114,7 @@ fn secret(password: &str) -> Secret {
 }
 
 fn server_job(arguments: &ImportArgs, place: &Place, user: &str, account: &str, password: Secret) -> Result<Job, String> {
-    let user = named(&arguments.what, user)?;
+    let user = named(&arguments.what.source, user)?;
     let login = match &arguments.master {
         Some(master) => format!("{user}{}{master}", arguments.master_separator),
         None => user.to_owned(),
@@ -169,14 +169,16 @@ fn jobs(arguments: &ImportArgs) -> Result<Vec<Job>, String> {
     Ok(jobs)
 }
 
+fn dialer(config: &Config, tls_ca: Option<&Path>, (json, show_wire): (bool, bool)) -> Result<Dialer, String> {
+    let dialer = Dialer::new(tls_ca).map_err(|error| error.to_string())?;
+    let dialer = dialer.heard_by(show_wire.then(|| dialogue::shown(json)));
+    Ok(if config.dns_servers.is_empty() { dialer } else { dialer.with_resolver(super::domain::resolver(config)?) })
+}
+
 /// `packetboat import`.
 pub(super) async fn import(config: &Config, arguments: &ImportArgs, (json, show_wire): (bool, bool)) -> Result<Value, String> {
     let mut jobs = jobs(arguments)?;
-    let dialer = Dialer::new(arguments.what.tls_ca.as_deref()).map_err(|error| error.to_string())?;
-    let mut dialer = dialer.heard_by(show_wire.then(|| dialogue::shown(json)));
-    if !config.dns_servers.is_empty() {
-        dialer = dialer.with_resolver(super::domain::resolver(config)?);
-    }
+    let dialer = dialer(config, arguments.what.tls_ca.as_deref(), (json, show_wire))?;
     let options = options(&arguments.what);
     let doer = Doer::of(config).await?;
     let progress = Arc::new(Progress::default());
@@ -250,23 +252,36 @@ async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
 }
 
 /// `packetboat export`.
-pub(super) async fn export(config: &Config, arguments: &ExportArgs, json: bool) -> Result<Value, String> {
+pub(super) async fn export(config: &Config, arguments: &ExportArgs, (json, show_wire): (bool, bool)) -> Result<Value, String> {
+    let dialer = dialer(config, arguments.what.tls_ca.as_deref(), (json, show_wire))?;
     let doer = Doer::of(config).await?;
     let mut door = door(config, &doer, &arguments.account).await?;
-    let outcome = write_out(&mut door, &arguments.what, json).await;
+    let outcome = write_out(&mut door, &dialer, &arguments.what, json).await;
     drop(door);
     doer.close().await?;
     outcome
 }
 
-/// Writes mail into files, from behind any door.
-pub(crate) async fn write_out(door: &mut impl Door, what: &TakeArgs, json: bool) -> Result<Value, String> {
+/// Writes mail into files or to another server, from behind any door.
+pub(crate) async fn write_out(door: &mut impl Door, dialer: &Dialer, what: &TakeArgs, json: bool) -> Result<Value, String> {
+    let told = |report: export::Report| serde_json::to_value(report).map_err(|error| error.to_string());
+    let progress = Arc::new(Progress::default());
+    if what.target.contains("://") {
+        let place = Place::parse(&what.target).map_err(|error| error.to_string())?;
+        if place.protocol != Protocol::Imap {
+            return Err("mail is put onto a server by IMAP: imaps://user@host".into());
+        }
+        let user = named(&what.target, &place.user)?;
+        let password = passwords::known(&format!("{user} at {}", place.host), what.password_stdin)?;
+        let server = export::Server { dialer, place: &place, user, password: &secret(&password) };
+        let work = export::to_server(door, &server, (&what.only, what.skip_bad), &progress);
+        return watched(&progress, json, work).await.and_then(told);
+    }
     let form = match what.form {
         ExportForm::Maildir => export::Form::Maildir,
         ExportForm::Mbox => export::Form::Mbox,
         ExportForm::Eml => export::Form::Eml,
     };
-    let progress = Arc::new(Progress::default());
-    let report = watched(&progress, json, export::run(door, &what.folder, form, &what.only, &progress)).await?;
-    serde_json::to_value(report).map_err(|error| error.to_string())
+    let work = export::run(door, Path::new(&what.target), form, &what.only, &progress);
+    watched(&progress, json, work).await.and_then(told)
 }
