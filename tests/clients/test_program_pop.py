@@ -87,6 +87,9 @@ class Accounts(unittest.TestCase):
             self.assertEqual(told, {"ann@here.test": 0, "bob@here.test": 2})
             fill(imap(old.ports["imap"], "bob"), {"INBOX": 1}, seed=9)
             self.assertEqual(mail("fetch")["downloaded"], 1)
+            self.assertEqual(mail.people("fetch"), "nothing new\n")
+            lines = mail.people("ls", "--remote", "--account", "bob@here.test").splitlines()
+            self.assertEqual(len({line.index(" both ") for line in lines}), 1, lines)
             # All are watched, and what comes to one of them by IMAP is heard at once.
             watching = subprocess.Popen([lab.binary(), "mail", "--data", mail.dir, "--json", "sync", "--watch"], stdout=subprocess.PIPE, text=True)
             self.addCleanup(watching.stdout.close)

@@ -1,7 +1,7 @@
 //! Answers in words, made from the same JSON that `--json` prints.
 
 use super::clock;
-use super::text::{cell, clean};
+use super::text::{cell, clean, width};
 use crate::cli::MailCommand;
 use crate::commands::words::moved;
 use crate::commands::{printable, say};
@@ -63,9 +63,14 @@ fn of(command: &MailCommand, value: &Value) -> String {
                 |one: &Value| format!("{:>7} {:>7}  {}\n", count(one, "messages"), count(one, "unread"), text(one, "name"));
             format!("   ALL  UNREAD  MAILBOX\n{}", list(value, "mailboxes").iter().map(line).collect::<String>())
         }
-        MailCommand::Ls { .. } => list(value, "messages").iter().map(|one| message_line(one, "")).collect(),
+        MailCommand::Ls { .. } => {
+            let messages = list(value, "messages");
+            // A unique-id of POP3 is longer than a UID.
+            let columns = messages.iter().map(|one| width(&id_of(one))).max().unwrap_or(0);
+            messages.iter().map(|one| message_line(one, columns, "")).collect()
+        }
         MailCommand::Search { .. } => {
-            let line = |one: &Value| message_line(one, &format!("{}  ", cell(text(one, "mailbox"), 14)));
+            let line = |one: &Value| message_line(one, 0, &format!("{}  ", cell(text(one, "mailbox"), 14)));
             let more = if value.get("more") == Some(&Value::Bool(true)) { "there are more\n" } else { "" };
             list(value, "messages").iter().map(line).collect::<String>() + more
         }
@@ -121,7 +126,9 @@ fn synced(value: &Value) -> String {
         .filter(|(name, _)| count(value, name) > 0)
         .map(|(name, words)| format!("{} {words}", count(value, name)))
         .collect();
-    let mut out = if told.is_empty() { "both sides are equal\n".to_owned() } else { format!("{}\n", told.join(", ")) };
+    // By POP3 only the new counts.
+    let nothing = if value.get("known").is_some() { "nothing new" } else { "both sides are equal" };
+    let mut out = if told.is_empty() { format!("{nothing}\n") } else { format!("{}\n", told.join(", ")) };
     for one in list(value, "outbox") {
         let said: Vec<&str> = list(one, "said").iter().filter_map(Value::as_str).collect();
         let _ = match one.get("sent") {
@@ -136,16 +143,21 @@ fn synced(value: &Value) -> String {
     out
 }
 
-/// `mailbox`: what stands before the date, where messages of several mailboxes are listed.
-fn message_line(one: &Value, mailbox: &str) -> String {
+fn id_of(one: &Value) -> String {
+    let id = one.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+    clean(&id.unwrap_or_default())
+}
+
+/// `columns`: of the longest number. `mailbox`: what stands before the date, where messages of several mailboxes are listed.
+fn message_line(one: &Value, columns: usize, mailbox: &str) -> String {
     let flags: Vec<&str> = list(one, "flags").iter().filter_map(Value::as_str).collect();
     let unread = one.get("unread") == Some(&Value::Bool(true)) || (one.get("flags").is_some() && !flags.contains(&"seen"));
     let flagged = if flags.contains(&"flagged") { '!' } else { ' ' };
-    let id = one.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).unwrap_or_default();
+    let (id, columns) = (id_of(one), columns.max(7));
     let mark = if unread { 'N' } else { ' ' };
     let (date, from, subject) =
         (cell(&clock::shown(text(one, "date")), 16), cell(text(one, "from"), 26), cell(text(one, "subject"), 60));
-    format!("{id:>7} {mark}{flagged} {:9} {mailbox}{date}  {from}  {}\n", text(one, "place"), subject.trim_end())
+    format!("{id:>columns$} {mark}{flagged} {:9} {mailbox}{date}  {from}  {}\n", text(one, "place"), subject.trim_end())
 }
 
 fn message_text(one: &Value) -> String {
