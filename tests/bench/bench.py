@@ -163,6 +163,13 @@ TITLES = {
 }
 
 
+def standing(title):
+    """A section that others measure (`make bench-moving`), as it stands."""
+    with open(KEPT) as f:
+        _, found, rest = f.read().partition(title + "\n")
+    return [found + rest.split("\n## ")[0].rstrip("\n"), ""] if found else []
+
+
 def report(run, load, seconds):
     out = ["# Bench", "", "Made by `make bench`; the newest run is kept. " + machine(load, seconds), "",
            "Rates differ from machine to machine: what counts are the ratios, taken in one run in which both sides did the same work in turn",
@@ -174,6 +181,7 @@ def report(run, load, seconds):
             out += [f"## {title}", "", *lines, "", f"{reached} of {measured} lines reached.", ""]
     if run.trouble:
         out += ["## What went wrong", ""] + [f"- {trouble.splitlines()[0][:300]}" for trouble in run.trouble] + [""]
+    out += standing("## Moving house")
     if os.path.exists(COUNTED):
         out += ["## Instructions an operation", "", "Counted by valgrind's callgrind (`make instructions`): they do not depend on the neighbours. `make test` holds the",
                 "operations, unoptimised, to a tenth above what `tests/bench/instructions.tsv` has.", "", *instructions(), ""]
