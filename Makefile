@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress sync-soak sessions large soak fuzz bench bench-mime bench-moving instructions deny packages
+.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress sync-soak sessions large soak fuzz bench bench-mime bench-moving bench-roundcube instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -108,6 +108,11 @@ bench-mime:     ## MB/s and allocations of the MIME reader, beside mail-parser a
 bench-moving:   ## import from Dovecot by IMAP beside mbsync, by POP3 beside fetchmail, killed and resumed (COUNT=n POP_COUNT=n)
 	cargo build --release --locked -p packetboat
 	PACKETBOAT=$(abspath $(TARGET))/release/packetboat python3 tests/bench/moving.py --count $(or $(COUNT),200000) --pop-count $(or $(POP_COUNT),100000)
+
+bench-roundcube: program ## the browser program beside Debian's Roundcube on the same mailbox, and its bounds of its own (MESSAGES=n)
+	tests/packages.sh roundcube-core roundcube-sqlite3 dbconfig-no-thanks php-cli php-fpm php-sqlite3
+	cargo build --release --locked -p packetboat
+	PACKETBOAT=$(abspath $(TARGET))/release/packetboat node tests/bench/roundcube.mjs $(or $(MESSAGES),10000)
 
 instructions:   ## counts the instructions of six hot operations anew and keeps the bounds
 	python3 tests/bench/instructions.py keep --release

@@ -164,7 +164,7 @@ TITLES = {
 
 
 def standing(title):
-    """A section that others measure (`make bench-moving`), as it stands."""
+    """A section that others measure (`make bench-moving`, `make bench-roundcube`), as it stands."""
     with open(KEPT) as f:
         _, found, rest = f.read().partition(title + "\n")
     return [found + rest.split("\n## ")[0].rstrip("\n"), ""] if found else []
@@ -181,7 +181,7 @@ def report(run, load, seconds):
             out += [f"## {title}", "", *lines, "", f"{reached} of {measured} lines reached.", ""]
     if run.trouble:
         out += ["## What went wrong", ""] + [f"- {trouble.splitlines()[0][:300]}" for trouble in run.trouble] + [""]
-    out += standing("## Moving house")
+    out += standing("## Moving house") + standing("## In the browser, beside Roundcube")
     if os.path.exists(COUNTED):
         out += ["## Instructions an operation", "", "Counted by valgrind's callgrind (`make instructions`): they do not depend on the neighbours. `make test` holds the",
                 "operations, unoptimised, to a tenth above what `tests/bench/instructions.tsv` has.", "", *instructions(), ""]

@@ -39,6 +39,9 @@ describe('sharing', { timeout: 150_000 }, () => {
   })
 
   it('takes back what the owner does not allow, and does what he does', async () => {
+    // What may not be done is grey; by key it is said.
+    const tools = ann.getByRole('toolbar', { name: 'Message', exact: true })
+    for (const name of ['Archive', 'Delete', 'Spam', 'Move to', 'Label', 'Mark unread', 'Star']) assert.equal(await tools.getByRole('button', { name, exact: true }).isDisabled(), true, name)
     await ann.keyboard.press('s')
     await ann.locator('.toast', { hasText: 'Not done: You have no right to do that.' }).waitFor()
     await ann.getByRole('button', { name: 'Star', exact: true, pressed: false }).first().waitFor()
@@ -46,6 +49,8 @@ describe('sharing', { timeout: 150_000 }, () => {
     await acl('lrsw')
     await ann.getByRole('button', { name: 'Star', exact: true }).first().click()
     await until('the flag', async () => /Flagged/.test(await flags()))
+    assert.equal(await tools.getByRole('button', { name: 'Archive', exact: true }).isDisabled(), true)
+    assert.equal(await tools.getByRole('button', { name: 'Mark unread', exact: true }).isDisabled(), false)
     clean()
   })
 

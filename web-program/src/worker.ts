@@ -31,7 +31,10 @@ self.addEventListener('fetch', (event) => {
     event.respondWith((async () => {
       try {
         const page = await fetch(event.request)
-        if (page.ok && page.headers.get('content-type')?.startsWith('text/html')) await (await caches.open(KEPT)).put(SHELL, page.clone())
+        if (page.ok && page.headers.get('content-type')?.startsWith('text/html')) {
+          const kept = page.clone()
+          event.waitUntil(caches.open(KEPT).then((cache) => cache.put(SHELL, kept)))
+        }
         return page
       } catch {
         return await caches.match(SHELL) ?? Response.error()

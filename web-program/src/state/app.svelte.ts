@@ -10,7 +10,7 @@ import { t } from '../texts'
 import { Desk } from './desk.svelte'
 import { Joined, split } from './joined.svelte'
 import type { Asked, List, Listing, Owner } from './list.svelte'
-import { Mail } from './mail.svelte'
+import { Mail, type Doing } from './mail.svelte'
 import { ALL, router } from './route.svelte'
 import { toasts } from './toasts.svelte'
 
@@ -347,6 +347,16 @@ export class App {
   /** The messages that acts mean. */
   get meant(): Row[] { return this.targets.flatMap(([mail, ids]) => mail.meant(ids)) }
 
+  /** Whether every owner lets one do that with what acts mean. */
+  can(what: Doing): boolean { return this.targets.every(([mail, ids]) => mail.can(what, mail.meant(ids))) }
+
+  /** The same, and says so if not. */
+  private allowed(what: Doing): boolean {
+    const can = this.can(what)
+    if (!can) toasts.show(t.done.refused(t.done.noRight), { kind: 'error' })
+    return can
+  }
+
   private has(keyword: string): boolean { return this.target.every((row) => keyword in row.keywords) }
 
   deselect(): void { for (const mail of this.list?.mails ?? []) mail.selected.clear() }
@@ -392,16 +402,16 @@ export class App {
     }
   }
 
-  archive(by = 1): void { void this.away((mail, ids) => mail.toRole(ids, 'archive', t.done.archived, { 'keywords/$pinned': null }), by) }
+  archive(by = 1): void { if (this.allowed('archive')) void this.away((mail, ids) => mail.toRole(ids, 'archive', t.done.archived, { 'keywords/$pinned': null }), by) }
 
   remove(): void {
     if (this.box?.role === 'trash') { if (confirm(t.folder.emptySure(this.meant.length))) void this.away((mail, ids) => mail.destroy(ids)) }
-    else void this.away((mail, ids) => mail.toRole(ids, 'trash', t.done.deleted))
+    else if (this.allowed('trash')) void this.away((mail, ids) => mail.toRole(ids, 'trash', t.done.deleted))
   }
 
   spam(): void {
     if (this.box?.role === 'junk') void this.away((mail, ids) => mail.toRole(ids, 'inbox', t.done.notSpam, { 'keywords/$junk': null, 'keywords/$notjunk': true }))
-    else void this.away((mail, ids) => mail.toRole(ids, 'junk', t.done.spam, { 'keywords/$junk': true, 'keywords/$notjunk': null }))
+    else if (this.allowed('junk')) void this.away((mail, ids) => mail.toRole(ids, 'junk', t.done.spam, { 'keywords/$junk': true, 'keywords/$notjunk': null }))
   }
 
   /** Into a mailbox of the account that is shown; what is of another account goes into a copy there, and stays. */
@@ -409,7 +419,7 @@ export class App {
     const box = of?.mailboxes.get(to)
     if (!of || !box) return
     const elsewhere = this.targets.filter(([mail]) => mail !== of)
-    if (elsewhere.length < this.targets.length) void this.away((mail, ids) => mail === of ? mail.move(ids, to, (n) => t.done.moved(n, mail.label(box))) : this.copy(mail, ids, of, box))
+    if (elsewhere.length < this.targets.length) { if (this.allowed('move')) void this.away((mail, ids) => mail === of ? mail.move(ids, to, (n) => t.done.moved(n, mail.label(box))) : this.copy(mail, ids, of, box)) }
     else for (const [mail, ids] of elsewhere) void this.copy(mail, ids, of, box)
   }
 
@@ -428,11 +438,13 @@ export class App {
   }
 
   star(): void {
+    if (!this.allowed('keywords')) return
     const on = !this.has('$flagged')
     void this.each((mail, ids) => { mail.act(Object.fromEntries(ids.map((id) => [id, { 'keywords/$flagged': on || null }])), on ? t.done.starred : t.done.unstarred) })
   }
 
   seen(on: boolean): void {
+    if (!this.allowed('seen')) return
     void this.each((mail, ids) => mail.seen(ids, on))
     if (!on && this.openThread !== '') this.close()
   }
@@ -445,6 +457,7 @@ export class App {
 
   /** On top of the inbox until it is let go. */
   pin(): void {
+    if (!this.allowed('keywords')) return
     const on = !this.has('$pinned')
     void this.each((mail, ids) => {
       if (on) mail.pins = true
@@ -478,7 +491,7 @@ export class App {
   snooze(at: Date): void { void this.away((mail, ids) => mail.home ? undefined : mail.snooze(ids, at)) }
 
   label(keyword: string): void {
-    if (keyword === '') return
+    if (keyword === '' || !this.allowed('keywords')) return
     const on = !this.has(keyword)
     void this.each((mail, ids) => mail.flag(ids, keyword, on, on ? t.done.labelled(keyword) : t.done.unlabelled(keyword)))
   }

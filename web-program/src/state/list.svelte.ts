@@ -7,6 +7,7 @@ import { Order, WINDOW } from '../data/order'
 import type { Mail } from './mail.svelte'
 
 const KEPT = 200
+const FIRST = 30
 
 /** As the server does it: of one second, what came later first. Its ids grow: the longer is the later. */
 export const newestFirst = (a: Row, b: Row): number => b.receivedAt.localeCompare(a.receivedAt) || b.id.length - a.id.length || b.id.localeCompare(a.id)
@@ -72,11 +73,19 @@ export class List implements Listing {
   async fromCache(): Promise<void> {
     const kept = await this.mail.cache.query(this.key)
     if (!kept || this.order.state !== undefined || this.order.total > 0) return
-    const rows = await this.mail.cache.rows([...kept.ids, ...Object.values(kept.threads).flat()])
-    if (this.order.state !== undefined) return
-    this.mail.learn(rows, true)
     for (const [thread, ids] of Object.entries(kept.threads)) if (!this.mail.threads.has(thread)) this.mail.threads.set(thread, ids)
-    this.order.ids = kept.ids.filter((id) => this.mail.rows.has(id))
+    // Those on the screen first.
+    await this.paint(kept.ids.slice(0, FIRST))
+    await this.paint(kept.ids)
+  }
+
+  private async paint(ids: readonly Id[]): Promise<void> {
+    const { mail } = this
+    const learn = async (wanted: readonly Id[]): Promise<void> => { mail.learn(await mail.cache.rows([...new Set(wanted)].filter((id) => !mail.peek(id))), true) }
+    await learn(ids)
+    await learn(ids.flatMap((id) => mail.threads.get(mail.peek(id)?.threadId ?? '') ?? []))
+    if (this.order.state !== undefined) return
+    this.order.ids = ids.filter((id) => mail.rows.has(id))
     this.order.total = this.order.ids.length
     this.hidePending()
     this.state = 'kept'

@@ -11,13 +11,16 @@ import { askAgain } from '../data/sent'
 import { keyword, LATER, until } from '../data/snooze'
 import { Offline, Refused, SignedOut, type Call, type Jmap } from '../jmap/client'
 import { Push, type States } from '../jmap/push'
-import { PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
+import { MAIL, PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
 import { History, type Stood } from './history'
 import { List, type Asked } from './list.svelte'
 import { toasts } from './toasts.svelte'
 
 const LISTS_MAX = 12
+
+/** What a right is needed for. */
+export type Doing = 'archive' | 'trash' | 'junk' | 'move' | 'keywords' | 'seen'
 
 export class Mail {
   readonly mailboxes = new SvelteMap<Id, Mailbox>()
@@ -695,6 +698,17 @@ export class Mail {
   /** Whether its owner lets one do that with a message. */
   may(row: Row, right: string): boolean {
     return Object.keys(row.mailboxIds).every((id) => this.mailboxes.get(id)?.myRights[right] !== false)
+  }
+
+  /** Whether its owner lets one do all of that with these messages; a role is the mailbox they would go to. */
+  can(what: Doing, rows: readonly Row[]): boolean {
+    if (!this.home) return true
+    const may = (right: string): boolean => rows.every((row) => this.may(row, right))
+    if (what === 'keywords') return may('maySetKeywords')
+    if (what === 'seen') return may('maySetSeen')
+    if (!may('mayRemoveItems')) return false
+    if (what === 'move') return [...this.mailboxes.values()].some((box) => box.myRights.mayAddItems)
+    return this.role(what)?.myRights.mayAddItems ?? this.jmap.session.accounts[this.account]?.accountCapabilities[MAIL]?.mayCreateTopLevelMailbox === true
   }
 
   get hasProgram(): boolean { return !this.home && this.jmap.has(PROGRAM) }

@@ -1,0 +1,147 @@
+// The browser program beside Debian's Roundcube: the same mailbox of the same server, in one run, in turn, in the same Chromium.
+// Both are signed in. Each number is the median of ROUNDS; times are taken within the page, from the act to what it shows.
+//   PACKETBOAT=.../release/packetboat node tests/bench/roundcube.mjs [MESSAGES]     writes its table to standard output
+import { execFileSync, spawn } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { browser, Offices, signIn, until } from '../browser/offices.mjs'
+
+const COUNT = Number(process.argv[2] ?? 10_000)
+const ROUNDS = 7
+const free = () => new Promise((done) => { const server = createServer().listen(0, '127.0.0.1', () => { const { port } = server.address(); server.close(() => done(port)) }) })
+const median = (all) => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)]
+const at = (n) => { const d = new Date(Date.UTC(2026, 0, 1) + n * 600_000); return `${String(d.getUTCDate()).padStart(2, '0')}-${['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'][d.getUTCMonth()]}-2026 ${d.toISOString().slice(11, 19)} +0000` }
+const letter = (n) => `From: Writer ${n % 97} <w${n % 97}@there.test>\r\nTo: ann@here.test\r\nSubject: Letter ${n}${n % 1000 === 0 ? ' walrus' : ''}\r\nMessage-ID: <${n}@bench>\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n\r\nThis is the text of letter ${n}.\r\n${'Some more words of it, as letters have them. '.repeat(20)}\r\n`
+
+/** Roundcube on PHP's own server, eight workers, the byte code kept; its database in SQLite. */
+async function roundcube(folder, base) {
+  const [port, config] = [await free(), join(folder, 'config')]
+  for (const dir of [config, join(folder, 'temp'), join(folder, 'logs')]) mkdirSync(dir)
+  for (const file of ['defaults.inc.php', 'mimetypes.php']) cpSync(`/etc/roundcube/${file}`, join(config, file))
+  const database = join(folder, 'roundcube.sqlite')
+  execFileSync('php', ['-r', '$db = new PDO("sqlite:" . $argv[1]); $db->exec(file_get_contents("/usr/share/roundcube/SQL/sqlite.initial.sql"));', database])
+  writeFileSync(join(config, 'config.inc.php'), `<?php
+$config = ['db_dsnw' => 'sqlite:///${database}?mode=0600', 'imap_host' => '127.0.0.1:${base + 143}', 'smtp_host' => '127.0.0.1:${base + 587}', 'smtp_user' => '%u', 'smtp_pass' => '%p',
+  'des_key' => '0123456789abcdef01234567', 'plugins' => [], 'skin' => 'elastic', 'log_dir' => '${folder}/logs/', 'temp_dir' => '${folder}/temp/', 'language' => 'en_US', 'mail_domain' => 'here.test',
+  'imap_cache' => 'db', 'messages_cache' => 'db', 'enable_installer' => false, 'check_all_folders' => false, 'drafts_mbox' => 'Drafts', 'sent_mbox' => 'Sent', 'trash_mbox' => 'Trash', 'junk_mbox' => 'Junk', 'create_default_folders' => false, 'mail_pagesize' => 50, 'mime_param_folding' => 0];
+`)
+  const server = spawn('php', ['-d', 'opcache.enable_cli=1', '-d', 'opcache.enable=1', '-d', 'session.gc_probability=0', '-S', `127.0.0.1:${port}`, '-t', '/var/lib/roundcube'], { env: { ...process.env, ROUNDCUBE_CONFIG_DIR: config, PHP_CLI_SERVER_WORKERS: '8' }, stdio: 'ignore' })
+  const url = `http://127.0.0.1:${port}/index.php`
+  await until('Roundcube', async () => (await fetch(url)).ok, 30)
+  return { url, close: () => server.kill() }
+}
+
+/** Does it in the page, and waits there until it shows: milliseconds. */
+const timed = (page, act, shows, ...rest) => page.evaluate(async ([act, shows, rest]) => {
+  const [go, is] = [act, shows].map((text) => new Function(`return (${text})`)())
+  const begun = performance.now()
+  go(...rest)
+  while (!is(...rest)) { await new Promise((frame) => requestAnimationFrame(frame)); if (performance.now() - begun > 60_000) throw new Error('it does not show') }
+  return performance.now() - begun
+}, [String(act), String(shows), rest])
+
+const offices = await Offices.open()
+const chrome = await browser()
+const folder = mkdtempSync(join(tmpdir(), 'packetboat-roundcube-'))
+let php
+try {
+  for (let n = 1; n <= COUNT; n += 2000) await offices.appendAll('ann', Array.from({ length: Math.min(2000, COUNT - n + 1) }, (_, i) => letter(n + i)), 'INBOX', '\\Seen', Array.from({ length: 2000 }, (_, i) => at(n + i)))
+  php = await roundcube(folder, offices.base)
+  const password = offices.password('ann@here.test')
+  const view = { viewport: { width: 1360, height: 860 } }
+  const bypass = { ...view, bypassCSP: true }
+  const ourContext = await chrome.newContext(bypass)
+  await ourContext.addInitScript(() => { localStorage.setItem('choices', JSON.stringify({ undo: 0 })) })
+  const ours = await ourContext.newPage()
+  await signIn(ours, offices.here, 'ann@here.test', password)
+  const theirs = await (await chrome.newContext(bypass)).newPage()
+  await theirs.goto(php.url)
+  await theirs.fill('#rcmloginuser', 'ann@here.test')
+  await theirs.fill('#rcmloginpwd', password)
+  await theirs.click('#rcmloginsubmit')
+  await theirs.locator('#messagelist tbody tr').first().waitFor()
+
+  const times = {}
+  const note = (what, who, ms) => { ((times[what] ??= { ours: [], theirs: [] })[who]).push(ms) }
+  /** From the address to the newest row on the screen; the browser has the files already. */
+  const load = async (page, url, row) => { const begun = performance.now(); await page.goto(url, { waitUntil: 'commit' }); await page.waitForFunction((s) => { const one = document.querySelector(s); return one !== null && one.getBoundingClientRect().height > 0 }, row, { polling: 'raf' }); return performance.now() - begun }
+  const inbox = { ours: [ours, `${offices.here}/m/0/inbox`, '.row:not(.bones)'], theirs: [theirs, `${php.url}?_task=mail&_mbox=INBOX`, '#messagelist tbody tr'] }
+  const settled = (page) => page.waitForLoadState('networkidle')
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const who of ['ours', 'theirs']) { const ms = await load(...inbox[who]); if (round > 0) note('load to the list', who, ms); await settled(inbox[who][0]) }
+    // A message that was not read before: neither has it.
+    const wanted = COUNT - 12 - round
+    note('open a message', 'ours', await timed(ours, (n) => { [...document.querySelectorAll('.row')].find((r) => r.textContent.includes(`Letter ${n}`)).click() }, (n) => document.querySelector('article .body')?.textContent.includes(`text of letter ${n}`), wanted))
+    note('open a message', 'theirs', await timed(theirs, (n) => { const row = [...document.querySelectorAll('#messagelist tbody tr')].find((r) => r.textContent.includes(`Letter ${n}`)); for (const kind of ['mousedown', 'mouseup', 'click']) row.querySelector('.subject a, .subject').dispatchEvent(new MouseEvent(kind, { bubbles: true, button: 0 })) }, (n) => document.querySelector('#messagecontframe')?.contentDocument?.querySelector('#messagebody')?.textContent.includes(`text of letter ${n}`), wanted))
+    await load(...inbox.ours); await load(...inbox.theirs); await settled(ours); await settled(theirs)
+    const word = `Letter ${1000 * (1 + (round % Math.floor(COUNT / 1000)))} walrus`
+    // By Enter in both; ours shows the same while one types.
+    note('search', 'ours', await timed(ours, (w) => { const field = document.querySelector('#search'); field.focus(); field.value = `subject:walrus ${w.split(' ')[1]}`; field.dispatchEvent(new Event('input', { bubbles: true })); field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true })) }, (w) => [...document.querySelectorAll('.row .subject')].some((s) => s.textContent.includes(w)), word))
+    note('search', 'theirs', await timed(theirs, (w) => { const field = document.querySelector('#mailsearchform'); field.value = w; window.rcmail.command('search') }, (w) => [...document.querySelectorAll('#messagelist tbody tr')].some((r) => r.textContent.includes(w)) && document.querySelectorAll('#messagelist tbody tr').length < 20, word))
+    // To send: the letter is written, then the button; until it says that it is sent.
+    await load(...inbox.ours); await settled(ours)
+    await ours.locator('body').press('c')
+    await ours.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
+    await ours.keyboard.press('Tab')
+    await ours.getByPlaceholder('Subject').fill(`Sent ${round}`)
+    await ours.getByRole('textbox', { name: 'Message' }).click()
+    await ours.keyboard.type('Words')
+    note('send', 'ours', await timed(ours, () => { [...document.querySelectorAll('.compose .foot button')].find((b) => b.textContent.trim() === 'Send').click() }, () => [...document.querySelectorAll('.toast')].some((one) => one.textContent.includes('Sent'))))
+    await theirs.goto(`${php.url}?_task=mail&_action=compose&_to=bob@here.test`)
+    await theirs.locator('#compose-subject').fill(`Sent ${round}`)
+    await theirs.locator('#composebody').fill('Words')
+    await settled(theirs)
+    const begun = performance.now()
+    await theirs.evaluate(() => { document.querySelector('button.send').click() })
+    await theirs.waitForFunction(() => /sent successfully/i.test(document.querySelector('#messagestack')?.textContent ?? ''), undefined, { polling: 'raf' })
+    note('send', 'theirs', performance.now() - begun)
+  }
+
+  console.log(`${COUNT.toLocaleString('en')} messages in the inbox; ${ROUNDS} rounds, medians.\n`)
+  console.log('| act | ours | Roundcube | ratio | target | reached |\n|---|---:|---:|---:|---|---|')
+  for (const [what, { ours: a, theirs: b }] of Object.entries(times)) { const ratio = median(b) / median(a); console.log(`| ${what} | ${median(a).toFixed(0)} ms | ${median(b).toFixed(0)} ms | ${ratio.toFixed(1)}x | ≥ 3x | ${ratio >= 3 ? 'yes' : '**no**'} |`) }
+
+  // Ours alone: the bounds that hold without anybody beside it.
+  const rows = []
+  // As people do it: the pointer comes first, and with it what will be read.
+  const opened = []
+  for (let n = 0; n < ROUNDS; n++) {
+    await load(...inbox.ours)
+    await settled(ours)
+    const row = ours.locator('.row', { hasText: `Letter ${COUNT - 1 - n}` })
+    await row.hover()
+    await ours.waitForTimeout(150)
+    opened.push(await timed(ours, (m) => { [...document.querySelectorAll('.row')].find((r) => r.textContent.includes(`Letter ${m}`)).click() }, (m) => document.querySelector('article .body')?.textContent.includes(`text of letter ${m}`), COUNT - 1 - n))
+  }
+  rows.push(['a message opened, the pointer on it before', median(opened), 'ms', 50])
+  await load(...inbox.ours)
+  const frames = await ours.evaluate(async () => {
+    const list = document.querySelector('#list')
+    const took = []
+    let last = await new Promise((frame) => requestAnimationFrame(frame))
+    for (let n = 0; n < 240; n++) { list.scrollTop += 180; const now = await new Promise((frame) => requestAnimationFrame(frame)); took.push(now - last); last = now }
+    return took
+  })
+  rows.push(['frames a second while the list scrolls, median', 1000 / median(frames), '/s', -59])
+  const slow = await (await chrome.newContext(view)).newPage()
+  const network = await slow.context().newCDPSession(slow)
+  await network.send('Network.enable')
+  await network.send('Emulation.setCPUThrottlingRate', { rate: 4 })
+  let octets = 0
+  network.on('Network.loadingFinished', (event) => { octets += event.encodedDataLength })
+  const begun = performance.now()
+  await slow.goto(offices.here, { waitUntil: 'commit' })
+  await slow.getByLabel('Address').fill('a')
+  rows.push(['first load until one can type, CPU slowed four times', performance.now() - begun, 'ms', 1000])
+  await slow.evaluate(() => document.fonts.ready)
+  rows.push(['first load', octets / 1000, 'kB', 150])
+  console.log('\n| ours alone | | target | reached |\n|---|---:|---|---|')
+  for (const [what, n, unit, target] of rows) console.log(`| ${what} | ${n.toFixed(0)} ${unit} | ${target < 0 ? `≥ ${-target}` : `< ${target}`} ${unit} | ${(target < 0 ? n >= -target : n < target) ? 'yes' : '**no**'} |`)
+} finally {
+  php?.close()
+  await chrome.close()
+  await offices.close()
+  rmSync(folder, { recursive: true, force: true })
+}
