@@ -60,6 +60,7 @@ mod tests {
         for n in 0..DESTINATIONS_MAX + 10 {
             sizes.note(&format!("{n}.test"), Some(1));
         }
-        assert_eq!((sizes.all().len(), sizes.of("10009.test")), (DESTINATIONS_MAX, Some(1)));
+        let count = sizes.all().len();
+        assert_eq!((count, sizes.of("10009.test")), (DESTINATIONS_MAX, Some(1)));
     }
 }
