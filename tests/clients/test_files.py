@@ -97,7 +97,7 @@ class Files(unittest.TestCase):
                 self.mail("import", path, "--into", f"{into}-seen")
                 self.assertEqual(self.texts(f"{into}-seen"), expected, (kind, end, "as it is seen"))
 
-    def test_mbox_and_babyl_of_another_program(self):
+    def test_an_mbox_of_another_program(self):
         box = mailbox.mbox(os.path.join(self.folder, "python"))
         for n in (0, 1, 4, 5):
             one = mailbox.mboxMessage(message(n))
