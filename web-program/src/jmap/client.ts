@@ -74,7 +74,9 @@ export class Jmap {
 
   async call(calls: Call[], signal?: AbortSignal): Promise<Answers> {
     const using = Object.keys(this.session.capabilities)
-    await this.turn()
+    // With room it goes out now, before what is drawn next.
+    while (this.busy >= this.most) await new Promise<void>((go) => this.queue.push(go))
+    this.busy += 1
     try {
       const answer = await ask(local(this.session.apiUrl), { method: 'POST', headers: OURS, body: JSON.stringify({ using, methodCalls: calls }), signal: signal ?? null })
       const body = await answer.json() as { methodResponses: [string, Record<string, unknown>, string][] }
@@ -86,11 +88,7 @@ export class Jmap {
   }
 
   /** No more requests at once than the server takes. */
-  private async turn(): Promise<void> {
-    const most = Math.max(1, Math.min(4, this.limit('maxConcurrentRequests', 4)))
-    while (this.busy >= most) await new Promise<void>((go) => this.queue.push(go))
-    this.busy += 1
-  }
+  private get most(): number { return Math.max(1, Math.min(4, this.limit('maxConcurrentRequests', 4))) }
 
   download(account: Id, blob: Id, name: string, type: string): string {
     const parts: Record<string, string> = { accountId: account, blobId: blob, name, type }

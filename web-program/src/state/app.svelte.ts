@@ -284,7 +284,11 @@ export class App {
     this.cursor = ''
     this.deselect()
     router.go({ at: 'mail', of, box: path, thread: '', email: '', flat: router.route.at === 'mail' && router.route.flat, only: '' })
+    this.begin()
   }
+
+  /** Asks for what is to be shown before it is drawn. */
+  private begin(): void { if (this.list?.isFresh) void this.list.ensure(0, 1) }
 
   /** The conversation that is open, in the account that is shown. */
   get openThread(): string {
@@ -329,6 +333,7 @@ export class App {
     const { route } = router
     if (query.trim() === '') { if (route.at === 'search') router.back({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }); return }
     router.go({ at: 'search', of: this.of, query, thread: '', email: '' }, route.at === 'search')
+    this.begin()
   }
 
   // ---- what acts mean
