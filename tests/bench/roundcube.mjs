@@ -27,10 +27,10 @@ $config = ['db_dsnw' => 'sqlite:///${database}?mode=0600', 'imap_host' => '127.0
   'des_key' => '0123456789abcdef01234567', 'plugins' => [], 'skin' => 'elastic', 'log_dir' => '${folder}/logs/', 'temp_dir' => '${folder}/temp/', 'language' => 'en_US', 'mail_domain' => 'here.test',
   'imap_cache' => 'db', 'messages_cache' => 'db', 'enable_installer' => false, 'check_all_folders' => false, 'drafts_mbox' => 'Drafts', 'sent_mbox' => 'Sent', 'trash_mbox' => 'Trash', 'junk_mbox' => 'Junk', 'create_default_folders' => false, 'mail_pagesize' => 50, 'mime_param_folding' => 0];
 `)
-  const server = spawn('php', ['-d', 'opcache.enable_cli=1', '-d', 'opcache.enable=1', '-d', 'session.gc_probability=0', '-S', `127.0.0.1:${port}`, '-t', '/var/lib/roundcube'], { env: { ...process.env, ROUNDCUBE_CONFIG_DIR: config, PHP_CLI_SERVER_WORKERS: '8' }, stdio: 'ignore' })
+  const server = spawn('php', ['-d', 'opcache.enable_cli=1', '-d', 'opcache.enable=1', '-d', 'session.gc_probability=0', '-S', `127.0.0.1:${port}`, '-t', '/var/lib/roundcube'], { env: { ...process.env, ROUNDCUBE_CONFIG_DIR: config, PHP_CLI_SERVER_WORKERS: '8' }, stdio: 'ignore', detached: true })
   const url = `http://127.0.0.1:${port}/index.php`
   await until('Roundcube', async () => (await fetch(url)).ok, 30)
-  return { url, close: () => server.kill() }
+  return { url, close: () => process.kill(-server.pid) }
 }
 
 /** Does it in the page, and waits there until it shows: milliseconds. */
