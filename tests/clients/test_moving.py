@@ -7,6 +7,7 @@ import mailbox
 import os
 import poplib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -54,6 +55,10 @@ def picture(session):
                 rows.append((hashlib.sha256(part[1]).hexdigest()[:12], tuple(flags), time.mktime(imaplib.Internaldate2tuple(text.encode()))))
         whole[name] = sorted(rows)
     return whole
+
+
+# What mail is exported as, and who takes it in again.
+FORMS = {"maildir": "bob", "mbox": "carl", "eml": "dora", "mboxo": "emil", "mboxcl": "finn", "mboxcl2": "gil", "mh": "hal"}
 
 
 class Moving(unittest.TestCase):
@@ -195,24 +200,56 @@ class Moving(unittest.TestCase):
             self.assertIn("no account", told["eve"]["error"])
 
     def test_files_there_and_back(self):
-        with Dovecot() as old, lab.Server(accounts=("ann", "bob", "carl", "dora"), password=PASSWORD) as new:
+        with Dovecot() as old, lab.Server(accounts=("ann", *FORMS.values()), password=PASSWORD) as new:
             fill(imap(old.ports["imap"], "ann"), {"INBOX": 30, "Sent": 5, "A/B": 7})
             self.bring(new, f"imap://ann@127.0.0.1:{old.ports['imap']}")
             wanted = picture(imap(new.ports["imap"], "ann"))
-            for form, who in (("maildir", "bob"), ("mbox", "carl"), ("eml", "dora")):
+            for form, who in FORMS.items():
                 out = os.path.join(self.folder, form)
                 told = json.loads(new.run("export", out, "--account", "ann@here.test", "--as", form, "--json").stdout)
                 self.assertEqual(told["exported"], 42)
                 again = json.loads(new.run("export", out, "--account", "ann@here.test", "--as", form, "--json").stdout)
-                self.assertEqual(again["exported"], 42 if form == "mbox" else 0)
+                self.assertEqual(again["exported"], 42 if form.startswith("mbox") else 0)
                 self.assertEqual(self.bring(new, out, who)["imported"], 42, form)
                 self.assertEqual(self.bring(new, out, who)["imported"], 0, form)
                 got = picture(imap(new.ports["imap"], who))
-                if form == "eml":
+                if form in ("eml", "mh"):
                     strip = lambda whole: {name: sorted(row[0] for row in rows) for name, rows in whole.items()}  # noqa: E731
                     self.assertEqual(strip(got), strip(wanted))
                 else:
                     self.assertEqual(got, wanted, form)
+
+    def test_python_reads_what_is_written(self):
+        """Lines that look like the next message, in each kind of mbox and in MH, with Python's own readers."""
+        text = "From here\n>From there\non\n"
+        with lab.Server(accounts=("ann",), password=PASSWORD) as new:
+            session = imap(new.ports["imap"], "ann")
+            for n in range(3):
+                m = lab.message("bob@there.test", "ann@here.test", f"m {n}", text=text)
+                session.append("INBOX", r"(\Seen \Flagged)" if n == 1 else None, None, m.as_bytes().replace(b"\n", b"\r\n"))
+            for form in ("mbox", "mboxo", "mboxcl", "mboxcl2", "mh"):
+                out = os.path.join(self.folder, f"to-{form}")
+                new.run("export", out, "--account", "ann@here.test", "--only", "INBOX", "--as", form)
+                if form == "mh":
+                    box = mailbox.MH(os.path.join(out, "INBOX"))
+                    self.assertEqual(box.get_sequences(), {"unseen": [1, 3], "flagged": [2]})
+                    self.assertEqual([m.get_payload() for m in box], [text] * 3)
+                    continue
+                with open(os.path.join(out, "INBOX.mbox")) as f:
+                    whole = f.read()
+                if form == "mboxcl2":
+                    # Lengths alone tell where the next one begins.
+                    for n in range(3):
+                        head, rest = whole.split("\n\n", 1)
+                        self.assertEqual(re.findall(r"(?m)^Subject: (.*)$", head), [f"m {n}"])
+                        length = int(re.search(r"(?mi)^Content-Length: (\d+)$", head)[1])
+                        self.assertEqual((rest[:length], rest[length]), (text, "\n"))
+                        whole = rest[length + 1 :]
+                    continue
+                marked = {"mbox": ">From here\n>>From there\n", "mboxo": ">From here\n>From there\n", "mboxcl": ">From here\n>>From there\n"}
+                box = mailbox.mbox(os.path.join(out, "INBOX.mbox"))
+                self.assertEqual([m.get_payload() for m in box], [marked[form] + "on\n"] * 3, form)
+                self.assertEqual([m.get_flags() for m in box], ["O", "ROF", "O"], form)
 
     def test_what_python_writes_is_read(self):
         """Python's own mailbox module as the other side: mbox and MH."""

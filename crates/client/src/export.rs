@@ -1,4 +1,4 @@
-//! Moving out: an account's mailboxes as Maildir++, as mboxrd files or as trees of .eml files.
+//! Moving out: an account's mailboxes as Maildir++, as mbox files of any kind, as trees of .eml files or as MH folders.
 //!
 //! Invariant: every file is written beside its place and renamed into it, so what is there is whole; a second run writes
 //! what is new and renames what has other flags. Memory: one page of messages. Must not know: where the account is.
@@ -7,7 +7,7 @@ mod imap;
 
 use crate::door::{Answer, Ask, Door, Head, MailboxTold, odd};
 use crate::import::Bad;
-use crate::mbox;
+use crate::mbox::{self, Quoting};
 use crate::progress::Progress;
 use crate::trouble::{Trouble, with_file};
 use bytes::Bytes;
@@ -27,10 +27,19 @@ use store::Flags;
 pub enum Form {
     /// Maildir++ with Dovecot's keyword files.
     Maildir,
-    /// One mboxrd file a mailbox.
-    Mbox,
+    /// One file a mailbox; `Any`: mboxrd.
+    Mbox(Quoting),
     /// One file a message.
+    Single(Single),
+}
+
+/// Files of one message each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Single {
+    /// `UID.eml`, octet by octet.
     Eml,
+    /// `UID`, lines ended by LF, with `.mh_sequences`.
+    Mh,
 }
 
 /// What came of it.
@@ -75,8 +84,8 @@ pub async fn run<D: Door>(
         progress.enter(&mailbox.name);
         let count = match form {
             Form::Maildir => Maildir::open(path, mailbox)?.fill(door, mailbox, (&mut report, progress)).await?,
-            Form::Mbox => fill_mbox(door, path, mailbox, (&mut report, progress)).await?,
-            Form::Eml => fill_eml(door, path, mailbox, (&mut report, progress)).await?,
+            Form::Mbox(quoting) => fill_mbox(door, (path, quoting), mailbox, (&mut report, progress)).await?,
+            Form::Single(single) => fill_single(door, (path, single), mailbox, (&mut report, progress)).await?,
         };
         report.mailboxes.insert(mailbox.name.clone(), count);
     }
@@ -275,7 +284,7 @@ fn nested(root: &Path, mailbox: &MailboxTold, ending: &str) -> (PathBuf, PathBuf
 
 async fn fill_mbox<D: Door>(
     door: &mut D,
-    root: &Path,
+    (root, quoting): (&Path, Quoting),
     mailbox: &MailboxTold,
     (report, progress): (&mut Report, &Progress),
 ) -> Result<u64, Trouble> {
@@ -286,7 +295,7 @@ async fn fill_mbox<D: Door>(
     let mut messages = Messages::of(door, mailbox);
     while let Some((head, octets)) = messages.next().await? {
         let mut out = Vec::with_capacity(octets.len() + 256);
-        mbox::write(&mut out, &from_line(&head, &octets), &status_fields(&head), &octets);
+        mbox::write(&mut out, quoting, &from_line(&head, &octets), &status_fields(&head), &octets);
         file.write_all(&out).map_err(with_file(&temporary))?;
         report.exported += 1;
         report.octets += head.octets;
@@ -335,28 +344,72 @@ fn status_fields(head: &Head) -> String {
     fields
 }
 
-async fn fill_eml<D: Door>(
+async fn fill_single<D: Door>(
     door: &mut D,
-    root: &Path,
+    (root, single): (&Path, Single),
     mailbox: &MailboxTold,
     (report, progress): (&mut Report, &Progress),
 ) -> Result<u64, Trouble> {
     let (_, folder) = nested(root, mailbox, "");
     fs::create_dir_all(&folder).map_err(with_file(&folder))?;
+    let mut sequences = Sequences::default();
     let mut messages = Messages::of(door, mailbox);
     while let Some((head, octets)) = messages.next().await? {
-        let place = folder.join(format!("{}.eml", head.uid));
-        if fs::metadata(&place).is_ok_and(|meta| meta.len() == head.octets) {
+        let (name, octets) = match single {
+            Single::Eml => (format!("{}.eml", head.uid), octets),
+            Single::Mh => (head.uid.to_string(), with_lf(octets)),
+        };
+        sequences.take(&head);
+        let place = folder.join(&name);
+        if fs::metadata(&place).is_ok_and(|meta| meta.len() == octets.len() as u64) {
             report.known += 1;
         } else {
-            write_new(&folder.join(format!("{}.eml.new", head.uid)), &place, &octets, head.date_secs)?;
+            write_new(&folder.join(format!("{name}.new")), &place, &octets, head.date_secs)?;
             report.exported += 1;
             report.octets += head.octets;
         }
         progress.advance(1, head.octets);
     }
+    if single == Single::Mh {
+        let place = folder.join(".mh_sequences");
+        write_new(&folder.join(".mh_sequences.new"), &place, sequences.text().as_bytes(), net::clock::unix_now())?;
+    }
     sync_folder(&folder)?;
     Ok(messages.count)
+}
+
+/// Lines as MH has them.
+fn with_lf(octets: Bytes) -> Bytes {
+    let mut out = Vec::with_capacity(octets.len());
+    for line in octets.split_inclusive(|b| *b == b'\n') {
+        mbox::push_line(&mut out, line);
+    }
+    out.into()
+}
+
+/// What MH says of messages beside them: `unseen: 1-3 5`.
+#[derive(Debug, Default)]
+struct Sequences([Vec<(u32, u32)>; 3]);
+
+impl Sequences {
+    const NAMES: [&'static str; 3] = ["unseen", "flagged", "replied"];
+
+    fn take(&mut self, head: &Head) {
+        let has = |bit| head.system & bit != 0;
+        let holds = [!has(Flags::SEEN), has(Flags::FLAGGED), has(Flags::ANSWERED)];
+        for (ranges, _) in self.0.iter_mut().zip(holds).filter(|(_, holds)| *holds) {
+            match ranges.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(head.uid) => *last = head.uid,
+                _ => ranges.push((head.uid, head.uid)),
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let range = |(first, last): &(u32, u32)| if first == last { format!(" {first}") } else { format!(" {first}-{last}") };
+        let lines = Sequences::NAMES.iter().zip(&self.0).filter(|(_, ranges)| !ranges.is_empty());
+        lines.map(|(name, ranges)| format!("{name}:{}\n", ranges.iter().map(range).collect::<String>())).collect()
+    }
 }
 
 #[cfg(test)]

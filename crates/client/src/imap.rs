@@ -410,6 +410,18 @@ impl Imap {
     /// The connection is over, or the server said no.
     pub async fn append(&mut self, append: wire::imap::append::Append, octets: &[u8]) -> Result<Option<(u32, u32)>, Trouble> {
         let name = append.mailbox.as_str().to_owned();
+        self.try_append(append, octets).await?.map_err(|status| self.refused(&format!("a message for {name}"), &status))
+    }
+
+    /// The same; a refusal as the server words it.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub async fn try_append(
+        &mut self,
+        append: wire::imap::append::Append,
+        octets: &[u8],
+    ) -> Result<Result<Option<(u32, u32)>, StatusText>, Trouble> {
         let tag = self.send(&Command::Append(append));
         let mut rest = octets;
         loop {
@@ -426,12 +438,12 @@ impl Imap {
                 }
                 Heard::Tagged(of, status) if of == tag => {
                     if status.kind != Kind::Ok {
-                        return Err(self.refused(&format!("a message for {name}"), &status));
+                        return Ok(Err(status));
                     }
-                    return Ok(match status.code {
+                    return Ok(Ok(match status.code {
                         Some(Code::AppendUid { uid_validity, uids }) => uids.first().map(|uid| (uid_validity, uid)),
                         _ => None,
-                    });
+                    }));
                 }
                 other => tracing::debug!(?other, "nobody waits for this"),
             }

@@ -239,6 +239,7 @@ impl Who<'_> {
         let mut door = StoreDoor { store: self.store.clone(), account: self.account };
         let options = Options { unique_ids: Some(unique_ids.iter().cloned().collect()), ..Options::default() };
         let report = import::run(&mut door, self.dialer, &source, &options, &Progress::default()).await?;
+        maildrop::note(self.store, self.account, &self.pop_prefix(), &report.there).await?;
         match unique_ids.iter().find(|id| !report.there.contains(*id)) {
             Some(id) => Err(Trouble::Refused(format!("there is no message {id} on the server (any more)"))),
             None => Ok(report.imported),

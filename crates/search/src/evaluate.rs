@@ -244,7 +244,7 @@ impl Searcher {
                 Some(true) => found.push(index),
                 Some(false) => {}
                 None => {
-                    let known = (0..plan.leaves.len()).map(known).collect();
+                    let known = place.iter().flat_map(|_| (0..plan.leaves.len()).map(known)).collect();
                     open.push(Open { index, row, known });
                 }
             }

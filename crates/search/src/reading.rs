@@ -139,7 +139,7 @@ impl Reader {
         };
         let first = self.read(&open.row, 0, first_len).await?;
         let header = self.header(&open.row, first.clone()).await?;
-        if self.plan.cost() <= Cost::Header {
+        if self.plan.cost() <= Cost::Header && open.known.is_empty() {
             // A copy: the piece it was read in may be much larger.
             self.headers.insert(of, Bytes::copy_from_slice(&header));
         }

@@ -33,7 +33,7 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// ENVELOPE, BODYSTRUCTURE and BODY, empty where not asked for; `None` when the message is gone.
+    /// ENVELOPE, BODYSTRUCTURE and BODY, empty where not asked for; `None` when the message is gone and not remembered.
     pub fn get(&self, number: usize) -> Option<[&[u8]; 3]> {
         let pieces = self.found.get(number)?.as_ref()?;
         Some(pieces.each_ref().map(|piece| piece.as_deref().unwrap_or_default()))

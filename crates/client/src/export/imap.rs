@@ -25,7 +25,7 @@ use wire::imap::fetch::FetchItem;
 use wire::imap::flag::Flag;
 use wire::imap::list::ListResponse;
 use wire::imap::mailbox_name::MailboxName;
-use wire::imap::response::{Kind, Response};
+use wire::imap::response::{Kind, Response, StatusText};
 use wire::imap::response_code::Code;
 use wire::imap::select::Select;
 use wire::sasl::Secret;
@@ -148,8 +148,7 @@ impl<D: Door> Carrier<'_, D> {
             None => Far { here: 0, uid_validity, there: last_uid(imap, &selected).await? },
         };
         // Known before the first goes: what comes there from now on is compared, if this run breaks.
-        self.note(name, now).await?;
-        *far = Some(now);
+        self.note(name, far, now).await?;
         let mut sizes = sizes_behind(imap, now.there).await?;
         loop {
             let page = page_of(&mut *self.door, mailbox, now.here).await?;
@@ -158,8 +157,7 @@ impl<D: Door> Carrier<'_, D> {
             }
             for (head, octets) in page {
                 self.send(imap, (mailbox, &remote, &selected), (head, octets), (&mut sizes, &mut now)).await?;
-                self.note(name, now).await?;
-                *far = Some(now);
+                self.note(name, far, now).await?;
             }
         }
     }
@@ -173,15 +171,25 @@ impl<D: Door> Carrier<'_, D> {
         (sizes, now): (&mut Sizes, &mut Far),
     ) -> Result<(), Trouble> {
         let sent = match same_there(imap, sizes, &octets).await? {
-            Some(uid) => Ok(Some(uid)),
-            None => append(imap, remote, (&head, &octets), selected).await.inspect(|_| {
-                self.report.exported += 1;
-                self.report.octets += head.octets;
+            Some(uid) => Ok(Ok(Some(uid))),
+            None => append(imap, remote, (&head, &octets), selected).await.inspect(|told| {
+                self.report.exported += u64::from(told.is_ok());
+                self.report.octets += if told.is_ok() { head.octets } else { 0 };
             }),
         };
         match sent {
-            Ok(uid) => now.there = now.there.max(uid.unwrap_or(0)),
-            Err(Trouble::Refused(why)) => {
+            // As long as something there was not compared, it is to be compared again should this run break.
+            Ok(Ok(uid)) if sizes.is_empty() => now.there = now.there.max(uid.unwrap_or(0)),
+            Ok(Ok(_)) => {}
+            // No fault of this message: the next one would fare no better.
+            Ok(Err(status)) if matches!(status.code, Some(Code::OverQuota | Code::TryCreate)) => {
+                return Err(imap.refused(&format!("a message for {}", remote.as_str()), &status));
+            }
+            Ok(Err(status)) => {
+                let why = match imap.refused(&format!("a message for {}", remote.as_str()), &status) {
+                    Trouble::Refused(why) => why,
+                    other => return Err(other),
+                };
                 let what = format!("{} message {}", mailbox.name, head.uid);
                 if !self.skip_bad {
                     return Err(Trouble::Refused(format!("{what}: {why} (--skip-bad goes on without it)")));
@@ -195,9 +203,18 @@ impl<D: Door> Carrier<'_, D> {
         Ok(())
     }
 
-    async fn note(&mut self, name: &str, far: Far) -> Result<(), Trouble> {
-        let ask = Ask::Mark { marks: vec![MarkText::set(name, &far.write())] };
-        let (Answer::Done { .. }, _) = self.door.ask(ask, Vec::new()).await? else { return Err(odd()) };
+    /// `far`: as it was noted last.
+    async fn note(&mut self, name: &str, far: &mut Option<Far>, now: Far) -> Result<(), Trouble> {
+        let before = far.map(|far| data_encoding::HEXLOWER.encode(&far.write())).unwrap_or_default();
+        let mark = MarkText { expects: Some(before), ..MarkText::set(name, &now.write()) };
+        match self.door.ask(Ask::Mark { marks: vec![mark] }, Vec::new()).await? {
+            (Answer::Done { .. }, _) => *far = Some(now),
+            (Answer::Moved, _) => {
+                let text = "another export takes the same mail there at this moment; let one of them end";
+                return Err(Trouble::Moved(text.into()));
+            }
+            _ => return Err(odd()),
+        }
         Ok(())
     }
 }
@@ -268,19 +285,22 @@ async fn same_there(imap: &mut Imap, sizes: &mut Sizes, octets: &Bytes) -> Resul
         imap.must("FETCH", &fetch(set_of(&[uid]), vec![FetchItem::Uid, whole()]), told).await?;
         if is_same {
             uids.remove(at);
+            if uids.is_empty() {
+                sizes.remove(&(octets.len() as u64));
+            }
             return Ok(Some(uid));
         }
     }
     Ok(None)
 }
 
-/// Its UID there, if the server tells.
+/// Its UID there, if the server tells; or what it says against it.
 async fn append(
     imap: &mut Imap,
     remote: &MailboxName,
     (head, octets): (&Head, &Bytes),
     selected: &Selected,
-) -> Result<Option<u32>, Trouble> {
+) -> Result<Result<Option<u32>, StatusText>, Trouble> {
     let stays = |flag: &Flag| match flag {
         Flag::Keyword(word) => {
             let is = |known: &Flag| matches!(known, Flag::Keyword(known) if known.eq_ignore_ascii_case(word));
@@ -292,8 +312,8 @@ async fn append(
     flags.retain(stays);
     let date = Some(DateTime::utc(head.date_secs));
     let message = AppendMessage { flags, date, size: octets.len() as u64, binary: false, utf8: false };
-    let told = imap.append(Append { mailbox: remote.clone(), message }, octets).await?;
-    Ok(told.filter(|(uid_validity, _)| *uid_validity == selected.uid_validity).map(|(_, uid)| uid))
+    let told = imap.try_append(Append { mailbox: remote.clone(), message }, octets).await?;
+    Ok(told.map(|told| told.filter(|(uid_validity, _)| *uid_validity == selected.uid_validity).map(|(_, uid)| uid)))
 }
 
 #[cfg(test)]

@@ -54,10 +54,18 @@ pub(crate) struct ImportArgs {
 pub(crate) enum ExportForm {
     /// Maildir++, as Dovecot and Courier have it
     Maildir,
-    /// One mboxrd file a mailbox
+    /// One mbox file a mailbox, of the kind mboxrd
     Mbox,
+    /// The same of the kind mboxo
+    Mboxo,
+    /// The same of the kind mboxcl
+    Mboxcl,
+    /// The same of the kind mboxcl2
+    Mboxcl2,
     /// One .eml file a message
     Eml,
+    /// MH folders
+    Mh,
 }
 
 /// Where mail is written, and how.

@@ -8,6 +8,7 @@ use crate::control::{Client, SocketDoor};
 use crate::dialogue;
 use client::door::{Answer, Ask};
 use client::import::{Options, Report, Source};
+use client::mbox::Quoting;
 use client::{Dialer, Door, Place, Progress, Protocol, Secret, StoreDoor, Trouble, export, import};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -279,8 +280,12 @@ pub(crate) async fn write_out(door: &mut impl Door, dialer: &Dialer, what: &Take
     }
     let form = match what.form {
         ExportForm::Maildir => export::Form::Maildir,
-        ExportForm::Mbox => export::Form::Mbox,
-        ExportForm::Eml => export::Form::Eml,
+        ExportForm::Mbox => export::Form::Mbox(Quoting::Mboxrd),
+        ExportForm::Mboxo => export::Form::Mbox(Quoting::Mboxo),
+        ExportForm::Mboxcl => export::Form::Mbox(Quoting::Mboxcl),
+        ExportForm::Mboxcl2 => export::Form::Mbox(Quoting::Mboxcl2),
+        ExportForm::Eml => export::Form::Single(export::Single::Eml),
+        ExportForm::Mh => export::Form::Single(export::Single::Mh),
     };
     let work = export::run(door, Path::new(&what.target), form, &what.only, &progress);
     watched(&progress, json, work).await.and_then(told)

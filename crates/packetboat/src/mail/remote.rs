@@ -143,7 +143,7 @@ pub(super) async fn in_maildrop(desk: &Desk) -> Result<HashSet<EmailId>, String>
     Ok(kept.into_values().filter(|kept| kept.is_there).filter_map(|kept| kept.email).collect())
 }
 
-/// Deletes on the server what is old enough, or was deleted here; never what is not here, unless it was deleted.
+/// Deletes on the server what is old enough, or is known to have been deleted here.
 async fn clean_maildrop(desk: &Desk) -> Result<usize, String> {
     let (days, when_deleted) = (desk.profile.delete_after_days, desk.profile.delete_when_deleted);
     if days.is_none() && !when_deleted {
@@ -153,9 +153,11 @@ async fn clean_maildrop(desk: &Desk) -> Result<usize, String> {
     let kept = maildrop::kept(&desk.store, desk.account, &pop_prefix(desk)?).await.map_err(told)?;
     let here = maildrop::all_here(&desk.store, desk.account).await.map_err(told)?;
     let before = days.map(|days| unix_now() - i64::from(days) * 86_400);
-    let goes = |kept: &Kept| match kept.email.and_then(|email| here.get(&email)) {
-        Some(here) => before.is_some_and(|before| here.date_secs < before) || (when_deleted && here.is_trash),
-        None => when_deleted,
+    let goes = |kept: &Kept| match kept.email.map(|email| here.get(&email)) {
+        Some(Some(here)) => before.is_some_and(|before| here.date_secs < before) || (when_deleted && here.is_trash),
+        Some(None) => when_deleted,
+        // It left INBOX before its id was noted: perhaps it was only filed.
+        None => false,
     };
     let wanted: Vec<String> = kept.into_iter().filter(|(_, kept)| kept.is_there && goes(kept)).map(|(id, _)| id).collect();
     if wanted.is_empty() {
@@ -310,6 +312,9 @@ async fn round(arguments: &MailArgs, way: &Way) -> Result<(Value, Vec<Profile>, 
     {
         return Err(first.clone());
     }
+    // Who is not let in is asked once a round, not once more for news.
+    let works = |(at, _): &(usize, Profile)| of_each.get(*at).is_none_or(Option::is_none);
+    let profiles = profiles.into_iter().enumerate().filter(works).map(|(_, profile)| profile).collect();
     Ok((value, profiles, data_dir(arguments.data.as_deref())?))
 }
 

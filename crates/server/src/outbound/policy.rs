@@ -2,7 +2,8 @@
 //! and whether our own IPv6 address may be shown to anybody.
 //!
 //! Invariant: where DNSSEC proves that there are TLSA records, nothing goes without TLS, and an answer that nobody could
-//! prove or disprove is a reason to wait, never to go on without; so is a kept policy that cannot be read. DANE beats MTA-STS. Must not know: messages.
+//! prove or disprove is a reason to wait, never to go on without; so is a kept policy that cannot be read. DANE beats MTA-STS.
+//! Must not know: messages.
 
 use super::Outbound;
 use crate::context::unix_now;
@@ -118,14 +119,19 @@ async fn kept(outbound: &Outbound, domain: &str) -> Result<Option<Kept>, StoreEr
 }
 
 async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) -> Result<Option<Policy>, StoreError> {
-    let kept_before = kept(outbound, domain).await?;
-    let lasting = kept_before.as_ref().and_then(|kept| kept.policy(now_secs));
+    let kept_before = kept(outbound, domain).await;
+    let lasting = match &kept_before {
+        Ok(kept) => Ok(kept.as_ref().and_then(|kept| kept.policy(now_secs))),
+        // One that is fetched takes its place; as long as none is, nobody knows what to keep to.
+        Err(error @ StoreError::Damaged(_)) => Err(error.clone()),
+        Err(error) => return Err(error.clone()),
+    };
     // RFC 8461 §3.1: without a record a policy that is kept still stands until it ends.
-    let Ok(texts) = outbound.settings.resolver.txt(&format!("_mta-sts.{domain}")).await else { return Ok(lasting) };
-    let Some(id) = record_id(&texts) else { return Ok(lasting) };
+    let Ok(texts) = outbound.settings.resolver.txt(&format!("_mta-sts.{domain}")).await else { return lasting };
+    let Some(id) = record_id(&texts) else { return lasting };
     let is_new = |kept: Kept| kept.id == id && kept.fetched_secs.saturating_add(FETCH_AGAIN_SECS) > now_secs;
-    if lasting.is_some() && kept_before.is_some_and(is_new) {
-        return Ok(lasting);
+    if matches!(lasting, Ok(Some(_))) && kept_before.ok().flatten().is_some_and(is_new) {
+        return lasting;
     }
     match fetch(outbound, domain, port).await {
         Ok((text, policy)) => {
