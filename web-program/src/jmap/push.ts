@@ -44,7 +44,8 @@ export class Push {
   private readonly again = (): void => {
     clearTimeout(this.timer)
     this.tries = 0
-    if (!this.isOpen()) this.connect()
+    if (this.isOpen()) this.line('live')
+    else this.connect()
   }
 
   private isOpen(): boolean {

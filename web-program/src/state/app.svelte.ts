@@ -111,8 +111,17 @@ export class App {
     return mail
   }
 
+  private sharing: Promise<void> = Promise.resolve()
+
+  /** One after the other: two at once would make an account twice. */
+  private share(): Promise<void> {
+    const done = this.sharing.then(() => this.shareOnce())
+    this.sharing = done.catch(() => undefined)
+    return done
+  }
+
   /** The accounts that others share, as the session says. What is kept of one that is not shared any more goes. */
-  private async share(): Promise<void> {
+  private async shareOnce(): Promise<void> {
     const { home } = this
     if (!home) return
     const there = this.shared(home)
@@ -236,6 +245,7 @@ export class App {
   get box(): Mailbox | undefined {
     const { route } = router
     if (route.at !== 'mail' || !this.mail || (this.of !== '' && !this.isJoined && !this.others.has(this.of))) return undefined
+    if (this.isJoined) return this.mail.role('inbox')
     return this.mail.role(route.box) ?? this.mail.mailboxes.get(route.box)
   }
 
@@ -250,9 +260,9 @@ export class App {
   get list(): Listing | undefined {
     if (!this.isJoined) return this.mail && this.listOf(this.mail)
     const parts = this.readable.map((mail) => this.listOf(mail)).filter((list) => list !== undefined)
-    const id = parts.map((part) => part.id).join('\n')
-    // The same one while it joins the same.
-    if (this.joined?.id !== id) this.joined = new Joined(parts)
+    // The same one while it joins the same: the very lists, not others that ask the same.
+    const known = this.joined?.parts
+    if (!this.joined || known?.length !== parts.length || parts.some((part, i) => part !== known[i])) this.joined = new Joined(parts)
     return this.joined
   }
 
@@ -345,6 +355,9 @@ export class App {
     const of = this.owner(this.cursor)
     return of?.mail.rows.has(of.id) ? [[of.mail, [of.id]]] : []
   }
+
+  /** Those of one's own account. */
+  get own(): [Mail, Id[]][] { return this.targets.filter(([mail]) => !mail.home) }
 
   /** Their rows. */
   get target(): Row[] { return this.targets.flatMap(([mail, ids]) => ids.map((id) => mail.rows.get(id)).filter((row) => row !== undefined)) }
@@ -472,7 +485,7 @@ export class App {
 
   /** Out of the inbox with all answers to come: one's own. */
   mute(): void {
-    const own = this.targets.filter(([mail]) => !mail.home)
+    const { own } = this
     if (own.length === 0) return
     const muted = own.every(([mail, ids]) => ids.every((id) => { const row = mail.rows.get(id); return row !== undefined && mail.thread(row).some((r) => '$muted' in r.keywords) }))
     if (muted) for (const [mail, ids] of own) mail.flag(ids, '$muted', false, t.done.unmuted, true)
@@ -493,7 +506,7 @@ export class App {
     } catch (error) { this.told(error) }
   }
 
-  snooze(at: Date): void { void this.away((mail, ids) => mail.home ? undefined : mail.snooze(ids, at)) }
+  snooze(at: Date): void { if (this.own.length > 0) void this.away((mail, ids) => mail.home ? undefined : mail.snooze(ids, at)) }
 
   label(keyword: string): void {
     if (keyword === '' || !this.allowed('keywords')) return
@@ -502,8 +515,10 @@ export class App {
   }
 
   answer(kind: 'reply' | 'reply-all' | 'forward'): void {
-    const id = this.reading || this.target[0]?.id
-    if (id) void this.desk.answer(kind, id)
+    // What is read is of the account that is shown; what is selected may be of another.
+    const [mail, ids] = this.reading !== '' && this.mail ? [this.mail, [this.reading]] : this.targets[0] ?? []
+    const id = ids?.find((one) => mail?.rows.has(one))
+    if (mail && id !== undefined) void this.desk.answer(kind, id, mail)
   }
 
   undo(): void { this.home?.undo() }

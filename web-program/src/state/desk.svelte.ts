@@ -14,6 +14,9 @@ import { toasts } from './toasts.svelte'
 
 const HERE_MS = 300
 const THERE_MS = 3000
+/** What a receiver's server takes is asked again after so long; after a failure sooner. */
+const MEASURED_MS = 300_000
+const UNMEASURED_MS = 30_000
 
 const token = (): string => [...crypto.getRandomValues(new Uint8Array(12))].map((b) => b.toString(16).padStart(2, '0')).join('')
 
@@ -231,10 +234,10 @@ export class Desk {
     return letter
   }
 
-  async answer(kind: 'reply' | 'reply-all' | 'forward', id: Id): Promise<void> {
+  /** `from`: the account it lies in. */
+  async answer(kind: 'reply' | 'reply-all' | 'forward', id: Id, from: NonNullable<App['mail']>): Promise<void> {
     this.begin()
     try {
-      const from = this.app.mail ?? this.mail
       const { email: of, safe } = await from.body(id)
       const letter = this.fresh(kind)
       const identity = this.mail.identities.find((i) => i.email === answer.writtenTo(of, this.mine))
@@ -348,20 +351,24 @@ export class Desk {
     }
   }
 
-  /** The largest message that the server of an address takes; without a number nobody knows. */
-  private readonly largest = new SvelteMap<string, number | undefined>()
+  /** The largest message that the server of an address takes, where it is known. */
+  private readonly largest = new SvelteMap<string, number>()
+  /** When an address may be asked for again. Nothing on the screen hears of it: who asks would ask for ever. */
+  private readonly measured = new Map<string, number>()
 
   /** Asks what the receivers of a letter with files take. */
   async measure(letter: Letter): Promise<void> {
     if (letter.pieces.length === 0) return
-    const recipients = letter.recipients.filter((email) => isAddress(email) && !this.largest.has(email))
+    const now = Date.now()
+    const recipients = letter.recipients.filter((email) => isAddress(email) && (this.measured.get(email) ?? 0) <= now)
     if (recipients.length === 0) return
-    for (const email of recipients) this.largest.set(email, undefined)
+    for (const email of recipients) this.measured.set(email, now + MEASURED_MS)
     try {
       const { largest } = await (await ask('/api/largest', { method: 'POST', headers: OURS, body: JSON.stringify({ recipients }) })).json() as { largest: Record<string, number> }
+      for (const email of recipients) if (!(email in largest)) this.largest.delete(email)
       for (const [email, octets] of Object.entries(largest)) this.largest.set(email, octets)
     } catch (error) {
-      for (const email of recipients) this.largest.delete(email)
+      for (const email of recipients) this.measured.set(email, Date.now() + UNMEASURED_MS)
       this.mail.failed(error)
     }
   }

@@ -10,28 +10,31 @@ const STEPS_MAX = 100
 export type Stood = [List, [number, Id][]][]
 interface Part { mail: Mail; patches: Patches; stood: Stood }
 export interface Said { n: number; text: (n: number) => string }
-interface Step { parts: Part[]; said: Said }
+/** `at`: how many were pushed before. */
+interface Step { parts: Part[]; said: Said; at: number }
 
 export class History {
   private readonly steps: Step[] = []
+  private pushed = 0
 
   push(part: Part, said: Said): void {
-    this.steps.push({ parts: [part], said })
+    this.steps.push({ parts: [part], said, at: this.pushed++ })
     if (this.steps.length > STEPS_MAX) this.steps.shift()
   }
 
   pop(): Part[] | undefined { return this.steps.pop()?.parts }
 
-  /** How many steps there were before an act that may become several. */
-  get mark(): number { return this.steps.length }
+  /** How many steps were pushed before an act that may become several: of these the oldest may be forgotten meanwhile. */
+  get mark(): number { return this.pushed }
 
   /** Makes one of what came since; what to say of it, if there was more than one. */
   join(mark: number): string | undefined {
-    const since = this.steps.splice(mark)
+    const first = this.steps.findIndex((step) => step.at >= mark)
+    const since = first === -1 ? [] : this.steps.splice(first)
     const last = since.at(-1)
     if (!last) return undefined
     const n = since.reduce((sum, step) => sum + step.said.n, 0)
-    this.steps.push({ parts: since.flatMap((step) => step.parts), said: { ...last.said, n } })
+    this.steps.push({ parts: since.flatMap((step) => step.parts), said: { ...last.said, n }, at: last.at })
     return since.length > 1 ? last.said.text(n) : undefined
   }
 }

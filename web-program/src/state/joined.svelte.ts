@@ -40,6 +40,11 @@ export class Joined implements Listing {
   /** What can be scrolled to: what is known, and a window more. */
   get total(): number { return Math.min(this.count, this.merged.names.length + WINDOW) }
   get isFresh(): boolean { return this.parts.some((part) => part.isFresh) }
+  /** Until the first of those that must be asked may be. */
+  get pause(): number {
+    const wanted = [...this.parts.filter((part) => part.isFresh), ...this.merged.blocked.map(([part]) => part)]
+    return wanted.length === 0 ? 0 : Math.min(...wanted.map((part) => part.pause))
+  }
 
   at(index: number): string | undefined { return this.merged.names[index] }
   indexOf(name: string): number { return this.merged.names.indexOf(name) }
@@ -58,13 +63,14 @@ export class Joined implements Listing {
     for (const part of this.parts) part.look(0, Math.max(1, seen.filter((account) => account === part.mail.account).length))
   }
 
-  async ensure(_from: number, to: number): Promise<void> {
-    await Promise.all(this.parts.filter((part) => part.isFresh).map((part) => part.ensure(0, 1)))
+  async ensure(_from: number, to: number, byItself = false): Promise<void> {
+    const may = (part: List): boolean => !byItself || part.pause === 0
+    await Promise.all(this.parts.filter((part) => part.isFresh && may(part)).map((part) => part.ensure(0, 1)))
     for (;;) {
       const { names, blocked } = this.merged
       if (names.length >= to || blocked.length === 0) return
       const missing = to - names.length
-      await Promise.all(blocked.map(([part, at]) => part.ensure(at, at + missing)))
+      await Promise.all(blocked.filter(([part]) => may(part)).map(([part, at]) => part.ensure(at, at + missing)))
       const after = this.merged
       // Without a network, or refused: it goes on when the list is asked for again.
       if (after.names.length === names.length && after.blocked.length === blocked.length) return
@@ -81,7 +87,7 @@ export class Joined implements Listing {
       let best = -1
       heads.forEach((row, i) => {
         const other = heads[best]
-        if (typeof row === 'object' && (typeof other !== 'object' || before(row, other))) best = i
+        if (typeof row === 'object' && (typeof other !== 'object' || before(row, this.parts[i], other, this.parts[best]))) best = i
       })
       const part = this.parts[best]
       const row = heads[best]
@@ -98,8 +104,9 @@ export class Joined implements Listing {
   }
 }
 
-/** What is pinned stands on top, in every account that pins. */
-function before(a: Row, b: Row): boolean {
-  const pin = Number('$pinned' in b.keywords) - Number('$pinned' in a.keywords)
-  return (pin || newestFirst(a, b)) < 0
+/** What is pinned stands on top where the list is sorted so: each list must come in its own order. */
+const pinned = (row: Row, of?: List): number => Number('$pinned' in row.keywords && of?.asked.sort[0]?.keyword === '$pinned')
+
+function before(a: Row, ofA: List | undefined, b: Row, ofB: List | undefined): boolean {
+  return (pinned(b, ofB) - pinned(a, ofA) || newestFirst(a, b)) < 0
 }

@@ -7,8 +7,8 @@ import { ALL, router } from './route.svelte'
 export interface Command { name: string; text: string; key?: string; group: 'move' | 'act' | 'write' | 'show'; run: () => void; when?: () => boolean }
 
 const any = (): boolean => app.targets.length > 0
-/** Not of others, who share it. */
-const ours = (): boolean => any() && app.mail?.home === undefined
+/** Not only of others, who share it. */
+const ours = (): boolean => app.own.length > 0
 const reading = (): boolean => app.openThread !== ''
 
 export function commands(): Command[] {

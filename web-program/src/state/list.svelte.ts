@@ -8,6 +8,9 @@ import type { Mail } from './mail.svelte'
 
 const KEPT = 200
 const FIRST = 30
+/** After a failure it is not asked again by itself for so long; twice as long after each more, up to a minute. */
+const PAUSE_MS = 5000
+const PAUSE_MAX_MS = 60_000
 
 /** As the server does it: of one second, what came later first. Its ids grow: the longer is the later. */
 export const newestFirst = (a: Row, b: Row): number => b.receivedAt.localeCompare(a.receivedAt) || b.id.length - a.id.length || b.id.localeCompare(a.id)
@@ -30,6 +33,8 @@ export interface Listing {
   readonly total: number
   /** Nothing was asked yet. */
   readonly isFresh: boolean
+  /** It failed: for how many milliseconds it is not to be asked again by itself. */
+  readonly pause: number
   at(index: number): string | undefined
   indexOf(name: string): number
   known(): string[]
@@ -38,7 +43,8 @@ export interface Listing {
   nameOf(mail: Mail, id: Id): string
   /** These rows are on the screen. */
   look(from: number, to: number): void
-  ensure(from: number, to: number): Promise<void>
+  /** `byItself`: nobody pressed anything; what failed just now is not asked again. */
+  ensure(from: number, to: number, byItself?: boolean): Promise<void>
 }
 
 export class List implements Listing {
@@ -51,6 +57,10 @@ export class List implements Listing {
   private readonly under = new Set<number>()
   /** Something changed while it was asked: what is answered may be older. */
   private behind = false
+  private failedAt = 0
+  private failures = 0
+  /** It failed because no server was there. */
+  private wasOffline = false
 
   constructor(readonly mail: Mail, readonly asked: Asked) { this.key = JSON.stringify(asked) }
 
@@ -60,6 +70,12 @@ export class List implements Listing {
   get count(): number { return this.total }
   get total(): number { void this.version; return this.order.total }
   get isFresh(): boolean { void this.version; return this.order.state === undefined }
+  get pause(): number {
+    void this.version
+    // Once the server is back there is nothing to wait for.
+    if (this.failures === 0 || (this.wasOffline && this.mail.offlineSince === undefined)) return 0
+    return Math.max(0, this.failedAt + Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** (this.failures - 1)) - Date.now())
+  }
   known(): Id[] { return this.order.ids.filter((id) => id !== undefined) }
   lacks(from: number, to: number): boolean { return this.isFresh || this.order.missing(from, to).length > 0 }
   owner(id: Id): Owner { return { list: this, mail: this.mail, id } }
@@ -132,10 +148,15 @@ export class List implements Listing {
       if (others) mail.learn(others.list)
       this.order.put(found.position ?? position, found.ids.filter((id) => mail.rows.has(id)), found.total ?? found.ids.length, found.queryState)
       this.hidePending()
+      this.failures = 0
       this.state = 'ready'
       this.changed()
       if (position === 0) void this.keep()
     } catch (error) {
+      // Windows that fail together fail once.
+      if (this.pause === 0) this.failures += 1
+      this.failedAt = Date.now()
+      this.wasOffline = error instanceof Offline
       if (error instanceof Offline) {
         mail.lost()
         if (this.order.state === undefined) await this.fromKept()

@@ -136,8 +136,8 @@ export class Mail {
 
   /** The server answered. */
   found(): void { this.offlineSince = undefined }
-  /** It did not. */
-  lost(): void { this.live = false; this.offlineSince ??= new Date() }
+  /** It did not; that it is back, the line of one's own account tells. */
+  lost(): void { this.live = false; this.offlineSince ??= new Date(); this.home?.lost() }
 
   failed(error: unknown): void {
     if (error instanceof SignedOut) this.signedOut()

@@ -7,11 +7,11 @@ import type { Mail } from '../state/mail.svelte'
 
 const KIND = 'application/x-packetboat-rows'
 
-/** A row takes along what is selected, if it is. */
+/** A row takes along what is selected, if it is; if not, it goes alone. */
 export function drag(event: DragEvent, name: string, isSelected: boolean): void {
   event.dataTransfer?.setData(KIND, name)
   if (event.dataTransfer) event.dataTransfer.effectAllowed = 'move'
-  if (!isSelected) app.cursor = name
+  if (!isSelected) { app.deselect(); app.cursor = name }
 }
 
 export function dropOn(mail: Mail, box: Mailbox): Attachment<HTMLElement> {
