@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { isAddress, isForged, parsed, without, written } from '../src/data/address'
 import * as answer from '../src/data/answer'
-import { email, isEmpty, later, localDate, type Draft } from '../src/data/draft'
+import { email, isEmpty, later, localDate, weight, type Draft } from '../src/data/draft'
 import { Order } from '../src/data/order'
 import { applied, counted, effective, inverse, moved, type Patch } from '../src/data/patch'
 import { completions, met, weightAt } from '../src/data/people'
@@ -153,6 +153,10 @@ describe('a draft', () => {
     expect((made.bodyValues as Record<string, { value: string }>).text?.value).toBe('x\n\n> y\n')
   })
   it('is plain when it is plain', () => { expect(email({ ...draft, plain: true }, facts).bodyStructure).toEqual({ partId: 'text', type: 'text/plain' }) })
+  it('weighs more where files go out in base64', () => {
+    const with_ = (type: string): number => weight({ ...draft, pieces: [{ ...piece('file', null), type, size: 1_000_000 }] }) - weight(draft)
+    expect([with_('image/png') > 1_350_000, with_('message/rfc822'), with_('TEXT/plain')]).toEqual([true, 1_000_400, 1_000_400])
+  })
   it('is empty when nothing was written', () => { expect([isEmpty(draft), isEmpty({ ...draft, to: [], subject: ' ', text: '\n' })]).toEqual([false, true]) })
   it('is sent when one says', () => {
     const now = new Date(2026, 10, 28, 14, 0) // a Saturday

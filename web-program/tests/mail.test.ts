@@ -142,6 +142,14 @@ describe('an act', () => {
   it('on nothing is no act', () => { expect(mail.act({ e120: { 'keywords/$seen': null } }, 'x')).toBe(false) })
 })
 
+describe('an account of others', () => {
+  it('finds no server, and so does one\'s own, which hears when it is back', () => {
+    const other = new Mail(mail.jmap, 'a2', cache, () => undefined, mail)
+    other.lost()
+    expect([other.offlineSince, mail.offlineSince, mail.live]).toEqual([expect.any(Date), expect.any(Date), false])
+  })
+})
+
 describe('the cache', () => {
   it('shows the list and reads a message without a network', async () => {
     await mail.body('e120')

@@ -48,9 +48,12 @@ export function isEmpty(draft: Draft): boolean {
   return draft.to.length + draft.cc.length + draft.bcc.length === 0 && draft.subject.trim() === '' && draft.text.trim() === '' && draft.pieces.length === 0
 }
 
-/** How large it will be, in octets: files in base64, texts at their worst, the header. */
+/** Goes out as it is, more or less; all else in base64. */
+const isText = (type: string): boolean => /^(text\/|message\/rfc822$)/i.test(type)
+
+/** How large it will be, in octets: files in base64 or, if they are text, as they are; what is written at its worst; the header. */
 export function weight(draft: Pick<Draft, 'pieces' | 'html' | 'text' | 'quoteHtml' | 'quoteText'>): number {
-  const files = draft.pieces.reduce((sum, piece) => sum + Math.ceil(piece.size / 57) * 78 + 400, 0)
+  const files = draft.pieces.reduce((sum, piece) => sum + (isText(piece.type) ? piece.size : Math.ceil(piece.size / 57) * 78) + 400, 0)
   const texts = [draft.text, draft.quoteText, draft.html, draft.quoteHtml].reduce((sum, text) => sum + new Blob([text]).size, 0)
   return files + Math.ceil(texts * 1.4) + 4000
 }

@@ -1,0 +1,107 @@
+// What is taken back, joined and asked again, by itself: the state without a screen.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Offline, Refused } from '../src/jmap/client'
+import type { Row } from '../src/jmap/types'
+import type { App } from '../src/state/app.svelte'
+import { Desk } from '../src/state/desk.svelte'
+import { History } from '../src/state/history'
+import { Joined } from '../src/state/joined.svelte'
+import { List } from '../src/state/list.svelte'
+import type { Mail } from '../src/state/mail.svelte'
+
+beforeEach(() => { vi.useFakeTimers() })
+afterEach(() => { vi.useRealTimers(); vi.unstubAllGlobals() })
+
+describe('what can be taken back', () => {
+  const part = (name: string): Parameters<History['push']>[0] => ({ mail: name as unknown as Mail, patches: {}, stood: [] })
+  const said = { n: 1, text: (n: number) => `${n} moved` }
+  const names = (parts: ReturnType<History['pop']>): unknown[] | undefined => parts?.map((p) => p.mail)
+  it('is one where an act was in two accounts, however much was done before', () => {
+    for (const before of [0, 98, 99, 100, 250]) {
+      const history = new History()
+      for (let i = 0; i < before; i++) history.push(part('old'), said)
+      const { mark } = history
+      history.push(part('a'), said)
+      history.push(part('b'), said)
+      expect(history.join(mark), String(before)).toBe('2 moved')
+      expect(names(history.pop())).toEqual(['a', 'b'])
+      expect(names(history.pop())).toEqual(before > 0 ? ['old'] : undefined)
+    }
+  })
+  it('stays as it is where nothing was done, or one thing', () => {
+    const history = new History()
+    history.push(part('old'), said)
+    const { mark } = history
+    expect(history.join(mark)).toBeUndefined()
+    history.push(part('a'), said)
+    expect([history.join(mark), names(history.pop()), names(history.pop())]).toEqual([undefined, ['a'], ['old']])
+  })
+})
+
+describe('several lists as one', () => {
+  const list = (account: string, pins: boolean, rows: [id: string, minute: number, pinned?: boolean][]): List => {
+    const known = new Map(rows.map(([id, minute, pinned]) => [id, { id, receivedAt: new Date(minute * 60_000).toISOString(), keywords: pinned ? { $pinned: true } : {} } as unknown as Row]))
+    const mail = { account, peek: (id: string) => known.get(id), rows: known, offlineSince: undefined } as unknown as Mail
+    const made = new List(mail, { filter: {}, collapse: false, sort: [...(pins ? [{ property: 'hasKeyword', keyword: '$pinned', isAscending: false }] : []), { property: 'receivedAt', isAscending: false }] })
+    made.order.put(0, rows.map(([id]) => id), rows.length, 's')
+    made.state = 'ready'
+    return made
+  }
+  it('has on top what is pinned, where the list is sorted so', () => {
+    const a = list('a', true, [['1', 10, true], ['2', 50]])
+    expect(new Joined([a, list('b', false, [['1', 60], ['2', 40, true], ['3', 30]])]).known()).toEqual(['a.1', 'b.1', 'a.2', 'b.2', 'b.3'])
+    expect(new Joined([a, list('b', true, [['2', 40, true], ['1', 60], ['3', 30]])]).known()).toEqual(['b.2', 'a.1', 'b.1', 'a.2', 'b.3'])
+  })
+})
+
+describe('what failed', () => {
+  const failing = (error: () => Error): { list: List; mail: Mail; calls: () => number } => {
+    const call = vi.fn(() => Promise.reject(error()))
+    const mail: { offlineSince: Date | undefined } = { account: 'a', offlineSince: undefined, jmap: { call }, cache: { allRows: () => Promise.resolve([]) }, learn: () => undefined, failed: () => undefined, lost: () => { mail.offlineSince ??= new Date() } } as unknown as Mail
+    const list = new List(mail as Mail, { filter: {}, collapse: false, sort: [] })
+    return { list, mail: mail as Mail, calls: () => call.mock.calls.length }
+  }
+  it('is asked again later and later', async () => {
+    const { list } = failing(() => new Refused('serverFail', 'no'))
+    const pauses: number[] = [list.pause]
+    for (let i = 0; i < 6; i++) { await list.ensure(0, 50); pauses.push(list.pause); vi.advanceTimersByTime(list.pause) }
+    expect(pauses).toEqual([0, 5000, 10_000, 20_000, 40_000, 60_000, 60_000])
+  })
+  it('is asked at once when the server is back', async () => {
+    const { list, mail } = failing(() => new Offline('no answer'))
+    await list.ensure(0, 50)
+    expect(list.pause).toBe(5000)
+    mail.offlineSince = undefined
+    expect(list.pause).toBe(0)
+  })
+  it('is passed over among several, but not when one asks for it', async () => {
+    const { list, calls } = failing(() => new Refused('serverFail', 'no'))
+    const joined = new Joined([list])
+    await joined.ensure(0, 50, true)
+    await joined.ensure(0, 50, true)
+    expect([calls(), joined.pause]).toEqual([1, 5000])
+    await joined.ensure(0, 50)
+    expect(calls()).toBe(2)
+  })
+})
+
+describe('what receivers take', () => {
+  it('is asked once, sooner again after a failure', async () => {
+    let works = false
+    const asked = vi.fn(() => Promise.resolve(works ? Response.json({ largest: { 'bob@there.test': 1000 } }) : new Response('{}', { status: 500 })))
+    vi.stubGlobal('fetch', asked)
+    const mail = { account: 'a', identities: [], jmap: { limit: (_: string, otherwise: number) => otherwise }, failed: () => undefined } as unknown as Mail
+    const desk = new Desk({ home: mail, address: 'ann@here.test' } as unknown as App)
+    const letter = await desk.write([{ name: null, email: 'Bob@there.test' }])
+    letter.pieces = [{ key: 'k', name: 'n', type: 'text/plain', size: 2000, blobId: 'b', cid: null, share: 1, error: null }]
+    const times: number[] = []
+    for (const wait of [0, 1000, 29_000, 1000, 298_000, 2000]) {
+      vi.advanceTimersByTime(wait)
+      works = works || wait === 29_000
+      await desk.measure(letter)
+      times.push(asked.mock.calls.length)
+    }
+    expect(times).toEqual([1, 1, 2, 2, 2, 3])
+    expect(desk.tooLarge(letter)).toContain('bob@there.test')
+  })
+})
