@@ -226,7 +226,7 @@ class Moving(unittest.TestCase):
             session = imap(new.ports["imap"], "ann")
             for n in range(3):
                 m = lab.message("bob@there.test", "ann@here.test", f"m {n}", text=text)
-                session.append("INBOX", r"(\Seen \Flagged)" if n == 1 else None, None, m.as_bytes().replace(b"\n", b"\r\n"))
+                session.append("INBOX", r"(\Seen \Flagged)" if n == 1 else None, None, re.sub(rb"\r?\n", b"\r\n", m.as_bytes()))
             for form in ("mbox", "mboxo", "mboxcl", "mboxcl2", "mh"):
                 out = os.path.join(self.folder, f"to-{form}")
                 new.run("export", out, "--account", "ann@here.test", "--only", "INBOX", "--as", form)
