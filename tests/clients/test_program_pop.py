@@ -71,6 +71,17 @@ class Pop3(unittest.TestCase):
             self.assertEqual(mail("sync")["removed_there"], 0)
             self.assertEqual(imap(old.ports["imap"], "ann").select("INBOX")[1], [b"2"])
 
+    def test_what_was_downloaded_and_filed_before_a_sync_is_not_deleted(self):
+        with Dovecot() as old:
+            fill(imap(old.ports["imap"], "ann"), {"INBOX": 2})
+            mail = self.account(old, "--delete-when-deleted")
+            mail("download", mail("ls", "--remote")["messages"][0]["id"])
+            mail("move", "1", "--to", "Letters")
+            told = mail("sync")
+            self.assertEqual((told["downloaded"], told["removed_there"]), (1, 0))
+            self.assertEqual([row["place"] for row in mail("ls", "Letters")["messages"]], ["both"])
+            self.assertEqual(imap(old.ports["imap"], "ann").select("INBOX")[1], [b"2"])
+
 
 class Accounts(unittest.TestCase):
     def test_sync_is_of_all_of_them_and_fetch_of_those_by_pop3(self):
