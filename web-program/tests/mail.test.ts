@@ -3,7 +3,16 @@ import 'fake-indexeddb/auto'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { Fake } from './fake.js'
 
-class Nothing { addEventListener(): void {} close(): void {} onopen = null; readyState = 0; static OPEN = 1 }
+class Nothing {
+  static OPEN = 1
+  static made: Nothing[] = []
+  onopen: (() => void) | null = null
+  onerror: (() => void) | null = null
+  readyState = 0
+  constructor() { Nothing.made.push(this) }
+  addEventListener(): void {}
+  close(): void {}
+}
 vi.stubGlobal('EventSource', Nothing)
 vi.stubGlobal('WebSocket', Nothing)
 vi.stubGlobal('location', new URL('http://localhost/m/0/inbox'))
@@ -40,6 +49,21 @@ beforeEach(async () => {
   cache = await Cache.open()
   toasts.list = []
   await fresh()
+})
+
+describe('the line to the server', () => {
+  it('fetches what came while it was broken, also when nobody asked meanwhile', async () => {
+    Nothing.made.at(-1)?.onopen?.()
+    await settled()
+    expect(mail.live).toBe(true)
+    const [made, before] = [fake.deliver({ subject: 'Slept' }), Nothing.made.length]
+    Nothing.made.at(-1)?.onerror?.()
+    expect([mail.live, mail.offlineSince]).toEqual([false, undefined])
+    for (let i = 0; i < 100 && Nothing.made.length === before; i++) await new Promise((r) => setTimeout(r, 50))
+    Nothing.made.at(-1)?.onopen?.()
+    await settled()
+    expect([mail.live, mail.current?.at(0), mail.current?.total]).toEqual([true, made.id, 121])
+  })
 })
 
 describe('a list', () => {
@@ -161,6 +185,12 @@ describe('the cache', () => {
     await list.fromCache()
     expect([list.at(0), again.mailboxes.get('mi')?.name, again.rows.get('e120')?.subject]).toEqual(['e120', 'Inbox', 'Message e120'])
     expect((await again.body('e120')).email.bodyValues[1]?.value).toContain('and more')
+  })
+  it('of accounts that the session does not name goes as well', async () => {
+    const others = await Cache.open('b7')
+    await others.set('x', 1)
+    await cache.purgeAll({ accounts: {} } as never)
+    expect((await indexedDB.databases()).filter(({ name }) => name?.startsWith('packetboat'))).toEqual([])
   })
   it('is empty after it was purged', async () => {
     await cache.purge()

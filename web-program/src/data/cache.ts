@@ -58,9 +58,12 @@ export class Cache {
     await deleteDB(this.name).catch(() => undefined)
   }
 
-  /** This one, and what is kept of other accounts of a session. */
+  /** This one, and what is kept of all other accounts: those of a session, and any that it does not name (any more). */
   async purgeAll({ accounts }: Session): Promise<void> {
-    await Promise.all([this.purge(), ...Object.keys(accounts).map((id) => deleteDB(ofAccount(id)).catch(() => undefined))])
+    const found = await indexedDB.databases().catch(() => [])
+    const names = found.flatMap(({ name }) => (name?.startsWith(`${NAME}/`) ? [name] : []))
+    const all = new Set([...names, ...Object.keys(accounts).map(ofAccount)])
+    await Promise.all([this.purge(), ...[...all].map((name) => deleteDB(name).catch(() => undefined))])
   }
 
   /** All mail that is kept: what may be seen has changed. */

@@ -93,7 +93,7 @@ export class Mail {
     this.isBooted = true
     // What was not done by its owner's programs is not done by others'.
     if (this.home) { void this.drain(); void this.current?.refresh(this.visible); return }
-    if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else this.live = false })
+    if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else { this.live = false; this.missed = true } })
     if ((answers.maybe<{ ids: Id[] }>('pins')?.ids.length ?? 0) > 0) this.pins = true
     this.mutes = (answers.maybe<{ ids: Id[] }>('mutes')?.ids.length ?? 0) > 0
     void this.passMuted()
@@ -126,9 +126,13 @@ export class Mail {
     } catch (error) { this.failed(error) }
   }
 
+  /** The line broke, and what came meanwhile was not told; nobody need have asked for anything in that time. */
+  private missed = false
+
   private back(): void {
     this.live = true
-    const was = this.offlineSince
+    const was = this.offlineSince !== undefined || this.missed
+    this.missed = false
     this.found()
     void this.drain()
     if (was) { void this.sync(); this.again?.() }
