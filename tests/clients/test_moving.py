@@ -148,6 +148,15 @@ class Moving(unittest.TestCase):
             self.assertEqual(len(got), len(wanted) + 3)
             self.assertEqual(set(wanted) - set(got), set())
             self.assertEqual(out()["exported"], 0)
+            # A mailbox there is made anew, with another UIDVALIDITY and order: what lies in it is found by its octets.
+            there = imap(far.ports["imap"], "ann")
+            self.assertEqual([there.rename("Sent", "old")[0], there.create("Sent")[0]], ["OK", "OK"])
+            there.select("old")
+            for n in range(5, 0, -1):
+                self.assertEqual(there.copy(str(n), "Sent")[0], "OK")
+            fill(imap(here.ports["imap"], "ann"), {"Sent": 2}, seed=7)
+            self.assertEqual(out()["exported"], 2)
+            self.assertEqual(int(there.select("Sent", readonly=True)[1][0]), 7)
             refused = here.run("export", target.replace("imap", "pop3"), "--account", "ann@here.test", "--password-stdin", stdin="x\n", ok=False)
             self.assertIn("by IMAP", refused.stderr)
 
