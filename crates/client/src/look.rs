@@ -192,8 +192,8 @@ impl Who<'_> {
     }
 
     /// In front of the unique-id in the marks of what was brought by POP3.
-    pub fn pop_prefix(&self) -> String {
-        format!("import/{}/", self.place.source(self.login))
+    fn pop_prefix(&self) -> String {
+        self.place.import_prefix(self.login)
     }
 
     /// Which of all that was brought by POP3 is there and here; `listed`: what lies there now.

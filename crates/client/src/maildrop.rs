@@ -60,7 +60,7 @@ pub struct Here {
     pub is_trash: bool,
 }
 
-/// Everything that was brought from there, by unique-id; `prefix` as [`crate::look::Who::pop_prefix`] has it.
+/// Everything that was brought from there, by unique-id; `prefix` as [`crate::Place::import_prefix`] has it.
 ///
 /// # Errors
 /// The store's.

@@ -82,6 +82,11 @@ impl Place {
         let protocol = if self.protocol == Protocol::Pop3 { "pop3" } else { "imap" };
         format!("{protocol}://{user}@{}:{}", self.host.to_ascii_lowercase(), self.port)
     }
+
+    /// In front of what names a message, in the marks of what was brought from there.
+    pub fn import_prefix(&self, user: &str) -> String {
+        format!("import/{}/", self.source(user))
+    }
 }
 
 impl fmt::Display for Place {

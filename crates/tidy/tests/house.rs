@@ -222,21 +222,28 @@ fn the_rfc_table_says_only_what_a_test_shows() {
     report(&found);
 }
 
+/// What tests may stand in.
+fn all_tests() -> String {
+    tracked().iter().filter(|p| p.starts_with("tests") || p.starts_with("crates")).filter_map(|p| text(p)).collect()
+}
+
+/// A file, or a function of Rust or Python.
+fn is_test(tests: &str, name: &str) -> bool {
+    root().join(name).exists() || tests.contains(&format!("fn {name}(")) || tests.contains(&format!("def {name}("))
+}
+
 /// docs/extensions.tsv: every word that IMAP, SMTP and POP3 announce has a transcript or a test, and IMAP announces no other.
 #[test]
 fn every_word_announced_has_its_test() {
     let table = fs::read_to_string(root().join("docs/extensions.tsv")).unwrap();
-    let tests: String =
-        tracked().iter().filter(|p| p.starts_with("tests") || p.starts_with("crates")).filter_map(|p| text(p)).collect();
+    let tests = all_tests();
     let mut found = Vec::new();
     let mut shown = BTreeMap::new();
     for (i, line) in table.lines().enumerate().skip(1) {
         let columns: Vec<&str> = line.split('\t').collect();
         let [protocol, word, _, state, own, others] = columns[..] else { panic!("docs/extensions.tsv:{}: not 6 columns", i + 1) };
         let names: Vec<&str> = own.split_whitespace().chain(others.split_whitespace()).collect();
-        let missing = names.iter().filter(|name| {
-            !root().join(name).exists() && !tests.contains(&format!("fn {name}(")) && !tests.contains(&format!("def {name}("))
-        });
+        let missing = names.iter().filter(|name| !is_test(&tests, name));
         found.extend(missing.map(|name| format!("docs/extensions.tsv:{}: no test `{name}`", i + 1)));
         if state == "yes" && names.is_empty() {
             found.push(format!("docs/extensions.tsv:{}: `{word}` has no test", i + 1));
@@ -257,15 +264,12 @@ fn every_word_announced_has_its_test() {
 #[test]
 fn every_client_bug_has_its_test() {
     let table = fs::read_to_string(root().join("docs/client-bugs.tsv")).unwrap();
-    let tests: String =
-        tracked().iter().filter(|p| p.starts_with("tests") || p.starts_with("crates")).filter_map(|p| text(p)).collect();
+    let tests = all_tests();
     let mut found = Vec::new();
     for (i, line) in table.lines().enumerate().skip(1) {
         let columns: Vec<&str> = line.split('\t').collect();
         let [_, _, names] = columns[..] else { panic!("docs/client-bugs.tsv:{}: not 3 columns", i + 1) };
-        let missing = names.split(' ').filter(|name| {
-            !root().join(name).exists() && !tests.contains(&format!("fn {name}(")) && !tests.contains(&format!("def {name}("))
-        });
+        let missing = names.split(' ').filter(|name| !is_test(&tests, name));
         found.extend(missing.map(|name| format!("docs/client-bugs.tsv:{}: no test `{name}`", i + 1)));
     }
     let untold = (1..=25).filter(|number| !table.contains(&format!("\nC{number} ")));

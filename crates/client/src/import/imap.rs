@@ -64,7 +64,7 @@ impl Plan {
 pub(super) async fn plan<D: Door>(door: &mut D, who: &Who<'_>, options: &Options) -> Result<Plan, Trouble> {
     let mut imap = Imap::open(who.dialer, who.place, who.login, who.password).await?;
     let (mut lines, prefix) = imap.mailboxes().await?;
-    let source = format!("import/{}/", who.place.source(who.user));
+    let source = who.place.import_prefix(who.user);
     lines.retain(|line| !is_no_mailbox(line));
     // INBOX first; views of other mailboxes last.
     let is_view = |line: &wire::imap::list::ListResponse| {

@@ -28,7 +28,7 @@ pub(super) struct Plan {
 pub(super) async fn plan<D: Door>(door: &mut D, who: &Who<'_>, options: &Options) -> Result<Plan, Trouble> {
     let name = if options.into.is_some() { placed("", options) } else { "INBOX".to_owned() };
     let (id, name) = make(door, &name, None).await?;
-    let source = format!("import/{}/", who.place.source(who.user));
+    let source = who.place.import_prefix(who.user);
     let known = marks(door, &source).await?.into_keys().collect();
     Ok(Plan { id, name: name.into(), source, known })
 }

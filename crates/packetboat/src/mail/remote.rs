@@ -134,7 +134,7 @@ pub(super) async fn bring_house(desk: &Desk, what: &BringArgs, json: bool) -> Re
 /// In front of the unique-id in the marks of what was brought by POP3.
 fn pop_prefix(desk: &Desk) -> Result<String, String> {
     let place = desk.profile.place(desk.profile.pop3.as_deref(), "POP3")?;
-    Ok(format!("import/{}/", place.source(&desk.profile.login)))
+    Ok(place.import_prefix(&desk.profile.login))
 }
 
 /// Emails here of messages that lie in the maildrop, too, as it was looked at last.
