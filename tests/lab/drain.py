@@ -3,8 +3,12 @@
 
 Fills the queue (sending is frozen) with `--messages` entries for `--destinations` domains, of which a tenth is dead: half of those
 refuse connections, half take them and never say a word. Then thaws, and kills the server with SIGKILL `--kills` times on the way.
-Counts: lost, twice, twice although settled long before the kill, memory at its highest, messages a second; with `--compare` also the
+Counts: lost, twice although the result was on disk, memory at its highest, messages a second; with `--compare` also the
 speed without any dead destination, of which at least 0.8 must be kept. Exits 1 when a number is not as it must be.
+
+SMTP has a moment in which the next hop has said 250 and the sender has not yet written that down (RFC 5321 section 6.1: better twice than
+never). After each kill the queue is read as it lies on disk: what arrived and is still in it will come again, and is counted apart. Whatever
+else comes twice is a problem.
 
     python3 tests/lab/drain.py --messages 100000 --destinations 1000 --kills 20 --compare
 """
@@ -27,8 +31,8 @@ import lab  # noqa: E402
 
 RECIPIENTS = 100  # of one submission; each is an entry of its own, for they are at different domains
 REFUSED, SILENT = "127.0.0.77", "127.0.0.78"
-# A copy is forgiven when the first arrived at most so long before a kill: the answer may not have been settled yet.
-SETTLED_SECONDS = 5.0
+# What was on its way at a kill is read by the sink a little later.
+LATE_SECONDS = 1.0
 
 
 class Sink(threading.Thread):
@@ -39,6 +43,7 @@ class Sink(threading.Thread):
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port = self.socket.getsockname()[1]
         self.arrivals = collections.defaultdict(list)
+        self.names = {}  # by Message-ID
         self.count = 0
         # Somebody who listens and says nothing.
         self.silent = socket.create_server((SILENT, self.port), backlog=4096)
@@ -67,6 +72,7 @@ class Sink(threading.Thread):
                     writer.write(b"354 go\r\n")
                     text = await reader.readuntil(b"\r\n.\r\n")
                     name = re.search(rb"^X-Drain-Id: (\S+)\r$", text, re.M).group(1).decode()
+                    self.names[re.search(rb"^Message-ID: (\S+)\r$", text, re.M | re.I).group(1).decode()] = name
                     writer.write(b"250 taken\r\n")
                     await writer.drain()
                     now = time.monotonic()
@@ -131,10 +137,17 @@ def waiting(server):
     return {(entry["destination"], entry["id"]) for entry in entries}
 
 
+def unsettled(server):
+    """(Message-ID, recipient) of all that waits, as it lies on disk."""
+    entries = json.loads(server.run("queue", "list", "--json").stdout)["entries"]
+    return {(entry["message_id"], one["address"]) for entry in entries for one in entry["recipients"] if one["state"] == "waiting"}
+
+
 class Result:
     def __init__(self):
         self.problems = []
         self.copies = 0
+        self.copies_most = 0
         self.memory_mb = 0.0
         self.rate = 0.0
         self.kills = 0
@@ -170,8 +183,10 @@ def drain(messages, destinations, dead, kills, seed, limit=3600.0):
                 marks.pop(0)
                 result.memory_mb = max(result.memory_mb, memory_mb(server.process.pid))
                 server.kill()
-                killed.append(time.monotonic())
+                at = time.monotonic()
+                killed.append((at, unsettled(server)))
                 server.start()
+                moved = time.monotonic()
         result.kills = len(killed)
         result.rate = len(sink.arrivals) / (max(times[0] for times in sink.arrivals.values()) - begun) if sink.arrivals else 0.0
         # What was taken is settled, and nothing comes again.
@@ -200,12 +215,17 @@ def check(result, sink, expected, killed):
     strange = set(sink.arrivals) - expected
     if strange:
         result.wrong(f"{len(strange)} that nobody sent, such as {sorted(strange)[:3]}")
+    known = {name: identity for identity, name in sink.names.items()}
+    by_kill = collections.Counter()
     for key, times in sink.arrivals.items():
+        on_disk = (known[key[0]], key[1])
         for first, again in zip(times, times[1:]):
-            result.copies += 1
-            between = [kill for kill in killed if first - 0.1 <= kill <= again]
-            if not between or between[0] - first > SETTLED_SECONDS:
-                result.wrong(f"{key} came again {again - first:.1f} s later, kills between: {len(between)}")
+            between = [at for at, left in killed if first - LATE_SECONDS <= at <= again and on_disk in left]
+            if between:
+                by_kill[between[-1]] += 1
+            else:
+                result.wrong(f"{key} came again {again - first:.1f} s later though it was on disk as delivered")
+    result.copies, result.copies_most = sum(by_kill.values()), max(by_kill.values(), default=0)
 
 
 def main():
@@ -227,7 +247,8 @@ def main():
         result = drain(chosen.messages, chosen.destinations, gone, kills, chosen.seed)
         rates[name] = result.rate
         print(f"{name}: {chosen.messages} entries, {chosen.destinations} destinations, {gone} dead, {result.kills} kills: "
-              f"{result.rate:.0f} messages/s, {result.memory_mb:.0f} MB at most, {result.copies} copies at a kill, {len(result.problems)} problems", flush=True)
+              f"{result.rate:.0f} messages/s, {result.memory_mb:.0f} MB at most, "
+              f"{result.copies} came again whose 250 was not on disk at a kill ({result.copies_most} at most at one), {len(result.problems)} problems", flush=True)
         for problem in result.problems[:20]:
             print("  " + problem)
         failed |= bool(result.problems) or result.memory_mb > chosen.memory_mb or result.kills < kills

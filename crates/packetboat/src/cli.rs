@@ -295,7 +295,7 @@ pub(crate) enum DomainCommand {
         /// A domain of the configuration
         name: String,
     },
-    /// Print every DNS record the domain wants, beside what DNS answers now
+    /// Print every DNS record the domain wants, beside what DNS answers now; where it has no keys yet they are made
     Records {
         /// A domain of the configuration
         name: String,

@@ -39,6 +39,10 @@ async fn add_account(store: &Store, address: &str) -> Arc<Account> {
 
 impl Office {
     async fn open(plaintext: Plaintext) -> Office {
+        Office::with(plaintext, Limits::default()).await
+    }
+
+    async fn with(plaintext: Plaintext, limits: Limits) -> Office {
         let dir = tempfile::tempdir().unwrap();
         let config = StoreConfig {
             data_dir: dir.path().to_path_buf(),
@@ -58,7 +62,7 @@ impl Office {
             domains: vec!["here.test".into()],
             message_bytes_max: 64 << 20,
             plaintext,
-            limits: Limits::default(),
+            limits,
             reachable: None,
             smtp: server::smtp::Settings::default(),
             trust: Default::default(),
@@ -392,4 +396,26 @@ async fn a_hundred_thousand_messages_list_in_one_answer() {
     let took = began.elapsed();
     eprintln!("sign-in, LIST, UIDL and TOP: {took:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+/// RFC 2449 §6.5, §8.1.1: announced where it is set; who comes back too soon is told so by a code.
+#[tokio::test]
+async fn login_delay_is_announced_and_kept() {
+    let office = Office::with(Plaintext::Always, Limits { pop3_login_delay_secs: 600, ..Limits::default() }).await;
+    let mut talk = office.sign_in().await;
+    assert!(talk.ask("CAPA").await.starts_with("+OK"));
+    let mut announced = false;
+    loop {
+        match talk.line().await.as_str() {
+            "." => break,
+            line => announced |= line == "LOGIN-DELAY 600",
+        }
+    }
+    assert!(announced);
+    assert!(talk.ask("QUIT").await.starts_with("+OK"));
+    let mut again = Talk::connect(office.plain).await;
+    assert!(again.ask("USER ann").await.starts_with("+OK"));
+    let answer = again.ask(&format!("PASS {PASSWORD}")).await;
+    assert!(answer.starts_with("-ERR [LOGIN-DELAY]"), "{answer}");
+    office.close().await;
 }

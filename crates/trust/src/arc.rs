@@ -289,6 +289,77 @@ mod tests {
         assert_eq!(now(verify(&dns, removed.as_bytes(), 2_000)).reason.unwrap(), "the chain is not whole");
     }
 
+    /// RFC 8617 appendix B: what the last receiver got.
+    const EXAMPLE: &str = "ARC-Seal: i=3; a=rsa-sha256; cv=pass; d=clochette.example.org; s=
+        clochette; t=12345; b=CU87XzXlNlk5X/yW4l73UvPUcP9ivwYWxyBWcVrRs7
+        +HPx3K05nJhny2fvymbReAmOA9GTH/y+k9kEc59hAKVg==
+ARC-Message-Signature: i=3; a=rsa-sha256; c=relaxed/relaxed; d=
+        clochette.example.org; h=message-id:date:from:to:subject; s=
+        clochette; t=12345; bh=KWSe46TZKCcDbH4klJPo+tjk5LWJnVRlP5pvjXFZY
+        LQ=; b=o71vwyLsK+Wm4cOSlirXoRwzEvi0vqIjd/2/GkYFYlSd/GGfKzkAgPqxf
+        K7ccBMP7Zjb/mpeggswHjEMS8x5NQ==
+ARC-Authentication-Results: i=3; clochette.example.org; spf=fail
+    smtp.from=jqd@d1.example; dkim=fail (512-bit key)
+    header.i=@d1.example; dmarc=fail; arc=pass (as.2.gmail.example=pass,
+    ams.2.gmail.example=pass, as.1.lists.example.org=pass,
+    ams.1.lists.example.org=fail (message has been altered))
+ARC-Seal: i=2; a=rsa-sha256; cv=pass; d=gmail.example; s=20120806; t=
+        12345; b=Zpukh/kJL4Q7Kv391FKwTepgS56dgHIcdhhJZjsalhqkFIQQAJ4T9BE
+        8jjLXWpRNuh81yqnT1/jHn086RwezGw==
+ARC-Message-Signature: i=2; a=rsa-sha256; c=relaxed/relaxed; d=
+        gmail.example; h=message-id:date:from:to:subject; s=20120806; t=
+        12345; bh=KWSe46TZKCcDbH4klJPo+tjk5LWJnVRlP5pvjXFZYLQ=; b=CVoG44
+        cVZvoSs2mMig2wwqPaJ4OZS5XGMCegWqQs1wvRZJS894tJM0xO1RJLgCPsBOxdA5
+        9WSqI9s9DfyKDfWg==
+ARC-Authentication-Results: i=2; gmail.example; spf=fail
+    smtp.from=jqd@d1.example; dkim=fail (512-bit key)
+    header.i=@example.org; dmarc=fail; arc=pass
+    (as.1.lists.example.org=pass, ams.1.lists.example.org=pass)
+ARC-Seal: i=1; a=rsa-sha256; cv=none; d=lists.example.org; s=dk-lists;
+         t=12345; b=TlCCKzgk3TrAa+G77gYYO8Fxk4q/Ml0biqduZJeOYh6+0zhwQ8u/
+        lHxLi21pxu347isLSuNtvIagIvAQna9a5A==
+ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed; d=
+        lists.example.org; h=message-id:date:from:to:subject; s=
+        dk-lists; t=12345; bh=KWSe46TZKCcDbH4klJPo+tjk5LWJnVRlP5pvjXFZYL
+        Q=; b=DsoD3n3hiwlrN1ma8IZQFgZx8EDO7Wah3hUjIEsYKuShRKYB4LwGUiKD5Y
+        yHgcIwGHhSc/4+ewYqHMWDnuFxiQ==
+ARC-Authentication-Results: i=1; lists.example.org; spf=pass
+    smtp.mfrom=jqd@d1.example; dkim=pass (512-bit key)
+    header.i=@d1.example; dmarc=pass
+Message-ID: <54B84785.1060301@d1.example>
+Date: Thu, 14 Jan 2015 15:00:01 -0800
+From: John Q Doe <jqd@d1.example>
+To: arc@dmarc.example
+Subject: [List 2] Example 1
+
+Hey gang,
+This is a test message.
+--J.
+";
+
+    /// The RFC prints no keys, and they had 512 bits, which nobody believes any more (RFC 8301): what can be held against it is the order of the
+    /// chain and the hash of the body. All that is missing in the end is the newest sealer's key.
+    #[test]
+    fn the_message_of_rfc_8617() {
+        let message = EXAMPLE.replace('\n', "\r\n");
+        let sealers = ["lists.example.org", "gmail.example", "clochette.example.org"];
+        let silent = Table::default().broken("clochette._domainkey.clochette.example.org");
+        let chain = now(verify(&silent, message.as_bytes(), 20_000));
+        assert_eq!(
+            (chain.result, chain.sealers.as_slice()),
+            (ArcResult::TempError, &sealers.map(str::to_owned)[..]),
+            "{chain:?}"
+        );
+        let without = now(verify(&Table::default(), message.as_bytes(), 20_000));
+        assert_eq!(without.result, ArcResult::Fail);
+        assert_ne!(without.reason.as_deref(), Some("the body was changed"));
+        let changed = message.replace("test message", "best message");
+        let chain = now(verify(&silent, changed.as_bytes(), 20_000));
+        assert_eq!((chain.result, chain.reason.as_deref()), (ArcResult::Fail, Some("the body was changed")));
+        let cut = message.replacen("ARC-Seal: i=2", "X-Seal: i=2", 1);
+        assert_eq!(now(verify(&silent, cut.as_bytes(), 20_000)).reason.as_deref(), Some("the chain is not whole"));
+    }
+
     #[test]
     fn a_broken_chain_is_not_sealed_and_trouble_is_temporary() {
         let one = signer(KeyKind::Ed25519, "one.test", "s");

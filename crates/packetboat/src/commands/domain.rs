@@ -10,9 +10,9 @@ use std::fmt::Write as _;
 
 pub(super) async fn run(config: &Config, command: &DomainCommand) -> Result<Value, String> {
     let request = match command {
-        DomainCommand::Add { name, .. } => Request::DomainAdd { domain: name.clone() },
+        // Where there are no keys yet they are made: a zone without them would not be whole.
+        DomainCommand::Add { name, .. } | DomainCommand::Records { name, .. } => Request::DomainAdd { domain: name.clone() },
         DomainCommand::Rotate { name, now, .. } => Request::DomainRotate { domain: name.clone(), at_once: *now },
-        DomainCommand::Records { name, .. } => Request::DomainKeys { domain: name.clone() },
     };
     let no_dns = match command {
         DomainCommand::Records { no_dns, .. } => *no_dns,
@@ -57,13 +57,6 @@ pub(super) fn words(value: &Value) -> String {
     let records: Vec<Wanted> =
         value.get("records").cloned().and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default();
     let mut out = String::new();
-    if keys(value).is_empty() {
-        let _ = writeln!(
-            out,
-            "; {0} has no keys: mail from it is not signed. `packetboat domain add {0}` makes them.",
-            text(value, "domain")
-        );
-    }
     for record in &records {
         let state = match record.state.as_str() {
             "ok" => "ok",

@@ -73,6 +73,12 @@ fn the_queue_in_bulk_frozen_and_suppressed() {
     place.ok("account add ann@here.test --password-stdin", "x\n");
     assert_eq!(place.json("freeze other.test --why their-wish", "")["frozen"][0]["what"], "other.test");
     assert!(place.ok("freeze", "").contains("their-wish"));
+    // One word for an account, a destination or everything.
+    place.ok("freeze ann@here.test", "");
+    let frozen = place.json("freeze all", "")["frozen"].as_array().unwrap().clone();
+    let frozen: Vec<&str> = frozen.iter().filter_map(|one| one["what"].as_str()).collect();
+    assert_eq!(frozen, ["all", "ann@here.test", "other.test"]);
+    place.ok("thaw ann@here.test", "");
     // AGFubkBoZXJlLnRlc3QAeA==: NUL ann@here.test NUL x
     let sign_in = [("AUTH PLAIN AGFubkBoZXJlLnRlc3QAeA==", "235")];
     for to in ["carol@there.test", "dave@other.test", "erin@other.test"] {
@@ -88,6 +94,14 @@ fn the_queue_in_bulk_frozen_and_suppressed() {
     assert_eq!(place.json("queue drop --to dave@other.test --yes", "")["done"].as_array().unwrap().len(), 1);
     place.ok("thaw other.test", "");
     assert_eq!(place.run("thaw other.test", "").status.code(), Some(1));
+    let bulk = |act: &str| place.json(&format!("queue {act}"), "")["done"].as_array().unwrap().len();
+    assert_eq!(bulk("release --to other.test"), 1, "by destination");
+    assert_eq!(bulk("schedule --in 2h --from ann@here.test"), 2, "by sender");
+    assert_eq!(bulk("retry --to erin@other.test"), 1, "by recipient");
+    assert_eq!(bulk("reroute --via third.test --to carol@there.test"), 1);
+    assert_eq!(bulk("reroute --via there.test --to carol@there.test"), 1);
+    assert_eq!(bulk("hold --to erin@other.test"), 1);
+    place.ok("thaw all", "");
     let erin = place.json("queue list --to erin@other.test", "")["entries"][0]["id"].to_string();
     place.ok(&format!("queue reroute --via [192.0.2.1] {erin}"), "");
     let shown = place.json(&format!("queue show {erin}"), "");

@@ -96,6 +96,60 @@ async fn so_many_messages_an_hour() {
     office.close().await;
 }
 
+/// Recipients in an hour, recipients never written to before in a day, and what was refused is not counted.
+#[tokio::test]
+async fn so_many_recipients_and_so_many_new_ones() {
+    let per_day = mta::sending_limits::Sent { first_time: 2, ..Default::default() };
+    let limits = Limits { recipients_per_hour: 5, per_day, ..Limits::default() };
+    let office = Office::open(Options { limits, ..Options::new("mx.here.test", &["here.test"], &["ann", "bob"]) }).await;
+    let mut talk = Talk::signed_in(office.submission, "ann@here.test").await;
+    let text = "From: ann@here.test\r\n\r\nx\r\n";
+    let mut send = async |to: &[&str]| {
+        assert!(talk.say("MAIL FROM:<ann@here.test>").await.starts_with("250"));
+        for recipient in to {
+            assert!(talk.say(&format!("RCPT TO:<{recipient}>")).await.starts_with("250"));
+        }
+        let reply = talk.say("DATA").await;
+        if !reply.starts_with("354") {
+            assert!(talk.say("RSET").await.starts_with("250"));
+            return reply;
+        }
+        talk.say(&format!("{text}.")).await
+    };
+    assert!(send(&["bob@here.test", "a@there.test"]).await.starts_with("250"));
+    let refused = send(&["b@there.test", "bob@here.test"]).await;
+    assert!(refused.starts_with("450 4.7.1 At most 2 recipients never written to before a day"), "{refused}");
+    assert!(send(&["bob@here.test", "a@there.test"]).await.starts_with("250"), "known ones, and four recipients so far");
+    let refused = send(&["bob@here.test", "a@there.test"]).await;
+    assert!(refused.starts_with("450 4.7.1 At most 5 recipients an hour"), "{refused}");
+    assert!(send(&["bob@here.test"]).await.starts_with("250"), "the fifth");
+    office.close().await;
+}
+
+/// Somebody who never sent much sends to a crowd: an alarm, once, with whose account it is.
+#[tokio::test]
+async fn an_alarm_when_one_sends_as_never_before() {
+    let office = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
+    let mut talk = Talk::signed_in(office.submission, "ann@here.test").await;
+    let alarms = async || office.context.store.trace_find("alarm", "all", 10).await.unwrap();
+    let crowd = |from: u32, count: u32| (from..from + count).map(|at| format!("u{at}@there.test")).collect::<Vec<_>>();
+    for (from, count, expected) in [(0, 20, 0), (20, 100, 1), (120, 100, 1)] {
+        let to = crowd(from, count);
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        assert!(talk.send("ann@here.test", &to, "From: ann@here.test\r\n\r\nx\r\n").await.starts_with("250"));
+        for _ in 0..200 {
+            if alarms().await.len() >= expected {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(alarms().await.len(), expected, "after {from} + {count}");
+    }
+    let alarm = alarms().await.remove(0);
+    assert!(alarm.detail.starts_with("ann@here.test sends as never before: 1"), "{alarm:?}");
+    office.close().await;
+}
+
 #[tokio::test]
 async fn nothing_leaves_a_trial_post_office() {
     let reachable = Some(vec!["there.test".to_owned()]);
