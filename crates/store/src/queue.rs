@@ -17,7 +17,10 @@ use smol_str::SmolStr;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
+
+/// So much is remembered for who listens and is slow.
+const SETTLED_NEWS: usize = 1024;
 
 #[derive(Debug, Clone, Copy)]
 struct Lease {
@@ -30,6 +33,8 @@ struct Lease {
 pub(crate) struct QueueState {
     leases: Arc<Mutex<(u64, HashMap<QueueId, Lease>)>>,
     news: watch::Sender<u64>,
+    /// Accounts of which some message came on, or to its end.
+    settled: broadcast::Sender<AccountId>,
     /// The latest time anybody told: acts without a time of their own judge leases by it.
     latest_secs: AtomicI64,
     /// What is frozen; the rows are the truth.
@@ -45,6 +50,7 @@ impl QueueState {
         QueueState {
             leases: Arc::default(),
             news: watch::Sender::new(0),
+            settled: broadcast::channel(SETTLED_NEWS).0,
             latest_secs: AtomicI64::new(UnixSecs::MIN),
             frozen: RwLock::default(),
             urged: AtomicU64::new(0),
@@ -54,6 +60,13 @@ impl QueueState {
 
     pub(crate) fn wake(&self) {
         self.news.send_modify(|count| *count += 1);
+    }
+
+    fn tell(&self, entry: &QueueEntry) {
+        if let Some(account) = entry.message.account {
+            // Nobody need be listening.
+            let _ = self.settled.send(account);
+        }
     }
 
     fn leases(&self) -> MutexGuard<'_, (u64, HashMap<QueueId, Lease>)> {
@@ -389,6 +402,7 @@ impl Inner {
         let settled = self.accept_all(&notices, settle).await;
         if settled.is_ok() {
             self.queue.release(id, claim.token);
+            self.queue.tell(&old);
             if waiting {
                 self.queue.wake();
             }
@@ -423,7 +437,9 @@ impl Inner {
                 batch.delete(key::queue(id));
                 batch.release.push((old.body, 1));
                 self.put_trace(&mut batch, &[told]);
-                return done(self.commit(batch).await);
+                done(self.commit(batch).await)?;
+                self.queue.tell(&old);
+                return Ok(());
             }
         }
         put_entry(&mut batch, &new);
@@ -511,6 +527,11 @@ impl Store {
     /// Wakes when an entry was added, released or made due.
     pub fn queue_watch(&self) -> watch::Receiver<u64> {
         self.inner.queue.news.subscribe()
+    }
+
+    /// The account of each entry that an attempt was made at, or that was dropped. Who is slow misses some: it is a hint.
+    pub fn queue_settled_watch(&self) -> broadcast::Receiver<AccountId> {
+        self.inner.queue.settled.subscribe()
     }
 
     /// Rows set aside.

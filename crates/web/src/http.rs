@@ -86,6 +86,7 @@ impl Web {
         let site = Arc::new(site::Site::new(settings));
         tokio::spawn(crate::jmap::snooze::keep(Arc::clone(&site)));
         tokio::spawn(crate::jmap::pushing::resume(Arc::clone(&site)));
+        tokio::spawn(crate::jmap::fate::follow(Arc::clone(&site)));
         Web { router: site::router(site), connection_max, shutdown }
     }
 

@@ -10,6 +10,7 @@ mod blob;
 mod blob_methods;
 pub(crate) mod email;
 mod failure;
+pub(crate) mod fate;
 mod followed;
 pub(crate) mod identity;
 mod mailbox;
@@ -74,6 +75,8 @@ pub(crate) struct Memory {
     pub(crate) snoozes: snooze::Snoozes,
     streams: push::Streams,
     watched: pushing::Watched,
+    /// Held by whoever changes what was sent before, and not only adds to it.
+    pub(crate) submissions: tokio::sync::Mutex<()>,
     /// Requests at work, by account.
     at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }

@@ -21,6 +21,8 @@ const FRAME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-s
     base-uri 'none'; frame-ancestors 'self'; sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox";
 /// The worker fetches the program's own files.
 const WORKER_POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self'";
+/// What reads PDF files, in a worker: it fetches nothing and runs no other script; its decoder of JPEG 2000 is WebAssembly.
+const PDF_POLICY: &str = "default-src 'none'; script-src 'wasm-unsafe-eval'; frame-ancestors 'none'; sandbox";
 /// Everything else holds nothing that could act.
 const FILE_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 
@@ -40,7 +42,11 @@ pub(crate) fn file(method: &Method, path: &str, headers: &HeaderMap) -> Response
         return text(StatusCode::OK, "text/html; charset=utf-8", FRAME, FRAME_POLICY);
     }
     if let Some(file) = files::find(path).filter(|_| path != "/index.html") {
-        let policy = if path == "/worker.js" { WORKER_POLICY } else { FILE_POLICY };
+        let policy = match path {
+            "/worker.js" => WORKER_POLICY,
+            path if path.starts_with("/assets/pdf.worker") => PDF_POLICY,
+            _ => FILE_POLICY,
+        };
         return embedded(file, headers, policy);
     }
     let first = path.split('/').nth(1).unwrap_or_default();

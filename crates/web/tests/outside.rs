@@ -26,6 +26,8 @@ mod push;
 mod request;
 #[path = "outside/searching.rs"]
 mod searching;
+#[path = "outside/sent.rs"]
+mod sent;
 #[path = "outside/sharing.rs"]
 mod sharing;
 #[path = "outside/socket.rs"]

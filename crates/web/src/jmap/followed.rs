@@ -18,6 +18,8 @@ use tokio::sync::watch;
 
 /// Types of which others' accounts have any.
 const TYPES: [&str; 3] = ["Mailbox", "Thread", "Email"];
+/// Told when something was delivered (RFC 8621 §1.5), not when it came into sight.
+const DELIVERY: &str = "EmailDelivery";
 /// The state of an account that is not shared any more.
 const GONE: &str = "gone";
 
@@ -128,7 +130,7 @@ impl Other {
         }
         self.known = at;
         let mut types = changed(changes.as_ref());
-        types.retain(|name| TYPES.contains(name));
+        types.retain(|name| TYPES.contains(name) || *name == DELIVERY);
         Ok(types)
     }
 }

@@ -150,8 +150,8 @@ fn kept(object: &Object) -> Result<Vec<u8>, SetError> {
     Ok(stored)
 }
 
-/// Somebody was written to: (name, address) each.
-pub(super) async fn written_to(context: &Context<'_>, people: &[(String, String)]) -> Result<(), StoreError> {
+/// What changes when somebody was written to: (name, address) each.
+pub(super) async fn written_to(context: &Context<'_>, people: &[(String, String)]) -> Result<Vec<RecordChange>, StoreError> {
     let mut known = all(context).await?;
     let mut changes: Vec<RecordChange> = Vec::new();
     let now = message::date::format_rfc_3339(net::clock::unix_now());
@@ -185,10 +185,7 @@ pub(super) async fn written_to(context: &Context<'_>, people: &[(String, String)
         known.retain(|(known, _)| *known != id);
         known.push((id, object));
     }
-    if !changes.is_empty() {
-        context.site.store.records_change(context.account.id, &changes).await?;
-    }
-    Ok(())
+    Ok(changes)
 }
 
 /// Their id is made of the address, so that two acts at once make one person.

@@ -134,10 +134,15 @@ pub(super) fn changed(changes: Option<&AccountChanges>) -> BTreeSet<&'static str
     types
 }
 
-/// A StateChange object (RFC 8620 §7.1).
-pub(super) fn state_change(account: AccountId, types: &BTreeSet<&str>, at: ModSeq) -> Value {
+/// The `changed` of a StateChange object (RFC 8620 §7.1), of one account; empty where nothing did.
+pub(super) fn states(account: AccountId, types: &BTreeSet<&str>, at: ModSeq) -> Object {
     let states: Object = types.iter().map(|name| ((*name).to_owned(), json!(state(at)))).collect();
-    json!({"@type": "StateChange", "changed": {account_id(account): states}})
+    if states.is_empty() { Object::new() } else { Object::from_iter([(account_id(account), Value::Object(states))]) }
+}
+
+/// A StateChange object.
+pub(super) fn state_change(account: AccountId, types: &BTreeSet<&str>, at: ModSeq) -> Value {
+    json!({"@type": "StateChange", "changed": states(account, types, at)})
 }
 
 async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: ModSeq, to: mpsc::Sender<Bytes>) {

@@ -1,9 +1,12 @@
-//! Push services told, account by account: what changed since the last time, together, later when they are busy.
+//! Push services told, account by account: what changed since the last time, in it and in those shared with it, together, later
+//! when they are busy.
 //!
 //! Invariant: an account without subscriptions costs nothing; a push service that fails is asked less and less often; one that
 //! does not know the subscription any more is not asked again. Must not know: how it is encrypted.
 
-use super::push::{changed, state_change};
+use super::Object;
+use super::followed::Followed;
+use super::push::{changed, states};
 use super::push_subscription::{Kept, all, good, keep};
 use crate::collections::PUSH_SUBSCRIPTIONS;
 use crate::limits::{PUSH_AGAIN, PUSH_AGAIN_MAX};
@@ -36,14 +39,31 @@ impl Watched {
 
 /// What one subscription is still to be told, and when.
 struct Owed {
-    types: BTreeSet<&'static str>,
+    /// By account, as StateChange has it.
+    changed: Object,
     not_before: Instant,
     again: Duration,
 }
 
 impl Owed {
     fn new() -> Owed {
-        Owed { types: BTreeSet::new(), not_before: Instant::now(), again: PUSH_AGAIN }
+        Owed { changed: Object::new(), not_before: Instant::now(), again: PUSH_AGAIN }
+    }
+
+    /// What happened, of the types that are asked for.
+    fn add(&mut self, news: &Object, wanted: Option<&BTreeSet<String>>) {
+        for (account, states) in news {
+            let states = states.as_object().into_iter().flatten();
+            let wanted: Object = states
+                .filter(|(name, _)| wanted.is_none_or(|wanted| wanted.contains(*name)))
+                .map(|(name, state)| (name.clone(), state.clone()))
+                .collect();
+            match self.changed.get_mut(account).and_then(Value::as_object_mut) {
+                Some(known) => known.extend(wanted),
+                None if wanted.is_empty() => {}
+                None => drop(self.changed.insert(account.clone(), Value::Object(wanted))),
+            }
+        }
     }
 
     /// It could not be told now.
@@ -54,7 +74,7 @@ impl Owed {
     }
 
     fn told(&mut self) {
-        self.types.clear();
+        self.changed.clear();
         self.not_before = Instant::now() + PAUSE;
         self.again = PUSH_AGAIN;
     }
@@ -111,37 +131,44 @@ pub(super) fn watch(site: &Shared, account: AccountId) {
 
 /// Until nobody is subscribed.
 async fn telling(site: &Shared, account: AccountId) -> Result<(), StoreError> {
+    let Some(who) = site.store.account_by_id(account).await? else { return Ok(()) };
     let mut watch = site.store.watch(account).await?;
     let mut known = site.store.mailbox_states(account).await?.0;
+    let mut followed = Followed::new(site, &who, false).await?;
     let mut owed: HashMap<String, Owed> = HashMap::new();
     while !subscribed(site, account).await?.is_empty() {
-        let next = owed.values().filter(|one| !one.types.is_empty()).map(|one| one.not_before).min();
+        let next = owed.values().filter(|one| !one.changed.is_empty()).map(|one| one.not_before).min();
         let due = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next).await,
                 None => std::future::pending().await,
             }
         };
-        let mut types = BTreeSet::new();
-        tokio::select! {
+        let happened = tokio::select! {
             told = watch.changed() => {
                 if told.is_err() {
                     return Ok(());
                 }
-                tokio::time::sleep(TOGETHER).await;
-                watch.borrow_and_update();
-                types = since(site, account, &mut known).await?;
+                true
             }
-            () = due => {}
+            () = followed.happened() => true,
+            () = due => false,
+        };
+        let mut news = Object::new();
+        if happened {
+            tokio::time::sleep(TOGETHER).await;
+            watch.borrow_and_update();
+            let types = since(site, account, &mut known).await?;
+            news = states(account, &types, known);
+            news.extend(followed.look(site, None).await?);
         }
         // Those of now: what changed may be who is signed in.
         let subscribed = subscribed(site, account).await?;
         owed.retain(|id, _| subscribed.iter().any(|(there, _)| there == id));
         for (id, kept) in &subscribed {
-            let wanted = types.iter().filter(|name| kept.types.as_ref().is_none_or(|list| list.contains(**name)));
-            owed.entry(id.clone()).or_insert_with(Owed::new).types.extend(wanted);
+            owed.entry(id.clone()).or_insert_with(Owed::new).add(&news, kept.types.as_ref());
         }
-        tell_due(site, account, &subscribed, (&mut owed, known)).await;
+        tell_due(site, account, &subscribed, &mut owed).await;
     }
     Ok(())
 }
@@ -161,17 +188,13 @@ async fn since(site: &Shared, account: AccountId, known: &mut ModSeq) -> Result<
     Ok(types)
 }
 
-async fn tell_due(
-    site: &Shared,
-    account: AccountId,
-    subscribed: &[(String, Kept)],
-    (owed, at): (&mut HashMap<String, Owed>, ModSeq),
-) {
+async fn tell_due(site: &Shared, account: AccountId, subscribed: &[(String, Kept)], owed: &mut HashMap<String, Owed>) {
     for (id, kept) in subscribed {
-        let Some(one) = owed.get_mut(id).filter(|one| !one.types.is_empty() && one.not_before <= Instant::now()) else {
+        let Some(one) = owed.get_mut(id).filter(|one| !one.changed.is_empty() && one.not_before <= Instant::now()) else {
             continue;
         };
-        match tell(site, account, (id, kept), &state_change(account, &one.types, at)).await {
+        let change = json!({"@type": "StateChange", "changed": one.changed});
+        match tell(site, account, (id, kept), &change).await {
             Told::Taken => one.told(),
             Told::Gone => drop(owed.remove(id)),
             Told::Later(retry_after_secs) => one.later(retry_after_secs),

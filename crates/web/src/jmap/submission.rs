@@ -1,12 +1,13 @@
 //! EmailSubmission (RFC 8621 §7): a message goes the way of submission; until its time it waits in the queue and can be taken back.
 //!
-//! What was sent is a record that names its queue entries; what became of it is read from the queue and the trace.
+//! What was sent is a record that names its queue entries; what became of it: `fate`.
 //! Invariant: what is `pending` has reached nobody. Must not know: SMTP.
 
 use super::answers::{Window, changes_max, got, query_changed};
 use super::args::Args;
 use super::blob::blob;
 use super::failure::{MethodError, SetError};
+use super::fate::{self, queued, read};
 use super::setting::{Outcome, Setting, id_or_created};
 use super::view::EmailKey;
 use super::{Answers, Context, Object, email, identity};
@@ -14,25 +15,16 @@ use crate::collections::SUBMISSIONS as COLLECTION;
 use crate::{Outgoing, SendTo};
 use message::header::{Field, fields};
 use serde_json::{Value, json};
-use store::{QueueAct, QueueId, QueueRecipient, RecipientState, StoreError, UnixSecs};
+use store::{QueueAct, QueueRecipient, RecordChange, StoreError, UnixSecs};
 
 /// maxDelayedSend
 pub(crate) const DELAY_SECS_MAX: i64 = 365 * 86_400;
 const PROPERTIES: [&str; 10] =
     ["id", "identityId", "emailId", "threadId", "envelope", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds", "mdnBlobIds"];
 
-fn read(stored: &[u8]) -> Option<Object> {
-    serde_json::from_slice(stored).ok()
-}
-
 async fn all(context: &Context<'_>) -> Result<Vec<(String, Object)>, StoreError> {
     let kept = context.site.store.records(context.account.id, COLLECTION).await?;
     Ok(kept.iter().filter_map(|(name, stored)| Some((name.to_string(), read(stored)?))).collect())
-}
-
-fn queued(object: &Object) -> Vec<QueueId> {
-    let list = object.get("queue").and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_u64).map(QueueId).collect()
 }
 
 fn send_at(object: &Object) -> UnixSecs {
@@ -54,62 +46,6 @@ async fn undo_status(context: &Context<'_>, object: &Object) -> Result<&'static 
     Ok("final")
 }
 
-/// By recipient: what the queue says, else the trace, else what was answered when it was taken.
-async fn delivery_status(context: &Context<'_>, object: &Object) -> Result<Value, StoreError> {
-    let mut status = Object::new();
-    for (address, reply) in object.get("answers").and_then(Value::as_object).into_iter().flatten() {
-        let taken = reply.as_str().unwrap_or_default().starts_with('2');
-        // Here and not in the queue: it is in a mailbox.
-        let delivered = if taken { "yes" } else { "no" };
-        status.insert(address.clone(), json!({"smtpReply": reply, "delivered": delivered, "displayed": "unknown"}));
-    }
-    for id in queued(object) {
-        let told: Vec<(String, &str, String)> = match context.site.store.queue_entry(id).await? {
-            Some(entry) => entry
-                .message
-                .recipients
-                .iter()
-                .map(|one| (one.address.clone(), word(one.state), one.last_reply.clone()))
-                .collect(),
-            None => of_trace(context, id, &status).await?,
-        };
-        for (address, delivered, reply) in told {
-            let known = status.keys().find(|known| known.eq_ignore_ascii_case(&address)).cloned().unwrap_or(address);
-            let before = status.get(&known).and_then(|one| one.get("smtpReply")).cloned();
-            let reply = if reply.is_empty() { before.unwrap_or_else(|| json!("250 2.0.0 accepted")) } else { json!(reply) };
-            status.insert(known, json!({"smtpReply": reply, "delivered": delivered, "displayed": "unknown"}));
-        }
-    }
-    Ok(Value::Object(status))
-}
-
-fn word(state: RecipientState) -> &'static str {
-    match state {
-        RecipientState::Waiting => "queued",
-        RecipientState::Delivered => "yes",
-        RecipientState::Failed | RecipientState::Dropped => "no",
-    }
-}
-
-/// The last that the trace tells of an entry that is gone.
-async fn of_trace(context: &Context<'_>, id: QueueId, known: &Object) -> Result<Vec<(String, &'static str, String)>, StoreError> {
-    let mut told: Vec<(String, &'static str, String)> = Vec::new();
-    for event in context.site.store.trace_find("queue", &id.0.to_string(), 200).await? {
-        let delivered = match event.what.as_str() {
-            "delivered" => "yes",
-            "bounced" | "failed" | "dropped" | "expired" => "no",
-            _ => continue,
-        };
-        let named = event.keys.iter().filter(|(kind, _)| kind == "address").map(|(_, address)| address);
-        for address in named.filter(|address| known.keys().any(|one| one.eq_ignore_ascii_case(address))) {
-            if !told.iter().any(|(one, ..)| one.eq_ignore_ascii_case(address)) {
-                told.push((address.clone(), delivered, event.detail.clone()));
-            }
-        }
-    }
-    Ok(told)
-}
-
 async fn shown(
     context: &Context<'_>,
     id: &str,
@@ -122,7 +58,7 @@ async fn shown(
             "id" => json!(id),
             "sendAt" => json!(message::date::format_rfc_3339(send_at(object))),
             "undoStatus" => json!(undo_status(context, object).await?),
-            "deliveryStatus" => delivery_status(context, object).await?,
+            "deliveryStatus" => fate::delivery_status(context.site, object).await?,
             "dsnBlobIds" | "mdnBlobIds" => json!([]),
             name => object.get(name).cloned().unwrap_or_default(),
         };
@@ -136,6 +72,7 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     let ids = args.ids()?;
     let properties = args.properties(&PROPERTIES)?;
     args.end()?;
+    fate::catch_up(context.site, context.account.id).await?;
     let at = super::setting::now(context).await?;
     let all = all(context).await?;
     let ids = ids.unwrap_or_else(|| all.iter().map(|(id, _)| id.clone()).collect());
@@ -155,6 +92,7 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
 
 /// `EmailSubmission/changes`
 pub(super) async fn changes(context: &mut Context<'_>, args: Args) -> Result<Object, MethodError> {
+    fate::catch_up(context.site, context.account.id).await?;
     identity::record_changes(context, args, COLLECTION).await
 }
 
@@ -214,6 +152,7 @@ pub(super) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
     let _ = args.text("upToId")?;
     let total = args.truth("calculateTotal")?;
     let cannot = || MethodError::new("cannotCalculateChanges");
+    fate::catch_up(context.site, context.account.id).await?;
     let changes = context.site.store.account_changes(context.account.id, since, usize::MAX).await?.ok_or_else(cannot)?;
     let list = found(context, &mut args).await?;
     args.end()?;
@@ -421,21 +360,35 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
         "queue": sent.queued.iter().map(|id| id.0).collect::<Vec<u64>>(), "answers": answers, "transaction": sent.id,
     });
     let id = format!("S{}", sent.id);
-    let stored = record.to_string().into_bytes();
     // Sent it is, also when this cannot be written down: the trace has it.
-    if let Err(error) =
-        context.site.store.records_change(context.account.id, &[(COLLECTION, id.clone().into(), Some(stored))]).await
-    {
+    if let Err(error) = write_down(context, &id, record, people_in(&whole, &taken)).await {
         tracing::warn!(?error, "a submission was not written down");
     }
-    remember_people(context, &whole, &taken).await;
     let undo = if envelope.hold_until_secs.is_some_and(|secs| secs > now_secs) { "pending" } else { "final" };
     let answer = json!({"id": id, "threadId": thread, "sendAt": message::date::format_rfc_3339(send_at), "undoStatus": undo});
     Ok((id, email_id, answer.as_object().cloned().unwrap_or_default()))
 }
 
-/// Whom it went to is completed the next time, by the name that stands in the message.
-async fn remember_people(context: &Context<'_>, octets: &[u8], taken: &[String]) {
+/// The submission, and whom it went to, in one commit.
+async fn write_down(context: &Context<'_>, id: &str, record: Value, people: Vec<(String, String)>) -> Result<(), StoreError> {
+    let Value::Object(mut record) = record else { return Ok(()) };
+    fate::note(context.site, &mut record).await?;
+    let mut changes: Vec<RecordChange> =
+        vec![(COLLECTION, id.into(), Some(Value::Object(record.clone()).to_string().into_bytes()))];
+    match super::people::written_to(context, &people).await {
+        Ok(known) => changes.extend(known),
+        Err(error) => tracing::warn!(?error, "whom somebody wrote to was not written down"),
+    }
+    context.site.store.records_change(context.account.id, &changes).await?;
+    // What happened while that was written nobody else saw.
+    if fate::note(context.site, &mut record).await? {
+        fate::catch_up(context.site, context.account.id).await?;
+    }
+    Ok(())
+}
+
+/// Whom it went to, by the name that stands in the message: completed the next time.
+fn people_in(octets: &[u8], taken: &[String]) -> Vec<(String, String)> {
     let mut people: Vec<(String, String)> = Vec::new();
     for field in fields(octets).filter(|field| ["To", "Cc", "Bcc"].iter().any(|name| field.is(name))) {
         for one in &field.addresses() {
@@ -447,9 +400,7 @@ async fn remember_people(context: &Context<'_>, octets: &[u8], taken: &[String])
             }
         }
     }
-    if let Err(error) = super::people::written_to(context, &people).await {
-        tracing::warn!(?error, "whom somebody wrote to was not written down");
-    }
+    people
 }
 
 /// Why it was not taken, in JMAP's words (RFC 8621 §7.5).
@@ -475,6 +426,7 @@ async fn one(context: &Context<'_>, id: &str) -> Result<(Object, String), SetErr
 
 /// Only taking it back can be asked for.
 async fn update(context: &Context<'_>, id: &str, patch: &Object) -> Result<String, SetError> {
+    let _alone = context.site.jmap.submissions.lock().await;
     let (mut object, email) = one(context, id).await?;
     if let Some(name) = patch.keys().find(|name| *name != "undoStatus") {
         return Err(SetError::properties(&[name], "this cannot be changed"));
@@ -499,6 +451,7 @@ async fn update(context: &Context<'_>, id: &str, patch: &Object) -> Result<Strin
 }
 
 async fn destroy(context: &Context<'_>, id: &str) -> Result<String, SetError> {
+    let _alone = context.site.jmap.submissions.lock().await;
     let (_, email) = one(context, id).await?;
     context.site.store.records_change(context.account.id, &[(COLLECTION, id.into(), None)]).await?;
     Ok(email)

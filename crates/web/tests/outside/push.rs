@@ -152,6 +152,41 @@ async fn a_push_service_is_told_of_new_mail_once_it_said_its_code() {
 }
 
 #[tokio::test]
+async fn of_mail_in_a_mailbox_that_is_shared_it_is_told_as_well_and_of_hidden_ones_never() {
+    let mut service = PushService::open().await;
+    let office = service.office().await;
+    verified(&office, &mut service, "phone").await;
+    let bob = office.store.account("bob@here.test").await.unwrap().unwrap().id;
+    let put = async |name: &str| {
+        let mailbox = office.store.mailbox(bob, name).await.unwrap().unwrap().id;
+        let octets = bytes::Bytes::from_static(LETTER.as_bytes());
+        let facts = Arc::new(message::facts::Facts::compute(&octets));
+        let (body, flags) = (store::Spooled::from_bytes(octets), store::Flags::default());
+        let email = store::NewEmail { body, facts, flags, internal_date_secs: crate::office::NOW };
+        office.store.append(bob, mailbox, vec![email]).await.unwrap();
+    };
+    // It listens.
+    office.put("INBOX", LETTER, crate::office::NOW, 0).await;
+    service.next().await;
+    let account = format!("A{:x}", bob.0);
+    let inbox = office.store.mailbox(bob, "INBOX").await.unwrap().unwrap().id;
+    let rights = wire::imap::acl::Rights::from_letters(b"lr").unwrap();
+    office.store.acl_change(bob, inbox, "ann@here.test", store::AclChange::Replace(rights.bits())).await.unwrap();
+    let (_, told) = service.next().await;
+    let states = &told["changed"][&account];
+    assert!(states["Mailbox"].is_string() && states["EmailDelivery"].is_null(), "it came into sight: {told}");
+    put("Sent").await;
+    put("INBOX").await;
+    let (_, told) = service.next().await;
+    assert!(told["changed"][&account]["EmailDelivery"].is_string() && told["changed"][office.account_id()].is_null(), "{told}");
+    // What is hidden makes no sound: the next that is heard is one's own.
+    put("Sent").await;
+    office.put("INBOX", LETTER, crate::office::NOW, 0).await;
+    let (_, told) = service.next().await;
+    assert!(told["changed"][&account].is_null() && told["changed"][office.account_id()].is_object(), "{told}");
+}
+
+#[tokio::test]
 async fn a_subscription_that_the_service_forgot_is_removed() {
     let mut service = PushService::open().await;
     let office = service.office().await;

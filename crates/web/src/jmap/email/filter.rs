@@ -46,8 +46,8 @@ enum Tree {
     One(Condition),
 }
 
-/// For each leaf the emails it holds for, of those that were looked at.
-pub(crate) type Hits = Vec<HashSet<EmailId>>;
+/// For each leaf the emails it holds for, of those that were looked at; `None`: it was not asked yet.
+pub(crate) type Hits = Vec<Option<HashSet<EmailId>>>;
 
 fn unsupported(why: impl Into<String>) -> MethodError {
     MethodError::new("unsupportedFilter").with("description", Value::from(why.into()))
@@ -141,7 +141,7 @@ impl Condition {
             Condition::Has(word) => entry.has(word),
             Condition::HasNot(word) => !entry.has(word),
             Condition::HasAttachment(has) => entry.known().is_some_and(|known| known.has_attachment) == *has,
-            Condition::Leaf(number) => hits?.get(*number)?.contains(&entry.email()?),
+            Condition::Leaf(number) => hits?.get(*number)?.as_ref()?.contains(&entry.email()?),
         })
     }
 }

@@ -96,17 +96,29 @@ impl Question {
         if open.is_empty() {
             return Ok(found);
         }
-        // Only these, and only where they lie.
-        let emails = open.iter().filter_map(|(_, entry)| entry.email()).collect();
-        let mailboxes = open.iter().filter_map(|(_, entry)| entry.first_mailbox()).collect();
-        let among = Query::All(vec![Query::Mailboxes(mailboxes), Query::Emails(emails)]);
-        let mut hits: Hits = Vec::with_capacity(filter.leaves().len());
-        for leaf in filter.leaves() {
-            let asked = Query::All(vec![among.clone(), leaf.clone()]);
-            hits.push(searcher.account(account, asked).await?.into_iter().map(|hit| hit.row.email).collect());
+        let mut hits: Hits = vec![None; filter.leaves().len()];
+        for (number, leaf) in filter.leaves().iter().enumerate() {
+            // Only these, and only where they lie; what one condition has ruled out the next is not asked of.
+            let emails = open.iter().filter_map(|(_, entry)| entry.email()).collect();
+            let mailboxes = open.iter().filter_map(|(_, entry)| entry.first_mailbox()).collect();
+            let among = Query::All(vec![Query::Mailboxes(mailboxes), Query::Emails(emails)]);
+            let asked = Query::All(vec![among, leaf.clone()]);
+            let held = searcher.account(account, asked).await?.into_iter().map(|hit| hit.row.email).collect();
+            if let Some(place) = hits.get_mut(number) {
+                *place = Some(held);
+            }
+            open.retain(|(key, entry)| match filter.judge(view, (*key, entry), Some(&hits)) {
+                Some(true) => {
+                    found.push(*key);
+                    false
+                }
+                Some(false) => false,
+                None => true,
+            });
+            if open.is_empty() {
+                break;
+            }
         }
-        let holds = |(key, entry): &(EmailKey, &Entry)| filter.judge(view, (*key, entry), Some(&hits)) == Some(true);
-        found.extend(open.iter().filter(|one| holds(one)).map(|(key, _)| *key));
         Ok(found)
     }
 
