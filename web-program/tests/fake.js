@@ -15,6 +15,8 @@ export class Fake {
     /** @type {Map<string, Obj>} */ this.mailboxes = new Map()
     /** @type {Map<string, Obj>} */ this.submissions = new Map()
     this.state = 1
+    /** What states of an account of others end with. */
+    this.mark = ''
     this.next = 1
     /** @type {{ state: number, id: string, kind: string }[]} */ this.log = []
     /** @type {string[]} */ this.calls = []
@@ -120,7 +122,7 @@ export class Fake {
       }
       case 'Identity/get': return [[method, { list: [{ id: 'i1', name: 'Ann', email: 'ann@here.test', replyTo: null, bcc: null, textSignature: '', htmlSignature: '', mayDelete: false }], state }]]
       case 'Thread/get': return [[method, { list: a.ids.map((/** @type {string} */ t) => ({ id: t, emailIds: [...this.emails.values()].filter((e) => e.threadId === t).sort((x, y) => (x.receivedAt > y.receivedAt ? 1 : -1)).map((e) => e.id) })), state, notFound: [] }]]
-      case 'Email/get': return [[method, { list: a.ids.map((/** @type {string} */ i) => this.emails.get(i)).filter(Boolean).map((/** @type {Obj} */ e) => structuredClone(pick(e))), state, notFound: a.ids.filter((/** @type {string} */ i) => !this.emails.has(i)) }]]
+      case 'Email/get': return [[method, { list: a.ids.map((/** @type {string} */ i) => this.emails.get(i)).filter(Boolean).map((/** @type {Obj} */ e) => structuredClone(pick(e))), state: state + this.mark, notFound: a.ids.filter((/** @type {string} */ i) => !this.emails.has(i)) }]]
       case 'Email/query': { const ids = this.found(a); const position = a.position ?? 0; return [[method, { queryState: state, canCalculateChanges: true, position, ids: ids.slice(position, position + (a.limit ?? ids.length)), total: ids.length }]] }
       case 'Email/queryChanges': {
         const since = Number(a.sinceQueryState)

@@ -2,6 +2,8 @@
 import 'fake-indexeddb/auto'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { Fake } from './fake.js'
+import type { Mailbox, Row } from '../src/jmap/types'
+import type { Doing } from '../src/state/mail.svelte'
 
 class Nothing {
   static OPEN = 1
@@ -46,6 +48,7 @@ beforeEach(async () => {
   for (let i = 0; i < 120; i++) fake.deliver()
   vi.stubGlobal('fetch', (url: string, init?: RequestInit) => fake.fetch(url, init))
   await (await Cache.open()).purge()
+  await (await Cache.open('b1')).purge()
   cache = await Cache.open()
   toasts.list = []
   await fresh()
@@ -174,6 +177,52 @@ describe('an account of others', () => {
   })
 })
 
+describe('an account of others', () => {
+  /** Mailboxes, and what may be done there: i(nsert), r(emove), k(eywords), s(een). */
+  const theirs = async (boxes: Record<string, string>): Promise<InstanceType<typeof Mail>> => {
+    const other = new Mail(mail.jmap, 'a1', await Cache.open('b1'), () => undefined, mail)
+    for (const [id, letters] of Object.entries(boxes)) {
+      const may = (letter: string): boolean => letters.includes(letter)
+      other.mailboxes.set(id, { ...mail.mailboxes.get(id), myRights: { mayReadItems: true, mayAddItems: may('i'), mayRemoveItems: may('r'), maySetKeywords: may('k'), maySetSeen: may('s') } } as unknown as Mailbox)
+    }
+    return other
+  }
+  const row = (...boxes: string[]): Row => ({ ...mail.rows.get('e120'), mailboxIds: Object.fromEntries(boxes.map((id) => [id, true])) }) as unknown as Row
+  it('lets one do what the mailboxes allow that each message lies in, whatever is shown', async () => {
+    const other = await theirs({ mi: 'irks', mf: 's', ma: 'i', mj: '' })
+    for (const [what, may, ...rows] of [
+      ['archive', true, row('mi')], ['archive', false, row('mf')], ['archive', false, row('mi'), row('mf')], ['archive', false, row('mi', 'mf')], ['archive', true, row('ma')],
+      ['junk', false, row('mi')], ['junk', true, row('mj')], ['trash', false, row('mi')], ['inbox', false, row('mj')], ['inbox', true, row('mi')],
+      ['move', true, row('mi')], ['move', false, row('mf')], ['destroy', true, row('mi')], ['destroy', false, row('mi', 'mf')],
+      ['keywords', true, row('mi')], ['keywords', false, row('mi', 'mf')], ['seen', true, row('mi', 'mf')], ['seen', false, row('mi'), row('ma')],
+    ] as [Doing, boolean, ...Row[]][]) expect(other.can(what, rows), `${what} of ${JSON.stringify(rows.map((r) => Object.keys(r.mailboxIds)))}`).toBe(may)
+    expect([other.lies(row('mj'), 'junk'), other.lies(row('mi', 'mj'), 'junk'), other.lies(row('mi'), 'trash')]).toEqual([true, false, false])
+  })
+  it('has moved what may not be marked', async () => {
+    const other = await theirs({ mi: 'r', mj: 'i' })
+    other.learn([fake.emails.get('e1') as never])
+    await other.toRole(['e1'], 'junk', (n) => `${n}`, { 'keywords/$junk': true })
+    await settled()
+    expect([fake.emails.get('e1')?.mailboxIds, fake.emails.get('e1')?.keywords]).toEqual([{ mj: true }, {}])
+  })
+  it('leaves nothing here that was kept under other rights', async () => {
+    const boot = async (): Promise<number> => {
+      const other = new Mail(mail.jmap, 'a1', await Cache.open('b1'), () => undefined, mail)
+      await other.fromCache()
+      await other.boot()
+      const kept = (await other.cache.allRows()).length
+      other.current = other.list(inbox)
+      await other.current.ensure(0, 50)
+      await settled()
+      return kept
+    }
+    fake.mark = '-one'
+    expect([await boot(), await boot()]).toEqual([0, 50])
+    fake.mark = '-two'
+    expect([await boot(), await boot()]).toEqual([0, 50])
+  })
+})
+
 describe('the cache', () => {
   it('shows the list and reads a message without a network', async () => {
     await mail.body('e120')
@@ -182,7 +231,9 @@ describe('the cache', () => {
     const again = new Mail(mail.jmap, 'a1', cache, () => undefined)
     expect(await again.fromCache()).toBe(true)
     const list = again.list(inbox)
+    expect([list.at(0), list.total, list.state], 'painted with the page').toEqual(['e120', 30, 'kept'])
     await list.fromCache()
+    expect(list.total).toBe(50)
     expect([list.at(0), again.mailboxes.get('mi')?.name, again.rows.get('e120')?.subject]).toEqual(['e120', 'Inbox', 'Message e120'])
     expect((await again.body('e120')).email.bodyValues[1]?.value).toContain('and more')
   })

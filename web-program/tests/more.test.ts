@@ -64,9 +64,9 @@ describe('what was sent', () => {
   })
   it('is asked for again while something is open, less and less often, and not before its time', () => {
     expect(askAgain([sent(['yes']), sent(['no']), sent(['queued'], 'canceled')], 0, now)).toBeUndefined()
-    expect(askAgain([sent(['queued'])], 0, now)).toBe(500)
-    expect(askAgain([sent(['queued'])], 3, now)).toBe(4000)
-    expect(askAgain([sent(['queued'])], 50, now)).toBe(30_000)
+    expect(askAgain([sent(['queued'])], 0, now)).toBe(10_000)
+    expect(askAgain([sent(['queued'])], 3, now)).toBe(80_000)
+    expect(askAgain([sent(['queued'])], 50, now)).toBe(120_000)
     expect(askAgain([sent(['queued'], 'pending', '2026-11-28T12:00:40Z')], 0, now)).toBe(30_500)
     expect(askAgain([sent(['queued'], 'pending', '2027-11-28T12:00:00Z')], 0, now)).toBe(600_000)
   })

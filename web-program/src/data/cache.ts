@@ -27,6 +27,9 @@ interface Tables extends DBSchema {
 }
 
 export interface Kept { session: Session; mailboxes: Mailbox[]; identities: Identity[] }
+/** What is painted first, in one piece. */
+export interface First { query: KeptQuery; rows: Row[] }
+export interface Begun { kept: Kept; first: First | undefined; journal: Waiting[]; people: Person[] }
 
 /** Every failure of the cache is borne: without it the program asks the server. */
 export class Cache {
@@ -68,7 +71,17 @@ export class Cache {
 
   /** All mail that is kept: what may be seen has changed. */
   async clear(): Promise<void> {
-    await this.try(async (db) => { await Promise.all((['rows', 'bodies', 'queries'] as const).map((table) => db.clear(table))); return true }, false)
+    await this.try(async (db) => { await Promise.all([...(['rows', 'bodies', 'queries'] as const).map((table) => db.clear(table)), db.delete('meta', 'first')]); return true }, false)
+  }
+
+  /** All that the first look needs, in one go. */
+  async begun(): Promise<Begun | undefined> {
+    return this.try(async (db) => {
+      const tx = db.transaction(['meta', 'journal', 'people'])
+      const meta = tx.objectStore('meta')
+      const [kept, first, journal, people] = await Promise.all([meta.get('kept'), meta.get('first'), tx.objectStore('journal').getAll(), tx.objectStore('people').getAll()])
+      return kept === undefined ? undefined : { kept: kept as Kept, first: first as First | undefined, journal, people }
+    }, undefined)
   }
 
   private async try<T>(act: (db: IDBPDatabase<Tables>) => Promise<T>, otherwise: T): Promise<T> {
@@ -134,6 +147,7 @@ export class Cache {
 
   async query(key: string): Promise<KeptQuery | undefined> { return this.try((db) => db.get('queries', key), undefined) }
   async putQuery(query: KeptQuery): Promise<void> { await this.try((db) => db.put('queries', query), '') }
+  async putFirst(first: First): Promise<void> { await this.try((db) => db.put('meta', first, 'first'), '') }
 
   async journal(): Promise<Waiting[]> { return this.try((db) => db.getAll('journal'), []) }
   async write(entry: Waiting): Promise<number> { return this.try((db) => db.add('journal', entry), 0) }

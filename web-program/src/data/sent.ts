@@ -21,14 +21,14 @@ export function fate(submission: Submission): Fate {
   return (['failed', 'held', 'waiting'] as const).find((f) => all.includes(f)) ?? 'delivered'
 }
 
-/** Milliseconds until it is worth asking again; `undefined`: nothing will change. */
+/** Milliseconds until it is asked without having been told, in case that was lost; `undefined`: nothing will change. */
 export function askAgain(all: Iterable<Submission>, times: number, now: number): number | undefined {
   let soonest: number | undefined
   for (const one of all) {
     if (one.undoStatus === 'canceled') continue
     const what = fate(one)
     if (what !== 'held' && what !== 'waiting') continue
-    const wait = Math.max(Date.parse(one.sendAt) - now + 500, Math.min(30_000, 500 * 2 ** times))
+    const wait = Math.max(Date.parse(one.sendAt) - now + 500, Math.min(120_000, 10_000 * 2 ** times))
     soonest = Math.min(soonest ?? wait, wait)
   }
   return soonest === undefined ? undefined : Math.min(soonest, 600_000)

@@ -22,13 +22,12 @@ export async function ask(url: string, init: RequestInit = {}): Promise<Response
     if (error instanceof DOMException && error.name === 'AbortError') throw error
     throw new Offline('no answer')
   }
-  if (answer.status === 401) throw new SignedOut('sign in')
-  if (answer.status === 502 || answer.status === 503 || answer.status === 504) throw new Offline(`the server answered ${answer.status}`)
-  if (!answer.ok) {
-    const told = await answer.json().catch(() => ({})) as { type?: string; detail?: string }
-    throw new Refused(told.type ?? 'http', told.detail ?? `the server answered ${answer.status}`, answer.status)
-  }
-  return answer
+  if (answer.ok) return answer
+  // What nobody reads would hold its connection.
+  if (answer.status === 401) { void answer.body?.cancel(); throw new SignedOut('sign in') }
+  if (answer.status === 502 || answer.status === 503 || answer.status === 504) { void answer.body?.cancel(); throw new Offline(`the server answered ${answer.status}`) }
+  const told = await answer.json().catch(() => ({})) as { type?: string; detail?: string }
+  throw new Refused(told.type ?? 'http', told.detail ?? `the server answered ${answer.status}`, answer.status)
 }
 
 /** The answers to one request, by the id of the call. */

@@ -1,13 +1,15 @@
 // The program: who is signed in, what is shown, and every command there is, by its name.
 
-import { Cache } from '../data/cache'
+import { Cache, type Begun } from '../data/cache'
 import { shown } from '../data/address'
 import * as search from '../data/search'
 import { ask, Jmap, Offline, OURS, SignedOut } from '../jmap/client'
+import { signIn, type Told } from '../jmap/sign-in'
 import { SvelteMap } from 'svelte/reactivity'
 import { MAIL, type Filter, type Id, type Mailbox, type Row, type SetAnswer } from '../jmap/types'
 import { t } from '../texts'
 import { Desk } from './desk.svelte'
+import { begin, known } from './early'
 import { Joined, split } from './joined.svelte'
 import type { Asked, List, Listing, Owner } from './list.svelte'
 import { Mail, type Doing } from './mail.svelte'
@@ -54,13 +56,11 @@ export class App {
   // ---- signing in and out
 
   async start(): Promise<void> {
-    // Who is not signed in leaves nothing here, not even an empty database.
-    const signedIn = localStorage.getItem('signed-in')
-    const cache = signedIn === null ? undefined : await Cache.open()
-    const kept = await cache?.kept()
-    if (cache && kept && signedIn === kept.session.username) await this.enter(new Jmap(kept.session), cache)
+    const { session, kept } = begin()
+    const { cache, begun } = await kept ?? {}
+    if (cache && begun && known() === begun.kept.session.username) await this.enter(new Jmap(begun.kept.session), cache, begun)
     try {
-      const jmap = await Jmap.open()
+      const jmap = await session
       if (this.home) this.home.jmap = jmap
       else await this.enter(jmap, cache ?? await Cache.open())
       await this.home?.boot()
@@ -68,7 +68,7 @@ export class App {
       void this.desk.restore()
       if (this.choices.notify) void this.push(true)
     } catch (error) {
-      if (error instanceof SignedOut) this.leave(kept !== undefined && this.home !== undefined)
+      if (error instanceof SignedOut) this.leave(this.home !== undefined)
       else if (error instanceof Offline) {
         if (this.home) { this.home.lost(); void this.desk.restore(); this.retry() } else this.phase = 'signed-out'
       } else { this.home?.failed(error); if (!this.home) this.phase = 'signed-out' }
@@ -86,10 +86,11 @@ export class App {
     }, 3000)
   }
 
-  private async enter(jmap: Jmap, cache: Cache): Promise<void> {
+  private async enter(jmap: Jmap, cache: Cache, begun?: Begun): Promise<void> {
     const account = jmap.session.primaryAccounts[MAIL] ?? Object.keys(jmap.session.accounts)[0] ?? ''
     const mail = new Mail(jmap, account, cache, () => this.leave(true))
-    await mail.fromCache()
+    if (begun) mail.take(begun)
+    else await mail.fromCache()
     this.address = jmap.session.username
     localStorage.setItem('signed-in', this.address)
     this.home = mail
@@ -169,26 +170,21 @@ export class App {
     notice.onclick = () => { window.focus(); this.openBox('inbox'); this.open(row.id) }
   }
 
-  /** 'ok', or what to tell. */
-  async signIn(address: string, password: string, totp: string): Promise<'ok' | { wait: number } | 'wrong' | 'code' | 'no-server'> {
-    let answer: Response
-    try {
-      answer = await fetch('/api/sign-in', { method: 'POST', credentials: 'same-origin', headers: OURS, body: JSON.stringify({ address, password, ...(totp ? { totp } : {}) }) })
-    } catch { return 'no-server' }
-    if (answer.status === 429) return { wait: Number(answer.headers.get('Retry-After') ?? 60) }
-    if (!answer.ok) {
-      if (answer.status >= 500) return 'no-server'
-      const told = await answer.json().catch(() => ({})) as { needs?: string }
-      return told.needs === 'totp' ? 'code' : 'wrong'
-    }
-    const before = localStorage.getItem('signed-in')
+  async signIn(address: string, password: string, totp: string): Promise<Told> {
+    const told = await signIn(address, password, totp)
+    if (told === 'ok') await this.signedIn(address)
+    return told
+  }
+
+  /** Begins for who signed in just now; nothing of anybody else stays. */
+  async signedIn(address: string): Promise<void> {
+    const before = known()
     const cache = await Cache.open()
     const kept = await cache.kept()
     if (kept && (kept.session.username !== before || before !== address)) await cache.purgeAll(kept.session)
     this.expired = false
     this.phase = 'starting'
     await this.start()
-    return 'ok'
   }
 
   async signOut(): Promise<void> {
@@ -422,14 +418,28 @@ export class App {
 
   archive(by = 1): void { if (this.allowed('archive')) void this.away((mail, ids) => mail.toRole(ids, 'archive', t.done.archived, { 'keywords/$pinned': null }), by) }
 
+  /** Whether all messages that acts mean lie there, each in its own account. */
+  lie(role: string): boolean {
+    const all = this.targets.flatMap(([mail, ids]) => mail.meant(ids).map((row) => mail.lies(row, role)))
+    return all.length > 0 && all.every(Boolean)
+  }
+
+  /** What deleting and marking as spam would do with them. */
+  get removing(): Doing { return this.lie('trash') ? 'destroy' : 'trash' }
+  get judging(): Doing { return this.lie('junk') ? 'inbox' : 'junk' }
+
   remove(): void {
-    if (this.box?.role === 'trash') { if (confirm(t.folder.emptySure(this.meant.length))) void this.away((mail, ids) => mail.destroy(ids)) }
-    else if (this.allowed('trash')) void this.away((mail, ids) => mail.toRole(ids, 'trash', t.done.deleted))
+    const what = this.removing
+    if (!this.allowed(what)) return
+    if (what === 'trash') void this.away((mail, ids) => mail.toRole(ids, 'trash', t.done.deleted))
+    else if (confirm(t.folder.emptySure(this.meant.length))) void this.away((mail, ids) => mail.destroy(ids))
   }
 
   spam(): void {
-    if (this.box?.role === 'junk') void this.away((mail, ids) => mail.toRole(ids, 'inbox', t.done.notSpam, { 'keywords/$junk': null, 'keywords/$notjunk': true }))
-    else if (this.allowed('junk')) void this.away((mail, ids) => mail.toRole(ids, 'junk', t.done.spam, { 'keywords/$junk': true, 'keywords/$notjunk': null }))
+    const what = this.judging
+    if (!this.allowed(what)) return
+    if (what === 'inbox') void this.away((mail, ids) => mail.toRole(ids, 'inbox', t.done.notSpam, { 'keywords/$junk': null, 'keywords/$notjunk': true }))
+    else void this.away((mail, ids) => mail.toRole(ids, 'junk', t.done.spam, { 'keywords/$junk': true, 'keywords/$notjunk': null }))
   }
 
   /** Into a mailbox of the account that is shown; what is of another account goes into a copy there, and stays. */

@@ -407,11 +407,13 @@ export class Desk {
     letter.stop()
     await letter.settled()
     const draft: Draft = { ...letter.draft, sendAt: (at ?? new Date()).toISOString() }
+    // It is kept before it goes, and goes before the screen is drawn anew.
+    const kept = this.mail.cache.putDraft(draft)
+    const going = this.post(draft, draft.sendAt ?? '', at !== undefined)
     this.letters = this.letters.filter((l) => l !== letter)
     if (this.active === letter) this.active = this.letters.at(-1)
-    await this.mail.cache.putDraft(draft)
     this.mail.meet([...draft.to, ...draft.cc, ...draft.bcc], 1)
-    await this.post(draft, draft.sendAt ?? '', at !== undefined)
+    await Promise.all([kept, going])
   }
 
   private async post(draft: Draft, sendAt: string, scheduled = false): Promise<void> {
@@ -420,7 +422,7 @@ export class Desk {
     const tried = draft.changedAt
     try {
       const sent = await this.submit(draft, sendAt, scheduled, Date.now() - tried > 5000)
-      await this.mail.cache.dropDraft(draft.key)
+      void this.mail.cache.dropDraft(draft.key)
       if (sent) { this.told(draft, sent, scheduled); this.mail.submissions.set(sent.emailId, sent); this.mail.followNew() }
       void this.mail.sync()
     } catch (error) {
@@ -450,8 +452,8 @@ export class Desk {
   private async submit(draft: Draft, sendAt: string, scheduled: boolean, again: boolean): Promise<Submission | undefined> {
     const { mail } = this
     if (again && await this.wasSent(draft)) return undefined
-    const drafts = await mail.needed('drafts')
-    const sent = await mail.needed('sent')
+    const drafts = mail.role('drafts')?.id ?? await mail.needed('drafts')
+    const sent = mail.role('sent')?.id ?? await mail.needed('sent')
     const facts = this.facts(draft, drafts)
     const rcptTo = [...draft.to, ...draft.cc, ...draft.bcc, ...facts.bcc].filter((a, i, all) => all.findIndex((b) => same(a.email, b.email)) === i).map((a) => ({ email: a.email, parameters: null }))
     const hold = this.holdFor(sendAt, scheduled)

@@ -1,5 +1,6 @@
 // One query as a list on the screen: its order, of which only windows are known, and how they are fetched and kept true.
 
+import { untrack } from 'svelte'
 import { Offline } from '../jmap/client'
 import { ROW, type Filter, type Id, type QueryAnswer, type QueryChanges, type Row } from '../jmap/types'
 import { matches } from '../data/local'
@@ -62,7 +63,19 @@ export class List implements Listing {
   /** It failed because no server was there. */
   private wasOffline = false
 
-  constructor(readonly mail: Mail, readonly asked: Asked) { this.key = JSON.stringify(asked) }
+  constructor(readonly mail: Mail, readonly asked: Asked) {
+    this.key = JSON.stringify(asked)
+    const { first } = mail
+    if (first?.key === this.key) untrack(() => this.begin(first.ids))
+  }
+
+  /** What is painted at once, without waiting for anything. */
+  private begin(ids: readonly Id[]): void {
+    this.order.ids = ids.filter((id) => this.mail.peek(id) !== undefined)
+    this.order.total = this.order.ids.length
+    this.hidePending()
+    this.state = 'kept'
+  }
 
   get id(): string { return `${this.mail.account} ${this.key}` }
   get parts(): readonly List[] { return [this] }
@@ -87,11 +100,12 @@ export class List implements Listing {
 
   /** What is painted before the server has answered. */
   async fromCache(): Promise<void> {
+    const painted = this.order.total
     const kept = await this.mail.cache.query(this.key)
-    if (!kept || this.order.state !== undefined || this.order.total > 0) return
+    if (!kept || this.order.state !== undefined || this.order.total !== painted) return
     for (const [thread, ids] of Object.entries(kept.threads)) if (!this.mail.threads.has(thread)) this.mail.threads.set(thread, ids)
     // Those on the screen first.
-    await this.paint(kept.ids.slice(0, FIRST))
+    if (painted === 0) await this.paint(kept.ids.slice(0, FIRST))
     await this.paint(kept.ids)
   }
 
@@ -101,10 +115,7 @@ export class List implements Listing {
     await learn(ids)
     await learn(ids.flatMap((id) => mail.threads.get(mail.peek(id)?.threadId ?? '') ?? []))
     if (this.order.state !== undefined) return
-    this.order.ids = ids.filter((id) => mail.rows.has(id))
-    this.order.total = this.order.ids.length
-    this.hidePending()
-    this.state = 'kept'
+    this.begin(ids)
     this.changed()
   }
 
@@ -244,6 +255,12 @@ export class List implements Listing {
       const all = thread === undefined ? undefined : this.mail.threads.get(thread)
       if (thread !== undefined && all) threads[thread] = [...all]
     }
-    await this.mail.cache.putQuery({ key: this.key, ids, total: this.order.total, threads })
+    const { mail, key, order: { total } } = this
+    // Together: what is painted first is never of another time than the rest.
+    const begin = ids.slice(0, FIRST)
+    const of = (id: Id): Id[] => threads[mail.peek(id)?.threadId ?? ''] ?? []
+    const rows = [...new Set(begin.flatMap((id) => [id, ...of(id)]))].map((id) => mail.peek(id)).filter((row): row is Row => row !== undefined)
+    const few = Object.fromEntries(begin.map((id) => [mail.peek(id)?.threadId ?? '', of(id)]))
+    await Promise.all([mail.cache.putQuery({ key, ids, total, threads }), mail.current === this && mail.cache.putFirst({ query: { key, ids: begin, total, threads: few }, rows })])
   }
 }

@@ -3,7 +3,8 @@
 
 import { untrack } from 'svelte'
 import { SvelteMap, SvelteSet } from 'svelte/reactivity'
-import type { Cache, Body, Waiting } from '../data/cache'
+import type { Begun, Body, Cache, KeptQuery, Waiting } from '../data/cache'
+import { same } from '../data/address'
 import { applied, counted, effective, inverse, moved, path, type Patch, type Patches } from '../data/patch'
 import { met, type Person } from '../data/people'
 import { safe, type Safe } from '../data/safe'
@@ -19,8 +20,8 @@ import { toasts } from './toasts.svelte'
 
 const LISTS_MAX = 12
 
-/** What a right is needed for. */
-export type Doing = 'archive' | 'trash' | 'junk' | 'move' | 'keywords' | 'seen'
+/** What a right is needed for; one that is a role is a move there. */
+export type Doing = 'archive' | 'trash' | 'junk' | 'inbox' | 'move' | 'destroy' | 'keywords' | 'seen'
 
 export class Mail {
   readonly mailboxes = new SvelteMap<Id, Mailbox>()
@@ -43,6 +44,8 @@ export class Mail {
   private mutes = false
   private waking: ReturnType<typeof setTimeout> | undefined
 
+  /** The beginning of the list that was looked at last, whose rows are here already. */
+  first: KeptQuery | undefined
   private readonly lists = new Map<string, List>()
   private readonly bodies = new Map<Id, Body>()
   private readonly loading = new Map<Id, Promise<Body>>()
@@ -67,15 +70,24 @@ export class Mail {
   // ---- start and end
 
   async fromCache(): Promise<boolean> {
-    const kept = await this.cache.kept()
-    if (!kept) return false
-    for (const box of kept.mailboxes) this.mailboxes.set(box.id, box)
-    this.pending = (await this.cache.journal()).filter((w) => w.account === this.account)
-    this.waiting = this.pending.length
-    if (this.home) return true
-    this.identities = kept.identities
-    for (const person of await this.cache.people()) this.people.set(person.email, person)
+    const begun = await this.cache.begun()
+    if (!begun) return false
+    this.take(begun)
     return true
+  }
+
+  take({ kept, first, journal, people }: Begun): void {
+    for (const box of kept.mailboxes) this.mailboxes.set(box.id, box)
+    this.pending = journal.filter((w) => w.account === this.account)
+    this.waiting = this.pending.length
+    if (first) {
+      for (const [thread, ids] of Object.entries(first.query.threads)) this.threads.set(thread, ids)
+      this.learn(first.rows, true)
+      this.first = first.query
+    }
+    if (this.home) return
+    this.identities = kept.identities
+    for (const person of people) this.people.set(person.email, person)
   }
 
   async boot(): Promise<void> {
@@ -85,6 +97,7 @@ export class Mail {
     const answers = await this.jmap.call(calls)
     this.takeMailboxes(answers.of('m'))
     this.states.Email = answers.of<{ state: string }>('e').state
+    await this.narrowed(this.states.Email)
     const identities = answers.maybe<{ list: Identity[] }>('i')
     if (identities) this.identities = identities.list
     this.takeSubmissions(answers.maybe('s'))
@@ -418,7 +431,8 @@ export class Mail {
   async move(ids: Iterable<Id>, to: Id, text: (n: number) => string, keywords: Patch = {}): Promise<void> {
     const patches: Patches = {}
     const rows = this.meant(ids)
-    for (const row of rows) patches[row.id] = { ...moved(row, to), ...keywords }
+    // Where its owner lets nobody mark it, it is moved all the same.
+    for (const row of rows) patches[row.id] = { ...moved(row, to), ...(this.may(row, 'maySetKeywords') ? keywords : {}) }
     this.act(patches, text)
   }
 
@@ -599,7 +613,7 @@ export class Mail {
     this.follow()
   }
 
-  /** No state tells what became of a message on its way: asked for while one waits, later and later. */
+  /** The state of submissions tells what becomes of a message on its way; while one waits it is asked besides, seldom. */
   private follow(): void {
     clearTimeout(this.following)
     const wait = askAgain(this.submissions.values(), this.followed, Date.now())
@@ -675,11 +689,20 @@ export class Mail {
   arrived: ((rows: Row[]) => void) | undefined
 
   private async forgetStates(): Promise<void> {
-    // Its owner may have taken something back.
-    if (this.home) await this.cache.clear()
     const answers = await this.jmap.call([['Email/get', { accountId: this.account, ids: [] }, 'e']])
     this.states.Email = answers.of<{ state: string }>('e').state
+    await this.narrowed(this.states.Email)
     this.current?.outdated()
+  }
+
+  /** A state of an account of others ends with a mark of the rights in it. Under another one its owner may have taken something back: nothing that was kept stays. */
+  private async narrowed(state: string): Promise<void> {
+    if (!this.home) return
+    const mark = state.split('-')[1] ?? ''
+    if (await this.cache.setting<string>('mark') === mark) return
+    await this.cache.clear()
+    await this.cache.set('mark', mark)
+    for (const list of this.lists.values()) list.outdated()
   }
 
   // ---- people
@@ -691,6 +714,14 @@ export class Mail {
     void this.cache.putPeople(changed)
   }
 
+  /** Whether another message that is known here is from that address. Nobody hears of changes: there may be very many. */
+  wrote(email: string, but: Id): boolean {
+    return untrack(() => {
+      for (const row of this.rows.values()) if (row.id !== but && row.from?.[0] !== undefined && same(row.from[0].email, email)) return true
+      return false
+    })
+  }
+
   /** There is one message from this address, and no more. */
   async isOnlyFrom(email: string): Promise<boolean> {
     const answers = await this.jmap.call([['Email/query', { accountId: this.account, filter: { from: email }, limit: 2 }, 'q']])
@@ -699,20 +730,26 @@ export class Mail {
 
   private get sends(): boolean { return !this.home && this.jmap.has(SUBMISSION) }
 
-  /** Whether its owner lets one do that with a message. */
-  may(row: Row, right: string): boolean {
-    return Object.keys(row.mailboxIds).every((id) => this.mailboxes.get(id)?.myRights[right] !== false)
+  /** Whether its owner lets one do that with a message, wherever it lies but there. */
+  may(row: Row, right: string, but = ''): boolean {
+    return Object.keys(row.mailboxIds).every((id) => id === but || this.mailboxes.get(id)?.myRights[right] !== false)
   }
 
-  /** Whether its owner lets one do all of that with these messages; a role is the mailbox they would go to. */
+  /** Whether a message lies in the mailbox of that role, and nowhere else. */
+  lies(row: Row, role: string): boolean { return Object.keys(row.mailboxIds).join() === this.role(role)?.id }
+
+  /** Whether its owner lets one do all of that with these messages: the mailboxes that each lies in decide, and the one that it would go to. */
   can(what: Doing, rows: readonly Row[]): boolean {
     if (!this.home) return true
-    const may = (right: string): boolean => rows.every((row) => this.may(row, right))
-    if (what === 'keywords') return may('maySetKeywords')
-    if (what === 'seen') return may('maySetSeen')
-    if (!may('mayRemoveItems')) return false
-    if (what === 'move') return [...this.mailboxes.values()].some((box) => box.myRights.mayAddItems)
-    return this.role(what)?.myRights.mayAddItems ?? this.jmap.session.accounts[this.account]?.accountCapabilities[MAIL]?.mayCreateTopLevelMailbox === true
+    if (what === 'keywords') return rows.every((row) => this.may(row, 'maySetKeywords'))
+    if (what === 'seen') return rows.every((row) => this.may(row, 'maySetSeen'))
+    if (what === 'destroy') return rows.every((row) => this.may(row, 'mayRemoveItems'))
+    const mayGo = (row: Row, to: Mailbox): boolean => this.may(row, 'mayRemoveItems', to.id) && (to.id in row.mailboxIds || to.myRights.mayAddItems === true)
+    if (what === 'move') return [...this.mailboxes.values()].some((to) => rows.every((row) => !(to.id in row.mailboxIds) && mayGo(row, to)))
+    const to = this.role(what)
+    if (to) return rows.every((row) => mayGo(row, to))
+    // It is not there, or not to be seen: it would be made.
+    return rows.every((row) => this.may(row, 'mayRemoveItems')) && this.jmap.session.accounts[this.account]?.accountCapabilities[MAIL]?.mayCreateTopLevelMailbox === true
   }
 
   get hasProgram(): boolean { return !this.home && this.jmap.has(PROGRAM) }

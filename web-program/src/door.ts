@@ -1,0 +1,30 @@
+// Signing in, without the program: that comes while one types.
+
+import { mount, unmount } from 'svelte'
+import { signIn } from './jmap/sign-in'
+import { begin, idle } from './state/early'
+import SignIn from './view/SignIn.svelte'
+
+export function open(target: HTMLElement): void {
+  let entered = false
+  const enter = async (address?: string): Promise<void> => {
+    if (entered) return
+    entered = true
+    const { run } = await import('./program')
+    await unmount(door)
+    run(target, address)
+  }
+  const door = mount(SignIn, {
+    target,
+    props: {
+      expired: false,
+      signIn: async (address: string, password: string, code: string) => {
+        const told = await signIn(address, password, code)
+        if (told === 'ok') await enter(address)
+        return told
+      },
+    },
+  })
+  // The cookie may be there all the same.
+  begin().session.then(() => enter(), () => { idle(() => { void import('./program') }) })
+}

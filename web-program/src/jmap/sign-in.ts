@@ -1,0 +1,18 @@
+// Signing in: an address, a password, a code where one is asked for (`docs/jmap.md`).
+
+import { OURS } from './client'
+
+/** `wait`: for so many seconds nobody is listened to. */
+export type Told = 'ok' | { wait: number } | 'wrong' | 'code' | 'no-server'
+
+export async function signIn(address: string, password: string, totp: string): Promise<Told> {
+  let answer: Response
+  try {
+    answer = await fetch('/api/sign-in', { method: 'POST', credentials: 'same-origin', headers: OURS, body: JSON.stringify({ address, password, ...(totp ? { totp } : {}) }) })
+  } catch { return 'no-server' }
+  const told = await answer.json().catch(() => ({})) as { needs?: string }
+  if (answer.status === 429) return { wait: Number(answer.headers.get('Retry-After') ?? 60) }
+  if (answer.ok) return 'ok'
+  if (answer.status >= 500) return 'no-server'
+  return told.needs === 'totp' ? 'code' : 'wrong'
+}
