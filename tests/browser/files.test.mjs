@@ -1,7 +1,7 @@
 // What the binary serves: the page, its policy, its size.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, Offices, page, until } from './offices.mjs'
+import { browser, Offices, page, signIn, until } from './offices.mjs'
 
 let offices, chrome
 before(async () => { [offices, chrome] = await Promise.all([Offices.open(), browser()]) }, { timeout: 90_000 })
@@ -22,6 +22,23 @@ describe('the files', { timeout: 60_000 }, () => {
     await p.waitForLoadState('networkidle')
     assert.ok(octets > 60_000 && octets < 150_000, `${octets} octets`)
     for (const url of p.asked) assert.ok(url.startsWith(offices.here), url)
+    assert.deepEqual(p.troubles, [])
+  })
+
+  it('can be installed as a program of its own, whose icon opens a letter', async () => {
+    const p = await page(await chrome.newContext({ viewport: { width: 1360, height: 860 } }))
+    await signIn(p, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    await p.evaluate(() => navigator.serviceWorker.ready)
+    const session = await p.context().newCDPSession(p)
+    const { errors, data } = await session.send('Page.getAppManifest')
+    assert.deepEqual(errors, [])
+    const { shortcuts, start_url, display } = JSON.parse(data)
+    assert.deepEqual([start_url, display], ['/m/0/inbox', 'standalone'])
+    const { installabilityErrors } = await session.send('Page.getInstallabilityErrors')
+    assert.deepEqual(installabilityErrors.map((e) => e.errorId).filter((id) => id !== 'in-incognito'), [])
+    await p.goto(offices.here + shortcuts[0].url)
+    await p.getByRole('combobox', { name: 'To', exact: true }).waitFor()
+    assert.equal(new URL(p.url()).search, '')
     assert.deepEqual(p.troubles, [])
   })
 

@@ -2,6 +2,7 @@
 // Bob is who changes how he signs in; Ann is who sorts her mail.
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
 import { axe, browser, desktop, Offices, page, readCode, signIn, until } from './offices.mjs'
 
@@ -231,6 +232,48 @@ describe('what happens to mail', { timeout: 180_000 }, () => {
     await ann.keyboard.press('Control+Enter')
     await lies('ann', 'Signed')
     assert.match(await offices.listed('ann'), /Ann of the Lake/)
+    clean(ann)
+  })
+
+  it('another address: one that leads here is written from, one of somebody else is not had', async () => {
+    await offices.operate('here.test', 'alias', 'add', 'post@here.test', ANN)
+    await settings(ann, 'identities', 'Names and signatures')
+    await ann.getByLabel('Another address of yours').fill(BOB)
+    await button(ann, 'Add').click()
+    await ann.locator('.toast').getByText('That address is not yours.').first().waitFor()
+    await ann.getByLabel('Another address of yours').fill('post@here.test')
+    await button(ann, 'Add').click()
+    await ann.getByRole('heading', { name: 'post@here.test' }).waitFor()
+    await ann.getByRole('link', { name: /^Inbox/ }).click()
+    await ann.locator('#list').waitFor()
+    await ann.locator('body').press('c')
+    const from = ann.locator('.compose').getByLabel('From')
+    await from.selectOption(await from.locator('option', { hasText: 'post@here.test' }).getAttribute('value'))
+    await ann.getByRole('combobox', { name: 'To', exact: true }).fill('carol@there.test')
+    await ann.keyboard.press('Tab')
+    await ann.getByPlaceholder('Subject').fill('From the post')
+    await ann.keyboard.press('Control+Enter')
+    await lies('carol', 'From the post')
+    assert.match(await offices.listed('carol'), /"From the post" \(\("[^"]*" NIL "post" "here\.test"\)\)/)
+    await settings(ann, 'identities', 'Names and signatures')
+    await button(ann, 'Remove post@here.test').click()
+    await ann.getByRole('heading', { name: 'post@here.test' }).waitFor({ state: 'detached' })
+    clean(ann)
+  })
+
+  it('files of messages are taken in, and given out as they were', async () => {
+    const octets = Buffer.from('From: Zoe <zoe@old.test>\r\nTo: ann@here.test\r\nSubject: From a file\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\nX-Odd:   kept \r\n\r\nGr\xfc\xdfe\r\n', 'latin1')
+    await settings(ann, 'general', 'General')
+    await ann.getByLabel('Choose files').setInputFiles([{ name: 'one.eml', mimeType: 'message/rfc822', buffer: octets }, { name: 'two.eml', mimeType: 'message/rfc822', buffer: Buffer.from('Subject: Another file\r\n\r\nx\r\n') }])
+    await ann.locator('.toast').getByText('2 messages taken in').waitFor()
+    await ann.getByRole('link', { name: /^Inbox/ }).click()
+    await ann.locator('.row', { hasText: 'Another file' }).waitFor()
+    await ann.locator('.row', { hasText: 'From a file' }).click()
+    await ann.locator('article').getByText('Gr').first().waitFor()
+    await ann.getByRole('toolbar', { name: 'Message', exact: true }).getByRole('button', { name: 'More' }).click()
+    const [download] = await Promise.all([ann.waitForEvent('download'), ann.getByRole('menuitem', { name: 'Save as file' }).click()])
+    assert.equal(download.suggestedFilename(), 'From a file.eml')
+    assert.deepEqual(readFileSync(await download.path()), octets)
     clean(ann)
   })
 })

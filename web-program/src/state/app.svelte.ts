@@ -66,13 +66,21 @@ export class App {
       await this.home?.boot()
       void this.share()
       void this.desk.restore()
+      this.invited()
       if (this.choices.notify) void this.push(true)
     } catch (error) {
       if (error instanceof SignedOut) this.leave(this.home !== undefined)
       else if (error instanceof Offline) {
-        if (this.home) { this.home.lost(); void this.desk.restore(); this.retry() } else this.phase = 'signed-out'
+        if (this.home) { this.home.lost(); void this.desk.restore(); this.invited(); this.retry() } else this.phase = 'signed-out'
       } else { this.home?.failed(error); if (!this.home) this.phase = 'signed-out' }
     }
+  }
+
+  /** Opened to write, by the icon of the installed program (`manifest.webmanifest`). */
+  private invited(): void {
+    if (!new URLSearchParams(location.search).has('write')) return
+    router.go(router.route, true)
+    void this.desk.write()
   }
 
   private retry(): void {
