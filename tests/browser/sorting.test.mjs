@@ -127,6 +127,27 @@ describe('sorting', { timeout: 150_000 }, () => {
     clean()
   })
 
+  it('shows conversations, or single messages', async () => {
+    const one = (n, more) => offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: ${n > 1 ? 'Re: ' : ''}The timetable\r\nMessage-ID: <table${n}@here.test>\r\n${more}\r\nNumber ${n}\r\n`)
+    await one(1, '')
+    await one(2, 'In-Reply-To: <table1@here.test>\r\nReferences: <table1@here.test>\r\n')
+    await row('The timetable').getByText('2', { exact: true }).waitFor()
+    assert.equal(await row('The timetable').count(), 1)
+    await ann.getByRole('button', { name: 'Single messages' }).click()
+    await until('both', async () => await row('The timetable').count() === 2)
+    assert.match(ann.url(), /[?&]flat/)
+    await row('Re: The timetable').click()
+    await ann.locator('article').getByText('Number 2').waitFor()
+    assert.equal(await ann.locator('article').count(), 1)
+    await ann.keyboard.press('u')
+    await ann.getByRole('button', { name: 'Single messages' }).click()
+    await until('one row', async () => await row('The timetable').count() === 1)
+    await row('The timetable').click()
+    await until('both in the conversation', async () => await ann.locator('article').count() === 2)
+    await ann.keyboard.press('#')
+    await row('The timetable').waitFor({ state: 'detached' })
+  })
+
   it('pins on top', async () => {
     await at('Letter 1')
     await ann.keyboard.press('*')

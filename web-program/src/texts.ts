@@ -10,7 +10,7 @@ export const t = {
   skip: { list: 'Skip to the list', reader: 'Skip to the message' },
   line: { live: 'live', connecting: 'connecting', offline: (at: string, n: number) => n > 0 ? `Offline since ${at}, ${n} waiting` : `Offline since ${at}` },
   list: {
-    label: 'Messages', all: 'All', unread: 'Unread', files: 'Files', starred: 'Starred', none: 'No subject', nobody: '(nobody)', draft: 'Draft',
+    label: 'Messages', width: 'Width of the list', all: 'All', unread: 'Unread', files: 'Files', starred: 'Starred', none: 'No subject', nobody: '(nobody)', draft: 'Draft',
     empty: 'Nothing here.', emptyInbox: 'Nothing new. All read and answered.', emptySearch: 'Nothing matches.', write: 'Write a message', count: (n: number) => plural(n, 'message', 'messages'), conversations: (n: number) => plural(n, 'conversation', 'conversations'),
     selected: (n: number) => `${n} selected`, selectAll: 'Select all', clear: 'Clear', refused: 'The list could not be loaded.', retry: 'Retry', row: (unread: boolean, from: string, subject: string, at: string, n: number, file: boolean, star: boolean) =>
       [unread ? 'Unread' : '', from, subject, at, n > 1 ? `${n} messages` : '', star ? 'starred' : '', file ? 'with file' : ''].filter((s) => s !== '').join(', '),
