@@ -169,6 +169,20 @@ describe('an act', () => {
   it('on nothing is no act', () => { expect(mail.act({ e120: { 'keywords/$seen': null } }, 'x')).toBe(false) })
 })
 
+describe('a search', () => {
+  it('shows at once what is known here, and then what the server has', async () => {
+    const list = mail.list({ filter: { subject: 'Message e7' }, collapse: false, sort: inbox.sort })
+    const answered = list.ensure(0, 1)
+    list.guess()
+    // Of the fifty newest alone.
+    expect([list.state, list.known()]).toEqual(['kept', ['e79', 'e78', 'e77', 'e76', 'e75', 'e74', 'e73', 'e72', 'e71']])
+    await answered
+    expect([list.state, list.known()]).toEqual(['ready', ['e79', 'e78', 'e77', 'e76', 'e75', 'e74', 'e73', 'e72', 'e71', 'e70', 'e7']])
+    list.guess()
+    expect(list.total).toBe(11)
+  })
+})
+
 describe('an account of others', () => {
   it('finds no server, and so does one\'s own, which hears when it is back', () => {
     const other = new Mail(mail.jmap, 'a2', cache, () => undefined, mail)

@@ -348,6 +348,7 @@ export class App {
     if (query.trim() === '') { if (route.at === 'search') router.back({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }); return }
     router.go({ at: 'search', of: this.of, query, thread: '', email: '' }, route.at === 'search')
     this.begin()
+    for (const part of this.list?.parts ?? []) part.guess()
   }
 
   // ---- what acts mean

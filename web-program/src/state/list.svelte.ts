@@ -119,6 +119,15 @@ export class List implements Listing {
     this.changed()
   }
 
+  /** Until the server has answered: what is known here of what it will find. What cannot be told from rows is not guessed. */
+  guess(): void {
+    if (this.order.state !== undefined || this.order.total > 0 || /"operator":"NOT"|"b?cc":/.test(this.key)) return
+    const rows = untrack(() => [...this.mail.rows.values()].filter((row) => matches(row, this.asked.filter)).sort(newestFirst))
+    if (rows.length === 0) return
+    this.begin(rows.slice(0, WINDOW).map((row) => row.id))
+    this.changed()
+  }
+
   /** Without a network: what is kept, judged here. */
   private async fromKept(): Promise<void> {
     this.state = 'kept'
