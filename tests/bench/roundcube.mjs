@@ -78,7 +78,7 @@ try {
     await load(...inbox.ours); await load(...inbox.theirs); await settled(ours); await settled(theirs)
     const word = `Letter ${1000 * (1 + (round % Math.floor(COUNT / 1000)))} walrus`
     // By Enter in both; ours shows the same while one types.
-    note('search', 'ours', await timed(ours, (w) => { const field = document.querySelector('#search'); field.focus(); field.value = `subject:walrus ${w.split(' ')[1]}`; field.dispatchEvent(new Event('input', { bubbles: true })); field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true })) }, (w) => [...document.querySelectorAll('.row .subject')].some((s) => s.textContent.includes(w)), word))
+    note('search', 'ours', await timed(ours, (w) => { const field = document.querySelector('#search'); field.focus(); field.value = `subject:walrus ${w.split(' ')[1]}`; field.dispatchEvent(new Event('input', { bubbles: true })); field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true })) }, (w) => [...document.querySelectorAll('.row .subject')].some((s) => s.textContent.includes(w)) && document.querySelectorAll('.row').length < 20, word))
     note('search', 'theirs', await timed(theirs, (w) => { const field = document.querySelector('#mailsearchform'); field.value = w; window.rcmail.command('search') }, (w) => [...document.querySelectorAll('#messagelist tbody tr')].some((r) => r.textContent.includes(w)) && document.querySelectorAll('#messagelist tbody tr').length < 20, word))
     // To send: the letter is written, then the button; until it says that it is sent.
     await load(...inbox.ours); await settled(ours)
@@ -125,17 +125,28 @@ try {
     return took
   })
   rows.push(['frames a second while the list scrolls, median', 1000 / median(frames), '/s', -59])
-  const slow = await (await chrome.newContext(view)).newPage()
-  const network = await slow.context().newCDPSession(slow)
-  await network.send('Network.enable')
-  await network.send('Emulation.setCPUThrottlingRate', { rate: 4 })
-  let octets = 0
-  network.on('Network.loadingFinished', (event) => { octets += event.encodedDataLength })
-  const begun = performance.now()
-  await slow.goto(offices.here, { waitUntil: 'commit' })
-  await slow.getByLabel('Address').fill('a')
-  rows.push(['first load until one can type, CPU slowed four times', performance.now() - begun, 'ms', 1000])
-  await slow.evaluate(() => document.fonts.ready)
+  // By the page's own clock, from the beginning of the navigation until the field is on the screen and has the focus: a driver that types
+  // has scripts of its own in the page, and four times slower they take longer than the page.
+  const typed = []
+  let slow, octets
+  for (let n = 0; n < ROUNDS; n++) {
+    slow = await (await chrome.newContext(view)).newPage()
+    await slow.addInitScript(() => {
+      const look = () => { const field = document.querySelector('input[type=email]'); requestAnimationFrame(field === null ? look : () => { field.focus(); if (document.activeElement === field) globalThis.typed = performance.now() }) }
+      look()
+    })
+    const network = await slow.context().newCDPSession(slow)
+    await network.send('Network.enable')
+    await network.send('Emulation.setCPUThrottlingRate', { rate: 4 })
+    octets = 0
+    network.on('Network.loadingFinished', (event) => { octets += event.encodedDataLength })
+    await slow.goto(offices.here)
+    typed.push(await (await slow.waitForFunction(() => globalThis.typed)).jsonValue())
+    await slow.waitForLoadState('networkidle')
+    await slow.evaluate(() => document.fonts.ready)
+    if (n < ROUNDS - 1) await slow.context().close()
+  }
+  rows.push(['first load until one can type, CPU slowed four times', median(typed), 'ms', 1000])
   rows.push(['first load', octets / 1000, 'kB', 150])
   console.log('\n| ours alone | | target | reached |\n|---|---:|---|---|')
   for (const [what, n, unit, target] of rows) console.log(`| ${what} | ${n.toFixed(0)} ${unit} | ${target < 0 ? `≥ ${-target}` : `< ${target}`} ${unit} | ${(target < 0 ? n >= -target : n < target) ? 'yes' : '**no**'} |`)
