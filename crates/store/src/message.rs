@@ -13,7 +13,7 @@ use crate::limits::{CONFLICT_RETRIES, FLAG_RUN_ROWS_MIN, KEYWORD_BYTES_MAX, KEYW
 use crate::mailbox::{acting, exclusively, resolve};
 use crate::mark::Mark;
 use crate::rows::{EmailRecord, decode_accepted, encode_accepted};
-use crate::space::{Act, NewRow};
+use crate::space::{Act, NewRow, Remade};
 use crate::store::{Inner, Result};
 use crate::trace::{Traced, placed};
 use crate::types::*;
@@ -379,13 +379,14 @@ impl Inner {
         // Of flags only the one that announces an end is worth a line.
         let by = by.filter(|_| change.0 != FlagOp::Remove && change.1.system & Flags::DELETED != 0);
         acting!(self, (account, uids.len() >= FLAG_RUN_ROWS_MIN), |act, batch| {
-            let name = &act.mailbox(mailbox).ok_or(StoreError::NotFound)?.info.name;
-            let mut traced = Traced::new(by, "marked-deleted", name);
-            let rows = self.some_rows(act, mailbox, &uids).await?;
+            let state = act.mailbox(mailbox).ok_or(StoreError::NotFound)?;
+            let messages = state.messages as usize;
+            let mut traced = Traced::new(by, "marked-deleted", &state.info.name);
+            let stood = self.standing(act, mailbox, &uids).await?;
             let mut answer = FlagsChanged::default();
             let mut before = Vec::new();
             let mut after = Vec::new();
-            for row in rows {
+            for (_, row) in stood.pick(&uids) {
                 if unchanged_since.is_some_and(|limit| row.mod_seq > limit) {
                     answer.modified.push(row.uid);
                     continue;
@@ -405,6 +406,12 @@ impl Inner {
             }
             let runs = self.flag_runs_after(act, mailbox, &after).await?;
             let changed = !after.is_empty();
+            if changed && uids.len() >= FLAG_RUN_ROWS_MIN && stood.len() == messages {
+                let mut now = stood.clone();
+                now.put(&after);
+                answer.whole = Some((stood.clone(), now.clone()));
+                act.remade = Some(Remade { mailbox, before: stood, after: now });
+            }
             act.change_rows(batch, mailbox, &before, after, runs)?;
             self.put_trace(batch, &traced.events(account));
             Ok((changed, answer))

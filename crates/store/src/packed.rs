@@ -86,6 +86,22 @@ impl Column {
         }
     }
 
+    /// The same for neighbours, the first at `at`; all of them are there.
+    fn set_all(&mut self, at: usize, values: impl Iterator<Item = u64> + Clone) {
+        let base = self.base;
+        let offsets = values.clone().map(|value| value.wrapping_sub(base));
+        let highest = offsets.clone().max().unwrap_or(0);
+        match &mut self.offsets {
+            Offsets::Short(all) if highest <= u64::from(u16::MAX) => {
+                all.iter_mut().skip(at).zip(offsets).for_each(|(slot, offset)| *slot = offset as u16);
+            }
+            Offsets::Middle(all) if highest <= u64::from(u32::MAX) => {
+                all.iter_mut().skip(at).zip(offsets).for_each(|(slot, offset)| *slot = offset as u32);
+            }
+            _ => (at..).zip(values).for_each(|(at, value)| self.set(at, value)),
+        }
+    }
+
     fn insert(&mut self, at: usize, value: u64) {
         let mut values = self.values();
         values.insert(at.min(values.len()), value);
@@ -222,6 +238,16 @@ impl Block {
         self.sizes.set(at, u64::from(row.size_bytes));
         self.put_words(at, row.flags.keywords.as_ref());
         place(&mut self.system, at, row.flags.system);
+    }
+
+    /// The same for neighbours, a column at a time.
+    fn revise_all(&mut self, at: usize, rows: &[MessageRow]) {
+        self.emails.set_all(at, rows.iter().map(|row| row.email.0));
+        self.mod_seqs.set_all(at, rows.iter().map(|row| row.mod_seq.0));
+        self.dates.set_all(at, rows.iter().map(|row| row.internal_date_secs as u64 ^ SIGN));
+        self.sizes.set_all(at, rows.iter().map(|row| u64::from(row.size_bytes)));
+        (at..).zip(rows).for_each(|(at, row)| self.put_words(at, row.flags.keywords.as_ref()));
+        self.system.iter_mut().skip(at).zip(rows).for_each(|(system, row)| *system = row.flags.system);
     }
 
     fn insert(&mut self, at: usize, row: &MessageRow) {
@@ -492,7 +518,7 @@ impl Rows {
                 // Neighbours mostly follow each other.
                 let follow = (at + 1..block.len()).zip(rest).take_while(|(at, row)| block.uid(*at) == row.uid.0).count();
                 let (now, later) = rest.split_at(follow);
-                (at + 1..).zip(now).for_each(|(at, row)| block.revise(at, row));
+                block.revise_all(at + 1, now);
                 rest = later;
                 continue;
             }

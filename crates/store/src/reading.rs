@@ -176,8 +176,8 @@ impl Inner {
         self.with_rows(space, mailbox, |rows, _| rows.clone()).await
     }
 
-    /// These rows (ascending UIDs) as the act finds them; those that do not exist are left out.
-    pub(crate) async fn some_rows(&self, act: &Act, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
+    /// At least these rows (ascending UIDs) as the act finds them, but for those that do not exist.
+    pub(crate) async fn standing(&self, act: &Act, mailbox: MailboxId, uids: &[Uid]) -> Result<Rows> {
         let space = act.space();
         let is_cached = space.published().cached.contains_key(&mailbox);
         let (mut rows, at) = match is_cached || uids.len() > 64 {
@@ -185,7 +185,12 @@ impl Inner {
             false => self.rows_in_index(space.id, mailbox, uids).await?,
         };
         act.bring_up(&mut rows, at, mailbox);
-        Ok(rows.pick(uids).map(|(_, row)| row).collect())
+        Ok(rows)
+    }
+
+    /// These rows (ascending UIDs) as the act finds them; those that do not exist are left out.
+    pub(crate) async fn some_rows(&self, act: &Act, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
+        Ok(self.standing(act, mailbox, uids).await?.pick(uids).map(|(_, row)| row).collect())
     }
 
     /// A few rows and the mod-sequence they are as of.

@@ -248,16 +248,20 @@ impl Published {
         if list_changed {
             self.list = sorted_list(&self.mailboxes);
         }
+        let remade = publication.remade.take();
         for change in publication.changes.drain(..) {
-            self.log(change);
+            self.log(change, remade.as_ref());
         }
         self.counters = publication.counters.clone();
     }
 
-    fn log(&mut self, change: Arc<Change>) {
+    fn log(&mut self, change: Arc<Change>, remade: Option<&Remade>) {
         let mailbox = MailboxId(change.mailbox);
         match self.cached.get_mut(&mailbox) {
-            Some(rows) => change.apply(rows),
+            Some(rows) => match remade.filter(|remade| remade.mailbox == mailbox && remade.before.is_same(rows)) {
+                Some(remade) => *rows = remade.after.clone(),
+                None => change.apply(rows),
+            },
             // Rows that are all there is need not be read: a mailbox is cached from its first message on.
             None if self.mailboxes.get(&mailbox).is_some_and(|state| state.messages as usize == change.rows.len()) => {
                 self.cached.insert(mailbox, Rows::of(&change.rows));
@@ -274,6 +278,14 @@ impl Published {
     }
 }
 
+/// All rows of a mailbox before and after an act, where the act has made them already: they need not be made again.
+#[derive(Debug, Clone)]
+pub(crate) struct Remade {
+    pub(crate) mailbox: MailboxId,
+    pub(crate) before: Rows,
+    pub(crate) after: Rows,
+}
+
 /// What becomes visible when a batch is durable; if it is not, the head it came from is dropped.
 #[derive(Debug)]
 pub(crate) struct Publication {
@@ -283,6 +295,7 @@ pub(crate) struct Publication {
     elsewhere: Option<BTreeSet<SmolStr>>,
     changes: Vec<Arc<Change>>,
     acls: BTreeMap<MailboxId, Option<Arc<Acl>>>,
+    remade: Option<Remade>,
     settled: bool,
 }
 
@@ -323,6 +336,8 @@ pub(crate) struct Act {
     pub(crate) records: Vec<(u8, SmolStr, Touch)>,
     /// Now, where messages are put in that may have arrived at another time.
     pub(crate) saved_secs: Option<UnixSecs>,
+    /// The only mailbox whose rows change, if it changes as a whole.
+    pub(crate) remade: Option<Remade>,
 }
 
 impl Act {
@@ -341,6 +356,7 @@ impl Act {
             acls: BTreeMap::new(),
             records: Vec::new(),
             saved_secs: None,
+            remade: None,
         })
     }
 
@@ -582,8 +598,8 @@ impl Act {
         self.head.submitted.retain(|change| change.mod_seq > published);
         self.head.submitted.extend(changes.iter().cloned());
         self.space.in_flight.send_modify(|count| *count += 1);
-        let Act { space, head, counters, touched, elsewhere, acls, .. } = self;
-        (Publication { space, counters, touched, elsewhere, changes, acls, settled: false }, head)
+        let Act { space, head, counters, touched, elsewhere, acls, remade, .. } = self;
+        (Publication { space, counters, touched, elsewhere, changes, acls, remade, settled: false }, head)
     }
 }
 

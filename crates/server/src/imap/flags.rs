@@ -111,6 +111,7 @@ impl Session {
         if own {
             let may = mask.system & Flags::SEEN != 0;
             Box::pin(self.store_own_seen(place, (operation, &flags, may), &mut changed)).await?;
+            changed.whole = None;
         }
         self.tell_stored(&command, &flags, &changed, (known, cut.is_some())).await?;
         let outcome = match changed.modified.is_empty() {
@@ -144,7 +145,11 @@ impl Session {
         (known, newest_first): (ModSeq, bool),
     ) -> Result<(), Trouble> {
         let rows = self.view()?.rows().clone();
-        self.view_mut()?.note_own(&changed.rows);
+        let (silent, view) = (command.silent && !self.condstore, self.view_mut()?);
+        // Nobody else came between, and nothing of it may have been forbidden: all is as the client asked.
+        if view.take_own(changed) && silent && may_all(mask(view.rights)) {
+            return Ok(());
+        }
         let uids: Vec<Uid> = changed.rows.iter().map(|row| row.uid).collect();
         let mut stood = rows.pick(&uids).peekable();
         let mut told: Vec<(&MessageRow, (usize, MessageRow))> = Vec::with_capacity(changed.rows.len());
@@ -204,6 +209,10 @@ pub(crate) fn begin_fetch(out: &mut Vec<u8>, uid_only: bool, index: usize, uid: 
 /// The message number of the row at `index`.
 pub(crate) fn number_at(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+fn may_all(mask: FlagMask) -> bool {
+    mask.keywords && SYSTEM_FLAGS.iter().all(|(bit, _, _)| mask.system & bit != 0)
 }
 
 fn expected_system(before: u8, operation: StoreOperation, asked: u8) -> u8 {

@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use store::{AccountId, Flags, Mailbox, MessageRow, ModSeq, Rows, Snapshot, Uid};
+use store::{AccountId, Flags, FlagsChanged, Mailbox, MessageRow, ModSeq, Rows, Snapshot, Uid};
 use tokio::sync::watch;
 use wire::imap::acl::Rights;
 
@@ -197,6 +197,20 @@ impl View {
     /// Puts rows in (ascending) as this session's own act made them: [`View::apply`] will not tell of them again.
     pub(crate) fn note_own(&mut self, rows: &[MessageRow]) {
         self.rows.put(rows);
+    }
+
+    /// The same of what its own STORE did. `true`: all rows stood here as the STORE found them.
+    pub(crate) fn take_own(&mut self, changed: &FlagsChanged) -> bool {
+        match &changed.whole {
+            Some((before, now)) if self.rows.is_same(before) => {
+                self.rows = now.clone();
+                true
+            }
+            _ => {
+                self.note_own(&changed.rows);
+                false
+            }
+        }
     }
 
     /// Takes the mailbox as it is now and answers what the client is to be told of it. Without `may_expunge` what
