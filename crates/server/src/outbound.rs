@@ -7,6 +7,7 @@ mod connect;
 #[cfg(test)]
 mod converted_tests;
 mod dispatch;
+mod endings;
 mod lanes;
 mod linked;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use linked::Linked;
 pub use sizes::Sizes;
 
 use crate::context::Shared;
+use endings::Endings;
 use lanes::Lanes;
 use mta::queue::Schedule;
 use net::TlsClient;
@@ -172,6 +174,7 @@ struct Outbound {
     /// For the relay.
     verified: Option<TlsClient>,
     lanes: Lanes,
+    endings: Endings,
     policies: policy::Policies,
     sessions: tls_reports::Sessions,
 }
@@ -186,6 +189,7 @@ impl Outbound {
             verified: usable(TlsClient::verified(extra_ca.as_deref())),
             lanes: Lanes::new(settings.connections_max, settings.connections_per_destination, retry_secs),
             settings,
+            endings: Endings::default(),
             policies: policy::Policies::default(),
             sessions: tls_reports::Sessions::default(),
         }

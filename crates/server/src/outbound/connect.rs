@@ -3,6 +3,7 @@
 //! Invariant: a permanent verdict only when every host gave one or DNS says so with authority; a smarthost's trouble is
 //! never permanent, for it is our own configuration. Must not know: which message wants to go.
 
+use super::endings::Ending;
 use super::policy::{self, Guard};
 use super::{Outbound, linked, relay, tls_reports};
 use crate::auth::sign_in::nonce;
@@ -34,6 +35,8 @@ pub(super) struct Open {
     pub(super) ready: bool,
     /// It is in the clear because TLS broke, in the words of RFC 8460.
     pub(super) broke: Option<&'static str>,
+    /// A message was ended on it, and what became of it is not written down yet.
+    pub(super) ending: Option<Ending>,
 }
 
 impl Open {
@@ -295,7 +298,7 @@ pub(super) async fn begin(
     loop {
         match connection.next(&mut client).await {
             Next::Event(Event::Ready) => {
-                return Ok(Open { connection, client, host: host.to_owned(), sent: 0, ready: true, broke: None });
+                return Ok(Open { connection, client, host: host.to_owned(), sent: 0, ready: true, broke: None, ending: None });
             }
             Next::Event(Event::Failed(failure)) => {
                 return Err(Trouble { tls: is_tls(&failure), outcome: outcome(host, &failure) });

@@ -4,7 +4,7 @@
 
 use super::Outbound;
 use super::connect::Open;
-use super::settle;
+use super::{endings, settle};
 use crate::context::unix_now;
 use crate::facts::aside;
 use bytes::Bytes;
@@ -117,13 +117,16 @@ enum Broken {
 async fn converse(open: &mut Open, envelope: Envelope, body: &mut Body<'_>) -> Result<client::Outcome, Broken> {
     open.client.send(envelope);
     loop {
-        match open.connection.next(&mut open.client).await {
+        match endings::next(open).await {
             Next::Event(Event::WantsBody) => match body.piece().await.map_err(Broken::Body)? {
                 Some(piece) => {
                     open.client.body(&piece);
                     open.connection.flush(&mut open.client).await;
                 }
-                None => open.client.body_end(),
+                None => {
+                    open.ending = Some(body.outbound.endings.begin().await);
+                    open.client.body_end();
+                }
             },
             Next::Event(Event::Outcome(outcome)) => return Ok(outcome),
             Next::Event(Event::Ready) => {}

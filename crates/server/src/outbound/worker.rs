@@ -118,6 +118,12 @@ async fn attempt(
         }
     };
     settle::settle(outbound, claim, &outcomes, (Vec::new(), &story)).await;
+    if let Some(open) = connection {
+        open.ending = None;
+    }
+    if let Some(open) = connection.take_if(|open| open.sent >= REUSE_MAX) {
+        open.quit().await;
+    }
 }
 
 async fn send(
@@ -157,11 +163,7 @@ async fn send(
                     outbound.lanes.went(key, went);
                 }
                 open.sent += 1;
-                if usable && open.sent < REUSE_MAX {
-                    *connection = Some(open);
-                } else if usable {
-                    open.quit().await;
-                }
+                *connection = usable.then_some(open);
                 return outcomes;
             }
         }
