@@ -2,7 +2,7 @@
 //!
 //! Pure. Invariant: `testing` and `none` never keep a message from going; a policy that is not understood is none.
 
-use store::UnixSecs;
+use store::{KeptPolicy, UnixSecs};
 
 /// Octets of a policy (RFC 8461 §3.3 suggests a bound; the RFC's own is 64 KiB).
 pub const POLICY_BYTES_MAX: usize = 64 * 1024;
@@ -10,6 +10,15 @@ pub const POLICY_BYTES_MAX: usize = 64 * 1024;
 const MX_MAX: usize = 64;
 /// RFC 8461 §3.2: at most about a year.
 const MAX_AGE_SECS_MAX: i64 = 31_557_600;
+/// A kept policy is fetched anew when it is this old, or half of its time is over, though its id stays (RFC 8461 §3.3, §10.2): who keeps
+/// us from its host for a while does not outlast it.
+const FETCH_AGAIN_SECS: i64 = 86_400;
+/// The policy of a domain that nothing was sent to for so long is left to end.
+const UNUSED_SECS_MAX: i64 = 30 * 86_400;
+/// One that could not be fetched anew is tried again after a quarter of what it lasts, but not before this ...
+const TRY_AGAIN_SECS_MIN: i64 = 60;
+/// ... and not later.
+const TRY_AGAIN_SECS_MAX: i64 = 3_600;
 
 /// RFC 8461 §3.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,23 +115,44 @@ pub fn record_id(texts: &[String]) -> Option<String> {
     good.then(|| id.to_owned())
 }
 
-/// A policy as it is kept between deliveries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// The TXT record's id it was fetched under.
-    pub id: String,
-    /// When.
-    pub fetched_secs: UnixSecs,
-    /// The policy's own words.
-    pub text: String,
+/// The kept policy while it lasts.
+pub fn lasting(kept: &KeptPolicy, now_secs: UnixSecs) -> Option<Policy> {
+    let policy = Policy::parse(&kept.text).ok()?;
+    (ends(kept, &policy) > now_secs).then_some(policy)
 }
 
-impl Kept {
-    /// The policy while it lasts.
-    pub fn policy(&self, now_secs: UnixSecs) -> Option<Policy> {
-        let policy = Policy::parse(&self.text).ok()?;
-        (self.fetched_secs.saturating_add(policy.max_age_secs) > now_secs).then_some(policy)
+fn ends(kept: &KeptPolicy, policy: &Policy) -> UnixSecs {
+    kept.fetched_secs.saturating_add(policy.max_age_secs)
+}
+
+/// What is to be done about a kept policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// Nothing until then.
+    Until(UnixSecs),
+    /// It is fetched anew; when that fails, again then.
+    Due(UnixSecs),
+    /// It ended.
+    Over,
+}
+
+/// See [`Age`].
+pub fn age(kept: &KeptPolicy, now_secs: UnixSecs) -> Age {
+    let Some(policy) = lasting(kept, now_secs) else { return Age::Over };
+    let again = kept.fetched_secs.saturating_add(FETCH_AGAIN_SECS.min(policy.max_age_secs / 2));
+    let ends = ends(kept, &policy);
+    if again > now_secs {
+        Age::Until(again)
+    } else if kept.used_secs.saturating_add(UNUSED_SECS_MAX) <= now_secs {
+        Age::Until(ends)
+    } else {
+        Age::Due(now_secs.saturating_add(((ends - now_secs) / 4).clamp(TRY_AGAIN_SECS_MIN, TRY_AGAIN_SECS_MAX)))
     }
+}
+
+/// A delivery needs it now: is that to be written down?
+pub fn is_news(kept: &KeptPolicy, now_secs: UnixSecs) -> bool {
+    kept.used_secs.saturating_add(FETCH_AGAIN_SECS) <= now_secs
 }
 
 #[cfg(test)]
@@ -172,10 +202,32 @@ mod tests {
         assert_eq!(id(&[]), None);
     }
 
+    fn kept(max_age: i64, used_secs: UnixSecs) -> KeptPolicy {
+        let text = format!("version: STSv1\nmode: enforce\nmx: a.test\nmax_age: {max_age}");
+        KeptPolicy { id: "1".into(), fetched_secs: 1000, used_secs, text }
+    }
+
     #[test]
     fn a_kept_policy_ends() {
-        let text = "version: STSv1\nmode: enforce\nmx: a.test\nmax_age: 100".to_owned();
-        let kept = Kept { id: "1".into(), fetched_secs: 1000, text };
-        assert!(kept.policy(1099).is_some() && kept.policy(1100).is_none());
+        let kept = kept(100, 1000);
+        assert!(lasting(&kept, 1099).is_some() && lasting(&kept, 1100).is_none());
+        assert_eq!(age(&kept, 1100), Age::Over);
+        assert_eq!(age(&KeptPolicy { text: "nonsense".into(), ..kept }, 1000), Age::Over);
+    }
+
+    #[test]
+    fn a_kept_policy_is_fetched_anew_long_before_it_ends() {
+        const DAY: i64 = 86_400;
+        let week = kept(7 * DAY, 1000);
+        assert_eq!(age(&week, 1000), Age::Until(1000 + DAY));
+        assert_eq!(age(&week, 1000 + DAY), Age::Due(1000 + DAY + 3_600), "and an hour later again");
+        let short = kept(1_000, 1000);
+        assert_eq!(age(&short, 1499), Age::Until(1500), "half of it");
+        assert_eq!(age(&short, 1500), Age::Due(1500 + 125), "a quarter of what is left");
+        assert_eq!(age(&short, 1999), Age::Due(1999 + 60));
+        let year = kept(365 * DAY, 1000);
+        assert_eq!(age(&year, 1000 + 31 * DAY), Age::Until(1000 + 365 * DAY), "nobody writes there any more");
+        assert!(matches!(age(&kept(365 * DAY, 1000 + 5 * DAY), 1000 + 31 * DAY), Age::Due(_)));
+        assert!(!is_news(&week, 999 + DAY) && is_news(&week, 1000 + DAY));
     }
 }

@@ -8,6 +8,7 @@ mod connect;
 mod converted_tests;
 mod dispatch;
 mod endings;
+mod freshness;
 mod lanes;
 mod linked;
 #[cfg(test)]
@@ -205,7 +206,10 @@ pub async fn run(context: Shared, settings: Settings) {
         }
         tokio::spawn(tls_reports::run(Arc::clone(&outbound)));
     }
-    dispatch::run(outbound).await;
+    tokio::select! {
+        () = dispatch::run(Arc::clone(&outbound)) => {}
+        () = freshness::run(outbound) => {}
+    }
 }
 
 fn usable(made: Result<TlsClient, net::TlsError>) -> Option<TlsClient> {

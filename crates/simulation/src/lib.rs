@@ -20,8 +20,12 @@ mod office;
 mod pipe;
 mod policy_host;
 mod pop_client;
+mod quiet;
+mod silent;
 mod smtp_client;
 mod watcher;
 mod world;
 
+pub use quiet::quiet_days;
+pub use silent::{Crowd, crowd, weeks};
 pub use world::{Counts, Report, run};

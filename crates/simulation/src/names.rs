@@ -26,6 +26,9 @@ pub(crate) const DELTA: [u8; 4] = [10, 0, 0, 4];
 /// A server that an MTA-STS policy speaks for, and the host of that policy.
 pub(crate) const SIGMA: [u8; 4] = [10, 0, 0, 5];
 
+/// Where nobody ever answers.
+pub(crate) const SILENT: [u8; 4] = [10, 0, 0, 67];
+
 /// (name, MX hosts; `.` is the null MX)
 const MX: &[(&str, &[(u16, &str)])] = &[
     ("alpha.test", &[(10, "mx.alpha.test")]),
@@ -54,6 +57,11 @@ const TLSA_AT: &str = "_25._tcp.mx.delta.test";
 /// The record that tells of the policy. Its id changes each hour, so that the policy is fetched again and again.
 const STS_AT: &str = "_mta-sts.sigma.test";
 const STS_ID_SECS: i64 = 3_600;
+/// Any number of domains: those that four hosts take mail for, none of which ever answers, and those of the scripted server.
+const CROWD: &[(&str, &[(u16, &str)])] = &[
+    (".silent.test", &[(10, "mx1.silent.test"), (20, "mx2.silent.test"), (30, "mx3.silent.test"), (40, "mx4.silent.test")]),
+    (".living.test", &[(10, "mx.foreign.test")]),
+];
 /// A name without anything.
 const EMPTY: &str = "empty.test";
 
@@ -84,7 +92,19 @@ fn is_signed(name: &str) -> bool {
     name == "delta.test" || name.ends_with(".delta.test")
 }
 
+/// The same for one of the crowd.
+fn of_crowd(hosts: &[(u16, &str)], kind: RecordType) -> Result<Vec<RData>, DnsError> {
+    match kind {
+        RecordType::MX => Ok(hosts.iter().filter_map(|(at, host)| mx(*at, host)).collect()),
+        RecordType::A => Ok(vec![address(SILENT)]),
+        _ => Err(DnsError::NoData),
+    }
+}
+
 fn truth(name: &str, kind: RecordType) -> Result<Vec<RData>, DnsError> {
+    if let Some((_, hosts)) = CROWD.iter().find(|(ending, _)| name.ends_with(ending)) {
+        return of_crowd(hosts, kind);
+    }
     let hosts = MX.iter().find(|(known, _)| *known == name).map(|(_, hosts)| *hosts);
     let found = ADDRESSES.iter().find(|(known, _)| *known == name).map(|(_, octets)| *octets);
     match (kind, hosts, found) {

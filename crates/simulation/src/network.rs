@@ -93,6 +93,10 @@ pub(crate) async fn connect(world: &Arc<World>, from_name: &str, from: IpAddr, t
     tokio::time::sleep(Duration::from_millis(chance.from(1, 40))).await;
     let fate = fate(&mut chance, world);
     let door = door(&mut chance, world, to);
+    if to.ip() == names::ip(names::SILENT) {
+        let _knocking = world.knock();
+        return std::future::pending().await;
+    }
     if to.ip() == names::ip(names::NOBODY) {
         if chance.percent(50) {
             std::future::pending::<()>().await;

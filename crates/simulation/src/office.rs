@@ -20,7 +20,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::{Alias, MemoryDisk, NewAccount, ScramVerifier, Secrets, Store, StoreConfig};
+use store::{Alias, KeptPolicy, MemoryDisk, NewAccount, ScramVerifier, Secrets, Store, StoreConfig};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -115,7 +115,9 @@ impl Office {
         });
         store.accounts_add(accounts.collect(), 1).await?;
         // Known since before the trouble began: from then on it stands, whatever DNS and policy hosts say.
-        store.keep_policy("sigma.test", Some(("0", net::clock::unix_now(), &policy_host::policy()))).await?;
+        let now_secs = net::clock::unix_now();
+        let policy = KeptPolicy { id: "0".into(), fetched_secs: now_secs, used_secs: now_secs, text: policy_host::policy() };
+        store.keep_policy("sigma.test", &policy).await?;
         for (local, targets) in self.plan.aliases {
             let targets = targets.iter().map(|target| (*target).to_owned()).collect();
             store.alias_add(Alias { address: format!("{local}@{}", self.plan.domain), targets }).await?;

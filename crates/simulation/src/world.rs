@@ -12,7 +12,7 @@ use crate::{disturbance, foreign, imap_client, laws, names, policy_host, pop_cli
 use mta::queue::Schedule;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -150,10 +150,22 @@ pub(crate) struct World {
     foreign: Mutex<JoinSet<()>>,
     /// Servers whose disk was full: there outcomes cannot be written, so what was sent is sent again.
     filled: Mutex<Vec<usize>>,
+    /// Connections that nobody answers: just now, and at most.
+    knocking: AtomicUsize,
+    knocking_most: AtomicUsize,
+}
+
+/// One that nobody answers.
+pub(crate) struct Knocking<'a>(&'a World);
+
+impl Drop for Knocking<'_> {
+    fn drop(&mut self) {
+        self.0.knocking.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    pub(crate) fn new(seed: u64) -> World {
         let mut chance = Chance::new(seed, "world", 0);
         let lifetime_secs = *chance.pick(&[3_600, 3_600, 4 * 3_600, 12 * 3_600]);
         World {
@@ -173,7 +185,27 @@ impl World {
             connections: AtomicU64::new(0),
             foreign: Mutex::default(),
             filled: Mutex::default(),
+            knocking: AtomicUsize::default(),
+            knocking_most: AtomicUsize::default(),
         }
+    }
+
+    /// No trouble from now on.
+    pub(crate) fn be_calm(&self) {
+        self.log.say("calm");
+        self.calm.send_replace(true);
+    }
+
+    /// Somebody begins to wait where nobody answers.
+    pub(crate) fn knock(&self) -> Knocking<'_> {
+        let now = self.knocking.fetch_add(1, Ordering::Relaxed) + 1;
+        self.knocking_most.fetch_max(now, Ordering::Relaxed);
+        Knocking(self)
+    }
+
+    /// How many at most waited so at once.
+    pub(crate) fn knocking_most(&self) -> usize {
+        self.knocking_most.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_calm(&self) -> bool {
@@ -297,8 +329,7 @@ async fn play(world: &Arc<World>) {
         world.log.violation("a client is stuck");
         people.abort_all();
     }
-    world.log.say("calm");
-    world.calm.send_replace(true);
+    world.be_calm();
     while trouble.join_next().await.is_some() {}
     settle(world).await;
     pop_client::last_look(world).await;
@@ -357,19 +388,28 @@ fn watch_panics() {
     });
 }
 
-/// Plays one seed.
+/// A world of its own, and a clock that jumps.
 ///
 /// # Panics
 /// When there is no runtime to be had.
 #[allow(clippy::expect_used)]
-pub fn run(seed: u64) -> Report {
-    watch_panics();
-    let before = PANICS.get();
+pub(crate) fn in_virtual_time<T>(seed: u64, play: impl AsyncFnOnce(Arc<World>) -> T) -> T {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime of one thread");
     runtime.block_on(async {
         net::clock::simulate(BEGIN_SECS);
-        let world = Arc::new(World::new(seed));
+        play(Arc::new(World::new(seed))).await
+    })
+}
+
+/// Plays one seed.
+///
+/// # Panics
+/// When there is no runtime to be had.
+pub fn run(seed: u64) -> Report {
+    watch_panics();
+    let before = PANICS.get();
+    in_virtual_time(seed, async |world| {
         play(&world).await;
         if PANICS.get() != before {
             world.log.violation("a task panicked");

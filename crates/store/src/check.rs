@@ -168,6 +168,7 @@ impl Everything {
                 let account = AccountId(parts.u32().ok_or_else(bad_key)?);
                 self.changes.entry(account).or_default().push(parts.u64().ok_or_else(bad_key)?);
             }
+            key::POLICY => drop(crate::policy::decode(at, stored)?),
             key::UNDO => {
                 let (account, when, email) = parts_of(at).ok_or_else(bad_key)?;
                 self.undo.push((account, when, email, UndoRow::decode(at, stored)?));

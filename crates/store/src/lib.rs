@@ -29,6 +29,7 @@ mod news;
 pub mod object_id;
 mod own_seen;
 mod packed;
+mod policy;
 mod queue;
 mod queue_control;
 mod reading;

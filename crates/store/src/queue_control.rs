@@ -341,26 +341,6 @@ impl Store {
         Ok(count)
     }
 
-    /// What was kept of a domain's policy: its words, and by which id and when they came.
-    pub async fn policy(&self, domain: &str) -> Result<Option<(String, UnixSecs, String)>> {
-        let at = key::policy(&domain.to_lowercase());
-        let Some(stored) = get(&*self.inner.engine, at.clone()).await? else { return Ok(None) };
-        let mut reader = open(&at, &stored)?;
-        let read = (|| Some((reader.text()?.to_owned(), reader.signed()?, reader.text()?.to_owned())))();
-        decoded(&at, read).map(Some)
-    }
-
-    /// Keeps it; `None` forgets it.
-    pub async fn keep_policy(&self, domain: &str, policy: Option<(&str, UnixSecs, &str)>) -> Result<()> {
-        let at = key::policy(&domain.to_lowercase());
-        let value = policy.map(|(id, fetched_secs, text)| {
-            let mut out = Writer::new();
-            out.text(id).signed(fetched_secs).text(text);
-            out.seal(&at)
-        });
-        done(self.inner.commit(Batch { writes: vec![(at, value)], ..Batch::default() }).await)
-    }
-
     /// What was kept of an account's sending, as its keeper wrote it.
     pub async fn sent_counts(&self) -> Result<Vec<(AccountId, Vec<u8>)>> {
         let rows = range(&*self.inner.engine, key::whole(key::SENT_COUNTS), usize::MAX).await?;

@@ -623,6 +623,19 @@ pub struct Suppressed {
     pub why: String,
 }
 
+/// A domain's MTA-STS policy as it is kept between deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptPolicy {
+    /// The TXT record's id it was fetched under.
+    pub id: String,
+    /// When.
+    pub fetched_secs: UnixSecs,
+    /// When mail to the domain last needed it, to within a day.
+    pub used_secs: UnixSecs,
+    /// The policy's own words.
+    pub text: String,
+}
+
 /// A queue row that could not be read: set aside, reported, never a stop.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]

@@ -20,6 +20,8 @@ use wire::smtp::client::{Config, Event, Failure, Stage, StartTls};
 const HOSTS_MAX: usize = 8;
 /// Addresses tried of one host.
 const ADDRESSES_MAX: usize = 4;
+/// Messages over one connection.
+const REUSE_MAX: u32 = 100;
 /// For QUIT: who does not answer it by then is left.
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -40,6 +42,12 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// May another message go over it? A server may say after how many it has enough (LIMITS MAILMAX, RFC 9422 §4.1).
+    pub(super) fn takes_more(&self) -> bool {
+        let most = self.client.offers().keywords.messages_max.and_then(|most| u32::try_from(most).ok());
+        self.sent < most.unwrap_or(REUSE_MAX).min(REUSE_MAX)
+    }
+
     /// Says goodbye.
     pub(super) async fn quit(mut self) {
         self.client.quit();

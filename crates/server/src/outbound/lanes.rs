@@ -2,9 +2,11 @@
 //!
 //! A lane begins with few connections and gets more as they work; a busy signal halves them; when nobody can be reached it
 //! rests, longer each time, and asks again with one. A silent destination is found out only after minutes: until a lane was answered
-//! it has few entries in hand, so that those who live need not wait for the dead. Invariant: an entry is in at most one lane
-//! once; never more workers than the limits allow, never more than a quarter of them for lanes that did not work last time,
-//! nor more than three for those that were not answered yet; what is in hand is bounded. Must not know: mail, connections.
+//! it has few entries in hand, and a worker that nobody answers for a few seconds gives its place to another and waits beside
+//! ([`Lanes::linger`]), so that those who live need not wait for the dead. Invariant: an entry is in at most one lane
+//! once; never more workers in a place than the limits allow, never more than a quarter of them for lanes that did not work last
+//! time, nor more than three for those that were not answered yet; who waits beside and what is in hand is bounded. Must not
+//! know: mail, connections.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +21,14 @@ pub(super) const IN_HAND_MAX: usize = 4_000;
 const LANE_MAX: usize = 400;
 /// Entries waiting in a lane that was not answered yet.
 const UNANSWERED_MAX: usize = 4;
+/// Entries in hand of all lanes together that were not answered yet: from here on one a lane ...
+const UNANSWERED_ALL: usize = IN_HAND_MAX / 4;
+/// ... and here no more; what is left is for those who answer.
+const UNANSWERED_ALL_MAX: usize = IN_HAND_MAX / 2;
+/// When so few are left of those more are let in.
+const UNANSWERED_REFILL: usize = UNANSWERED_ALL_MAX / 4 * 3;
+/// So many times the places may wait beside them.
+const BESIDE: usize = 2;
 /// Entries in hand of one sender: a quarter is left to the others whatever one sends.
 const SENDER_MAX: usize = IN_HAND_MAX / 4 * 3;
 /// When so many are in hand more are let in.
@@ -51,7 +61,11 @@ struct Lane {
     waiting: HashMap<u64, VecDeque<DueRow>>,
     turns: VecDeque<u64>,
     count: usize,
+    /// In hand, waiting or being worked on, where this is bounded.
+    in_hand: usize,
+    /// Workers in a place, and those that wait beside.
     workers: usize,
+    beside: usize,
     idle: usize,
     wake: Arc<Notify>,
     /// Connections it may have just now.
@@ -71,7 +85,9 @@ impl Default for Lane {
             waiting: HashMap::new(),
             turns: VecDeque::new(),
             count: 0,
+            in_hand: 0,
             workers: 0,
+            beside: 0,
             idle: 0,
             wake: Arc::default(),
             most: BEGIN,
@@ -112,20 +128,34 @@ impl Lane {
         self.count >= if self.answered { LANE_MAX } else { UNANSWERED_MAX }
     }
 
+    /// Workers, wherever they are.
+    fn hands(&self) -> usize {
+        self.workers + self.beside
+    }
+
     fn rests(&self, now: Instant) -> bool {
         self.rests_until.is_some_and(|until| until > now)
     }
 
     fn is_forgettable(&self, now: Instant) -> bool {
-        self.count == 0 && self.workers == 0 && self.troubles == 0 && self.most == BEGIN && !self.rests(now)
+        self.count == 0 && self.hands() == 0 && self.troubles == 0 && self.most == BEGIN && !self.rests(now)
     }
+}
+
+/// Whose an entry in hand is.
+struct Held {
+    sender: u64,
+    lane: LaneKey,
+    bounded: bool,
 }
 
 #[derive(Default)]
 struct Board {
     lanes: BTreeMap<LaneKey, Lane>,
-    /// In a lane, or being worked on; with their senders.
-    active: HashMap<QueueId, u64>,
+    /// In a lane, or being worked on.
+    active: HashMap<QueueId, Held>,
+    /// Of those, in lanes that were not answered yet.
+    unanswered: usize,
     by_sender: HashMap<u64, usize>,
     /// Being worked on.
     working: HashSet<QueueId>,
@@ -133,7 +163,11 @@ struct Board {
     missed: bool,
     /// More of some sender is due than was let in.
     more: bool,
+    /// More for lanes that were not answered yet is due than was let in.
+    more_unanswered: bool,
     workers: usize,
+    /// Workers that wait beside.
+    beside: usize,
     /// Of those, at lanes that did not work last time.
     doubtful: usize,
     /// The lane after which hiring goes on.
@@ -144,6 +178,7 @@ struct Board {
 pub(super) struct Lanes {
     board: Mutex<Board>,
     workers_max: usize,
+    beside_max: usize,
     workers_per_lane: usize,
     /// How long a lane rests after nobody could be reached once, twice ...
     rest_secs: Vec<u32>,
@@ -159,6 +194,7 @@ impl Lanes {
         Lanes {
             board: Mutex::default(),
             workers_max: workers_max.max(1),
+            beside_max: workers_max.max(1).saturating_mul(BESIDE),
             workers_per_lane: workers_per_lane.max(1),
             rest_secs,
             left: Notify::new(),
@@ -190,16 +226,27 @@ impl Lanes {
             board.more = true;
             return false;
         }
+        let known = board.lanes.get(&key);
+        if known.is_some_and(|lane| lane.rests(now)) {
+            return false;
+        }
+        let room = if known.is_some_and(|lane| lane.in_hand > 0) { UNANSWERED_ALL } else { UNANSWERED_ALL_MAX };
+        if bounded && !known.is_some_and(|lane| lane.answered) && board.unanswered >= room {
+            board.more_unanswered = true;
+            return false;
+        }
         let lane = board.lanes.entry(key).or_default();
-        if lane.rests(now) || bounded && lane.is_full() {
-            lane.more |= lane.is_full();
+        if bounded && lane.is_full() {
+            lane.more = true;
             return false;
         }
         lane.push(row);
         if lane.idle > 0 {
             lane.wake.notify_one();
         }
-        board.active.insert(row.id, row.sender);
+        lane.in_hand += usize::from(bounded);
+        board.unanswered += usize::from(bounded && !lane.answered);
+        board.active.insert(row.id, Held { sender: row.sender, lane: key, bounded });
         *board.by_sender.entry(row.sender).or_insert(0) += 1;
         true
     }
@@ -227,7 +274,12 @@ impl Lanes {
                 let coming = just_now.get(&key).copied().unwrap_or(0);
                 let wanted = lane.count.saturating_sub(lane.idle + coming);
                 let most = lane.most.min(self.workers_per_lane);
-                let free = if second { most.saturating_sub(lane.workers) } else { usize::from(lane.workers == 0) };
+                let free = match second {
+                    // Somebody waits there already.
+                    true if !lane.answered && lane.beside > 0 => 0,
+                    true => most.saturating_sub(lane.hands()),
+                    false => usize::from(lane.hands() == 0),
+                };
                 let doubtful = lane.troubles > 0;
                 if lane.rests(now) || doubtful && board.doubtful >= doubtful_max {
                     continue;
@@ -265,18 +317,24 @@ impl Lanes {
         let board = &mut *board;
         board.working.remove(&id);
         let mut room = false;
-        if let Some(sender) = board.active.remove(&id)
-            && let Some(count) = board.by_sender.get_mut(&sender)
-        {
-            *count -= 1;
-            room = *count <= SENDER_REFILL;
-            if *count == 0 {
-                board.by_sender.remove(&sender);
+        if let Some(held) = board.active.remove(&id) {
+            if let Some(count) = board.by_sender.get_mut(&held.sender) {
+                *count -= 1;
+                room = *count <= SENDER_REFILL;
+                if *count == 0 {
+                    board.by_sender.remove(&held.sender);
+                }
+            }
+            if let Some(lane) = board.lanes.get_mut(&held.lane).filter(|_| held.bounded) {
+                lane.in_hand = lane.in_hand.saturating_sub(1);
+                board.unanswered = board.unanswered.saturating_sub(usize::from(!lane.answered));
             }
         }
         let refill = board.more && room && board.active.len() <= REFILL;
         board.more &= !refill;
-        if std::mem::take(&mut board.missed) || refill || board.active.is_empty() {
+        let again = board.more_unanswered && board.unanswered <= UNANSWERED_REFILL;
+        board.more_unanswered &= !again;
+        if std::mem::take(&mut board.missed) || refill || again || board.active.is_empty() {
             self.missed.notify_one();
         }
     }
@@ -287,8 +345,14 @@ impl Lanes {
         let board = &mut *board;
         let Some(lane) = board.lanes.get_mut(&key) else { return };
         let before = lane.troubles > 0;
-        let is_news = !lane.answered && went != Went::Unreachable;
+        let was_answered = lane.answered;
         lane.answered = went != Went::Unreachable;
+        let is_news = !was_answered && lane.answered;
+        match (was_answered, lane.answered) {
+            (false, true) => board.unanswered = board.unanswered.saturating_sub(lane.in_hand),
+            (true, false) => board.unanswered += lane.in_hand,
+            _ => {}
+        }
         if is_news && std::mem::take(&mut lane.more) {
             self.missed.notify_one();
         }
@@ -351,8 +415,41 @@ impl Lanes {
         }
     }
 
-    /// A worker goes; `false` when something came in just now and it must stay.
-    pub(super) fn leave(&self, key: LaneKey, must: bool) -> bool {
+    /// Nobody answered a worker for a while: it gives its place to another and waits beside, if there is room. At most half of
+    /// that is for lanes that did not work last time.
+    pub(super) fn linger(&self, key: LaneKey) -> bool {
+        let mut board = self.board();
+        let board = &mut *board;
+        let doubtful = board.lanes.values().filter(|lane| lane.troubles > 0).map(|lane| lane.beside).sum::<usize>();
+        let Some(lane) = board.lanes.get_mut(&key) else { return false };
+        let is_doubtful = lane.troubles > 0;
+        if board.beside >= self.beside_max || is_doubtful && doubtful >= self.beside_max / 2 {
+            return false;
+        }
+        lane.workers = lane.workers.saturating_sub(1);
+        lane.beside += 1;
+        board.workers = board.workers.saturating_sub(1);
+        board.beside += 1;
+        board.doubtful = board.doubtful.saturating_sub(usize::from(is_doubtful));
+        self.left.notify_one();
+        true
+    }
+
+    /// It was answered after all, and takes a place again where one is free; else it stays beside.
+    pub(super) fn resume(&self, key: LaneKey) -> bool {
+        let mut board = self.board();
+        let board = &mut *board;
+        let Some(lane) = board.lanes.get_mut(&key).filter(|_| board.workers < self.workers_max) else { return false };
+        lane.beside = lane.beside.saturating_sub(1);
+        lane.workers += 1;
+        board.beside = board.beside.saturating_sub(1);
+        board.workers += 1;
+        board.doubtful += usize::from(lane.troubles > 0);
+        true
+    }
+
+    /// A worker goes (`beside`: it has no place); `false` when something came in just now and it must stay.
+    pub(super) fn leave(&self, key: LaneKey, must: bool, beside: bool) -> bool {
         let now = Instant::now();
         let mut board = self.board();
         let board = &mut *board;
@@ -360,15 +457,17 @@ impl Lanes {
             if lane.count > 0 && !must {
                 return false;
             }
-            lane.workers = lane.workers.saturating_sub(1);
-            board.doubtful = board.doubtful.saturating_sub(usize::from(lane.troubles > 0));
+            let hands = if beside { &mut lane.beside } else { &mut lane.workers };
+            *hands = hands.saturating_sub(1);
+            board.doubtful = board.doubtful.saturating_sub(usize::from(lane.troubles > 0 && !beside));
             if lane.is_forgettable(now) {
                 board.lanes.remove(&key);
             }
         }
-        board.workers = board.workers.saturating_sub(1);
+        let hands = if beside { &mut board.beside } else { &mut board.workers };
+        *hands = hands.saturating_sub(1);
         if board.lanes.len() > REMEMBERED_MAX {
-            board.lanes.retain(|_, lane| lane.count > 0 || lane.workers > 0 || lane.rests(now));
+            board.lanes.retain(|_, lane| lane.count > 0 || lane.hands() > 0 || lane.rests(now));
         }
         self.left.notify_one();
         true
@@ -378,6 +477,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::expect_used)]
+    use super::super::worker::PATIENCE;
     use super::*;
 
     fn row(id: u64, sender: u64) -> DueRow {
@@ -406,11 +506,11 @@ mod tests {
         lanes.add(2, row(11, 0), true);
         assert_eq!(lanes.hire(), [2], "three in all");
         assert_eq!(lanes.next(2).map(|row| row.id), Some(QueueId(10)));
-        assert!(!lanes.leave(2, false), "one more is waiting");
+        assert!(!lanes.leave(2, false, false), "one more is waiting");
         assert_eq!(lanes.next(2).map(|row| row.id), Some(QueueId(11)));
         lanes.done(QueueId(10));
         lanes.done(QueueId(11));
-        assert!(lanes.leave(2, false));
+        assert!(lanes.leave(2, false, false));
         assert!(lanes.hire().is_empty(), "the first lane is full");
         assert_eq!(ids(&lanes, 1), [0, 1, 2, 3, 4]);
     }
@@ -468,9 +568,9 @@ mod tests {
         (0..20).for_each(|_| lanes.went(1, Went::Well));
         assert_eq!(lanes.hire().len(), 5, "eight in all");
         lanes.went(1, Went::Busy);
-        (0..8).for_each(|_| assert!(lanes.leave(1, true)));
+        (0..8).for_each(|_| assert!(lanes.leave(1, true, false)));
         assert_eq!(lanes.hire().len(), 4, "half as many");
-        (0..4).for_each(|_| assert!(lanes.leave(1, true)));
+        (0..4).for_each(|_| assert!(lanes.leave(1, true, false)));
         lanes.went(1, Went::Unreachable);
         lanes.went(1, Went::Unreachable);
         assert!(lanes.hire().is_empty() && !lanes.add(1, row(90, 0), true));
@@ -521,7 +621,7 @@ mod tests {
                     left.remove(&row.id.0);
                     delivered += 1;
                 }
-                assert!(lanes.leave(key, false));
+                assert!(lanes.leave(key, false, false));
             }
             if delivered == before {
                 break;
@@ -530,5 +630,63 @@ mod tests {
         assert_eq!(delivered, 50 * 100);
         let silent = lanes.board().lanes.range(..SILENT).map(|(_, lane)| lane.workers).sum::<usize>();
         assert!(silent <= 300, "a quarter of the connections is left to those who answer: {silent}");
+    }
+
+    /// Works for a lane where nobody answers for two minutes.
+    async fn knock(lanes: Arc<Lanes>, key: LaneKey) {
+        let Some(row) = lanes.next(key) else { return };
+        let (begun, mut beside) = (Instant::now(), false);
+        while begun.elapsed() < Duration::from_secs(120) {
+            tokio::time::sleep(PATIENCE).await;
+            beside = beside || lanes.linger(key);
+        }
+        lanes.went(key, Went::Unreachable);
+        for row in std::iter::once(row).chain(std::iter::from_fn(|| lanes.next(key))) {
+            lanes.done(row.id);
+        }
+        assert!(lanes.leave(key, false, beside));
+    }
+
+    /// A thousand silent destinations of one sender, and every half minute a new one: it has a worker soon, and everything stays bounded.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_gives_its_place_to_another() {
+        const SILENT: u64 = 1_000;
+        let lanes = Arc::new(Lanes::new(400, 10, vec![60, 300]));
+        let mut workers = tokio::task::JoinSet::new();
+        let (mut came, mut waits) = (BTreeMap::new(), Vec::new());
+        for tick in 0..1_800u64 {
+            if tick % 2 == 0 {
+                for id in 0..SILENT * 4 {
+                    lanes.add(id % SILENT, row(id, 7), true);
+                }
+            }
+            if tick % 60 == 2 {
+                assert!(lanes.add(SILENT + tick, row(SILENT * 4 + tick, 7), true), "no room for who is new");
+                came.insert(SILENT + tick, Instant::now());
+            }
+            for key in lanes.hire() {
+                if let Some(came) = came.remove(&key) {
+                    waits.push(came.elapsed());
+                    lanes.next(key).iter().for_each(|row| lanes.done(row.id));
+                    lanes.went(key, Went::Well);
+                    assert!(lanes.leave(key, false, false));
+                } else {
+                    workers.spawn(knock(Arc::clone(&lanes), key));
+                }
+            }
+            {
+                let board = lanes.board();
+                assert!(board.workers <= 400 && board.beside <= 800, "{} and {}", board.workers, board.beside);
+                assert!(board.unanswered <= UNANSWERED_ALL_MAX && board.active.len() <= SENDER_MAX);
+                let counted = board.lanes.values().filter(|lane| !lane.answered).map(|lane| lane.in_hand).sum::<usize>();
+                assert_eq!(counted, board.unanswered);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let longest = waits.iter().max().copied().unwrap_or_default();
+        assert!(waits.len() == 30 && longest <= Duration::from_secs(25), "{waits:?}");
+        while workers.join_next().await.is_some() {}
+        let board = lanes.board();
+        assert_eq!((board.workers, board.beside, board.doubtful, board.unanswered), (0, 0, 0, 0));
     }
 }

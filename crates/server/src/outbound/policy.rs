@@ -8,19 +8,16 @@
 use super::Outbound;
 use crate::context::unix_now;
 use mta::queue::Outcome;
-use mta::sts::{Kept, Mode, Policy, record_id};
+use mta::sts::{self, Age, Mode, Policy, record_id};
 use net::{TlsClient, Tlsa};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use store::{StoreError, UnixSecs};
+use store::{KeptPolicy, StoreError, UnixSecs};
 
 /// A domain's TXT record is asked for again after this.
 const LOOK_AGAIN_SECS: i64 = 600;
-/// A policy that is kept is fetched anew when it is this old, long before it ends (RFC 8461 §3.3): who keeps us from its host
-/// for a while does not outlast it.
-const FETCH_AGAIN_SECS: i64 = 86_400;
 /// Domains and addresses remembered.
 const REMEMBERED_MAX: usize = 10_000;
 /// For fetching a policy (RFC 8461 §3.3: a minute).
@@ -58,6 +55,8 @@ impl Guard {
 #[derive(Default)]
 pub(super) struct Policies {
     sts: Mutex<HashMap<String, (UnixSecs, Option<Policy>)>>,
+    /// Who writes a kept policy anew from what it was.
+    keeping: tokio::sync::Mutex<()>,
     named: Mutex<HashMap<IpAddr, (UnixSecs, bool)>>,
 }
 
@@ -113,38 +112,67 @@ pub(super) async fn sts(outbound: &Outbound, domain: &str) -> Result<Option<Poli
     Ok(policy)
 }
 
-async fn kept(outbound: &Outbound, domain: &str) -> Result<Option<Kept>, StoreError> {
-    let kept = outbound.context.store.policy(domain).await?;
-    Ok(kept.map(|(id, fetched_secs, text)| Kept { id, fetched_secs, text }))
+/// Neither when it was fetched nor when it was used goes back.
+async fn keep(outbound: &Outbound, domain: &str, mut kept: KeptPolicy) {
+    let _turn = outbound.policies.keeping.lock().await;
+    if let Ok(Some(before)) = outbound.context.store.policy(domain).await {
+        kept.used_secs = kept.used_secs.max(before.used_secs);
+        if before.fetched_secs > kept.fetched_secs {
+            kept = KeptPolicy { used_secs: kept.used_secs, ..before };
+        }
+    }
+    if let Err(error) = outbound.context.store.keep_policy(domain, &kept).await {
+        tracing::warn!(?error, domain, "an MTA-STS policy is not kept");
+    }
 }
 
 async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) -> Result<Option<Policy>, StoreError> {
-    let kept_before = kept(outbound, domain).await;
+    let store = &outbound.context.store;
+    let kept_before = store.policy(domain).await;
     let lasting = match &kept_before {
-        Ok(kept) => Ok(kept.as_ref().and_then(|kept| kept.policy(now_secs))),
+        Ok(kept) => Ok(kept.as_ref().and_then(|kept| sts::lasting(kept, now_secs))),
         // One that is fetched takes its place; as long as none is, nobody knows what to keep to.
         Err(error @ StoreError::Damaged(_)) => Err(error.clone()),
         Err(error) => return Err(error.clone()),
     };
+    if let Some(kept) = kept_before.as_ref().ok().and_then(Option::as_ref).filter(|kept| sts::is_news(kept, now_secs)) {
+        keep(outbound, domain, KeptPolicy { used_secs: now_secs, ..kept.clone() }).await;
+    }
     // RFC 8461 §3.1: without a record a policy that is kept still stands until it ends.
     let Ok(texts) = outbound.settings.resolver.txt(&format!("_mta-sts.{domain}")).await else { return lasting };
     let Some(id) = record_id(&texts) else { return lasting };
-    let is_new = |kept: Kept| kept.id == id && kept.fetched_secs.saturating_add(FETCH_AGAIN_SECS) > now_secs;
-    if matches!(lasting, Ok(Some(_))) && kept_before.ok().flatten().is_some_and(is_new) {
+    let is_new = |kept: KeptPolicy| kept.id == id && matches!(sts::age(&kept, now_secs), Age::Until(_));
+    if kept_before.ok().flatten().is_some_and(is_new) {
         return lasting;
     }
     match fetch(outbound, domain, port).await {
         Ok((text, policy)) => {
-            if let Err(error) = outbound.context.store.keep_policy(domain, Some((&id, now_secs, &text))).await {
-                tracing::warn!(?error, domain, "an MTA-STS policy is not kept");
-            }
+            keep(outbound, domain, KeptPolicy { id, fetched_secs: now_secs, used_secs: now_secs, text }).await;
             Ok(Some(policy))
         }
         Err(why) => {
             tracing::info!(domain, why, "an MTA-STS policy could not be fetched");
             outbound.sessions.no_policy(outbound, domain, &why).await;
             // Another worker may have had it meanwhile.
-            Ok(kept(outbound, domain).await?.and_then(|kept| kept.policy(now_secs)))
+            Ok(store.policy(domain).await?.and_then(|kept| sts::lasting(&kept, now_secs)))
+        }
+    }
+}
+
+/// A kept policy of a domain that mail is sent to is fetched anew; it stays as it is when that fails.
+pub(super) async fn renew(outbound: &Outbound, (domain, port): (&str, u16), kept: &KeptPolicy, now_secs: UnixSecs) -> bool {
+    let texts = outbound.settings.resolver.txt(&format!("_mta-sts.{domain}")).await;
+    let Some(id) = texts.ok().and_then(|texts| record_id(&texts)) else { return false };
+    match fetch(outbound, domain, port).await {
+        Ok((text, _)) => {
+            keep(outbound, domain, KeptPolicy { id, fetched_secs: now_secs, used_secs: kept.used_secs, text }).await;
+            // The next delivery reads it, and writes down that it did.
+            outbound.policies.sts.lock().unwrap_or_else(PoisonError::into_inner).remove(domain);
+            true
+        }
+        Err(why) => {
+            tracing::info!(domain, why, "an MTA-STS policy could not be fetched anew");
+            false
         }
     }
 }

@@ -12,6 +12,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use store::KeptPolicy;
 use wire::{Session, Step, Time};
 
 struct There {
@@ -402,7 +403,8 @@ async fn with_old_policy(known_mx: &str, served_mx: Option<&str>) -> (There, Off
     (settings.sts_port, settings.extra_ca) = (Some(port), Some(there.dir.path().join("self-signed.pem")));
     let mut here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
     let since = crate::context::unix_now() - 2 * 86_400;
-    here.context.store.keep_policy("there.test", Some(("1", since, &policy(known_mx)))).await.unwrap();
+    let kept = KeptPolicy { id: "1".into(), fetched_secs: since, used_secs: since, text: policy(known_mx) };
+    here.context.store.keep_policy("there.test", &kept).await.unwrap();
     here.send(settings);
     let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
     let text = "From: ann@here.test\r\nSubject: x\r\n\r\nHello.\r\n";
@@ -414,8 +416,10 @@ async fn with_old_policy(known_mx: &str, served_mx: Option<&str>) -> (There, Off
 async fn a_policy_is_fetched_anew_each_day_though_its_id_stays() {
     let (there, here, _dns) = with_old_policy("*.other.test", Some("mx.there.test")).await;
     assert!(told(&here, "carol@there.test", "delivered: ").await.contains(", MTA-STS\n"));
-    let (id, since, text) = here.context.store.policy("there.test").await.unwrap().unwrap();
-    assert!(id == "1" && since > crate::context::unix_now() - 60 && text.contains("mx: mx.there.test"), "{since} {text}");
+    let kept = here.context.store.policy("there.test").await.unwrap().unwrap();
+    let since = crate::context::unix_now() - 60;
+    assert!(kept.id == "1" && kept.fetched_secs > since && kept.text.contains("mx: mx.there.test"), "{kept:?}");
+    assert!(kept.used_secs > since, "{kept:?}");
     here.close().await;
     there.office.close().await;
 }
@@ -425,6 +429,46 @@ async fn a_policy_outlasts_its_host() {
     let (there, here, _dns) = with_old_policy("*.other.test", None).await;
     told(&here, "carol@there.test", "The MTA-STS policy of there.test does not name mx.there.test").await;
     assert!(read_inbox(&there.office.context.store, "carol@there.test").await.is_empty());
+    here.close().await;
+    there.office.close().await;
+}
+
+/// RFC 8461 §3.3, §10.2: what mail is still sent to does not wait for the next letter, and outlasts a host that is away.
+#[tokio::test]
+async fn a_kept_policy_is_fetched_anew_in_the_background_before_it_ends() {
+    const DAY: i64 = 86_400;
+    let there = there().await;
+    let policy = |mx: &str| format!("version: STSv1\r\nmode: enforce\r\nmx: {mx}\r\nmax_age: 604800\r\n");
+    let port = policy_host(&there.tls, &policy("new.there.test")).port();
+    let mut zone = there.zone();
+    zone.txt("_mta-sts.there.test", "v=STSv1; id=1;").address("mta-sts.there.test", [127, 0, 0, 1].into());
+    let (_dns, mut settings) = settings(&there, zone).await;
+    (settings.sts_port, settings.extra_ca) = (Some(port), Some(there.dir.path().join("self-signed.pem")));
+    let here = Office::open(Options::new("mx.here.test", &["here.test"], &["ann"])).await;
+    let store = here.context.store.clone();
+    let row = async |domain: &str| store.policy(domain).await.unwrap();
+    let now = crate::context::unix_now();
+    let old = KeptPolicy { id: "1".into(), fetched_secs: now - 6 * DAY, used_secs: now - DAY, text: policy("old.there.test") };
+    store.keep_policy("there.test", &old).await.unwrap();
+    store.keep_policy("unused.there.test", &KeptPolicy { used_secs: now - 31 * DAY, ..old.clone() }).await.unwrap();
+    store.keep_policy("over.there.test", &KeptPolicy { fetched_secs: now - 8 * DAY, ..old.clone() }).await.unwrap();
+    let outbound = Arc::new(super::Outbound::new(here.context.clone(), settings.clone()));
+    let mut failed = std::collections::HashMap::new();
+    super::freshness::look(&outbound, &mut failed, now).await.unwrap();
+    let fresh = row("there.test").await.unwrap();
+    assert_eq!((fresh.fetched_secs, fresh.used_secs), (now, old.used_secs), "it was not used meanwhile");
+    assert!(fresh.text.contains("mx: new.there.test"), "{fresh:?}");
+    assert_eq!(row("unused.there.test").await.map(|kept| kept.fetched_secs), Some(old.fetched_secs), "left to end");
+    assert_eq!(row("over.there.test").await, None);
+    assert_eq!(super::freshness::look(&outbound, &mut failed, now + 1).await.unwrap(), now + 1 + 3_600, "nothing to do");
+    // The host is away: what is kept stays until its time is over, and is asked for again and again.
+    settings.sts_port = Some(9);
+    let away = Arc::new(super::Outbound::new(here.context.clone(), settings));
+    let again = super::freshness::look(&away, &mut failed, now + 2 * DAY).await.unwrap();
+    assert!(again <= now + 2 * DAY + 3_600 && failed.contains_key("there.test"), "{again} {failed:?}");
+    assert_eq!(row("there.test").await, Some(fresh));
+    super::freshness::look(&away, &mut failed, now + 7 * DAY).await.unwrap();
+    assert_eq!(row("there.test").await, None, "it ended");
     here.close().await;
     there.office.close().await;
 }

@@ -309,6 +309,28 @@ async fn what_the_next_hop_cannot_take() {
     here.close().await;
 }
 
+/// RFC 9422: to five recipients in transactions of two, three of those over a connection, and then another.
+#[tokio::test]
+async fn the_limits_of_the_next_hop_are_kept() {
+    let (_dns, resolver) = dns().await;
+    let mut here = here().await;
+    let ehlo = "250-script.test\r\n250 LIMITS RCPTMAX=2 MAILMAX=3";
+    let (address, mut heard) = scripted_with(ehlo, vec![("250 ok", "250 ok"); 4]).await;
+    here.send(settings(&resolver, &[("mx.there.test", address)]));
+    ann_sends(&here, &["a@there.test", "b@there.test", "c@there.test", "d@there.test", "e@there.test"]).await;
+    queue_is_empty(&here).await;
+    let all = heard.recv().await.unwrap();
+    let words: Vec<&str> = all.lines().filter_map(|line| line.get(..4)).filter(|word| ["MAIL", "RCPT"].contains(word)).collect();
+    assert_eq!(words.join(" "), "MAIL RCPT RCPT MAIL RCPT RCPT MAIL RCPT", "{all}");
+    assert!(all.ends_with("QUIT\r\n"), "{all}");
+    ann_sends(&here, &["f@there.test"]).await;
+    queue_is_empty(&here).await;
+    let all = heard.recv().await.unwrap();
+    assert!(all.starts_with("EHLO") && all.contains("RCPT TO:<f@there.test>"), "{all}");
+    assert!(read_inbox(&here.context.store, "ann@here.test").await.is_empty(), "nobody was refused");
+    here.close().await;
+}
+
 #[tokio::test]
 async fn a_drain_ends_quickly_and_says_goodbye() {
     let (_dns, resolver) = dns().await;
@@ -449,6 +471,30 @@ async fn success_is_told_when_asked_for() {
     }
     here.close().await;
     there.close().await;
+}
+
+/// RFC 3461 §5.2.2: whoever takes it and does not report delivery is named, and it says so in plain words.
+#[tokio::test]
+async fn a_server_that_does_not_report_is_told_as_relayed() {
+    let (_dns, resolver) = dns().await;
+    let mut here = here().await;
+    let (address, mut heard) = scripted(vec![("250 ok", "250 ok")]).await;
+    here.send(settings(&resolver, &[("mx.there.test", address)]));
+    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
+    assert!(talk.say("MAIL FROM:<ann@here.test> RET=HDRS").await.starts_with("250"));
+    assert!(talk.say("RCPT TO:<carol@there.test> NOTIFY=SUCCESS").await.starts_with("250"));
+    assert!(talk.data("From: ann@here.test\r\n\r\nx\r\n").await.starts_with("250"));
+    let ann = wait_for(&here.context.store, "ann@here.test", 1).await;
+    for part in [
+        "passed on to a server that does not report delivery, for:\r\n\r\n  carol@there.test",
+        "Final-Recipient: rfc822; carol@there.test\r\nAction: relayed\r\nStatus: 2.0.0\r\n",
+    ] {
+        assert!(ann[0].contains(part), "{part} in {}", ann[0]);
+    }
+    queue_is_empty(&here).await;
+    let all = heard.recv().await.unwrap();
+    assert!(!all.contains("NOTIFY") && !all.contains("RET="), "not offered, not said: {all}");
+    here.close().await;
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! One message over an open connection: envelope, octets from the store in pieces, a result for each recipient.
+//! One message over an open connection: envelope, octets from the store in pieces, a result for each recipient. To more recipients
+//! than the server takes at once (LIMITS, RFC 9422) it goes in several transactions.
 //!
 //! Invariant: a message whose octets cannot all be read is never ended with a dot: the connection is dropped instead.
 
@@ -39,6 +40,38 @@ pub(super) enum Sent {
 }
 
 pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) -> Sent {
+    let waiting = positions(&claim.entry.message.recipients);
+    let limits = open.client.offers().keywords.recipients_max;
+    let at_once = limits.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX).max(1);
+    let mut outcomes = vec![None; claim.entry.message.recipients.len()];
+    for (number, some) in waiting.chunks(at_once).enumerate() {
+        let (mut found, usable) = match send_to(outbound, claim, open, some).await {
+            Sent::Stale if number == 0 => return Sent::Stale,
+            Sent::Stale => (Vec::new(), false),
+            Sent::Done { outcomes, usable } => (outcomes, usable),
+        };
+        open.sent = open.sent.saturating_add(1);
+        for at in some {
+            if let (Some(outcome), Some(place)) = (found.get_mut(*at), outcomes.get_mut(*at)) {
+                *place = outcome.take();
+            }
+        }
+        let is_last = (number + 1).saturating_mul(at_once) >= waiting.len();
+        if !usable || !is_last && !open.takes_more() {
+            let text = format!("{}: the connection ended before it was their turn", open.host);
+            for at in &waiting {
+                if let Some(place @ None) = outcomes.get_mut(*at) {
+                    *place = Some(Outcome::deferred((4, 4, 2), text.clone()));
+                }
+            }
+            return Sent::Done { outcomes, usable };
+        }
+    }
+    Sent::Done { outcomes, usable: true }
+}
+
+/// To these recipients of it.
+async fn send_to(outbound: &Outbound, claim: &Claim, open: &mut Open, waiting: &[usize]) -> Sent {
     let mut body = match Body::begin(outbound, claim).await {
         Ok(body) => body,
         Err(error) => return Sent::Done { outcomes: unreadable(claim, &error), usable: true },
@@ -56,8 +89,7 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
         let text = format!("{}: no TLS with a certificate for that name (REQUIRETLS)", open.host);
         return Sent::Done { outcomes: settle::same(claim, &Outcome::failed((5, 7, 10), text)), usable: true };
     }
-    let waiting: Vec<usize> = positions(&claim.entry.message.recipients);
-    let mut envelope = envelope(claim, &waiting, body.length);
+    let mut envelope = envelope(claim, waiting, body.length);
     let result = loop {
         open.ready = false;
         match converse(open, envelope.clone(), &mut body).await {
@@ -81,7 +113,7 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
         Ok(outcome) if open.sent > 0 && is_stale(&outcome) => Sent::Stale,
         Ok(outcome) => {
             let usable = !outcome.recipients.iter().any(|r| matches!(r, RecipientOutcome::Lost(_)));
-            Sent::Done { outcomes: read(claim, &waiting, &outcome, &open.host), usable }
+            Sent::Done { outcomes: read(claim, waiting, &outcome, &open.host), usable }
         }
         Err(Broken::Gone) if open.sent > 0 => Sent::Stale,
         Err(Broken::Gone) => {

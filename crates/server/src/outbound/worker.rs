@@ -1,7 +1,8 @@
 //! One connection's worth of work: entries of one lane, one after the other, over one connection as long as it lasts.
 //!
 //! Invariant: each entry claimed is settled or its lease is left to end; a connection that was only stale is not the
-//! message's fault and costs it no attempt. When nothing can be reached, all that waits in the lane is put off together.
+//! message's fault and costs it no attempt. When nothing can be reached, all that waits in the lane is put off together; while
+//! it is not known whether anything can, the worker does not keep others from theirs.
 
 use super::connect::{Open, Story, open};
 use super::lanes::{LaneKey, Went};
@@ -21,30 +22,38 @@ const LEASE_SECS: u32 = 2 * 3600;
 const ATTEMPT_MAX: Duration = Duration::from_secs(110 * 60);
 /// An open connection waits this long for more.
 const IDLE: Duration = Duration::from_secs(3);
-/// Messages over one connection.
-const REUSE_MAX: u32 = 100;
+/// Who is not reached by then is waited for beside the others.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a worker has at hand besides the entry it works on.
+#[derive(Default)]
+struct Hand {
+    connection: Option<Open>,
+    /// Known for as long as this worker lives, which is only until its lane is empty.
+    unreachable: Option<Outcome>,
+    /// It gave its place to another.
+    beside: bool,
+}
 
 pub(super) async fn work(outbound: Arc<Outbound>, key: LaneKey) {
-    let mut connection: Option<Open> = None;
-    // Known for as long as this worker lives, which is only until its lane is empty.
-    let mut unreachable: Option<Outcome> = None;
+    let mut hand = Hand::default();
     loop {
         let draining = *outbound.context.shutdown.borrow();
         let next = if draining { None } else { outbound.lanes.next(key) };
         let Some(row) = next else {
-            if !draining && more(&outbound, key, &mut connection).await {
+            if !draining && more(&outbound, key, &mut hand.connection).await {
                 continue;
             }
-            if let Some(open) = connection.take() {
+            if let Some(open) = hand.connection.take() {
                 open.quit().await;
             }
-            if outbound.lanes.leave(key, draining) {
+            if outbound.lanes.leave(key, draining, hand.beside) {
                 return;
             }
             continue;
         };
         if let Some(claim) = claim(&outbound, row).await {
-            attempt(&outbound, key, &claim, &mut connection, &mut unreachable).await;
+            attempt(&outbound, key, &claim, &mut hand).await;
         }
         outbound.lanes.done(row.id);
     }
@@ -98,48 +107,36 @@ async fn lost(open: &mut Open) {
     }
 }
 
-async fn attempt(
-    outbound: &Outbound,
-    key: LaneKey,
-    claim: &Claim,
-    connection: &mut Option<Open>,
-    unreachable: &mut Option<Outcome>,
-) {
+async fn attempt(outbound: &Outbound, key: LaneKey, claim: &Claim, hand: &mut Hand) {
     if local::is_local(outbound, &claim.entry.message.destination) {
         return local::deliver(outbound, claim).await;
     }
     let mut story = Story::new();
-    let sending = send(outbound, key, claim, (connection, unreachable), &mut story);
+    let sending = send(outbound, key, claim, hand, &mut story);
     let outcomes = match tokio::time::timeout(ATTEMPT_MAX, sending).await {
         Ok(outcomes) => outcomes,
         Err(_) => {
-            *connection = None;
+            hand.connection = None;
             settle::same(claim, &Outcome::deferred((4, 4, 7), "The attempt took too long"))
         }
     };
     settle::settle(outbound, claim, &outcomes, (Vec::new(), &story)).await;
-    if let Some(open) = connection {
+    if let Some(open) = &mut hand.connection {
         open.ending = None;
     }
-    if let Some(open) = connection.take_if(|open| open.sent >= REUSE_MAX) {
+    if let Some(open) = hand.connection.take_if(|open| !open.takes_more()) {
         open.quit().await;
     }
 }
 
-async fn send(
-    outbound: &Outbound,
-    key: LaneKey,
-    claim: &Claim,
-    (connection, unreachable): (&mut Option<Open>, &mut Option<Outcome>),
-    story: &mut Story,
-) -> Vec<Option<Outcome>> {
-    if let Some(outcome) = unreachable {
+async fn send(outbound: &Outbound, key: LaneKey, claim: &Claim, hand: &mut Hand, story: &mut Story) -> Vec<Option<Outcome>> {
+    if let Some(outcome) = &hand.unreachable {
         return all_the_same(outbound, claim, outcome, story).await;
     }
     loop {
-        let mut open = match connection.take() {
+        let mut open = match hand.connection.take() {
             Some(open) => open,
-            None => match open(outbound, &claim.entry.message.destination, false, story).await {
+            None => match reach(outbound, key, &claim.entry.message.destination, &mut hand.beside, story).await {
                 Ok(open) => open,
                 Err(outcome) => {
                     let outcomes = all_the_same(outbound, claim, &outcome, story).await;
@@ -147,7 +144,7 @@ async fn send(
                     if outcome.verdict == Verdict::Deferred {
                         outbound.lanes.went(key, Went::Unreachable);
                     }
-                    *unreachable = Some(outcome);
+                    hand.unreachable = Some(outcome);
                     return outcomes;
                 }
             },
@@ -162,12 +159,33 @@ async fn send(
                 if let Some(went) = how(&outcomes) {
                     outbound.lanes.went(key, went);
                 }
-                open.sent += 1;
-                *connection = usable.then_some(open);
+                hand.connection = usable.then_some(open);
                 return outcomes;
             }
         }
     }
+}
+
+/// The way to a destination. A worker that is not there soon waits on beside the others.
+async fn reach(
+    outbound: &Outbound,
+    key: LaneKey,
+    destination: &str,
+    beside: &mut bool,
+    story: &mut Story,
+) -> Result<Open, Outcome> {
+    let mut opening = std::pin::pin!(open(outbound, destination, false, story));
+    let opened = loop {
+        tokio::select! {
+            biased;
+            opened = &mut opening => break opened,
+            () = tokio::time::sleep(PATIENCE), if !*beside => *beside = outbound.lanes.linger(key),
+        }
+    };
+    if *beside && opened.is_ok() {
+        *beside = !outbound.lanes.resume(key);
+    }
+    opened
 }
 
 /// Nobody could be reached. What says that it would rather go in the clear than not at all is tried so where only a policy
