@@ -156,7 +156,10 @@ async fn converse(open: &mut Open, envelope: Envelope, body: &mut Body<'_>) -> R
                     open.connection.flush(&mut open.client).await;
                 }
                 None => {
-                    open.ending = Some(body.outbound.endings.begin().await);
+                    // It has its place still, if the message went to some recipients before.
+                    if open.ending.is_none() {
+                        open.ending = Some(body.outbound.endings.begin().await);
+                    }
                     open.client.body_end();
                 }
             },
