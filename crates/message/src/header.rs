@@ -226,6 +226,25 @@ pub fn header_end(bytes: &[u8]) -> usize {
     body.unwrap_or(at)
 }
 
+/// The same where an empty line behind nothing but fields says so beyond doubt, whatever follows; else `None`.
+///
+/// ```
+/// use message::header::well_ended;
+/// assert_eq!((well_ended(b"A: b\r\n c\r\n\r\nx"), well_ended(b"A: b\r\n"), well_ended(b"A: b\r\nx\r\n\r\n")), (Some(12), None, None));
+/// ```
+pub fn well_ended(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < bytes.len() {
+        let (_, next) = line_at(bytes, at);
+        match line_kind(bytes.get(at..)?, at == 0) {
+            Line::Empty => return Some(next),
+            Line::Field | Line::Continuation => at = next,
+            Line::MboxFrom | Line::Other => return None,
+        }
+    }
+    None
+}
+
 /// The fields named (or with `not`, those not named), as they stand, and the empty line
 /// (HEADER.FIELDS and HEADER.FIELDS.NOT, RFC 9051 §6.4.5).
 ///

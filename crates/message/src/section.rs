@@ -132,6 +132,23 @@ mod tests {
         assert_eq!(binary(&facts, &[3]).unwrap().1, TransferEncoding::Binary);
     }
 
+    proptest::proptest! {
+        // What a header says of its own end, seen from however much of the message, is what the facts say.
+        #[test]
+        fn a_header_that_ends_well_ends_there(lines in proptest::collection::vec(0usize..11, 0..12), seen in 0usize..200) {
+            const LINES: [&str; 11] = [
+                "From: a@b\r\n", " more\r\n", "\r\n", "\n", "X:\n", "no field\r\n", "From ann\r\n", "--A\r\n", "\r", "http://x/\r\n",
+                "Content-Type: multipart/mixed; boundary=A\r\n",
+            ];
+            let text: String = lines.iter().filter_map(|line| LINES.get(*line)).copied().collect();
+            let seen = text.as_bytes().get(..seen).unwrap_or(text.as_bytes());
+            if let Some(end) = crate::header::well_ended(seen) {
+                let facts = Facts::compute(text.as_bytes());
+                proptest::prop_assert_eq!(range(&facts, &[], Header), Some(0..end));
+            }
+        }
+    }
+
     #[test]
     fn one_part_messages() {
         let text = "Content-Type: message/rfc822\r\n\r\nFrom: a@b\r\n\r\nbody";

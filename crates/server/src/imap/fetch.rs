@@ -19,7 +19,7 @@ use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, RenderedPart,
 use wire::imap::Code;
 use wire::imap::acl::Right;
 use wire::imap::date::DateTime;
-use wire::imap::fetch::{Fetch, FetchItem, FetchWriter, ItemName};
+use wire::imap::fetch::{Fetch, FetchItem, FetchWriter, ItemName, SectionText};
 
 /// What a FETCH asks for, looked through once.
 #[derive(Debug)]
@@ -81,10 +81,13 @@ fn is_octets(item: &FetchItem) -> bool {
 
 fn needs_facts(item: &FetchItem) -> bool {
     match item {
-        FetchItem::BodySection { section, .. } => !section.part.is_empty() || section.text.is_some(),
+        FetchItem::BodySection { section, .. } if section.part.is_empty() => {
+            matches!(section.text, Some(SectionText::Text | SectionText::Mime))
+        }
         FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure => true,
         FetchItem::Preview { .. } | FetchItem::ThreadId => true,
-        FetchItem::Rfc822 => false,
+        // The header says itself where it ends.
+        FetchItem::Rfc822 | FetchItem::Rfc822Header => false,
         other => is_octets(other),
     }
 }

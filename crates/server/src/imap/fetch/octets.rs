@@ -16,6 +16,9 @@ use store::{AccountId, MessageRow, StoreError};
 use wire::imap::Code;
 use wire::imap::fetch::{FetchItem, FetchWriter, ItemName, Partial, Section, SectionText};
 
+/// A header is looked for in so many octets at first; few are longer.
+const HEADER_BYTES: u64 = 8 * 1024;
+
 /// Where the octets of an item are.
 pub(super) enum Source {
     /// No such part.
@@ -125,11 +128,14 @@ impl Session {
     pub(super) async fn source(&self, item: &FetchItem, subject: &Subject) -> Result<Source, Trouble> {
         let size = u64::from(subject.row.size_bytes);
         let Some(facts) = subject.facts.as_deref() else {
-            let partial = match item {
-                FetchItem::BodySection { partial, .. } => *partial,
-                _ => None,
+            return match item {
+                FetchItem::BodySection { section: Section { text: None, .. }, partial, .. } => {
+                    Ok(Source::Stored(window(0..size, *partial)))
+                }
+                FetchItem::BodySection { section, partial, .. } => self.top_header(subject, Some(section), *partial).await,
+                FetchItem::Rfc822Header => self.top_header(subject, None, None).await,
+                _ => Ok(Source::Stored(0..size)),
             };
-            return Ok(Source::Stored(window(0..size, partial)));
         };
         match item {
             FetchItem::BodySection { section, partial, .. } => self.section(facts, subject, section, *partial).await,
@@ -143,6 +149,37 @@ impl Session {
             },
             _ => Ok(Source::Stored(0..size)),
         }
+    }
+
+    /// The message's header, or of it what `section` picks, without its facts where it says itself where it ends: one read.
+    async fn top_header(
+        &self,
+        subject: &Subject,
+        section: Option<&Section>,
+        partial: Option<Partial>,
+    ) -> Result<Source, Trouble> {
+        let size = u64::from(subject.row.size_bytes);
+        let mut octets = match size {
+            0 => Vec::new(),
+            _ => self.read(subject.email(), 0..size.min(HEADER_BYTES)).await?,
+        };
+        let Some(end) = message::header::well_ended(&octets) else {
+            let facts = self.store().facts(subject.account, &[subject.row.email]).await?.into_iter().next().flatten();
+            let Some(facts) = facts else { return Ok(Source::Nil) };
+            return match section {
+                Some(section) => self.section(&facts, subject, section, partial).await,
+                None => Ok(place(&facts, &[], SectionKind::Header, partial)),
+            };
+        };
+        octets.truncate(end);
+        Ok(Source::Here(within(
+            match section.and_then(|section| section.text.as_ref()) {
+                Some(SectionText::HeaderFields(names)) => message::header::header_fields(&octets, names, false),
+                Some(SectionText::HeaderFieldsNot(names)) => message::header::header_fields(&octets, names, true),
+                _ => octets,
+            },
+            partial,
+        )))
     }
 
     async fn section(
@@ -163,13 +200,7 @@ impl Session {
         let Some((names, not)) = fields else { return Ok(place(facts, &section.part, kind, partial)) };
         let Source::Stored(range) = place(facts, &section.part, kind, None) else { return Ok(Source::Nil) };
         let header = self.read(subject.email(), range).await?;
-        let mut picked = message::header::header_fields(&header, names, not);
-        if partial.is_some() {
-            let kept = window(0..picked.len() as u64, partial);
-            picked.truncate(usize::try_from(kept.end).unwrap_or(usize::MAX));
-            picked.drain(..usize::try_from(kept.start).unwrap_or(usize::MAX).min(picked.len()));
-        }
-        Ok(Source::Here(picked))
+        Ok(Source::Here(within(message::header::header_fields(&header, names, not), partial)))
     }
 
     async fn binary(&self, facts: &Facts, subject: &Subject, part: &[u32], partial: Option<Partial>) -> Result<Source, Trouble> {
@@ -288,6 +319,16 @@ fn place(facts: &Facts, part: &[u32], kind: SectionKind, partial: Option<Partial
         Some(range) => Source::Stored(window(range.start as u64..range.end as u64, partial)),
         None => Source::Nil,
     }
+}
+
+/// What a `<offset.length>` asks of octets that are here.
+fn within(mut octets: Vec<u8>, partial: Option<Partial>) -> Vec<u8> {
+    if partial.is_some() {
+        let kept = window(0..octets.len() as u64, partial);
+        octets.truncate(usize::try_from(kept.end).unwrap_or(usize::MAX));
+        octets.drain(..usize::try_from(kept.start).unwrap_or(usize::MAX).min(octets.len()));
+    }
+    octets
 }
 
 /// The part of `range` a `<offset.length>` asks for; past the end it is empty (RFC 9051 §6.4.5).
