@@ -436,6 +436,38 @@ async fn a_mailbox_of_many_messages_in_one_fetch() {
     office.check().await;
 }
 
+/// RFC 9051 §6.4.6: what another did just before is told, and how the flags stand after the own STORE is told last.
+#[tokio::test]
+async fn a_silent_store_of_many_tells_what_stands_where_another_was_quicker() {
+    let office = Office::open().await;
+    let inbox = office.context.store.mailbox(office.account.id, "INBOX").await.unwrap().unwrap();
+    let text = b"Subject: x\r\n\r\nx\r\n";
+    let email = NewEmail {
+        body: Spooled::from_bytes(Bytes::from_static(text)),
+        facts: Arc::new(Facts::compute(text)),
+        flags: Flags::default(),
+        internal_date_secs: 0,
+    };
+    office.context.store.append(office.account.id, inbox.id, vec![email; 300]).await.unwrap();
+    let (mut one, mut other) = (Peer::login(office.address).await, Peer::login(office.address).await);
+    for peer in [&mut one, &mut other] {
+        peer.unsent.extend_from_slice(b"a SELECT INBOX\r\n");
+        peer.skip_to("a OK …").await.unwrap();
+    }
+    one.unsent.extend_from_slice(b"b STORE 1:* +FLAGS.SILENT (\\Draft)\r\n");
+    one.expect("b OK …").await.unwrap();
+    other.unsent.extend_from_slice(b"b UID STORE 7 +FLAGS.SILENT (\\Flagged)\r\n");
+    other.skip_to("b OK …").await.unwrap();
+    one.unsent.extend_from_slice(b"c UID STORE 1:* +FLAGS.SILENT (\\Seen)\r\nd UID FETCH 7 (FLAGS)\r\n");
+    let mut last = String::new();
+    while !fits("c OK …", &one.line().await.unwrap()) {
+        last = one.last.clone();
+    }
+    assert!(last.starts_with("* 7 FETCH (") && last.contains("\\Flagged") && last.contains("\\Seen"), "{last}");
+    one.expect("* 7 FETCH (…\\Flagged \\Seen \\Draft…").await.unwrap();
+    office.check().await;
+}
+
 /// RFC 9585.
 #[tokio::test]
 async fn a_long_search_says_that_it_goes_on() {

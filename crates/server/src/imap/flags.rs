@@ -9,7 +9,7 @@ use super::session::Session;
 use super::view::View;
 use smol_str::SmolStr;
 use std::sync::Arc;
-use store::{FlagMask, FlagOp, Flags, FlagsChanged, MessageRow, ModSeq, Uid};
+use store::{FlagMask, FlagOp, Flags, FlagsChanged, MessageRow, ModSeq, Rows, Uid};
 use wire::imap::fetch::FetchWriter;
 use wire::imap::store::{Store, StoreOperation};
 use wire::imap::{Code, Flag, NumberSet};
@@ -79,7 +79,7 @@ impl Session {
     /// STORE and UID STORE.
     pub(crate) async fn store_flags(&mut self, command: Store) -> Outcome {
         // What others did after this the client hears of within this command, at the earliest.
-        let known = self.view()?.mod_seq;
+        let (known, stood) = (self.view()?.mod_seq, self.view()?.rows().clone());
         self.sync(command.uid).await?;
         self.writable()?;
         if command.unchanged_since.is_some() {
@@ -113,7 +113,7 @@ impl Session {
             Box::pin(self.store_own_seen(place, (operation, &flags, may), &mut changed)).await?;
             changed.whole = None;
         }
-        self.tell_stored(&command, &flags, &changed, (known, cut.is_some())).await?;
+        self.tell_stored(&command, &flags, &changed, (known, &stood, cut.is_some())).await?;
         let outcome = match changed.modified.is_empty() {
             true => done("Stored"),
             false => {
@@ -142,12 +142,13 @@ impl Session {
         command: &Store,
         asked: &Flags,
         changed: &FlagsChanged,
-        (known, newest_first): (ModSeq, bool),
+        (known, stood, newest_first): (ModSeq, &Rows, bool),
     ) -> Result<(), Trouble> {
         let rows = self.view()?.rows().clone();
         let (silent, view) = (command.silent && !self.condstore, self.view_mut()?);
-        // Nobody else came between, and nothing of it may have been forbidden: all is as the client asked.
-        if view.take_own(changed) && silent && may_all(mask(view.rights)) {
+        // Nobody else came between, not even just before, and nothing of it may have been forbidden: all is as the client asked.
+        let alone = rows.is_same(stood);
+        if view.take_own(changed) && alone && silent && may_all(mask(view.rights)) {
             return Ok(());
         }
         let uids: Vec<Uid> = changed.rows.iter().map(|row| row.uid).collect();
