@@ -9,12 +9,14 @@ use crate::collections::SUBMISSIONS;
 use crate::site::{Shared, Site};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::{AccountId, QueueId, RecipientState, RecordChange, StoreError};
 use tokio::sync::broadcast::error::RecvError;
 
 /// What happens in so short a time is written down together.
 const TOGETHER: Duration = Duration::from_millis(50);
+/// Longest rest after a look.
+const TOGETHER_MAX: Duration = Duration::from_secs(5);
 /// What was told last.
 const TOLD: &str = "told";
 /// Nothing will change any more.
@@ -152,6 +154,7 @@ pub(crate) async fn follow(site: Shared) {
         tokio::select! {
             told = settled.recv() => match told {
                 Ok(account) => drop(accounts.insert(account)),
+                // Who was not told of here hears when somebody asks.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },
@@ -161,6 +164,7 @@ pub(crate) async fn follow(site: Shared) {
         while let Ok(account) = settled.try_recv() {
             accounts.insert(account);
         }
+        let begun = Instant::now();
         for account in accounts {
             let done = match has_sent(&site, account).await {
                 Ok(true) => catch_up(&site, account).await,
@@ -171,5 +175,8 @@ pub(crate) async fn follow(site: Shared) {
                 Err(error) => tracing::warn!(?error, "what became of a message was not written down"),
             }
         }
+        // Who sent very much is looked at less often: this takes no more than a tenth of the time.
+        let rest = (begun.elapsed() * 9).min(TOGETHER_MAX);
+        let _ = tokio::time::timeout(rest, shutdown.wait_for(|down| *down)).await;
     }
 }

@@ -88,7 +88,11 @@ impl Followed {
         }
         self.others.retain(|other| there.contains(&other.eyes.account));
         for other in &mut self.others {
-            let types = other.look(site).await?;
+            let types = match other.look(site).await {
+                // It goes just now: its lists say so the next time.
+                Err(StoreError::NotFound) => continue,
+                looked => looked?,
+            };
             if !types.is_empty() {
                 tell(other.eyes.account, &types, &other.state());
             }
@@ -97,11 +101,10 @@ impl Followed {
             if self.others.iter().any(|other| other.eyes.account == account) {
                 continue;
             }
-            let mut watch = site.store.watch(account).await?;
-            let known = *watch.borrow_and_update();
-            let eyes = Eyes { account, who: Arc::clone(&self.who) };
-            let mark = eyes.mark(&site.store).await?;
-            let other = Other { known, eyes, watch, mark };
+            let other = match Other::begin(site, account, &self.who).await {
+                Err(StoreError::NotFound) => continue,
+                begun => begun?,
+            };
             tell(account, &all, &other.state());
             self.others.push(other);
         }
@@ -110,6 +113,14 @@ impl Followed {
 }
 
 impl Other {
+    async fn begin(site: &Site, account: AccountId, who: &Arc<Account>) -> Result<Other, StoreError> {
+        let mut watch = site.store.watch(account).await?;
+        let known = *watch.borrow_and_update();
+        let eyes = Eyes { account, who: Arc::clone(who) };
+        let mark = eyes.mark(&site.store).await?;
+        Ok(Other { known, eyes, watch, mark })
+    }
+
     fn state(&self) -> String {
         marked_state(self.known, &self.mark)
     }

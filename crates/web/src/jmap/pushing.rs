@@ -21,6 +21,8 @@ use tokio::time::Instant;
 
 /// Changes that come in so short a time are told together.
 const TOGETHER: Duration = Duration::from_millis(500);
+/// After something failed.
+const AGAIN: Duration = Duration::from_secs(30);
 /// Between two pushes to one subscription, if all goes well.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -123,8 +125,18 @@ pub(super) fn watch(site: &Shared, account: AccountId) {
             Ok(()) if all(&site, account).await.is_ok_and(|all| all.iter().any(|(_, kept)| kept.verified)) => {
                 watch(&site, account);
             }
-            Ok(()) | Err(StoreError::NotFound) => {}
-            Err(error) => tracing::warn!(?error, "push services of an account are not told any more"),
+            Ok(()) => {}
+            // What failed may be another account that goes, or pass: this one is told further as long as it is there.
+            Err(error) => {
+                if site.store.account_by_id(account).await.is_ok_and(|own| own.is_none()) {
+                    return;
+                }
+                tracing::warn!(?error, "push services of an account are told again after a pause");
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => watch(&site, account),
+                    _ = shutdown.wait_for(|down| *down) => {}
+                }
+            }
         }
     });
 }

@@ -372,7 +372,9 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
 /// The submission, and whom it went to, in one commit.
 async fn write_down(context: &Context<'_>, id: &str, record: Value, people: Vec<(String, String)>) -> Result<(), StoreError> {
     let Value::Object(mut record) = record else { return Ok(()) };
-    fate::note(context.site, &mut record).await?;
+    if let Err(error) = fate::note(context.site, &mut record).await {
+        tracing::warn!(?error, "what became of a message is looked for later");
+    }
     let mut changes: Vec<RecordChange> =
         vec![(COLLECTION, id.into(), Some(Value::Object(record.clone()).to_string().into_bytes()))];
     match super::people::written_to(context, &people).await {
