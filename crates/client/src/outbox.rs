@@ -210,6 +210,9 @@ fn read(result: &RecipientOutcome) -> (String, RecipientState, bool) {
         RecipientOutcome::NotOffered(Needed::RequireTls) => {
             ("the provider does not promise TLS all the way (REQUIRETLS)".into(), RecipientState::Waiting, true)
         }
+        RecipientOutcome::NotOffered(Needed::DeliverBy) => {
+            ("the provider does not promise to deliver in time (DELIVERBY)".into(), RecipientState::Waiting, true)
+        }
         RecipientOutcome::NotOffered(Needed::Size(most)) => {
             (format!("the message is larger than the {most} octets the provider takes"), RecipientState::Waiting, true)
         }

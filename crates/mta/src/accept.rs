@@ -200,7 +200,7 @@ fn entries(
             smtputf8: envelope.smtputf8,
             ret_headers: envelope.ret_headers,
             envelope_id: envelope.envelope_id.clone(),
-            service: envelope.service,
+            service: envelope.service.clone(),
         });
     }
     entries

@@ -65,6 +65,8 @@ pub struct Outcome {
     pub host: Option<String>,
     /// The reply as it was said (`550 5.1.1 unknown`), or our finding in plain words.
     pub text: String,
+    /// Delivered: the sender hears that it was passed on, unless NOTIFY=NEVER (RFC 2852 §4.1).
+    pub told: bool,
 }
 
 impl Outcome {
@@ -82,15 +84,15 @@ impl Outcome {
             _ => (5, 0, 0),
         };
         let status = enhanced.filter(|(c, _, _)| u16::from(*c) == class).unwrap_or(general);
-        Outcome { verdict, status, host: Some(host.to_owned()), text: cut(text) }
+        Outcome { verdict, status, host: Some(host.to_owned()), text: cut(text), told: false }
     }
     /// Our own finding: try again.
     pub fn deferred(status: (u8, u16, u16), text: impl Into<String>) -> Outcome {
-        Outcome { verdict: Verdict::Deferred, status, host: None, text: cut(&text.into()) }
+        Outcome { verdict: Verdict::Deferred, status, host: None, text: cut(&text.into()), told: false }
     }
     /// Our own finding: give up.
     pub fn failed(status: (u8, u16, u16), text: impl Into<String>) -> Outcome {
-        Outcome { verdict: Verdict::Failed, status, host: None, text: cut(&text.into()) }
+        Outcome { verdict: Verdict::Failed, status, host: None, text: cut(&text.into()), told: false }
     }
     /// `mx.there.test: 451 4.3.0 Try later`
     pub fn reply_line(&self) -> String {
@@ -201,7 +203,7 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
                 recipient.state = RecipientState::Delivered;
                 // Nobody else answered: it is in a mailbox of ours.
                 let action = if outcome.host.is_some() { Action::Relayed } else { Action::Delivered };
-                ("delivered", (!onward).then_some(action))
+                ("delivered", (!onward || outcome.told).then_some(action))
             }
             Verdict::Deferred if expired => {
                 recipient.state = RecipientState::Failed;
@@ -223,7 +225,10 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
             }
         };
         trace.push(event(entry, recipient, what, now_secs));
-        if let Some(action) = action.filter(|action| !entry.message.reverse_path.is_empty() && wants(recipient.notify, *action)) {
+        let told = outcome.told && recipient.state == RecipientState::Delivered;
+        let asked =
+            |action: &Action| wants(recipient.notify, *action) || told && recipient.notify & QueueRecipient::NOTIFY_NEVER == 0;
+        if let Some(action) = action.filter(|action| !entry.message.reverse_path.is_empty() && asked(action)) {
             report(&mut reports, action, recipient, status, outcome);
         }
     }

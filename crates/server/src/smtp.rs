@@ -130,6 +130,12 @@ fn keywords(context: &Shared, mode: Mode) -> Keywords {
         future_release: ours.then_some((mta::limits::HOLD_SECS_MAX, until_max)),
         mt_priority: ours,
         recipients_max: Some(context.limits.recipients_max.into()),
+        // Our own people may say what they send; strangers hear what is not wanted.
+        no_soliciting: match mode {
+            Mode::Submission => Some(Vec::new()),
+            Mode::Lmtp => None,
+            Mode::Mx => Some(context.trust.policy.no_soliciting.clone()).filter(|kinds| !kinds.is_empty()),
+        },
         ..Keywords::default()
     }
 }

@@ -80,6 +80,8 @@ pub struct Policy {
     pub messages_per_hour: u32,
     /// Connections a stranger's network may make in a minute; 0 is unlimited.
     pub connections_per_minute: u32,
+    /// Kinds of solicitation that are not wanted (RFC 3865).
+    pub no_soliciting: Vec<String>,
 }
 
 /// See the module.

@@ -153,18 +153,32 @@ fn write_service(out: &mut Writer, service: &QueueService) {
         None => out.u8(0),
         Some(at) => out.u8(1).signed(at),
     };
+    // Rows of older releases end here; so does one that asks for neither.
+    if service.deliver_by_trace || !service.solicitations.is_empty() {
+        out.u8(u8::from(service.deliver_by_trace)).number(service.solicitations.len() as u64);
+        for kind in &service.solicitations {
+            out.text(kind);
+        }
+    }
 }
 
 fn read_service(reader: &mut Reader<'_>) -> Option<QueueService> {
     if reader.end().is_some() {
         return Some(QueueService::default());
     }
-    Some(QueueService {
+    let mut service = QueueService {
         require_tls: reader.flag()?,
         deliver_by_notify: reader.flag()?,
         priority: i8::try_from(reader.signed()?).ok()?,
         deliver_by_secs: if reader.flag()? { Some(reader.signed()?) } else { None },
-    })
+        ..QueueService::default()
+    };
+    if reader.end().is_none() {
+        service.deliver_by_trace = reader.flag()?;
+        let kinds: Option<Vec<String>> = (0..reader.count()?).map(|_| reader.text().map(str::to_owned)).collect();
+        service.solicitations = kinds?;
+    }
+    Some(service)
 }
 
 pub(crate) fn decode_entry(at: &Key, stored: &[u8]) -> Result<QueueEntry> {

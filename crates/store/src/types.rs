@@ -503,7 +503,7 @@ pub struct QueueEntry {
 }
 
 /// What the sender asked of the delivery beside sending it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueService {
     /// Only over TLS that is verified and goes on so (RFC 8689).
     pub require_tls: bool,
@@ -511,6 +511,10 @@ pub struct QueueService {
     pub deliver_by_secs: Option<UnixSecs>,
     /// Past it the sender is told, and it goes on; else it comes back.
     pub deliver_by_notify: bool,
+    /// Whoever passes it on tells the sender so (RFC 2852's by-trace).
+    pub deliver_by_trace: bool,
+    /// What kinds of solicitation it says it is (RFC 3865).
+    pub solicitations: Vec<String>,
     /// -9 to 9 (RFC 6710).
     pub priority: i8,
 }

@@ -111,6 +111,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     inbound::SLOW_ANSWER,
     inbound::MESSAGES_PER_HOUR,
     inbound::CONNECTIONS_PER_MINUTE,
+    inbound::NO_SOLICITING,
     inbound::JUDGE_LOOPBACK,
     inbound::REPORTS,
     inbound::ARC_SEAL,

@@ -50,6 +50,8 @@ impl Open {
 
     /// Says goodbye.
     pub(super) async fn quit(mut self) {
+        // Nobody waits for the goodbye.
+        self.ending = None;
         self.client.quit();
         let goodbye = async { while let Next::Event(_) = self.connection.next(&mut self.client).await {} };
         let _ = tokio::time::timeout(QUIT_LIMIT, goodbye).await;

@@ -174,6 +174,12 @@ struct Board {
     turn: LaneKey,
 }
 
+impl Board {
+    fn unanswered_workers(&self) -> usize {
+        self.lanes.values().filter(|lane| !lane.answered).map(|lane| lane.workers).sum()
+    }
+}
+
 /// See the module.
 pub(super) struct Lanes {
     board: Mutex<Board>,
@@ -200,6 +206,16 @@ impl Lanes {
             left: Notify::new(),
             missed: Notify::new(),
         }
+    }
+
+    /// Workers in a place for lanes that did not work last time, at most.
+    fn doubtful_max(&self) -> usize {
+        (self.workers_max / 4).max(1)
+    }
+
+    /// The same for lanes that were not answered yet.
+    fn unanswered_max(&self) -> usize {
+        (self.workers_max / 4 * 3).max(1)
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -233,6 +249,10 @@ impl Lanes {
         let room = if known.is_some_and(|lane| lane.in_hand > 0) { UNANSWERED_ALL } else { UNANSWERED_ALL_MAX };
         if bounded && !known.is_some_and(|lane| lane.answered) && board.unanswered >= room {
             board.more_unanswered = true;
+            // Answered meanwhile, it wants the rest at once.
+            if let Some(lane) = board.lanes.get_mut(&key) {
+                lane.more = true;
+            }
             return false;
         }
         let lane = board.lanes.entry(key).or_default();
@@ -259,9 +279,8 @@ impl Lanes {
         let board = &mut *board;
         let mut hired = Vec::new();
         let mut just_now: BTreeMap<LaneKey, usize> = BTreeMap::new();
-        let doubtful_max = (self.workers_max / 4).max(1);
-        let mut unanswered = board.lanes.values().filter(|lane| !lane.answered).map(|lane| lane.workers).sum::<usize>();
-        let unanswered_max = (self.workers_max / 4 * 3).max(1);
+        let (doubtful_max, unanswered_max) = (self.doubtful_max(), self.unanswered_max());
+        let mut unanswered = board.unanswered_workers();
         for second in [false, true] {
             let turn = board.turn;
             let keys: Vec<LaneKey> =
@@ -439,7 +458,12 @@ impl Lanes {
     pub(super) fn resume(&self, key: LaneKey) -> bool {
         let mut board = self.board();
         let board = &mut *board;
+        let unanswered = board.unanswered_workers();
         let Some(lane) = board.lanes.get_mut(&key).filter(|_| board.workers < self.workers_max) else { return false };
+        // Who greets late may stall later, too.
+        if !lane.answered && unanswered >= self.unanswered_max() || lane.troubles > 0 && board.doubtful >= self.doubtful_max() {
+            return false;
+        }
         lane.beside = lane.beside.saturating_sub(1);
         lane.workers += 1;
         board.beside = board.beside.saturating_sub(1);

@@ -84,6 +84,7 @@ async fn decide(
         status: (2, 0, 0),
         host: None,
         text: "Delivered here".to_owned(),
+        told: false,
     })
 }
 
@@ -101,7 +102,7 @@ async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Resul
         ret_headers: message.ret_headers,
         envelope_id: message.envelope_id.clone(),
         hold_until_secs: None,
-        service: message.service,
+        service: message.service.clone(),
     };
     let recipients: Vec<&Recipient> = taken.iter().collect();
     let header = octets.get(..message::header::header_end(&octets)).unwrap_or_default();

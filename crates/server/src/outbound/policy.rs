@@ -141,7 +141,8 @@ async fn find(outbound: &Outbound, domain: &str, port: u16, now_secs: UnixSecs) 
     // RFC 8461 §3.1: without a record a policy that is kept still stands until it ends.
     let Ok(texts) = outbound.settings.resolver.txt(&format!("_mta-sts.{domain}")).await else { return lasting };
     let Some(id) = record_id(&texts) else { return lasting };
-    let is_new = |kept: KeptPolicy| kept.id == id && matches!(sts::age(&kept, now_secs), Age::Until(_));
+    let used = |kept| KeptPolicy { used_secs: now_secs, ..kept };
+    let is_new = |kept: KeptPolicy| kept.id == id && matches!(sts::age(&used(kept), now_secs), Age::Until(_));
     if kept_before.ok().flatten().is_some_and(is_new) {
         return lasting;
     }

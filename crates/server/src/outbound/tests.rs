@@ -22,6 +22,7 @@ pub(super) async fn dns() -> (DnsServer, Resolver) {
     let mut zone = Zone::new();
     zone.mx("there.test", 10, "mx.there.test").mx("here.test", 10, "mx.here.test").null_mx("null.test").servfail("broken.test");
     zone.mx("backup.test", 10, "dead.backup.test").mx("backup.test", 20, "mx.there.test").mx("circle.test", 10, "mx.here.test");
+    zone.mx("timeless.test", 10, "mx.timeless.test");
     zone.address("dead.backup.test", "127.0.0.1".parse().unwrap());
     let server = DnsServer::start("127.0.0.1:0".parse().unwrap(), zone).await.unwrap();
     let resolver = Resolver::with_servers(vec![server.local()]).unwrap();
@@ -328,6 +329,42 @@ async fn the_limits_of_the_next_hop_are_kept() {
     let all = heard.recv().await.unwrap();
     assert!(all.starts_with("EHLO") && all.contains("RCPT TO:<f@there.test>"), "{all}");
     assert!(read_inbox(&here.context.store, "ann@here.test").await.is_empty(), "nobody was refused");
+    here.close().await;
+}
+
+/// RFC 2852 §4.1, RFC 3865: what was asked goes on; who keeps no time gets nothing that must come back, and the rest is told.
+#[tokio::test]
+async fn what_was_asked_goes_on_or_is_told() {
+    let (_dns, resolver) = dns().await;
+    let mut here = here().await;
+    let ehlo = "250-script.test\r\n250-DELIVERBY\r\n250 NO-SOLICITING";
+    let (keeps, mut heard) = scripted_with(ehlo, vec![("250 ok", "250 ok")]).await;
+    let (keeps_not, mut heard_too) = scripted(vec![("250 ok", "250 ok"); 2]).await;
+    here.send(settings(&resolver, &[("mx.there.test", keeps), ("mx.timeless.test", keeps_not)]));
+    let mut talk = Talk::signed_in(here.submission, "ann@here.test").await;
+    for (by, to) in [
+        ("BY=600;NT SOLICIT=org.example:ADV", "carol@there.test"),
+        ("BY=600;N", "dave@timeless.test"),
+        ("BY=600;R", "erin@timeless.test"),
+    ] {
+        assert!(talk.say(&format!("MAIL FROM:<ann@here.test> {by}")).await.starts_with("250"), "{by}");
+        assert!(talk.say(&format!("RCPT TO:<{to}>")).await.starts_with("250"));
+        assert!(talk.data("From: ann@here.test\r\n\r\nx\r\n").await.starts_with("250"));
+    }
+    let told = wait_for(&here.context.store, "ann@here.test", 3).await;
+    for (whose, action, status) in [
+        ("carol@there.test", "relayed", "2.0.0"),
+        ("dave@timeless.test", "relayed", "2.0.0"),
+        ("erin@timeless.test", "failed", "5.3.3"),
+    ] {
+        let part = format!("Final-Recipient: rfc822; {whose}\r\nAction: {action}\r\nStatus: {status}\r\n");
+        assert_eq!(told.iter().filter(|report| report.contains(&part)).count(), 1, "{part} in {told:?}");
+    }
+    queue_is_empty(&here).await;
+    let all = heard.recv().await.unwrap();
+    assert!(all.contains(";NT") && all.contains(" SOLICIT=org.example:ADV"), "{all}");
+    let all = heard_too.recv().await.unwrap();
+    assert!(all.contains("dave@") && !all.contains("erin@") && !all.contains("BY="), "{all}");
     here.close().await;
 }
 

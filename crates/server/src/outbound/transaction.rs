@@ -14,7 +14,9 @@ use message::reencode::Unconvertible;
 use mta::queue::{Outcome, Verdict};
 use mta::trace_fields::return_path_len;
 use net::Next;
+use std::time::Duration;
 use store::{Claim, NewQueueEntry, QueueRecipient, RecipientState, StoreError};
+use tokio::time::Instant;
 use wire::smtp::client::{self, Envelope, Event, Needed, Recipient, RecipientOutcome, Stage};
 use wire::smtp::{DeliverBy, Ret, Wishes};
 
@@ -23,6 +25,8 @@ type Status = (u8, u16, u16);
 
 /// Octets read from the store at once.
 const PIECE_BYTES: u64 = 64 * 1024;
+/// A message that goes out in parts begins another part within this time only.
+const PARTS_WITHIN: Duration = Duration::from_secs(60);
 /// Room taken at once for a message that is converted.
 const WHOLE_BYTES_AT_ONCE: usize = 64 * 1024 * 1024;
 
@@ -44,6 +48,7 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
     let limits = open.client.offers().keywords.recipients_max;
     let at_once = limits.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX).max(1);
     let mut outcomes = vec![None; claim.entry.message.recipients.len()];
+    let begun = Instant::now();
     for (number, some) in waiting.chunks(at_once).enumerate() {
         let (mut found, usable) = match send_to(outbound, claim, open, some).await {
             Sent::Stale if number == 0 => return Sent::Stale,
@@ -57,7 +62,9 @@ pub(super) async fn send(outbound: &Outbound, claim: &Claim, open: &mut Open) ->
             }
         }
         let is_last = (number + 1).saturating_mul(at_once) >= waiting.len();
-        if !usable || !is_last && !open.takes_more() {
+        // What was answered is to be written down soon, and before a shutdown.
+        let is_time = begun.elapsed() >= PARTS_WITHIN || *outbound.context.shutdown.borrow();
+        if !usable || !is_last && (is_time || !open.takes_more()) {
             let text = format!("{}: the connection ended before it was their turn", open.host);
             for at in &waiting {
                 if let Some(place @ None) = outcomes.get_mut(*at) {
@@ -113,7 +120,11 @@ async fn send_to(outbound: &Outbound, claim: &Claim, open: &mut Open, waiting: &
         Ok(outcome) if open.sent > 0 && is_stale(&outcome) => Sent::Stale,
         Ok(outcome) => {
             let usable = !outcome.recipients.iter().any(|r| matches!(r, RecipientOutcome::Lost(_)));
-            Sent::Done { outcomes: read(claim, waiting, &outcome, &open.host), usable }
+            let mut outcomes = read(claim, waiting, &outcome, &open.host);
+            let told = is_told(outbound, &claim.entry.message, open);
+            let taken = |outcome: &&mut Outcome| matches!(outcome.verdict, Verdict::Delivered { .. });
+            outcomes.iter_mut().flatten().filter(taken).for_each(|outcome| outcome.told = told);
+            Sent::Done { outcomes, usable }
         }
         Err(Broken::Gone) if open.sent > 0 => Sent::Stale,
         Err(Broken::Gone) => {
@@ -152,14 +163,14 @@ async fn converse(open: &mut Open, envelope: Envelope, body: &mut Body<'_>) -> R
         match endings::next(open).await {
             Next::Event(Event::WantsBody) => match body.piece().await.map_err(Broken::Body)? {
                 Some(piece) => {
+                    // Only an end keeps a place, not the way to it; whoever reads slowly would hold up everybody.
+                    open.ending = None;
                     open.client.body(&piece);
                     open.connection.flush(&mut open.client).await;
                 }
                 None => {
-                    // It has its place still, if the message went to some recipients before.
-                    if open.ending.is_none() {
-                        open.ending = Some(body.outbound.endings.begin().await);
-                    }
+                    open.ending = None;
+                    open.ending = Some(body.outbound.endings.begin().await);
                     open.client.body_end();
                 }
             },
@@ -226,15 +237,23 @@ fn wishes(message: &NewQueueEntry) -> Wishes {
     let deliver_by = service.deliver_by_secs.map(|at| DeliverBy {
         secs: at.saturating_sub(unix_now()),
         notify: service.deliver_by_notify,
-        trace: false,
+        trace: service.deliver_by_trace,
     });
     Wishes {
         require_tls: service.require_tls,
         // What is late already and must come back is not given on: its retry bounces it.
         deliver_by: deliver_by.filter(|by| by.notify || by.secs > 0),
         priority: Some(service.priority).filter(|priority| *priority != 0),
+        solicitations: service.solicitations.clone(),
         ..Wishes::default()
     }
+}
+
+/// RFC 2852 §4.1: who asked for a time hears that it was passed on where that was asked for, too, or the next hop keeps no time.
+fn is_told(outbound: &Outbound, message: &NewQueueEntry, open: &Open) -> bool {
+    let delivers = outbound.settings.relay_for(&message.destination).is_some_and(|relay| relay.lmtp);
+    let keeps = open.client.offers().keywords.deliver_by_min_secs.is_some();
+    message.service.deliver_by_secs.is_some() && !delivers && (message.service.deliver_by_trace || !keeps)
 }
 
 /// The client's results as the mta reads them.
@@ -272,6 +291,10 @@ fn one(result: &RecipientOutcome, dsn_offered: bool, host: &str, recipients: usi
         RecipientOutcome::NotOffered(Needed::RequireTls) => {
             // RFC 8689 §4.2.1: back to the sender, at once.
             Outcome::failed((5, 7, 30), format!("{host} cannot promise to go on over TLS only (REQUIRETLS)"))
+        }
+        RecipientOutcome::NotOffered(Needed::DeliverBy) => {
+            // RFC 2852 §4.1: what must come back when it is late goes to nobody who cannot keep the time.
+            Outcome::failed((5, 3, 3), format!("{host} cannot promise to deliver in time or to give it back (DELIVERBY)"))
         }
         RecipientOutcome::NotOffered(Needed::Size(limit)) => {
             Outcome::failed((5, 3, 4), format!("The message is larger than the {limit} octets {host} takes"))

@@ -109,7 +109,9 @@ async fn lost(open: &mut Open) {
 
 async fn attempt(outbound: &Outbound, key: LaneKey, claim: &Claim, hand: &mut Hand) {
     if local::is_local(outbound, &claim.entry.message.destination) {
-        return local::deliver(outbound, claim).await;
+        local::deliver(outbound, claim).await;
+        // We are there.
+        return outbound.lanes.went(key, Went::Well);
     }
     let mut story = Story::new();
     let sending = send(outbound, key, claim, hand, &mut story);

@@ -238,7 +238,9 @@ impl Face {
                 require_tls: parameters.wishes.require_tls,
                 deliver_by_secs: parameters.wishes.deliver_by.map(|by| now_secs.saturating_add(by.secs)),
                 deliver_by_notify: parameters.wishes.deliver_by.is_some_and(|by| by.notify),
+                deliver_by_trace: parameters.wishes.deliver_by.is_some_and(|by| by.trace),
                 priority: parameters.wishes.priority.unwrap_or(0),
+                solicitations: parameters.wishes.solicitations,
             },
         };
         let judge = stranger.map(|ip| Judge::begin(&self.context, ip, helo, &envelope.reverse_path));

@@ -24,6 +24,22 @@ fn settlement(claim: &Claim, state: RecipientState, next_secs: UnixSecs) -> Sett
     }
 }
 
+// The row has a form for each: who asks for nothing, for what older releases knew, and for all.
+#[tokio::test]
+async fn what_was_asked_for_is_kept() {
+    let old = QueueService { require_tls: true, deliver_by_secs: Some(NOW + 9), priority: -3, ..QueueService::default() };
+    let traced = QueueService { deliver_by_trace: true, ..old.clone() };
+    let told = QueueService { solicitations: vec!["org.example:ADV".into(), "a".into()], ..QueueService::default() };
+    for (_place, store) in both().await {
+        for (number, service) in [QueueService::default(), old.clone(), traced.clone(), told.clone()].into_iter().enumerate() {
+            let mut one = acceptance(text(number), &[]);
+            one.queue.push(NewQueueEntry { service: service.clone(), ..queue_entry("carol@there.test") });
+            let id = store.accept(one).await.unwrap().queued[0];
+            assert_eq!(store.queue_entry(id).await.unwrap().unwrap().message.service, service);
+        }
+    }
+}
+
 #[tokio::test]
 async fn due_claim_settle() {
     for (_place, store) in both().await {

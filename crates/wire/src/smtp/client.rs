@@ -128,6 +128,8 @@ pub enum Needed {
     EightBitMime,
     /// RFC 8689.
     RequireTls,
+    /// RFC 2852, for what must come back when it is late.
+    DeliverBy,
     /// Larger than the SIZE the server offered (RFC 1870).
     Size(u64),
 }

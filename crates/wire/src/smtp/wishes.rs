@@ -158,14 +158,16 @@ fn hold(keyword: &str, value: Option<&str>, secs_max: u64, until_max: i64) -> Re
     Ok(hold)
 }
 
+/// Is this a solicitation class keyword (RFC 3865 §2.2)?
+pub fn is_solicitation(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic())
+        && word.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-_:".contains(&octet))
+}
+
 /// `solicitation-keywords = word *("," word)`, `word = ALPHA *(wordchar)` (RFC 3865 §2.2).
 fn solicitations(text: &str) -> Option<Vec<String>> {
-    let good = |word: &str| {
-        word.starts_with(|c: char| c.is_ascii_alphabetic())
-            && word.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-_:".contains(&octet))
-    };
     let words: Vec<String> = text.split(',').map(str::to_owned).collect();
-    (words.len() <= SOLICITATIONS_MAX && words.iter().all(|word| good(word))).then_some(words)
+    (words.len() <= SOLICITATIONS_MAX && words.iter().all(|word| is_solicitation(word))).then_some(words)
 }
 
 impl Keywords {

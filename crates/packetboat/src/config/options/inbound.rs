@@ -199,6 +199,23 @@ pub(super) const MESSAGES_PER_HOUR: OptionBlock = OptionBlock {
     refused: &["-1", "\"many\""],
 };
 
+pub(super) const NO_SOLICITING: OptionBlock = OptionBlock {
+    name: "inbound.no_soliciting",
+    doc: "Kinds of solicitation (RFC 3865) that strangers hear are not wanted; what says that it is one of them is refused at MAIL.",
+    default: "[]",
+    example: "[\"org.example:ADV\"]",
+    read: |config, item| {
+        let kind = |text: &str| match wire::smtp::wishes::is_solicitation(text) {
+            true => Ok(text.to_owned()),
+            false => Err(format!("\"{text}\" is no kind of solicitation, such as \"org.example:ADV\"")),
+        };
+        if let Some(list) = item.list_of(kind) {
+            config.inbound.no_soliciting = list;
+        }
+    },
+    refused: &["\"org.example:ADV\"", "[\"7up\"]", "[1]"],
+};
+
 pub(super) const CONNECTIONS_PER_MINUTE: OptionBlock = OptionBlock {
     name: "inbound.connections_per_minute",
     doc: "Connections that one address (IPv6: one /64) of strangers may make in a minute, before it hears 421; 0 is unlimited.",

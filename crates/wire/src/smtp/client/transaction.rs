@@ -45,7 +45,7 @@ impl Client {
         let count = envelope.recipients.len();
         let nothing_sent = |outcome: RecipientOutcome| Outcome { recipients: vec![outcome; count], dsn_offered: self.offers.dsn };
         let needs_utf8 = envelope.smtputf8 || !all_ascii(&envelope);
-        let outcome = if let Some(needed) = missing(&envelope, needs_utf8, &self.offers) {
+        let outcome = if let Some(needed) = missing(&envelope, needs_utf8, &self.offers, self.config.lmtp) {
             nothing_sent(RecipientOutcome::NotOffered(needed))
         } else if let Some(commands) = commands(&envelope, needs_utf8, &self.offers) {
             return self.begin_commands(commands, count);
@@ -231,12 +231,16 @@ fn all_ascii(envelope: &Envelope) -> bool {
 }
 
 /// What the message needs and the server lacks.
-fn missing(envelope: &Envelope, needs_utf8: bool, offers: &Offers) -> Option<Needed> {
+fn missing(envelope: &Envelope, needs_utf8: bool, offers: &Offers, lmtp: bool) -> Option<Needed> {
     if needs_utf8 && !offers.smtputf8 {
         return Some(Needed::SmtpUtf8);
     }
     if envelope.wishes.require_tls && !offers.keywords.require_tls {
         return Some(Needed::RequireTls);
+    }
+    // Who delivers by LMTP does it at once (RFC 2033): nothing can be late any more.
+    if !lmtp && envelope.wishes.deliver_by.is_some_and(|by| !by.notify) && offers.keywords.deliver_by_min_secs.is_none() {
+        return Some(Needed::DeliverBy);
     }
     if envelope.eight_bit && !offers.eight_bit_mime {
         return Some(Needed::EightBitMime);
