@@ -10,7 +10,7 @@ export function open(target: HTMLElement): void {
   const enter = async (address?: string): Promise<void> => {
     if (entered) return
     entered = true
-    const { run } = await import('./program')
+    const { run } = await import('./program').catch((error: unknown) => { entered = false; throw error })
     await unmount(door)
     run(target, address)
   }
@@ -20,11 +20,10 @@ export function open(target: HTMLElement): void {
       expired: false,
       signIn: async (address: string, password: string, code: string) => {
         const told = await signIn(address, password, code)
-        if (told === 'ok') await enter(address)
-        return told
+        return told === 'ok' ? await enter(address).then(() => told, () => 'no-server' as const) : told
       },
     },
   })
   // The cookie may be there all the same.
-  begin().session.then(() => enter(), () => { idle(() => { void import('./program') }) })
+  begin().session.then(() => enter().catch(() => undefined), () => { idle(() => { void import('./program') }) })
 }

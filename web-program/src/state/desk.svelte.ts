@@ -14,6 +14,14 @@ import { toasts } from './toasts.svelte'
 
 const HERE_MS = 300
 const THERE_MS = 3000
+/** So long after Send an answer may still be on its way. */
+const FRESH_MS = 5000
+
+/** One window at a time, where the browser can say so. */
+function alone<T>(name: string, run: () => Promise<T>): Promise<T> {
+  return 'locks' in navigator ? navigator.locks.request(name, run) as Promise<T> : run()
+}
+
 /** What a receiver's server takes is asked again after so long; after a failure sooner. */
 const MEASURED_MS = 300_000
 const UNMEASURED_MS = 30_000
@@ -346,7 +354,7 @@ export class Desk {
   async restore(): Promise<void> {
     for (const draft of await this.mail.cache.drafts()) {
       if (draft.account !== this.mail.account || this.letters.some((l) => l.key === draft.key)) continue
-      if (draft.sendAt !== null) void this.post(draft, draft.sendAt)
+      if (draft.sendAt !== null) void this.postAgain(draft, draft.sendAt)
       else { const letter = new Letter(this, draft.key, draft.kind, draft); letter.take(draft); letter.minimised = true; this.letters = [...this.letters, letter] }
     }
   }
@@ -416,13 +424,22 @@ export class Desk {
     await Promise.all([kept, going])
   }
 
+  /** What was to go out when the program ended: perhaps it went, and the server is at it still. */
+  private async postAgain(draft: Draft, sendAt: string): Promise<void> {
+    if (Date.now() - draft.changedAt < FRESH_MS) await new Promise((done) => setTimeout(done, FRESH_MS))
+    await this.post({ ...draft, changedAt: 0 }, sendAt, Date.parse(sendAt) > Date.now())
+  }
+
   private async post(draft: Draft, sendAt: string, scheduled = false): Promise<void> {
     if (this.outbox.has(draft.key)) return
     this.outbox.add(draft.key)
     const tried = draft.changedAt
     try {
-      const sent = await this.submit(draft, sendAt, scheduled, Date.now() - tried > 5000)
-      void this.mail.cache.dropDraft(draft.key)
+      const sent = await alone(`send ${draft.key}`, async () => {
+        const sent = await this.submit(draft, sendAt, scheduled, Date.now() - tried > FRESH_MS)
+        await this.mail.cache.dropDraft(draft.key)
+        return sent
+      })
       if (sent) { this.told(draft, sent, scheduled); this.mail.submissions.set(sent.emailId, sent); this.mail.followNew() }
       void this.mail.sync()
     } catch (error) {
