@@ -61,8 +61,10 @@ export class App {
     if (cache && begun && known() === begun.kept.session.username) await this.enter(new Jmap(begun.kept.session), cache, begun)
     try {
       const jmap = await session
+      const store = cache ?? await Cache.open()
+      if (await this.anothers(jmap, store)) return
       if (this.home) this.home.jmap = jmap
-      else await this.enter(jmap, cache ?? await Cache.open())
+      else await this.enter(jmap, store)
       await this.home?.boot()
       void this.share()
       void this.desk.restore()
@@ -74,6 +76,18 @@ export class App {
         if (this.home) { this.home.lost(); void this.desk.restore(); this.invited(); this.retry() } else this.phase = 'signed-out'
       } else { this.home?.failed(error); if (!this.home) this.phase = 'signed-out' }
     }
+  }
+
+  /** What is shown or kept is another's than who is signed in: it goes, and the page begins anew. */
+  private async anothers(jmap: Jmap, cache: Cache): Promise<boolean> {
+    const session = this.home?.jmap.session ?? (await cache.kept())?.session
+    // Once: a browser that keeps what it should not must not begin for ever.
+    if (!session || session.username === jmap.session.username || sessionStorage.getItem('anew') === jmap.session.username) return false
+    sessionStorage.setItem('anew', jmap.session.username)
+    for (const one of [this.home, ...this.others.values()]) one?.close()
+    await cache.purgeAll(session)
+    location.reload()
+    return true
   }
 
   /** Opened to write, by the icon of the installed program (`manifest.webmanifest`). */
@@ -190,6 +204,8 @@ export class App {
     const cache = await Cache.open()
     const kept = await cache.kept()
     if (kept && (kept.session.username !== before || before !== address)) await cache.purgeAll(kept.session)
+    // What the last one was writing lies in memory, too.
+    if (this.address !== '' && before !== address) { location.reload(); return }
     this.expired = false
     this.phase = 'starting'
     await this.start()
