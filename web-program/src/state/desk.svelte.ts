@@ -427,6 +427,8 @@ export class Desk {
   /** What was to go out when the program ended: perhaps it went, and the server is at it still. */
   private async postAgain(draft: Draft, sendAt: string): Promise<void> {
     if (Date.now() - draft.changedAt < FRESH_MS) await new Promise((done) => setTimeout(done, FRESH_MS))
+    // Another window may have sent it, or taken it back, meanwhile.
+    if (!(await this.mail.cache.drafts()).some((kept) => kept.key === draft.key && kept.sendAt === sendAt)) return
     await this.post({ ...draft, changedAt: 0 }, sendAt, Date.parse(sendAt) > Date.now())
   }
 
