@@ -65,7 +65,7 @@ pub struct Outcome {
     pub host: Option<String>,
     /// The reply as it was said (`550 5.1.1 unknown`), or our finding in plain words.
     pub text: String,
-    /// Delivered: the sender hears that it was passed on, unless NOTIFY=NEVER (RFC 2852 §4.1).
+    /// Of what was delivered only: the sender hears that it was passed on, unless NOTIFY=NEVER (RFC 2852 §4.1).
     pub told: bool,
 }
 
@@ -225,9 +225,8 @@ pub fn settle(entry: &QueueEntry, outcomes: &[Option<Outcome>], now_secs: UnixSe
             }
         };
         trace.push(event(entry, recipient, what, now_secs));
-        let told = outcome.told && recipient.state == RecipientState::Delivered;
-        let asked =
-            |action: &Action| wants(recipient.notify, *action) || told && recipient.notify & QueueRecipient::NOTIFY_NEVER == 0;
+        let told = outcome.told && recipient.notify & QueueRecipient::NOTIFY_NEVER == 0;
+        let asked = |action: &Action| told || wants(recipient.notify, *action);
         if let Some(action) = action.filter(|action| !entry.message.reverse_path.is_empty() && asked(action)) {
             report(&mut reports, action, recipient, status, outcome);
         }

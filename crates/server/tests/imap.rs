@@ -401,20 +401,23 @@ transcripts! {
     watched,
 }
 
+fn small_email() -> NewEmail {
+    let text = b"Subject: x\r\n\r\nx\r\n";
+    NewEmail {
+        body: Spooled::from_bytes(Bytes::from_static(text)),
+        facts: Arc::new(Facts::compute(text)),
+        flags: Flags::default(),
+        internal_date_secs: 0,
+    }
+}
+
 #[tokio::test]
 async fn a_mailbox_of_many_messages_in_one_fetch() {
     let office = Office::open().await;
     let store = &office.context.store;
     let inbox = store.mailbox(office.account.id, "INBOX").await.unwrap().unwrap();
-    let text = b"Subject: x\r\n\r\nx\r\n";
-    let email = NewEmail {
-        body: Spooled::from_bytes(Bytes::from_static(text)),
-        facts: Arc::new(Facts::compute(text)),
-        flags: Flags::default(),
-        internal_date_secs: 0,
-    };
     for _ in 0..10 {
-        store.append(office.account.id, inbox.id, vec![email.clone(); 1000]).await.unwrap();
+        store.append(office.account.id, inbox.id, vec![small_email(); 1000]).await.unwrap();
     }
     let mut peer = Peer::login(office.address).await;
     peer.unsent.extend_from_slice(b"a SELECT INBOX\r\nb FETCH 1:* (FLAGS UID)\r\n");
@@ -441,14 +444,7 @@ async fn a_mailbox_of_many_messages_in_one_fetch() {
 async fn a_silent_store_of_many_tells_what_stands_where_another_was_quicker() {
     let office = Office::open().await;
     let inbox = office.context.store.mailbox(office.account.id, "INBOX").await.unwrap().unwrap();
-    let text = b"Subject: x\r\n\r\nx\r\n";
-    let email = NewEmail {
-        body: Spooled::from_bytes(Bytes::from_static(text)),
-        facts: Arc::new(Facts::compute(text)),
-        flags: Flags::default(),
-        internal_date_secs: 0,
-    };
-    office.context.store.append(office.account.id, inbox.id, vec![email; 300]).await.unwrap();
+    office.context.store.append(office.account.id, inbox.id, vec![small_email(); 300]).await.unwrap();
     let (mut one, mut other) = (Peer::login(office.address).await, Peer::login(office.address).await);
     for peer in [&mut one, &mut other] {
         peer.unsent.extend_from_slice(b"a SELECT INBOX\r\n");

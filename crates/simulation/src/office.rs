@@ -20,7 +20,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::{Alias, KeptPolicy, MemoryDisk, NewAccount, ScramVerifier, Secrets, Store, StoreConfig};
+use store::{Alias, KeptPolicy, MemoryDisk, NewAccount, ScramVerifier, Secrets, Store, StoreConfig, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -89,6 +89,15 @@ impl Office {
         Office { plan, disk: Mutex::default(), running: Mutex::new(None), starts: Mutex::new(0) }
     }
 
+    /// The first office of a world without trouble, furnished and open.
+    pub(crate) async fn first_in_calm(world: &Arc<World>) -> Result<Option<(&Office, Shared)>, StoreError> {
+        world.be_calm();
+        let Some(office) = world.offices.first() else { return Ok(None) };
+        office.furnish().await?;
+        office.start(world).await;
+        Ok(office.context().map(|context| (office, context)))
+    }
+
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,7 +115,7 @@ impl Office {
     }
 
     /// The first time: accounts and aliases.
-    pub(crate) async fn furnish(&self) -> Result<(), store::StoreError> {
+    pub(crate) async fn furnish(&self) -> Result<(), StoreError> {
         let store = self.disk().open(store_config()).await?;
         let accounts = self.plan.accounts.iter().map(|(local, quota_bytes)| NewAccount {
             address: format!("{local}@{}", self.plan.domain),

@@ -4,6 +4,7 @@
 //! Invariant: everything is sent by one sender, and what lives was never written to before, so that nothing but its answer
 //! sets it apart. Must not know: how the queue chooses.
 
+use crate::office::Office;
 use crate::world::{World, in_virtual_time};
 use message::facts::Facts;
 use std::sync::Arc;
@@ -79,11 +80,7 @@ async fn wait_for(world: &World, domain: &str) -> Duration {
 
 async fn play(world: &Arc<World>, silent: u64, living: u64) -> Result<Crowd, StoreError> {
     let mut crowd = Crowd::default();
-    world.be_calm();
-    let Some(office) = world.offices.first() else { return Ok(crowd) };
-    office.furnish().await?;
-    office.start(world).await;
-    let Some(context) = office.context() else { return Ok(crowd) };
+    let Some((office, context)) = Office::first_in_calm(world).await? else { return Ok(crowd) };
     for _ in 0..EACH {
         queue(&context.store, (0..silent).map(|at| format!("s{at}.silent.test")), DAYS).await?;
     }
@@ -110,11 +107,7 @@ pub fn crowd(seed: u64, silent: u64, living: u64) -> Result<Crowd, StoreError> {
 
 async fn play_weeks(world: &Arc<World>, days: u16) -> Result<Vec<(u64, String)>, StoreError> {
     let mut told = Vec::new();
-    world.be_calm();
-    let Some(office) = world.offices.first() else { return Ok(told) };
-    office.furnish().await?;
-    office.start(world).await;
-    let Some(context) = office.context() else { return Ok(told) };
+    let Some((office, context)) = Office::first_in_calm(world).await? else { return Ok(told) };
     let store = &context.store;
     queue(store, std::iter::once("s0.silent.test".to_owned()), days.into()).await?;
     let begun = Instant::now();

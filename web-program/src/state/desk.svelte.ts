@@ -471,8 +471,8 @@ export class Desk {
   private async submit(draft: Draft, sendAt: string, scheduled: boolean, again: boolean): Promise<Submission | undefined> {
     const { mail } = this
     if (again && await this.wasSent(draft)) return undefined
-    const drafts = mail.role('drafts')?.id ?? await mail.needed('drafts')
-    const sent = mail.role('sent')?.id ?? await mail.needed('sent')
+    const drafts = await mail.needed('drafts')
+    const sent = await mail.needed('sent')
     const facts = this.facts(draft, drafts)
     const rcptTo = [...draft.to, ...draft.cc, ...draft.bcc, ...facts.bcc].filter((a, i, all) => all.findIndex((b) => same(a.email, b.email)) === i).map((a) => ({ email: a.email, parameters: null }))
     const hold = this.holdFor(sendAt, scheduled)
