@@ -1,15 +1,15 @@
 // Leaving another provider, on one guided page: Ann was carol@there.test, and brings that mailbox by IMAP, goes on collecting, and answers as
-// Carol; Bob brings one from Debian's Dovecot by POP3 and by IMAP.
+// Carol; Bob brings one from Debian's Dovecot by POP3 and by IMAP, and one from a provider that takes tokens instead of a password.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { after, before, describe, it } from 'node:test'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { axe, browser, desktop, Offices, page, pictures, signIn, until } from './offices.mjs'
+import { axe, browser, desktop, letter, Offices, page, pictures, signIn, until } from './offices.mjs'
 
 const OLD = 'carol@there.test'
 const MANY = 700
-let offices, chrome, ann, bob, dovecot
+let offices, chrome, ann, bob, dovecot, gone
 
 /** Debian's Dovecot as the tests of real clients have it: its ports, and an end. */
 function neighbour() {
@@ -25,8 +25,28 @@ function neighbour() {
   }
 }
 
+/** A mail server elsewhere that takes tokens, and who gives them out (provider.py). */
+function tokens() {
+  const child = spawn('python3', [fileURLToPath(new URL('provider.py', import.meta.url))], { stdio: ['pipe', 'pipe', 'inherit'] })
+  let out = ''
+  child.stdout.on('data', (d) => { out += d })
+  const ended = new Promise((done) => child.once('exit', done))
+  const line = async () => {
+    const text = await until('the provider', () => { if (child.exitCode !== null) throw new Error('it ended'); return out.includes('\n') && out }, 60)
+    out = text.slice(text.indexOf('\n') + 1)
+    return JSON.parse(text.slice(0, text.indexOf('\n')))
+  }
+  return {
+    async open() { Object.assign(this, await line()) },
+    /** Does so from now on; how often it was asked for tokens, by the kind of grant. */
+    async now(what) { child.stdin.write(`${JSON.stringify(what)}\n`); return line() },
+    async close() { child.stdin.end(); await ended },
+  }
+}
+
 before(async () => {
-  dovecot = neighbour();
+  dovecot = neighbour()
+  gone = tokens();
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
   const fresh = () => desktop(chrome)
   ann = await fresh()
@@ -38,7 +58,7 @@ before(async () => {
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
   await signIn(bob, offices.here, 'bob@here.test', offices.password('bob@here.test'))
 }, { timeout: 120_000 })
-after(async () => { await chrome?.close(); await Promise.all([offices?.close(), dovecot?.close()]) })
+after(async () => { await chrome?.close(); await Promise.all([offices?.close(), dovecot?.close(), gone?.close()]) })
 
 const clean = (p) => { assert.deepEqual(p.troubles.splice(0).filter((t) => !/status of 422/.test(t)), []) }
 const button = (p, name) => p.getByRole('button', { name, exact: true })
@@ -169,11 +189,86 @@ describe('leaving another provider', { timeout: 300_000 }, () => {
     clean(bob)
   })
 
+  it('signs in by a code at a provider that takes tokens; they are renewed, answer for mail too, and a refusal is told', async () => {
+    await gone.open()
+    const there = (name, path, ...more) => offices.curl('--user', `${name}@gone.test:${gone.password}`, `imap://127.0.0.1:${gone.imap}/${path}`, ...more)
+    const put = (n) => there('ann', 'INBOX', '-T', offices.file(`From: Eve <eve@else.test>\r\nTo: ann@gone.test\r\nSubject: Token ${n}\r\nMessage-ID: <token-${n}@else.test>\r\n\r\nText ${n}\r\n`))
+    await put(1)
+    await open(bob)
+    await button(bob, 'Bring another account').click()
+    await bob.getByRole('textbox', { name: 'Your old address' }).fill('ann@gone.test')
+    await button(bob, 'Type the servers by hand').click()
+    await bob.getByLabel('Kind').selectOption('imap')
+    await bob.getByLabel('Server', { exact: true }).fill('127.0.0.1')
+    await bob.getByLabel('Port', { exact: true }).fill(String(gone.imap))
+    await bob.getByRole('combobox', { name: 'Sending' }).selectOption('smtp')
+    await bob.getByLabel('Server for sending').fill('127.0.0.1')
+    await bob.getByLabel('Sending Port').fill(String(gone.submission))
+    await bob.getByLabel('Sign in with').selectOption('token')
+    await bob.getByLabel('Client id', { exact: true }).fill('nobody-knows')
+    await button(bob, 'Get a code').click()
+    await bob.getByRole('alert').getByText('not known: say the provider').waitFor()
+    await bob.getByText('Where the provider gives out tokens').click()
+    await bob.getByLabel('Issuer').fill(gone.issuer)
+    await button(bob, 'Get a code').click()
+    await bob.getByRole('alert').getByText('does not know this client id').waitFor({ timeout: 20_000 })
+    await bob.getByLabel('Client id', { exact: true }).fill('my-program')
+    await button(bob, 'Get a code').click()
+    const code = bob.getByRole('group', { name: 'Type this code' })
+    await code.getByText('ABCD-EFGH').waitFor()
+    assert.equal(await code.getByRole('link', { name: 'Open the page' }).getAttribute('href'), 'https://id.test/device')
+    assert.deepEqual(await axe(bob), [])
+    await bob.screenshot({ path: join(pictures, 'desktop-bring-code.png') })
+    await gone.now({ refuses: { device_code: 'access_denied' } })
+    await bob.getByRole('alert').getByText('the sign-in was refused there').waitFor({ timeout: 20_000 })
+    assert.equal(await code.count(), 0)
+    await gone.now({ refuses: {} })
+    await button(bob, 'Get a code').click()
+    await code.getByText('ABCD-EFGH').waitFor()
+    await gone.now({ pending: 0 })
+    await bob.locator('.folders').getByText('1 message', { exact: false }).first().waitFor({ timeout: 30_000 })
+    await button(bob, 'Bring it here').click()
+    await state(bob, 'ann@gone.test', 'Collecting, 1 message brought').waitFor({ timeout: 60_000 })
+    const shown = JSON.stringify(await links(bob))
+    assert.ok(!/r-1|my-program/.test(shown), shown)
+    // It lives for a minute and is renewed a minute before its end: within seconds each act needs another.
+    const renewed = async () => (await gone.now({})).refresh_token ?? 0
+    const before = await renewed()
+    await new Promise((go) => setTimeout(go, 3000))
+    await put(2)
+    await bob.getByRole('button', { name: 'Look now: ann@gone.test' }).click()
+    await until('the second', async () => (await offices.listed('bob')).includes('"Token 2"'), 60)
+    await until('another token', async () => (await renewed()) > before)
+    await bob.getByRole('link', { name: /^Inbox/ }).click()
+    await letter(bob, 'dan@gone.test', 'As the old one', 'Signed in by token')
+    await bob.getByLabel('From').selectOption({ label: 'ann@gone.test' }).catch(() => bob.getByLabel('From').selectOption({ index: 1 }))
+    await bob.keyboard.press('Control+Enter')
+    const got = await until('the letter at Dan\'s', () => there('dan', 'INBOX;MAILINDEX=1').catch(() => undefined), 60)
+    assert.match(got, /^Return-Path: <ann@gone\.test>/m)
+    assert.match(got, /ESMTPSA/)
+    // Nobody at the provider knows it any more: it stops, says why, and goes on after another sign-in.
+    await gone.now({ refuses: { refresh_token: 'invalid_grant' } })
+    await new Promise((go) => setTimeout(go, 3000))
+    await open(bob)
+    await bob.getByRole('button', { name: 'Look now: ann@gone.test' }).click()
+    await state(bob, 'ann@gone.test', 'Stopped by a problem').waitFor({ timeout: 30_000 })
+    await bob.getByText('renews the token no more').waitFor()
+    await gone.now({ refuses: {}, pending: 10 ** 9 })
+    await put(3)
+    await bob.getByRole('button', { name: 'Sign in again: ann@gone.test' }).click()
+    await code.getByText('ABCD-EFGH').waitFor()
+    assert.deepEqual(await axe(bob), [])
+    await gone.now({ pending: 0 })
+    await state(bob, 'ann@gone.test', 'Collecting').waitFor({ timeout: 30_000 })
+    await until('the third', async () => (await offices.listed('bob')).includes('"Token 3"'), 60)
+    clean(bob)
+  })
+
   it('a link that is removed leaves the mail and takes the identity; a password that has changed is asked for', async () => {
     await open(bob)
     await bob.getByRole('button', { name: 'Remove: ida@box.test' }).click()
     await state(bob, 'ida@box.test').waitFor({ state: 'detached' })
-    assert.deepEqual((await links(bob)).map((l) => l.address), ['pia@box.test'])
+    assert.deepEqual((await links(bob)).map((l) => l.address), ['pia@box.test', 'ann@gone.test'])
     await offices.operateWith('there.test', 'a new password', 'account', 'password', OLD, '--password-stdin')
     await open(ann)
     await ann.getByRole('button', { name: `Look now: ${OLD}` }).click()

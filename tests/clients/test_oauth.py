@@ -26,7 +26,7 @@ from test_sign_in import b64url
 class Provider:
     """Issuer, token endpoint, device endpoint and browser page of one client."""
 
-    def __init__(self, test, lives=600):
+    def __init__(self, test, lives=600, email="ann@here.test"):
         self.dir = tempfile.mkdtemp(prefix="packetboat-oauth-")
         test.addCleanup(shutil.rmtree, self.dir, True)
         self.key = os.path.join(self.dir, "token.key")
@@ -34,7 +34,8 @@ class Provider:
         modulus = lab.client("openssl", "rsa", "-in", self.key, "-noout", "-modulus").stdout.decode().strip().split("=")[1]
         keys = {"keys": [{"kty": "RSA", "kid": "one", "use": "sig", "n": b64url(bytes.fromhex(modulus)), "e": "AQAB"}]}
         self.jwks = lab.secret(self.dir, "jwks.json", json.dumps(keys))
-        self.lives, self.asked, self.pending, self.challenge = lives, [], 2, None
+        self.lives, self.asked, self.pending, self.challenge, self.email = lives, [], 2, None, email
+        self.refuses = {}
         provider = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,7 +80,7 @@ class Provider:
         test.addCleanup(self.server.shutdown)
 
     def token(self):
-        claims = {"iss": "https://id.test", "aud": "mail", "exp": int(time.time()) + 600, "email": "ann@here.test"}
+        claims = {"iss": "https://id.test", "aud": "mail", "exp": int(time.time()) + 600, "email": self.email}
         signed = b64url(json.dumps({"alg": "RS256", "kid": "one"}).encode()) + "." + b64url(json.dumps(claims).encode())
         return signed + "." + b64url(lab.client("openssl", "dgst", "-sha256", "-sign", self.key, stdin=signed.encode()).stdout)
 
@@ -89,6 +90,8 @@ class Provider:
         if path == "/device":
             return 200, {"device_code": "d-1", "user_code": "ABCD-EFGH", "verification_uri": "https://id.test/device", "interval": 1, "expires_in": 60}
         kind = form["grant_type"]
+        if kind.rsplit(":")[-1] in self.refuses:
+            return 400, {"error": self.refuses[kind.rsplit(":")[-1]]}
         if kind.endswith("device_code") and form["device_code"] == "d-1":
             self.pending -= 1
             if self.pending >= 0:

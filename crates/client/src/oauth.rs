@@ -2,7 +2,8 @@
 //! with an answer on loopback (RFC 8252, PKCE of RFC 7636); then fresh tokens by the refresh token (RFC 6749 §6).
 //!
 //! The client id is the user's own. Invariants: tokens and codes cross the network under TLS only (a server on loopback is this
-//! machine), and an answer whose `state` is not ours counts for nothing. Must not know: mail, where tokens are kept.
+//! machine), nobody is asked whom the dialer may not reach, redirects lead nowhere, and an answer whose `state` is not ours
+//! counts for nothing. Must not know: mail, where tokens are kept.
 
 use crate::dial::{Dialer, nonce};
 use crate::limits::{CONNECT_MAX, OAUTH_WAIT_MAX};
@@ -26,10 +27,10 @@ pub struct Server {
     pub scope: String,
 }
 
-/// Providers whose endpoints and scope for mail are known: (domains, endpoints).
+/// Providers whose endpoints and scope for mail are known: (domains of addresses and names of mail servers, endpoints).
 const KNOWN: [(&[&str], [&str; 4]); 2] = [
     (
-        &["gmail.com", "googlemail.com"],
+        &["gmail.com", "googlemail.com", "imap.gmail.com", "pop.gmail.com", "smtp.gmail.com"],
         [
             "https://accounts.google.com/o/oauth2/v2/auth",
             "https://oauth2.googleapis.com/token",
@@ -38,7 +39,7 @@ const KNOWN: [(&[&str], [&str; 4]); 2] = [
         ],
     ),
     (
-        &["outlook.com", "hotmail.com", "live.com", "msn.com"],
+        &["outlook.com", "hotmail.com", "live.com", "msn.com", "outlook.office365.com", "smtp.office365.com"],
         [
             "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
             "https://login.microsoftonline.com/common/oauth2/v2.0/token",
@@ -61,6 +62,13 @@ pub struct Tokens {
     /// Some providers give programs one, and it is no secret then (RFC 8252 §8.5).
     pub client_secret: Option<String>,
     pub token_url: String,
+}
+
+impl Tokens {
+    /// Must it be renewed?
+    pub fn is_old(&self) -> bool {
+        self.expires_secs <= unix_now() + FRESH_SECS
+    }
 }
 
 impl std::fmt::Debug for Tokens {
@@ -91,7 +99,7 @@ pub enum ToDo {
 const FRESH_SECS: i64 = 60;
 
 impl Server {
-    /// Of a large provider.
+    /// Of a large provider: by the domain of an address, or by the name of the server where its mail is.
     pub fn known(domain: &str) -> Option<Server> {
         let (_, [authorization, token, device, scope]) = KNOWN.iter().find(|(domains, _)| domains.contains(&domain))?;
         let [authorization, token, device, scope] = [authorization, token, device, scope].map(|text| (*text).to_owned());
@@ -105,9 +113,9 @@ impl Server {
     pub async fn of_issuer(dialer: &Dialer, issuer: &str, scope: &str) -> Result<Server, Trouble> {
         let issuer = issuer.trim_end_matches('/');
         let mut last = Trouble::Refused(format!("{issuer} tells nothing of itself"));
-        for place in ["oauth-authorization-server", "openid-configuration"] {
-            match ask(dialer, &format!("{issuer}/.well-known/{place}"), None).await {
-                Ok((200, value)) => {
+        for place in described_at(issuer)? {
+            match ask(dialer, &place, None).await {
+                Ok((200, value)) if value.get("token_endpoint").is_some() => {
                     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
                     return Ok(Server {
                         authorization: text("authorization_endpoint"),
@@ -116,12 +124,30 @@ impl Server {
                         scope: scope.to_owned(),
                     });
                 }
-                Ok((status, _)) => last = Trouble::Refused(format!("{issuer} answers {status}")),
+                Ok((200, _)) => last = Trouble::Refused(format!("{place} names no place for tokens")),
+                Ok((status, _)) => last = Trouble::Refused(format!("{place} answers {status}")),
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
+}
+
+/// Where an issuer may describe itself: RFC 8414 §3.1 puts the well-known name between its host and its path, OpenID Connect
+/// after both.
+fn described_at(issuer: &str) -> Result<Vec<String>, Trouble> {
+    let (_, _, _, path) = parts(issuer)?;
+    let host = issuer.strip_suffix(&path).unwrap_or(issuer);
+    let path = path.trim_end_matches('/');
+    let mut places = vec![
+        format!("{host}/.well-known/oauth-authorization-server{path}"),
+        format!("{issuer}/.well-known/openid-configuration"),
+        format!("{issuer}/.well-known/oauth-authorization-server"),
+    ];
+    if path.is_empty() {
+        places.truncate(2);
+    }
+    Ok(places)
 }
 
 /// `https://host[:port]/path`, or `http://` on loopback.
@@ -135,7 +161,7 @@ fn parts(url: &str) -> Result<(bool, String, u16, String), Trouble> {
     };
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(at).ok_or_else(bad)?;
-    let (host, port) = match authority.rsplit_once(':') {
+    let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
         Some((host, port)) => (host, port.parse().map_err(|_| bad())?),
         None => (authority, if tls { 443 } else { 80 }),
     };
@@ -147,17 +173,18 @@ fn parts(url: &str) -> Result<(bool, String, u16, String), Trouble> {
 /// One question by HTTP; the status and the JSON of the answer.
 async fn ask(dialer: &Dialer, url: &str, form: Option<&str>) -> Result<(u16, Value), Trouble> {
     let (tls, host, port, path) = parts(url)?;
-    let addresses = match host.as_str() {
-        "localhost" => vec![std::net::Ipv4Addr::LOCALHOST.into()],
-        _ => dialer.resolver()?.addresses(&host).await.map_err(|error| Trouble::Lost(format!("{host}: {error}")))?,
-    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
     let mut last = Trouble::Lost(format!("{host} has no address"));
-    for ip in addresses.into_iter().take(2) {
+    for address in dialer.addresses(bare, port).await?.into_iter().take(2) {
+        let ip = address.ip();
+        if !dialer.may_reach(ip) {
+            return Err(Trouble::Refused(format!("{host}: its address may not be reached from here")));
+        }
         if !tls && !ip.to_canonical().is_loopback() {
             return Err(Trouble::Refused(format!("{url} is without TLS: nothing secret goes there")));
         }
         let asked = Asked { host: &host, path: &path, form, tls: tls.then(|| dialer.tls_for(ip)) };
-        match net::https::ask_any(&Network::System, SocketAddr::new(ip, port), asked, CONNECT_MAX).await {
+        match net::https::ask_any(&Network::System, address, asked, CONNECT_MAX).await {
             Ok(Reply { status, body }) => return Ok((status, serde_json::from_slice(&body).unwrap_or_default())),
             Err(error) => last = Trouble::Lost(format!("{host}: {error}")),
         }
@@ -215,25 +242,125 @@ fn tokens(answer: &Value, registered: &Registered, token_url: &str) -> Result<To
     })
 }
 
+/// An error of RFC 6749 §5.2 or RFC 8628 §3.5 in words, with what the provider says of it.
+fn said(answer: &Value, error: &str) -> String {
+    let words = match error {
+        "access_denied" => "the sign-in was refused there",
+        "expired_token" => "nobody typed the code in time",
+        "invalid_client" => "it does not know this client id, or wants its secret",
+        "unauthorized_client" | "unsupported_grant_type" => "this client id is not registered for this way to sign in",
+        "invalid_scope" => "it does not give this client id, by this way to sign in, what mail needs",
+        "invalid_grant" => "the sign-in counts no more",
+        _ => "",
+    };
+    let plain = |text: &str| text.chars().filter(|c| !c.is_control()).take(200).collect::<String>();
+    let more = answer.get("error_description").and_then(Value::as_str).map(plain).filter(|text| !text.is_empty());
+    let error = plain(error);
+    match (words, more) {
+        ("", None) => error,
+        ("", Some(more)) => format!("{error}: {more}"),
+        (words, None) => format!("{words} ({error})"),
+        (words, Some(more)) => format!("{words} ({error}: {more})"),
+    }
+}
+
+/// `Err` inside: the provider's `error`, and it in words.
 async fn redeem(
     dialer: &Dialer,
     token_url: &str,
     registered: &Registered,
     fields: &[(&str, &str)],
-) -> Result<Result<Tokens, String>, Trouble> {
+) -> Result<Result<Tokens, (String, String)>, Trouble> {
     let mut all = fields.to_vec();
     all.push(("client_id", registered.client_id.as_str()));
     if let Some(secret) = &registered.client_secret {
         all.push(("client_secret", secret));
     }
-    let (_, answer) = ask(dialer, token_url, Some(&encoded(&all))).await?;
-    Ok(tokens(&answer, registered, token_url))
+    let (status, answer) = ask(dialer, token_url, Some(&encoded(&all))).await?;
+    match tokens(&answer, registered, token_url) {
+        Ok(tokens) => Ok(Ok(tokens)),
+        // Trouble of the provider's own says nothing of the sign-in.
+        Err(error) if status >= 500 || status == 429 || matches!(error.as_str(), "server_error" | "temporarily_unavailable") => {
+            Err(Trouble::Lost(format!("{token_url} answers {status}")))
+        }
+        Err(error) => {
+            let words = said(&answer, &error);
+            Ok(Err((error, words)))
+        }
+    }
 }
 
-/// The user types a code on a page, on whatever machine (RFC 8628).
+/// A sign-in that waits for a code to be typed (RFC 8628 §3.2).
+pub struct Device {
+    /// The page where.
+    pub page: String,
+    /// The code.
+    pub code: String,
+    /// It counts for so long.
+    pub lives: Duration,
+    device_code: String,
+    every: Duration,
+}
+
+/// Asks for a code that the user types on a page, on whatever machine (RFC 8628 §3.1).
+///
+/// # Errors
+/// The provider gives none.
+pub async fn ask_device(dialer: &Dialer, server: &Server, registered: &Registered) -> Result<Device, Trouble> {
+    if server.device.is_empty() {
+        return Err(Trouble::Refused("this provider has no sign-in by code".into()));
+    }
+    let mut fields = vec![("client_id", registered.client_id.as_str())];
+    // An empty one would ask for nothing; without it the provider gives what the client is registered for.
+    if !server.scope.is_empty() {
+        fields.push(("scope", server.scope.as_str()));
+    }
+    if let Some(secret) = &registered.client_secret {
+        fields.push(("client_secret", secret));
+    }
+    let (status, answer) = ask(dialer, &server.device, Some(&encoded(&fields))).await?;
+    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let secs = |name: &str, usual: u64| answer.get(name).and_then(Value::as_u64).unwrap_or(usual);
+    let (device_code, code) = (text("device_code"), text("user_code"));
+    if device_code.is_empty() || code.is_empty() {
+        let error = text("error");
+        let why = if error.is_empty() { format!("it answers {status}") } else { said(&answer, &error) };
+        return Err(Trouble::SignIn(format!("{} gives no code: {why}", server.device)));
+    }
+    let page = if text("verification_uri").is_empty() { text("verification_url") } else { text("verification_uri") };
+    // People click on it.
+    parts(&page).map_err(|_| Trouble::Protocol(format!("{} names no page to type the code on", server.device)))?;
+    let lives = Duration::from_secs(secs("expires_in", 900)).min(OAUTH_WAIT_MAX);
+    Ok(Device { page, code, lives, device_code, every: Duration::from_secs(secs("interval", 5).clamp(1, 60)) })
+}
+
+/// Waits until the code was typed.
 ///
 /// # Errors
 /// The provider says no, or the user did not do it in time.
+pub async fn wait_device(dialer: &Dialer, server: &Server, registered: &Registered, device: &Device) -> Result<Tokens, Trouble> {
+    let until = tokio::time::Instant::now() + device.lives;
+    let mut every = device.every;
+    let fields = [("grant_type", "urn:ietf:params:oauth:grant-type:device_code"), ("device_code", device.device_code.as_str())];
+    while tokio::time::Instant::now() < until {
+        tokio::time::sleep(every).await;
+        match redeem(dialer, &server.token, registered, &fields).await {
+            Ok(Ok(tokens)) => return Ok(tokens),
+            Ok(Err((error, _))) if error == "authorization_pending" => {}
+            // RFC 8628 §3.5
+            Ok(Err((error, _))) if error == "slow_down" => every += Duration::from_secs(5),
+            Ok(Err((_, words))) => return Err(Trouble::SignIn(format!("the provider says no: {words}"))),
+            Err(error) if error.is_temporary() => every = (every * 2).min(Duration::from_secs(60)),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Trouble::SignIn("nobody typed the code in time".into()))
+}
+
+/// Both, with the code told in between.
+///
+/// # Errors
+/// As those.
 pub async fn by_device(
     dialer: &Dialer,
     server: &Server,
@@ -243,35 +370,9 @@ pub async fn by_device(
     if server.device.is_empty() {
         return Err(Trouble::Refused("this provider has no sign-in by code; give --oauth-flow loopback".into()));
     }
-    let mut fields = vec![("client_id", registered.client_id.as_str()), ("scope", server.scope.as_str())];
-    if let Some(secret) = &registered.client_secret {
-        fields.push(("client_secret", secret));
-    }
-    let (status, answer) = ask(dialer, &server.device, Some(&encoded(&fields))).await?;
-    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let secs = |name: &str, usual: u64| answer.get(name).and_then(Value::as_u64).unwrap_or(usual);
-    let (device_code, code) = (text("device_code"), text("user_code"));
-    if device_code.is_empty() || code.is_empty() {
-        return Err(Trouble::SignIn(format!("{} answers {status} {}", server.device, text("error"))));
-    }
-    let page = if text("verification_uri").is_empty() { text("verification_url") } else { text("verification_uri") };
-    tell(ToDo::Type { page, code });
-    let until = tokio::time::Instant::now() + Duration::from_secs(secs("expires_in", 900)).min(OAUTH_WAIT_MAX);
-    let mut every = Duration::from_secs(secs("interval", 5).clamp(1, 60));
-    let fields = [("grant_type", "urn:ietf:params:oauth:grant-type:device_code"), ("device_code", device_code.as_str())];
-    while tokio::time::Instant::now() < until {
-        tokio::time::sleep(every).await;
-        match redeem(dialer, &server.token, registered, &fields).await {
-            Ok(Ok(tokens)) => return Ok(tokens),
-            Ok(Err(error)) if error == "authorization_pending" => {}
-            // RFC 8628 §3.5
-            Ok(Err(error)) if error == "slow_down" => every += Duration::from_secs(5),
-            Ok(Err(error)) => return Err(Trouble::SignIn(format!("the provider says no: {error}"))),
-            Err(error) if error.is_temporary() => every = (every * 2).min(Duration::from_secs(60)),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(Trouble::SignIn("nobody typed the code in time".into()))
+    let device = ask_device(dialer, server, registered).await?;
+    tell(ToDo::Type { page: device.page.clone(), code: device.code.clone() });
+    wait_device(dialer, server, registered, &device).await
 }
 
 /// The user signs in with a browser on this machine, which brings the code back to a port on loopback (RFC 8252 §7.3).
@@ -315,7 +416,7 @@ pub async fn by_loopback(
         ("code_verifier", verifier.as_str()),
     ];
     let answer = redeem(dialer, &server.token, registered, &fields).await?;
-    answer.map_err(|error| Trouble::SignIn(format!("the provider says no: {error}")))
+    answer.map_err(|(_, words)| Trouble::SignIn(format!("the provider says no: {words}")))
 }
 
 /// Waits for the browser to bring the code; whatever else comes is answered and forgotten.
@@ -381,20 +482,17 @@ fn brought(line: &str, state: &str) -> Option<Result<String, String>> {
 /// # Errors
 /// The provider gives no new one.
 pub async fn fresh(dialer: &Dialer, old: &Tokens) -> Result<(Tokens, bool), Trouble> {
-    if old.expires_secs > unix_now() + FRESH_SECS {
+    if !old.is_old() {
         return Ok((old.clone(), false));
     }
     if old.refresh.is_empty() {
-        return Err(Trouble::SignIn(
-            "the token has expired and the provider gave none to renew it with; add the account again".into(),
-        ));
+        return Err(Trouble::SignIn("the token has expired and the provider gave none to renew it with: sign in again".into()));
     }
     let registered = Registered { client_id: old.client_id.clone(), client_secret: old.client_secret.clone() };
     let fields = [("grant_type", "refresh_token"), ("refresh_token", old.refresh.as_str())];
     let answer = redeem(dialer, &old.token_url, &registered, &fields).await?;
-    let mut new = answer.map_err(|error| {
-        Trouble::SignIn(format!("the provider renews the token no more ({error}); sign in again: packetboat mail add"))
-    })?;
+    let again = |(_, words)| Trouble::SignIn(format!("the provider renews the token no more, sign in again: {words}"));
+    let mut new = answer.map_err(again)?;
     if new.refresh.is_empty() {
         new.refresh.clone_from(&old.refresh);
     }
@@ -402,39 +500,4 @@ pub async fn fresh(dialer: &Dialer, old: &Tokens) -> Result<(Tokens, bool), Trou
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn only_an_answer_with_our_state_counts() {
-        let line = |query: &str| brought(&format!("GET /?{query} HTTP/1.1"), "st-1");
-        assert_eq!(line("code=a%2Fb+c&state=st-1"), Some(Ok("a/b c".into())));
-        assert_eq!(line("state=st-1&error=access_denied"), Some(Err("access_denied".into())));
-        for stranger in ["code=a&state=other", "code=a", "state=st-1", "code=%zz&state=st-1x"] {
-            assert_eq!(line(stranger), None, "{stranger}");
-        }
-        assert_eq!(brought("POST /?code=a&state=st-1 HTTP/1.1", "st-1"), None);
-    }
-
-    #[test]
-    fn urls() {
-        assert_eq!(parts("https://id.test/token").unwrap(), (true, "id.test".into(), 443, "/token".into()));
-        assert_eq!(parts("http://127.0.0.1:8080").unwrap(), (false, "127.0.0.1".into(), 8080, "/".into()));
-        for bad in ["ftp://x/", "https://", "https://u@h/", "https://h:x/", "https://h/a b", "x"] {
-            assert!(parts(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_a_token_endpoint_says() {
-        let registered = Registered { client_id: "me".into(), client_secret: None };
-        let read = |text: &str| tokens(&serde_json::from_str(text).unwrap(), &registered, "https://id.test/");
-        let got = read(r#"{"access_token": "at", "refresh_token": "rt", "expires_in": "10"}"#).unwrap();
-        assert_eq!((got.access.as_str(), got.refresh.as_str()), ("at", "rt"));
-        assert!(got.expires_secs <= unix_now() + 10);
-        assert_eq!(read(r#"{"error": "authorization_pending"}"#).unwrap_err(), "authorization_pending");
-        assert!(read(r#"{"access_token": "a\u0001b"}"#).is_err() && read("[]").is_err());
-        assert_eq!(format!("{got:?}"), "Tokens", "a token is not for logs");
-    }
-}
+mod tests;

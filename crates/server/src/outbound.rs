@@ -29,6 +29,7 @@ mod transaction;
 mod worker;
 
 pub use linked::Linked;
+pub use relay::{RelayProof, Token};
 pub use sizes::Sizes;
 
 use crate::context::Shared;
@@ -42,7 +43,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// How mail leaves.
 #[derive(Debug, Clone)]
@@ -137,8 +137,8 @@ pub struct Relay {
     pub tls: RelayTls,
     /// Signs in; needs verified TLS.
     pub username: Option<String>,
-    /// Read once, at the start.
-    pub password: Option<Zeroizing<Vec<u8>>>,
+    /// What proves it.
+    pub password: Option<RelayProof>,
     /// A PEM file of one more authority to trust.
     pub extra_ca: Option<PathBuf>,
     /// Somebody who is not the operator named it: only addresses of this reach are dialled. On this computer it may then do

@@ -26,6 +26,7 @@ mod jmap;
 pub use http::Web;
 pub use limits::CONNECTION_MAX;
 pub use links::{FoundServer, FoundServers, LINKS_COLLECTION, Link, LinkAct, Links, NewLink, OldFolder, OldMessage, OldServer};
+pub use links::{Grant, GrantState, Proof, Provider, WantedGrant};
 pub use second_factor::is_on as second_factor_is_on;
 
 use std::future::Future;

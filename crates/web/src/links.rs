@@ -3,6 +3,8 @@
 //! What speaks to other people's servers is handed in as [`Links`]. Invariant: only one's own links are seen, and no answer
 //! has a password in it; guessing passwords of others through here is bounded. Must not know: IMAP, POP3, SMTP.
 
+pub(crate) mod grants;
+
 use crate::Later;
 use crate::credentials::{Change, change};
 use crate::jmap::identity;
@@ -18,6 +20,8 @@ use std::sync::{Mutex, PoisonError};
 use store::{Account, AccountId, UnixSecs};
 use zeroize::Zeroizing;
 
+pub use grants::{Grant, GrantState, Provider, WantedGrant};
+
 /// The collection of records that links are kept in.
 pub const LINKS_COLLECTION: u8 = crate::collections::LINKS;
 
@@ -27,8 +31,16 @@ pub struct OldServer {
     pub url: String,
     /// Login name.
     pub login: String,
-    /// Its password there.
-    pub password: Zeroizing<String>,
+    /// What proves it.
+    pub proof: Proof,
+}
+
+/// What one signs in with elsewhere.
+pub enum Proof {
+    /// The password there.
+    Password(Zeroizing<String>),
+    /// A sign-in at the provider ([`Links::grant`]), by its name.
+    Grant(String),
 }
 
 /// A server that was found.
@@ -105,6 +117,8 @@ pub struct Link {
     pub url: String,
     /// Login name.
     pub login: String,
+    /// It signs in with tokens.
+    pub by_token: bool,
     /// See [`NewLink::submission`].
     pub submission: Option<String>,
     /// See [`NewLink::folders`].
@@ -129,8 +143,8 @@ pub struct Link {
 pub enum LinkAct {
     /// Not any further, until it is resumed.
     Stop,
-    /// Now, and on; with another password where that has changed.
-    Resume(Option<Zeroizing<String>>),
+    /// Now, and on; with another password or sign-in where that has changed.
+    Resume(Option<Proof>),
     /// It is gone; what was brought stays.
     Remove,
 }
@@ -140,13 +154,17 @@ pub trait Links: Send + Sync {
     /// Looks for the servers of an address.
     fn discover<'a>(&'a self, address: &'a str) -> Later<'a, FoundServers>;
     /// Looks what is there; nothing is changed there, and no body read.
-    fn look<'a>(&'a self, server: &'a OldServer) -> Later<'a, Result<Vec<OldFolder>, String>>;
+    fn look<'a>(&'a self, account: AccountId, server: &'a OldServer) -> Later<'a, Result<Vec<OldFolder>, String>>;
     /// An account's links.
     fn list(&self, account: AccountId) -> Later<'_, Result<Vec<Link>, String>>;
     /// Signs in there once, keeps the link, and begins.
     fn add<'a>(&'a self, account: &'a Account, wanted: NewLink) -> Later<'a, Result<Link, String>>;
     /// `None`: there is no such link.
     fn act<'a>(&'a self, account: AccountId, id: &'a str, act: LinkAct) -> Later<'a, Result<Option<Link>, String>>;
+    /// Begins a sign-in at a provider; what becomes of it is seen by [`Links::granted`].
+    fn grant(&self, account: AccountId, wanted: WantedGrant) -> Later<'_, Result<Grant, String>>;
+    /// `None`: the account has no such sign-in (any more).
+    fn granted(&self, account: AccountId, id: &str) -> Option<GrantState>;
     /// Can this account send as that address, which is elsewhere?
     fn sends_as(&self, account: AccountId, address: &str) -> bool;
 }
@@ -179,8 +197,8 @@ fn shown(link: &Link) -> Value {
     let (done, total, octets, place) = &link.progress;
     let bad: Vec<Value> = link.bad.iter().map(|(what, why)| json!({"what": what, "why": why})).collect();
     json!({
-        "id": link.id, "address": link.address, "server": link.url, "login": link.login, "submission": link.submission,
-        "folders": link.folders, "collect": link.collect, "state": link.state,
+        "id": link.id, "address": link.address, "server": link.url, "login": link.login, "byToken": link.by_token,
+        "submission": link.submission, "folders": link.folders, "collect": link.collect, "state": link.state,
         "progress": {"done": done, "total": total, "octets": octets, "folder": place},
         "imported": link.imported, "lastLooked": link.last_secs, "error": link.error, "bad": bad,
     })
@@ -213,12 +231,13 @@ fn wants(names: &str) -> Response {
     problem(StatusCode::BAD_REQUEST, &format!("Send {names}."))
 }
 
+fn proof(change: &Change) -> Option<Proof> {
+    let password = || change.text("password").map(|password| Proof::Password(Zeroizing::new(password)));
+    change.text("grant").map(Proof::Grant).or_else(password)
+}
+
 fn server(change: &Change) -> Option<OldServer> {
-    Some(OldServer {
-        url: change.text("server")?,
-        login: change.text("login")?,
-        password: Zeroizing::new(change.text("password")?),
-    })
+    Some(OldServer { url: change.text("server")?, login: change.text("login")?, proof: proof(change)? })
 }
 
 /// `POST /api/links/discover {"address"}`
@@ -243,15 +262,15 @@ fn is_address(text: &str) -> bool {
         && text.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
 }
 
-/// `POST /api/links/look {"server", "login", "password"}`
+/// `POST /api/links/look {"server", "login", "password" or "grant"}`
 pub(crate) async fn look(State(site): State<Shared>, request: Request) -> Response {
     let (links, change) = match asked_outside(&site, request).await {
         Ok(asked) => asked,
         Err(response) => return response,
     };
-    let Some(server) = server(&change) else { return wants("server, login and password") };
+    let Some(server) = server(&change) else { return wants("server, login and password (or grant)") };
     let Ok(_place) = site.link_places.acquire().await else { return crate::site::unavailable() };
-    match links.look(&server).await {
+    match links.look(change.signed_in.account.id, &server).await {
         Ok(folders) => answer(StatusCode::OK, &json!({"folders": folders.iter().map(folder).collect::<Vec<Value>>()})),
         Err(why) => refused(&why),
     }
@@ -270,14 +289,14 @@ pub(crate) async fn list(State(site): State<Shared>, request: Request) -> Respon
     }
 }
 
-/// `POST /api/links {"address", "server", "login", "password", "submission"?, "folders", "collect"}`
+/// `POST /api/links {"address", "server", "login", "password" or "grant", "submission"?, "folders", "collect"}`
 pub(crate) async fn add(State(site): State<Shared>, request: Request) -> Response {
     let (links, change) = match asked_outside(&site, request).await {
         Ok(asked) => asked,
         Err(response) => return response,
     };
     let (Some(address), Some(server)) = (change.text("address").filter(|one| is_address(one)), server(&change)) else {
-        return wants("address, server, login and password");
+        return wants("address, server, login and password (or grant)");
     };
     let folders = change.value.get("folders").and_then(Value::as_array).into_iter().flatten();
     let wanted = NewLink {
@@ -306,9 +325,9 @@ pub(crate) async fn stop(State(site): State<Shared>, request: Request) -> Respon
     act(&site, request, |_| LinkAct::Stop).await
 }
 
-/// `POST /api/links/resume {"id", "password"?}`
+/// `POST /api/links/resume {"id", "password" or "grant"?}`
 pub(crate) async fn resume(State(site): State<Shared>, request: Request) -> Response {
-    act(&site, request, |change| LinkAct::Resume(change.text("password").map(Zeroizing::new))).await
+    act(&site, request, |change| LinkAct::Resume(proof(change))).await
 }
 
 /// `POST /api/links/remove {"id"}`: with the identity that was made for it.

@@ -141,6 +141,8 @@ pub(crate) fn router(site: Shared) -> Router {
         .route("/api/links", get(links::list).post(links::add))
         .route("/api/links/discover", post(links::discover))
         .route("/api/links/look", post(links::look))
+        .route("/api/links/grants", post(links::grants::begin))
+        .route("/api/links/grants/look", post(links::grants::look))
         .route("/api/links/stop", post(links::stop))
         .route("/api/links/resume", post(links::resume))
         .route("/api/links/remove", post(links::remove))

@@ -64,7 +64,11 @@ impl Profile {
             }
             None => return self.password(dir),
         };
-        let (tokens, changed) = oauth::fresh(&self.dialer(way)?, &old).await.map_err(|trouble| trouble.to_string())?;
+        let told = |trouble: client::Trouble| match trouble {
+            client::Trouble::SignIn(why) => format!("{why} (packetboat mail add)"),
+            other => other.to_string(),
+        };
+        let (tokens, changed) = oauth::fresh(&self.dialer(way)?, &old).await.map_err(told)?;
         if changed {
             keep((dir, &self.address), &tokens, (self.in_keyring, self.in_keyring))?;
         }

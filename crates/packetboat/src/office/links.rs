@@ -5,6 +5,7 @@
 //! that is cut anywhere costs nothing, for the next goes on where it ended; only addresses of our reach are connected to.
 //! Must not know: HTTP.
 
+mod grants;
 mod kept;
 
 use super::Config;
@@ -12,17 +13,19 @@ use client::import::{self, Options, Report, Source};
 use client::look::first;
 use client::outbox::{Submission, try_out};
 use client::{Dialer, Place, Progress, Protocol, Secret, StoreDoor, Trouble, discover};
+use grants::Grants;
 use kept::{Kept, Seal};
 use server::context::{Shared, unix_now};
 use server::outbound::{Linked, Relay, RelayTls};
 use smol_str::SmolStr;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use store::{Account, AccountId, Store, UnixSecs};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use web::{FoundServer, FoundServers, LINKS_COLLECTION, Later, Link, LinkAct, NewLink, OldFolder, OldMessage, OldServer};
+use web::{Grant, GrantState, Proof, WantedGrant};
 use zeroize::Zeroizing;
 
 /// Links of one account.
@@ -57,6 +60,8 @@ struct Run {
     bad: Vec<(String, String)>,
     /// Its owner asks for a round now.
     nudge: Arc<Notify>,
+    /// One at a time changes what is kept of it.
+    turn: Arc<tokio::sync::Mutex<()>>,
     task: Option<AbortHandle>,
 }
 
@@ -71,6 +76,8 @@ pub(super) struct Links {
     reach: net::Reach,
     ways: Linked,
     runs: Mutex<HashMap<Key, Run>>,
+    grants: Grants,
+    me: OnceLock<Weak<Links>>,
     rounds: Semaphore,
     begin: mpsc::UnboundedSender<Key>,
     begun: Mutex<Option<mpsc::UnboundedReceiver<Key>>>,
@@ -95,18 +102,31 @@ impl Links {
             reach,
             ways: outbound.linked.clone(),
             runs: Mutex::default(),
+            grants: Grants::default(),
+            me: OnceLock::new(),
             rounds: Semaphore::new(ROUNDS_AT_ONCE),
             begin,
             begun: Mutex::new(Some(begun)),
             shutdown: context.shutdown.clone(),
         };
+        let links = Arc::new(links);
+        let _ = links.me.set(Arc::downgrade(&links));
         links.load().await.map_err(|error| error.to_string())?;
-        Ok(Arc::new(links))
+        Ok(links)
+    }
+
+    /// For what outlives whoever asked for it.
+    fn me(&self) -> Result<Arc<Links>, String> {
+        self.me.get().and_then(Weak::upgrade).ok_or_else(|| "the server stops".to_owned())
+    }
+
+    fn turn(&self, key: &Key) -> Arc<tokio::sync::Mutex<()>> {
+        self.note(key, |run| Arc::clone(&run.turn))
     }
 
     async fn load(&self) -> Result<(), store::StoreError> {
         for (account, id, kept) in kept::all(&self.store).await? {
-            self.set_way(account, &id, &kept);
+            self.set_way(&(account, id.clone()), &kept);
             if kept.is_active() {
                 let _ = self.begin.send((account, id));
             }
@@ -158,9 +178,9 @@ impl Links {
     }
 
     /// Whoever sends as the old address sends through its own server.
-    fn set_way(&self, account: AccountId, id: &str, kept: &Kept) {
+    fn set_way(&self, key: &Key, kept: &Kept) {
         let Some(place) = kept.submission.as_deref().and_then(|url| Place::parse(url).ok()) else { return };
-        let Ok(password) = self.seal.open(account, id, kept) else { return };
+        let Some(proof) = self.proof_of(key, kept) else { return };
         let relay = Relay {
             lmtp: false,
             socket: None,
@@ -168,11 +188,11 @@ impl Links {
             port: place.port,
             tls: if place.implicit_tls { RelayTls::Tls } else { RelayTls::Starttls },
             username: Some(kept.login.clone()),
-            password: Some(password.as_bytes().to_vec().into()),
+            password: Some(proof),
             extra_ca: None,
             reach: Some(self.reach),
         };
-        self.ways.set(&Linked::destination(account, &kept.address), relay);
+        self.ways.set(&Linked::destination(key.0, &kept.address), relay);
     }
 
     /// A link's life: round after round.
@@ -209,9 +229,9 @@ impl Links {
     }
 
     /// A connection on which IMAP tells of news, if this server does.
-    async fn watcher(&self, (account, id): &Key, kept: &Kept) -> Option<client::imap::Imap> {
+    async fn watcher(&self, key: &Key, kept: &Kept) -> Option<client::imap::Imap> {
         let place = Place::parse(&kept.server).ok().filter(|place| place.protocol == Protocol::Imap)?;
-        let password = secret(&self.seal.open(*account, id, kept).ok()?);
+        let password = self.secret_of(key, kept).await.ok()?;
         let mut imap = client::imap::Imap::open(&self.dialer, &place, &kept.login, &password).await.ok()?;
         imap.examine_inbox().await.ok().filter(|_| imap.has("IDLE"))?;
         Some(imap)
@@ -225,17 +245,22 @@ impl Links {
             run.progress = Arc::clone(&progress);
             run.state = if kept.is_brought { "collecting" } else { "bringing" };
         });
-        let (account, id) = key;
-        let password = secret(&self.seal.open(*account, id, kept)?);
+        let password = self.secret_of(key, kept).await?;
         let login = kept.login.clone();
         let source = Source::Server { place: Place::parse(&kept.server)?, user: login.clone(), login, password };
         let options = Options { skip_bad: true, only: kept.folders.clone(), ..Options::default() };
-        let mut door = StoreDoor { store: self.store.clone(), account: *account };
-        import::run(&mut door, &self.dialer, &source, &options, &progress).await
+        let mut door = StoreDoor { store: self.store.clone(), account: key.0 };
+        match import::run(&mut door, &self.dialer, &source, &options, &progress).await {
+            // A long round may outlive its token; the next has another.
+            Err(Trouble::SignIn(why)) if self.has_aged(key).await => Err(Trouble::Lost(why)),
+            outcome => outcome,
+        }
     }
 
     /// Writes down what came of a round; whether there is another.
     async fn settle(&self, key: &Key, outcome: Result<Report, Trouble>) -> Result<bool, Trouble> {
+        let turn = self.turn(key);
+        let _turn = turn.lock().await;
         let Some(mut kept) = self.kept(key).await? else { return Ok(false) };
         let before = kept.clone();
         match outcome {
@@ -290,6 +315,7 @@ impl Links {
             id: key.1.clone(),
             url: kept.server,
             login: kept.login,
+            by_token: kept.by_token,
             submission: kept.submission,
             folders: kept.folders,
             collect: kept.collect,
@@ -305,7 +331,11 @@ impl Links {
 
     /// What can be known to be wrong before anybody is asked.
     async fn check(&self, account: &Account, wanted: &NewLink) -> Result<(Place, Option<Place>), String> {
-        let said = [&wanted.address, &wanted.server.url, &wanted.server.login, &*wanted.server.password];
+        let proof = match &wanted.server.proof {
+            Proof::Password(password) => &**password,
+            Proof::Grant(id) => id,
+        };
+        let said = [&wanted.address, &wanted.server.url, &wanted.server.login, proof];
         let folders: usize = wanted.folders.iter().map(String::len).sum();
         if said.iter().any(|text| text.is_empty() || text.len() > TEXT_BYTES_MAX) || folders > FOLDERS_BYTES_MAX {
             return Err("Something is missing, or too long.".into());
@@ -330,8 +360,13 @@ impl Links {
     }
 
     /// Signs in there, as it will later.
-    async fn try_out(&self, wanted: &NewLink, incoming: &Place, submission: Option<&Place>) -> Result<(), String> {
-        let (login, password) = (wanted.server.login.as_str(), secret(&wanted.server.password));
+    async fn try_out(
+        &self,
+        (account, wanted): (AccountId, &NewLink),
+        incoming: &Place,
+        submission: Option<&Place>,
+    ) -> Result<(), String> {
+        let (login, password) = (wanted.server.login.as_str(), self.handed(account, &wanted.server.proof).await?);
         let opened = async {
             match incoming.protocol {
                 Protocol::Pop3 => {
@@ -351,32 +386,35 @@ impl Links {
 
     async fn added(&self, account: &Account, wanted: NewLink) -> Result<Link, String> {
         let (incoming, submission) = self.check(account, &wanted).await?;
-        self.try_out(&wanted, &incoming, submission.as_ref()).await?;
-        let mut chance = [0u8; 8];
-        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut chance)
-            .map_err(|_| "the system gives no random numbers".to_owned())?;
-        let key = (account.id, format!("l{}", data_encoding::HEXLOWER.encode(&chance)));
+        self.try_out((account.id, &wanted), &incoming, submission.as_ref()).await?;
+        let key = (account.id, format!("l{}", chance()?));
         let mut kept = Kept::new(&wanted, unix_now());
-        self.seal.close(account.id, &key.1, &mut kept, &wanted.server.password)?;
+        self.close(&key, &mut kept, &wanted.server.proof)?;
         self.write(&key, &kept).await.map_err(|error| error.to_string())?;
-        self.set_way(account.id, &key.1, &kept);
+        self.set_way(&key, &kept);
         let _ = self.begin.send(key.clone());
         Ok(self.shown(&key, kept))
     }
 
     async fn acted(&self, key: Key, act: LinkAct) -> Result<Option<Link>, Trouble> {
+        if self.kept(&key).await?.is_none() {
+            return Ok(None);
+        }
+        if !matches!(act, LinkAct::Resume(_)) {
+            self.note(&key, |run| run.task.take()).inspect(AbortHandle::abort);
+        }
+        let turn = self.turn(&key);
+        let _turn = turn.lock().await;
         let Some(mut kept) = self.kept(&key).await? else { return Ok(None) };
-        let halt = || self.note(&key, |run| run.task.take()).inspect(AbortHandle::abort);
         match act {
             LinkAct::Stop => {
-                halt();
                 (kept.stopped, kept.error) = (true, None);
                 self.write(&key, &kept).await?;
             }
-            LinkAct::Resume(password) => {
-                if let Some(password) = password {
-                    self.seal.close(key.0, &key.1, &mut kept, &password).map_err(Trouble::Here)?;
-                    self.set_way(key.0, &key.1, &kept);
+            LinkAct::Resume(proof) => {
+                if let Some(proof) = proof {
+                    self.close(&key, &mut kept, &proof).map_err(Trouble::Here)?;
+                    self.set_way(&key, &kept);
                 }
                 // One that waits is woken; one that ended, or was stopped, begins anew.
                 let sleeps = kept.is_active() && self.note(&key, |run| run.task.as_ref().is_some_and(|task| !task.is_finished()));
@@ -391,14 +429,13 @@ impl Links {
                 }
             }
             LinkAct::Remove => {
-                halt();
                 self.store.records_change(key.0, &[(LINKS_COLLECTION, key.1.as_str().into(), None)]).await?;
                 let destination = Linked::destination(key.0, &kept.address);
                 self.ways.remove(&destination);
                 self.runs().remove(&key);
                 // Another link of the same address may still send.
                 for (id, other) in self.all(key.0).await? {
-                    self.set_way(key.0, &id, &other);
+                    self.set_way(&(key.0, id), &other);
                 }
             }
         }
@@ -413,6 +450,14 @@ async fn news(watcher: Option<client::imap::Imap>) {
         tracing::debug!(%error, "no news by IDLE; by the clock then");
         std::future::pending::<()>().await;
     }
+}
+
+/// A name that nobody guesses.
+fn chance() -> Result<String, String> {
+    let mut chance = [0u8; 16];
+    let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut chance);
+    filled.map_err(|_| "the system gives no random numbers".to_owned())?;
+    Ok(data_encoding::HEXLOWER.encode(&chance))
 }
 
 fn secret(password: &Zeroizing<String>) -> Secret {
@@ -450,10 +495,10 @@ impl web::Links for Links {
         })
     }
 
-    fn look<'a>(&'a self, server: &'a OldServer) -> Later<'a, Result<Vec<OldFolder>, String>> {
+    fn look<'a>(&'a self, account: AccountId, server: &'a OldServer) -> Later<'a, Result<Vec<OldFolder>, String>> {
         Box::pin(async move {
-            let password = secret(&server.password);
             let place = place(&server.url)?;
+            let password = self.handed(account, &server.proof).await?;
             let looked = first::look(&self.dialer, &place, (&server.login, &password), NEWEST_SHOWN).await;
             let message =
                 |one: first::Newest| OldMessage { from: one.from, subject: one.subject, date: one.date, unread: one.unread };
@@ -481,6 +526,14 @@ impl web::Links for Links {
 
     fn act<'a>(&'a self, account: AccountId, id: &'a str, act: LinkAct) -> Later<'a, Result<Option<Link>, String>> {
         Box::pin(async move { self.acted((account, id.to_owned()), act).await.map_err(|error| error.to_string()) })
+    }
+
+    fn grant(&self, account: AccountId, wanted: WantedGrant) -> Later<'_, Result<Grant, String>> {
+        Box::pin(self.begun(account, wanted))
+    }
+
+    fn granted(&self, account: AccountId, id: &str) -> Option<GrantState> {
+        self.grants.state(account, id)
     }
 
     fn sends_as(&self, account: AccountId, address: &str) -> bool {

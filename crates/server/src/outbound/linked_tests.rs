@@ -106,6 +106,57 @@ async fn a_server_that_may_not_be_reached_is_not_dialled() {
     here.close().await;
 }
 
+/// A token is asked for at each connection; where there is none, the message waits and says why.
+#[tokio::test]
+async fn a_token_signs_in_and_is_asked_for_each_time() {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    let (_dns, resolver) = dns().await;
+    let mut here = here().await;
+    let listener = net::Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let net::ListenAddr::Tcp(address) = listener.local() else { panic!("no TCP address") };
+    let ann = here.context.store.account("ann@here.test").await.unwrap().unwrap();
+    let settings = settings(&resolver, &[]);
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let proof = super::RelayProof::Token(std::sync::Arc::new(move || {
+        let turn = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let token = format!("token-{turn}").into_bytes();
+        Box::pin(async move { if turn == 0 { Err("the provider says no".to_owned()) } else { Ok(token.into()) } })
+    }));
+    let relay = Relay { password: Some(proof), ..way(address, net::Reach::Loopback) };
+    settings.linked.set(&Linked::destination(ann.id, OLD), relay);
+    here.send(settings);
+    as_carol(&here, b"From: carol@there.test\r\n\r\nx\r\n", false).await.unwrap();
+    let entry = async {
+        loop {
+            let list = here.context.store.queue_list(None, 10).await.unwrap();
+            if let Some(entry) = list.into_iter().find(|entry| entry.attempts > 0) {
+                return entry;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let entry = tokio::time::timeout(std::time::Duration::from_secs(20), entry).await.unwrap();
+    assert!(entry.message.recipients[0].last_reply.contains("the provider says no"), "{entry:?}");
+    here.context.store.queue_act(entry.id, store::QueueAct::Retry { now_secs: crate::context::unix_now() }).await.unwrap();
+    let hearing = async {
+        let mut stream = BufReader::new(listener.accept().await.unwrap().into_tcp().unwrap());
+        stream.write_all(b"220 old.test ESMTP\r\n").await.unwrap();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            if line.starts_with("EHLO") {
+                stream.write_all(b"250-old.test\r\n250 AUTH PLAIN XOAUTH2\r\n").await.unwrap();
+            } else {
+                return line;
+            }
+        }
+    };
+    let line = tokio::time::timeout(std::time::Duration::from_secs(20), hearing).await.unwrap();
+    let said = data_encoding::BASE64.decode(line.trim_end().strip_prefix("AUTH XOAUTH2 ").unwrap().as_bytes()).unwrap();
+    assert_eq!(String::from_utf8(said).unwrap(), format!("user={OLD}\u{1}auth=Bearer token-1\u{1}\u{1}"));
+    here.close().await;
+}
+
 /// RFC 5322 §3.6.6: who sends it on stands in front, and not an octet below is touched.
 #[tokio::test]
 async fn a_message_is_sent_on_as_it_is() {

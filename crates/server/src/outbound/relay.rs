@@ -7,12 +7,52 @@ use super::connect::{Open, addresses, begin, config, dial, open_opportunistic, r
 use super::{Outbound, Relay, RelayTls};
 use mta::queue::{Outcome, Verdict};
 use net::Connection;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
 use tokio::time::Instant;
 use wire::sasl::Secret;
 use wire::sasl::client::Credentials;
 use wire::smtp::client::{Config, StartTls};
+use zeroize::Zeroizing;
+
+/// A token, or why there is none.
+pub type Token = Pin<Box<dyn Future<Output = Result<Zeroizing<Vec<u8>>, String>> + Send>>;
+
+/// What one signs in with at such a server.
+#[derive(Clone)]
+pub enum RelayProof {
+    /// Read once, at the start.
+    Password(Zeroizing<Vec<u8>>),
+    /// Asked for at each connection: it does not live long (OAuth 2.0).
+    Token(Arc<dyn Fn() -> Token + Send + Sync>),
+}
+
+impl fmt::Debug for RelayProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RelayProof(..)")
+    }
+}
+
+impl From<Vec<u8>> for RelayProof {
+    fn from(password: Vec<u8>) -> RelayProof {
+        RelayProof::Password(password.into())
+    }
+}
+
+impl RelayProof {
+    async fn secret(&self, host: &str) -> Result<Secret, Outcome> {
+        match self {
+            RelayProof::Password(password) => Ok(Secret::new(password.to_vec())),
+            RelayProof::Token(ask) => match ask().await {
+                Ok(token) => Ok(Secret::token(token.to_vec())),
+                Err(why) => Err(Outcome::deferred((4, 7, 0), format!("No token to sign in at {host} with: {why}"))),
+            },
+        }
+    }
+}
 
 /// A connection to it, or why there is none.
 pub(super) async fn open(outbound: &Outbound, relay: &Relay) -> Result<Open, Outcome> {
@@ -79,8 +119,8 @@ async fn open_address(outbound: &Outbound, relay: &Relay, address: SocketAddr) -
         _ => StartTls::Never,
     };
     let mut config = Config { lmtp: relay.lmtp, plaintext_auth: here, ..config(outbound, starttls) };
-    if let (Some(login), Some(password)) = (&relay.username, &relay.password) {
-        config.credentials = Some(Credentials { login: login.clone(), password: Secret::new(password.to_vec()) });
+    if let (Some(login), Some(proof)) = (&relay.username, &relay.password) {
+        config.credentials = Some(Credentials { login: login.clone(), password: proof.secret(&relay.host).await? });
     }
     let connection = match (relay.tls, verified) {
         (RelayTls::Tls, Some(tls)) => {

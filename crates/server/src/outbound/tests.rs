@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::RecipientState;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use zeroize::Zeroizing;
 
 fn quick() -> Schedule {
     Schedule { retry_secs: vec![1], ..Schedule::default() }
@@ -445,7 +444,7 @@ async fn a_smarthost_with_sign_in_under_verified_tls() {
         port: 587,
         tls: RelayTls::Starttls,
         username: Some("carol@there.test".to_owned()),
-        password: Some(Zeroizing::new(PASSWORD.as_bytes().to_vec())),
+        password: Some(PASSWORD.as_bytes().to_vec().into()),
         extra_ca,
     });
     here.send(settings);
@@ -473,7 +472,7 @@ async fn a_smarthost_that_refuses_us_makes_mail_wait() {
         port: 587,
         tls: RelayTls::Starttls,
         username: Some("carol@there.test".to_owned()),
-        password: Some(Zeroizing::new(PASSWORD.as_bytes().to_vec())),
+        password: Some(PASSWORD.as_bytes().to_vec().into()),
         // Nobody vouches for this certificate.
         extra_ca: None,
     });

@@ -4,6 +4,7 @@ use crate::office::{Answer, Doors, NOW, Office};
 use serde_json::{Value, json};
 use store::{Account, AccountId};
 use web::{FoundServer, FoundServers, Later, Link, LinkAct, NewLink, OldFolder, OldMessage, OldServer};
+use web::{Grant, GrantState, Proof, WantedGrant};
 
 const OURS: &str = "Origin: http://here.test\r\nX-Packetboat: 1\r\nContent-Type: application/json\r\n";
 const OLD: &str = "ann@old.test";
@@ -17,11 +18,14 @@ impl web::Links for Doors {
         Box::pin(std::future::ready(FoundServers { incoming: Some(server), submission: None, steps }))
     }
 
-    fn look<'a>(&'a self, server: &'a OldServer) -> Later<'a, Result<Vec<OldFolder>, String>> {
+    fn look<'a>(&'a self, account: AccountId, server: &'a OldServer) -> Later<'a, Result<Vec<OldFolder>, String>> {
         let newest = OldMessage { from: "Bob".into(), subject: "Hi".into(), date: "Mon".into(), unread: true };
         let inbox =
             OldFolder { name: "INBOX".into(), called: "INBOX".into(), messages: 7, newest: vec![newest], special_use: None };
-        let let_in = server.password.as_str() == "old";
+        let let_in = match &server.proof {
+            Proof::Password(password) => password.as_str() == "old",
+            Proof::Grant(id) => web::Links::granted(self, account, id) == Some(GrantState::Granted),
+        };
         Box::pin(std::future::ready(if let_in { Ok(vec![inbox]) } else { Err("old.test:993 does not let us in".into()) }))
     }
 
@@ -36,6 +40,7 @@ impl web::Links for Doors {
             address: wanted.address,
             url: wanted.server.url,
             login: wanted.server.login,
+            by_token: matches!(wanted.server.proof, Proof::Grant(_)),
             submission: wanted.submission,
             folders: wanted.folders,
             collect: wanted.collect,
@@ -58,12 +63,38 @@ impl web::Links for Doors {
                 all[at].1.clone()
             }
             LinkAct::Resume(password) => {
+                all[at].1.by_token |= matches!(password, Some(Proof::Grant(_)));
                 all[at].1.state = if password.is_some() { "collecting" } else { "bringing" };
                 all[at].1.clone()
             }
             LinkAct::Remove => all.remove(at).1,
         });
         Box::pin(std::future::ready(Ok(answer)))
+    }
+
+    /// A client id tells what becomes of it.
+    fn grant(&self, account: AccountId, wanted: WantedGrant) -> Later<'_, Result<Grant, String>> {
+        let client = match wanted {
+            WantedGrant::New { client_id, client_secret, provider, server, .. } => {
+                assert_eq!(client_secret.as_deref().map(String::as_str), Some("s-1"));
+                assert_eq!((provider.issuer.as_deref(), provider.scope), (Some("https://id.test"), None));
+                assert_eq!(server, "imaps://old.test:993");
+                client_id
+            }
+            WantedGrant::Again(link) => format!("again-{link}"),
+        };
+        let id = format!("{client}/{}", account.0);
+        let page = "https://id.test/device".to_owned();
+        let grant = Grant { id, page, code: "AB-CD".into(), until_secs: NOW + 900 };
+        Box::pin(std::future::ready(if client == "nobody" { Err("it does not know this client id".into()) } else { Ok(grant) }))
+    }
+
+    fn granted(&self, account: AccountId, id: &str) -> Option<GrantState> {
+        match id.split_once('/').filter(|(_, of)| *of == account.0.to_string())?.0 {
+            "slow" => Some(GrantState::Waiting),
+            "refused" => Some(GrantState::Refused("the sign-in was refused there".into())),
+            _ => Some(GrantState::Granted),
+        }
     }
 
     fn sends_as(&self, account: AccountId, address: &str) -> bool {
@@ -114,6 +145,42 @@ async fn an_old_account_is_found_looked_at_and_linked() {
     }
     assert_eq!(post(&office, "/api/links/remove", json!({"id": "l1"})).await.status, 200);
     assert_eq!(list(&office, "ann@here.test").await, json!([]));
+}
+
+#[tokio::test]
+async fn an_old_account_is_linked_by_a_sign_in_at_its_provider() {
+    let office = Office::new().await;
+    let begin = async |client: &str| {
+        let body = json!({"address": OLD, "server": "imaps://old.test:993", "clientId": format!(" {client} "), "clientSecret": "s-1",
+            "issuer": "https://id.test", "scope": ""});
+        post(&office, "/api/links/grants", body).await
+    };
+    let refused = begin("nobody").await;
+    assert_eq!((refused.status, refused.json()["detail"].as_str()), (422, Some("it does not know this client id")));
+    assert_eq!(post(&office, "/api/links/grants", json!({"address": OLD, "clientId": "x"})).await.status, 400);
+    let begun = begin("me").await;
+    assert_eq!(
+        (begun.status, &begun.json()["code"], &begun.json()["page"]),
+        (201, &json!("AB-CD"), &json!("https://id.test/device"))
+    );
+    let grant = begun.json()["grant"].clone();
+    let state = async |who: &str, grant: &Value| post_as(&office, who, "/api/links/grants/look", json!({"grant": grant})).await;
+    assert_eq!(state("ann@here.test", &grant).await.json(), json!({"state": "granted", "why": null}));
+    assert_eq!(state("bob@here.test", &grant).await.status, 404, "it is Ann's");
+    let slow = begin("slow").await.json()["grant"].clone();
+    assert_eq!(state("ann@here.test", &slow).await.json()["state"], "waiting");
+    let no = begin("refused").await.json()["grant"].clone();
+    assert_eq!(state("ann@here.test", &no).await.json(), json!({"state": "refused", "why": "the sign-in was refused there"}));
+    let by =
+        |grant: &Value| json!({"address": OLD, "server": "imaps://old.test:993", "login": OLD, "grant": grant, "collect": true});
+    assert_eq!(post(&office, "/api/links/look", by(&slow)).await.status, 422);
+    assert_eq!(post_as(&office, "bob@here.test", "/api/links/look", by(&grant)).await.status, 422, "nobody else may use it");
+    assert_eq!(post(&office, "/api/links/look", by(&grant)).await.status, 200);
+    let made = post(&office, "/api/links", by(&grant)).await;
+    assert_eq!((made.status, &made.json()["byToken"]), (201, &json!(true)));
+    let again = post(&office, "/api/links/grants", json!({"link": "l1"})).await.json()["grant"].clone();
+    let resumed = post(&office, "/api/links/resume", json!({"id": "l1", "grant": again})).await;
+    assert_eq!((resumed.status, &resumed.json()["state"]), (200, &json!("collecting")));
 }
 
 #[tokio::test]

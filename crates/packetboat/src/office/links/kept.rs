@@ -28,8 +28,10 @@ pub(super) struct Kept {
     pub(super) server: String,
     pub(super) submission: Option<String>,
     pub(super) login: String,
-    /// The password.
+    /// The password, or the tokens.
     sealed: String,
+    #[serde(default)]
+    pub(super) by_token: bool,
     pub(super) folders: Vec<String>,
     pub(super) collect: bool,
     /// Its owner said so, or it failed.
@@ -51,6 +53,7 @@ impl Kept {
             submission: wanted.submission.clone(),
             login: wanted.server.login.clone(),
             sealed: String::new(),
+            by_token: false,
             folders: wanted.folders.clone(),
             collect: wanted.collect,
             stopped: false,
@@ -115,9 +118,10 @@ impl Seal {
         Ok(Seal(LessSafeKey::new(key)))
     }
 
-    /// What ties a sealed password to its link and server: sealed for one, it opens for no other.
+    /// What ties a sealed password to its link and server: sealed for one, it opens for no other; and tokens are no password.
     fn bound(account: AccountId, id: &str, kept: &Kept) -> Vec<u8> {
-        format!("{}\n{id}\n{}\n{}", account.0, kept.server, kept.login).into_bytes()
+        let kind = if kept.by_token { "tokens\n" } else { "" };
+        format!("{kind}{}\n{id}\n{}\n{}", account.0, kept.server, kept.login).into_bytes()
     }
 
     /// Seals the password into it.
@@ -150,7 +154,8 @@ mod tests {
     use super::*;
 
     fn kept() -> Kept {
-        let server = web::OldServer { url: "imaps://old.test:993".into(), login: "ann".into(), password: Zeroizing::default() };
+        let proof = web::Proof::Password(Zeroizing::default());
+        let server = web::OldServer { url: "imaps://old.test:993".into(), login: "ann".into(), proof };
         let wanted =
             web::NewLink { address: "ann@old.test".into(), server, submission: None, folders: Vec::new(), collect: true };
         Kept::new(&wanted, 7)
@@ -173,6 +178,8 @@ mod tests {
         assert!(seal.open(AccountId(2), "a", &link).is_err() && seal.open(AccountId(1), "b", &link).is_err());
         let moved = Kept { server: "imaps://evil.test:993".into(), ..link.clone() };
         assert!(seal.open(AccountId(1), "a", &moved).is_err(), "a record that was changed sends no password elsewhere");
+        let other_kind = Kept { by_token: true, ..link.clone() };
+        assert!(seal.open(AccountId(1), "a", &other_kind).is_err());
         assert!(Seal::of(other.path()).unwrap().open(AccountId(1), "a", &link).is_err());
         std::fs::write(one.path().join(KEY_FILE), b"short").unwrap();
         assert!(Seal::of(one.path()).is_err(), "a key that was damaged is not replaced");
@@ -180,6 +187,9 @@ mod tests {
 
     #[test]
     fn a_record_of_another_version_is_none() {
+        let mut before: serde_json::Value = serde_json::from_slice(&kept().written()).unwrap();
+        before.as_object_mut().unwrap().remove("by_token");
+        assert_eq!(Kept::read(before.to_string().as_bytes()), Some(kept()), "one that was written before there were tokens");
         assert_eq!(Kept::read(&Kept { v: 2, ..kept() }.written()), None);
         assert!(Kept::read(&kept().written()).unwrap().is_active());
         assert!(!Kept { is_brought: true, collect: false, ..kept() }.is_active());
