@@ -246,11 +246,17 @@ class Worker(threading.Thread):
                 if row.uid in uids:
                     row.flags = None
         elif ".SILENT" in verb:
-            # What is not told stands as it was asked for.
             spoken = {uid for uid, pairs in (t for t in told if isinstance(t, tuple)) if b"FLAGS" in pairs}
+            changed = {uid for uid, pairs in (t for t in told if isinstance(t, tuple)) if b"MODSEQ" in pairs}
             asked = frozenset(flag.encode() for flag in flags.split())
             for row in session.rows:
-                if row.uid in uids and row.uid not in spoken and row.flags is not None:
+                if row.uid not in uids or row.uid in spoken or row.flags is None:
+                    continue
+                if not session.with_modseq:
+                    # One that others expunged first stands as it was, and nothing tells which: it is asked for.
+                    row.flags = None
+                elif row.uid in changed:
+                    # What is only told to be changed stands as it was asked for, and what is not told of as it stood.
                     row.flags = row.flags | asked if verb[0] == "+" else row.flags - asked
             for uid, pairs in (t for t in told if isinstance(t, tuple)):
                 if b"MODSEQ" in pairs and b"FLAGS" not in pairs and uid not in spoken:
