@@ -361,6 +361,35 @@ class Python(Clients):
         c.close()
         c.logout()
 
+    def test_imaplib_sorts_threads_and_asks_for_quota(self):
+        c = imap(self.server)
+        # Beside one another by date, by subject and by size: three orders; two of one thread, and two of one subject.
+        for number, subject, size, refers in ((1, "Cherry", 10, ""), (3, "apple", 3000, ""), (2, "Banana", 100, ""), (4, "Re: Cherry", 1, "<n1@x.test>")):
+            text = (f"Message-ID: <n{number}@x.test>\r\nDate: {number} Nov 2026 10:00:00 +0000\r\nFrom: \"{'zyxw'[number - 1]}\" <{number}@x.test>\r\nSubject: {subject}\r\n"
+                    + (f"In-Reply-To: {refers}\r\n" if refers else "") + "\r\n" + "x" * size + "\r\n")
+            self.assertEqual(c.append("INBOX", None, None if number == 4 else f'"0{number}-Nov-2025 10:00:00 +0000"', text.encode())[0], "OK")
+        self.assertEqual(c.select("INBOX"), ("OK", [b"4"]))
+        for order, want in (("DATE", b"1 3 2 4"), ("REVERSE DATE", b"4 2 3 1"), ("SUBJECT", b"2 3 1 4"), ("REVERSE SIZE", b"2 3 4 1"), ("ARRIVAL", b"1 3 2 4"), ("DISPLAYFROM", b"4 2 3 1"), ("FROM", b"1 3 2 4")):
+            with self.subTest(order):
+                self.assertEqual(c.sort(f"({order})", "UTF-8", "ALL"), ("OK", [want]))
+        self.assertEqual(c.uid("SORT", "(SUBJECT)", "UTF-8", "LARGER", "1000")[1], [b"2"])
+        for algorithm, want in (("REFERENCES", b"(1 4)(3)(2)"), ("REFS", b"(3)(2)(1 4)"), ("ORDEREDSUBJECT", b"(1 4)(3)(2)")):
+            with self.subTest(algorithm):
+                self.assertEqual(c.thread(algorithm, "UTF-8", "ALL"), ("OK", [want]))
+        self.assertEqual(c.search(None, "YOUNGER", "3600")[1], [b"4"])
+        self.assertEqual(c.search(None, "OLDER", "3600")[1], [b"1 2 3"])
+        kind, (roots, quotas) = c.getquotaroot("INBOX")
+        self.assertEqual(kind, "OK")
+        self.assertRegex(roots[0], rb"^INBOX ")
+        self.assertRegex(quotas[0], rb"\(MESSAGE 4 \d+ MAILBOX \d+ \d+\)")
+        # UNSELECT leaves what CLOSE would take away.
+        self.assertEqual(c.store("1", "+FLAGS", r"(\Deleted)")[0], "OK")
+        self.assertEqual(c.unselect()[0], "OK")
+        self.assertEqual(c.select("INBOX"), ("OK", [b"4"]))
+        self.assertEqual(c.close()[0], "OK")
+        self.assertEqual(c.select("INBOX"), ("OK", [b"3"]))
+        c.logout()
+
     def test_compress_with_python_s_zlib(self):
         texts = [lab.message("ann@here.test", "bob@here.test", f"Packed {i}", lab.ATTACHMENTS) for i in range(5)]
         for text in texts:
