@@ -53,7 +53,7 @@ class Ours(lab.Server):
         data = os.path.join(folder, "ours")
         os.makedirs(data)
         everybody = [f"u{i}" for i in range(parts.USERS)] + [f"m{i}" for i in range(parts.USERS)]
-        everybody += [f"box{i}" for i in range(parts.ROUNDS)] + ["big", "small", "find"]
+        everybody += [f"box{i}" for i in range(parts.ROUNDS)] + ["big", "small", "find", "back", "dead"]
         # What is for elsewhere goes to whoever listens here; an alias lets strangers send there.
         self.sink, self.relayed = peers.free_ports(1)[0], "relay@bench.test"
         extra = "[limits]\nmessages_per_hour = 0\nrecipients_per_hour = 0\n"
@@ -163,8 +163,12 @@ TITLES = {
 }
 
 
+# Sections that others measure (`make bench-moving`, `make sessions` ...), or that were written.
+STANDING = ("## Where a line is not reached", "## Many sessions, a large mailbox", "## Moving house", "## In the browser, beside Roundcube")
+
+
 def standing(title):
-    """A section that others measure (`make bench-moving`, `make bench-roundcube`), as it stands."""
+    """A section as it stands."""
     with open(KEPT) as f:
         _, found, rest = f.read().partition(title + "\n")
     return [found + rest.split("\n## ")[0].rstrip("\n"), ""] if found else []
@@ -181,7 +185,8 @@ def report(run, load, seconds):
             out += [f"## {title}", "", *lines, "", f"{reached} of {measured} lines reached.", ""]
     if run.trouble:
         out += ["## What went wrong", ""] + [f"- {trouble.splitlines()[0][:300]}" for trouble in run.trouble] + [""]
-    out += standing("## Moving house") + standing("## In the browser, beside Roundcube")
+    for title in STANDING:
+        out += standing(title)
     if os.path.exists(COUNTED):
         out += ["## Instructions an operation", "", "Counted by valgrind's callgrind (`make instructions`): they do not depend on the neighbours. `make test` holds the",
                 "operations, unoptimised, to a tenth above what `tests/bench/instructions.tsv` has.", "", *instructions(), ""]

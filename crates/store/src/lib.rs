@@ -21,6 +21,7 @@ mod hash;
 mod key;
 pub mod limits;
 mod lock;
+mod machine;
 mod mailbox;
 mod mark;
 mod memory_disk;

@@ -40,10 +40,14 @@ pub const READERS: usize = 4;
 pub const SEGMENT_FILES_OPEN_MAX: usize = 128;
 /// Body locations remembered.
 pub const BODY_LOCATIONS_CACHED: usize = 32 * 1024;
-/// Email records remembered.
-pub const EMAILS_CACHED: usize = 64 * 1024;
-/// Octets of envelopes and body structures remembered, for all accounts together.
-pub const RENDERED_BYTES_CACHED: usize = 48 * 1024 * 1024;
+/// Octets of envelopes and body structures remembered, for all accounts together: one part in so many of the memory ...
+pub const RENDERED_MEMORY_PARTS: u64 = 64;
+/// ... but at least this ...
+pub const RENDERED_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// ... and at most this: some hundred thousand messages.
+pub const RENDERED_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// What one of them takes, about; so many email records are remembered as there may be of these.
+pub const RENDERED_BYTES_USUAL: u64 = 512;
 /// What remembering one costs besides its octets.
 pub const RENDERED_OVERHEAD_BYTES: usize = 96;
 /// Octets of a body read without leaving the thread, if the page cache has them.

@@ -5,7 +5,7 @@
 
 use crate::Store;
 use crate::engine::{Found, Query};
-use crate::limits::{RENDERED_BYTES_CACHED, RENDERED_OVERHEAD_BYTES};
+use crate::limits::{RENDERED_BYTES_USUAL, RENDERED_OVERHEAD_BYTES};
 use crate::message::note_of;
 use crate::store::{Inner, Result};
 use crate::types::{AccountId, EmailId};
@@ -52,8 +52,14 @@ impl Weighter<(AccountId, EmailId, Part), Arc<[u8]>> for Octets {
     }
 }
 
-pub(crate) fn cache() -> RenderedCache {
-    Cache::with_weighter(RENDERED_BYTES_CACHED / 512, RENDERED_BYTES_CACHED as u64, Octets)
+/// Holds so many octets at most.
+pub(crate) fn cache(bytes: u64) -> RenderedCache {
+    Cache::with_weighter(usual_count(bytes), bytes, Octets)
+}
+
+/// How many pieces lie in so many octets, about.
+pub(crate) fn usual_count(bytes: u64) -> usize {
+    usize::try_from(bytes / RENDERED_BYTES_USUAL).unwrap_or(usize::MAX)
 }
 
 /// The front of a note, with all that is rendered; nothing of one of another version.

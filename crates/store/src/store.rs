@@ -10,7 +10,8 @@ use crate::engine::embedded::{Embedded, Tuning};
 use crate::engine::memory::Memory;
 use crate::engine::{Batch, Engine, Found, Outcome, Query, commit, get};
 use crate::key;
-use crate::limits::{EMAILS_CACHED, IDS_RESERVED, SPACES_LOADED};
+use crate::limits::{IDS_RESERVED, RENDERED_BYTES_MAX, RENDERED_BYTES_MIN, RENDERED_MEMORY_PARTS, SPACES_LOADED};
+use crate::machine;
 use crate::news::News;
 use crate::queue::QueueState;
 use crate::reading::SnapshotBudget;
@@ -182,6 +183,7 @@ impl Store {
         let ids = reserve_ids(&*engine).await?;
         let free = FreeSpace::new(spool_folder.as_ref().map(|_| config.data_dir.clone()), config.free_bytes_min);
         let shares = Arc::new(Shares::load(&*engine).await?);
+        let remembered = machine::share(machine::memory_bytes(), RENDERED_MEMORY_PARTS, RENDERED_BYTES_MIN, RENDERED_BYTES_MAX);
         let inner = Inner {
             engine,
             ids,
@@ -192,9 +194,9 @@ impl Store {
             free,
             budget: SnapshotBudget::default(),
             news: News::default(),
-            emails: Cache::new(EMAILS_CACHED),
+            emails: Cache::new(crate::rendered::usual_count(remembered)),
             last_email: AtomicU64::new(0),
-            rendered: crate::rendered::cache(),
+            rendered: crate::rendered::cache(remembered),
             trace: crate::trace::TraceState::default(),
             care: tokio::sync::Mutex::default(),
             spool_folder,
