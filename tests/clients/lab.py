@@ -10,14 +10,17 @@ import email.policy
 import email.utils
 import hashlib
 import io
+import json
 import os
 import random
 import re
 import shutil
 import signal
+import site
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -221,6 +224,56 @@ class Server:
         finally:
             if not self.keep:
                 shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Wire:
+    """The dialogues of an account from now on, as `packetboat wire` shows them."""
+
+    def __init__(self, server, account="bob@here.test"):
+        self.process = subprocess.Popen([binary(), "wire", "--account", account, "--json", "--config", server.config], stdout=subprocess.PIPE, text=True)
+        self.steps = []
+        assert json.loads(self.process.stdout.readline()) == {"watching": account}
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.steps.append(json.loads(line))
+
+    def lines(self, side="client"):
+        return [step["line"] for step in list(self.steps) if step["side"] == side and step["protocol"] == "imap"]
+
+    def said(self, *patterns, side="client"):
+        """Each pattern is found in a line of its own (`^` is behind the tag); what comes over the control socket may lag a little behind."""
+        for pattern in patterns:
+            try:
+                wait_for(pattern, lambda p=pattern.replace("^", r"^\S+ "): any(re.search(p, line) for line in self.lines(side)), 5)
+            except AssertionError as e:
+                raise AssertionError(f"no {side} said {pattern}:\n" + "\n".join(self.lines(side))) from e
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(5)
+        self.process.stdout.close()
+
+
+def libraries(name):
+    """Puts what `NAME.txt` beside this file pins into Python's path: installed once, anew when the list or the Python is another."""
+    listed = os.path.join(ROOT, "tests", "clients", f"{name}.txt")
+    with open(listed, "rb") as f:
+        stamp = hashlib.sha256(f.read() + sys.version.encode()).hexdigest()[:12]
+    folder = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), f"{name}-{stamp}")
+    done = os.path.join(folder, "done")
+    if not os.path.exists(done):
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        pip = [os.path.join(folder, "bin", "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", "--no-deps", "-r", listed], check=True, timeout=600)
+        open(done, "w").close()
+    site.addsitedir(os.path.join(folder, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages"))
 
 
 # ---- messages

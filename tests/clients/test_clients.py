@@ -46,6 +46,13 @@ def inbox(server, user="bob"):
         c.logout()
 
 
+def fill(server, *subjects, user="bob"):
+    """One message with attachments for each subject, by SMTP."""
+    for subject in subjects:
+        send(server, lab.message("ann@here.test", f"{user}@here.test", subject, lab.ATTACHMENTS), to=[f"{user}@here.test"])
+    lab.wait_for("mail", lambda: len(inbox(server, user)) == len(subjects))
+
+
 class Clients(unittest.TestCase):
     """A server with ann and bob; `self.dir` is for the client's files."""
 

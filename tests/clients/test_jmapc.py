@@ -4,12 +4,8 @@ It is not in Debian: `jmapc.txt` beside this file pins it and what it needs, ins
 target directory, with the same Python that runs the tests.
 """
 
-import hashlib
 import imaplib
 import os
-import site
-import subprocess
-import sys
 import threading
 import unittest
 
@@ -19,26 +15,10 @@ ANN, BOB = "ann@here.test", "bob@here.test"
 SUBMISSION = "urn:ietf:params:jmap:submission"
 
 
-def install():
-    """The folder of the packages; made anew when the list or the Python is another."""
-    listed = os.path.join(lab.ROOT, "tests", "clients", "jmapc.txt")
-    with open(listed, "rb") as f:
-        name = hashlib.sha256(f.read() + sys.version.encode()).hexdigest()[:12]
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(lab.ROOT, "target"))
-    folder = os.path.join(target, f"jmapc-{name}")
-    done = os.path.join(folder, "done")
-    if not os.path.exists(done):
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [os.path.join(folder, "bin", "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", "--no-deps", "-r", listed], check=True, timeout=600)
-        open(done, "w").close()
-    return os.path.join(folder, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
-
-
 class Jmapc(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        site.addsitedir(install())
+        lab.libraries("jmapc")
         # jmapc speaks TLS only, and verifies it.
         os.environ["REQUESTS_CA_BUNDLE"] = lab.certificate()[0]
         cls.server = lab.Server(start_with=("ann", "bob"), also=("https",)).start()

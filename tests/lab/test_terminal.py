@@ -1,4 +1,4 @@
-"""The other mail programs of a terminal: getmail6, offlineimap3, imapfilter, s-nail, alpine, aerc."""
+"""The other mail programs of a terminal: getmail6, s-nail, alpine, aerc."""
 
 import os
 import re
@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
 import lab  # noqa: E402
-from test_clients import Clients, imap, inbox, send  # noqa: E402
+from test_clients import Clients, fill, imap, inbox  # noqa: E402
 
 
 class Screen:
@@ -39,12 +39,6 @@ class Screen:
 
     def close(self):
         self.tmux("kill-server")
-
-
-def fill(server, *subjects, user="bob"):
-    for subject in subjects:
-        send(server, lab.message("ann@here.test", f"{user}@here.test", subject, lab.ATTACHMENTS), to=[f"{user}@here.test"])
-    lab.wait_for("mail", lambda: len(inbox(server, user)) == len(subjects))
 
 
 def files(*folders):
@@ -92,92 +86,6 @@ class Getmail(Clients):
         self.rc("SimplePOP3SSLRetriever", self.port["pop3s"], delete="true")
         self.get()
         self.assertEqual(inbox(self.server), [])
-
-
-class OfflineImap(Clients):
-    def test_offlineimap_syncs_both_ways(self):
-        fill(self.server, "One", "Two", "Three")
-        there = imap(self.server)
-        for name in ("Lists", "Lists/Rust", '"Entw&APw-rfe"'):
-            self.assertEqual(there.create(name)[0], "OK")
-        there.append('"Entw&APw-rfe"', r"(\Flagged)", None, lab.wire(lab.message("x@y.test", "bob@here.test", "A draft")))
-        local = os.path.join(self.dir, "mail")
-        rc = self.secret("offlineimaprc", f"""[general]
-accounts = bob
-metadata = {self.dir}/meta
-ui = basic
-[Account bob]
-localrepository = local
-remoterepository = remote
-[Repository local]
-type = Maildir
-localfolders = {local}
-sep = /
-[Repository remote]
-type = IMAP
-remotehost = localhost
-remoteport = {self.port['imaps']}
-remoteuser = bob@here.test
-remotepass = {self.server.password}
-ssl = yes
-sslcacertfile = {self.cert}
-""")
-
-        def run():
-            return lab.client("offlineimap", "-o", "-c", rc, seconds=180)
-
-        run()
-        got = files(os.path.join(local, "INBOX"))
-        self.assertEqual(len(got), 3)
-        for octets in got:
-            lab.assert_attachments(octets, lab.ATTACHMENTS)
-        self.assertTrue(os.path.isdir(os.path.join(local, "Lists", "Rust")))
-        # Here: one read, one deleted, one written. There: one flagged.
-        folder = os.path.join(local, "INBOX")
-        names = sorted(os.listdir(os.path.join(folder, "new"))) or sorted(os.listdir(os.path.join(folder, "cur")))
-        part = "new" if os.listdir(os.path.join(folder, "new")) else "cur"
-        first, second, third = names
-        os.rename(os.path.join(folder, part, first), os.path.join(folder, "cur", first.partition(":")[0] + ":2,S"))
-        os.remove(os.path.join(folder, part, second))
-        with open(os.path.join(folder, "new", "1.written.here"), "wb") as f:
-            f.write(bytes(lab.message("bob@here.test", "ann@here.test", "Written offline")))
-        run()
-        there.select("INBOX")
-        seen, flagged = there.search(None, "SEEN")[1][0].split(), there.search(None, "ALL")[1][0].split()
-        self.assertEqual((len(seen) >= 1, len(flagged)), (True, 3))
-        self.assertEqual(len(there.search(None, "SUBJECT", '"Written offline"')[1][0].split()), 1)
-        before = there.status("INBOX", "(HIGHESTMODSEQ UIDNEXT)")
-        run()
-        self.assertEqual(there.status("INBOX", "(HIGHESTMODSEQ UIDNEXT)"), before, "a run without changes changes nothing")
-        there.logout()
-
-
-class ImapFilter(Clients):
-    def test_imapfilter_sorts_mail_by_rules(self):
-        fill(self.server, "[rust] One", "[rust] Two", "Private")
-        config = self.secret("config.lua", f"""
-options.timeout = 60
-options.certificates = false
-options.create = true
-options.subscribe = true
-bob = IMAP {{ server = 'localhost', port = {self.port['imaps']}, username = 'bob@here.test', password = '{self.server.password}', ssl = 'auto' }}
-mail = bob.INBOX:contain_subject('[rust]') * bob.INBOX:is_unseen()
-mail:mark_flagged()
-mail:move_messages(bob['Lists/Rust'])
-bob.INBOX:is_larger(100):mark_seen()
-bob.INBOX:contain_body('Hello'):copy_messages(bob.Archive)
-bob.INBOX:match_field('Subject', 'Priv'):add_flags({{ '$Label1' }})
-""")
-        lab.client("imapfilter", "-t", self.cert, "-c", config, env={"HOME": self.dir})
-        there = imap(self.server)
-        there.select("Lists/Rust")
-        self.assertEqual(len(there.search(None, "FLAGGED")[1][0].split()), 2)
-        there.select("INBOX")
-        self.assertEqual(there.search(None, "ALL", "SEEN", "KEYWORD", "$Label1", "SUBJECT", "Private")[1][0].split(), [b"1"])
-        there.select("Archive")
-        self.assertEqual(len(there.search(None, "ALL")[1][0].split()), 1)
-        self.assertIn(b"Lists/Rust", b"".join(x or b"" for x in there.lsub()[1]))
-        there.logout()
 
 
 class SNail(Clients):
