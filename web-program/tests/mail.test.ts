@@ -183,6 +183,72 @@ describe('a search', () => {
   })
 })
 
+describe('a search without a network', () => {
+  const found = ['e79', 'e78', 'e77', 'e76', 'e75', 'e74', 'e73', 'e72', 'e71', 'e70', 'e7']
+  const asked = { filter: { subject: 'Message e7' }, collapse: false, sort: inbox.sort }
+  /** A program that has the thirty newest in memory and all hundred and twenty in the cache. */
+  const begun = async (): Promise<InstanceType<typeof Mail>> => {
+    await mail.current?.ensure(50, 120)
+    await settled()
+    const again = new Mail(mail.jmap, 'a1', cache, () => undefined)
+    await again.fromCache()
+    fake.trouble = 'offline'
+    return again
+  }
+  it('finds what is kept as well as what lies in memory, the newest first', async () => {
+    const again = await begun()
+    again.learn([fake.emails.get('e75') as never], true)
+    const list = again.list(asked)
+    const answered = list.ensure(0, 1)
+    list.guess()
+    expect([list.known(), list.state]).toEqual([['e75'], 'kept'])
+    await answered
+    expect([list.known(), list.total, list.state]).toEqual([found, 11, 'kept'])
+  })
+  it('finds more than the same search found before', async () => {
+    await cache.putQuery({ key: JSON.stringify(asked), ids: ['e79'], total: 1, threads: {} })
+    const again = await begun()
+    const list = again.list(asked)
+    await list.fromCache()
+    expect(list.known()).toEqual(['e79'])
+    await list.ensure(0, 1)
+    expect(list.known()).toEqual(found)
+  })
+})
+
+describe('what is selected in a guess', () => {
+  it('stays so where the server has it in the list', async () => {
+    const list = mail.list({ filter: { subject: 'Message e7' }, collapse: false, sort: inbox.sort })
+    mail.current = list
+    let letGo = (): void => undefined
+    const held = new Promise<void>((go) => { letGo = go })
+    vi.stubGlobal('fetch', async (url: string, init?: RequestInit) => { await held; return fake.fetch(url, init) })
+    const [answered, again] = [list.ensure(0, 1), list.ensure(0, 1)]
+    list.guess()
+    for (const id of ['e79', 'e78']) mail.selected.add(id)
+    let isAnswered = false
+    void again.then(() => { isAnswered = true })
+    fake.emails.delete('e78')
+    await settled()
+    expect(isAnswered, 'who asks for what is under way waits for it').toBe(false)
+    letGo()
+    await Promise.all([answered, again])
+    expect([[...mail.selected], list.known().includes('e78')]).toEqual([['e79'], false])
+  })
+})
+
+describe('the beginning that is painted at once', () => {
+  it('is that of one list, once, and has no row that is elsewhere now', async () => {
+    await settled()
+    const again = new Mail(mail.jmap, 'a1', cache, () => undefined)
+    await again.fromCache()
+    again.act({ e120: { 'mailboxIds/mi': null, 'mailboxIds/ma': true } }, '')
+    expect([again.list(inbox).at(0), again.list(inbox).total]).toEqual(['e119', 29])
+    for (let n = 0; n < 13; n++) again.list({ ...inbox, filter: { inMailbox: 'mi', hasKeyword: `k${n}` } })
+    expect(again.list(inbox).total, 'made anew').toBe(0)
+  })
+})
+
 describe('an account of others', () => {
   it('finds no server, and so does one\'s own, which hears when it is back', () => {
     const other = new Mail(mail.jmap, 'a2', cache, () => undefined, mail)
@@ -234,6 +300,29 @@ describe('an account of others', () => {
     expect([await boot(), await boot()]).toEqual([0, 50])
     fake.mark = '-two'
     expect([await boot(), await boot()]).toEqual([0, 50])
+  })
+  it('shows nothing any more that was painted from there', async () => {
+    const open = async (): Promise<InstanceType<typeof Mail>> => {
+      const other = new Mail(mail.jmap, 'a1', await Cache.open('b1'), () => undefined, mail)
+      await other.fromCache()
+      other.current = other.list(inbox)
+      return other
+    }
+    fake.mark = '-one'
+    const before = await open()
+    await before.boot()
+    await before.current?.ensure(0, 50)
+    await settled()
+    const other = await open()
+    expect([other.current?.at(0), other.current?.total, other.peek('e120')?.id]).toEqual(['e120', 30, 'e120'])
+    // Its owner took all of it back.
+    fake.mark = '-two'
+    fake.emails.clear()
+    await other.boot()
+    expect([other.current?.total, other.rows.size]).toEqual([0, 0])
+    const search = other.list({ filter: { subject: 'Message' }, collapse: false, sort: inbox.sort })
+    search.guess()
+    expect([search.known(), other.list({ ...inbox }).total]).toEqual([[], 0])
   })
 })
 

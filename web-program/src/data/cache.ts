@@ -33,11 +33,17 @@ export interface Begun { kept: Kept; first: First | undefined; journal: Waiting[
 
 /** Every failure of the cache is borne: without it the program asks the server. */
 export class Cache {
+  static isBarred = false
+
   private constructor(private readonly db: IDBPDatabase<Tables> | undefined, private readonly name: string) {}
+
+  /** From now on nothing is read or kept: what lies there is another's, and cannot be purged. */
+  static bar(): void { this.isBarred = true }
 
   /** One's own, or that of an account of somebody else: equal messages have equal ids in both. */
   static async open(account: Id = ''): Promise<Cache> {
     const name = ofAccount(account)
+    if (this.isBarred) return new Cache(undefined, name)
     try {
       return new Cache(await openDB<Tables>(name, 1, {
         upgrade(db) {

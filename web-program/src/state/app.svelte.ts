@@ -1,7 +1,7 @@
 // The program: who is signed in, what is shown, and every command there is, by its name.
 
 import { Cache, type Begun } from '../data/cache'
-import { shown } from '../data/address'
+import { same, shown } from '../data/address'
 import * as search from '../data/search'
 import { ask, Jmap, Offline, OURS, SignedOut } from '../jmap/client'
 import { signIn, type Told } from '../jmap/sign-in'
@@ -58,13 +58,13 @@ export class App {
   async start(): Promise<void> {
     const { session, kept } = begin()
     const { cache, begun } = await kept ?? {}
-    if (cache && begun && known() === begun.kept.session.username) await this.enter(new Jmap(begun.kept.session), cache, begun)
+    if (cache && begun && same(known() ?? '', begun.kept.session.username)) await this.enter(new Jmap(begun.kept.session), cache, begun)
     try {
       const jmap = await session
       const store = cache ?? await Cache.open()
       if (await this.anothers(jmap, store)) return
       if (this.home) this.home.jmap = jmap
-      else await this.enter(jmap, store)
+      else await this.enter(jmap, Cache.isBarred ? await Cache.open() : store)
       await this.home?.boot()
       void this.share()
       void this.desk.restore()
@@ -81,10 +81,12 @@ export class App {
   /** What is shown or kept is another's than who is signed in: it goes, and the page begins anew. */
   private async anothers(jmap: Jmap, cache: Cache): Promise<boolean> {
     const session = this.home?.jmap.session ?? (await cache.kept())?.session
-    // Once: a browser that keeps what it should not must not begin for ever.
-    if (!session || session.username === jmap.session.username || sessionStorage.getItem('anew') === jmap.session.username) return false
+    if (!session || same(session.username, jmap.session.username)) return false
+    this.drop()
+    localStorage.setItem('signed-in', jmap.session.username)
+    // Once: in a browser that keeps what it should not nothing is read of that, and nothing is kept.
+    if (sessionStorage.getItem('anew') === jmap.session.username) { Cache.bar(); return false }
     sessionStorage.setItem('anew', jmap.session.username)
-    for (const one of [this.home, ...this.others.values()]) one?.close()
     await cache.purgeAll(session)
     location.reload()
     return true
@@ -203,9 +205,12 @@ export class App {
     const before = known()
     const cache = await Cache.open()
     const kept = await cache.kept()
-    if (kept && (kept.session.username !== before || before !== address)) await cache.purgeAll(kept.session)
+    const stays = before !== null && same(before, address)
+    if (kept && !(stays && same(kept.session.username, before))) await cache.purgeAll(kept.session)
+    // Nothing of the last one is painted, even where it could not be purged.
+    if (!stays) localStorage.setItem('signed-in', address)
     // What the last one was writing lies in memory, too.
-    if (this.address !== '' && before !== address) { location.reload(); return }
+    if (this.address !== '' && !stays) { location.reload(); return }
     this.expired = false
     this.phase = 'starting'
     await this.start()
@@ -226,11 +231,15 @@ export class App {
     location.assign('/sign-in')
   }
 
-  private leave(expired: boolean): void {
-    if (this.leaving) return
-    this.home?.close()
+  private drop(): void {
+    for (const one of [this.home, ...this.others.values()]) one?.close()
     this.home = undefined
     this.others.clear()
+  }
+
+  private leave(expired: boolean): void {
+    if (this.leaving) return
+    this.drop()
     this.expired = expired
     this.phase = 'signed-out'
   }

@@ -55,7 +55,9 @@ export class List implements Listing {
   error = $state('')
   readonly order = new Order()
   readonly key: string
-  private readonly under = new Set<number>()
+  private readonly under = new Map<number, Promise<void>>()
+  /** It stands by what was found in memory: there may be more here, and other things there. */
+  private guessed = false
   /** Something changed while it was asked: what is answered may be older. */
   private behind = false
   private failedAt = 0
@@ -65,13 +67,11 @@ export class List implements Listing {
 
   constructor(readonly mail: Mail, readonly asked: Asked) {
     this.key = JSON.stringify(asked)
-    const { first } = mail
-    if (first?.key === this.key) untrack(() => this.begin(first.ids))
   }
 
   /** What is painted at once, without waiting for anything. */
-  private begin(ids: readonly Id[]): void {
-    this.order.ids = ids.filter((id) => this.mail.peek(id) !== undefined)
+  begin(ids: readonly Id[]): void {
+    this.order.ids = ids.filter((id) => { const row = this.mail.peek(id); return row !== undefined && this.holds(row) })
     this.order.total = this.order.ids.length
     this.hidePending()
     this.state = 'kept'
@@ -125,28 +125,49 @@ export class List implements Listing {
     const rows = untrack(() => [...this.mail.rows.values()].filter((row) => matches(row, this.asked.filter)).sort(newestFirst))
     if (rows.length === 0) return
     this.begin(rows.slice(0, WINDOW).map((row) => row.id))
+    this.guessed = true
     this.changed()
   }
 
   /** Without a network: what is kept, judged here. */
   private async fromKept(): Promise<void> {
+    const { mail, asked, order } = this
     this.state = 'kept'
-    if (this.order.total > 0) return
-    const rows = (await this.mail.cache.allRows()).map((r) => this.mail.rows.get(r.id) ?? r).filter((r) => matches(r, this.asked.filter)).sort(newestFirst)
-    this.mail.learn(rows, true)
+    // A mailbox that was looked at is kept in its order. What a search found before, here or there, may be but a part of what is kept.
+    const isSearch = typeof asked.filter.inMailbox !== 'string'
+    if (order.total > 0 && !this.guessed && !isSearch) return
+    const kept = new Map((await mail.cache.allRows()).map((row) => [row.id, row]))
+    if (order.state !== undefined) return
+    // In memory is what came just now, and without a cache all there is.
+    for (const [id, row] of untrack(() => [...mail.rows])) kept.set(id, row)
+    const before = new Set(this.known())
+    const rows = [...kept.values()].filter((row) => before.has(row.id) ? this.holds(row) : matches(row, asked.filter)).sort(newestFirst)
+    mail.learn(rows, true)
     const seen = new Set<Id>()
-    this.order.ids = rows.filter((r) => !this.asked.collapse || (!seen.has(r.threadId) && seen.add(r.threadId))).map((r) => r.id)
-    this.order.total = this.order.ids.length
+    order.ids = rows.filter((r) => !asked.collapse || (!seen.has(r.threadId) && seen.add(r.threadId))).map((r) => r.id)
+    order.total = order.ids.length
+    this.guessed = false
   }
 
   /** Fetches the windows that are looked at and not known. */
   async ensure(from: number, to: number): Promise<void> {
     const windows = this.order.state === undefined ? [Math.floor(from / WINDOW) * WINDOW] : this.order.missing(from, to)
-    await Promise.all(windows.filter((w) => !this.under.has(w)).map((w) => this.fetch(w)))
+    await Promise.all(windows.map((w) => this.under.get(w) ?? this.fetch(w)))
   }
 
-  private async fetch(position: number): Promise<void> {
-    this.under.add(position)
+  private fetch(position: number): Promise<void> {
+    const asked = this.fetchOnce(position).finally(() => {
+      this.under.delete(position)
+      if (!this.behind || this.under.size > 0) return
+      this.behind = false
+      if (this.mail.current === this) void this.refresh(this.mail.visible)
+      else this.order.forget()
+    })
+    this.under.set(position, asked)
+    return asked
+  }
+
+  private async fetchOnce(position: number): Promise<void> {
     const { mail, asked } = this
     try {
       const account = mail.account
@@ -169,6 +190,8 @@ export class List implements Listing {
       this.order.put(found.position ?? position, found.ids.filter((id) => mail.rows.has(id)), found.total ?? found.ids.length, found.queryState)
       this.hidePending()
       this.failures = 0
+      if (this.state === 'kept') this.deselect()
+      this.guessed = false
       this.state = 'ready'
       this.changed()
       if (position === 0) void this.keep()
@@ -186,20 +209,26 @@ export class List implements Listing {
         mail.failed(error)
       }
       this.changed()
-    } finally {
-      this.under.delete(position)
-      if (this.behind && this.under.size === 0) {
-        this.behind = false
-        if (mail.current === this) void this.refresh(mail.visible)
-        else this.order.forget()
-      }
     }
+  }
+
+  /** Of what was selected while the list was a guess, what the server does not have in it. */
+  private deselect(): void {
+    const { mail, order } = this
+    if (mail.current === this) for (const id of [...mail.selected]) if (!order.ids.includes(id)) mail.selected.delete(id)
   }
 
   /** It is not looked at, and something changed: it is asked anew when it is. */
   outdated(): void {
     this.behind = this.under.size > 0
     this.order.forget()
+  }
+
+  /** These are not to be seen any more; what else there is, is asked anew. */
+  without(gone: ReadonlySet<Id>): void {
+    this.order.remove(gone)
+    this.outdated()
+    this.changed()
   }
 
   /** What we moved away and the server has not heard of yet stays away. */

@@ -45,7 +45,9 @@ export class Mail {
   private waking: ReturnType<typeof setTimeout> | undefined
 
   /** The beginning of the list that was looked at last, whose rows are here already. */
-  first: KeptQuery | undefined
+  private first: KeptQuery | undefined
+  /** Rows that are known from here alone: the server has not said them since. */
+  private readonly unsaid = new Set<Id>()
   private readonly lists = new Map<string, List>()
   private readonly bodies = new Map<Id, Body>()
   private readonly loading = new Map<Id, Promise<Body>>()
@@ -235,6 +237,8 @@ export class Mail {
         if (patch) now = applied(now, patch)
       }
       this.rows.set(row.id, now)
+      if (fromCache) this.unsaid.add(row.id)
+      else this.unsaid.delete(row.id)
     }
     if (!fromCache && rows.length > 0) void this.cache.putRows(rows)
   }
@@ -245,7 +249,11 @@ export class Mail {
     const key = JSON.stringify(asked)
     let list = this.lists.get(key)
     if (!list) {
-      list = new List(this, asked)
+      const made = new List(this, asked)
+      list = made
+      // Once: later on it is of another time.
+      const { first } = this
+      if (first?.key === key) { this.first = undefined; untrack(() => made.begin(first.ids)) }
       this.lists.set(key, list)
       void list.fromCache()
       if (this.lists.size > LISTS_MAX) {
@@ -661,6 +669,7 @@ export class Mail {
 
   private takeChanges(changes: Changes, updated: Row[] = [], created: Row[] = [], threads: { id: Id; emailIds: Id[] }[] = []): void {
     this.states.Email = changes.newState
+    this.first = undefined
     this.learn(updated)
     for (const row of updated) {
       const kept = this.bodies.get(row.id)
@@ -702,7 +711,11 @@ export class Mail {
     if (await this.cache.setting<string>('mark') === mark) return
     await this.cache.clear()
     await this.cache.set('mark', mark)
-    for (const list of this.lists.values()) list.outdated()
+    this.first = undefined
+    for (const id of this.unsaid) { this.rows.delete(id); this.bodies.delete(id); this.selected.delete(id) }
+    this.threads.clear()
+    for (const list of this.lists.values()) list.without(this.unsaid)
+    this.unsaid.clear()
   }
 
   // ---- people
