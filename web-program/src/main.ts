@@ -7,4 +7,4 @@ import { known } from './state/early'
 
 const target = document.getElementById('app') as HTMLElement
 if (known() === null) open(target)
-else void import('./program').then((program) => { program.run(target) }, () => { open(target) })
+else void import('./program').then((program) => { program.run(target) }, () => { open(target, true) })

@@ -44,6 +44,7 @@ export const t = {
   people: { find: 'Find', name: 'Name', add: 'Add', none: 'Nobody yet. Whom you write to appears here.', load: 'Import vCard', save: 'Export vCard', taken: (n: number) => `${plural(n, 'person', 'people')} taken in` },
   route: { waiting: 'Waiting', delivered: 'Delivered', failed: 'Failed', held: 'Not sent yet', recall: 'Take it back' },
   error: { title: 'That did not work.', reload: 'Reload' },
+  load: { offline: 'A part of the program could not be loaded: the server does not answer. What you typed is kept.', changed: 'A part of the program could not be loaded. The server may have a newer version by now; what you typed is kept.', again: 'Load again' },
   settings: {
     pages: { general: 'General', identities: 'Names and signatures', rules: 'Rules and forwarding', vacation: 'Away', passwords: 'Passwords', sessions: 'Signed in', programs: 'Other programs', bring: 'Bring your mail' }, theme: 'Colours', themes: { system: 'As the system', light: 'Light', dark: 'Dark' }, rows: 'Rows of the list', densities: { full: 'Three lines', compact: 'One line' },
     reader: 'Message', readers: { right: 'Beside the list', off: 'In place of the list' }, undo: 'Time to take back a message', seconds: (n: number) => n === 0 ? 'None' : plural(n, 'second', 'seconds'), keys: 'One-key commands', name: 'Name', signature: 'Signature', another: 'Another address of yours', anotherText: 'One that leads to this account: you can write from it, and answer as it.', save: 'Save',

@@ -9,6 +9,8 @@ import type { Safe } from './safe'
 
 const NAME = 'packetboat'
 const ofAccount = (account: Id): string => account === '' ? NAME : `${NAME}/${account}`
+/** Removed, where the browser lets us. */
+const gone = async (name: string): Promise<void> => { try { await deleteDB(name) } catch { /* Whose it was is looked at before anything is read. */ } }
 const BODY_BYTES_MAX = 200 * 1024 * 1024
 const BODIES_TRIMMED = 50
 
@@ -64,15 +66,15 @@ export class Cache {
 
   async purge(): Promise<void> {
     this.db?.close()
-    await deleteDB(this.name).catch(() => undefined)
+    await gone(this.name)
   }
 
   /** This one, and what is kept of all other accounts: those of a session, and any that it does not name (any more). */
   async purgeAll({ accounts }: Session): Promise<void> {
-    const found = await indexedDB.databases().catch(() => [])
+    const found = await Promise.resolve().then(() => indexedDB.databases()).catch(() => [])
     const names = found.flatMap(({ name }) => (name?.startsWith(`${NAME}/`) ? [name] : []))
     const all = new Set([...names, ...Object.keys(accounts).map(ofAccount)])
-    await Promise.all([this.purge(), ...[...all].map((name) => deleteDB(name).catch(() => undefined))])
+    await Promise.all([this.purge(), ...[...all].map(gone)])
   }
 
   /** All mail that is kept: what may be seen has changed. */

@@ -53,7 +53,7 @@ export function purifier(): Promise<(html: string) => DocumentFragment> {
       ALLOW_DATA_ATTR: false,
       SANITIZE_NAMED_PROPS: true,
     })
-  })
+  }).catch((error: unknown) => { purify = undefined; throw error })
   return purify
 }
 

@@ -2,6 +2,7 @@
 
 import { Cache, type Begun } from '../data/cache'
 import { same, shown } from '../data/address'
+import { part } from '../data/part'
 import * as search from '../data/search'
 import { ask, Jmap, Offline, OURS, SignedOut } from '../jmap/client'
 import { signIn, type Told } from '../jmap/sign-in'
@@ -542,7 +543,7 @@ export class App {
     const from = mail?.rows.get(this.reading)?.from?.[0]?.email.toLowerCase()
     if (!mail || from === undefined) return
     try {
-      const { read, write } = await import('./rules.svelte')
+      const { read, write } = await part(() => import('./rules.svelte'))
       const { blocked } = await read(mail)
       if (!blocked.includes(from)) await write(mail, { blocked: [...blocked, from] })
       await this.away((of, ids) => of.toRole(ids, 'junk', t.done.spam))

@@ -3,7 +3,7 @@
 
 import { SvelteMap, SvelteSet } from 'svelte/reactivity'
 import * as answer from '../data/answer'
-import { isAddress, same } from '../data/address'
+import { isAddress, parsed, same } from '../data/address'
 import { email, isEmpty, localDate, weight, type Draft, type Piece } from '../data/draft'
 import { apart } from '../data/safe'
 import { ask, Offline, OURS, Refused } from '../jmap/client'
@@ -221,6 +221,16 @@ export class Desk {
   private show(letter: Letter): void {
     this.letters = [...this.letters, letter]
     this.active = letter
+  }
+
+  /** The page is about to begin anew: nothing that was typed is lost. */
+  async keep(): Promise<void> {
+    const { active, typedAhead } = this
+    this.typedAhead = ''
+    // What is for somebody already begins in its text, all else with whom it is for (`Compose.svelte`).
+    if (active && typedAhead !== '' && active.to.length > 0) { active.html = answer.htmlOf(typedAhead) + active.html; active.text = `${typedAhead}\n${active.text}` }
+    else if (active && typedAhead !== '') active.to = [...active.to, ...parsed(typedAhead)]
+    await Promise.all(this.letters.filter((letter) => !letter.ended && !isEmpty(letter.draft)).map((letter) => this.mail.cache.putDraft(letter.draft)))
   }
 
   focus(letter: Letter): void { letter.minimised = false; this.active = letter }
