@@ -3,7 +3,7 @@
 
 Each round: load from many connections by SMTP, submission, LMTP, IMAP (APPEND, STORE, COPY, MOVE, EXPUNGE) and POP3
 (DELE), SIGKILL at a random moment, restart, `check`, and a comparison with the ledger that the clients kept:
-acknowledged and missing, twice, damaged, UIDs given again, flags lost, expunged and back, relayed mail missing, sent
+acknowledged and missing, twice, damaged, UIDs given again, flags lost or back, expunged and back, relayed mail missing, sent
 again after it was settled. Any number but 0 fails. Every few rounds the office is a fresh one.
 """
 
@@ -31,7 +31,7 @@ ID = re.compile(rb"X-Crash-Id: (\S+)\r\n")
 def body(name, rng):
     """A message that proves itself: its id and a digest of its text."""
     text = b"".join(b"%x\r\n" % rng.getrandbits(240) for _ in range(rng.choice([3, 30, 300])))
-    return (b"From: x@elsewhere.test\r\nSubject: crash\r\nX-Crash-Id: " + name.encode() + b"\r\nX-Crash-Sum: "
+    return (b"From: x@elsewhere.test\r\nSubject: crash\r\nMessage-ID: <" + name.encode() + b"@crash.test>\r\nX-Crash-Id: " + name.encode() + b"\r\nX-Crash-Sum: "
             + hashlib.sha256(text).hexdigest().encode() + b"\r\n\r\n" + text)
 
 
@@ -53,6 +53,7 @@ class Ledger:
         self.expunged = set()  # (user, id) whose deletion was acknowledged
         self.deleting = set()  # (user, id) whose deletion was asked
         self.flags = {}      # (user, mailbox, id) -> flag words acknowledged
+        self.cleared = {}    # (user, mailbox, id) -> flag words whose removal was acknowledged
         self.uids = {}       # (user, mailbox, uidvalidity, uid) -> id as seen or promised
         self.relayed = {}    # id -> acknowledged submissions to the other side
         self.arrived = []    # ids at the sink
@@ -199,11 +200,17 @@ class Round:
                 led.uids[(user, box, validity, uid)] = name
                 led.flags[(user, box, name)] = {"\\Seen"}
             led.count("appended")
-            act = rng.choice(["store", "store", "copy", "move", "expunge", "none"])
+            act = rng.choice(["store", "store", "clear", "copy", "move", "expunge", "none"])
             if act == "store":
                 assert c.uid("STORE", str(uid), "+FLAGS", r"(\Flagged crash)")[0] == "OK"
                 with led.lock:
                     led.flags[(user, box, name)] |= {"\\Flagged", "crash"}
+            elif act == "clear":
+                with led.lock:
+                    led.flags.pop((user, box, name))
+                assert c.uid("STORE", str(uid), "-FLAGS", r"(\Seen)")[0] == "OK"
+                with led.lock:
+                    led.cleared[(user, box, name)] = {"\\Seen"}
             elif act == "copy":
                 assert c.uid("COPY", str(uid), other)[0] == "OK"
                 with led.lock:
@@ -286,7 +293,7 @@ def everything(server):
 
 def verdict(ledger, found):
     """Counts broken promises."""
-    bad = {k: [] for k in ("missing", "twice", "damaged", "uid given again", "flags lost", "expunged and back")}
+    bad = {k: [] for k in ("missing", "twice", "damaged", "uid given again", "flags lost", "flags back", "expunged and back")}
     where = {}
     for user, boxes in found.items():
         for box, (validity, rows, uid_next) in boxes.items():
@@ -306,6 +313,9 @@ def verdict(ledger, found):
                 want = ledger.flags.get((user, box, name))
                 if want and not want <= flags:
                     bad["flags lost"].append((user, box, uid, want, flags))
+                back = ledger.cleared.get((user, box, name), set()) & flags
+                if back:
+                    bad["flags back"].append((user, box, uid, back, flags))
                 if (user + "/" + box, name) in ledger.expunged:
                     bad["expunged and back"].append((user, box, name))
     for key, name in ledger.promised:
@@ -338,11 +348,19 @@ def queue_verdict(server, ledger):
         return missing, len(ledger.arrived) - len(set(ledger.arrived))
 
 
+def waiting(server):
+    """Message-IDs of what the queue still has to send."""
+    entries = json.loads(server.run("queue", "list", "--json").stdout)["entries"]
+    return {entry["message_id"] for entry in entries if any(one["state"] == "waiting" for one in entry["recipients"])}
+
+
 def note_settled(server, ledger):
-    """Once the queue is empty, what has arrived is settled: it must never arrive again."""
-    lab.wait_for("an empty queue", lambda: json.loads(server.run("queue", "list", "--json").stdout)["entries"] == [], 30, 0.3)
+    """What has arrived and does not wait, as it lies on disk after a kill, is settled: it must never arrive again."""
     with ledger.lock:
-        ledger.settled = set(ledger.arrived)
+        arrived = set(ledger.arrived)
+    left = waiting(server)
+    with ledger.lock:
+        ledger.settled |= {name for name in arrived if f"<{name}@crash.test>" not in left}
 
 
 def main():
@@ -372,9 +390,11 @@ def office(numbers, rng, options):
         server.start()
         Round(server, ledger, number, options.seed).run(rng.uniform(0.1 * options.seconds, options.seconds))
         server.check()
+        note_settled(server, ledger)
         server.start()
         bad = verdict(ledger, everything(server))
         missing, again = queue_verdict(server, ledger)
+        lab.wait_for("an empty queue", lambda: not waiting(server), 30, 0.3)
         note_settled(server, ledger)
         bad["relayed mail missing"] = missing
         bad["sent again after settling"] = sorted(ledger.again)
