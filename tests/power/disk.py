@@ -115,6 +115,12 @@ class Disk:
                 return place
         raise AssertionError(f"the log has only {self.sent[port][-1:]} octets for port {port}, the client {octets}")
 
+    def zeros_ahead(self):
+        """How often zeros alone were written to a segment."""
+        segments = [inode for path, inode in self.now.items() if path.endswith(".segment")]
+        writes = (change for inode in segments for change in inode.changes if change[1] == "write")
+        return sum(1 for _, _, _, octets in writes if len(octets) >= 4096 and not any(octets))
+
     def moments(self):
         """Just before a sync begins, while it runs, just after it has ended."""
         return sorted({place for begin, end in self.syncs for place in (begin, end, end + 1)} | {self.length})

@@ -6,6 +6,7 @@
  * RECORD_BLIND  "fdatasync:.segment" or "fsync:/segments": syncs of paths with that end are left out of the log, as if the
  *               program had forgotten them (the test must then find losses)
  * RECORD_FAIL   "n:count:errno:class": calls n .. n+count-1 of the class fail; class any|write|sync|open|accept|short
+ * RECORD_SLOW   so many microseconds more for each fdatasync: a RAM disk syncs sooner than any disk does
  * RECORD_FULL   while this file exists, the disk is full; the first write then is a part of one
  * RECORD_COUNT  how many calls of the class there were is written here at the end of each call
  *
@@ -42,6 +43,7 @@ struct record {
 #define FDS 65536
 enum { NOTHING, DATA, SOCKET };
 static unsigned char kind_of[FDS];
+static useconds_t slow_micros;
 static char blind[FDS]; /* bit 0: fsync of it is not seen, bit 1: fdatasync */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int log_fd = -1, count_fd = -1;
@@ -69,6 +71,7 @@ __attribute__((constructor)) static void begin(void) {
     root_length = strlen(root);
     if ((text = getenv("RECORD_LOG"))) log_fd = syscall(SYS_openat, AT_FDCWD, text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if ((text = getenv("RECORD_COUNT"))) count_fd = syscall(SYS_openat, AT_FDCWD, text, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if ((text = getenv("RECORD_SLOW"))) slow_micros = strtoul(text, NULL, 10);
     if ((text = getenv("RECORD_FULL"))) snprintf(full_path, sizeof full_path, "%s", text);
     if ((text = getenv("RECORD_BLIND"))) {
         const char *colon = strchr(text, ':');
@@ -373,6 +376,7 @@ static int synced(int fd, int is_fdata) {
     pthread_mutex_unlock(&lock);
     if (failing) return -1;
     int done = is_fdata ? REAL(fdatasync)(fd) : REAL(fsync)(fd), saved = errno;
+    if (is_fdata && slow_micros) usleep(slow_micros);
     pthread_mutex_lock(&lock);
     if (!done && seen) put(SYNC_END, fd, number, is_fdata, NULL, 0);
     pthread_mutex_unlock(&lock);
