@@ -42,6 +42,24 @@ const timed = (page, act, shows, ...rest) => page.evaluate(async ([act, shows, r
   return performance.now() - begun
 }, [String(act), String(shows), rest])
 
+/** Typed as people do, ten keys a second; from the last letter until the list has the hits and nothing else. `enter`: who needs that key, has it typed as the next one. */
+const typedUntil = (page, field, text, enter, shows) => page.evaluate(async ([selector, text, enter, shows]) => {
+  const [go, is] = [enter, shows].map((code) => new Function(`return (${code})`)())
+  const key = () => new Promise((next) => setTimeout(next, 100))
+  const field = document.querySelector(selector)
+  field.focus()
+  let begun = 0
+  for (const letter of text) {
+    await key()
+    begun = performance.now()
+    field.value += letter
+    field.dispatchEvent(new Event('input', { bubbles: true }))
+  }
+  if (go !== null) setTimeout(go, 100)
+  while (!is(text)) { await new Promise((frame) => requestAnimationFrame(frame)); if (performance.now() - begun > 60_000) throw new Error('it does not show') }
+  return performance.now() - begun
+}, [field, text, String(enter), String(shows)])
+
 const offices = await Offices.open()
 const chrome = await browser()
 const folder = mkdtempSync(join(tmpdir(), 'packetboat-roundcube-'))
@@ -77,9 +95,14 @@ try {
     note('open a message', 'theirs', await timed(theirs, (n) => { const row = [...document.querySelectorAll('#messagelist tbody tr')].find((r) => r.textContent.includes(`Letter ${n}`)); for (const kind of ['mousedown', 'mouseup', 'click']) row.querySelector('.subject a, .subject').dispatchEvent(new MouseEvent(kind, { bubbles: true, button: 0 })) }, (n) => document.querySelector('#messagecontframe')?.contentDocument?.querySelector('#messagebody')?.textContent.includes(`text of letter ${n}`), wanted))
     await load(...inbox.ours); await load(...inbox.theirs); await settled(ours); await settled(theirs)
     const word = `Letter ${1000 * (1 + (round % Math.floor(COUNT / 1000)))} walrus`
-    // By Enter in both; ours shows the same while one types.
+    // By Enter in both, all letters put in at once; ours shows the same while one types (below).
     note('search', 'ours', await timed(ours, (w) => { const field = document.querySelector('#search'); field.focus(); field.value = `subject:walrus ${w.split(' ')[1]}`; field.dispatchEvent(new Event('input', { bubbles: true })); field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true })) }, (w) => [...document.querySelectorAll('.row .subject')].some((s) => s.textContent.includes(w)) && document.querySelectorAll('.row').length < 20, word))
     note('search', 'theirs', await timed(theirs, (w) => { const field = document.querySelector('#mailsearchform'); field.value = w; window.rcmail.command('search') }, (w) => [...document.querySelectorAll('#messagelist tbody tr')].some((r) => r.textContent.includes(w)) && document.querySelectorAll('#messagelist tbody tr').length < 20, word))
+    await load(...inbox.ours); await load(...inbox.theirs); await settled(ours); await settled(theirs)
+    const one = 1000 * (2 + (round % 8))
+    // Of this query alone, not of its beginning: the address bar has all of it.
+    note('search, from the last letter typed', 'ours', await typedUntil(ours, '#search', `subject:walrus ${one}`, null, (text) => new URLSearchParams(location.search).get('q') === text && document.querySelectorAll('.row').length === 1 && document.querySelector('.row .subject')?.textContent.includes(`Letter ${text.split(' ')[1]} walrus`)))
+    note('search, from the last letter typed', 'theirs', await typedUntil(theirs, '#mailsearchform', `Letter ${one} walrus`, () => window.rcmail.command('search'), (text) => { const rows = [...document.querySelectorAll('#messagelist tbody tr')]; return rows.length === 1 && rows[0].textContent.includes(text) }))
     // To send: the letter is written, then the button; until it says that it is sent.
     await load(...inbox.ours); await settled(ours)
     await ours.locator('body').press('c')

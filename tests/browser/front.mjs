@@ -1,11 +1,13 @@
 // For who works on the program: its files as they were just built, before the binary has them. All else goes to the office behind.
-// `PROGRAM=web-program/dist tests/browser/run.sh` asks for it; headers are those of the office.
+// `PROGRAM=web-program/dist tests/browser/run.sh` asks for it; headers are those of the office, files are compressed as they are there.
 import { readFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { connect } from 'node:net'
 import { extname, join } from 'node:path'
 
 const KINDS = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.html': 'text/html; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json', '.woff2': 'font/woff2', '.webmanifest': 'application/manifest+json' }
+/** As the office says it of files that are named by their hash: for who measures. */
+const KEEPS = process.env.PROGRAM_KEPT !== undefined
 const file = (dist, path) => { try { return readFileSync(join(dist, path)) } catch { return undefined } }
 
 export async function front(dist, office) {
@@ -19,8 +21,9 @@ export async function front(dist, office) {
     const onward = request(new URL(like, office), { method: asked.method, headers: own === undefined ? asked.headers : headers }, (got) => {
       if (own === undefined) { answer.writeHead(got.statusCode, got.headers); got.pipe(answer); return }
       got.resume()
-      const policy = got.headers['content-security-policy']
-      answer.writeHead(200, { 'Content-Type': KINDS[extname(name)] ?? 'application/octet-stream', 'Content-Security-Policy': policy, 'Cache-Control': 'no-cache' }).end(own)
+      const packed = /\bbr\b/.test(String(asked.headers['accept-encoding'])) ? file(dist, `${name}.br`) : undefined
+      const keep = KEEPS && path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache'
+      answer.writeHead(200, { 'Content-Type': KINDS[extname(name)] ?? 'application/octet-stream', 'Content-Security-Policy': got.headers['content-security-policy'], 'Cache-Control': keep, Vary: 'accept-encoding', ...(packed ? { 'Content-Encoding': 'br' } : {}) }).end(packed ?? own)
     })
     onward.on('error', () => answer.destroy())
     answer.on('close', () => onward.destroy())

@@ -6,12 +6,20 @@ declare const self: ServiceWorkerGlobalScope
 const KEPT = 'program-1'
 const SHELL = '/'
 
-/** Where a browser knows of it (Chromium does): what we would not answer anyway does not come to us. */
-type Routed = ExtendableEvent & { addRoutes?: (rules: { condition: { urlPattern: { pathname: string } }; source: 'network' }[]) => Promise<void> }
+/** Where a browser knows of it (Chromium does): what need not come to us does not, and is not kept waiting until we have started. */
+interface Rule { condition: { urlPattern: { pathname: string }; requestMode?: 'navigate' }; source: 'network' | 'race-network-and-fetch-handler' | { cacheName: string } }
+type Routed = ExtendableEvent & { addRoutes?: (rules: Rule[]) => Promise<void> }
+const RULES: Rule[] = [
+  ...['/api/*', '/jmap/*', '/.well-known/*'].map((pathname): Rule => ({ condition: { urlPattern: { pathname } }, source: 'network' })),
+  // What is named by its hash is what it was; where it is not kept the network is asked.
+  { condition: { urlPattern: { pathname: '/assets/*' } }, source: { cacheName: KEPT } },
+  // Without a network the answer is ours.
+  { condition: { urlPattern: { pathname: '/*' }, requestMode: 'navigate' }, source: 'race-network-and-fetch-handler' },
+]
 
 self.addEventListener('install', (event) => {
-  const routed = (event as Routed).addRoutes?.(['/api/*', '/jmap/*', '/.well-known/*'].map((pathname) => ({ condition: { urlPattern: { pathname } }, source: 'network' })))
-  if (routed) event.waitUntil(routed.catch(() => undefined))
+  // One by one: a browser may know of some.
+  for (const rule of RULES) { const routed = (event as Routed).addRoutes?.([rule]); if (routed) event.waitUntil(routed.catch(() => undefined)) }
   event.waitUntil((async () => {
     const cache = await caches.open(KEPT)
     const page = await fetch(SHELL, { cache: 'no-store' })
