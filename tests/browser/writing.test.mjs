@@ -40,6 +40,93 @@ describe('writing', { timeout: 120_000 }, () => {
     clean(ann)
   })
 
+  it('keeps a picture in the text: through a reload, in an answer, in a forward', async () => {
+    // A picture in a message: the text names a part that has that name, and nothing of ours.
+    const holds = (text, where) => {
+      const source = text.replace(/=\r?\n/g, '').replace(/=3D/gi, '=')
+      const named = /<img[^>]+src="cid:([^"]+)"/i.exec(source)?.[1]
+      assert.ok(named, `${where}: ${source}`)
+      assert.equal(source.split(`Content-ID: <${named}>`).length, 2, `${where}: one part of that name`)
+      assert.match(source, /Content-Type: multipart\/related/i, where)
+      assert.ok(source.replace(/\s/g, '').includes(PNG.toString('base64')), `${where}: the picture`)
+      assert.doesNotMatch(source, /\/jmap\/|blob:|Content-Disposition: attachment/i, where)
+    }
+    const isShown = (p) => until('the picture', () => p.getByRole('textbox', { name: 'Message' }).locator('img').evaluate((i) => i.complete && i.naturalWidth === 10))
+    const saved = (p) => p.locator('.compose .status').getByText('Saved').waitFor()
+
+    const editor = await letter(ann, 'bob@here.test', 'With a lake', 'The lake: ')
+    const picture = await carried(ann, [{ name: 'lake.png', type: 'image/png', bytes: PNG }])
+    await editor.evaluate((element, clipboardData) => element.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true })), picture)
+    await isShown(ann)
+    await saved(ann)
+    holds(await newest('ann', 'With a lake', 'Drafts'), 'the draft')
+    await ann.reload()
+    await ann.locator('.dock').getByRole('button', { name: 'With a lake' }).first().click()
+    await isShown(ann)
+    await ann.getByRole('textbox', { name: 'Message' }).press('End')
+    await ann.keyboard.type(' and more')
+    await ann.keyboard.press('Control+Enter')
+    const sent = await newest('bob', 'With a lake')
+    assert.match(sent, /and more/)
+    holds(sent, 'after a reload')
+
+    // A device that knows of the draft only what the server has: opened, changed and kept more than once.
+    await ann.locator('body').press('c')
+    await ann.getByRole('textbox', { name: 'Message' }).evaluate((element, clipboardData) => element.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true })), picture)
+    await ann.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
+    await ann.getByPlaceholder('Subject').fill('From another desk')
+    await saved(ann)
+    await ann.keyboard.press('Escape')
+    const other = await desktop(chrome)
+    await signIn(other, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    await other.getByRole('link', { name: 'Drafts' }).click()
+    await other.locator('.row', { hasText: 'From another desk' }).click()
+    for (const words of ['once', 'twice', 'thrice']) {
+      await isShown(other)
+      await other.getByRole('textbox', { name: 'Message' }).press('Control+End')
+      await other.keyboard.type(words)
+      await until(`the draft with ${words}`, async () => (await offices.imap('ann', 'Drafts;MAILINDEX=1').catch(() => '')).includes(words))
+      await saved(other)
+    }
+    await other.keyboard.press('Control+Enter')
+    const kept = await newest('bob', 'From another desk')
+    assert.match(kept, /thrice/)
+    holds(kept, 'from another desk')
+    clean(other)
+    await other.context().close()
+
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: A boat\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n<p>My boat: <img src="cid:boat&amp;1@b.test" alt="boat"><img src="cid:gone@b.test"></p>\r\n--x\r\nContent-Type: image/png\r\nContent-ID: <boat&1@b.test>\r\nContent-Transfer-Encoding: base64\r\n\r\n${PNG.toString('base64')}\r\n--x--\r\n`)
+    await ann.getByRole('link', { name: 'Inbox' }).first().click()
+    await ann.locator('.row', { hasText: 'A boat' }).click()
+    await ann.frameLocator('article iframe').getByText('My boat').waitFor()
+    await ann.keyboard.press('r')
+    await ann.locator('.compose .quoted').waitFor()
+    await ann.keyboard.type('Nice')
+    await ann.keyboard.press('Control+Enter')
+    holds(await newest('bob', 'Re: A boat'), 'the answer')
+    await ann.locator('article').first().focus()
+    await ann.keyboard.press('r')
+    await ann.locator('.compose .quoted').getByRole('button', { name: 'Edit' }).click()
+    await isShown(ann)
+    await ann.getByPlaceholder('Subject').fill('Quoted and changed')
+    await ann.keyboard.press('Control+Enter')
+    holds(await newest('bob', 'Quoted and changed'), 'the answer whose quotation was opened')
+    await ann.locator('article').first().focus()
+    await ann.keyboard.press('f')
+    await ann.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
+    await ann.keyboard.press('Control+Enter')
+    holds(await newest('bob', 'Fwd: A boat'), 'the forward')
+
+    // Without the quotation its picture does not go.
+    await ann.locator('article').first().focus()
+    await ann.keyboard.press('r')
+    await ann.locator('.compose .quoted').getByRole('button', { name: 'Leave out' }).click()
+    await ann.getByPlaceholder('Subject').fill('No boat')
+    await ann.keyboard.press('Control+Enter')
+    assert.doesNotMatch(await newest('bob', 'No boat'), /image\/png|cid:|\/jmap\//)
+    clean(ann)
+  })
+
   it('keeps the structure of what is pasted, and nothing that would ask somebody else', async () => {
     const editor = await letter(ann, '', 'Pasted', ' ')
     await editor.evaluate((element) => {

@@ -146,13 +146,18 @@ describe('a draft', () => {
   const facts = { from: { name: 'Ann', email: 'ann@here.test' }, drafts: 'md', replyTo: null, bcc: [], now: '2026-11-28T12:00:00+01:00' }
   const piece = (name: string, cid: string | null): Draft['pieces'][number] => ({ key: name, name, type: 'image/png', size: 1, blobId: `b${name}`, cid, share: 1, error: null })
   it('is text and HTML, pictures related, files mixed', () => {
-    const made = email({ ...draft, pieces: [piece('pic', 'p@q'), piece('file', null), piece('unused', 'z@q')] }, facts)
+    const made = email({ ...draft, pieces: [piece('pic', 'p@q'), piece('file', null), piece('taken out of the text', 'p@'), piece('and this', 'z@q')] }, facts)
     const body = made.bodyStructure as { type: string; subParts: { type: string; subParts?: { type: string; subParts?: unknown[] }[]; blobId?: string }[] }
-    expect([body.type, body.subParts.map((p) => p.type)]).toEqual(['multipart/mixed', ['multipart/alternative', 'image/png', 'image/png']])
+    expect([body.type, body.subParts.map((p) => p.type)]).toEqual(['multipart/mixed', ['multipart/alternative', 'image/png']])
     expect(body.subParts[0]?.subParts?.map((p) => p.type)).toEqual(['text/plain', 'multipart/related'])
+    expect((body.subParts[0]?.subParts?.[1]?.subParts as { cid?: string }[]).map((p) => p.cid)).toEqual([undefined, 'p@q'])
     expect((made.bodyValues as Record<string, { value: string }>).text?.value).toBe('x\n\n> y\n')
   })
   it('is plain when it is plain', () => { expect(email({ ...draft, plain: true }, facts).bodyStructure).toEqual({ partId: 'text', type: 'text/plain' }) })
+  it('has the pictures of what it quotes', () => {
+    const made = email({ ...draft, html: '<div>x</div>', quoteHtml: '<blockquote><img src="cid:p@q"></blockquote>', pieces: [piece('pic', 'p@q')] }, facts)
+    expect(JSON.stringify(made.bodyStructure)).toContain('"disposition":"inline","cid":"p@q"')
+  })
   it('weighs more where files go out in base64', () => {
     const with_ = (type: string): number => weight({ ...draft, pieces: [{ ...piece('file', null), type, size: 1_000_000 }] }) - weight(draft)
     expect([with_('image/png') > 1_350_000, with_('message/rfc822'), with_('TEXT/plain')]).toEqual([true, 1_000_400, 1_000_400])

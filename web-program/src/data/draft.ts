@@ -2,6 +2,7 @@
 
 import type { Address, Id } from '../jmap/types'
 import type { Kind } from './answer'
+import { shows } from './inline'
 
 export interface Piece {
   key: string
@@ -63,8 +64,10 @@ export interface Facts { from: Address; drafts: Id; replyTo: Address[] | null; b
 /** The object for `Email/set` create. */
 export function email(draft: Draft, facts: Facts): Record<string, unknown> {
   const text = [draft.text, draft.quoteText].filter((t) => t !== '').join('\n\n')
-  const inline = draft.pieces.filter((p) => p.cid !== null && p.blobId !== null && draft.html.includes(`cid:${p.cid}`))
-  const attached = draft.pieces.filter((p) => p.blobId !== null && !inline.includes(p))
+  // A picture that was taken out of the text does not go; where there is text alone it is a file.
+  const inText = draft.plain ? '' : draft.html + draft.quoteHtml
+  const inline = draft.pieces.filter((p) => p.cid !== null && p.blobId !== null && shows(inText, p.cid))
+  const attached = draft.pieces.filter((p) => p.blobId !== null && (p.cid === null || draft.plain))
   const part = (p: Piece, disposition: string): Record<string, unknown> =>
     ({ blobId: p.blobId, type: p.type, name: p.name, disposition, ...(p.cid === null ? {} : { cid: p.cid }) })
   const bodies: Record<string, { value: string }> = { text: { value: `${text}\n` } }

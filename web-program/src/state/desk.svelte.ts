@@ -5,9 +5,10 @@ import { SvelteMap, SvelteSet } from 'svelte/reactivity'
 import * as answer from '../data/answer'
 import { isAddress, parsed, same } from '../data/address'
 import { email, isEmpty, localDate, weight, type Draft, type Piece } from '../data/draft'
+import { files, pictured, shows } from '../data/inline'
 import { apart } from '../data/safe'
 import { ask, Offline, OURS, Refused } from '../jmap/client'
-import { SUBMISSION, type Address, type Email, type Id, type SetAnswer, type Submission } from '../jmap/types'
+import { SUBMISSION, type Address, type Email, type Id, type Part, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
 import type { App } from './app.svelte'
 import { toasts } from './toasts.svelte'
@@ -25,6 +26,11 @@ function alone<T>(name: string, run: () => Promise<T>): Promise<T> {
 /** What a receiver's server takes is asked again after so long; after a failure sooner. */
 const MEASURED_MS = 300_000
 const UNMEASURED_MS = 30_000
+
+/** A picture's name in a text. */
+const contentId = (): string => `${token()}@packetboat`
+
+const pieceOf = (part: Part, blobId: Id | null, cid: string | null): Piece => ({ key: token(), name: part.name ?? (cid === null ? 'file' : 'picture'), type: part.type, size: part.size, blobId, cid, share: 1, error: null })
 
 const token = (): string => [...crypto.getRandomValues(new Uint8Array(12))].map((b) => b.toString(16).padStart(2, '0')).join('')
 
@@ -133,7 +139,7 @@ export class Letter {
     const max = this.desk.mail.jmap.limit('maxSizeUpload', 50_000_000)
     const added: Piece[] = []
     for (const file of files) {
-      const piece: Piece = { key: token(), name: file.name || 'picture.png', type: file.type || 'application/octet-stream', size: file.size, blobId: null, cid: inline ? `${token()}@packetboat` : null, share: 0, error: null }
+      const piece: Piece = { key: token(), name: file.name || 'picture.png', type: file.type || 'application/octet-stream', size: file.size, blobId: null, cid: inline ? contentId() : null, share: 0, error: null }
       if (file.size > max) piece.error = t.compose.tooLarge(file.name, Math.ceil(file.size / 1e6), Math.floor(max / 1e6))
       this.pieces.push(piece)
       added.push(piece)
@@ -160,6 +166,16 @@ export class Letter {
       const piece = find()
       if (piece) piece.error = error instanceof Offline ? t.signIn.noServer : error instanceof Error ? error.message : String(error)
     } finally { this.aborts.delete(key) }
+  }
+
+  /** What the editor can show of the pictures in a text; of one that cannot be had now, its place. */
+  async preview(html: string): Promise<void> {
+    const missing = this.pieces.filter((p) => p.cid !== null && !this.previews.has(p.cid) && shows(html, p.cid))
+    await Promise.all(missing.map(async ({ cid, blobId, name, type }) => {
+      const { jmap, account } = this.desk.mail
+      const picture = blobId === null ? new Blob([]) : await ask(jmap.download(account, blobId, name, type)).then((a) => a.blob(), () => new Blob([]))
+      if (cid !== null && !this.ended) this.previews.set(cid, URL.createObjectURL(picture))
+    }))
   }
 
   drop(key: string): void {
@@ -266,13 +282,14 @@ export class Desk {
       letter.subject = answer.subject(kind, of.subject)
       letter.html = '<div><br></div>' + this.signed(letter.identityId)
       const text = of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n')
-      this.quote(letter, kind, of, text, safe?.html ?? null)
-      if (kind === 'forward') {
-        const files = of.attachments.filter((p) => p.blobId !== null)
-        const ours = await this.ours(from, files.map((p) => p.blobId ?? ''))
-        letter.pieces = files.map((p) => ({ key: token(), name: p.name ?? 'file', type: p.type, size: p.size, blobId: ours(p.blobId ?? ''), cid: null, share: 1, error: null }))
-        letter.rest = { ...letter.rest, forwards: from.home ? null : id }
-      } else letter.rest = { ...letter.rest, ...answer.threading(of), answers: from.home ? null : id }
+      const { html, cids } = pictured(safe ? apart(safe.html).html : '', files(of), contentId)
+      this.quote(letter, kind, of, text, safe ? html : null)
+      // An answer has the pictures of what it quotes, a forward all files.
+      const taken = files(of).filter((p) => kind === 'forward' || cids.has(p.blobId ?? ''))
+      const ours = await this.ours(from, taken.map((p) => p.blobId ?? ''))
+      letter.pieces = taken.map((p) => pieceOf(p, ours(p.blobId ?? ''), cids.get(p.blobId ?? '') ?? null))
+      if (kind === 'forward') letter.rest = { ...letter.rest, forwards: from.home ? null : id }
+      else letter.rest = { ...letter.rest, ...answer.threading(of), answers: from.home ? null : id }
       this.show(letter)
     } catch (error) { this.opening = false; this.app.told(error) }
   }
@@ -287,7 +304,7 @@ export class Desk {
 
   private quote(letter: Letter, kind: Draft['kind'], of: Email, text: string, html: string | null): void {
     const when = (iso: string): string => new Date(iso).toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'short' })
-    const inside = html === null ? answer.htmlOf(text) : apart(html).html
+    const inside = html ?? answer.htmlOf(text)
     if (kind === 'forward') {
       const head = answer.forwardHead(of, when)
       letter.quoteText = [`-------- ${t.compose.forwarded} --------`, ...head.map(([k, v]) => `${k}: ${v}`), '', text].join('\n')
@@ -325,8 +342,9 @@ export class Desk {
       letter.cc = of.cc ?? []
       letter.bcc = of.bcc ?? []
       letter.subject = of.subject ?? ''
-      letter.html = safe ? apart(safe.html).html : answer.htmlOf(of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n'))
-      letter.pieces = of.attachments.filter((p) => p.blobId !== null).map((p) => ({ key: token(), name: p.name ?? 'file', type: p.type, size: p.size, blobId: p.blobId, cid: p.cid ?? null, share: 1, error: null }))
+      const { html, cids } = pictured(safe ? apart(safe.html).html : '', files(of), contentId)
+      letter.html = safe ? html : answer.htmlOf(of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n'))
+      letter.pieces = files(of).map((p) => pieceOf(p, p.blobId, cids.get(p.blobId ?? '') ?? null))
       this.show(letter)
     } catch (error) { this.app.told(error) }
   }
