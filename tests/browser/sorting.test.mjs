@@ -171,17 +171,50 @@ describe('sorting', { timeout: 150_000 }, () => {
     clean()
   })
 
-  it('puts off until later, and brings back in time', async () => {
-    await at('Letter 5')
-    await ann.keyboard.press('b')
-    await ann.getByRole('dialog', { name: 'Later' }).getByLabel('Another time').fill('in 3h')
-    await ann.keyboard.press('Enter')
-    await gone('Letter 5')
-    await lies('Letter 5', 'Later')
-    await until('its time', async () => /\$later-\d{12}/i.test(await offices.listed('ann', 'Later')))
+  it('puts off until later, and the server brings back in time, with the page closed', async () => {
+    const later = async (subject, typed) => {
+      await at(subject)
+      await ann.keyboard.press('b')
+      await ann.getByRole('dialog', { name: 'Later' }).getByLabel('Another time').fill(typed)
+      await ann.keyboard.press('Enter')
+      await gone(subject)
+      await lies(subject, 'Snoozed')
+      await away(subject, 'INBOX')
+    }
+    const snoozed = () => ann.evaluate(async () => {
+      const { apiUrl, primaryAccounts } = await (await fetch('/.well-known/jmap')).json()
+      const accountId = Object.values(primaryAccounts)[0]
+      const using = ['urn:ietf:params:jmap:core', 'urn:packetboat:params:jmap:program']
+      const answer = await fetch(new URL(apiUrl).pathname, { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Packetboat': '1' }, body: JSON.stringify({ using, methodCalls: [['Snooze/get', { accountId, ids: null }, 's']] }) })
+      return (await answer.json()).methodResponses[0][1].list
+    })
+    const flags = async (subject) => (await offices.listed('ann')).split('\n').find((line) => line.includes(`"${subject}"`))
+    await later('Letter 5', 'in 3h')
+    await until('its time', async () => Math.abs(Date.parse((await snoozed())[0]?.until) - Date.now() - 3 * 3_600_000) < 60_000)
     await ann.keyboard.press('z')
     await row('Letter 5').waitFor()
-    await away('Letter 5', 'Later')
+    await away('Letter 5', 'Snoozed')
+    await lies('Letter 5', 'INBOX')
+    await until('no time', async () => (await snoozed()).length === 0)
+    assert.doesNotMatch(await flags('Letter 5'), /pinned/i)
+
+    // What was read, and was put away already, comes back to the inbox as new and on top.
+    await at('Letter 4')
+    await ann.keyboard.press('Enter')
+    await ann.locator('article').getByText('Text of 4').waitFor()
+    await until('it is read', async () => /Seen/.test(await flags('Letter 4')))
+    await ann.keyboard.press('u')
+    await later('Letter 4', 'in 4s')
+    await ann.goto('about:blank')
+    await until('it is back', async () => (await offices.listed('ann')).includes('"Letter 4"'), 20)
+    assert.doesNotMatch(await flags('Letter 4'), /Seen/)
+    await away('Letter 4', 'Snoozed')
+    await ann.goto(offices.here)
+    await row('Letter 4').locator('.pinned').waitFor()
+    assert.deepEqual(await snoozed(), [])
+
+    // What an older page put into Later comes back, too.
+    await offices.imap('ann', '', '-X', 'CREATE Later')
     await offices.appendAll('ann', ['From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Due by now\r\n\r\nBack\r\n'], 'Later', '\\Seen $later-202001010800')
     await ann.reload()
     await row('Due by now').locator('.pinned').waitFor()

@@ -15,7 +15,8 @@ const BODY_BYTES_MAX = 200 * 1024 * 1024
 const BODIES_TRIMMED = 50
 
 export interface Body { id: Id; email: Email; safe: Safe | null; at: number; size: number }
-export interface Waiting { seq?: number; account: Id; patches: Patches; inverse: Patches; quiet?: true }
+/** `until`: they go away until then, by the server's clock; `null`: they come back from that before their time. */
+export interface Waiting { seq?: number; account: Id; patches: Patches; inverse: Patches; quiet?: true; until?: string | null }
 export interface KeptQuery { key: string; ids: Id[]; total: number; threads: Record<Id, Id[]> }
 
 interface Tables extends DBSchema {

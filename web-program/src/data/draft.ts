@@ -108,9 +108,9 @@ export function localDate(now: Date): string {
 /** "tomorrow", "tue 8", "14:30", "in 2h", "2026-12-24 9": a time yet to come. */
 export function later(typed: string, now: Date): Date | undefined {
   const text = typed.trim().toLowerCase()
-  const span = /^(?:in\s+)?(\d+)\s*(m|min|h|d|w)$/.exec(text)
+  const span = /^(?:in\s+)?(\d+)\s*(s|m|min|h|d|w)$/.exec(text)
   if (span) {
-    const ms = { m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000, w: 7 * 86_400_000 }[span[2] as 'm'] ?? 0
+    const ms = { s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000, w: 7 * 86_400_000 }[span[2] as 'm'] ?? 0
     return new Date(now.getTime() + Number(span[1]) * ms)
   }
   const read = /^(?:(today|tomorrow|tonight|su|mo|tu|we|th|fr|sa)[a-z]*|(\d{4})-(\d{1,2})-(\d{1,2}))?\s*(?:(\d{1,2})(?::(\d{2}))?)?$/.exec(text)

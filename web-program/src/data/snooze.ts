@@ -1,6 +1,35 @@
-// "Later": a message lies in a mailbox of that name until its time, which a keyword on it tells every device. A function of its arguments.
+// Out of the way until a time: the server wakes what it is told of (`Snooze/set`), with every page closed. Where it cannot, a message lies in the
+// mailbox Later, and a keyword on it tells its time to every device. A function of its arguments.
 
-import type { Flags } from '../jmap/types'
+import type { Call } from '../jmap/client'
+import type { Flags, Id } from '../jmap/types'
+import type { Waiting } from './cache'
+import { path, type Patch, type Patches } from './patch'
+
+/** Where the server keeps them. */
+export const ROOM = 'Snoozed'
+/** What was to come back while there was no network comes so soon. */
+const SOON_MS = 2000
+
+/** The calls that say so: what does not lie in the inbox comes back to it all the same; what is called back before its time is as it was. */
+export function setting({ patches, until }: Waiting, accountId: Id, inbox: Id, isSeen: (id: Id) => boolean, now: number): Call[] {
+  const ids = Object.keys(patches)
+  const keywords: Patches = {}
+  const places: Patches = {}
+  for (const [id, patch] of Object.entries(patches)) {
+    const only = (name: string): Patch => Object.fromEntries(Object.entries(patch).filter(([at]) => at.startsWith(name)))
+    keywords[id] = until === null && isSeen(id) ? { ...patch, 'keywords/$seen': true } : until === null ? patch : only('keywords/')
+    const at = only('mailboxIds/')
+    if (Object.keys(at).length > 0 && !(path('mailboxIds', inbox) in at)) places[id] = { ...Object.fromEntries(Object.keys(at).map((one) => [one, null])), [path('mailboxIds', inbox)]: true }
+  }
+  if (until == null) return [['Snooze/set', { accountId, destroy: ids }, 'w'], ['Email/set', { accountId, update: keywords }, 's']]
+  const at = new Date(Math.max(Date.parse(until), now + SOON_MS)).toISOString().replace(/\.\d+/, '')
+  return [
+    ...(Object.keys(places).length > 0 ? [['Email/set', { accountId, update: places }, 'p'] as Call] : []),
+    ['Snooze/set', { accountId, create: Object.fromEntries(ids.map((id) => [id, { emailId: id, until: at }])) }, 'z'],
+    ['Email/set', { accountId, update: keywords }, 's'],
+  ]
+}
 
 export const LATER = 'Later'
 const PREFIX = '$later-'

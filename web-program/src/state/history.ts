@@ -8,7 +8,8 @@ import type { Mail } from './mail.svelte'
 const STEPS_MAX = 100
 
 export type Stood = [List, [number, Id][]][]
-interface Part { mail: Mail; patches: Patches; stood: Stood }
+/** `wakes`: they come back from where they wait for their time. */
+interface Part { mail: Mail; patches: Patches; stood: Stood; wakes?: boolean }
 export interface Said { n: number; text: (n: number) => string }
 /** `at`: how many were pushed before. */
 interface Step { parts: Part[]; said: Said; at: number }

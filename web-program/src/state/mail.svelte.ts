@@ -9,7 +9,7 @@ import { applied, counted, effective, inverse, moved, path, type Patch, type Pat
 import { met, type Person } from '../data/people'
 import { safe, type Safe } from '../data/safe'
 import { askAgain } from '../data/sent'
-import { keyword, LATER, until } from '../data/snooze'
+import { keyword, LATER, ROOM, setting, until } from '../data/snooze'
 import { Offline, Refused, SignedOut, type Call, type Jmap } from '../jmap/client'
 import { Push, type States } from '../jmap/push'
 import { MAIL, PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
@@ -291,7 +291,7 @@ export class Mail {
   }
 
   /** `text`: what to say of it, or of so many. */
-  act(patches: Patches, text: string | ((n: number) => string), keep = true): boolean {
+  act(patches: Patches, text: string | ((n: number) => string), keep = true, until?: string): boolean {
     const told: Patches = {}
     const back: Patches = {}
     for (const [id, patch] of Object.entries(patches)) {
@@ -308,10 +308,10 @@ export class Mail {
     if (keep) {
       const n = Object.keys(patches).length
       const say = typeof text === 'string' ? () => text : text
-      this.history.push({ mail: this, patches: back, stood }, { n, text: say })
+      this.history.push({ mail: this, patches: back, stood, wakes: until !== undefined }, { n, text: say })
       this.say(say(n))
     }
-    void this.record(told, back, keep)
+    void this.record(told, back, keep, until)
     return true
   }
 
@@ -350,11 +350,11 @@ export class Mail {
   undo(): void {
     const last = this.history.pop()
     if (!last) { toasts.show(t.done.nothing); return }
-    for (const { mail, patches, stood } of last) mail.takeUp(patches, stood)
+    for (const { mail, patches, stood, wakes } of last) mail.takeUp(patches, stood, wakes)
     toasts.show(t.done.undone)
   }
 
-  private takeUp(patches: Patches, stood: Stood): void {
+  private takeUp(patches: Patches, stood: Stood, wakes = false): void {
     const told: Patches = {}
     const back: Patches = {}
     for (const [id, patch] of Object.entries(patches)) {
@@ -368,11 +368,11 @@ export class Mail {
       list.order.restore(rows)
       list.changed()
     }
-    void this.record(told, back)
+    void this.record(told, back, true, wakes ? null : undefined)
   }
 
-  private async record(patches: Patches, back: Patches, keep = true): Promise<void> {
-    const entry: Waiting = { account: this.account, patches, inverse: back, ...(keep ? {} : { quiet: true }) }
+  private async record(patches: Patches, back: Patches, keep = true, until?: string | null): Promise<void> {
+    const entry: Waiting = { account: this.account, patches, inverse: back, ...(keep ? {} : { quiet: true }), ...(until === undefined ? {} : { until }) }
     this.pending.push(entry)
     this.waiting = this.pending.length
     const seq = await this.cache.write({ ...entry })
@@ -386,13 +386,14 @@ export class Mail {
     try {
       while (this.pending.length > 0) {
         const entry = this.pending[0] as Waiting
-        const answers = await this.jmap.call([['Email/set', { accountId: this.account, update: entry.patches }, 's']])
+        const answers = await this.jmap.call(entry.until === undefined ? [['Email/set', { accountId: this.account, update: entry.patches }, 's']] : this.snoozeCalls(entry))
         const set = answers.of<SetAnswer>('s')
+        const snoozed = answers.maybe<SetAnswer>('z')
         this.pending.shift()
         this.waiting = this.pending.length
         this.found()
         if (entry.seq !== undefined) void this.cache.strike(entry.seq)
-        const refused = Object.entries(set.notUpdated ?? {}).filter(([, e]) => e.type !== 'notFound')
+        const refused = [...Object.entries(set.notUpdated ?? {}), ...Object.entries(snoozed?.notCreated ?? {})].filter(([, e]) => e.type !== 'notFound')
         if (refused.length > 0) this.takeBack(entry, refused.map(([id]) => id), refused[0]?.[1].description ?? refused[0]?.[1].type ?? '')
       }
     } catch (error) {
@@ -479,18 +480,33 @@ export class Mail {
     } catch (error) { this.failed(error) }
   }
 
-  /** Into the mailbox Later, with its time as a keyword. */
+  /** Out of the way until then: by the server's clock, or where it has none in the mailbox Later, with its time as a keyword. */
   async snooze(ids: Iterable<Id>, at: Date): Promise<void> {
+    const said = t.done.snoozed(at.toLocaleString(undefined, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }))
     try {
+      if (this.hasProgram) {
+        const room = [...this.mailboxes.values()].find((b) => b.parentId === null && b.name === ROOM)?.id ?? await this.create(ROOM, null)
+        // It comes back on top of the inbox.
+        this.pins = true
+        this.act(Object.fromEntries(this.meant(ids).map((row) => [row.id, { ...moved(row, room), [path('keywords', '$pinned')]: true as const }])), said, true, at.toISOString())
+        return
+      }
       const box = this.named(LATER) ?? await this.create(LATER, null)
       const patches: Patches = {}
       for (const row of this.meant(ids)) {
         const before = until(row.keywords)
         patches[row.id] = { ...moved(row, box), ...(before ? { [path('keywords', before.keyword)]: null } : {}), [path('keywords', keyword(at))]: true }
       }
-      this.act(patches, t.done.snoozed(at.toLocaleString(undefined, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })))
+      this.act(patches, said)
       this.wakeAt(at.getTime())
     } catch (error) { this.failed(error); toasts.show(t.done.refused(error instanceof Error ? error.message : ''), { kind: 'error' }) }
+  }
+
+  /** How the server is told of what goes away until a time, or comes back before it. */
+  private snoozeCalls(entry: Waiting): Call[] {
+    const inbox = this.role('inbox')?.id ?? ''
+    const isSeen = (id: Id): boolean => '$seen' in (this.rows.get(id)?.keywords ?? {})
+    return setting(entry, this.account, inbox, isSeen, Date.now())
   }
 
   private wakeAt(time: number): void {
@@ -498,7 +514,7 @@ export class Mail {
     this.waking = setTimeout(() => { void this.wake() }, Math.min(600_000, Math.max(500, time - Date.now() + 500)))
   }
 
-  /** What is due comes back to the inbox, unread and on top: done by whichever of one's programs is open. */
+  /** What is due in Later comes back to the inbox, unread and on top: done by whichever of one's programs is open. */
   async wake(): Promise<void> {
     const inbox = this.role('inbox')?.id
     const box = this.named(LATER)
@@ -671,6 +687,7 @@ export class Mail {
     this.states.Email = changes.newState
     this.first = undefined
     this.learn(updated)
+    if (updated.some((row) => '$pinned' in row.keywords)) this.pins = true
     for (const row of updated) {
       const kept = this.bodies.get(row.id)
       if (kept) kept.email = { ...kept.email, keywords: row.keywords, mailboxIds: row.mailboxIds }
