@@ -1,5 +1,6 @@
 // What one does with many messages: away, back, labelled, moved, selected, dragged; mailboxes; and all of it by keys alone.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { after, before, describe, it } from 'node:test'
 import { browser, desktop, hasty, Offices, page, signIn, until } from './offices.mjs'
 
@@ -244,10 +245,32 @@ describe('sorting', { timeout: 150_000 }, () => {
 
   it('takes an address book in and gives it out', async () => {
     await ann.getByRole('link', { name: 'People' }).click()
-    await ann.getByLabel('Import vCard').setInputFiles({ name: 'people.vcf', mimeType: 'text/vcard', buffer: Buffer.from('BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoë Quill\r\nEMAIL:zoe@elsewhere.test\r\nEND:VCARD\r\n') })
+    await ann.getByLabel('Import vCard').setInputFiles({ name: 'people.vcf', mimeType: 'text/vcard', buffer: Buffer.from('BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoë Quill\r\nEMAIL:zoe@elsewhere.test\r\nTEL;TYPE=home:+49 30 123\r\nORG:Lamps\r\nNOTE:likes tea\r\nBDAY:1980-01-01\r\nEND:VCARD\r\n') })
     await ann.getByText('Zoë Quill').waitFor()
-    const [download] = await Promise.all([ann.waitForEvent('download'), ann.getByRole('button', { name: 'Export vCard' }).click()])
-    assert.equal(download.suggestedFilename(), 'people.vcf')
+    // On another device, and still there after signing out: with all that the card said.
+    const other = await desktop(chrome)
+    await signIn(other, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    for (const round of ['another device', 'after signing out']) {
+      await other.getByRole('link', { name: 'People' }).click()
+      await other.getByText('Zoë Quill').waitFor()
+      const [download] = await Promise.all([other.waitForEvent('download'), other.getByRole('button', { name: 'Export vCard' }).click()])
+      assert.equal(download.suggestedFilename(), 'people.vcf')
+      const text = await readFile(await download.path(), 'utf8')
+      for (const line of ['EMAIL:zoe@elsewhere.test', 'TEL;TYPE=home:+49 30 123', 'ORG:Lamps', 'NOTE:likes tea', 'BDAY:1980-01-01']) assert.ok(text.includes(`${line}\r\n`), `${round}: ${text}`)
+      await other.getByRole('button', { name: 'Sign out' }).click()
+      await other.getByLabel('Password').waitFor()
+      await signIn(other, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    }
+    // Who is removed there goes here as well.
+    await other.getByRole('link', { name: 'People' }).click()
+    await other.getByRole('button', { name: 'Remove zoe@elsewhere.test' }).click()
+    await ann.getByText('Zoë Quill').waitFor({ state: 'detached' })
+    await other.getByLabel('Name').fill('Zoë Quill')
+    await other.getByLabel('Address').fill('zoe@elsewhere.test')
+    await other.getByRole('button', { name: 'Add', exact: true }).click()
+    await ann.getByText('Zoë Quill').waitFor()
+    assert.deepEqual(other.troubles, [])
+    await other.context().close()
     await ann.getByRole('link', { name: /^Inbox/ }).click()
     await ann.locator('body').press('c')
     await ann.getByRole('combobox', { name: 'To', exact: true }).pressSequentially('quill')

@@ -4,7 +4,7 @@ import * as answer from '../src/data/answer'
 import { email, isEmpty, later, localDate, weight, type Draft } from '../src/data/draft'
 import { Order } from '../src/data/order'
 import { applied, counted, effective, inverse, moved, type Patch } from '../src/data/patch'
-import { completions, met, weightAt } from '../src/data/people'
+import { completions, merged, met, weightAt, type Entry, type Person } from '../src/data/people'
 import { filter, octets, terms, words } from '../src/data/search'
 import type { Email } from '../src/jmap/types'
 
@@ -186,5 +186,12 @@ describe('people', () => {
     expect(completions([old, cy], 'bob', 60 * 86_400_000).map((p) => p.email)).toEqual(['cy@x.test', 'bob@x.test'])
     expect(completions([old, { ...cy, hidden: true }], 'BÓB', 0).map((p) => p.email)).toEqual(['bob@x.test'])
     expect(completions([old], '', 0)).toEqual([])
+  })
+  it('are those of the server’s address book', () => {
+    const person = (email: string, more: Partial<Person> = {}): [string, Person] => [email, { email, name: null, weight: 1, at: 0, ...more }]
+    const entry = (id: string, email: string, more: Partial<Entry> = {}): Entry => ({ id, name: 'N', emails: [email], isEntered: true, timesUsed: 0, lastUsed: null, ...more })
+    const here = new Map([person('same@x', { id: 's', name: 'N', weight: 5 }), person('gone@x', { id: 'g' }), person('met@x'), person('forgotten@x', { hidden: true }), person('again@x', { hidden: true }), person('mine@x', { unsent: {} as never })])
+    const found = merged(here, [entry('s', 'Same@x'), entry('n', 'new@x', { timesUsed: 4, lastUsed: new Date(0).toISOString() }), entry('f', 'forgotten@x', { isEntered: false }), entry('a', 'again@x'), entry('m', 'mine@x')], 0)
+    expect(found.map((p) => [p.email, p.id, p.hidden === true, p.weight])).toEqual([['new@x', 'n', false, 4], ['again@x', 'a', false, 1], ['gone@x', undefined, true, 1]])
   })
 })

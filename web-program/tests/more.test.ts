@@ -4,7 +4,7 @@ import { matches } from '../src/data/local'
 import { hops, verdicts } from '../src/data/route'
 import { apart } from '../src/data/safe'
 import { askAgain, fate, ways } from '../src/data/sent'
-import { read, written } from '../src/data/vcard'
+import { plain, read, written, type Card } from '../src/data/vcard'
 import { choices, keyword, until } from '../src/data/snooze'
 import type { Filter, Row, Submission } from '../src/jmap/types'
 
@@ -33,12 +33,23 @@ describe('the way a message came', () => {
 
 describe('address books', () => {
   it('go out and come back', () => {
-    const people = [{ name: 'Lee; Cy, "the" \\ one', email: 'cy@x.test' }, { name: 'Zoë '.repeat(30).trim(), email: 'zoe@x.test' }]
-    expect(read(written(people))).toEqual(people)
+    const people = [plain('Lee; Cy, "the" \\ one', 'cy@x.test'), { ...plain('Zoë '.repeat(30).trim(), 'zoe@x.test'), phones: ['+49 30 1'], organization: 'Lamps, Ltd', note: 'one\ntwo' }]
+    expect(read(written(people)).map((card) => ({ ...card, vcard: null }))).toEqual(people)
     expect(Math.max(...written(people).split('\r\n').map((l) => new TextEncoder().encode(l).length))).toBeLessThanOrEqual(75)
   })
   it('are read as others write them', () => {
-    expect(read('BEGIN:VCARD\nVERSION:2.1\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:M=C3=BCller;J=C3=B6rg\nEMAIL;HOME:j@x.test\nitem1.EMAIL;TYPE=work:j@work.test\nEND:VCARD\nBEGIN:VCARD\nFN:No address\nEND:VCARD')).toEqual([{ name: 'Jörg Müller', email: 'j@x.test' }, { name: 'Jörg Müller', email: 'j@work.test' }])
+    const found = read('BEGIN:VCARD\nVERSION:2.1\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:M=C3=BCll=\ner;J=C3=B6rg\nEMAIL;HOME:j@x.test\nitem1.EMAIL;TYPE=work:j@work.test\nPHOTO;ENCODING=BASE64:aGk=\nEND:VCARD\nBEGIN:VCARD\nFN:No address\nEND:VCARD')
+    expect(found.map(({ name, emails }) => ({ name, emails }))).toEqual([{ name: 'Jörg Müller', emails: ['j@x.test', 'j@work.test'] }])
+    expect(written(found)).toBe('BEGIN:VCARD\r\nVERSION:3.0\r\nN:Müller;Jörg\r\nEMAIL;HOME:j@x.test\r\nitem1.EMAIL;TYPE=work:j@work.test\r\nPHOTO;ENCODING=BASE64:aGk=\r\nEND:VCARD\r\n')
+  })
+  it('keep what the program has no field for, and what was changed in it', () => {
+    const text = 'BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoë\r\nEMAIL:zoe@x.test\r\nEMAIL:old@x.test\r\nTEL;TYPE=home:+49 30 1\r\nORG:Lamps\\, Ltd;Sales\r\nNOTE:likes tea\r\nBDAY:1980-01-01\r\nEND:VCARD\r\n'
+    const card = read(text)[0] as Card
+    expect([card.phones, card.organization, card.note]).toEqual([['+49 30 1'], 'Lamps, Ltd, Sales', 'likes tea'])
+    expect(written([card])).toBe(text)
+    expect(written([{ ...card, name: 'Zoë Quill', emails: ['zoe@x.test', 'new@x.test'] }])).toBe(text.replace('FN:Zoë', 'FN:Zoë Quill').replace('EMAIL:old@x.test\r\n', '').replace('END:', 'EMAIL:new@x.test\r\nEND:'))
+    const large = read(text.replace('BDAY', `PHOTO:${'A'.repeat(40_000)}\r\nBDAY`))[0] as Card
+    expect(written([large])).toBe(text)
   })
 })
 

@@ -1,8 +1,13 @@
 // Whom one writes to: how often, the older the less (half-life 60 days); what was typed in full wins. A function of its arguments.
 
-import type { Address } from '../jmap/types'
+import type { Address, Id } from '../jmap/types'
+import type { Card } from './vcard'
 
-export interface Person { email: string; name: string | null; weight: number; at: number; hidden?: boolean }
+/** `id`: who it is in the server's address book; `unsent`: entered here, and not told to it yet. */
+export interface Person { email: string; name: string | null; weight: number; at: number; hidden?: boolean; id?: Id; unsent?: Card }
+
+/** One of the server's address book. */
+export interface Entry { id: Id; name: string; emails: string[]; isEntered: boolean; timesUsed: number; lastUsed: string | null }
 
 const HALF = 60 * 86_400_000
 
@@ -10,7 +15,26 @@ export function weightAt(person: Person, now: number): number { return person.we
 
 export function met(person: Person | undefined, address: Address, by: number, now: number): Person {
   const before = person ? weightAt(person, now) : 0
-  return { email: address.email.toLowerCase(), name: address.name ?? person?.name ?? null, weight: before + by, at: now }
+  return { ...(person?.id ? { id: person.id } : {}), ...(person?.unsent ? { unsent: person.unsent } : {}), email: address.email.toLowerCase(), name: address.name ?? person?.name ?? null, weight: before + by, at: now }
+}
+
+/** What changes here when the server's address book is this: who is new or named otherwise there, and who is gone. */
+export function merged(people: ReadonlyMap<string, Person>, book: readonly Entry[], now: number): Person[] {
+  const changed: Person[] = []
+  const there = new Set<string>()
+  for (const { id, name, emails, isEntered, timesUsed, lastUsed } of book) {
+    for (const email of emails.map((e) => e.toLowerCase())) {
+      const known = people.get(email)
+      there.add(email)
+      if (known?.unsent || (known?.hidden && !isEntered)) continue
+      const used = lastUsed === null ? 0 : weightAt({ email, name, weight: timesUsed, at: Date.parse(lastUsed) }, now)
+      const weight = Math.max(isEntered ? 1 : 0, used, known ? weightAt(known, now) : 0)
+      const person: Person = { email, name: name || (known?.name ?? null), weight, at: now, id }
+      if (!known || known.hidden || known.id !== id || known.name !== person.name || weight - weightAt(known, now) > 0.5) changed.push(person)
+    }
+  }
+  for (const { id, ...person } of people.values()) if (id !== undefined && !there.has(person.email)) changed.push({ ...person, hidden: true })
+  return changed
 }
 
 export function fold(text: string): string { return text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase() }

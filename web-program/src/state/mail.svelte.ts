@@ -14,6 +14,7 @@ import { Offline, Refused, SignedOut, type Call, type Jmap } from '../jmap/clien
 import { Push, type States } from '../jmap/push'
 import { MAIL, PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
+import { Book } from './book'
 import { History, type Stood } from './history'
 import { List, type Asked } from './list.svelte'
 import { toasts } from './toasts.svelte'
@@ -51,6 +52,7 @@ export class Mail {
   private readonly lists = new Map<string, List>()
   private readonly bodies = new Map<Id, Body>()
   private readonly loading = new Map<Id, Promise<Body>>()
+  readonly book = new Book(this)
   /** One for all accounts. */
   readonly history: History
   private pending: (Waiting & { sent?: boolean })[] = []
@@ -96,6 +98,7 @@ export class Mail {
     const any = (keyword: string): Record<string, unknown> => ({ accountId: this.account, filter: { hasKeyword: keyword }, limit: 1 })
     const calls: Call[] = [['Mailbox/get', { accountId: this.account, ids: null }, 'm'], ['Email/get', { accountId: this.account, ids: [] }, 'e'], ['Email/query', any('$pinned'), 'pins'], ['Email/query', any('$muted'), 'mutes']]
     if (this.sends) calls.push(['Identity/get', { accountId: this.account, ids: null }, 'i'], ...this.submissionCalls())
+    calls.push(...this.book.calls)
     const answers = await this.jmap.call(calls)
     this.takeMailboxes(answers.of('m'))
     this.states.Email = answers.of<{ state: string }>('e').state
@@ -103,6 +106,7 @@ export class Mail {
     const identities = answers.maybe<{ list: Identity[] }>('i')
     if (identities) this.identities = identities.list
     this.takeSubmissions(answers.maybe('s'))
+    this.book.take(answers.maybe('people'))
     this.keep()
     this.found()
     this.isBooted = true
@@ -150,7 +154,7 @@ export class Mail {
     this.missed = false
     this.found()
     void this.drain()
-    if (was) { void this.sync(); this.again?.() }
+    if (was) { void this.sync({ Email: '', Mailbox: '', EmailSubmission: '', Identity: '', Person: '' }); this.again?.() }
   }
 
   /** The server answered. */
@@ -665,10 +669,12 @@ export class Mail {
       )
     }
     if ('EmailSubmission' in told && this.sends) calls.push(...this.submissionCalls())
+    if ('Person' in told) calls.push(...this.book.calls)
     if ('Identity' in told && this.sends) calls.push(['Identity/get', { accountId, ids: null }, 'i'])
     const answers = await this.jmap.call(calls)
     this.found()
     this.takeSubmissions(answers.maybe('s'))
+    this.book.take(answers.maybe('people'))
     const identities = answers.maybe<{ list: Identity[] }>('i')
     if (identities) this.identities = identities.list
     if (mailChanged) {

@@ -1,0 +1,116 @@
+// The address book (`Person` of the server's own name space): whom one enters or takes in lies there, on every device and after signing out.
+// Without a network it waits here; on a server that has no address book it stays here.
+
+import { merged, type Entry, type Person } from '../data/people'
+import { plain, type Card } from '../data/vcard'
+import { Refused, type Call } from '../jmap/client'
+import type { Id, SetAnswer } from '../jmap/types'
+import type { Mail } from './mail.svelte'
+
+interface Whole extends Entry { phones: string[]; organization: string; note: string; vcard: string | null }
+
+const fields = ({ name, emails, phones, organization, note, vcard }: Card): Record<string, unknown> => ({ name: name ?? '', emails, phones, organization, note, vcard })
+const cardOf = ({ name, emails, phones, organization, note, vcard }: Whole): Card => ({ name: name || null, emails, phones, organization, note, vcard })
+const union = (a: readonly string[], b: readonly string[]): string[] => [...a, ...b.filter((one) => !a.some((o) => o.toLowerCase() === one.toLowerCase()))]
+
+/** One who is known already, with what a card tells of them besides. */
+const joined = (had: Whole, card: Card): Card => ({ name: card.name ?? (had.name || null), emails: union(had.emails, card.emails), phones: union(had.phones, card.phones), organization: card.organization || had.organization, note: card.note || had.note, vcard: card.vcard ?? had.vcard })
+
+export class Book {
+  private telling: Promise<void> = Promise.resolve()
+
+  constructor(private readonly mail: Mail) {}
+
+  /** Asked with the first request, and when it changed: what is listed, and no more. */
+  get calls(): Call[] { return this.mail.hasProgram ? [['Person/get', { accountId: this.mail.account, ids: null, properties: ['id', 'name', 'emails', 'isEntered', 'timesUsed', 'lastUsed'] }, 'people']] : [] }
+
+  take(book: { list: Entry[] } | undefined): void {
+    if (!book) return
+    this.put(merged(this.mail.people, book.list, Date.now()))
+    void this.tell().catch((e: unknown) => this.mail.failed(e))
+  }
+
+  private put(people: readonly Person[]): void {
+    for (const person of people) this.mail.people.set(person.email, person)
+    if (people.length > 0) void this.mail.cache.putPeople(people)
+  }
+
+  private async all(): Promise<Whole[]> {
+    const answers = await this.mail.jmap.call([['Person/get', { accountId: this.mail.account, ids: null }, 'p']])
+    return answers.of<{ list: Whole[] }>('p').list
+  }
+
+  /** They are here at once, and on the server when it is there. */
+  async add(cards: readonly Card[]): Promise<void> {
+    const now = Date.now()
+    const { people, hasProgram } = this.mail
+    this.put(cards.flatMap((card) => card.emails.map((email, n): Person => {
+      const had = people.get(email.toLowerCase())
+      return { ...(had?.id ? { id: had.id } : {}), email: email.toLowerCase(), name: card.name, weight: Math.max(1, had?.weight ?? 0), at: now, ...(hasProgram && n === 0 ? { unsent: card } : {}) }
+    })))
+    await this.tell()
+  }
+
+  private tell(): Promise<void> {
+    this.telling = this.telling.catch(() => undefined).then(() => this.tellAll())
+    return this.telling
+  }
+
+  private async tellAll(): Promise<void> {
+    const waiting = [...this.mail.people.values()].filter((p) => p.unsent !== undefined)
+    if (waiting.length === 0 || !this.mail.hasProgram) return
+    const book = await this.all()
+    const most = this.mail.jmap.limit('maxObjectsInSet', 500)
+    let refused: Refused | undefined
+    for (let from = 0; from < waiting.length; from += most) {
+      const some = waiting.slice(from, from + most)
+      const create: Record<string, unknown> = {}
+      const update: Record<Id, unknown> = {}
+      for (const [n, { unsent }] of some.entries()) {
+        if (!unsent) continue
+        const had = book.find((w) => w.emails.some((e) => unsent.emails.some((o) => o.toLowerCase() === e.toLowerCase())))
+        if (had && !(had.id in update)) update[had.id] = fields(joined(had, unsent))
+        else if (!had) create[`p${n}`] = fields(unsent)
+      }
+      const answers = await this.mail.jmap.call([['Person/set', { accountId: this.mail.account, create, update }, 's']])
+      const set = answers.of<SetAnswer>('s')
+      const why = [...Object.values(set.notCreated ?? {}), ...Object.values(set.notUpdated ?? {})][0]
+      if (why) refused = new Refused(why.type, why.description ?? '')
+      this.put(some.map(({ unsent: _, ...person }) => person))
+    }
+    const answers = await this.mail.jmap.call(this.calls)
+    this.put(merged(this.mail.people, answers.of<{ list: Entry[] }>('people').list, Date.now()))
+    if (refused) throw refused
+  }
+
+  /** Out of it, for good; how it is taken back. */
+  async remove(person: Person): Promise<() => Promise<void>> {
+    const { mail } = this
+    const { id: _, unsent, ...rest } = person
+    if (!mail.hasProgram) {
+      this.put([{ ...rest, hidden: true }])
+      return async () => { this.put([person]) }
+    }
+    const has = (w: Whole): boolean => w.emails.some((e) => e.toLowerCase() === person.email)
+    const found = (await this.all()).filter(has)
+    const left = (w: Whole): string[] => w.emails.filter((e) => e.toLowerCase() !== person.email)
+    const set = { accountId: mail.account, destroy: found.filter((w) => left(w).length === 0).map((w) => w.id), update: Object.fromEntries(found.filter((w) => left(w).length > 0).map((w) => [w.id, { emails: left(w) }])) }
+    if (found.length > 0) await mail.jmap.call([['Person/set', set, 's']]).then((answers) => answers.of('s'))
+    this.put([{ ...rest, hidden: true }])
+    return () => found.length > 0 ? this.add(found.map(cardOf)) : this.add([unsent ?? plain(person.name, person.email)])
+  }
+
+  /** These people with all that is known of them. */
+  async cards(people: readonly Person[]): Promise<Card[]> {
+    if (!this.mail.hasProgram) return people.map((p) => plain(p.name, p.email))
+    const book = await this.all()
+    const given = new Set<Id>()
+    return people.flatMap((person): Card[] => {
+      const whole = book.find((w) => w.emails.some((e) => e.toLowerCase() === person.email))
+      if (!whole) return [person.unsent ?? plain(person.name, person.email)]
+      if (given.has(whole.id)) return []
+      given.add(whole.id)
+      return [cardOf(whole)]
+    })
+  }
+}
