@@ -46,7 +46,7 @@ describe('writing', { timeout: 120_000 }, () => {
       const source = text.replace(/=\r?\n/g, '').replace(/=3D/gi, '=')
       const named = /<img[^>]+src="cid:([^"]+)"/i.exec(source)?.[1]
       assert.ok(named, `${where}: ${source}`)
-      assert.equal(source.split(`Content-ID: <${named}>`).length, 2, `${where}: one part of that name`)
+      assert.equal(source.split(`Content-ID: <${named}>`).length, 2, `${where}: one part of that name: ${source}`)
       assert.match(source, /Content-Type: multipart\/related/i, where)
       assert.ok(source.replace(/\s/g, '').includes(PNG.toString('base64')), `${where}: the picture`)
       assert.doesNotMatch(source, /\/jmap\/|blob:|Content-Disposition: attachment/i, where)
@@ -54,10 +54,14 @@ describe('writing', { timeout: 120_000 }, () => {
     const isShown = (p) => until('the picture', () => p.getByRole('textbox', { name: 'Message' }).locator('img').evaluate((i) => i.complete && i.naturalWidth === 10))
     const saved = (p) => p.locator('.compose .status').getByText('Saved').waitFor()
 
-    const editor = await letter(ann, 'bob@here.test', 'With a lake', 'The lake: ')
-    const picture = await carried(ann, [{ name: 'lake.png', type: 'image/png', bytes: PNG }])
-    await editor.evaluate((element, clipboardData) => element.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true })), picture)
-    await isShown(ann)
+    const paste = async () => {
+      const picture = await carried(ann, [{ name: 'lake.png', type: 'image/png', bytes: PNG }])
+      await ann.getByRole('textbox', { name: 'Message' }).evaluate((element, clipboardData) => element.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true })), picture)
+      await isShown(ann)
+    }
+
+    await letter(ann, 'bob@here.test', 'With a lake', 'The lake: ')
+    await paste()
     await saved(ann)
     holds(await newest('ann', 'With a lake', 'Drafts'), 'the draft')
     await ann.reload()
@@ -67,12 +71,12 @@ describe('writing', { timeout: 120_000 }, () => {
     await ann.keyboard.type(' and more')
     await ann.keyboard.press('Control+Enter')
     const sent = await newest('bob', 'With a lake')
-    assert.match(sent, /and more/)
+    assert.match(sent, /and more/, 'what was typed after the reload')
     holds(sent, 'after a reload')
 
     // A device that knows of the draft only what the server has: opened, changed and kept more than once.
     await ann.locator('body').press('c')
-    await ann.getByRole('textbox', { name: 'Message' }).evaluate((element, clipboardData) => element.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true })), picture)
+    await paste()
     await ann.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
     await ann.getByPlaceholder('Subject').fill('From another desk')
     await saved(ann)
@@ -103,7 +107,9 @@ describe('writing', { timeout: 120_000 }, () => {
     await ann.locator('.compose .quoted').waitFor()
     await ann.keyboard.type('Nice')
     await ann.keyboard.press('Control+Enter')
-    holds(await newest('bob', 'Re: A boat'), 'the answer')
+    const answered = await newest('bob', 'Re: A boat')
+    holds(answered, 'the answer')
+    assert.match(answered, /^> My boat: \[boat\]/m, 'its text')
     await ann.locator('article').first().focus()
     await ann.keyboard.press('r')
     await ann.locator('.compose .quoted').getByRole('button', { name: 'Edit' }).click()

@@ -60,7 +60,12 @@ export class Letter {
   private saving: Promise<void> = Promise.resolve()
   ended = false
 
-  constructor(readonly desk: Desk, readonly key: string, readonly kind: Draft['kind'], public rest: Pick<Draft, 'inReplyTo' | 'references' | 'answers' | 'forwards' | 'messageId' | 'emailId'>) {}
+  rest: Pick<Draft, 'inReplyTo' | 'references' | 'answers' | 'forwards' | 'messageId' | 'emailId'>
+
+  /** Of a draft that is taken up again only what nobody types: all else is the letter's own from now on. */
+  constructor(readonly desk: Desk, readonly key: string, readonly kind: Draft['kind'], { inReplyTo, references, answers, forwards, messageId, emailId }: Letter['rest']) {
+    this.rest = { inReplyTo, references, answers, forwards, messageId, emailId }
+  }
 
   get draft(): Draft {
     return {
@@ -116,6 +121,7 @@ export class Letter {
     if (isEmpty(draft) && draft.emailId === null) return
     this.status = 'saving'
     try {
+      if (this.adrift) { await this.adopt(); draft.pieces = this.draft.pieces }
       const drafts = await mail.needed('drafts')
       const create = email(draft, this.desk.facts(draft, drafts))
       const answers = await mail.jmap.call([['Email/set', { accountId: mail.account, create: { d: create }, ...(draft.emailId ? { destroy: [draft.emailId] } : {}) }, 's']])
@@ -123,6 +129,7 @@ export class Letter {
       const id = set.created?.d?.id as Id | undefined
       if (id === undefined) throw new Refused(set.notCreated?.d?.type ?? 'refused', set.notCreated?.d?.description ?? '')
       this.rest = { ...this.rest, emailId: id }
+      await this.adopt()
       this.status = 'saved'
       this.savedAt = new Date()
       if (!this.ended) await mail.cache.putDraft(this.draft)
@@ -134,6 +141,24 @@ export class Letter {
   }
 
   // ---- files
+
+  /** The draft that had the files is gone from the server, and it is not known yet what they are called in the one in its place. */
+  adrift = false
+
+  /** The files are those of the draft on the server: what was uploaded is not kept there for long, nor a draft that another replaced. */
+  async adopt(): Promise<void> {
+    const { emailId } = this.rest
+    if (emailId === null || !this.pieces.some((p) => p.blobId !== null)) return
+    this.adrift = true
+    const { jmap, account } = this.desk.mail
+    const answers = await jmap.call([['Email/get', { accountId: account, ids: [emailId], properties: ['attachments', 'htmlBody'] }, 'e']])
+    const there = answers.of<{ list: Email[] }>('e').list.flatMap(files)
+    for (const piece of this.pieces) {
+      const at = there.findIndex((p) => piece.cid === null ? p.name === piece.name && p.type.toLowerCase() === piece.type.toLowerCase() : p.cid === piece.cid)
+      if (piece.blobId !== null && at !== -1) piece.blobId = there.splice(at, 1)[0]?.blobId ?? piece.blobId
+    }
+    this.adrift = false
+  }
 
   async attach(files: Iterable<File>, inline = false): Promise<Piece[]> {
     const max = this.desk.mail.jmap.limit('maxSizeUpload', 50_000_000)
@@ -281,8 +306,10 @@ export class Desk {
       letter.cc = cc
       letter.subject = answer.subject(kind, of.subject)
       letter.html = '<div><br></div>' + this.signed(letter.identityId)
-      const text = of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n')
       const { html, cids } = pictured(safe ? apart(safe.html).html : '', files(of), contentId)
+      // Who sent HTML alone is quoted as text by what one reads in it.
+      const read = (p: Part): string => p.type === 'text/html' ? answer.textOf(new DOMParser().parseFromString(html, 'text/html').body) : of.bodyValues[p.partId ?? '']?.value ?? ''
+      const text = of.textBody.map(read).join('\n')
       this.quote(letter, kind, of, text, safe ? html : null)
       // An answer has the pictures of what it quotes, a forward all files.
       const taken = files(of).filter((p) => kind === 'forward' || cids.has(p.blobId ?? ''))
@@ -368,12 +395,13 @@ export class Desk {
     await this.mail.cache.dropDraft(letter.key)
     const id = letter.rest.emailId
     if (id !== null) await this.mail.jmap.call([['Email/set', { accountId: this.mail.account, destroy: [id] }, 's']]).catch((e: unknown) => this.mail.failed(e))
-    if (!isEmpty(draft)) toasts.show(t.done.draftDropped, { action: { label: t.act.undo, run: () => this.reopen({ ...draft, emailId: null }) } })
+    if (!isEmpty(draft)) toasts.show(t.done.draftDropped, { action: { label: t.act.undo, run: () => { void this.reopen({ ...draft, emailId: null }) } } })
   }
 
-  reopen(draft: Draft): void {
+  async reopen(draft: Draft): Promise<void> {
     const letter = new Letter(this, draft.key, draft.kind, draft)
     letter.take({ ...draft, sendAt: null })
+    await letter.adopt().catch((e: unknown) => this.mail.failed(e))
     this.show(letter)
     letter.touched()
   }
@@ -442,6 +470,7 @@ export class Desk {
     if (letter.pieces.length === 0 && /\b(attach(ed|ment)?|enclosed|angehängt|im anhang)\b/i.test(letter.text) && !confirm(t.compose.missing)) return
     letter.stop()
     await letter.settled()
+    if (letter.adrift) await letter.adopt().catch((e: unknown) => this.mail.failed(e))
     const draft: Draft = { ...letter.draft, sendAt: (at ?? new Date()).toISOString() }
     // It is kept before it goes, and goes before the screen is drawn anew.
     const kept = this.mail.cache.putDraft(draft)
@@ -480,7 +509,7 @@ export class Desk {
         return
       }
       this.app.told(error)
-      this.reopen(draft)
+      void this.reopen(draft)
     }
     this.outbox.delete(draft.key)
   }
@@ -552,7 +581,7 @@ export class Desk {
   }
 
   async cancel(draft: Draft, sent: Submission): Promise<void> {
-    try { if (await this.takenBack(sent)) this.reopen({ ...draft, emailId: sent.emailId }) } catch (error) { this.app.told(error) }
+    try { if (await this.takenBack(sent)) await this.reopen({ ...draft, emailId: sent.emailId }) } catch (error) { this.app.told(error) }
   }
 
   /** The same for a message whose draft is long gone from here. */
