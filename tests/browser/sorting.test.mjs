@@ -128,6 +128,54 @@ describe('sorting', { timeout: 150_000 }, () => {
     clean()
   })
 
+  it('takes back what was removed for ever, and what was done to folders, people and rules', async () => {
+    const names = () => offices.imap('ann', '', '-X', 'LIST "" *')
+    const edit = (name) => ann.getByRole('button', { name: `More: ${name}` }).click()
+    const letter = (n, box) => offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: For ever ${n}\r\nMessage-ID: <ever${n}@here.test>\r\n\r\nText ${n}\r\n`, box)
+    for (const box of ['Ships', 'Ferries']) await offices.imap('ann', '', '-X', `CREATE ${box}`)
+    await letter(1, 'Trash')
+    for (const n of [2, 3, 4]) await letter(n, 'Ships')
+    await letter(5, 'Ferries')
+    const rules = async () => ann.evaluate(async () => {
+      const { apiUrl, primaryAccounts } = await (await fetch('/.well-known/jmap')).json()
+      const using = ['urn:ietf:params:jmap:core', 'urn:packetboat:params:jmap:program']
+      const answer = await fetch(new URL(apiUrl).pathname, { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Packetboat': '1' }, body: JSON.stringify({ using, methodCalls: [['MailRules/get', { accountId: Object.values(primaryAccounts)[0], ids: null }, 'r']] }) })
+      return (await answer.json()).methodResponses[0][1].list[0].rules.length
+    })
+    const open = async (name) => { await ann.getByRole('link', { name: new RegExp(`^${name}`) }).first().click() }
+    const acts = [
+      ['deleted for ever', async () => { await open('Deleted'); await at('For ever 1'); await ann.keyboard.press('#') }, () => away('For ever 1', 'Trash'), () => lies('For ever 1', 'Trash')],
+      ['deleted for ever', async () => { await edit('Ships'); await ann.getByRole('button', { name: 'Empty' }).click() }, () => away('For ever 3', 'Ships'), async () => { for (const n of [2, 3, 4]) await lies(`For ever ${n}`, 'Ships') }],
+      ['The folder is now Vessels', async () => { await edit('Ships'); await ann.getByLabel('Name of the folder').fill('Vessels'); await ann.getByRole('button', { name: 'Save' }).click() }, () => lies('For ever 2', 'Vessels'), () => lies('For ever 2', 'Ships')],
+      ['Folder removed', async () => { await edit('Ferries'); await ann.getByRole('button', { name: 'Remove' }).click() }, () => until('no folder', async () => !(await names()).includes('Ferries')), () => lies('For ever 5', 'Ferries')],
+      ['Saved', async () => {
+        await open('Settings')
+        await ann.getByRole('link', { name: 'Rules and forwarding' }).click()
+        await ann.getByRole('button', { name: 'New rule' }).click()
+        const rule = ann.locator('fieldset').first()
+        await rule.getByLabel('contains').fill('ship')
+        await rule.getByLabel('Move to').selectOption({ label: 'Ships' })
+        await ann.getByRole('button', { name: 'Save rules' }).click()
+      }, () => until('a rule', async () => await rules() === 1), async () => { await until('no rule', async () => await rules() === 0); await ann.locator('fieldset').waitFor({ state: 'detached' }) }],
+      ['Pat removed', async () => {
+        await open('People')
+        await ann.getByLabel('Name').fill('Pat')
+        await ann.getByLabel('Address').fill('pat@elsewhere.test')
+        await ann.getByRole('button', { name: 'Add', exact: true }).click()
+        await ann.getByRole('button', { name: 'Remove pat@elsewhere.test' }).click()
+      }, () => ann.getByText('pat@elsewhere.test').waitFor({ state: 'detached' }), () => ann.getByText('pat@elsewhere.test').waitFor()],
+    ]
+    for (const [said, act, isDone, isBack] of acts) {
+      await act()
+      await isDone()
+      const toast = ann.locator('.toast', { hasText: said }).last()
+      await toast.getByRole('button', { name: 'Undo' }).click()
+      await isBack()
+    }
+    await open('Inbox')
+    clean()
+  })
+
   it('shows conversations, or single messages', async () => {
     const one = (n, more) => offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: ${n > 1 ? 'Re: ' : ''}The timetable\r\nMessage-ID: <table${n}@here.test>\r\n${more}\r\nNumber ${n}\r\n`)
     await one(1, '')
@@ -206,7 +254,9 @@ describe('sorting', { timeout: 150_000 }, () => {
     await until('it is read', async () => /Seen/.test(await flags('Letter 4')))
     await ann.keyboard.press('u')
     await later('Letter 4', 'in 4s')
+    clean()
     await ann.goto('about:blank')
+    ann.troubles.length = 0 // nothing of ours is on that page
     await until('it is back', async () => (await offices.listed('ann')).includes('"Letter 4"'), 20)
     assert.doesNotMatch(await flags('Letter 4'), /Seen/)
     await away('Letter 4', 'Snoozed')

@@ -41,7 +41,7 @@ export const t = {
   why: { title: 'Why is it here?', none: 'Nothing is recorded for this message.', checks: 'What was checked', events: 'What this server did', unchecked: 'No checks are recorded in it: it was written on this server, or came before checks were made.', returnPath: 'Errors go to', list: 'Mailing list', raw: 'Source' },
   event: { label: 'Invitation', cancelled: 'Cancelled:', when: 'When', where: 'Where', who: 'From' },
   wire: { which: 'Protocol', all: 'All', pause: 'Pause', goOn: 'Go on', silent: 'Nobody talks to your account at the moment. Send a message, or let a mail program look for one.', unable: 'This server does not let anybody watch.' },
-  people: { find: 'Find', name: 'Name', add: 'Add', none: 'Nobody yet. Whom you write to appears here.', load: 'Import vCard', save: 'Export vCard', taken: (n: number) => `${plural(n, 'person', 'people')} taken in` },
+  people: { find: 'Find', name: 'Name', add: 'Add', none: 'Nobody yet. Whom you write to appears here.', load: 'Import vCard', save: 'Export vCard', removed: (who: string) => `${who} removed`, taken: (n: number) => `${plural(n, 'person', 'people')} taken in` },
   route: { waiting: 'Waiting', delivered: 'Delivered', failed: 'Failed', held: 'Not sent yet', recall: 'Take it back' },
   error: { title: 'That did not work.', reload: 'Reload' },
   load: { offline: 'A part of the program could not be loaded: the server does not answer. What you typed is kept.', changed: 'A part of the program could not be loaded. The server may have a newer version by now; what you typed is kept.', again: 'Load again' },
@@ -59,5 +59,5 @@ export const t = {
     programs: { text: 'What other mail programs, telephones and tablets ask for:', none: 'This server does not say how to set up other programs.', incoming: 'Incoming', outgoing: 'Outgoing', server: 'Server', port: 'Port', security: 'Security', user: 'User name', signIn: 'Sign in with your password, or better with one made for the program.', apple: 'iPhone, iPad, Mac', appleText: 'Open the link on the device within ten minutes, or point its camera at the code; it works once and brings a password of its own.', code: 'The link as a code for the camera', appleGo: 'Make a link' },
     importTitle: 'Take in messages', importText: 'Files of single messages (.eml) go into the inbox.', importGo: 'Choose files', imported: (n: number) => `${plural(n, 'message', 'messages')} taken in`,
   },
-  folder: { name: 'Name of the folder', create: 'Create', under: 'Under', renameTo: 'New name', emptySure: (n: number) => `Delete ${plural(n, 'message', 'messages')} for ever?`, removed: 'Folder removed' },
+  folder: { name: 'Name of the folder', create: 'Create', under: 'Under', renamed: (name: string) => `The folder is now ${name}`, renameTo: 'New name', emptySure: (n: number) => `Delete ${plural(n, 'message', 'messages')} for ever?`, removed: 'Folder removed' },
 }

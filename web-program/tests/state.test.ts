@@ -15,7 +15,7 @@ afterEach(() => { vi.useRealTimers(); vi.unstubAllGlobals() })
 describe('what can be taken back', () => {
   const part = (name: string): Parameters<History['push']>[0] => ({ mail: name as unknown as Mail, patches: {}, stood: [] })
   const said = { n: 1, text: (n: number) => `${n} moved` }
-  const names = (parts: ReturnType<History['pop']>): unknown[] | undefined => parts?.map((p) => p.mail)
+  const names = (parts: ReturnType<History['pop']>): unknown[] | undefined => parts?.map((p) => ('mail' in p ? p.mail : p))
   it('is one where an act was in two accounts, however much was done before', () => {
     for (const before of [0, 98, 99, 100, 250]) {
       const history = new History()

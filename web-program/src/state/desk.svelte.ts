@@ -394,8 +394,12 @@ export class Desk {
     await letter.settled()
     await this.mail.cache.dropDraft(letter.key)
     const id = letter.rest.emailId
-    if (id !== null) await this.mail.jmap.call([['Email/set', { accountId: this.mail.account, destroy: [id] }, 's']]).catch((e: unknown) => this.mail.failed(e))
-    if (!isEmpty(draft)) toasts.show(t.done.draftDropped, { action: { label: t.act.undo, run: () => { void this.reopen({ ...draft, emailId: null }) } } })
+    let back: Id[] = []
+    try { if (id !== null) back = await this.mail.dropDraft(id) } catch (e) { this.mail.failed(e) }
+    if (isEmpty(draft)) return
+    // The one on the server comes back as well: its files are nowhere else.
+    const again = async (): Promise<void> => { await this.reopen({ ...draft, emailId: back.length > 0 ? (await this.mail.restore(back))[0] ?? null : null }) }
+    toasts.show(t.done.draftDropped, { action: { label: t.act.undo, run: () => { again().catch((e: unknown) => this.app.told(e)) } } })
   }
 
   async reopen(draft: Draft): Promise<void> {

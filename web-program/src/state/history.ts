@@ -9,7 +9,10 @@ const STEPS_MAX = 100
 
 export type Stood = [List, [number, Id][]][]
 /** `wakes`: they come back from where they wait for their time. */
-interface Part { mail: Mail; patches: Patches; stood: Stood; wakes?: boolean }
+interface Changed { mail: Mail; patches: Patches; stood: Stood; wakes?: boolean }
+/** What is taken back by asking the server for something else. */
+interface Asked { run: () => Promise<unknown> }
+type Part = Changed | Asked
 export interface Said { n: number; text: (n: number) => string }
 /** `at`: how many were pushed before. */
 interface Step { parts: Part[]; said: Said; at: number }

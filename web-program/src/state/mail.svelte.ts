@@ -10,7 +10,7 @@ import { met, type Person } from '../data/people'
 import { safe, type Safe } from '../data/safe'
 import { askAgain } from '../data/sent'
 import { keyword, LATER, ROOM, setting, until } from '../data/snooze'
-import { Offline, Refused, SignedOut, type Call, type Jmap } from '../jmap/client'
+import { Offline, Refused, SignedOut, type Answers, type Call, type Jmap } from '../jmap/client'
 import { Push, type States } from '../jmap/push'
 import { MAIL, PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
@@ -20,6 +20,13 @@ import { List, type Asked } from './list.svelte'
 import { toasts } from './toasts.svelte'
 
 const LISTS_MAX = 12
+/** Messages that are removed for ever, or brought back, by one request. */
+const REMOVED_MAX = 100
+/** What others may remove at the same time. */
+const UNDO_BESIDES = 50
+
+/** What the server can bring back. */
+interface Undoable { id: Id; mailboxId: Id; size: number }
 
 /** What a right is needed for; one that is a role is a move there. */
 export type Doing = 'archive' | 'trash' | 'junk' | 'inbox' | 'move' | 'destroy' | 'keywords' | 'seen'
@@ -354,8 +361,20 @@ export class Mail {
   undo(): void {
     const last = this.history.pop()
     if (!last) { toasts.show(t.done.nothing); return }
-    for (const { mail, patches, stood, wakes } of last) mail.takeUp(patches, stood, wakes)
-    toasts.show(t.done.undone)
+    const asked: Promise<unknown>[] = []
+    for (const part of last) {
+      if ('run' in part) asked.push(part.run())
+      else part.mail.takeUp(part.patches, part.stood, part.wakes)
+    }
+    if (asked.length === 0) toasts.show(t.done.undone)
+    else void Promise.all(asked).then(() => toasts.show(t.done.undone), (e: unknown) => { this.failed(e); toasts.show(t.done.refused(e instanceof Error ? e.message : ''), { kind: 'error' }) })
+  }
+
+  /** Something was done that no patch of messages takes back. */
+  did(text: string | ((n: number) => string), run: () => Promise<unknown>, n = 1): void {
+    const say = typeof text === 'string' ? () => text : text
+    this.history.push({ run }, { n, text: say })
+    this.say(say(n))
   }
 
   private takeUp(patches: Patches, stood: Stood, wakes = false): void {
@@ -540,17 +559,100 @@ export class Mail {
     } catch (error) { this.failed(error) }
   }
 
+  /** Calls that remove at most `most` messages for ever, and what the server can bring back of those that are meant. */
+  private async removing(calls: Call[], most: number, isMeant: (one: Undoable) => boolean): Promise<{ answers: Answers; back: Id[] }> {
+    if (!this.hasProgram) return { answers: await this.jmap.call(calls), back: [] }
+    const look = (id: string): Call => ['Undo/get', { accountId: this.account, limit: most + UNDO_BESIDES }, id]
+    const answers = await this.jmap.call([look('before'), ...calls, look('after')])
+    const before = new Set(answers.maybe<{ list: Undoable[] }>('before')?.list.map((one) => one.id))
+    return { answers, back: (answers.maybe<{ list: Undoable[] }>('after')?.list ?? []).filter((one) => !before.has(one.id) && isMeant(one)).map((one) => one.id) }
+  }
+
+  /** Brings back what was removed for ever: what it is called now. */
+  async restore(ids: readonly Id[]): Promise<Id[]> {
+    const back: Id[] = []
+    for (let from = 0; from < ids.length; from += REMOVED_MAX) {
+      const answers = await this.jmap.call([['Undo/restore', { accountId: this.account, ids: ids.slice(from, from + REMOVED_MAX) }, 'r']])
+      const { restored, notFound } = answers.of<{ restored: Record<Id, { emailId: Id | null }>; notFound: Id[] }>('r')
+      if (notFound.length > 0) throw new Refused('notFound', t.reader.gone)
+      back.push(...Object.values(restored).flatMap((one) => one.emailId ?? []))
+    }
+    await this.sync()
+    return back
+  }
+
+  /** A draft goes for ever: what brings it back. */
+  async dropDraft(id: Id): Promise<Id[]> {
+    const drafts = this.role('drafts')?.id
+    return (await this.removing([['Email/set', { accountId: this.account, destroy: [id] }, 's']], 1, (one) => one.mailboxId === drafts)).back.slice(0, 1)
+  }
+
+  /** `did`, where there is a way back; else it is said alone. */
+  private removed(n: number, back: readonly Id[], run: () => Promise<unknown> = () => this.restore(back)): void {
+    if (back.length > 0) this.did(t.done.destroyed, run, n)
+    else toasts.show(t.done.destroyed(n))
+  }
+
   async destroy(ids: Iterable<Id>): Promise<void> {
     const rows = this.meant(ids)
-    const gone = new Set(rows.map((r) => r.id))
+    const back: Id[] = []
+    let n = 0
     try {
-      const answers = await this.jmap.call([['Email/set', { accountId: this.account, destroy: [...gone] }, 's']])
-      const done = answers.of<SetAnswer>('s').destroyed ?? []
-      for (const list of this.lists.values()) { if (list.order.remove(new Set(done)).length > 0) list.changed() }
-      for (const id of done) { this.rows.delete(id); this.selected.delete(id) }
-      void this.cache.forget(done)
-      toasts.show(t.done.destroyed(done.length))
+      for (let from = 0; from < rows.length; from += REMOVED_MAX) {
+        const some = rows.slice(from, from + REMOVED_MAX)
+        const found = await this.removing([['Email/set', { accountId: this.account, destroy: some.map((row) => row.id) }, 's']], some.length * 2, (one) => some.some((row) => row.size === one.size && one.mailboxId in row.mailboxIds))
+        const done = found.answers.of<SetAnswer>('s').destroyed ?? []
+        back.push(...found.back)
+        n += done.length
+        for (const list of this.lists.values()) { if (list.order.remove(new Set(done)).length > 0) list.changed() }
+        for (const id of done) { this.rows.delete(id); this.selected.delete(id) }
+        void this.cache.forget(done)
+      }
+      this.removed(n, back)
     } catch (error) { this.failed(error); toasts.show(t.done.refused(error instanceof Error ? error.message : ''), { kind: 'error' }) }
+  }
+
+  /** All that lies in a mailbox goes from there, and for ever what lies nowhere else: how many, and what brings them back. */
+  private async emptied(of: Id): Promise<{ n: number; back: Id[] }> {
+    const back: Id[] = []
+    let n = 0
+    for (let round = 0; round < 500; round++) {
+      const found = await this.jmap.call([['Email/query', { accountId: this.account, filter: { inMailbox: of }, limit: REMOVED_MAX }, 'q'], ['Email/get', { accountId: this.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['id', 'mailboxIds'] }, 'e']])
+      const rows = found.of<{ list: Pick<Row, 'id' | 'mailboxIds'>[] }>('e').list
+      if (rows.length === 0) break
+      const alone = rows.filter((row) => Object.keys(row.mailboxIds).length === 1)
+      const update = Object.fromEntries(rows.filter((row) => !alone.includes(row)).map((row) => [row.id, { [path('mailboxIds', of)]: null }]))
+      const done = await this.removing([['Email/set', { accountId: this.account, destroy: alone.map((row) => row.id), update }, 's']], rows.length * 2, (one) => one.mailboxId === of)
+      const set = done.answers.of<SetAnswer>('s')
+      const refused = [...Object.values(set.notDestroyed ?? {}), ...Object.values(set.notUpdated ?? {})].find((e) => e.type !== 'notFound')
+      if (refused) throw new Refused(refused.type, refused.description ?? '')
+      n += rows.length
+      back.push(...done.back)
+    }
+    return { n, back }
+  }
+
+  async empty(of: Id): Promise<void> {
+    const { n, back } = await this.emptied(of)
+    await this.sync()
+    this.removed(n, back)
+  }
+
+  /** A mailbox with all that is in it. */
+  async removeMailbox({ id, name, parentId }: Mailbox): Promise<void> {
+    const { back } = await this.emptied(id)
+    await this.changeMailbox(id, null)
+    this.did(t.folder.removed, async () => {
+      // The server makes the mailbox of what it brings back.
+      if (back.length > 0) await this.restore(back)
+      if (![...this.mailboxes.values()].some((b) => b.name === name && b.parentId === parentId)) await this.create(name, parentId)
+    })
+  }
+
+  /** Another name, or another place. */
+  async renameMailbox({ id, name, parentId }: Mailbox, to: { name: string; parentId: Id | null }): Promise<void> {
+    await this.changeMailbox(id, to)
+    if (name !== to.name || parentId !== to.parentId) this.did(t.folder.renamed(to.name), () => this.changeMailbox(id, { name, parentId }))
   }
 
   // ---- bodies
