@@ -88,13 +88,20 @@ describe('web push', { timeout: 120_000 }, () => {
     await offices.stop()
     await offices.start()
     await ann.goto('about:blank')
+    // What is junk, was moved or copied is told to nobody: the next that is heard of is what came.
+    await offices.append('ann', 'From: Spam <spam@else.test>\r\nSubject: Win\r\n\r\nNow\r\n', 'Junk')
+    await offices.append('ann', 'From: Old <old@else.test>\r\nSubject: Old\r\n\r\nOld\r\n', 'Archive')
+    await offices.imap('ann', 'Archive', '-X', 'UID COPY 1:* INBOX')
+    await offices.imap('ann', 'Archive', '-X', 'UID MOVE 1:* INBOX')
+    await new Promise((go) => setTimeout(go, 3000))
+    assert.deepEqual(pushed, [])
     await offices.submit('bob@here.test', 'ann@here.test', 'From: Bob Boat <bob@here.test>\nTo: ann@here.test\nSubject: The tide is in\n\nCome along\n')
     const letter = await next('the push')
     assert.ok(!letter.body.includes('tide'))
     const told = opened(letter.body)
     assert.equal(told['@type'], 'StateChange')
     const [states] = Object.values(told.changed)
-    assert.deepEqual(Object.keys(states), ['EmailDelivery'], 'that something came, and nothing of what')
+    assert.deepEqual(Object.keys(states), ['InboxDelivery'], 'that something came, and nothing of what')
     await deliver(told)
     // Asked of the worker itself: a page that is looked at needs no notice.
     const shown = await until('the notice', async () => context.serviceWorkers().at(-1)?.evaluate(async () => {

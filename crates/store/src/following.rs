@@ -93,6 +93,11 @@ impl Store {
         Ok(Some(told.settle()))
     }
 
+    /// Octets that come from now on are named so or later; those that are named before were on their way already.
+    pub fn bodies_from(&self) -> BodyId {
+        BodyId(self.inner.ids.next())
+    }
+
     /// All mailboxes with their counts, and the account's mod-sequence, of one instant.
     pub async fn mailbox_states(&self, account: AccountId) -> Result<(ModSeq, Vec<(Mailbox, MailboxStatus)>)> {
         let space = self.inner.ready(account).await?;

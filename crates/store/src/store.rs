@@ -41,6 +41,11 @@ impl Ids {
         self.next.fetch_add(count, Ordering::SeqCst)
     }
 
+    /// What will be given next.
+    pub(crate) fn next(&self) -> u64 {
+        self.next.load(Ordering::SeqCst)
+    }
+
     /// Raises the durable ceiling in this batch when ids come near it; call when the batch has taken all its ids.
     fn reserve(&self, batch: &mut Batch) -> Option<u64> {
         let next = self.next.load(Ordering::SeqCst);

@@ -6,6 +6,7 @@
 
 mod answers;
 mod args;
+mod arrivals;
 mod blob;
 mod blob_methods;
 pub(crate) mod email;

@@ -7,8 +7,10 @@ import type { Id, SetAnswer } from './types'
 const VAPID = 'urn:ietf:params:jmap:webpush-vapid'
 /** Renewed when less than so much is left of it. */
 const LEFT = 14 * 86_400_000
+/** New mail that people want to hear of: not junk, and nothing that was only moved (docs/jmap.md). */
+const WANTED = ['InboxDelivery']
 
-interface Subscription { id: Id; deviceClientId: string; verificationCode: string | null; expires: string | null }
+interface Subscription { id: Id; deviceClientId: string; verificationCode: string | null; expires: string | null; types: string[] | null }
 
 /** This browser, by a name that says nothing of it. */
 function device(): string {
@@ -43,11 +45,13 @@ export async function subscribe(jmap: Jmap): Promise<boolean> {
   const said = `${applicationServerKey} ${there.endpoint}`
   const mine = (await ours(jmap)).find((one) => known === said && one.verificationCode !== null)
   if (mine) {
+    // One made when we heard of everything that came anywhere.
+    if (mine.types?.join() !== WANTED.join()) await jmap.call([['PushSubscription/set', { update: { [mine.id]: { types: WANTED } } }, 's']])
     if (mine.expires !== null && new Date(mine.expires).getTime() - Date.now() < LEFT) await jmap.call([['PushSubscription/set', { update: { [mine.id]: { expires: null } } }, 's']])
     return true
   }
   const { endpoint: url, keys } = there.toJSON()
-  const answer = (await jmap.call([['PushSubscription/set', { create: { p: { deviceClientId: device(), url, keys, types: ['EmailDelivery'] } } }, 's']])).of<SetAnswer>('s')
+  const answer = (await jmap.call([['PushSubscription/set', { create: { p: { deviceClientId: device(), url, keys, types: WANTED } } }, 's']])).of<SetAnswer>('s')
   if (!answer.created?.p) return false
   localStorage.setItem('push', said)
   return true

@@ -3,6 +3,7 @@
 //! Invariant: of what is hidden nothing is told, not even that it changed; what came into sight or went out of it is told as a
 //! change. Must not know: how streams speak.
 
+use super::arrivals::{DELIVERY, INBOX_DELIVERY, Told, sift};
 use super::push::changed;
 use super::sharing::{Eyes, accounts, marked_state};
 use super::{Object, account_id};
@@ -13,13 +14,12 @@ use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use store::{Account, AccountId, ModSeq, StoreError};
+use store::{Account, AccountId, BodyId, ModSeq, StoreError};
 use tokio::sync::watch;
+use wire::imap::acl::Right;
 
 /// Types of which others' accounts have any.
 const TYPES: [&str; 3] = ["Mailbox", "Thread", "Email"];
-/// Told when something was delivered (RFC 8621 §1.5), not when it came into sight.
-const DELIVERY: &str = "EmailDelivery";
 /// The state of an account that is not shared any more.
 const GONE: &str = "gone";
 
@@ -34,6 +34,8 @@ struct Other {
     eyes: Eyes,
     watch: watch::Receiver<ModSeq>,
     known: ModSeq,
+    /// See [`Told::bodies`].
+    bodies: BodyId,
     mark: String,
 }
 
@@ -114,11 +116,12 @@ impl Followed {
 
 impl Other {
     async fn begin(site: &Site, account: AccountId, who: &Arc<Account>) -> Result<Other, StoreError> {
+        let bodies = site.store.bodies_from();
         let mut watch = site.store.watch(account).await?;
         let known = *watch.borrow_and_update();
         let eyes = Eyes { account, who: Arc::clone(who) };
         let mark = eyes.mark(&site.store).await?;
-        Ok(Other { known, eyes, watch, mark })
+        Ok(Other { known, bodies, eyes, watch, mark })
     }
 
     fn state(&self) -> String {
@@ -135,13 +138,21 @@ impl Other {
         if at == self.known {
             return Ok(BTreeSet::new());
         }
-        let mut changes = site.store.account_changes(self.eyes.account, self.known, usize::MAX).await?;
-        if let Some(changes) = &mut changes {
-            self.eyes.veil(&site.store, changes);
+        let (store, since) = (&site.store, Told { mod_seq: self.known, bodies: self.bodies });
+        let bodies = store.bodies_from();
+        let all = store.account_changes(self.eyes.account, self.known, usize::MAX).await?;
+        let seen = all.clone().map(|mut seen| {
+            self.eyes.veil(store, &mut seen);
+            seen
+        });
+        let mut types = changed(seen.as_ref());
+        if let (Some(all), Some(seen)) = (&all, &seen) {
+            // EmailDelivery is told when something was delivered, not when it came into sight.
+            let is_shown = |mailbox| self.eyes.rights(store, mailbox).has(Right::Read);
+            sift(store, (self.eyes.account, since), (all, seen), &is_shown, &mut types).await?;
         }
-        self.known = at;
-        let mut types = changed(changes.as_ref());
-        types.retain(|name| TYPES.contains(name) || *name == DELIVERY);
+        types.retain(|name| TYPES.contains(name) || [DELIVERY, INBOX_DELIVERY].contains(name));
+        (self.known, self.bodies) = (at, bodies);
         Ok(types)
     }
 }

@@ -5,6 +5,7 @@
 //! does not know the subscription any more is not asked again. Must not know: how it is encrypted.
 
 use super::Object;
+use super::arrivals::{Told as Heard, sift};
 use super::followed::Followed;
 use super::push::{changed, states};
 use super::push_subscription::{Kept, all, good, keep};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use store::{AccountId, ModSeq, StoreError};
+use store::{AccountId, StoreError};
 use tokio::time::Instant;
 
 /// Changes that come in so short a time are told together.
@@ -145,7 +146,8 @@ pub(super) fn watch(site: &Shared, account: AccountId) {
 async fn telling(site: &Shared, account: AccountId) -> Result<(), StoreError> {
     let Some(who) = site.store.account_by_id(account).await? else { return Ok(()) };
     let mut watch = site.store.watch(account).await?;
-    let mut known = site.store.mailbox_states(account).await?.0;
+    let bodies = site.store.bodies_from();
+    let mut known = Heard { mod_seq: site.store.mailbox_states(account).await?.0, bodies };
     let mut followed = Followed::new(site, &who, false).await?;
     let mut owed: HashMap<String, Owed> = HashMap::new();
     while !subscribed(site, account).await?.is_empty() {
@@ -168,10 +170,13 @@ async fn telling(site: &Shared, account: AccountId) -> Result<(), StoreError> {
         };
         let mut news = Object::new();
         if happened {
+            // Before the wait: what is on its way into the store now is there when it is over.
+            let bodies = site.store.bodies_from();
             tokio::time::sleep(TOGETHER).await;
             watch.borrow_and_update();
             let types = since(site, account, &mut known).await?;
-            news = states(account, &types, known);
+            known.bodies = bodies;
+            news = states(account, &types, known.mod_seq);
             news.extend(followed.look(site, None).await?);
         }
         // Those of now: what changed may be who is signed in.
@@ -190,10 +195,13 @@ async fn subscribed(site: &Shared, account: AccountId) -> Result<Vec<(String, Ke
 }
 
 /// Which types changed since then.
-async fn since(site: &Shared, account: AccountId, known: &mut ModSeq) -> Result<BTreeSet<&'static str>, StoreError> {
-    let changes = site.store.account_changes(account, *known, usize::MAX).await?;
-    let types = changed(changes.as_ref());
-    *known = match changes {
+async fn since(site: &Shared, account: AccountId, known: &mut Heard) -> Result<BTreeSet<&'static str>, StoreError> {
+    let changes = site.store.account_changes(account, known.mod_seq, usize::MAX).await?;
+    let mut types = changed(changes.as_ref());
+    if let Some(changes) = &changes {
+        sift(&site.store, (account, *known), (changes, changes), &|_| true, &mut types).await?;
+    }
+    known.mod_seq = match changes {
         Some(changes) => changes.mod_seq,
         None => site.store.mailbox_states(account).await?.0,
     };

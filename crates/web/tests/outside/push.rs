@@ -93,7 +93,7 @@ async fn call(office: &Office, name: &str, arguments: Value) -> Value {
 }
 
 async fn subscribed(office: &Office, service: &PushService, device: &str) -> String {
-    let wanted = json!({"deviceClientId": device, "url": service.url(), "types": ["EmailDelivery", "Mailbox"]});
+    let wanted = json!({"deviceClientId": device, "url": service.url(), "types": ["EmailDelivery", "InboxDelivery", "Mailbox"]});
     let made = call(office, "PushSubscription/set", json!({"create": {"p": wanted}})).await;
     assert!(made["created"]["p"]["expires"].is_string(), "{made}");
     made["created"]["p"]["id"].as_str().unwrap().to_owned()
@@ -151,6 +151,39 @@ async fn a_push_service_is_told_of_new_mail_once_it_said_its_code() {
     assert_eq!((&gone["destroyed"], &gone["notDestroyed"]["other"]["type"]), (&json!([id]), &json!("notFound")));
 }
 
+/// RFC 8621 §1.5, and what people hear of: mail that came into the inbox.
+#[tokio::test]
+async fn of_junk_and_of_what_is_moved_or_copied_people_hear_nothing() {
+    let mut service = PushService::open().await;
+    let office = service.office().await;
+    verified(&office, &mut service, "phone").await;
+    let deliveries = async |service: &mut PushService| {
+        let (_, told) = service.next().await;
+        let states = told["changed"][office.account_id()].clone();
+        assert!(states["Mailbox"].is_string(), "{told}");
+        (states["EmailDelivery"].is_string(), states["InboxDelivery"].is_string())
+    };
+    let (inbox, archive) = (office.mailbox("INBOX").await, office.mailbox("Archive").await);
+    let first = office.put("INBOX", LETTER, crate::office::NOW, 0).await;
+    assert_eq!(deliveries(&mut service).await, (true, true));
+    office.put("Junk", LETTER, crate::office::NOW, 0).await;
+    assert_eq!(deliveries(&mut service).await, (true, false), "junk came, and nobody wants to hear of it");
+    office.put("INBOX", LETTER, crate::office::NOW, store::Flags::SEEN).await;
+    assert_eq!(deliveries(&mut service).await, (true, false), "who put it there has read it");
+    // So late that it is not of the same moment as its coming.
+    office.store.move_(office.ann, inbox, &[first], archive, crate::office::NOW).await.unwrap();
+    assert_eq!(deliveries(&mut service).await, (false, false), "moved away");
+    let there = office.store.snapshot(office.ann, archive).await.unwrap().rows.iter().map(|row| row.uid).collect::<Vec<_>>();
+    office.store.copy(office.ann, archive, &there, inbox).await.unwrap();
+    assert_eq!(deliveries(&mut service).await, (false, false), "a copy comes into the inbox");
+    office.store.move_(office.ann, archive, &there, inbox, crate::office::NOW).await.unwrap();
+    assert_eq!(deliveries(&mut service).await, (false, false), "moved there");
+    // Many at once, of which one is new.
+    office.store.copy(office.ann, inbox, &[store::Uid(2)], inbox).await.unwrap();
+    office.put("INBOX", LETTER, crate::office::NOW, 0).await;
+    assert_eq!(deliveries(&mut service).await, (true, true));
+}
+
 #[tokio::test]
 async fn of_mail_in_a_mailbox_that_is_shared_it_is_told_as_well_and_of_hidden_ones_never() {
     let mut service = PushService::open().await;
@@ -178,7 +211,15 @@ async fn of_mail_in_a_mailbox_that_is_shared_it_is_told_as_well_and_of_hidden_on
     put("Sent").await;
     put("INBOX").await;
     let (_, told) = service.next().await;
-    assert!(told["changed"][&account]["EmailDelivery"].is_string() && told["changed"][office.account_id()].is_null(), "{told}");
+    let states = &told["changed"][&account];
+    assert!(states["EmailDelivery"].is_string() && states["InboxDelivery"].is_string(), "{told}");
+    assert!(told["changed"][office.account_id()].is_null(), "{told}");
+    // What comes out of hiding into the inbox is no new mail.
+    let sent = office.store.mailbox(bob, "Sent").await.unwrap().unwrap().id;
+    office.store.copy(bob, sent, &[store::Uid(1)], inbox).await.unwrap();
+    let (_, told) = service.next().await;
+    let states = &told["changed"][&account];
+    assert!(states["Mailbox"].is_string() && states["EmailDelivery"].is_null() && states["InboxDelivery"].is_null(), "{told}");
     // What is hidden makes no sound: the next that is heard is one's own.
     put("Sent").await;
     office.put("INBOX", LETTER, crate::office::NOW, 0).await;
