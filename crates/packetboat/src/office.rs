@@ -101,7 +101,7 @@ impl Office {
         let oauth = oauth(config, &outbound_settings)?;
         let auth = auth(config, store.clone(), oauth);
         let mut context = context(config, store.clone(), auth, shutdown.clone(), trial.reachable, trust);
-        let jmap_url = jmap_url(&config.hostname, &bound);
+        let jmap_url = config.imap.jmap_url.clone().or_else(|| jmap_url(&config.hostname, &bound));
         context.imap = server::imap::Memory::new(server::imap::Settings { jmap_url, ..config.imap.clone() });
         let context = Arc::new(context);
         let socket =

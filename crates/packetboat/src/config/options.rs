@@ -121,6 +121,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     imap::CAPABILITIES_OFF,
     imap::MESSAGES_MAX,
     imap::SAVED_MAX,
+    imap::JMAP_URL,
     imap::QUOTA_ADMINISTRATORS,
     LIMITS_MESSAGES,
     LIMITS_RECIPIENTS,

@@ -42,6 +42,24 @@ pub(super) const SAVED_MAX: OptionBlock = OptionBlock {
     refused: &["-1", "\"many\""],
 };
 
+pub(super) const JMAP_URL: OptionBlock = OptionBlock {
+    name: "imap.jmap_url",
+    doc: "Where the same mail is by JMAP, as clients reach it (JMAPACCESS, RFC 9698): said where a proxy in front ends TLS or gives another name or port. Its name must be one that is answered under (the hostname, a domain here, a name under one). Without it, it is the https listener under the hostname; without such a listener nothing is announced.",
+    default: "",
+    example: "\"https://jmap.example.org/.well-known/jmap\"",
+    read: |config, item| {
+        if let Some(url) = item.text() {
+            let rest = url.strip_prefix("https://").unwrap_or_default();
+            let clean = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '@');
+            if rest.is_empty() || rest.starts_with('/') || !rest.chars().all(clean) {
+                item.problem("wants a URL that begins with https://");
+            }
+            config.imap.jmap_url = Some(url);
+        }
+    },
+    refused: &["\"\"", "1", "\"http://jmap.example.org/\"", "\"https://\"", "\"https://a b/\""],
+};
+
 pub(super) const QUOTA_ADMINISTRATORS: OptionBlock = OptionBlock {
     name: "imap.quota_administrators",
     doc: "Accounts that may look at and set the quota of every account by IMAP (SETQUOTA \"Other Users/ADDRESS\"); QUOTASET is announced to them alone.",
