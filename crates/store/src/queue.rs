@@ -33,8 +33,8 @@ struct Lease {
 pub(crate) struct QueueState {
     leases: Arc<Mutex<(u64, HashMap<QueueId, Lease>)>>,
     news: watch::Sender<u64>,
-    /// Accounts of which some message came on, or to its end.
-    settled: broadcast::Sender<AccountId>,
+    /// Entries that came on, or to their end, with their accounts.
+    settled: broadcast::Sender<(AccountId, QueueId)>,
     /// The latest time anybody told: acts without a time of their own judge leases by it.
     latest_secs: AtomicI64,
     /// What is frozen; the rows are the truth.
@@ -65,7 +65,7 @@ impl QueueState {
     fn tell(&self, entry: &QueueEntry) {
         if let Some(account) = entry.message.account {
             // Nobody need be listening.
-            let _ = self.settled.send(account);
+            let _ = self.settled.send((account, entry.id));
         }
     }
 
@@ -543,9 +543,15 @@ impl Store {
         self.inner.queue.news.subscribe()
     }
 
-    /// The account of each entry that an attempt was made at, or that was dropped. Who is slow misses some: it is a hint.
-    pub fn queue_settled_watch(&self) -> broadcast::Receiver<AccountId> {
+    /// Each entry that an attempt was made at, or that was dropped, with its account. Who is slow misses some, and is told so.
+    pub fn queue_settled_watch(&self) -> broadcast::Receiver<(AccountId, QueueId)> {
         self.inner.queue.settled.subscribe()
+    }
+
+    /// Has it a row, though it may be one that cannot be read and is set aside? Else it is over.
+    pub async fn queue_is_there(&self, id: QueueId) -> Result<bool> {
+        let found = self.inner.engine.read(vec![Query::Get(key::queue(id)), Query::Get(key::queue_bad(id))]).await?;
+        Ok(found.into_iter().any(|one| one.value().is_some()))
     }
 
     /// Rows set aside.

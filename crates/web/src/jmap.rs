@@ -32,6 +32,7 @@ mod submission;
 mod thread;
 mod trace;
 mod undo;
+mod unsettled;
 pub(crate) mod view;
 
 use crate::limits::*;
@@ -78,6 +79,7 @@ pub(crate) struct Memory {
     watched: pushing::Watched,
     /// Held by whoever changes what was sent before, and not only adds to it.
     pub(crate) submissions: tokio::sync::Mutex<()>,
+    pub(crate) unsettled: unsettled::Unsettled,
     /// Requests at work, by account.
     at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
@@ -418,6 +420,7 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
         "Quota/get" => quota::get(context, args).await,
         "Quota/changes" => quota::changes(context, args).await,
         "Quota/query" => quota::query(context, args).await,
+        "Quota/queryChanges" => quota::query_changes(context, args).await,
         _ => Box::pin(more(context, name, args)).await,
     };
     one.map(|answer| vec![(name.to_owned(), answer)])

@@ -275,6 +275,8 @@ async fn a_queue_row_damaged_in_the_index_comes_back_with_rebuild() {
     let store = place.open().await;
     assert_eq!(store.queue_due(NOW, 9).await.unwrap().0.len(), 0);
     assert_eq!(store.queue_bad().await.unwrap().len(), 1, "set aside");
+    assert!(store.queue_entry(id).await.unwrap().is_none() && store.queue_is_there(id).await.unwrap(), "and not over");
+    assert!(!store.queue_is_there(QueueId(id.0 + 1)).await.unwrap());
     store.close().await.unwrap();
     Store::rebuild(place.config()).await.unwrap();
     let store = place.open().await;

@@ -5,7 +5,7 @@
 use super::args::Args;
 use super::failure::MethodError;
 use super::{Context, Object, account_id};
-use crate::limits::{CHANGES_MAX, QUERY_MAX};
+use crate::limits::{CHANGES_MAX, FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, QUERY_MAX};
 use serde_json::{Value, json};
 use store::ModSeq;
 
@@ -102,11 +102,61 @@ impl Window {
         if self.total {
             answer.insert("total".into(), json!(all.len()));
         }
-        if limit < asked {
+        // Told where it is ours: another than the one asked for, or one that was not asked for and cut something off.
+        if limit < asked || self.limit.is_none() && all.len() - first > limit {
             answer.insert("limit".into(), json!(limit));
         }
         Ok(answer)
     }
+}
+
+/// A filter (RFC 8620 §5.5): operators, and conditions that `is` knows; bounded in depth and number.
+pub(crate) fn judged(filter: &Value, is: &dyn Fn(&str, &Value) -> Result<bool, MethodError>) -> Result<bool, MethodError> {
+    let mut left = FILTER_CONDITIONS_MAX;
+    judged_in(filter, is, 0, &mut left)
+}
+
+fn judged_in(
+    filter: &Value,
+    is: &dyn Fn(&str, &Value) -> Result<bool, MethodError>,
+    depth: usize,
+    left: &mut usize,
+) -> Result<bool, MethodError> {
+    let unsupported = || MethodError::new("unsupportedFilter");
+    let object = filter.as_object().ok_or_else(|| MethodError::arguments("a filter is an object"))?;
+    if depth > FILTER_DEPTH_MAX {
+        return Err(unsupported());
+    }
+    if let Some(operator) = object.get("operator") {
+        let list = object.get("conditions").and_then(Value::as_array).ok_or_else(|| MethodError::arguments("conditions"))?;
+        let found: Vec<bool> = list.iter().map(|one| judged_in(one, is, depth + 1, left)).collect::<Result<_, _>>()?;
+        return match operator.as_str() {
+            Some("AND") => Ok(found.iter().all(|is| *is)),
+            Some("OR") => Ok(found.iter().any(|is| *is)),
+            Some("NOT") => Ok(!found.iter().any(|is| *is)),
+            _ => Err(MethodError::arguments("operator")),
+        };
+    }
+    let mut all = true;
+    for (name, value) in object {
+        *left = left.checked_sub(1).ok_or_else(unsupported)?;
+        all &= is(name, value)?;
+    }
+    Ok(all)
+}
+
+/// `sort` (RFC 8620 §5.5) by properties of these names: (property, ascending).
+pub(crate) fn sorted_by(args: &mut Args, known: &[&str]) -> Result<Vec<(String, bool)>, MethodError> {
+    let wrong = || MethodError::arguments("sort is not a list of comparators");
+    let Some(sort) = args.take("sort") else { return Ok(Vec::new()) };
+    let one = |value: &Value| {
+        let property = value.get("property").and_then(Value::as_str).ok_or_else(wrong)?;
+        if !known.contains(&property) {
+            return Err(MethodError::new("unsupportedSort"));
+        }
+        Ok((property.to_owned(), value.get("isAscending").is_none_or(|is| is.as_bool() != Some(false))))
+    };
+    sort.as_array().ok_or_else(wrong)?.iter().map(one).collect()
 }
 
 /// `/queryChanges`: what may have left, and where what may have come is now.

@@ -8,6 +8,7 @@ use super::Object;
 use crate::collections::SUBMISSIONS;
 use crate::site::{Shared, Site};
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use store::{AccountId, QueueId, RecipientState, RecordChange, StoreError};
@@ -17,6 +18,8 @@ use tokio::sync::broadcast::error::RecvError;
 const TOGETHER: Duration = Duration::from_millis(50);
 /// Longest rest after a look.
 const TOGETHER_MAX: Duration = Duration::from_secs(5);
+/// So many of the oldest settled go at once where an account has as many as the store keeps.
+const SUBMISSIONS_DROPPED: usize = 1_000;
 /// What was told last.
 const TOLD: &str = "told";
 /// Nothing will change any more.
@@ -43,8 +46,34 @@ pub(super) async fn delivery_status(site: &Site, object: &Object) -> Result<Valu
     }
 }
 
+/// What is known of a queue entry.
+enum Entry {
+    /// It waits: by recipient, how it stands.
+    There(Vec<(String, &'static str, String)>),
+    /// It is there, but cannot be read now (it is set aside until `rebuild`): it may not be sent, and it is not gone either.
+    Unreadable(Vec<(String, &'static str, String)>),
+    /// What the trace tells of its end.
+    Gone(Vec<(String, &'static str, String)>),
+}
+
 /// By recipient: what the queue says, else the trace, else what was answered when it was taken. And whether that is the end.
 async fn now(site: &Site, object: &Object) -> Result<(Value, bool), StoreError> {
+    let answered: Object = object.get("answers").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut entries = Vec::new();
+    for id in queued(object) {
+        entries.push(match site.store.queue_entry(id).await? {
+            Some(entry) => {
+                let recipients = entry.message.recipients.iter();
+                Entry::There(recipients.map(|one| (one.address.clone(), word(one.state), one.last_reply.clone())).collect())
+            }
+            None if site.store.queue_is_there(id).await? => Entry::Unreadable(of_trace(site, id, &answered).await?),
+            None => Entry::Gone(of_trace(site, id, &answered).await?),
+        });
+    }
+    Ok(fates(object, entries))
+}
+
+fn fates(object: &Object, entries: Vec<Entry>) -> (Value, bool) {
     let mut status = Object::new();
     for (address, reply) in object.get("answers").and_then(Value::as_object).into_iter().flatten() {
         let taken = reply.as_str().unwrap_or_default().starts_with('2');
@@ -52,24 +81,34 @@ async fn now(site: &Site, object: &Object) -> Result<(Value, bool), StoreError> 
         let delivered = if taken { "yes" } else { "no" };
         status.insert(address.clone(), json!({"smtpReply": reply, "delivered": delivered, "displayed": "unknown"}));
     }
-    let mut settled = true;
-    for id in queued(object) {
-        let told: Vec<(String, &str, String)> = match site.store.queue_entry(id).await? {
-            Some(entry) => {
-                settled = false;
-                let recipients = entry.message.recipients.iter();
-                recipients.map(|one| (one.address.clone(), word(one.state), one.last_reply.clone())).collect()
-            }
-            None => of_trace(site, id, &status).await?,
-        };
+    let (mut settled, mut unreadable) = (true, false);
+    let mut named = BTreeSet::new();
+    for entry in entries {
+        settled &= matches!(entry, Entry::Gone(_));
+        unreadable |= matches!(entry, Entry::Unreadable(_));
+        let (Entry::There(told) | Entry::Unreadable(told) | Entry::Gone(told)) = entry;
         for (address, delivered, reply) in told {
             let known = status.keys().find(|known| known.eq_ignore_ascii_case(&address)).cloned().unwrap_or(address);
             let before = status.get(&known).and_then(|one| one.get("smtpReply")).cloned();
             let reply = if reply.is_empty() { before.unwrap_or_else(|| json!("250 2.0.0 accepted")) } else { json!(reply) };
+            named.insert(known.clone());
             status.insert(known, json!({"smtpReply": reply, "delivered": delivered, "displayed": "unknown"}));
         }
     }
-    Ok((Value::Object(status), settled))
+    // Who waited in the queue, and of whom neither it nor the trace tells anything now, has not got it for that.
+    let told = object.get(TOLD);
+    for (address, one) in status.iter_mut().filter(|(address, _)| !named.contains(*address)) {
+        let before = told.and_then(|told| told.get(address)).and_then(|one| one.get("delivered")).and_then(Value::as_str);
+        let taken = one.get("delivered").and_then(Value::as_str) == Some("yes");
+        let waited = matches!(before, Some("queued" | "unknown")) || before.is_none() && unreadable;
+        if taken
+            && waited
+            && let Some(one) = one.as_object_mut()
+        {
+            one.insert("delivered".into(), json!("unknown"));
+        }
+    }
+    (Value::Object(status), settled)
 }
 
 fn word(state: RecipientState) -> &'static str {
@@ -115,8 +154,41 @@ pub(super) async fn note(site: &Site, object: &mut Object) -> Result<bool, Store
 
 /// Writes down what became of an account's messages since it was last looked.
 pub(super) async fn catch_up(site: &Site, account: AccountId) -> Result<(), StoreError> {
+    let turn = site.jmap.unsettled.turn(account);
+    // Who asks while another looks waits for what that one finds.
+    let _turn = turn.lock().await;
+    let names = match site.jmap.unsettled.due(account, || site.store.queue_settled_watch()) {
+        Some(names) => names,
+        None => {
+            let all = site.store.records(account, SUBMISSIONS).await?;
+            let read = |(name, stored): (SmolStr, Vec<u8>)| Some((name, read(&stored)?));
+            let waiting = all.into_iter().filter_map(read).filter(|(_, object)| !is_settled(object));
+            site.jmap.unsettled.know(account, waiting.map(|(name, object)| (name, queued(&object))));
+            site.jmap.unsettled.due(account, || site.store.queue_settled_watch()).unwrap_or_default()
+        }
+    };
+    let done = look_at(site, account, names).await;
+    if done.is_err() {
+        site.jmap.unsettled.forget(account);
+    }
+    done
+}
+
+/// One submission. One that is damaged costs itself, not the others.
+pub(super) async fn kept(site: &Site, account: AccountId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    match site.store.record(account, SUBMISSIONS, name).await {
+        Err(StoreError::Damaged(what)) => {
+            tracing::error!(what, "a submission cannot be read");
+            Ok(None)
+        }
+        stored => stored,
+    }
+}
+
+async fn look_at(site: &Site, account: AccountId, names: BTreeSet<SmolStr>) -> Result<(), StoreError> {
     let mut found = Vec::new();
-    for (name, stored) in site.store.records(account, SUBMISSIONS).await? {
+    for name in names {
+        let Some(stored) = kept(site, account, &name).await? else { continue };
         let Some(mut object) = read(&stored) else { continue };
         if note(site, &mut object).await? {
             found.push((name, stored, object));
@@ -128,15 +200,48 @@ pub(super) async fn catch_up(site: &Site, account: AccountId) -> Result<(), Stor
     // One that was taken back or removed meanwhile stays so.
     let _alone = site.jmap.submissions.lock().await;
     let mut changes: Vec<RecordChange> = Vec::new();
+    let mut over = Vec::new();
     for (name, stored, object) in found {
+        if is_settled(&object) {
+            over.extend(queued(&object));
+        }
         if site.store.record(account, SUBMISSIONS, &name).await?.as_ref() == Some(&stored) {
             changes.push((SUBMISSIONS, name, Some(Value::Object(object).to_string().into_bytes())));
+        } else {
+            site.jmap.unsettled.add(account, &name, queued(&object));
         }
     }
     if !changes.is_empty() {
         site.store.records_change(account, &changes).await?;
     }
+    site.jmap.unsettled.settled(account, &over);
     Ok(())
+}
+
+/// One that was just written down; what happened meanwhile nobody else saw, so it is looked at again.
+pub(super) async fn begun(site: &Site, account: AccountId, name: &str, object: &Object) {
+    if !is_settled(object) {
+        let turn = site.jmap.unsettled.turn(account);
+        let _turn = turn.lock().await;
+        site.jmap.unsettled.add(account, name, queued(object));
+    }
+}
+
+/// Makes room where an account has as many as are kept: the oldest of those that are settled go. `false`: there are none.
+pub(super) async fn make_room(site: &Site, account: AccountId) -> Result<bool, StoreError> {
+    let _alone = site.jmap.submissions.lock().await;
+    let at = |object: &Object| object.get("sendAt").and_then(Value::as_i64).unwrap_or(0);
+    let all = site.store.records(account, SUBMISSIONS).await?.into_iter();
+    let read = |(name, stored): (SmolStr, Vec<u8>)| Some((read(&stored)?, name));
+    let settled = all.filter_map(read).filter(|(object, _)| is_settled(object));
+    let mut oldest: Vec<(i64, SmolStr)> = settled.map(|(object, name)| (at(&object), name)).collect();
+    oldest.sort_unstable();
+    oldest.truncate(SUBMISSIONS_DROPPED);
+    let changes: Vec<RecordChange> = oldest.into_iter().map(|(_, name)| (SUBMISSIONS, name, None)).collect();
+    if !changes.is_empty() {
+        site.store.records_change(account, &changes).await?;
+    }
+    Ok(!changes.is_empty())
 }
 
 /// Has it sent anything by JMAP? Asked without waking the account.
@@ -153,7 +258,7 @@ pub(crate) async fn follow(site: Shared) {
         let mut accounts = BTreeSet::new();
         tokio::select! {
             told = settled.recv() => match told {
-                Ok(account) => drop(accounts.insert(account)),
+                Ok((account, _)) => drop(accounts.insert(account)),
                 // Who was not told of here hears when somebody asks.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
@@ -161,7 +266,7 @@ pub(crate) async fn follow(site: Shared) {
             _ = shutdown.wait_for(|down| *down) => return,
         }
         tokio::time::sleep(TOGETHER).await;
-        while let Ok(account) = settled.try_recv() {
+        while let Ok((account, _)) = settled.try_recv() {
             accounts.insert(account);
         }
         let begun = Instant::now();
@@ -175,8 +280,54 @@ pub(crate) async fn follow(site: Shared) {
                 Err(error) => tracing::warn!(?error, "what became of a message was not written down"),
             }
         }
-        // Who sent very much is looked at less often: this takes no more than a tenth of the time.
+        // This takes no more than a tenth of the time.
         let rest = (begun.elapsed() * 9).min(TOGETHER_MAX);
         let _ = tokio::time::timeout(rest, shutdown.wait_for(|down| *down)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn sent(told: Option<Value>) -> Object {
+        let answers =
+            json!({"bob@here.test": "250 2.0.0 ok", "carol@there.test": "250 2.0.0 ok", "dan@there.test": "550 5.1.1 no"});
+        let mut object = json!({"answers": answers, "queue": [7]}).as_object().cloned().unwrap();
+        if let Some(told) = told {
+            object.insert(TOLD.into(), told);
+        }
+        object
+    }
+
+    fn delivered(object: &Object, entries: Vec<Entry>) -> (Vec<String>, bool) {
+        let (status, settled) = fates(object, entries);
+        let word = |name: &str| status.get(name).unwrap().get("delivered").unwrap().as_str().unwrap().to_owned();
+        (["bob@here.test", "carol@there.test", "dan@there.test"].map(word).to_vec(), settled)
+    }
+
+    #[test]
+    fn a_queue_row_that_cannot_be_read_is_no_delivery_and_no_end() {
+        let carol = |word| vec![("carol@there.test".to_owned(), word, String::new())];
+        let mut object = sent(None);
+        let (told, settled) = fates(&object, vec![Entry::There(carol("queued"))]);
+        assert!(!settled);
+        object.insert(TOLD.into(), told);
+        // Bob's lies in his mailbox; Carol's cannot be read now.
+        let lost = delivered(&object, vec![Entry::Unreadable(Vec::new())]);
+        assert_eq!(lost, (["yes", "unknown", "no"].map(str::to_owned).to_vec(), false));
+        let (told, _) = fates(&object, vec![Entry::Unreadable(Vec::new())]);
+        object.insert(TOLD.into(), told);
+        // It comes back (`rebuild`), and goes out.
+        assert_eq!(delivered(&object, vec![Entry::There(carol("queued"))]).0[1], "queued");
+        assert_eq!(delivered(&object, vec![Entry::Gone(carol("yes"))]), (["yes", "yes", "no"].map(str::to_owned).to_vec(), true));
+        // Or somebody took it away without a word: nobody knows.
+        assert_eq!(delivered(&object, vec![Entry::Gone(Vec::new())]).0[1], "unknown");
+        // Nothing was written down before.
+        let fresh = delivered(&sent(None), vec![Entry::Unreadable(Vec::new())]);
+        assert_eq!(fresh, (["unknown", "unknown", "no"].map(str::to_owned).to_vec(), false));
+        // One that never was in the queue.
+        assert_eq!(delivered(&sent(None), Vec::new()), (["yes", "yes", "no"].map(str::to_owned).to_vec(), true));
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Must not know: what takes the room.
 
-use super::answers::{Told, Window, changed, changes_max, got};
+use super::answers::{Told, Window, changed, changes_max, got, judged, query_changed, sorted_by};
 use super::args::Args;
 use super::failure::MethodError;
 use super::{Context, Object};
+use message::search::Needle;
 use serde_json::{Value, json};
 
 const ID: &str = "octets";
@@ -59,24 +60,51 @@ pub(super) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result
     Ok(answer)
 }
 
+/// What of it a filter finds (RFC 9425 §4.3). There is one at most, so no order is another than the one there is.
+async fn found(context: &Context<'_>, args: &mut Args) -> Result<Vec<String>, MethodError> {
+    let filter = args.take("filter");
+    sorted_by(args, &["name", "used"])?;
+    let Some(object) = quota(context).await? else { return Ok(Vec::new()) };
+    let condition = |name: &str, wanted: &Value| {
+        let wrong = || MethodError::arguments(format!("{name} in the filter is not of its type"));
+        if !["name", "scope", "resourceType", "type"].contains(&name) {
+            return Err(MethodError::new("unsupportedFilter"));
+        }
+        let text = wanted.as_str().ok_or_else(wrong)?;
+        Ok(match name {
+            "name" => object.get(name).and_then(Value::as_str).is_some_and(|name| Needle::new(text).is_in(name)),
+            "type" => object.get("types").and_then(Value::as_array).is_some_and(|types| types.contains(wanted)),
+            name => object.get(name) == Some(wanted),
+        })
+    };
+    let is = filter.as_ref().map_or(Ok(true), |filter| judged(filter, &condition))?;
+    Ok(if is { vec![ID.to_owned()] } else { Vec::new() })
+}
+
 /// `Quota/query`
 pub(super) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let filter = args.object("filter")?.unwrap_or_default();
-    args.take("sort");
+    let at = super::setting::now(context).await?;
+    let found = found(context, &mut args).await?;
     let window = Window::take(&mut args)?;
     args.end()?;
-    let at = super::setting::now(context).await?;
-    let mut found = Vec::new();
-    if let Some(object) = quota(context).await? {
-        let is = |(name, wanted): (&String, &Value)| match name.as_str() {
-            "name" | "scope" | "resourceType" => Ok(object.get(name) == Some(wanted)),
-            "type" => Ok(object.get("types").and_then(Value::as_array).is_some_and(|types| types.contains(wanted))),
-            _ => Err(MethodError::new("unsupportedFilter")),
-        };
-        let answers: Vec<bool> = filter.iter().map(is).collect::<Result<_, _>>()?;
-        if answers.iter().all(|is| *is) {
-            found.push(ID.to_owned());
-        }
-    }
     window.of(context, at, &found, Clone::clone)
+}
+
+/// `Quota/queryChanges`: what is used is no condition, but there may be one now where there was none.
+pub(super) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
+    let since = args.state("sinceQueryState")?;
+    let max = changes_max(&mut args)?;
+    let _ = args.text("upToId")?;
+    let total = args.truth("calculateTotal")?;
+    let cannot = || MethodError::new("cannotCalculateChanges");
+    let changes = context.site.store.account_changes(context.account.id, since, usize::MAX).await?.ok_or_else(cannot)?;
+    let found = found(context, &mut args).await?;
+    args.end()?;
+    let moved = changes.mod_seq != since;
+    let removed = if moved { vec![ID.to_owned()] } else { Vec::new() };
+    let added: Vec<(usize, String)> = found.iter().filter(|_| moved).map(|id| (0, id.clone())).collect();
+    if removed.len() + added.len() > max {
+        return Err(MethodError::new("tooManyChanges"));
+    }
+    Ok(query_changed(context, (since, changes.mod_seq), removed, added, total.then_some(found.len())))
 }

@@ -3,7 +3,7 @@
 //! What was sent is a record that names its queue entries; what became of it: `fate`.
 //! Invariant: what is `pending` has reached nobody. Must not know: SMTP.
 
-use super::answers::{Window, changes_max, got, query_changed};
+use super::answers::{Window, changes_max, got, judged, query_changed, sorted_by};
 use super::args::Args;
 use super::blob::blob;
 use super::failure::{MethodError, SetError};
@@ -74,16 +74,19 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     args.end()?;
     fate::catch_up(context.site, context.account.id).await?;
     let at = super::setting::now(context).await?;
-    let all = all(context).await?;
-    let ids = ids.unwrap_or_else(|| all.iter().map(|(id, _)| id.clone()).collect());
+    let ids = match ids {
+        Some(ids) => ids,
+        None => all(context).await?.into_iter().map(|(id, _)| id).collect(),
+    };
     if ids.len() > crate::limits::GET_MAX {
         return Err(MethodError::new("requestTooLarge"));
     }
     let wanted = |name: &str| properties.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
     let (mut list, mut not_found) = (Vec::new(), Vec::new());
     for id in ids {
-        match all.iter().find(|(known, _)| *known == id) {
-            Some((_, object)) => list.push(shown(context, &id, object, &wanted).await?),
+        let stored = fate::kept(context.site, context.account.id, &id).await?;
+        match stored.as_deref().and_then(read) {
+            Some(object) => list.push(shown(context, &id, &object, &wanted).await?),
             None => not_found.push(id),
         }
     }
@@ -96,43 +99,60 @@ pub(super) async fn changes(context: &mut Context<'_>, args: Args) -> Result<Obj
     identity::record_changes(context, args, COLLECTION).await
 }
 
-/// A filter and an order, answered.
+/// A condition of RFC 8621 §7.3.
+fn condition(object: &Object, status: &str, (name, value): (&str, &Value)) -> Result<bool, MethodError> {
+    let wrong = || MethodError::arguments(format!("{name} in the filter is not of its type"));
+    let among = |property: &str| {
+        let list = value.as_array().filter(|list| list.iter().all(Value::is_string)).ok_or_else(wrong)?;
+        Ok::<bool, MethodError>(list.contains(object.get(property).unwrap_or(&Value::Null)))
+    };
+    let date = || {
+        let date = value.as_str().and_then(|text| message::date::parse_rfc_3339(text.as_bytes())).ok_or_else(wrong)?;
+        Ok::<UnixSecs, MethodError>(date.unix_secs())
+    };
+    match name {
+        "identityIds" => among("identityId"),
+        "emailIds" => among("emailId"),
+        "threadIds" => among("threadId"),
+        "undoStatus" => Ok(value.as_str().ok_or_else(wrong)? == status),
+        "before" => Ok(send_at(object) < date()?),
+        "after" => Ok(send_at(object) >= date()?),
+        _ => Err(MethodError::new("unsupportedFilter")),
+    }
+}
+
+/// A filter and an order, answered; the newest first where none is asked for.
 async fn found(context: &Context<'_>, args: &mut Args) -> Result<Vec<String>, MethodError> {
-    let filter = args.object("filter")?.unwrap_or_default();
-    let sort = args.take("sort");
+    let filter = args.take("filter");
+    // What RFC 8621 calls it, and what it should have been called.
+    let mut sort = sorted_by(args, &["sentAt", "sendAt", "emailId", "threadId"])?;
+    if sort.is_empty() {
+        sort.push(("sendAt".into(), false));
+    }
     let mut list = Vec::new();
     for (id, object) in all(context).await? {
-        let mut is = true;
-        for (name, value) in &filter {
-            let among = |name: &str| value.as_array().is_some_and(|list| list.contains(object.get(name).unwrap_or(&Value::Null)));
-            let date =
-                || value.as_str().and_then(|text| message::date::parse_rfc_3339(text.as_bytes())).map(|date| date.unix_secs());
-            is &= match name.as_str() {
-                "identityIds" => among("identityId"),
-                "emailIds" => among("emailId"),
-                "threadIds" => among("threadId"),
-                "undoStatus" => value.as_str() == Some(undo_status(context, &object).await?),
-                "before" => date().is_some_and(|secs| send_at(&object) < secs),
-                "after" => date().is_some_and(|secs| send_at(&object) >= secs),
-                _ => return Err(MethodError::new("unsupportedFilter")),
-            };
-        }
+        let is = match &filter {
+            Some(filter) => {
+                let status = undo_status(context, &object).await?;
+                judged(filter, &|name, value| condition(&object, status, (name, value)))?
+            }
+            None => true,
+        };
         if is {
             list.push((id, object));
         }
     }
-    let mut descending = true;
-    for one in sort.as_ref().and_then(Value::as_array).into_iter().flatten() {
-        match one.get("property").and_then(Value::as_str) {
-            Some("sentAt" | "sendAt") => descending = one.get("isAscending") == Some(&Value::Bool(false)),
-            Some("emailId" | "threadId") => {}
-            _ => return Err(MethodError::new("unsupportedSort")),
-        }
-    }
-    list.sort_by_key(|(id, object)| (send_at(object), id.clone()));
-    if descending {
-        list.reverse();
-    }
+    list.sort_by(|(a, one), (b, other)| {
+        let step = |(property, ascending): &(String, bool)| {
+            let named = |object: &Object| object.get(property).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let order = match property.as_str() {
+                "emailId" | "threadId" => named(one).cmp(&named(other)),
+                _ => (send_at(one), a).cmp(&(send_at(other), b)),
+            };
+            if *ascending { order } else { order.reverse() }
+        };
+        sort.iter().map(step).find(|order| order.is_ne()).unwrap_or_else(|| a.cmp(b))
+    });
     Ok(list.into_iter().map(|(id, _)| id).collect())
 }
 
@@ -381,10 +401,17 @@ async fn write_down(context: &Context<'_>, id: &str, record: Value, people: Vec<
         Ok(known) => changes.extend(known),
         Err(error) => tracing::warn!(?error, "whom somebody wrote to was not written down"),
     }
-    context.site.store.records_change(context.account.id, &changes).await?;
+    let (site, account) = (context.site, context.account.id);
+    match site.store.records_change(account, &changes).await {
+        Err(StoreError::Invalid(_)) if fate::make_room(site, account).await? => {
+            site.store.records_change(account, &changes).await?;
+        }
+        written => drop(written?),
+    }
     // What happened while that was written nobody else saw.
-    if fate::note(context.site, &mut record).await? {
-        fate::catch_up(context.site, context.account.id).await?;
+    fate::begun(site, account, id, &record).await;
+    if fate::note(site, &mut record).await? {
+        fate::catch_up(site, account).await?;
     }
     Ok(())
 }

@@ -46,6 +46,7 @@ const METHODS: &[&str] = &[
     "Quota/get",
     "Quota/changes",
     "Quota/query",
+    "Quota/queryChanges",
     "VacationResponse/get",
     "VacationResponse/set",
     "MailRules/get",

@@ -122,3 +122,96 @@ async fn one_that_was_removed_stays_away_whatever_becomes_of_it() {
     assert_eq!((&changes["created"], &changes["updated"]), (&json!([]), &json!([])));
     assert_eq!(office.call("EmailSubmission/get", json!({})).await["list"], json!([]));
 }
+
+/// The store keeps so many records of a kind: the oldest of those of which nothing will be told any more make room.
+#[tokio::test]
+async fn who_sent_very_much_loses_the_oldest_that_are_settled() {
+    const SUBMISSIONS: u8 = 3;
+    const KEPT_MAX: usize = 20_000;
+    let office = Office::new().await;
+    let waiting = sent(&office).await;
+    let like = office.store.record(office.ann, SUBMISSIONS, &waiting).await.unwrap().unwrap();
+    let mut like: Value = serde_json::from_slice(&like).unwrap();
+    assert_eq!(like["told"]["carol@far.test"]["delivered"], "queued");
+    // One that still waits is older than all of them.
+    like["queue"] = json!([]);
+    like["isSettled"] = json!(true);
+    let settled = (1..KEPT_MAX).map(|n| {
+        like["sendAt"] = json!(4_000_000_000u64 + n as u64);
+        (SUBMISSIONS, format!("T{n}").into(), Some(like.to_string().into_bytes()))
+    });
+    office.store.records_change(office.ann, &settled.collect::<Vec<_>>()).await.unwrap();
+    let new = sent(&office).await;
+    let there = async |id: &str| office.store.record(office.ann, SUBMISSIONS, id).await.unwrap().is_some();
+    assert!(there(&new).await && there(&waiting).await, "what waits stays");
+    assert!(!there("T1").await && !there("T1000").await && there("T1001").await && there("T19999").await);
+    assert_eq!(status(&office, &new).await.0, json!("queued"));
+    // And what waits is followed as before.
+    let since = state(&office).await;
+    attempted(&office, RecipientState::Delivered, "mx.far.test: 250 Ok").await;
+    assert_eq!(updated(&office, &since).await.as_array().unwrap().len(), 1);
+}
+
+/// RFC 8621 §7.3: every condition, operators, and every order.
+#[tokio::test]
+async fn submissions_are_found_and_sorted() {
+    const SUBMISSIONS: u8 = 3;
+    let office = Office::new().await;
+    let one = |name: &str, email: &str, thread: &str, at: i64, identity: &str| {
+        let value =
+            json!({"identityId": identity, "emailId": email, "threadId": thread, "sendAt": at, "queue": [], "answers": {}});
+        (SUBMISSIONS, name.into(), Some(value.to_string().into_bytes()))
+    };
+    let (early, late) = (1_700_000_000, 1_700_000_100);
+    let all = [one("a", "E2", "T1", early, "main"), one("b", "E1", "T2", late, "main"), one("c", "E1", "T1", late, "other")];
+    office.store.records_change(office.ann, &all).await.unwrap();
+    let query = async |arguments: Value| office.call("EmailSubmission/query", arguments).await["ids"].clone();
+    let of = |filter: Value| json!({"filter": filter, "sort": [{"property": "emailId"}, {"property": "threadId"}]});
+    for (filter, found) in [
+        (json!({"emailIds": ["E1"]}), json!(["c", "b"])),
+        (json!({"identityIds": ["main"], "threadIds": ["T1", "T9"]}), json!(["a"])),
+        (json!({"operator": "NOT", "conditions": [{"threadIds": ["T1"]}]}), json!(["b"])),
+        (json!({"operator": "OR", "conditions": [{"identityIds": ["other"]}, {"emailIds": ["E2"]}]}), json!(["c", "a"])),
+        (json!({"operator": "AND", "conditions": [{"emailIds": ["E1"]}, {"after": "2023-11-14T22:15:00Z"}]}), json!(["c", "b"])),
+        (json!({"before": "2023-11-14T22:14:00Z"}), json!(["a"])),
+        (json!({"undoStatus": "final"}), json!(["c", "b", "a"])),
+        (json!({"undoStatus": "pending"}), json!([])),
+        (Value::Null, json!(["c", "b", "a"])),
+    ] {
+        assert_eq!(query(of(filter.clone())).await, found, "{filter}");
+    }
+    let sort = |property: &str, up: bool| json!({"sort": [{"property": property, "isAscending": up}]});
+    assert_eq!(query(sort("sentAt", true)).await, json!(["a", "b", "c"]));
+    assert_eq!(query(sort("sentAt", false)).await, json!(["c", "b", "a"]));
+    assert_eq!(query(json!({})).await, json!(["c", "b", "a"]), "the newest first");
+    assert_eq!(query(sort("threadId", false)).await, json!(["b", "a", "c"]));
+    for (arguments, error) in [
+        (json!({"filter": {"nonsense": 1}}), "unsupportedFilter"),
+        (json!({"filter": {"emailIds": "E1"}}), "invalidArguments"),
+        (json!({"filter": {"before": "yesterday"}}), "invalidArguments"),
+        (json!({"filter": {"operator": "XOR", "conditions": []}}), "invalidArguments"),
+        (sort("size", true), "unsupportedSort"),
+    ] {
+        assert_eq!(office.fails("EmailSubmission/query", arguments.clone()).await, error, "{arguments}");
+    }
+    let deep = (0..40).fold(json!({"emailIds": ["E1"]}), |inner, _| json!({"operator": "NOT", "conditions": [inner]}));
+    assert_eq!(office.fails("EmailSubmission/query", json!({"filter": deep})).await, "unsupportedFilter");
+}
+
+/// RFC 8620 §5.5: what cut the answer off is told, also where nobody asked for a limit.
+#[tokio::test]
+async fn a_limit_of_our_own_is_told() {
+    const SUBMISSIONS: u8 = 3;
+    let office = Office::new().await;
+    let value = json!({"sendAt": 1, "queue": [], "answers": {}}).to_string().into_bytes();
+    let many = (0..5_001).map(|n| (SUBMISSIONS, format!("S{n}").into(), Some(value.clone()))).collect::<Vec<_>>();
+    office.store.records_change(office.ann, &many).await.unwrap();
+    let got = office.call("EmailSubmission/query", json!({"calculateTotal": true})).await;
+    assert_eq!((got["ids"].as_array().unwrap().len(), &got["limit"], &got["total"]), (5_000, &json!(5_000), &json!(5_001)));
+    let got = office.call("EmailSubmission/query", json!({"position": 1})).await;
+    assert_eq!((got["ids"].as_array().unwrap().len(), &got["limit"]), (5_000, &Value::Null), "nothing was cut off");
+    let got = office.call("EmailSubmission/query", json!({"limit": 6_000})).await;
+    assert_eq!(got["limit"], json!(5_000));
+    let got = office.call("EmailSubmission/query", json!({"anchor": "S7", "anchorOffset": -1, "limit": 2, "sort": []})).await;
+    assert_eq!(got["ids"][1], "S7");
+}

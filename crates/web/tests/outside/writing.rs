@@ -220,6 +220,41 @@ async fn words_that_were_looked_for_are_marked_and_the_quota_told() {
     assert_eq!((quota["list"][0]["hardLimit"].as_u64(), quota["list"][0]["used"].as_u64()), (Some(100_000_000), Some(46)));
 }
 
+/// RFC 9425 §4.3, §4.4.
+#[tokio::test]
+async fn the_quota_is_found_by_every_filter_and_followed() {
+    let office = Office::new().await;
+    let query = async |filter: Value| office.call("Quota/query", json!({"filter": filter})).await["ids"].clone();
+    for yes in [
+        json!({"name": "HERE.test"}),
+        json!({"type": "Mail", "scope": "account", "resourceType": "octets"}),
+        json!({"operator": "NOT", "conditions": [{"scope": "domain"}]}),
+        json!({"operator": "OR", "conditions": [{"scope": "domain"}, {"name": "ann"}]}),
+    ] {
+        assert_eq!(query(yes.clone()).await, json!(["octets"]), "{yes}");
+    }
+    for no in [json!({"name": "bob"}), json!({"operator": "AND", "conditions": [{"name": "ann"}, {"type": "Calendar"}]})] {
+        assert_eq!(query(no.clone()).await, json!([]), "{no}");
+    }
+    for (arguments, error) in [
+        (json!({"filter": {"used": 1}}), "unsupportedFilter"),
+        (json!({"filter": {"name": 1}}), "invalidArguments"),
+        (json!({"filter": 1}), "invalidArguments"),
+        (json!({"sort": [{"property": "scope"}]}), "unsupportedSort"),
+    ] {
+        assert_eq!(office.fails("Quota/query", arguments.clone()).await, error, "{arguments}");
+    }
+    let sorted = office.call("Quota/query", json!({"sort": [{"property": "used"}, {"property": "name"}]})).await;
+    let since = sorted["queryState"].clone();
+    let none = office.call("Quota/queryChanges", json!({"sinceQueryState": since})).await;
+    assert_eq!((&none["removed"], &none["added"]), (&json!([]), &json!([])));
+    office.put("INBOX", "Subject: x\r\n\r\nx\r\n", NOW, 0).await;
+    let told = office.call("Quota/queryChanges", json!({"sinceQueryState": since, "calculateTotal": true})).await;
+    assert_eq!(told["added"], json!([{"id": "octets", "index": 0}]));
+    assert_eq!((&told["removed"], &told["total"]), (&json!(["octets"]), &json!(1)));
+    assert_eq!(office.fails("Quota/queryChanges", json!({"sinceQueryState": since, "maxChanges": 1})).await, "tooManyChanges");
+}
+
 #[tokio::test]
 async fn changes_are_pushed_until_the_sign_in_ends() {
     let office = Office::new().await;
