@@ -1,7 +1,7 @@
 //! Capabilities that are not announced: everywhere, on one kind of listener, or to one client by its ID (RFC 2971).
 //!
-//! For clients that go wrong with an extension; the command itself still works for whoever uses it unasked. Must not know:
-//! configuration files.
+//! For clients that go wrong with an extension; the command itself still works for whoever uses it unasked (COMPRESS
+//! is refused by `wire`). Must not know: configuration files.
 
 use smol_str::SmolStr;
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 pub(super) const CAPABILITIES_OFF: OptionBlock = OptionBlock {
     name: "imap.capabilities_off",
-    doc: "What IMAP does not announce, for clients that go wrong with it: \"CAPABILITY\" to nobody, \"CAPABILITY on imap\" or \"CAPABILITY on imaps\" on those listeners, \"CAPABILITY for NAME\" to clients that give this name in their ID.",
+    doc: "What IMAP does not announce, for clients that go wrong with it: \"CAPABILITY\" to nobody, \"CAPABILITY on imap\" or \"CAPABILITY on imaps\" on those listeners, \"CAPABILITY for NAME\" to clients that give this name in their ID. Only the announcement goes: the command still works for whoever uses it unasked (but COMPRESS, which is refused).",
     default: "[]",
     example: "[\"COMPRESS=DEFLATE on imaps\", \"QRESYNC for Some Mail\"]",
     read: |config, item| {
