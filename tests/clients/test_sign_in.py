@@ -261,6 +261,24 @@ class SignIn(unittest.TestCase):
                 self.assertEqual(Clients(server).each("EXTERNAL", say(ANN), implicit), [None] * 3)
             self.assertEqual(Clients(server, stranger).imap("PLAIN", lambda _: Token(f"\0{ANN}\0{PASSWORD}".encode(), b"")), True)
 
+    def test_c17_a_client_certificate_nobody_asked_for(self):
+        """Lessons C17 (Gmail as SMTP client): whoever holds a stranger's certificate is served as if there were none, asked for one or not."""
+        paths = os.path.join(self.dir, "stranger.pem"), os.path.join(self.dir, "stranger.key")
+        lab.client("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                   "-keyout", paths[1], "-out", paths[0], "-subj", "/CN=mail.stranger.test")
+        for extra in ("", f'client_ca = "{lab.certificate()[0]}"'):
+            with self.subTest(extra), lab.Server(extra=extra, start_with=["ann"]) as server:
+                for versions in ((ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2), (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)):
+                    tls = ssl.create_default_context(cafile=lab.certificate()[0])
+                    tls.minimum_version, tls.maximum_version = versions
+                    tls.load_cert_chain(*paths)
+                    with smtplib.SMTP("localhost", server.ports["smtp"]) as c:
+                        c.starttls(context=tls)
+                        c.sendmail("x@stranger.test", [ANN], "Subject: by a stranger\r\n\r\nx\r\n")
+                with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=tls) as c:
+                    c.login(ANN, PASSWORD)
+                    self.assertEqual(c.select(), ("OK", [b"2"]))
+
     def test_unblock_works_with_and_without_a_server(self):
         with lab.Server(start_with=["ann"]) as server:
             self.assertEqual(json.loads(server.run("unblock", "--all", "--json").stdout), {"forgotten": 0, "running": True})

@@ -236,9 +236,9 @@ async fn implicit_tls_both_ways() {
     assert_eq!(server.await.unwrap().0, 1);
 }
 
-/// One policy, one server: the second handshake is a short one; another policy begins anew.
+/// Lessons C14 (outlook.com as sender). One policy, one server: the second handshake is a short one; another policy begins anew.
 #[tokio::test]
-async fn a_second_connection_goes_on_from_the_first() {
+async fn c14_a_second_connection_goes_on_from_the_first() {
     let (listener, addr) = listen();
     let (_dir, tls) = certificate();
     tokio::spawn(async move {

@@ -304,8 +304,9 @@ fn autologout_says_nothing_and_deletes_nothing() {
     assert_eq!(owner.marked, None);
 }
 
+/// Lessons C20 (Thunderbird).
 #[test]
-fn the_terminator_never_travels_alone() {
+fn c20_the_terminator_never_travels_alone() {
     let mut server = Server::new(plain());
     let mut owner = Owner::new(&[1000]);
     laws::converse(&mut server, [signed_in("").as_slice()], &mut |server, event| owner.answer(server, event));

@@ -58,6 +58,7 @@ pub(crate) fn on_listener(list: &[MechanismOffer], listener: &str, tokens: bool)
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use wire::sasl::{self, Channel};
 
     #[test]
     fn one_list_for_all_listeners() {
@@ -73,5 +74,19 @@ mod tests {
         for bad in ["CRAM-MD5", "PLAIN on smtp", "PLAIN on", ""] {
             assert!(bad.parse::<MechanismOffer>().is_err(), "{bad}");
         }
+    }
+    /// Lessons C22 (mutt with GNU SASL): it chooses -PLUS where it sees it, and cannot bind. So it sees it only where it was listed, and
+    /// there too only on a connection that has a channel to bind to.
+    #[test]
+    fn c22_plus_is_offered_only_where_it_is_listed_and_can_be_bound() {
+        let channel = Channel { exporter: Some([7; 32]), server_end_point: None, external: false };
+        let offered = |list: &[MechanismOffer], listener, channel| {
+            let here = on_listener(list, listener, false);
+            sasl::usable(&here, true, channel).any(|mechanism| mechanism == Mechanism::ScramSha256Plus)
+        };
+        let listed: Vec<MechanismOffer> = ["SCRAM-SHA-256-PLUS on imaps", "PLAIN"].map(|text| text.parse().unwrap()).to_vec();
+        assert!(!offered(&usual(), "imaps", Some(&channel)));
+        assert!(offered(&listed, "imaps", Some(&channel)));
+        assert!(!offered(&listed, "imap", Some(&channel)) && !offered(&listed, "imaps", None));
     }
 }
