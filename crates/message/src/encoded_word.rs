@@ -76,6 +76,10 @@ fn decode_words(bytes: &[u8], first: usize, raw_charset: Option<&[u8]>) -> Strin
         if held.is_some_and(|label| !label.eq_ignore_ascii_case(word.charset)) {
             flush(&mut held, &mut octets, &mut out);
         }
+        if octets.ends_with(b"\x1b(B") {
+            // ISO-2022-JP is back in ASCII: nothing was cut, and two escapes in a row would be an error to the decoder.
+            flush(&mut held, &mut octets, &mut out);
+        }
         held = Some(word.charset);
         word.octets(&mut octets);
         if !word.closed {
@@ -320,6 +324,14 @@ mod tests {
     #[test]
     fn a_character_cut_between_two_words_comes_back() {
         assert_eq!(decode(b"=?UTF-8?Q?=E2=98?=\r\n =?utf-8?q?=BA?= x"), "☺ x");
+    }
+
+    /// Two escapes in a row are an error to WHATWG's decoder, which puts U+FFFD between; a word that leaves the escape to the next is joined.
+    #[test]
+    fn words_in_iso_2022_jp_stand_together_without_a_mark_between() {
+        let whole = b"=?iso-2022-jp?b?GyRCRWw1fhsoQg==?=\r\n =?iso-2022-jp?b?GyRCRVREIxsoQg==?= <a@b>";
+        assert_eq!(decode(whole), "\u{6771}\u{4eac}\u{90fd}\u{5e81} <a@b>");
+        assert_eq!(decode(b"=?iso-2022-jp?q?=1B$BEl5~?= =?iso-2022-jp?q?ETD#=1B(B?="), "\u{6771}\u{4eac}\u{90fd}\u{5e81}");
     }
 
     #[test]

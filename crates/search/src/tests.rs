@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::{Key, Needle, Query, Searcher};
+use encoding_rs::{Encoding, GB18030, ISO_2022_JP, KOI8_R, SHIFT_JIS, WINDOWS_1252};
 use message::Facts;
 use message::threading::Algorithm;
 use std::path::Path;
@@ -89,10 +90,51 @@ fn attached(media_type: &str, name: &str, octets: &[u8]) -> String {
     )
 }
 
+/// Words in a charset that is not Unicode's; what it cannot say is left out.
+fn foreign(chance: &mut Chance, count: usize) -> (&'static Encoding, Vec<u8>) {
+    let encoding = [KOI8_R, SHIFT_JIS, GB18030, ISO_2022_JP, WINDOWS_1252][chance.below(5)];
+    let mut text = String::new();
+    for _ in 0..count {
+        let word = if chance.below(6) == 0 { format!("w{:x}z", chance.below(1 << 20)) } else { chance.one(WORDS).to_owned() };
+        if !encoding.encode(&word).2 {
+            text.push_str(&word);
+            text.push_str(chance.one(&[" ", " ", ", ", ""]));
+        }
+    }
+    (encoding, encoding.encode(text.trim()).0.into_owned())
+}
+
+/// As it stands in a header (RFC 2047): one encoded word, Q or B.
+fn encoded_word(chance: &mut Chance, charset: &str, octets: &[u8]) -> String {
+    if chance.below(2) == 0 {
+        return format!("=?{charset}?B?{}?=", base64(octets));
+    }
+    let quoted: String = octets.iter().map(|octet| format!("={octet:02X}")).collect();
+    format!("=?{charset}?q?{quoted}?=")
+}
+
+fn foreign_word(chance: &mut Chance, count: usize) -> String {
+    let (encoding, octets) = foreign(chance, count);
+    encoded_word(chance, encoding.name(), &octets)
+}
+
+fn foreign_part(chance: &mut Chance) -> String {
+    let count = 1 + chance.below(20);
+    let (encoding, octets) = foreign(chance, count);
+    let (how, body) = match chance.below(2) {
+        0 => ("base64", base64(&octets)),
+        _ => ("quoted-printable", octets.iter().map(|octet| format!("={octet:02X}")).collect::<Vec<_>>().join("=\r\n")),
+    };
+    let kind = chance.one(&["plain", "html"]);
+    let charset = encoding.name();
+    format!("Content-Type: text/{kind}; charset={charset}\r\nContent-Transfer-Encoding: {how}\r\n\r\n{body}\r\n")
+}
+
 fn part(chance: &mut Chance) -> String {
     let count = 1 + chance.below(30);
     let text = words(chance, count);
-    match chance.below(7) {
+    match chance.below(10) {
+        7..=9 => foreign_part(chance),
         5 => attached("application/pdf", "paper.pdf", &crate::pdf::tests::document(&one_line(&text))),
         6 => attached("application/octet-stream", "plan.docx", &crate::attachment_text::tests::docx(&one_line(&text))),
         0 => format!(
@@ -112,8 +154,16 @@ fn part(chance: &mut Chance) -> String {
 fn message(chance: &mut Chance, number: usize) -> Vec<u8> {
     let count = 1 + chance.below(6);
     let subject = one_line(&words(chance, count));
-    let subject = if chance.below(2) == 0 { subject } else { format!("=?utf-8?B?{}?=", base64(subject.as_bytes())) };
-    let mut text = format!("From: {} <u{}@there.test>\r\n", one_line(&words(chance, 2)).replace([',', '<'], ""), chance.below(9));
+    let subject = match chance.below(4) {
+        0 | 1 => subject,
+        2 => format!("=?utf-8?B?{}?=", base64(subject.as_bytes())),
+        _ => foreign_word(chance, count),
+    };
+    let from = match chance.below(3) {
+        0 => foreign_word(chance, 2),
+        _ => one_line(&words(chance, 2)).replace([',', '<'], ""),
+    };
+    let mut text = format!("From: {from} <u{}@there.test>\r\n", chance.below(9));
     for _ in 0..chance.below(3) {
         text.push_str(&format!(
             "To: {} <{}@here.test>\r\n",
@@ -295,7 +345,7 @@ fn damage(folder: &Path, chance: &mut Chance) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_finds_exactly_what_reading_finds() {
     let first = std::env::var("SEARCH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let seeds = std::env::var("SEARCH_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(1);
+    let seeds = std::env::var("SEARCH_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(4);
     for seed in first..first + seeds {
         eprintln!("seed {seed}");
         life(seed).await;
