@@ -32,6 +32,23 @@ function icons(): Plugin {
   }
 }
 
+/** The page names the files of the program as well: they come while the door, which asks for them, is still on its way. */
+function early(): Plugin {
+  return {
+    name: 'early',
+    transformIndexHtml: {
+      order: 'post',
+      handler(html, { bundle }) {
+        const chunks = Object.values(bundle ?? {}).filter((one) => one.type === 'chunk')
+        const wanted = new Set<string>()
+        const add = (name: string): void => { if (!wanted.has(name)) { wanted.add(name); for (const next of chunks.find((one) => one.fileName === name)?.imports ?? []) add(next) } }
+        for (const one of chunks) if (one.facadeModuleId?.endsWith('/src/program.ts')) add(one.fileName)
+        return [...wanted].filter((name) => !html.includes(name)).map((name) => ({ tag: 'link', attrs: { rel: 'modulepreload', crossorigin: true, href: `/${name}` }, injectTo: 'head' as const }))
+      },
+    },
+  }
+}
+
 /** Each file compressed once, here, and not at every request. */
 function compressed(): Plugin {
   const root = fileURLToPath(new URL('./dist', import.meta.url))
@@ -54,7 +71,7 @@ function compressed(): Plugin {
 export default defineConfig(({ mode }) => mode === 'worker'
   ? { plugins: [compressed()], publicDir: false, build: { outDir: 'dist', emptyOutDir: false, lib: { entry: 'src/worker.ts', formats: ['es'], fileName: () => 'worker.js' }, target: 'es2022' } }
   : {
-      plugins: [svelte(), icons()],
+      plugins: [svelte(), icons(), early()],
       build: { target: ['chrome123', 'firefox121', 'safari17.5'], assetsInlineLimit: 0, modulePreload: { polyfill: false }, reportCompressedSize: false, manifest: 'files.json' },
       test: { include: ['tests/**/*.test.ts'] },
     } as never)
