@@ -72,6 +72,20 @@ describe('a message', { timeout: 150_000 }, () => {
     await offices.append('ann', 'From: New <new@elsewhere.test>\r\nTo: ann@here.test\r\nSubject: Hello stranger\r\n\r\nHi.\r\n')
     await row('Hello stranger').click()
     await ann.locator('article').getByText('First message from this address.').waitFor()
+
+    // The name of somebody one knows, in letters that look like it, from another address.
+    await ann.getByRole('link', { name: 'People' }).click()
+    await ann.getByLabel('Name').fill('Zoë Quill')
+    await ann.getByLabel('Address').fill('zoe@here.test')
+    await ann.getByRole('button', { name: 'Add', exact: true }).click()
+    await ann.getByRole('link', { name: /^Inbox/ }).click()
+    await offices.append('ann', 'From: =?utf-8?q?Z=D0=BEe_QUILL?= <zoe@elsewhere.test>\r\nTo: ann@here.test\r\nSubject: My new address\r\n\r\nSend money.\r\n')
+    await row('My new address').click()
+    await ann.locator('article .banner.bad').getByText('You know Zoë Quill as zoe@here.test. This comes from another address, zoe@elsewhere.test').waitFor()
+    await offices.append('ann', 'From: =?utf-8?q?Zo=C3=AB_Quill?= <zoe@here.test>\r\nTo: ann@here.test\r\nSubject: My old address\r\n\r\nHi.\r\n')
+    await row('My old address').click()
+    await ann.locator('article').getByText('Hi.').waitFor()
+    assert.equal(await ann.locator('article .banner').count(), 0)
   })
 
   it('runs nothing and asks nobody, by any of several hundred tricks', async () => {

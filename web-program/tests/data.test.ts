@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isAddress, isForged, parsed, without, written } from '../src/data/address'
+import { borrowed, isAddress, isForged, parsed, without, written } from '../src/data/address'
 import * as answer from '../src/data/answer'
 import { email, isEmpty, later, localDate, weight, type Draft } from '../src/data/draft'
 import { Order } from '../src/data/order'
@@ -98,6 +98,12 @@ describe('what is typed into the search field', () => {
 })
 
 describe('addresses', () => {
+  it('that bear the name of somebody who is known by another one are found', () => {
+    const known = [{ name: 'Zoë Quill', email: 'zoe@x.test' }, { name: null, email: 'n@x.test' }]
+    const whose = (name: string | null, email: string): string | undefined => borrowed({ name, email }, known)?.email
+    expect(['Zoë Quill', 'ZOE  QUILL', 'Quill, Zoe', 'Zо\u0435 Quill', 'Zoe\u200b Quill'].map((name) => whose(name, 'a@evil.test'))).toEqual(Array(5).fill('zoe@x.test'))
+    expect([whose('Zoë Quill', 'ZOE@x.test'), whose('Zoë Quilling', 'a@evil.test'), whose(null, 'a@evil.test'), whose('-', 'a@evil.test'), whose('Zoë Quill', 'n@x.test')]).toEqual(Array(5).fill(undefined))
+  })
   it('are read as people paste them', () => {
     expect(parsed('Ann <ann@here.test>, bob@here.test; "Lee, Cy" <cy@x.test>\nmailto:d@x.test')).toEqual([
       { name: 'Ann', email: 'ann@here.test' }, { name: null, email: 'bob@here.test' }, { name: 'Lee, Cy', email: 'cy@x.test' }, { name: null, email: 'd@x.test' }])

@@ -63,3 +63,24 @@ export function isForged(address: Address): boolean {
   const inside = /[^\s<>"'(),;]+@[^\s<>"'(),;]+\.[^\s<>"'(),;]+/u.exec(address.name ?? '')
   return inside !== null && !same(inside[0], address.email)
 }
+
+/** Letters of other scripts that look like Latin ones. */
+const ALIKE: Record<string, string> = { а: 'a', в: 'b', е: 'e', і: 'i', ј: 'j', к: 'k', м: 'm', н: 'h', о: 'o', р: 'p', с: 'c', ѕ: 's', т: 't', у: 'y', х: 'x', α: 'a', β: 'b', ε: 'e', ι: 'i', κ: 'k', ν: 'v', ο: 'o', ρ: 'p', τ: 't', υ: 'u', χ: 'x', ı: 'i' }
+
+/** A name as the eye takes it: without marks, in whatever order and script. */
+function seen(name: string): string {
+  const plain = name.normalize('NFKD').toLowerCase().replace(/[\p{M}\p{Cf}]/gu, '').replace(/./gu, (c) => ALIKE[c] ?? c)
+  return plain.split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '').sort().join(' ')
+}
+
+/** Who is known by the name that an unknown address bears. */
+export function borrowed<T extends Address>(from: Address, known: Iterable<T>): T | undefined {
+  const name = seen(from.name ?? '')
+  if (name.length < 2) return undefined
+  let found: T | undefined
+  for (const one of known) {
+    if (same(one.email, from.email)) return undefined
+    if (one.name && seen(one.name) === name) found ??= one
+  }
+  return found
+}
