@@ -352,3 +352,13 @@ describe('the cache', () => {
     expect([await cache.kept(), (await cache.allRows()).length, (await cache.bodies()).length]).toEqual([undefined, 0, 0])
   })
 })
+
+describe('a folder', () => {
+  it('with others under it is not removed, and nothing in it goes', async () => {
+    const of = mail.mailboxes.get('mi') as Mailbox
+    mail.mailboxes.set('mx', { ...of, id: 'mx', name: 'Old', role: null, parentId: 'mi' })
+    const before = fake.emails.size
+    await expect(mail.removeMailbox(of)).rejects.toMatchObject({ type: 'mailboxHasChild' })
+    expect([before, fake.emails.size]).toEqual([120, 120])
+  })
+})

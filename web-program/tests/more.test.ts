@@ -5,7 +5,7 @@ import { hops, verdicts } from '../src/data/route'
 import { apart } from '../src/data/safe'
 import { askAgain, fate, ways } from '../src/data/sent'
 import { plain, read, written, type Card } from '../src/data/vcard'
-import { choices, keyword, until } from '../src/data/snooze'
+import { choices, keyword, setting, until } from '../src/data/snooze'
 import type { Filter, Row, Submission } from '../src/jmap/types'
 
 const row: Row = { id: 'e', blobId: 'b', threadId: 't', mailboxIds: { mi: true }, keywords: { $seen: true }, size: 2000, receivedAt: '2026-11-28T12:00:00Z', from: [{ name: 'Bób', email: 'bob@here.test' }], to: [{ name: null, email: 'ann@here.test' }], subject: 'Plan', preview: 'the lake', hasAttachment: false }
@@ -106,5 +106,20 @@ describe('invitations', () => {
     expect(invitation(file.replace('REQUEST', 'CANCEL'))?.cancelled).toBe(true)
     expect(invitation('BEGIN:VEVENT\nDTSTART;VALUE=DATE:20261204\nEND:VEVENT')?.when).toMatch(/2026/)
     expect(invitation('no calendar')).toBeUndefined()
+  })
+})
+
+describe('put off', () => {
+  const update = (calls: ReturnType<typeof setting>): unknown => (calls.at(-1)?.[1] as { update: unknown }).update
+  it('and called back lies where it lay, not in the inbox as well', () => {
+    const archive = { 'mailboxIds/mi': null, 'mailboxIds/ma': true, 'mailboxIds/mz': null } as const
+    const called = (patch: Record<string, true | null>): unknown => update(setting({ patches: { e: patch }, until: null } as never, 'a', 'mi', () => false, 0))
+    expect(called({ 'mailboxIds/ma': true, 'mailboxIds/mz': null })).toEqual({ e: archive })
+    expect(called({ 'mailboxIds/mi': true, 'mailboxIds/mz': null })).toEqual({ e: { 'mailboxIds/mi': true, 'mailboxIds/mz': null } })
+    expect(called({})).toEqual({ e: {} })
+  })
+  it('once more is told to the server, though nothing of it is seen', () => {
+    const calls = setting({ patches: { e: {} }, until: '2030-01-01T08:00:00.000Z' } as never, 'a', 'mi', () => false, 0)
+    expect(calls.map(([name]) => name)).toEqual(['Snooze/set', 'Email/set'])
   })
 })

@@ -18,8 +18,10 @@ export function setting({ patches, until }: Waiting, accountId: Id, inbox: Id, i
   const places: Patches = {}
   for (const [id, patch] of Object.entries(patches)) {
     const only = (name: string): Patch => Object.fromEntries(Object.entries(patch).filter(([at]) => at.startsWith(name)))
-    keywords[id] = until === null && isSeen(id) ? { ...patch, 'keywords/$seen': true } : until === null ? patch : only('keywords/')
     const at = only('mailboxIds/')
+    // The server brings it to the inbox, where it was not.
+    const elsewhere: Patch = Object.values(at).includes(true) && !(path('mailboxIds', inbox) in at) ? { [path('mailboxIds', inbox)]: null } : {}
+    keywords[id] = until === null ? { ...patch, ...elsewhere, ...(isSeen(id) ? { 'keywords/$seen': true as const } : {}) } : only('keywords/')
     if (Object.keys(at).length > 0 && !(path('mailboxIds', inbox) in at)) places[id] = { ...Object.fromEntries(Object.keys(at).map((one) => [one, null])), [path('mailboxIds', inbox)]: true }
   }
   if (until == null) return [['Snooze/set', { accountId, destroy: ids }, 'w'], ['Email/set', { accountId, update: keywords }, 's']]

@@ -14,7 +14,7 @@ const cardOf = ({ name, emails, phones, organization, note, vcard }: Whole): Car
 const union = (a: readonly string[], b: readonly string[]): string[] => [...a, ...b.filter((one) => !a.some((o) => o.toLowerCase() === one.toLowerCase()))]
 
 /** One who is known already, with what a card tells of them besides. */
-const joined = (had: Whole, card: Card): Card => ({ name: card.name ?? (had.name || null), emails: union(had.emails, card.emails), phones: union(had.phones, card.phones), organization: card.organization || had.organization, note: card.note || had.note, vcard: card.vcard ?? had.vcard })
+const joined = (had: Whole, card: Card): Card => ({ name: card.name ?? (had.name || null), emails: union(had.emails, card.emails), phones: union(had.phones, card.phones), organization: card.organization || had.organization, note: card.note || had.note, vcard: (card.vcard?.length ?? 0) < (had.vcard?.length ?? 0) ? had.vcard : card.vcard })
 
 export class Book {
   private telling: Promise<void> = Promise.resolve()
@@ -66,9 +66,11 @@ export class Book {
       const some = waiting.slice(from, from + most)
       const create: Record<string, unknown> = {}
       const update: Record<Id, unknown> = {}
+      const keys: string[] = []
       for (const [n, { unsent }] of some.entries()) {
         if (!unsent) continue
         const had = book.find((w) => w.emails.some((e) => unsent.emails.some((o) => o.toLowerCase() === e.toLowerCase())))
+        keys[n] = had?.id ?? `p${n}`
         if (had && !(had.id in update)) update[had.id] = fields(joined(had, unsent))
         else if (!had) create[`p${n}`] = fields(unsent)
       }
@@ -76,7 +78,14 @@ export class Book {
       const set = answers.of<SetAnswer>('s')
       const why = [...Object.values(set.notCreated ?? {}), ...Object.values(set.notUpdated ?? {})][0]
       if (why) refused = new Refused(why.type, why.description ?? '')
-      this.put(some.map(({ unsent: _, ...person }) => person))
+      const later = new Set([...Object.entries(set.notCreated ?? {}), ...Object.entries(set.notUpdated ?? {})].filter(([, e]) => ['overQuota', 'serverFail', 'rateLimit'].includes(e.type)).map(([key]) => key))
+      // What was changed meanwhile, or may be taken another time, waits still.
+      this.put(some.flatMap((sent, n) => {
+        const known = this.mail.people.get(sent.email)
+        if (!known || known.unsent !== sent.unsent || later.has(keys[n] ?? '')) return []
+        const { unsent: _, ...person } = known
+        return [person]
+      }))
     }
     const answers = await this.mail.jmap.call(this.calls)
     this.put(merged(this.mail.people, answers.of<{ list: Entry[] }>('people').list, Date.now()))

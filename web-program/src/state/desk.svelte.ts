@@ -154,7 +154,7 @@ export class Letter {
     const answers = await jmap.call([['Email/get', { accountId: account, ids: [emailId], properties: ['attachments', 'htmlBody'] }, 'e']])
     const there = answers.of<{ list: Email[] }>('e').list.flatMap(files)
     for (const piece of this.pieces) {
-      const at = there.findIndex((p) => piece.cid === null ? p.name === piece.name && p.type.toLowerCase() === piece.type.toLowerCase() : p.cid === piece.cid)
+      const at = there.findIndex((p) => piece.cid === null ? !p.cid && p.name === piece.name && p.type.toLowerCase() === piece.type.toLowerCase() : p.cid === piece.cid)
       if (piece.blobId !== null && at !== -1) piece.blobId = there.splice(at, 1)[0]?.blobId ?? piece.blobId
     }
     this.adrift = false
@@ -199,7 +199,8 @@ export class Letter {
     await Promise.all(missing.map(async ({ cid, blobId, name, type }) => {
       const { jmap, account } = this.desk.mail
       const picture = blobId === null ? new Blob([]) : await ask(jmap.download(account, blobId, name, type)).then((a) => a.blob(), () => new Blob([]))
-      if (cid !== null && !this.ended) this.previews.set(cid, URL.createObjectURL(picture))
+      // One that came meanwhile stands in the editor.
+      if (cid !== null && !this.ended && !this.previews.has(cid)) this.previews.set(cid, URL.createObjectURL(picture))
     }))
   }
 

@@ -26,6 +26,8 @@ const REMOVED_MAX = 100
 const UNDO_BESIDES = 50
 
 /** What the server can bring back. */
+/** What went from a mailbox: how many for ever, what brings these back, and what only left it. */
+interface Gone { n: number; back: Id[]; out: Id[] }
 interface Undoable { id: Id; mailboxId: Id; size: number }
 
 /** What a right is needed for; one that is a role is a move there. */
@@ -309,7 +311,8 @@ export class Mail {
       const row = this.rows.get(id)
       if (!row) continue
       const real = effective(row, patch)
-      if (Object.keys(real).length === 0) continue
+      // Another time to come back changes nothing that is seen.
+      if (Object.keys(real).length === 0 && until === undefined) continue
       told[id] = real
       back[id] = inverse(row, real)
     }
@@ -608,14 +611,13 @@ export class Mail {
         for (const id of done) { this.rows.delete(id); this.selected.delete(id) }
         void this.cache.forget(done)
       }
-      this.removed(n, back)
     } catch (error) { this.failed(error); toasts.show(t.done.refused(error instanceof Error ? error.message : ''), { kind: 'error' }) }
+    // Also when it ended halfway.
+    if (n > 0) this.removed(n, back)
   }
 
-  /** All that lies in a mailbox goes from there, and for ever what lies nowhere else: how many, and what brings them back. */
-  private async emptied(of: Id): Promise<{ n: number; back: Id[] }> {
-    const back: Id[] = []
-    let n = 0
+  /** All that lies in a mailbox goes from there, and for ever what lies nowhere else; `gone` has what went, also when this ends halfway. */
+  private async emptied(of: Id, gone: Gone): Promise<void> {
     for (let round = 0; round < 500; round++) {
       const found = await this.jmap.call([['Email/query', { accountId: this.account, filter: { inMailbox: of }, limit: REMOVED_MAX }, 'q'], ['Email/get', { accountId: this.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['id', 'mailboxIds'] }, 'e']])
       const rows = found.of<{ list: Pick<Row, 'id' | 'mailboxIds'>[] }>('e').list
@@ -626,27 +628,46 @@ export class Mail {
       const set = done.answers.of<SetAnswer>('s')
       const refused = [...Object.values(set.notDestroyed ?? {}), ...Object.values(set.notUpdated ?? {})].find((e) => e.type !== 'notFound')
       if (refused) throw new Refused(refused.type, refused.description ?? '')
-      n += rows.length
-      back.push(...done.back)
+      gone.n += alone.length
+      gone.out.push(...Object.keys(update))
+      gone.back.push(...done.back)
     }
-    return { n, back }
+  }
+
+  /** What went comes back to a mailbox. */
+  private async comesBack({ back, out }: Gone, to: () => Promise<Id>): Promise<void> {
+    // The server makes the mailbox of what it brings back.
+    if (back.length > 0) await this.restore(back)
+    const id = await to()
+    for (let from = 0; from < out.length; from += REMOVED_MAX) {
+      const update = Object.fromEntries(out.slice(from, from + REMOVED_MAX).map((one) => [one, { [path('mailboxIds', id)]: true }]))
+      await this.jmap.call([['Email/set', { accountId: this.account, update }, 's']])
+    }
+    if (out.length > 0) await this.sync()
   }
 
   async empty(of: Id): Promise<void> {
-    const { n, back } = await this.emptied(of)
+    const gone: Gone = { n: 0, back: [], out: [] }
+    try { await this.emptied(of, gone) } finally {
+      if (gone.back.length + gone.out.length > 0) this.did(gone.n > 0 ? t.done.destroyed(gone.n) : t.done.emptied, () => this.comesBack(gone, () => Promise.resolve(of)))
+      else if (gone.n > 0) toasts.show(t.done.destroyed(gone.n))
+    }
     await this.sync()
-    this.removed(n, back)
   }
 
-  /** A mailbox with all that is in it. */
+  /** A mailbox with all that is in it; none that has others under it, of which nothing is touched then. */
   async removeMailbox({ id, name, parentId }: Mailbox): Promise<void> {
-    const { back } = await this.emptied(id)
-    await this.changeMailbox(id, null)
-    this.did(t.folder.removed, async () => {
-      // The server makes the mailbox of what it brings back.
-      if (back.length > 0) await this.restore(back)
-      if (![...this.mailboxes.values()].some((b) => b.name === name && b.parentId === parentId)) await this.create(name, parentId)
-    })
+    if ([...this.mailboxes.values()].some((b) => b.parentId === id)) throw new Refused('mailboxHasChild', t.folder.hasOthers)
+    const gone: Gone = { n: 0, back: [], out: [] }
+    let isGone = false
+    const again = async (): Promise<Id> => [...this.mailboxes.values()].find((b) => b.name === name && b.parentId === parentId)?.id ?? await this.create(name, parentId)
+    try {
+      await this.emptied(id, gone)
+      await this.changeMailbox(id, null)
+      isGone = true
+    } finally {
+      if (isGone || gone.back.length + gone.out.length > 0) this.did(isGone ? t.folder.removed : t.done.destroyed(gone.n), () => this.comesBack(gone, again))
+    }
   }
 
   /** Another name, or another place. */

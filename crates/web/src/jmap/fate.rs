@@ -231,9 +231,13 @@ pub(super) async fn begun(site: &Site, account: AccountId, name: &str, object: &
 pub(super) async fn make_room(site: &Site, account: AccountId) -> Result<bool, StoreError> {
     let _alone = site.jmap.submissions.lock().await;
     let at = |object: &Object| object.get("sendAt").and_then(Value::as_i64).unwrap_or(0);
-    let all = site.store.records(account, SUBMISSIONS).await?.into_iter();
+    let all = site.store.records(account, SUBMISSIONS).await?;
+    // A record that is too long is refused as well: nothing makes room for that.
+    if all.len() < store::limits::RECORDS_MAX {
+        return Ok(false);
+    }
     let read = |(name, stored): (SmolStr, Vec<u8>)| Some((read(&stored)?, name));
-    let settled = all.filter_map(read).filter(|(object, _)| is_settled(object));
+    let settled = all.into_iter().filter_map(read).filter(|(object, _)| is_settled(object));
     let mut oldest: Vec<(i64, SmolStr)> = settled.map(|(object, name)| (at(&object), name)).collect();
     oldest.sort_unstable();
     oldest.truncate(SUBMISSIONS_DROPPED);
