@@ -4,6 +4,7 @@
     make bench                    all of it, 10 to 15 minutes; writes docs/bench.md
     make bench ONLY=deliver,idle  only these parts (see parts.py), printed and not kept
     make bench QUICK=1            a fifth of everything, one round, printed and not kept
+    make bench ROUNDS=1           of everything one round, where others have three
 
 The load generator is not part of this project: `MAILBENCH` names the program, else it is built from ../shared/bench/mailbench
 where that exists, else this says so and exits 2. Wants root, for Postfix. Everything it writes is in temporary folders, and

@@ -17,7 +17,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
 import lab  # noqa: E402
 
-ROUNDS = 3
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 # On a busy machine no part begins another round after so many seconds, so that all of it has an end.
 ROUND_SECS = 60
 USERS = 50
