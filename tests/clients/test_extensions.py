@@ -42,6 +42,8 @@ class SwitchedOff(unittest.TestCase):
                 self.assertFalse(not_there & words, words)
             self.assertIn("MOVE", announced(after))
             # Not announced is not refused, but for COMPRESS.
+            # Else the library allows it in the state alone in which some test first said it.
+            imaplib.Commands["COMPRESS"] = ("AUTH", "SELECTED")
             tls.append("INBOX", None, None, b"Subject: x\r\n\r\nbody\r\n")
             tls.select("INBOX")
             self.assertEqual(tls._simple_command("UID", "MOVE", "1", "Archive")[0], "OK")
