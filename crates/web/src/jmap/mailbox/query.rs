@@ -3,7 +3,7 @@
 //! Must not know: counts.
 
 use super::{id_of, leaf, parent, role, sort_order, touches};
-use crate::jmap::answers::{Window, changes_max, query_changed};
+use crate::jmap::answers::{Window, changes_max, query_changed, sorted_by};
 use crate::jmap::args::Args;
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::View;
@@ -25,20 +25,7 @@ struct Question {
 
 impl Question {
     fn take(args: &mut Args) -> Result<Question, MethodError> {
-        let wrong = || MethodError::arguments("sort is not a list of comparators");
-        let sort = match args.take("sort") {
-            None => Vec::new(),
-            Some(sort) => {
-                let one = |value: &Value| {
-                    let property = value.get("property").and_then(Value::as_str).ok_or_else(wrong)?;
-                    if !["sortOrder", "name"].contains(&property) {
-                        return Err(MethodError::new("unsupportedSort"));
-                    }
-                    Ok((property.to_owned(), value.get("isAscending").is_none_or(|is| is.as_bool() != Some(false))))
-                };
-                sort.as_array().ok_or_else(wrong)?.iter().map(one).collect::<Result<_, _>>()?
-            }
-        };
+        let sort = sorted_by(args, &["sortOrder", "name"])?;
         let (sort_as_tree, filter_as_tree) = (args.truth("sortAsTree")?, args.truth("filterAsTree")?);
         Ok(Question { filter: args.take("filter"), sort, sort_as_tree, filter_as_tree })
     }
