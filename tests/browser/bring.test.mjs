@@ -160,8 +160,10 @@ describe('leaving another provider', { timeout: 300_000 }, () => {
     for (const user of ['pia', 'ida']) for (const n of [1, 2, 3]) await put(user, n)
     const bring = async (user, kind, port) => {
       await open(bob)
-      if (await button(bob, 'Bring another account').count()) await button(bob, 'Bring another account').click()
-      await bob.getByRole('textbox', { name: 'Your old address' }).fill(`${user}@box.test`)
+      const another = button(bob, 'Bring another account'), old = bob.getByRole('textbox', { name: 'Your old address' })
+      await another.or(old).waitFor()
+      if (await another.isVisible()) await another.click()
+      await old.fill(`${user}@box.test`)
       await button(bob, 'Type the servers by hand').click()
       await bob.getByLabel('Kind').selectOption(kind)
       await bob.getByLabel('Server', { exact: true }).fill('127.0.0.1')
