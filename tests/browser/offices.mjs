@@ -109,6 +109,15 @@ export class Offices {
   /** The envelopes and flags of a mailbox, by IMAP; a mailbox that is empty or not there has none. */
   async listed(name, box = 'INBOX') { return this.imap(name, box, '-X', 'FETCH 1:* (FLAGS ENVELOPE)').catch(() => '') }
 
+  /** The newest letter of this subject, whole, when it has come. */
+  whole(name, subject, box = 'INBOX', seconds = 30) {
+    return until(`${subject} at ${name}`, async () => {
+      const lines = (await this.listed(name, box)).split(/^(?=\* \d+ FETCH)/m)
+      const n = lines.findLast((line) => line.includes(`"${subject}"`))?.match(/^\* (\d+)/)?.[1]
+      return n === undefined ? undefined : this.imap(name, `${box};MAILINDEX=${n}`)
+    }, seconds)
+  }
+
   pop(name, number) { return this.curl('-K', this.rc(name), `pop3://127.0.0.1:${this.base + (name === 'carol' ? 1110 : 110)}/${number}`) }
 
   /** Puts a message into an inbox, as a neighbour of the same post office would: by submission. */
@@ -183,6 +192,24 @@ export async function letter(p, to, subject, text) {
   await editor.click()
   await p.keyboard.type(text)
   return editor
+}
+
+/** A letter as somebody else's program reads it: Python's `email`. The texts without their transfer encoding, the other parts by name and type. */
+export async function opened(octets) {
+  const run = promisify(execFile)('python3', ['-c', `
+import email, email.policy, json, sys
+letter = email.message_from_bytes(sys.stdin.buffer.read(), policy=email.policy.default)
+texts = {'text/plain': [], 'text/html': []}
+parts = []
+for part in letter.walk():
+    kind = part.get_content_type()
+    if part.is_multipart(): continue
+    if kind in texts and part.get_content_disposition() != 'attachment': texts[kind].append(part.get_content().replace('\\r\\n', '\\n'))
+    else: parts.append({'type': kind, 'name': part.get_filename(), 'id': part.get('Content-ID'), 'text': part.get_payload(decode=True).decode('latin-1')})
+print(json.dumps({'subject': letter['Subject'], 'from': letter['From'], 'to': letter['To'], 'text': '\\n'.join(texts['text/plain']), 'html': '\\n'.join(texts['text/html']), 'parts': parts}))
+`], { maxBuffer: 64e6 })
+  run.child.stdin.end(octets)
+  return JSON.parse((await run).stdout)
 }
 
 /** Files as they come by drag or by paste, for `dispatchEvent`. */

@@ -318,6 +318,49 @@ describe('other programs, and how email works', { timeout: 240_000 }, () => {
     clean(ann)
   })
 
+  it('wire: sending by SMTP and collecting by POP3, each explained, alone or beside the other', async () => {
+    await ann.goto(`${offices.here}/wire`)
+    const log = ann.getByRole('log')
+    const line = (side, said) => log.locator(`.line.${side}`, { hasText: said })
+    const only = (name) => ann.getByRole('group', { name: 'Protocol' }).getByRole('button', { name, exact: true })
+    // It watches only when it says so: what was said before is not told.
+    await ann.getByRole('status').getByText('Nobody talks to your account').waitFor()
+    await offices.submit(ANN, BOB, `From: ${ANN}\nTo: ${BOB}\nSubject: Watched\n\nNobody else reads this line.\n`)
+    await line('client', 'MAIL FROM:<ann@here.test>').waitFor()
+    for (const [side, said, means] of [['server', '220 ', 'RFC 5321'], ['client', 'EHLO', 'RFC 5321'], ['client', 'AUTH', 'RFC 4954'], ['server', '235', 'RFC 4954'], ['client', 'RCPT TO:<bob@here.test>', 'RFC 5321'], ['client', 'DATA', 'RFC 5321'], ['server', '354', 'RFC 5321']]) {
+      await line(side, said).filter({ hasText: means }).first().waitFor()
+    }
+    await line('server', '250').last().waitFor()
+    await offices.pop('ann', 1)
+    for (const [side, said, means] of [['server', '+OK', 'RFC 1939'], ['client', /USER|AUTH/, /RFC (1939|5034)/], ['client', 'RETR 1', 'RFC 1939'], ['client', 'QUIT', 'RFC 1939']]) {
+      await line(side, said).filter({ hasText: 'pop3' }).filter({ hasText: means }).first().waitFor()
+    }
+    // Every line has its meaning in words.
+    const meanings = await log.locator('.line .meaning').allTextContents()
+    assert.ok(meanings.length > 15 && meanings.every((text) => text.trim().length > 3), meanings.join('|'))
+    await only('POP3').click()
+    await until('POP3 alone', async () => (await log.locator('.line .who').allTextContents()).every((who) => who.startsWith('pop3')))
+    await line('client', 'RETR 1').waitFor()
+    await only('SMTP').click()
+    await until('SMTP alone', async () => (await log.locator('.line .who').allTextContents()).every((who) => who.startsWith('smtp')))
+    await line('client', 'MAIL FROM:<ann@here.test>').waitFor()
+    await only('All').click()
+    // Neither the password, in any dress of it, nor anybody's letter.
+    const text = await log.textContent()
+    const secret = offices.password(ANN)
+    for (const never of [secret, Buffer.from(secret).toString('base64'), Buffer.from(`\0${ANN}\0${secret}`).toString('base64'), 'Nobody else reads this line.', 'Subject: Watched']) assert.ok(!text.includes(never), never)
+    // What comes while it rests is shown when it goes on.
+    await button(ann, 'Pause').click()
+    const before = await log.locator('.line').count()
+    await offices.imap('ann', 'INBOX', '-X', 'NOOP')
+    await ann.evaluate(() => new Promise((frame) => requestAnimationFrame(() => requestAnimationFrame(frame))))
+    assert.equal(await log.locator('.line').count(), before)
+    await button(ann, 'Go on').click()
+    await line('client', 'LOGOUT').waitFor()
+    assert.deepEqual(await axe(ann), [])
+    clean(ann)
+  })
+
   it('why: the way a message came, what was checked, and what this server wrote down of it', async () => {
     await write('Where from', 'carol@there.test')
     // On a busy machine the other office may have to try twice.

@@ -202,6 +202,50 @@ describe('writing', { timeout: 120_000 }, () => {
     clean(ann)
   })
 
+  it('sends later by itself, with every page closed; what was taken back before stays', async () => {
+    const later = async (subject, when) => {
+      await letter(ann, 'bob@here.test', subject, 'In its time')
+      await ann.getByRole('button', { name: 'Send later' }).click()
+      await ann.getByRole('textbox', { name: 'When?' }).fill(when)
+      await ann.keyboard.press('Enter')
+      await ann.locator('.toast').getByText('Will be sent').last().waitFor()
+    }
+    const waits = async () => JSON.parse(await offices.operate('here.test', '--json', 'queue', 'list')).entries
+    const held = async (subject) => { await ann.getByRole('link', { name: 'Sent' }).click(); await ann.locator('.row', { hasText: subject }).locator('.fate.held').waitFor() }
+    // Taken back from the word that it will be sent, long before its time: nothing of it waits any more.
+    await later('Thought better of it', 'in 20s')
+    await until('it waits', async () => (await waits()).length === 1)
+    await ann.locator('.toast', { hasText: 'Will be sent' }).last().getByRole('button', { name: 'Undo' }).click()
+    await ann.locator('.toast').getByText('Not sent. It is a draft again.').last().waitFor()
+    assert.equal(await ann.getByPlaceholder('Subject').inputValue(), 'Thought better of it')
+    await until('nothing waits', async () => (await waits()).length === 0)
+    await until('a draft by IMAP', async () => (await offices.listed('ann', 'Drafts')).includes('"Thought better of it"'))
+    assert.ok(!(await offices.listed('ann', 'Sent')).includes('"Thought better of it"'))
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    await ann.locator('.compose').waitFor({ state: 'detached' })
+
+    const begun = Date.now()
+    await later('A little later', 'in 8s')
+    await held('A little later')
+    assert.ok(!(await offices.listed('bob')).includes('"A little later"'))
+    clean(ann)
+    await ann.goto('about:blank')
+    ann.troubles.length = 0 // nothing of ours is on that page
+    await offices.whole('bob', 'A little later')
+    assert.ok(Date.now() - begun > 7000, `${Date.now() - begun} ms`)
+    await ann.goto(`${offices.here}/m/0/sent`)
+    const row = ann.locator('.row', { hasText: 'A little later' })
+    await row.locator('.fate.delivered').waitFor({ timeout: 20_000 })
+    await row.click()
+    await ann.locator('article .route').getByText('Delivered').waitFor()
+    assert.equal(await ann.getByRole('button', { name: 'Take it back' }).count(), 0)
+    assert.equal((await offices.listed('bob')).split('"A little later"').length - 1, 1)
+    assert.ok(!(await offices.listed('bob')).includes('"Thought better of it"'))
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await ann.locator('.live.on').waitFor()
+    clean(ann)
+  })
+
   it('says delivered, waiting or failed, and why', async () => {
     await letter(ann, 'nobody@there.test', 'To nobody', 'Is anybody there?')
     await ann.keyboard.press('Control+Enter')
