@@ -2,10 +2,13 @@
 //!
 //! Lines: `C:` is sent (several in a row as one packet), `S:` must be the next line, `S*:` skips up to that line; `C2:`,
 //! `S2:` are a second connection. `…` stands for any text in a line; `«x»` for some text that is kept and put wherever `«x»`
-//! comes again. `@` lines act on the store or the connection.
+//! comes again. `@` lines act on the store or the connection; `@guarded` opens an office as on the Internet, with these
+//! mechanisms.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "imap/channel.rs"]
+mod channel;
 #[path = "imap/client.rs"]
 mod client;
 #[path = "imap/limits.rs"]
@@ -14,6 +17,8 @@ mod limits;
 mod matrix;
 #[path = "imap/office.rs"]
 mod office;
+#[path = "imap/peer.rs"]
+mod peer;
 #[path = "imap/rows.rs"]
 mod rows;
 #[path = "imap/soak.rs"]
@@ -23,134 +28,15 @@ use bytes::Bytes;
 use message::facts::Facts;
 use net::connection::Connection;
 use net::listener::Listener;
-use office::{Office, PASSWORD};
+use office::Office;
+use peer::{Peer, captured, fits};
 use server::imap::Settings;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Flags, NewEmail, Spooled};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::timeout;
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// One side of the conversation, as the transcript drives it.
-struct Peer {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
-    unsent: Vec<u8>,
-    /// The last line that came.
-    last: String,
-}
-
-impl Peer {
-    async fn connect(address: SocketAddr) -> Peer {
-        let (reader, writer) = TcpStream::connect(address).await.unwrap().into_split();
-        Peer { reader: BufReader::new(reader), writer, unsent: Vec::new(), last: String::new() }
-    }
-
-    async fn login(address: SocketAddr) -> Peer {
-        Peer::login_as(address, "ann").await
-    }
-
-    async fn login_as(address: SocketAddr, who: &str) -> Peer {
-        let mut peer = Peer::connect(address).await;
-        peer.unsent.extend_from_slice(format!("login LOGIN {who}@here.test {PASSWORD}\r\n").as_bytes());
-        peer.skip_to("login OK …").await.unwrap();
-        peer
-    }
-
-    async fn flush(&mut self) {
-        let unsent = std::mem::take(&mut self.unsent);
-        self.writer.write_all(&unsent).await.unwrap();
-    }
-
-    /// `None` at the end of the connection.
-    async fn line(&mut self) -> Option<String> {
-        self.flush().await;
-        let mut line = Vec::new();
-        let read = timeout(PATIENCE, self.reader.read_until(b'\n', &mut line)).await.expect("no answer in time");
-        if read.unwrap_or(0) == 0 {
-            return None;
-        }
-        while line.last().is_some_and(|octet| *octet == b'\r' || *octet == b'\n') {
-            line.pop();
-        }
-        self.last = String::from_utf8_lossy(&line).into_owned();
-        Some(self.last.clone())
-    }
-
-    async fn expect(&mut self, pattern: &str) -> Result<(), String> {
-        match (pattern, self.line().await) {
-            ("<closed>", None) => Ok(()),
-            (_, None) => Err(format!("wanted `{pattern}`, got the end of the connection")),
-            (_, Some(line)) if fits(pattern, &line) => Ok(()),
-            (_, Some(line)) => Err(format!("wanted `{pattern}`\n       got `{line}`")),
-        }
-    }
-
-    async fn skip_to(&mut self, pattern: &str) -> Result<(), String> {
-        let mut seen = String::new();
-        while let Some(line) = self.line().await {
-            if fits(pattern, &line) {
-                return Ok(());
-            }
-            seen.push_str(&line);
-            seen.push('\n');
-        }
-        Err(format!("`{pattern}` never came; only:\n{seen}"))
-    }
-
-    async fn silence(&mut self) -> Result<(), String> {
-        self.flush().await;
-        let mut octet = [0];
-        match timeout(Duration::from_millis(150), self.reader.read(&mut octet)).await {
-            Err(_) => Ok(()),
-            Ok(read) => Err(format!("wanted silence, got {read:?} {:?}", octet[0] as char)),
-        }
-    }
-}
-
-/// Does the line fit the pattern, where `…` is any text?
-fn fits(pattern: &str, line: &str) -> bool {
-    let mut pieces = pattern.split('…');
-    let Some(mut rest) = pieces.next().and_then(|first| line.strip_prefix(first)) else { return false };
-    let pieces: Vec<&str> = pieces.collect();
-    let Some((last, middle)) = pieces.split_last() else { return rest.is_empty() };
-    for piece in middle {
-        match rest.find(piece) {
-            Some(at) => rest = &rest[at + piece.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
-/// What each `«name»` in the pattern stands for in a line that fits it.
-fn captured(pattern: &str, line: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let Some(at) = pattern.find(['…', '«']) else { return found };
-    let (mut pattern, mut line) = (&pattern[at..], &line[at..]);
-    while let Some(wild) = pattern.chars().next() {
-        let (name, after) = match wild {
-            '«' => pattern['«'.len_utf8()..].split_once('»').expect("» is missing"),
-            _ => ("", &pattern[wild.len_utf8()..]),
-        };
-        let literal = &after[..after.find(['…', '«']).unwrap_or(after.len())];
-        let end = match literal.len() == after.len() {
-            true => line.len() - literal.len(),
-            false => line.find(literal).expect("the line fits"),
-        };
-        if !name.is_empty() {
-            found.push((name.to_owned(), line[..end].to_owned()));
-        }
-        (pattern, line) = (&after[literal.len()..], &line[end + literal.len()..]);
-    }
-    found
-}
 
 /// `messages_max=3 saved_max=2`: what a transcript is to run under.
 fn settings_of(words: &str) -> Settings {
@@ -161,6 +47,7 @@ fn settings_of(words: &str) -> Settings {
             "saved_max" => settings.saved_max = Some(value.parse().unwrap()),
             "quota_administrators" => settings.quota_administrators = vec![value.to_owned()],
             "jmap_url" => settings.jmap_url = Some(value.to_owned()),
+            "progress_every_ms" => settings.progress_every = Duration::from_millis(value.parse().unwrap()),
             other => panic!("there is no setting `{other}`"),
         }
     }
@@ -173,17 +60,18 @@ struct Play {
     peers: BTreeMap<u8, Peer>,
     delivered: u32,
     kept: BTreeMap<String, String>,
+    channel: Option<channel::Channel>,
+    scram: Option<channel::Scram>,
 }
 
 impl Play {
     async fn run(name: &str, script: &str) {
-        let settings = script.lines().find_map(|line| line.strip_prefix("@settings ")).unwrap_or_default();
-        let mut play = Play {
-            office: Office::with(settings_of(settings)).await,
-            peers: BTreeMap::new(),
-            delivered: 0,
-            kept: BTreeMap::new(),
+        let setting = |verb| script.lines().find_map(|line| line.strip_prefix(verb));
+        let office = match setting("@guarded ") {
+            Some(mechanisms) => Office::guarded_with(mechanisms, &[channel::certificate_of("ann@here.test")]).await,
+            None => Office::with(settings_of(setting("@settings ").unwrap_or_default())).await,
         };
+        let mut play = Play { office, peers: BTreeMap::new(), delivered: 0, kept: BTreeMap::new(), channel: None, scram: None };
         for (number, line) in script.lines().enumerate() {
             if let Err(why) = play.step(line).await {
                 panic!("{name}.txt:{}: {line}\n{why}", number + 1);
@@ -239,7 +127,12 @@ impl Play {
         let account = self.office.account.id;
         match verb {
             // Taken when the office was opened.
-            "settings" => {}
+            "settings" | "guarded" => {}
+            "tls" => self.tls(rest).await,
+            "hang_up" => drop(self.peers.remove(&1)),
+            "compressed" => self.peers.get_mut(&1).unwrap().compressed(),
+            "compressed2" => self.peers.get_mut(&2).unwrap().compressed(),
+            "scram" => self.scram(rest),
             "login" => drop(self.peers.insert(1, Peer::login(self.office.address).await)),
             "login2" if rest.is_empty() => drop(self.peers.insert(2, Peer::login(self.office.address).await)),
             "login2" => drop(self.peers.insert(2, Peer::login_as(self.office.address, rest).await)),
@@ -264,6 +157,13 @@ impl Play {
                         self.delivered
                     );
                     self.office.deliver(mailbox, text.as_bytes()).await;
+                }
+            }
+            // Messages of some length, which take their time to be looked through.
+            "long" => {
+                let text = [b"Subject: long\r\n\r\n".as_slice(), &b"abcdefghij klmnopqrst\r\n".repeat(2_000)].concat();
+                for _ in 0..rest.parse::<u32>().unwrap() {
+                    self.office.deliver("INBOX", &text).await;
                 }
             }
             // `\n` stands for CRLF.
@@ -339,8 +239,10 @@ transcripts! {
     c25_strictly_in_order,
     catenate,
     comparator,
+    compress,
     condstore,
     connection_ends,
+    client_certificate,
     delete_and_rename,
     deleted_taken_back,
     esearch_and_saved,
@@ -349,6 +251,7 @@ transcripts! {
     filters,
     fuzzy,
     imap4rev2,
+    in_progress,
     iphone_condstore_and_esearch,
     list_status,
     jmap_access,
@@ -387,11 +290,14 @@ transcripts! {
     recent,
     replace,
     savedate,
+    scram_plus,
     search_keys,
     shutdown,
     sign_in,
     silent_store,
     sort,
+    starttls,
+    starttls_and_more,
     status_swallows_nothing,
     subscriptions,
     switched_off,
@@ -466,23 +372,6 @@ async fn a_silent_store_of_many_tells_what_stands_where_another_was_quicker() {
     office.check().await;
 }
 
-/// RFC 9585.
-#[tokio::test]
-async fn a_long_search_says_that_it_goes_on() {
-    let office = Office::with(Settings { progress_every: Duration::from_millis(1), ..Settings::default() }).await;
-    let text = [b"Subject: x\r\n\r\n".as_slice(), &b"abcdefghij klmnopqrst\r\n".repeat(2_000)].concat();
-    for _ in 0..100 {
-        office.deliver("INBOX", &text).await;
-    }
-    let mut peer = Peer::login(office.address).await;
-    peer.unsent.extend_from_slice(b"a SELECT INBOX\r\nlong SEARCH NOT BODY \"no such words\"\r\n");
-    peer.skip_to("a OK …").await.unwrap();
-    peer.expect("* OK [INPROGRESS (\"long\" NIL NIL)] …").await.unwrap();
-    peer.skip_to("* SEARCH 1 2 … 100").await.unwrap();
-    peer.expect("long OK …").await.unwrap();
-    office.check().await;
-}
-
 #[tokio::test]
 async fn a_large_body_comes_back_as_it_went_in() {
     let office = Office::open().await;
@@ -495,9 +384,7 @@ async fn a_large_body_comes_back_as_it_went_in() {
     peer.unsent.extend_from_slice(&text);
     peer.unsent.extend_from_slice(b"\r\nb SELECT INBOX\r\nc UID FETCH 1 BODY[]\r\n");
     peer.skip_to(&format!("* 1 FETCH (UID 1 BODY[] {{{}}}", text.len())).await.unwrap();
-    let mut back = vec![0; text.len()];
-    timeout(PATIENCE, peer.reader.read_exact(&mut back)).await.unwrap().unwrap();
-    assert!(back == text);
+    assert!(peer.octets(text.len()).await == text);
     peer.expect(" FLAGS (\\Seen \\Recent))").await.unwrap();
     peer.expect("c OK …").await.unwrap();
     office.check().await;

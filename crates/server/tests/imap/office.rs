@@ -6,11 +6,12 @@ use bytes::Bytes;
 use message::facts::Facts;
 use net::connection::Connection;
 use net::listener::Listener;
-use net::tls::TlsServer;
-use server::auth::Auth;
+use net::{ClientTrust, TlsServer};
+use server::auth::{Auth, MechanismOffer};
 use server::context::{Context, Limits, Plaintext, Shared};
 use server::imap::Settings;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use store::{Account, Flags, NewAccount, NewEmail, Secrets, Spooled, Store, StoreConfig};
 use tokio::sync::watch;
@@ -31,6 +32,8 @@ pub(crate) struct Office {
     pub(crate) account: Arc<Account>,
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: watch::Sender<bool>,
+    /// Where it is made when there is TLS.
+    pub(crate) certificate: PathBuf,
     _dir: tempfile::TempDir,
 }
 
@@ -42,16 +45,30 @@ impl Office {
 
     /// The same, with settings of IMAP's own.
     pub(crate) async fn with(settings: Settings) -> Office {
-        Office::make(Plaintext::Loopback, cheap_secrets(), false, settings).await
+        Office::make(Plaintext::Loopback, cheap_secrets(), None, &[], settings).await
     }
 
     /// As on the Internet: STARTTLS, no password without it, SCRAM.
     pub(crate) async fn guarded() -> Office {
         let secrets = tokio::task::spawn_blocking(|| server::auth::secrets(PASSWORD.as_bytes(), None)).await.unwrap().unwrap();
-        Office::make(Plaintext::Never, secrets, true, Settings::default()).await
+        Office::make(Plaintext::Never, secrets, Some(ClientTrust::default()), &[], Settings::default()).await
     }
 
-    async fn make(plaintext: Plaintext, secrets: Secrets, with_tls: bool, settings: Settings) -> Office {
+    /// The same with these mechanisms, in words; this certificate (SHA-256 and whom it speaks for) is known.
+    pub(crate) async fn guarded_with(mechanisms: &str, pinned: &[(String, String)]) -> Office {
+        let secrets = tokio::task::spawn_blocking(|| server::auth::secrets(PASSWORD.as_bytes(), None)).await.unwrap().unwrap();
+        let mechanisms: Vec<MechanismOffer> = mechanisms.split(' ').map(|name| name.parse().unwrap()).collect();
+        let clients = ClientTrust::new(pinned, None).unwrap();
+        Office::make(Plaintext::Never, secrets, Some(clients), &mechanisms, Settings::default()).await
+    }
+
+    async fn make(
+        plaintext: Plaintext,
+        secrets: Secrets,
+        with_tls: Option<ClientTrust>,
+        mechanisms: &[MechanismOffer],
+        settings: Settings,
+    ) -> Office {
         let switches = ["SASL-IR on imaps", "BINARY on imap", "QRESYNC for Bad Mail"];
         let switches = switches.map(|text| server::imap::CapabilityOff::parse(text).unwrap()).to_vec();
         let settings = Settings { switches, ..settings };
@@ -68,9 +85,13 @@ impl Office {
         store.accounts_add(vec![account], 1).await.unwrap();
         let account = store.account("ann@here.test").await.unwrap().unwrap();
         let (shutdown, shutdown_seen) = watch::channel(false);
+        let auth = Auth::new(store.clone(), Some("here.test".into()));
         let context = Arc::new(Context {
             search: search::Searcher::new(store.clone()),
-            auth: Auth::new(store.clone(), Some("here.test".into())),
+            auth: match mechanisms {
+                [] => auth,
+                some => auth.with_mechanisms(some.to_vec()),
+            },
             store,
             hostname: "mail.here.test".into(),
             domains: vec!["here.test".into()],
@@ -90,13 +111,15 @@ impl Office {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local().to_string().parse().unwrap();
         let shared = Arc::clone(&context);
-        let tls = with_tls.then(|| Arc::new(TlsServer::self_signed(dir.path(), &["mail.here.test".to_owned()]).unwrap()));
+        let tls = with_tls.map(|clients| {
+            Arc::new(TlsServer::self_signed(dir.path(), &["mail.here.test".to_owned()]).unwrap().asking_clients(clients))
+        });
         tokio::spawn(async move {
             while let Ok(incoming) = listener.accept().await {
                 tokio::spawn(server::imap::serve(Arc::clone(&shared), Connection::server(incoming, tls.clone())));
             }
         });
-        Office { context, account, address, shutdown, _dir: dir }
+        Office { context, account, address, shutdown, certificate: dir.path().join("self-signed.pem"), _dir: dir }
     }
 
     /// More accounts of the domain, with the same password.
