@@ -96,6 +96,8 @@ pub(crate) struct Batch {
     /// Put (`Some`) or delete, in order.
     pub(crate) writes: Vec<(Key, Option<Vec<u8>>)>,
     pub(crate) bodies: Vec<NewBody>,
+    /// Of these bodies, see [`crate::arriving`].
+    pub(crate) arrivals: Vec<crate::arriving::Arrival>,
     /// More holders of bodies that exist.
     pub(crate) retain: Vec<(BodyId, u32)>,
     /// Fewer; at none the body and its note are gone.

@@ -4,6 +4,7 @@
 //! Must not know: who follows.
 
 use crate::Store;
+use crate::arriving::Horizon;
 use crate::change_log::{LoggedAct, decode_act};
 use crate::engine::{Found, Query};
 use crate::key;
@@ -93,9 +94,9 @@ impl Store {
         Ok(Some(told.settle()))
     }
 
-    /// Octets that come from now on are named so or later; those that are named before were on their way already.
-    pub fn bodies_from(&self) -> BodyId {
-        BodyId(self.inner.ids.next())
+    /// What the store holds now. What is on its way is not in it, and is told by [`Store::account_changes`] of a later moment.
+    pub fn horizon(&self) -> Horizon {
+        self.inner.ids.horizon()
     }
 
     /// All mailboxes with their counts, and the account's mod-sequence, of one instant.

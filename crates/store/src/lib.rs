@@ -9,6 +9,7 @@ mod access;
 mod account;
 mod annotation;
 mod arrange;
+mod arriving;
 mod care;
 mod change_log;
 mod check;
@@ -53,6 +54,7 @@ mod tests;
 
 pub use access::{ANYONE, Acl, AclChange};
 pub use annotation::Annotations;
+pub use arriving::Horizon;
 pub use mark::Mark;
 pub use memory_disk::MemoryDisk;
 pub use news::News;

@@ -37,6 +37,16 @@ impl MemoryDisk {
         self.engine.run_waiting();
     }
 
+    /// Makes durable, and answers, the first that waits. `false`: nothing does.
+    pub fn sync_one(&self) -> bool {
+        self.engine.run_one()
+    }
+
+    /// Makes durable what waits, and from now on everything at once.
+    pub fn release(&self) {
+        self.engine.resume();
+    }
+
     /// The call (a read, a commit, a body) after `calls` more fails, once.
     pub fn fail_after(&self, calls: u64, error: StoreError) {
         self.engine.fail_after(calls, error);

@@ -106,7 +106,8 @@ impl Inner {
     }
 
     pub(crate) fn new_body(&self, batch: &mut Batch, body: &Spooled, facts: &Facts, refs: u32) -> BodyId {
-        let id = BodyId(self.ids.take(1));
+        let (id, arrival) = self.ids.body();
+        batch.arrivals.push(arrival);
         // Summed here and not on the one thread that commits; an error shows there.
         let _ = body.sums();
         batch.bodies.push(NewBody { id, refs, content: body.clone(), note: Some(note_of(facts)) });

@@ -5,6 +5,7 @@
 
 use crate::access::Shares;
 use crate::account::Directory;
+use crate::arriving::{Arrival, Arriving, Horizon};
 use crate::care::FreeSpace;
 use crate::engine::embedded::{Embedded, Tuning};
 use crate::engine::memory::Memory;
@@ -33,6 +34,7 @@ pub(crate) struct Ids {
     next: AtomicU64,
     /// No id above this has been given by a commit that is durable.
     ceiling: Arc<AtomicU64>,
+    arriving: Arriving,
 }
 
 impl Ids {
@@ -41,9 +43,14 @@ impl Ids {
         self.next.fetch_add(count, Ordering::SeqCst)
     }
 
-    /// What will be given next.
-    pub(crate) fn next(&self) -> u64 {
-        self.next.load(Ordering::SeqCst)
+    /// Of octets that come.
+    pub(crate) fn body(&self) -> (BodyId, Arrival) {
+        self.arriving.begin(&self.next)
+    }
+
+    /// What is there now.
+    pub(crate) fn horizon(&self) -> Horizon {
+        self.arriving.horizon(&self.next)
     }
 
     /// Raises the durable ceiling in this batch when ids come near it; call when the batch has taken all its ids.
@@ -121,7 +128,10 @@ impl Inner {
         // What is not in the segments would not be there after a power cut.
         let reserved = if batch.light { None } else { self.ids.reserve(&mut batch) };
         let ceiling = self.ids.ceiling.clone();
+        // Until it has ended, whoever waits for that.
+        let arrivals = std::mem::take(&mut batch.arrivals);
         let raise = move |outcome: &Outcome| {
+            drop(arrivals);
             if let (Outcome::Done, Some(value)) = (outcome, reserved) {
                 ceiling.fetch_max(value, Ordering::SeqCst);
             }
@@ -165,7 +175,7 @@ async fn first_id(engine: &dyn Engine) -> Result<u64> {
 
 async fn reserve_ids(engine: &dyn Engine) -> Result<Ids> {
     let next = first_id(engine).await?;
-    let ids = Ids { next: AtomicU64::new(next), ceiling: Arc::new(AtomicU64::new(next + IDS_RESERVED)) };
+    let ids = Ids { next: AtomicU64::new(next), ceiling: Arc::new(AtomicU64::new(next + IDS_RESERVED)), ..Ids::default() };
     let mut batch = Batch::default();
     let key = key::id_ceiling();
     let value = encode_number(&key, next + IDS_RESERVED);

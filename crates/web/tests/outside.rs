@@ -32,5 +32,7 @@ mod sent;
 mod sharing;
 #[path = "outside/socket.rs"]
 mod socket;
+#[path = "outside/streams.rs"]
+mod streams;
 #[path = "outside/writing.rs"]
 mod writing;

@@ -66,7 +66,7 @@ impl Memory {
         self.inner().queue.len()
     }
 
-    #[cfg(test)]
+    /// Batches wait no more.
     pub(crate) fn resume(&self) {
         self.inner().paused = false;
         self.run_waiting();
@@ -81,13 +81,17 @@ impl Memory {
 
     /// Makes durable what waits, in order.
     pub(crate) fn run_waiting(&self) {
-        loop {
-            let mut inner = self.inner();
-            let Some((batch, on_commit)) = inner.queue.pop_front() else { return };
-            let outcome = run(&mut inner, batch);
-            drop(inner);
-            on_commit(&outcome);
-        }
+        while self.run_one() {}
+    }
+
+    /// The first alone. `false`: none waits.
+    pub(crate) fn run_one(&self) -> bool {
+        let mut inner = self.inner();
+        let Some((batch, on_commit)) = inner.queue.pop_front() else { return false };
+        let outcome = run(&mut inner, batch);
+        drop(inner);
+        on_commit(&outcome);
+        true
     }
 
     /// The call (a read, a commit, a body) after `calls` more fails, once.

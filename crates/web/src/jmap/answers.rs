@@ -127,6 +127,7 @@ fn judged_in(
     if depth > FILTER_DEPTH_MAX {
         return Err(unsupported());
     }
+    *left = left.checked_sub(1).ok_or_else(unsupported)?;
     if let Some(operator) = object.get("operator") {
         let list = object.get("conditions").and_then(Value::as_array).ok_or_else(|| MethodError::arguments("conditions"))?;
         let found: Vec<bool> = list.iter().map(|one| judged_in(one, is, depth + 1, left)).collect::<Result<_, _>>()?;
@@ -137,9 +138,10 @@ fn judged_in(
             _ => Err(MethodError::arguments("operator")),
         };
     }
+    // The first has been counted.
+    *left = left.checked_sub(object.len().saturating_sub(1)).ok_or_else(unsupported)?;
     let mut all = true;
     for (name, value) in object {
-        *left = left.checked_sub(1).ok_or_else(unsupported)?;
         all &= is(name, value)?;
     }
     Ok(all)

@@ -5,9 +5,10 @@
 //! inbox, or comes back there from a snooze, and of nothing else. Must not know: streams.
 
 use super::mailbox::role;
+use super::push::changed;
 use crate::collections::SNOOZES;
 use std::collections::{BTreeSet, HashSet};
-use store::{AccountChanges, AccountId, BodyId, EmailId, Flags, MailboxId, MessageRow, ModSeq, Store, StoreError, Touch};
+use store::{AccountChanges, AccountId, EmailId, Flags, Horizon, MailboxId, MessageRow, ModSeq, Store, StoreError, Touch};
 
 /// Something came into the store.
 pub(super) const DELIVERY: &str = "EmailDelivery";
@@ -20,19 +21,44 @@ const AT_ONCE: usize = 100;
 const INBOX: &str = "INBOX";
 
 /// How far somebody was told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Told {
     /// The account's.
     pub(super) mod_seq: ModSeq,
-    /// Octets that had a place in the store by then: what refers to them is no new message.
-    pub(super) bodies: BodyId,
+    /// Taken before what was told: octets that were there by then are no new message. `None`: nobody knows any more, and what
+    /// was not moved there is taken for new.
+    pub(super) horizon: Option<Horizon>,
+}
+
+impl Told {
+    /// From now on.
+    pub(super) async fn now(store: &Store, account: AccountId) -> Result<Told, StoreError> {
+        let horizon = Some(store.horizon());
+        Ok(Told { mod_seq: store.mailbox_states(account).await?.0, horizon })
+    }
+}
+
+/// Which types changed since then, which becomes now.
+pub(super) async fn since(store: &Store, account: AccountId, told: &mut Told) -> Result<BTreeSet<&'static str>, StoreError> {
+    let horizon = Some(store.horizon());
+    let changes = store.account_changes(account, told.mod_seq, usize::MAX).await?;
+    let mut types = changed(changes.as_ref());
+    if let Some(changes) = &changes {
+        sift(store, (account, told), (changes, changes), &|_| true, &mut types).await?;
+    }
+    let mod_seq = match changes {
+        Some(changes) => changes.mod_seq,
+        None => store.mailbox_states(account).await?.0,
+    };
+    *told = Told { mod_seq, horizon };
+    Ok(types)
 }
 
 /// Takes out of `types` what is not so of the changes since then, and puts in what people want to hear of. `all`: with those that
 /// are hidden, for a message that comes out of hiding is no new one.
 pub(super) async fn sift(
     store: &Store,
-    (account, since): (AccountId, Told),
+    (account, since): (AccountId, &Told),
     (all, seen): (&AccountChanges, &AccountChanges),
     is_shown: &(dyn Fn(MailboxId) -> bool + Sync),
     types: &mut BTreeSet<&'static str>,
@@ -60,11 +86,15 @@ pub(super) async fn sift(
         if is_inbox && wakes && rows.iter().any(|row| unread(row)) {
             types.insert(INBOX_DELIVERY);
         }
-        let fresh: Vec<&MessageRow> = rows.into_iter().filter(|row| !moved.contains(&row.email)).collect();
+        let is_fresh = |row: &&MessageRow| match &since.horizon {
+            Some(horizon) => horizon.may_be_new(row.email),
+            None => !moved.contains(&row.email),
+        };
+        let fresh: Vec<&MessageRow> = rows.into_iter().filter(is_fresh).collect();
         for some in fresh.chunks(AT_ONCE) {
             let emails: Vec<EmailId> = some.iter().map(|row| row.email).collect();
             let bodies = store.bodies(account, &emails).await?;
-            let is_new = |body: &Option<BodyId>| body.is_none_or(|body| body >= since.bodies);
+            let is_new = |body: &Option<_>| body.zip(since.horizon.as_ref()).is_none_or(|(body, horizon)| horizon.is_new(body));
             for (row, _) in some.iter().zip(&bodies).filter(|(_, body)| is_new(body)) {
                 types.insert(DELIVERY);
                 if is_inbox && unread(row) {

@@ -157,6 +157,7 @@ pub(super) async fn catch_up(site: &Site, account: AccountId) -> Result<(), Stor
     let turn = site.jmap.unsettled.turn(account);
     // Who asks while another looks waits for what that one finds.
     let _turn = turn.lock().await;
+    let looking = site.jmap.unsettled.looking(account);
     let names = match site.jmap.unsettled.due(account, || site.store.queue_settled_watch()) {
         Some(names) => names,
         None => {
@@ -167,11 +168,9 @@ pub(super) async fn catch_up(site: &Site, account: AccountId) -> Result<(), Stor
             site.jmap.unsettled.due(account, || site.store.queue_settled_watch()).unwrap_or_default()
         }
     };
-    let done = look_at(site, account, names).await;
-    if done.is_err() {
-        site.jmap.unsettled.forget(account);
-    }
-    done
+    look_at(site, account, names).await?;
+    looking.done();
+    Ok(())
 }
 
 /// One submission. One that is damaged costs itself, not the others.

@@ -14,7 +14,7 @@ use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use store::{Account, AccountId, BodyId, ModSeq, StoreError};
+use store::{Account, AccountId, ModSeq, StoreError};
 use tokio::sync::watch;
 use wire::imap::acl::Right;
 
@@ -33,9 +33,7 @@ pub(super) struct Followed {
 struct Other {
     eyes: Eyes,
     watch: watch::Receiver<ModSeq>,
-    known: ModSeq,
-    /// See [`Told::bodies`].
-    bodies: BodyId,
+    told: Told,
     mark: String,
 }
 
@@ -116,31 +114,28 @@ impl Followed {
 
 impl Other {
     async fn begin(site: &Site, account: AccountId, who: &Arc<Account>) -> Result<Other, StoreError> {
-        let bodies = site.store.bodies_from();
+        let horizon = Some(site.store.horizon());
         let mut watch = site.store.watch(account).await?;
-        let known = *watch.borrow_and_update();
+        let told = Told { mod_seq: *watch.borrow_and_update(), horizon };
         let eyes = Eyes { account, who: Arc::clone(who) };
         let mark = eyes.mark(&site.store).await?;
-        Ok(Other { known, bodies, eyes, watch, mark })
+        Ok(Other { told, eyes, watch, mark })
     }
 
     fn state(&self) -> String {
-        marked_state(self.known, &self.mark)
+        marked_state(self.told.mod_seq, &self.mark)
     }
 
     async fn look(&mut self, site: &Site) -> Result<BTreeSet<&'static str>, StoreError> {
+        let store = &site.store;
+        let horizon = Some(store.horizon());
         let at = *self.watch.borrow_and_update();
-        let mark = self.eyes.mark(&site.store).await?;
-        if mark != self.mark {
-            (self.known, self.mark) = (at, mark);
-            return Ok(BTreeSet::from(TYPES));
-        }
-        if at == self.known {
+        let mark = self.eyes.mark(store).await?;
+        let is_seen_otherwise = mark != self.mark;
+        if at == self.told.mod_seq && !is_seen_otherwise {
             return Ok(BTreeSet::new());
         }
-        let (store, since) = (&site.store, Told { mod_seq: self.known, bodies: self.bodies });
-        let bodies = store.bodies_from();
-        let all = store.account_changes(self.eyes.account, self.known, usize::MAX).await?;
+        let all = store.account_changes(self.eyes.account, self.told.mod_seq, usize::MAX).await?;
         let seen = all.clone().map(|mut seen| {
             self.eyes.veil(store, &mut seen);
             seen
@@ -149,10 +144,13 @@ impl Other {
         if let (Some(all), Some(seen)) = (&all, &seen) {
             // EmailDelivery is told when something was delivered, not when it came into sight.
             let is_shown = |mailbox| self.eyes.rights(store, mailbox).has(Right::Read);
-            sift(store, (self.eyes.account, since), (all, seen), &is_shown, &mut types).await?;
+            sift(store, (self.eyes.account, &self.told), (all, seen), &is_shown, &mut types).await?;
         }
         types.retain(|name| TYPES.contains(name) || [DELIVERY, INBOX_DELIVERY].contains(name));
-        (self.known, self.bodies) = (at, bodies);
+        if is_seen_otherwise {
+            types.extend(TYPES);
+        }
+        (self.told, self.mark) = (Told { mod_seq: at, horizon }, mark);
         Ok(types)
     }
 }

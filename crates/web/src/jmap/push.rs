@@ -4,6 +4,7 @@
 //! Must not know: what changed inside a type.
 
 use super::args::{state, state_of};
+use super::arrivals::{Told, since};
 use super::followed::Followed;
 use super::{Object, account_id};
 use crate::collections::{IDENTITIES, PEOPLE, SNOOZES, SUBMISSIONS};
@@ -94,7 +95,7 @@ pub(crate) async fn event_source(
     let Some(place) = site.jmap.streams.place(signed_in.account.id) else {
         return problem(StatusCode::TOO_MANY_REQUESTS, "Too many event streams are open.");
     };
-    let Ok((now, _)) = site.store.mailbox_states(signed_in.account.id).await else { return unavailable() };
+    let Ok(now) = Told::now(&site.store, signed_in.account.id).await else { return unavailable() };
     let wish = Wish { types, close_after, ping, since: last };
     let (sender, receiver) = mpsc::channel(16);
     tokio::spawn(async move {
@@ -145,12 +146,12 @@ pub(super) fn state_change(account: AccountId, types: &BTreeSet<&str>, at: ModSe
     json!({"@type": "StateChange", "changed": states(account, types, at)})
 }
 
-async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: ModSeq, to: mpsc::Sender<Bytes>) {
+async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: Told, to: mpsc::Sender<Bytes>) {
     let account = signed_in.account.id;
     let Ok(mut watch) = site.store.watch(account).await else { return };
     let mut epochs = site.store.epoch_watch();
     let mut shutdown = site.shutdown.clone();
-    let mut known = wish.since.unwrap_or(now);
+    let mut known = wish.since.filter(|since| *since != now.mod_seq).map_or(now, |mod_seq| Told { mod_seq, horizon: None });
     let Ok(mut followed) = Followed::new(site, &signed_in.account, wish.since.is_some()).await else { return };
     let send = async |text: String| to.send(Bytes::from(text)).await.is_ok();
     // So that the client knows it is connected.
@@ -164,21 +165,22 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: ModSeq, to: 
         if !others.is_empty() {
             let data = json!({"@type": "StateChange", "changed": others});
             let is_good = still_good(site, signed_in).await;
-            if !is_good || !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(known))).await || wish.close_after {
+            if !is_good
+                || !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(known.mod_seq))).await
+                || wish.close_after
+            {
                 return;
             }
         }
-        if at != known {
-            let changes = site.store.account_changes(account, known, usize::MAX).await.ok().flatten();
-            let mut types = changed(changes.as_ref());
+        if at != known.mod_seq {
+            let Ok(mut types) = since(&site.store, account, &mut known).await else { return };
             types.retain(|name| wish.types.as_ref().is_none_or(|wanted| wanted.contains(*name)));
-            known = at;
             if !still_good(site, signed_in).await {
                 return;
             }
             if !types.is_empty() {
-                let data = state_change(account, &types, at);
-                if !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(at))).await || wish.close_after {
+                let data = state_change(account, &types, known.mod_seq);
+                if !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(known.mod_seq))).await || wish.close_after {
                     return;
                 }
             }

@@ -5,9 +5,9 @@
 //! does not know the subscription any more is not asked again. Must not know: how it is encrypted.
 
 use super::Object;
-use super::arrivals::{Told as Heard, sift};
+use super::arrivals::{Told as Heard, since};
 use super::followed::Followed;
-use super::push::{changed, states};
+use super::push::states;
 use super::push_subscription::{Kept, all, good, keep};
 use crate::collections::PUSH_SUBSCRIPTIONS;
 use crate::limits::{PUSH_AGAIN, PUSH_AGAIN_MAX};
@@ -146,8 +146,7 @@ pub(super) fn watch(site: &Shared, account: AccountId) {
 async fn telling(site: &Shared, account: AccountId) -> Result<(), StoreError> {
     let Some(who) = site.store.account_by_id(account).await? else { return Ok(()) };
     let mut watch = site.store.watch(account).await?;
-    let bodies = site.store.bodies_from();
-    let mut known = Heard { mod_seq: site.store.mailbox_states(account).await?.0, bodies };
+    let mut known = Heard::now(&site.store, account).await?;
     let mut followed = Followed::new(site, &who, false).await?;
     let mut owed: HashMap<String, Owed> = HashMap::new();
     while !subscribed(site, account).await?.is_empty() {
@@ -170,12 +169,9 @@ async fn telling(site: &Shared, account: AccountId) -> Result<(), StoreError> {
         };
         let mut news = Object::new();
         if happened {
-            // Before the wait: what is on its way into the store now is there when it is over.
-            let bodies = site.store.bodies_from();
             tokio::time::sleep(TOGETHER).await;
             watch.borrow_and_update();
-            let types = since(site, account, &mut known).await?;
-            known.bodies = bodies;
+            let types = since(&site.store, account, &mut known).await?;
             news = states(account, &types, known.mod_seq);
             news.extend(followed.look(site, None).await?);
         }
@@ -192,20 +188,6 @@ async fn telling(site: &Shared, account: AccountId) -> Result<(), StoreError> {
 
 async fn subscribed(site: &Shared, account: AccountId) -> Result<Vec<(String, Kept)>, StoreError> {
     Ok(good(site, account).await?.into_iter().filter(|(_, kept)| kept.verified).collect())
-}
-
-/// Which types changed since then.
-async fn since(site: &Shared, account: AccountId, known: &mut Heard) -> Result<BTreeSet<&'static str>, StoreError> {
-    let changes = site.store.account_changes(account, known.mod_seq, usize::MAX).await?;
-    let mut types = changed(changes.as_ref());
-    if let Some(changes) = &changes {
-        sift(&site.store, (account, *known), (changes, changes), &|_| true, &mut types).await?;
-    }
-    known.mod_seq = match changes {
-        Some(changes) => changes.mod_seq,
-        None => site.store.mailbox_states(account).await?.0,
-    };
-    Ok(types)
 }
 
 async fn tell_due(site: &Shared, account: AccountId, subscribed: &[(String, Kept)], owed: &mut HashMap<String, Owed>) {

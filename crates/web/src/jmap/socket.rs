@@ -4,8 +4,9 @@
 //! with its sign-in, or when nobody answers its pings. Must not know: methods.
 
 use super::args::{state, state_of};
+use super::arrivals::{Told, since};
 use super::followed::Followed;
-use super::push::{changed, state_change, still_good};
+use super::push::{state_change, still_good};
 use super::{RequestError, answer, place_for};
 use crate::limits::*;
 use crate::site::{Asking, Shared, SignedIn, problem, signed_in, unavailable};
@@ -83,7 +84,7 @@ struct Line {
     site: Shared,
     signed_in: Arc<SignedIn>,
     wish: Option<Wish>,
-    known: ModSeq,
+    known: Told,
     followed: Option<Followed>,
     answers: (mpsc::Sender<String>, mpsc::Receiver<String>),
 }
@@ -91,7 +92,15 @@ struct Line {
 impl Line {
     fn new(socket: WebSocket, site: Shared, signed_in: SignedIn) -> Line {
         let answers = mpsc::channel(CONCURRENT_REQUESTS_MAX);
-        Line { socket, site, signed_in: Arc::new(signed_in), wish: None, known: ModSeq(0), followed: None, answers }
+        Line {
+            socket,
+            site,
+            signed_in: Arc::new(signed_in),
+            wish: None,
+            known: Told { mod_seq: ModSeq(0), horizon: None },
+            followed: None,
+            answers,
+        }
     }
 
     async fn say(&mut self, text: String) -> bool {
@@ -204,14 +213,15 @@ impl Line {
         let types = value.get("dataTypes").and_then(Value::as_array);
         let types = types.map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
         self.wish = Some(Wish { types });
-        let Ok((now, _)) = self.site.store.mailbox_states(self.signed_in.account.id).await else { return false };
+        let Ok(now) = Told::now(&self.site.store, self.signed_in.account.id).await else { return false };
         let since = value.get("pushState").is_some_and(Value::is_string);
         let Ok(followed) = Followed::new(&self.site, &self.signed_in.account, since).await else { return false };
         self.followed = Some(followed);
         // RFC 8887 §4.3.5.2: what happened since the client was here.
-        let known = value.get("pushState").and_then(Value::as_str).and_then(state_of).unwrap_or(now);
-        self.known = known;
-        (known == now || self.tell(now).await) && (!since || self.tell_of_others().await)
+        let known = value.get("pushState").and_then(Value::as_str).and_then(state_of).unwrap_or(now.mod_seq);
+        let at = now.mod_seq;
+        self.known = if known == at { now } else { Told { mod_seq: known, horizon: None } };
+        (known == at || self.tell(at).await) && (!since || self.tell_of_others().await)
     }
 
     /// Of accounts with something shared.
@@ -221,19 +231,18 @@ impl Line {
         if others.is_empty() {
             return true;
         }
-        self.say(json!({"@type": "StateChange", "changed": others, "pushState": state(self.known)}).to_string()).await
+        self.say(json!({"@type": "StateChange", "changed": others, "pushState": state(self.known.mod_seq)}).to_string()).await
     }
 
     async fn tell(&mut self, at: ModSeq) -> bool {
         let Some(wish) = &self.wish else { return true };
-        if at == self.known {
+        if at == self.known.mod_seq {
             return true;
         }
         let account = self.signed_in.account.id;
-        let changes = self.site.store.account_changes(account, self.known, usize::MAX).await.ok().flatten();
-        let mut types = changed(changes.as_ref());
+        let Ok(mut types) = since(&self.site.store, account, &mut self.known).await else { return false };
+        let at = self.known.mod_seq;
         types.retain(|name| wish.types.as_ref().is_none_or(|wanted| wanted.contains(*name)));
-        self.known = at;
         if types.is_empty() {
             return true;
         }

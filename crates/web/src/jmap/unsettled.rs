@@ -97,9 +97,30 @@ impl Unsettled {
         }
     }
 
-    /// What was taken could not be looked at: all are read again.
-    pub(super) fn forget(&self, account: AccountId) {
-        self.inner().accounts.remove(&account);
+    /// Held while what was taken is looked at.
+    pub(super) fn looking(&self, account: AccountId) -> Looking<'_> {
+        Looking { of: self, account, is_done: false }
+    }
+}
+
+/// A look at what was taken. Dropped before it is done, also because who asked is gone, all are read again.
+pub(super) struct Looking<'a> {
+    of: &'a Unsettled,
+    account: AccountId,
+    is_done: bool,
+}
+
+impl Looking<'_> {
+    pub(super) fn done(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.of.inner().accounts.remove(&self.account);
+        }
     }
 }
 
@@ -146,7 +167,7 @@ mod tests {
         (0..100).for_each(|n| drop(told.send((AccountId(2), QueueId(n)))));
         assert_eq!(due(), None);
         unsettled.know(ANN, many(10));
-        unsettled.forget(ANN);
+        drop(unsettled.looking(ANN));
         assert_eq!(due(), None);
         for n in 0..=u32::try_from(ACCOUNTS_MAX).unwrap_or_default() {
             unsettled.know(AccountId(n), many(1));

@@ -121,3 +121,29 @@ async fn the_longest_delay() {
     let over = office.call("EmailSubmission/set", held(max + 1)).await;
     assert_eq!(over["notCreated"]["s"]["type"], "invalidProperties");
 }
+
+/// Operators count as conditions do, whatever is looked for.
+#[tokio::test]
+async fn conditions_of_a_filter() {
+    let office = Office::new().await;
+    office.put("INBOX", "Subject: x\r\n\r\nx", NOW, 0).await;
+    let sent = json!({"sendAt": 1, "emailId": "E1", "queue": [], "answers": {}}).to_string().into_bytes();
+    office.store.records_change(office.ann, &[(3, "S1".into(), Some(sent))]).await.unwrap();
+    let max = web::limits::FILTER_CONDITIONS_MAX;
+    for (method, condition) in [
+        ("Mailbox/query", json!({"name": "INBOX"})),
+        ("Email/query", json!({"subject": "x"})),
+        ("EmailSubmission/query", json!({"emailIds": ["E1"]})),
+        ("Quota/query", json!({"scope": "account"})),
+    ] {
+        let of = |conditions: Vec<Value>| json!({"filter": {"operator": "OR", "conditions": conditions}});
+        assert_eq!(
+            office.call(method, of(vec![condition.clone(); max - 1])).await["ids"].as_array().unwrap().len(),
+            1,
+            "{method}"
+        );
+        assert_eq!(office.fails(method, of(vec![condition.clone(); max])).await, "unsupportedFilter", "{method}");
+        let nothing = json!({"operator": "AND", "conditions": []});
+        assert_eq!(office.fails(method, of(vec![nothing; max])).await, "unsupportedFilter", "{method}: operators");
+    }
+}

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::{
-    Acceptance, Account, AccountId, AppPassword, Flags, MailboxId, NewAccount, NewEmail, NewQueueEntry, QueueId, QueueRecipient,
-    QueueService, RecipientState, Secrets, Spooled, Store, StoreConfig, Uid,
+    Acceptance, Account, AccountId, AppPassword, Flags, MailboxId, MemoryDisk, NewAccount, NewEmail, NewQueueEntry, QueueId,
+    QueueRecipient, QueueService, RecipientState, Secrets, Spooled, Store, StoreConfig, Uid,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{mpsc, watch};
@@ -150,6 +150,7 @@ impl web::Sender for Doors {
 
 pub(crate) struct Office {
     pub(crate) store: Store,
+    pub(crate) disk: MemoryDisk,
     pub(crate) doors: Arc<Doors>,
     pub(crate) ann: AccountId,
     pub(crate) search: search::Searcher,
@@ -198,7 +199,8 @@ impl Office {
             free_bytes_tight: 0,
             message_bytes_max: 10_000_000,
         };
-        let store = Store::memory(config).await.unwrap();
+        let disk = MemoryDisk::default();
+        let store = disk.open(config).await.unwrap();
         let person = |address: &str| NewAccount {
             address: address.into(),
             secrets: Secrets { argon2: String::new(), scram: None },
@@ -238,7 +240,7 @@ impl Office {
             connection_max: Duration::from_secs(30),
             shutdown,
         });
-        Office { store, doors, ann: ids[0], search, web, _folder: folder, _stop: stop }
+        Office { store, disk, doors, ann: ids[0], search, web, _folder: folder, _stop: stop }
     }
 
     /// A connection, from loopback or from elsewhere.

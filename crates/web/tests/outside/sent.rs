@@ -2,6 +2,7 @@
 
 use crate::office::{NOW, Office};
 use serde_json::{Value, json};
+use std::time::Duration;
 use store::{Claim, QueueId, RecipientState, Settlement, TraceEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -29,6 +30,11 @@ async fn claim(office: &Office) -> Claim {
 /// An attempt of the outbound, and how it ended.
 async fn attempted(office: &Office, state: RecipientState, reply: &str) -> QueueId {
     let claim = claim(office).await;
+    ended(office, &claim, state, reply).await;
+    claim.entry.id
+}
+
+async fn ended(office: &Office, claim: &Claim, state: RecipientState, reply: &str) {
     let mut recipients = claim.entry.message.recipients.clone();
     recipients[0].state = state;
     recipients[0].last_reply = reply.into();
@@ -37,8 +43,7 @@ async fn attempted(office: &Office, state: RecipientState, reply: &str) -> Queue
     let trace = if state == RecipientState::Waiting { Vec::new() } else { vec![event] };
     let (notices, bounced) = (Vec::new(), Vec::new());
     let settlement = Settlement { recipients, next_secs: NOW, attempted: true, notices, trace, bounced, now_secs: NOW };
-    office.store.queue_settle(&claim, settlement).await.unwrap();
-    claim.entry.id
+    office.store.queue_settle(claim, settlement).await.unwrap();
 }
 
 async fn status(office: &Office, id: &str) -> (Value, Value) {
@@ -97,6 +102,43 @@ async fn each_attempt_moves_the_state_and_is_pushed() {
     assert_eq!(updated(&office, &since).await, json!([]), "and once is enough");
     let others = office.call("Email/changes", json!({"sinceState": since})).await;
     assert_eq!(others["updated"], json!([]));
+}
+
+/// Who asks for changes and goes away before the answer takes no news along.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_swallows_nothing() {
+    let office = Office::new().await;
+    let (id, other) = (sent(&office).await, sent(&office).await);
+    let since = state(&office).await;
+    let claim = claim(&office).await;
+    office.disk.hold(|| ());
+    // Its end comes at the moment in which the other one is being removed, which holds up whoever writes down what he found.
+    let settled = ended(&office, &claim, RecipientState::Delivered, "mx.far.test: 250 Ok");
+    let removed = office.call("EmailSubmission/set", json!({"destroy": [other]}));
+    let given_up = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(office.disk.sync_one(), "it is settled");
+        let mut stream = office.connect("127.0.0.1", false);
+        let body = json!({"using": ["urn:ietf:params:jmap:submission"],
+            "methodCalls": [["EmailSubmission/changes", {"accountId": office.account_id(), "sinceState": since}, "0"]]})
+        .to_string();
+        let head = format!(
+            "POST /jmap/api HTTP/1.1\r\nHost: here.test\r\n{}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            Office::basic("ann@here.test", "pw"),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(stream);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        while office.disk.sync_one() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        office.disk.release();
+    };
+    tokio::join!(settled, removed, given_up);
+    assert_eq!(updated(&office, &since).await, json!([id]));
+    assert_eq!(status(&office, &id).await.0, json!("yes"));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-struct Socket(DuplexStream);
+pub(crate) struct Socket(DuplexStream);
 
 impl Socket {
     /// Asks for an upgrade; the head of the answer, and the socket.
@@ -23,7 +23,7 @@ impl Socket {
         (String::from_utf8(answer).unwrap(), Socket(stream))
     }
 
-    async fn open(office: &Office) -> Socket {
+    pub(crate) async fn open(office: &Office) -> Socket {
         let more = format!("Sec-WebSocket-Protocol: jmap\r\n{}", Office::basic("ann@here.test", "pw"));
         let (head, socket) = Socket::ask(office, &more).await;
         assert!(head.starts_with("HTTP/1.1 101 ") && head.to_lowercase().contains("sec-websocket-protocol: jmap"), "{head}");
@@ -31,7 +31,7 @@ impl Socket {
         socket
     }
 
-    async fn say(&mut self, text: &str) {
+    pub(crate) async fn say(&mut self, text: &str) {
         let octets = text.as_bytes();
         let mut frame = vec![0x81];
         match u8::try_from(octets.len()) {
@@ -48,7 +48,7 @@ impl Socket {
     }
 
     /// The next text; `None`: closed. Pings are passed over.
-    async fn hear(&mut self) -> Option<Value> {
+    pub(crate) async fn hear(&mut self) -> Option<Value> {
         loop {
             let first = tokio::time::timeout(Duration::from_secs(20), self.0.read_u8()).await.unwrap().ok()?;
             let mut length = u64::from(self.0.read_u8().await.ok()?);

@@ -154,11 +154,17 @@ struct Parsing {
 }
 
 impl Parsing {
+    fn count(&mut self, more: usize) -> Result<(), MethodError> {
+        self.left = self.left.checked_sub(more).ok_or_else(|| unsupported("the filter has too many conditions"))?;
+        Ok(())
+    }
+
     fn tree(&mut self, value: &Value, depth: usize) -> Result<Tree, MethodError> {
         let object = value.as_object().ok_or_else(|| wrong("something"))?;
         if depth > FILTER_DEPTH_MAX {
             return Err(unsupported("the filter is too deep"));
         }
+        self.count(1)?;
         if let Some(operator) = object.get("operator") {
             let list = object.get("conditions").and_then(Value::as_array).ok_or_else(|| wrong("conditions"))?;
             let list: Vec<Tree> = list.iter().map(|one| self.tree(one, depth + 1)).collect::<Result<_, _>>()?;
@@ -170,8 +176,9 @@ impl Parsing {
             };
         }
         let mut conditions = Vec::new();
+        // The first has been counted.
+        self.count(object.len().saturating_sub(1))?;
         for (name, value) in object {
-            self.left = self.left.checked_sub(1).ok_or_else(|| unsupported("the filter has too many conditions"))?;
             let condition = match query(name, value)? {
                 Some(query) => {
                     self.leaves.push(query);
@@ -254,7 +261,7 @@ mod tests {
             |depth: usize| (0..depth).fold(json!({"from": "x"}), |inner, _| json!({"operator": "NOT", "conditions": [inner]}));
         assert!(parse(&deep(FILTER_DEPTH_MAX)).is_ok() && parse(&deep(FILTER_DEPTH_MAX + 1)).is_err());
         let wide = |number: usize| json!({"operator": "OR", "conditions": vec![json!({"from": "x"}); number]});
-        assert!(parse(&wide(FILTER_CONDITIONS_MAX)).is_ok() && parse(&wide(FILTER_CONDITIONS_MAX + 1)).is_err());
+        assert!(parse(&wide(FILTER_CONDITIONS_MAX - 1)).is_ok() && parse(&wide(FILTER_CONDITIONS_MAX)).is_err());
         for wrong in
             [json!(1), json!({"nonsense": 1}), json!({"before": "yesterday"}), json!({"operator": "XOR", "conditions": []})]
         {

@@ -3,12 +3,11 @@
 //! Must not know: counts.
 
 use super::{id_of, leaf, parent, role, sort_order, touches};
-use crate::jmap::answers::{Window, changes_max, query_changed, sorted_by};
+use crate::jmap::answers::{Window, changes_max, judged, query_changed, sorted_by};
 use crate::jmap::args::Args;
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::View;
 use crate::jmap::{Context, Object};
-use crate::limits::{FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX};
 use message::search::{Needle, case_fold};
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -32,9 +31,9 @@ impl Question {
 
     fn answer(&self, view: &View, account: AccountId) -> Result<Vec<MailboxId>, MethodError> {
         let mut matching = HashSet::new();
-        let mut left = FILTER_CONDITIONS_MAX * view.mailboxes.len().max(1);
         for (mailbox, _) in view.mailboxes.values() {
-            if self.filter.as_ref().map_or(Ok(true), |filter| judge(filter, view, (account, mailbox), 0, &mut left))? {
+            let is = |name: &str, value: &Value| condition(name, value, view, (account, mailbox));
+            if self.filter.as_ref().map_or(Ok(true), |filter| judged(filter, &is))? {
                 matching.insert(mailbox.id);
             }
         }
@@ -81,31 +80,6 @@ fn descend<'a>(top: &'a Mailbox, all: &[&'a Mailbox], ordered: &mut Vec<&'a Mail
     for child in all.iter().filter(is_child) {
         descend(child, all, ordered);
     }
-}
-
-fn judge(filter: &Value, view: &View, at: (AccountId, &Mailbox), depth: usize, left: &mut usize) -> Result<bool, MethodError> {
-    let unsupported = || MethodError::new("unsupportedFilter");
-    let object = filter.as_object().ok_or_else(|| MethodError::arguments("a filter is an object"))?;
-    if depth > FILTER_DEPTH_MAX {
-        return Err(unsupported());
-    }
-    *left = left.checked_sub(1).ok_or_else(unsupported)?;
-    if let Some(operator) = object.get("operator") {
-        let list = object.get("conditions").and_then(Value::as_array).ok_or_else(|| MethodError::arguments("conditions"))?;
-        let found: Vec<bool> = list.iter().map(|one| judge(one, view, at, depth + 1, left)).collect::<Result<_, _>>()?;
-        return match operator.as_str() {
-            Some("AND") => Ok(found.iter().all(|is| *is)),
-            Some("OR") => Ok(found.iter().any(|is| *is)),
-            Some("NOT") => Ok(!found.iter().any(|is| *is)),
-            _ => Err(MethodError::arguments("operator")),
-        };
-    }
-    for (name, value) in object {
-        if !condition(name, value, view, at)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 fn condition(name: &str, value: &Value, view: &View, (account, mailbox): (AccountId, &Mailbox)) -> Result<bool, MethodError> {
