@@ -80,7 +80,7 @@ impl Searcher {
         let (stop, stopped) = oneshot::channel();
         let (keeper, runtime) = (Keeper::new(self.inner.store.clone(), index), tokio::runtime::Handle::current());
         let work = move || {
-            yield_to_others();
+            store::rest::yield_to_others();
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
@@ -326,14 +326,6 @@ impl<'a> Finder<'a> {
 /// Long thinking and file reading, away from the threads that serve connections.
 pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Io("a search broke off".to_owned()))
-}
-
-/// The calling thread runs when nobody else wants to.
-fn yield_to_others() {
-    // On Linux a thread has a priority of its own, by its id.
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
-        tracing::debug!(%error, "the search index is kept at the usual priority");
-    }
 }
 
 /// When the query can hold only in some mailboxes: which.

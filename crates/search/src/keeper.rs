@@ -9,8 +9,9 @@ use crate::reading::facts_of;
 use message::Facts;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use store::rest::Rest;
 use store::{AccountId, EmailId, MailboxId, Store, StoreError};
+use tokio::time::Instant;
 
 /// Takes messages in.
 pub(crate) struct Keeper {
@@ -18,14 +19,13 @@ pub(crate) struct Keeper {
     index: Arc<Index>,
     /// Up to where each mailbox of an account was looked at.
     seen: HashMap<AccountId, Seen>,
-    /// Acts of the store when last looked, and when that was.
-    acts: (u64, Instant),
+    rest: Rest,
 }
 
 impl Keeper {
     pub(crate) fn new(store: Store, index: Arc<Index>) -> Keeper {
-        let acts = (store.commit_counts().2, Instant::now());
-        Keeper { store, index, seen: HashMap::new(), acts }
+        let rest = Rest::new(store.commit_counts().2, Instant::now());
+        Keeper { store, index, seen: HashMap::new(), rest }
     }
 
     /// Every account once, then whatever is touched, for ever.
@@ -136,9 +136,12 @@ impl Keeper {
             let count = rest.iter().take(limits::INDEX_BATCH_DOCS).take_while(fits).count().max(1);
             let (now, later) = rest.split_at(count.min(rest.len()));
             rest = later;
-            let begun = Instant::now();
+            self.rest.begin(Instant::now());
             self.take_in_some(account, now).await?;
-            self.rest(begun.elapsed()).await;
+            let due = self.rest.due(self.store.commit_counts().2, Instant::now());
+            if !due.is_zero() {
+                tokio::time::sleep(due).await;
+            }
         }
         self.seen.entry(account).or_default().insert(mailbox, now);
         Ok(())
@@ -186,15 +189,5 @@ impl Keeper {
             }
         }
         self.index.sweep(account, &alive).map_err(|error| StoreError::Io(error.to_string()))
-    }
-
-    /// Lets deliveries go first.
-    async fn rest(&mut self, worked: Duration) {
-        let (acts, now) = (self.store.commit_counts().2, Instant::now());
-        let (acts_before, before) = std::mem::replace(&mut self.acts, (acts, now));
-        let acts = acts.saturating_sub(acts_before) as f64;
-        if acts > limits::INDEX_BUSY_ACTS_PER_SEC * now.duration_since(before).as_secs_f64().max(0.1) {
-            tokio::time::sleep((worked * 9).min(limits::INDEX_REST_MAX)).await;
-        }
     }
 }

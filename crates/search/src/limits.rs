@@ -53,7 +53,3 @@ pub(crate) const INDEX_BATCH_DOCS: usize = if cfg!(test) { 8 } else { 256 };
 pub(crate) const INDEX_BATCH_BYTES: u64 = 16 * 1024 * 1024;
 /// New mail waits so long for more of it.
 pub(crate) const INDEX_WAIT: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
-/// With more acts of the store than this in a second the index is kept in a tenth of the time only ...
-pub(crate) const INDEX_BUSY_ACTS_PER_SEC: f64 = 20.0;
-/// ... resting at most so long at a time.
-pub(crate) const INDEX_REST_MAX: Duration = Duration::from_secs(5);

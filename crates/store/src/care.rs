@@ -8,6 +8,7 @@ use crate::engine::{Batch, Key, range};
 use crate::key;
 use crate::limits::{CARE_ROWS, CHANGE_LOG_ACTS, IDEMPOTENCY_KEYS};
 use crate::mailbox::exclusively;
+use crate::rest::Rest;
 use crate::rows::Counters;
 use crate::store::{Inner, Result};
 use crate::types::*;
@@ -60,8 +61,17 @@ impl FreeSpace {
 }
 
 impl Inner {
+    /// After a piece of care, in which there were so many acts of its own.
+    pub(crate) async fn let_others(&self, rest: &mut Rest, acts: u64) {
+        rest.did(acts);
+        let due = rest.due(self.engine.counts().2, tokio::time::Instant::now());
+        if !due.is_zero() {
+            tokio::time::sleep(due).await;
+        }
+    }
+
     /// Keeps the newest acts of every change log.
-    async fn trim_changes(&self) -> Result<()> {
+    async fn trim_changes(&self, rest: &mut Rest) -> Result<()> {
         let mut told = Ok(());
         for (at, stored) in range(&*self.engine, key::whole(key::SPACE), usize::MAX).await? {
             let Ok(counters) = Counters::decode(&at, &stored) else { continue };
@@ -69,13 +79,13 @@ impl Inner {
             let floor = counters.mod_seq.saturating_sub(CHANGE_LOG_ACTS);
             // A tenth more is let be, so that this is not an act a day for every account.
             if !counters.gone && floor > counters.log_floor + CHANGE_LOG_ACTS / 10 {
-                told = told.and(self.trim_changes_of(account, floor).await);
+                told = told.and(self.trim_changes_of(account, floor, rest).await);
             }
         }
         told
     }
 
-    pub(crate) async fn trim_changes_of(&self, account: AccountId, floor: u64) -> Result<()> {
+    pub(crate) async fn trim_changes_of(&self, account: AccountId, floor: u64, rest: &mut Rest) -> Result<()> {
         loop {
             let (from, _) = key::of_account(key::CHANGE, account);
             let rows = range(&*self.engine, (from, key::change(account, floor + 1)), CARE_ROWS).await?;
@@ -85,6 +95,7 @@ impl Inner {
                 rows.iter().for_each(|(at, _)| batch.delete(at.clone()));
                 Ok((true, ()))
             })?;
+            self.let_others(rest, 1).await;
         }
     }
 
@@ -137,16 +148,17 @@ impl Store {
     /// Erases what is past its undo days, rewrites mostly dead segments, trims trace and logs. A damaged row costs itself:
     /// all that can be done is done, then the first trouble is told.
     pub async fn maintain(&self, now_secs: UnixSecs) -> Result<()> {
-        let _one = self.inner.care.lock().await;
+        let rest = &mut *self.inner.care.lock().await;
+        rest.begin(tokio::time::Instant::now());
         // What one of them stumbles over keeps none of the others from their work.
         let done = [
-            self.inner.erase_old(now_secs).await,
-            self.inner.trim_trace(now_secs).await,
+            self.inner.erase_old(now_secs, rest).await,
+            self.inner.trim_trace(now_secs, rest).await,
             self.inner.trim_suppressed(now_secs).await,
-            self.inner.trim_changes().await,
+            self.inner.trim_changes(rest).await,
             self.inner.trim_idempotency().await,
             self.inner.trim_saved().await,
-            self.inner.engine.maintain().await,
+            self.inner.engine.maintain(rest.is_in_haste()).await,
         ];
         done.into_iter().collect()
     }

@@ -214,7 +214,7 @@ pub(crate) trait Engine: Send + Sync {
     /// Proves what only the engine can: checksums of all bodies, records against the index.
     fn check(&self) -> Later<'_, Vec<Defect>>;
     /// Gives back the room of dead bodies.
-    fn maintain(&self) -> Later<'_, ()>;
+    fn maintain(&self, in_haste: bool) -> Later<'_, ()>;
     /// Ends when the engine cannot write any more until it is opened again: one of its threads has panicked.
     fn broken(&self) -> Later<'_, ()> {
         Box::pin(std::future::pending())
@@ -239,8 +239,8 @@ impl<T: Engine> Engine for std::sync::Arc<T> {
     fn check(&self) -> Later<'_, Vec<Defect>> {
         (**self).check()
     }
-    fn maintain(&self) -> Later<'_, ()> {
-        (**self).maintain()
+    fn maintain(&self, in_haste: bool) -> Later<'_, ()> {
+        (**self).maintain(in_haste)
     }
     fn broken(&self) -> Later<'_, ()> {
         (**self).broken()

@@ -149,7 +149,11 @@ mod tests {
             assert_eq!((since, pieces), (end, 4));
             assert_eq!(store.account_changes(ann, end, 1).await.unwrap().unwrap().mod_seq, end);
             assert_eq!(store.account_changes(ann, ModSeq(end.0 + 1), 1).await.unwrap(), None);
-            store.inner.trim_changes_of(ann, middle.0).await.unwrap();
+            store
+                .inner
+                .trim_changes_of(ann, middle.0, &mut crate::rest::Rest::new(0, tokio::time::Instant::now()))
+                .await
+                .unwrap();
             assert_eq!(store.account_changes(ann, start, 1).await.unwrap(), None);
             assert!(store.account_changes(ann, middle, 1).await.unwrap().is_some());
             sound(&store).await;

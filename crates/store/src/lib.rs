@@ -38,6 +38,7 @@ mod reading;
 mod rebuild;
 mod record;
 mod rendered;
+pub mod rest;
 mod rows;
 mod saved;
 mod space;

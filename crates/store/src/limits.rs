@@ -133,6 +133,16 @@ pub const KEYWORD_BYTES_MAX: usize = 255;
 pub const SUBSCRIPTIONS_ELSEWHERE_MAX: usize = 10_000;
 /// Rows one act of care touches before it lets others in.
 pub const CARE_ROWS: usize = 500;
+/// Emails erased in one act: others' acts wait for it.
+pub const ERASE_ROWS: usize = 100;
+/// With more acts of others than this in a second, work in the background goes on for a tenth of the time only ...
+pub const BUSY_ACTS_PER_SEC: f64 = 20.0;
+/// ... having worked for so long ...
+pub const WORK_BEFORE_REST: Duration = Duration::from_millis(4);
+/// ... and resting at most so long at a time.
+pub const REST_MAX: Duration = Duration::from_secs(5);
+/// Octets of a segment written anew before they are synced: what others sync never waits for more.
+pub const REWRITE_SYNC_BYTES: u64 = 1024 * 1024;
 /// A closed segment is rewritten when less than this share (in percent) is alive.
 pub const SEGMENT_ALIVE_PERCENT_MIN: u64 = 50;
 /// Octets of one row that judging and signing mail keeps.

@@ -16,6 +16,7 @@ use crate::machine;
 use crate::news::News;
 use crate::queue::QueueState;
 use crate::reading::SnapshotBudget;
+use crate::rest::Rest;
 use crate::rows::{EmailRecord, decode_number, encode_number};
 use crate::space::{Act, Space};
 use crate::types::*;
@@ -83,7 +84,7 @@ pub(crate) struct Inner {
     pub(crate) last_email: AtomicU64,
     pub(crate) rendered: crate::rendered::RenderedCache,
     pub(crate) trace: crate::trace::TraceState,
-    pub(crate) care: tokio::sync::Mutex<()>,
+    pub(crate) care: tokio::sync::Mutex<Rest>,
     spool_folder: Option<PathBuf>,
     lock: Mutex<Option<std::fs::File>>,
 }
@@ -213,7 +214,7 @@ impl Store {
             last_email: AtomicU64::new(0),
             rendered: crate::rendered::cache(remembered),
             trace: crate::trace::TraceState::default(),
-            care: tokio::sync::Mutex::default(),
+            care: tokio::sync::Mutex::new(Rest::new(0, tokio::time::Instant::now())),
             spool_folder,
             lock: Mutex::new(lock),
             config,

@@ -12,6 +12,7 @@ use crate::limits::{
     CARE_ROWS, TRACE_ACT_EMAILS, TRACE_ADDRESSES, TRACE_DAYS, TRACE_DETAIL_BYTES, TRACE_EVENT_EMAILS, TRACE_EVENTS,
     TRACE_PER_MINUTE, TRACE_WAITING,
 };
+use crate::rest::Rest;
 use crate::rows::encode_mark;
 use crate::store::{Inner, Result};
 use crate::types::*;
@@ -327,7 +328,7 @@ impl Inner {
     }
 
     /// Erases what is too old or too much.
-    pub(crate) async fn trim_trace(&self, now_secs: UnixSecs) -> Result<()> {
+    pub(crate) async fn trim_trace(&self, now_secs: UnixSecs, rest: &mut Rest) -> Result<()> {
         self.count_trace().await?;
         let days = i64::from(self.trace.days.load(Ordering::Relaxed));
         let oldest = now_secs.saturating_sub(days * 86_400);
@@ -350,6 +351,7 @@ impl Inner {
                 return Ok(());
             }
             crate::undo::done(self.commit(batch).await)?;
+            self.let_others(rest, 1).await;
         }
     }
 }

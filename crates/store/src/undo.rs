@@ -7,9 +7,10 @@ use crate::Store;
 use crate::account::decode_gone;
 use crate::engine::{Batch, Found, Key, Outcome, Query, Version, range};
 use crate::key;
-use crate::limits::CARE_ROWS;
+use crate::limits::{CARE_ROWS, ERASE_ROWS};
 use crate::mailbox::exclusively;
 use crate::mailbox::make;
+use crate::rest::Rest;
 use crate::rows::{EmailRecord, UndoRow};
 use crate::space::{Act, NewRow};
 use crate::store::{Inner, Result};
@@ -96,15 +97,16 @@ impl Inner {
 
     /// Erases what of an account was expunged before `before`. Gives the octets it held. What does not let itself be
     /// erased stays, costs itself, and is told at the end.
-    pub(crate) async fn erase_before(&self, account: AccountId, before: UnixSecs) -> Result<u64> {
+    pub(crate) async fn erase_before(&self, account: AccountId, before: UnixSecs, rest: &mut Rest) -> Result<u64> {
         let (mut from, _) = key::of_account(key::UNDO, account);
         let to = key::undo(account, before, EmailId(0));
         let mut erased = 0;
         let mut told = Ok(());
         loop {
-            let rows = range(&*self.engine, (from.clone(), to.clone()), CARE_ROWS).await?;
+            let rows = range(&*self.engine, (from.clone(), to.clone()), ERASE_ROWS).await?;
             let Some((last, _)) = rows.last() else { break };
             from = last.behind();
+            self.let_others(rest, 1).await;
             if let Ok(Some(octets)) = self.erase(account, rows.clone()).await {
                 erased += octets;
                 continue;
@@ -169,7 +171,7 @@ impl Inner {
     }
 
     /// Erases all that is left of accounts removed before `before`.
-    pub(crate) async fn erase_removed(&self, before: UnixSecs) -> Result<()> {
+    pub(crate) async fn erase_removed(&self, before: UnixSecs, rest: &mut Rest) -> Result<()> {
         let mut told = Ok(());
         for (at, stored) in range(&*self.engine, key::whole(key::ACCOUNT_GONE), usize::MAX).await? {
             let Some(id) = key::Parts::of(&at).u32().map(AccountId) else { continue };
@@ -177,19 +179,20 @@ impl Inner {
                 Err(error) => told = Err(error),
                 Ok((_, removed)) if removed >= before => {}
                 Ok(_) if crate::engine::get(&*self.engine, key::space(id)).await?.is_none() => {}
-                Ok((address, _)) => told = told.and(self.erase_account(id, &address).await),
+                Ok((address, _)) => told = told.and(self.erase_account(id, &address, rest).await),
             }
         }
         told
     }
 
-    async fn erase_account(&self, id: AccountId, address: &str) -> Result<()> {
-        self.erase_before(id, UnixSecs::MAX).await?;
+    async fn erase_account(&self, id: AccountId, address: &str, rest: &mut Rest) -> Result<()> {
+        self.erase_before(id, UnixSecs::MAX, rest).await?;
         loop {
-            let rows = range(&*self.engine, key::of_account(key::UID, id), CARE_ROWS).await?;
+            let rows = range(&*self.engine, key::of_account(key::UID, id), ERASE_ROWS).await?;
             if rows.is_empty() {
                 break;
             }
+            self.let_others(rest, 1).await;
             let mut batch = Batch { spaces: vec![id.0], ..Batch::default() };
             for (at, stored) in rows {
                 // Of one that cannot be read the email stays behind, for `rebuild` to find.
@@ -221,6 +224,7 @@ impl Inner {
                 if rows.is_empty() {
                     break;
                 }
+                self.let_others(rest, 1).await;
                 let holders = rows.iter().filter(|_| kind == key::RECORD).filter_map(|(at, _)| crate::record::parts_of(at));
                 let holders: BTreeSet<Key> = holders.map(|(_, collection, _)| key::record_holder(collection, id)).collect();
                 let writes = rows.into_iter().map(|(at, _)| (at, None)).chain(holders.into_iter().map(|at| (at, None))).collect();
@@ -233,21 +237,22 @@ impl Inner {
     }
 
     /// Erases what is past its days; under pressure the days are halved until there is room or nothing is left.
-    pub(crate) async fn erase_old(&self, now_secs: UnixSecs) -> Result<()> {
+    pub(crate) async fn erase_old(&self, now_secs: UnixSecs, rest: &mut Rest) -> Result<()> {
         let mut window = i64::from(self.config.undo_days) * DAY;
         let accounts = self.accounts_with_rests().await?;
         let mut told = Ok(());
         loop {
+            rest.set_haste(self.free.read_again() < self.config.free_bytes_tight);
             for account in &accounts {
-                told = told.and(self.erase_before(*account, now_secs.saturating_sub(window)).await.map(|_| ()));
+                told = told.and(self.erase_before(*account, now_secs.saturating_sub(window), rest).await.map(|_| ()));
             }
             if self.free.read_again() >= self.config.free_bytes_tight || window == 0 {
                 break;
             }
             window /= 2;
-            told = told.and(self.engine.maintain().await);
+            told = told.and(self.engine.maintain(rest.is_in_haste()).await);
         }
-        told.and(self.erase_removed(now_secs.saturating_sub(i64::from(self.config.undo_days) * DAY)).await)
+        told.and(self.erase_removed(now_secs.saturating_sub(i64::from(self.config.undo_days) * DAY), rest).await)
     }
 
     async fn facts_for_people(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<(String, String)>> {

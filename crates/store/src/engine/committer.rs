@@ -96,8 +96,8 @@ pub(crate) struct Job {
     pub(crate) on_commit: OnCommit,
 }
 
-/// Work between groups that needs the writing connection.
-pub(crate) type Control = Box<dyn FnOnce(&Connection, Position) + Send>;
+/// Told between groups, when all that was committed is in the index.
+pub(crate) type Control = Box<dyn FnOnce() + Send>;
 
 pub(crate) enum Message {
     Job(Box<Job>),
@@ -218,12 +218,9 @@ impl Committer {
 
     /// The index first gets all that was committed before; dropped when it cannot.
     fn control(&self, control: Control) {
-        let done = self.shared.write_behind(|connection| {
-            control(connection, self.position);
-            Ok(())
-        });
-        if let Err(error) = done {
-            tracing::warn!(?error, "the index could not be brought up");
+        match self.shared.write_behind(|_| Ok(())) {
+            Ok(()) => control(),
+            Err(error) => tracing::warn!(?error, "the index could not be brought up"),
         }
     }
 

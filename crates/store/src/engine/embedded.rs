@@ -6,7 +6,7 @@
 use super::committer::{self, Committer, Job, Message, Pace};
 use super::index::{self, BodyRow, Position};
 use super::overlay::{Overlay, View};
-use super::stage::Stage;
+use super::stage::{Moves, Stage};
 use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
 use crate::hash::xxh64;
 use crate::limits::{
@@ -120,9 +120,17 @@ pub(crate) struct Counts {
     pub(crate) batches: AtomicU64,
 }
 
+/// Who holds it writes the index.
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    /// What was moved, and may be named by its old place in layers.
+    pub(crate) moves: Moves,
+}
+
 /// What the committer, the readers and the caretakers share.
 pub(crate) struct Shared {
     pub(crate) segments: PathBuf,
+    pub(crate) index: PathBuf,
     pub(crate) wal: PathBuf,
     pub(crate) next_file: AtomicU32,
     pub(crate) counts: Counts,
@@ -130,7 +138,7 @@ pub(crate) struct Shared {
     /// What is durable and not in the index yet.
     pub(crate) overlay: Overlay,
     pub(crate) pace: Pace,
-    writer: Mutex<Connection>,
+    writer: Mutex<Writer>,
     readers: Vec<Mutex<Connection>>,
     next_reader: AtomicUsize,
     places: Cache<u64, Arc<BodyRow>>,
@@ -171,15 +179,25 @@ impl Shared {
     /// Writes to the index what only the segments have so far, in one transaction; then runs `work` on the writing
     /// connection.
     pub(crate) fn write_behind<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.with_writer(|writer| work(&writer.connection))
+    }
+
+    /// The same, for what moves bodies.
+    pub(crate) fn with_writer<T>(&self, work: impl FnOnce(&mut Writer) -> Result<T>) -> Result<T> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(frozen) = self.overlay.freeze() {
             let stages = frozen.layers.iter().map(|layer| &**layer);
             let ticked = self.tuning.faults.tick();
-            let written = ticked.and_then(|()| Stage::apply(stages, &writer, Some(frozen.position)));
+            let written = ticked.and_then(|()| Stage::apply(stages, &writer.connection, Some(frozen.position), &writer.moves));
             self.overlay.thaw(frozen, written.is_ok());
             written?;
         }
-        work(&writer)
+        work(&mut writer)
+    }
+
+    /// A reading connection for long work: those in front never wait for it.
+    pub(crate) fn own_reader(&self) -> Result<Connection> {
+        index::open_reader(&self.index)
     }
 
     fn has_free_reader(&self) -> bool {
@@ -188,10 +206,6 @@ impl Shared {
 
     pub(crate) fn forget_bodies(&self, ids: impl Iterator<Item = u64>) {
         ids.for_each(|id| drop(self.places.remove(&id)));
-    }
-
-    pub(crate) fn forget_all_bodies(&self) {
-        self.places.clear();
     }
 
     /// A segment's file, opened once and kept while it is used.
@@ -325,12 +339,13 @@ impl Embedded {
         let shared = Arc::new(Shared {
             next_file: AtomicU32::new(replay::next_file(&segments)?.max(position.file + 1)),
             segments,
+            index: index.clone(),
             wal,
             counts: Counts::default(),
             overlay: Overlay::default(),
             pace: Pace::new(tuning.sync_cheap, tuning.sync_soon),
             tuning,
-            writer: Mutex::new(connection),
+            writer: Mutex::new(Writer { connection, moves: Moves::default() }),
             readers,
             next_reader: AtomicUsize::new(0),
             places: Cache::new(BODY_LOCATIONS_CACHED),
@@ -537,8 +552,8 @@ impl Engine for Embedded {
         Box::pin(blocking(move || rewrite::check(&shared)))
     }
 
-    fn maintain(&self) -> Later<'_, ()> {
-        Box::pin(rewrite::maintain(self))
+    fn maintain(&self, in_haste: bool) -> Later<'_, ()> {
+        Box::pin(rewrite::maintain(self, in_haste))
     }
 
     fn broken(&self) -> Later<'_, ()> {

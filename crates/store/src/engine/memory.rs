@@ -245,7 +245,7 @@ impl Engine for Memory {
         })
     }
 
-    fn maintain(&self) -> Later<'_, ()> {
+    fn maintain(&self, _in_haste: bool) -> Later<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 

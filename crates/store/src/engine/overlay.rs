@@ -131,6 +131,10 @@ impl Overlay {
         self.grown.notify_all();
     }
 
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.state().stopping
+    }
+
     /// One instant of layers and index. `read` may be called again when the index moved on under it.
     pub(crate) fn view<T>(&self, connection: &Connection, read: impl Fn(&View<'_>) -> Result<T>) -> Result<T> {
         let (layers, pushed) = self.layers();

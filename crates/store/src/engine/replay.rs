@@ -9,7 +9,7 @@ use super::index::{self, Position};
 use super::io_error;
 use super::overlay::View;
 use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile};
-use super::stage::{BodyActs, Stage};
+use super::stage::{BodyActs, Moves, Stage};
 use crate::types::{Defect, StoreError};
 use rusqlite::Connection;
 use std::fs::File;
@@ -102,7 +102,7 @@ impl Replay<'_> {
     fn flush(&mut self) -> Result<()> {
         let stage = std::mem::take(&mut self.stage);
         self.staged = 0;
-        Stage::apply(std::iter::once(&stage), self.connection, Some(self.position))
+        Stage::apply(std::iter::once(&stage), self.connection, Some(self.position), &Moves::default())
     }
 
     /// One file from `at` to `limit`. False: the stream ends in it.

@@ -5,21 +5,28 @@
 //! index that names the new one is on the disk. Must not know: what keys mean.
 
 use super::committer::Message;
-use super::embedded::{Embedded, Shared, blocking};
+use super::embedded::{Embedded, Shared, Writer, blocking};
 use super::index::{self, BodyRow, Position, SegmentRow};
 use super::overlay::View;
 use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile, record_front};
 use super::{io_error, replay};
 use crate::hash::xxh64;
-use crate::limits::{BODY_PIECE_BYTES, SEGMENT_ALIVE_PERCENT_MIN};
+use crate::limits::{BODY_PIECE_BYTES, REWRITE_SYNC_BYTES, SEGMENT_ALIVE_PERCENT_MIN};
+use crate::rest::{Rest, yield_to_others};
 use crate::types::{Defect, StoreError};
+use rusqlite::Connection;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::time::Instant;
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+/// How the name of a segment ends that is being written anew.
+const HALF_WRITTEN: &str = "new";
 
 /// Every body against its sums, every segment against its counts, every record against its head, the index's own pages.
 pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
@@ -93,35 +100,73 @@ fn body_is_good(shared: &Shared, row: &BodyRow) -> std::result::Result<(), Strin
 }
 
 /// Rewrites what is mostly dead, one segment at a time.
-pub(crate) async fn maintain(engine: &Embedded) -> Result<()> {
+pub(crate) async fn maintain(engine: &Embedded, in_haste: bool) -> Result<()> {
     let shared = engine.shared.clone();
-    let Some((position, rows)) = control(engine, move |connection, position| {
-        index::fold(connection, "PASSIVE")?;
-        Ok((position, count_anew(&shared, connection)?))
-    })
-    .await?
-    else {
-        return Ok(());
-    };
-    let is_mostly_dead = |row: &SegmentRow| row.alive.saturating_mul(100) < row.written.saturating_mul(SEGMENT_ALIVE_PERCENT_MIN);
-    // Behind the position nothing is replayed, so only there may records change.
-    let wanted: Vec<SegmentRow> = rows.into_iter().filter(|row| is_mostly_dead(row) && row.order < position.order).collect();
+    let wanted = blocking(move || mostly_dead(&shared)).await?;
     if wanted.is_empty() {
         return Ok(());
     }
     // What the index has lost would be taken for dead: the truth is never thrown away on the word of a damaged view.
     let shared = engine.shared.clone();
-    blocking(move || shared.with_reader(index::prove)).await?;
+    aside(move || index::prove(&shared.own_reader()?)).await?;
     let mut told = Ok(());
     for row in wanted {
         // What one segment has damaged does not keep the others from giving their room back.
-        told = told.and(rewrite_one(engine, row).await);
+        told = told.and(rewrite_one(engine, row, in_haste).await);
     }
     told
 }
 
+/// Closed segments that are mostly dead; what an interrupted rewriting left behind goes.
+fn mostly_dead(shared: &Arc<Shared>) -> Result<Vec<SegmentRow>> {
+    let (position, rows) = shared.write_behind(|connection| {
+        index::fold(connection, "PASSIVE")?;
+        Ok((index::position(connection)?.unwrap_or_default(), count_anew(shared, connection)?))
+    })?;
+    sweep(shared, position, &rows)?;
+    let is_mostly_dead = |row: &SegmentRow| row.alive.saturating_mul(100) < row.written.saturating_mul(SEGMENT_ALIVE_PERCENT_MIN);
+    // Behind the position nothing is replayed, so only there may records change.
+    Ok(rows.into_iter().filter(|row| is_mostly_dead(row) && row.order < position.order).collect())
+}
+
+/// Removes half-written files, and of two files for one place of the stream the one that the index does not name.
+fn sweep(shared: &Shared, position: Position, rows: &[SegmentRow]) -> Result<()> {
+    for entry in std::fs::read_dir(&shared.segments).map_err(|error| io_error(&error))? {
+        let path = entry.map_err(|error| io_error(&error))?.path();
+        if path.extension().is_some_and(|extension| extension == HALF_WRITTEN) {
+            std::fs::remove_file(&path).map_err(|error| io_error(&error))?;
+        }
+    }
+    let (files, passed) = segment::list(&shared.segments)?;
+    let named = |number: u32| rows.iter().any(|row| row.file == number);
+    for path in passed {
+        let Some(SegmentFile { head, .. }) = SegmentFile::open(&path)? else { continue };
+        let Some((newer_path, newer)) = files.iter().find(|(_, other)| other.order == head.order) else { continue };
+        let gone = match (named(head.number), named(newer.number)) {
+            (false, true) => (head.number, &path),
+            (true, false) => (newer.number, newer_path),
+            _ => continue,
+        };
+        if head.order < position.order && is_folded(shared)? {
+            shared.forget_file(gone.0);
+            std::fs::remove_file(gone.1).map_err(|error| io_error(&error))?;
+        }
+    }
+    Ok(())
+}
+
+/// All that the index was told is on the disk.
+fn is_folded(shared: &Shared) -> Result<bool> {
+    shared.write_behind(|connection| {
+        let folded: (i64, i64, i64) = connection
+            .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .map_err(index::sql_error)?;
+        Ok(folded.0 == 0 && folded.1 == folded.2)
+    })
+}
+
 /// The rows of all segments; those that are damaged are made again.
-fn count_anew(shared: &Shared, connection: &rusqlite::Connection) -> Result<Vec<SegmentRow>> {
+fn count_anew(shared: &Shared, connection: &Connection) -> Result<Vec<SegmentRow>> {
     let mut rows = Vec::new();
     for (file, row) in index::segments(connection)? {
         match row {
@@ -140,47 +185,73 @@ fn count_anew(shared: &Shared, connection: &rusqlite::Connection) -> Result<Vec<
     Ok(rows)
 }
 
-/// Runs something on the committer's connection, between groups.
-async fn control<T: Send + 'static>(
-    engine: &Embedded,
-    work: impl FnOnce(&rusqlite::Connection, Position) -> Result<T> + Send + 'static,
-) -> Result<Option<T>> {
+/// Waits until no group that was begun before is open any more, and all of them are in the index.
+async fn all_written(engine: &Embedded) -> Result<bool> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let message = Message::Control(Box::new(move |connection, position| {
-        let _ = sender.send(work(connection, position));
+    let message = Message::Control(Box::new(move || {
+        let _ = sender.send(());
     }));
-    if engine.send(message).is_err() {
-        return Ok(None);
-    }
-    receiver.await.map_or(Ok(None), |found| found.map(Some))
+    Ok(engine.send(message).is_ok() && receiver.await.is_ok())
+}
+
+/// Runs on a thread of its own that takes nothing from those in front.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let work = move || {
+        yield_to_others();
+        let _ = sender.send(work());
+    };
+    std::thread::Builder::new().name("store-care".into()).spawn(work).map_err(|error| io_error(&error))?;
+    receiver.await.map_err(|_| StoreError::Io("the store's care broke off".into()))?
 }
 
 /// A rewritten file, not yet in use: its row and where its bodies lie now.
 struct Rewritten {
     row: SegmentRow,
+    temporary: PathBuf,
     places: Vec<(u64, u64)>,
 }
 
-async fn rewrite_one(engine: &Embedded, old: SegmentRow) -> Result<()> {
+async fn rewrite_one(engine: &Embedded, old: SegmentRow, in_haste: bool) -> Result<()> {
     let shared = engine.shared.clone();
-    let Some(new) = blocking(move || write_anew(&shared, old)).await? else {
+    let Some(new) = aside(move || write_anew(&shared, old, in_haste)).await? else {
         return Ok(());
     };
     let shared = engine.shared.clone();
-    let swapped = control(engine, move |connection, _| swap(&shared, connection, old, &new)).await?;
-    if swapped == Some(true) {
-        let shared = engine.shared.clone();
-        blocking(move || {
-            shared.forget_file(old.file);
-            std::fs::remove_file(shared.segment_path(old.file)).map_err(|error| io_error(&error))
-        })
-        .await?;
+    blocking(move || swap(&shared, old, new)).await?;
+    // From here on nothing is staged with an old place; what was is put right on its way to the index.
+    if !all_written(engine).await? {
+        return Ok(());
     }
+    let shared = engine.shared.clone();
+    blocking(move || {
+        shared.with_writer(|writer| {
+            writer.moves.forget(old.file);
+            Ok(())
+        })?;
+        // One who reads the index at this moment may keep it from the disk: `sweep` removes the file some other time.
+        if is_folded(&shared)? {
+            shared.forget_file(old.file);
+            std::fs::remove_file(shared.segment_path(old.file)).map_err(|error| io_error(&error))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Puts the new file into use.
+fn swap(shared: &Shared, old: SegmentRow, new: Rewritten) -> Result<()> {
+    std::fs::rename(&new.temporary, shared.segment_path(new.row.file)).map_err(|error| io_error(&error))?;
+    segment::sync_folder(&shared.segments).map_err(|error| io_error(&error))?;
+    let ids: Vec<u64> = new.places.iter().map(|(id, _)| *id).collect();
+    shared.with_writer(|writer| point_at(writer, old, new))?;
+    shared.forget_bodies(ids.into_iter());
     Ok(())
 }
 
-/// Points the index at the new file, durably. True when the old one may go.
-fn swap(shared: &Arc<Shared>, connection: &rusqlite::Connection, old: SegmentRow, new: &Rewritten) -> Result<bool> {
+/// Points the index at the new file, in one transaction. Acts go on meanwhile: they only wait when very much is behind.
+fn point_at(writer: &mut Writer, old: SegmentRow, new: Rewritten) -> Result<()> {
+    let connection = &writer.connection;
     connection.execute_batch("BEGIN IMMEDIATE").map_err(index::sql_error)?;
     let moved = (|| {
         let mut alive = 0;
@@ -194,20 +265,37 @@ fn swap(shared: &Arc<Shared>, connection: &rusqlite::Connection, old: SegmentRow
         index::remove_segment(connection, old.file)?;
         connection.execute_batch("COMMIT").map_err(index::sql_error)
     })();
-    if let Err(error) = moved {
-        if !connection.is_autocommit() {
-            let _ = connection.execute_batch("ROLLBACK");
-        }
-        return Err(error);
+    if moved.is_err() && !connection.is_autocommit() {
+        let _ = connection.execute_batch("ROLLBACK");
     }
-    shared.forget_all_bodies();
-    let folded: (i64, i64, i64) = connection
-        .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .map_err(index::sql_error)?;
-    Ok(folded.0 == 0 && folded.1 == folded.2)
+    moved?;
+    writer.moves.add(old.file, new.row.file, new.places.into_iter().collect());
+    Ok(())
 }
 
-fn write_anew(shared: &Shared, old: SegmentRow) -> Result<Option<Rewritten>> {
+/// A segment being written anew, and the rests in between.
+struct Pacing<'a> {
+    shared: &'a Shared,
+    target: File,
+    /// Written, and up to where it is synced.
+    to: u64,
+    synced: u64,
+    rest: Rest,
+}
+
+impl Pacing<'_> {
+    /// After each record. Not before much was written it is synced: others' syncs would wait for it.
+    fn step(&mut self) -> Result<()> {
+        if self.to - self.synced >= REWRITE_SYNC_BYTES {
+            self.target.sync_data().map_err(|error| io_error(&error))?;
+            self.synced = self.to;
+        }
+        std::thread::sleep(self.rest.due(self.shared.counts.batches.load(Ordering::Relaxed), Instant::now()));
+        if self.shared.overlay.is_stopping() { Err(StoreError::Io("the store is being closed".into())) } else { Ok(()) }
+    }
+}
+
+fn write_anew(shared: &Shared, old: SegmentRow, in_haste: bool) -> Result<Option<Rewritten>> {
     let Some(source) = SegmentFile::open(&shared.segment_path(old.file))? else {
         return Ok(None);
     };
@@ -217,40 +305,42 @@ fn write_anew(shared: &Shared, old: SegmentRow) -> Result<Option<Rewritten>> {
     let limit = replay::limit_of(&files, place, &source);
     let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
     let head = FileHead { number, rewritten: true, ..source.head };
-    let path = shared.segment_path(number);
-    let temporary = path.with_extension("new");
+    let temporary = shared.segment_path(number).with_extension(HALF_WRITTEN);
     let target =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(|error| io_error(&error))?;
     target.write_all_at(&head.encode(), 0).map_err(|error| io_error(&error))?;
-    let mut written = Rewritten { row: SegmentRow { file: number, order: old.order, alive: 0, written: 0 }, places: Vec::new() };
-    let (mut from, mut to) = (FILE_HEAD, FILE_HEAD);
+    let row = SegmentRow { file: number, order: old.order, alive: 0, written: 0 };
+    let mut written = Rewritten { row, temporary, places: Vec::new() };
+    let mut rest = Rest::new(shared.counts.batches.load(Ordering::Relaxed), Instant::now());
+    rest.set_haste(in_haste);
+    let mut pacing = Pacing { shared, target, to: FILE_HEAD, synced: 0, rest };
+    let reader = shared.own_reader()?;
+    let mut from = FILE_HEAD;
     while from < limit {
         match source.next(from, false)? {
             Next::Record(record) | Next::BadBodies(record, _) => {
                 from = record.end();
-                to = copy_record(shared, &source, record, &target, to, &mut written)?;
+                pacing.to = copy_record((shared, &reader), &source, record, (&pacing.target, pacing.to), &mut written)?;
+                pacing.step()?;
             }
             Next::End => break,
             // Damage is not ours to throw away: leave this segment as it is.
             Next::Torn(_) | Next::Nonsense => {
-                std::fs::remove_file(&temporary).map_err(|error| io_error(&error))?;
+                std::fs::remove_file(&written.temporary).map_err(|error| io_error(&error))?;
                 return Ok(None);
             }
         }
     }
-    target.sync_all().map_err(|error| io_error(&error))?;
-    std::fs::rename(&temporary, &path).map_err(|error| io_error(&error))?;
-    segment::sync_folder(&shared.segments).map_err(|error| io_error(&error))?;
+    pacing.target.sync_all().map_err(|error| io_error(&error))?;
     Ok(Some(written))
 }
 
 /// Copies what of a record still matters; tells where the next one goes.
 fn copy_record(
-    shared: &Shared,
+    (shared, connection): (&Shared, &Connection),
     source: &SegmentFile,
     record: Record,
-    target: &File,
-    to: u64,
+    (target, to): (&File, u64),
     written: &mut Rewritten,
 ) -> Result<u64> {
     let mut at = record.bodies_at();
@@ -259,29 +349,26 @@ fn copy_record(
     let mut copies = Vec::new();
     // Once: the view of a moment is enough, what changes later is written later.
     let (layers, _) = shared.overlay.layers();
-    shared.with_reader(|connection| {
-        let view = View { layers: &layers, connection };
-        for body in manifest.bodies.iter_mut().filter(|body| !body.dropped) {
-            let lives = view.body(body.id)?.is_some_and(|row| row.file == source.head.number && row.at == at);
-            if lives {
-                copies.push((body.id, at, body.len));
-            }
-            at += body.len;
-            body.dropped = !lives;
-            if !lives {
-                body.sums.clear();
-            }
+    let view = View { layers: &layers, connection };
+    for body in manifest.bodies.iter_mut().filter(|body| !body.dropped) {
+        let lives = view.body(body.id)?.is_some_and(|row| row.file == source.head.number && row.at == at);
+        if lives {
+            copies.push((body.id, at, body.len));
         }
-        let mut kept = Vec::new();
-        for (key, value) in std::mem::take(&mut manifest.writes) {
-            // A put that is not what the index holds was replaced or deleted by a later record.
-            if value.is_none() || view.get(&key)? == value {
-                kept.push((key, value));
-            }
+        at += body.len;
+        body.dropped = !lives;
+        if !lives {
+            body.sums.clear();
         }
-        manifest.writes = kept;
-        Ok(())
-    })?;
+    }
+    let mut kept = Vec::new();
+    for (key, value) in std::mem::take(&mut manifest.writes) {
+        // A put that is not what the index holds was replaced or deleted by a later record.
+        if value.is_none() || view.get(&key)? == value {
+            kept.push((key, value));
+        }
+    }
+    manifest.writes = kept;
     let front = record_front(&manifest, group, source.head.salt)?;
     target.write_all_at(&front, to).map_err(|error| io_error(&error))?;
     let mut to = to + front.len() as u64;
@@ -292,4 +379,95 @@ fn copy_record(
         to += length;
     }
     Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::engine::embedded::Tuning;
+    use crate::engine::{Batch, Engine, NewBody, Outcome, commit};
+    use crate::types::{BodyId, Spooled};
+
+    const BODIES: u64 = 12;
+
+    fn octets(id: u64) -> Vec<u8> {
+        vec![id as u8; 500]
+    }
+
+    /// Some bodies in one closed segment, each with one holder; the odd ones are gone again.
+    async fn filled(folder: &std::path::Path) -> (Embedded, SegmentRow) {
+        let (engine, _) = Embedded::open(folder, Tuning { segment_bytes: 10_000, ..Tuning::default() }).unwrap();
+        let body = |id: u64| NewBody { id: BodyId(id), refs: 1, content: Spooled::from_bytes(octets(id).into()), note: None };
+        for id in 1..=BODIES + 20 {
+            let batch = Batch { bodies: vec![body(id)], ..Batch::default() };
+            assert_eq!(commit(&engine, batch).await, Outcome::Done);
+        }
+        let release = (1..=BODIES).filter(|id| id % 2 == 1).map(|id| (BodyId(id), 1)).collect();
+        assert_eq!(commit(&engine, Batch { release, ..Batch::default() }).await, Outcome::Done);
+        let first = engine.shared.write_behind(index::segments).unwrap().remove(0).1.unwrap();
+        (engine, first)
+    }
+
+    #[tokio::test]
+    async fn what_was_staged_while_a_segment_moved_is_put_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, old) = filled(folder.path()).await;
+        let new = write_anew(&engine.shared, old, false).unwrap().unwrap();
+        let number = new.row.file;
+        std::fs::rename(&new.temporary, engine.shared.segment_path(number)).unwrap();
+        // Acts on bodies of the segment go through while the index is pointed at its new file.
+        engine
+            .shared
+            .with_writer(|writer| {
+                let acts = Batch { retain: vec![(BodyId(2), 1)], release: vec![(BodyId(4), 1)], ..Batch::default() };
+                assert_eq!(futures_block(commit(&engine, acts)), Outcome::Done);
+                assert!(engine.shared.overlay.layers().0.iter().any(|layer| layer.bodies.contains_key(&2)));
+                point_at(writer, old, new)
+            })
+            .unwrap();
+        assert!(all_written(&engine).await.unwrap());
+        let held = engine.shared.write_behind(|connection| index::body(connection, 2)).unwrap().unwrap();
+        assert_eq!((held.file, held.refs), (number, 2));
+        assert_eq!(engine.shared.write_behind(|connection| index::segment(connection, old.file)).unwrap(), None);
+        std::fs::remove_file(engine.shared.segment_path(old.file)).unwrap();
+        engine.shared.forget_file(old.file);
+        assert_eq!(engine.check().await.unwrap(), []);
+        assert_eq!(engine.body(BodyId(2), 0, 500).await.unwrap(), octets(2));
+        assert_eq!(engine.body(BodyId(4), 0, 500).await, Err(StoreError::NotFound));
+    }
+
+    /// What a test awaits where nothing may be awaited.
+    fn futures_block<T>(future: impl Future<Output = T> + Send) -> T
+    where
+        T: Send,
+    {
+        std::thread::scope(|scope| {
+            scope.spawn(|| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)).join().unwrap()
+        })
+    }
+
+    #[tokio::test]
+    async fn what_an_interrupted_rewriting_left_is_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, old) = filled(folder.path()).await;
+        // Broken off while it was written, and before it was put into use.
+        let half = write_anew(&engine.shared, old, false).unwrap().unwrap();
+        let unused = write_anew(&engine.shared, old, false).unwrap().unwrap();
+        let unused_path = engine.shared.segment_path(unused.row.file);
+        std::fs::rename(&unused.temporary, &unused_path).unwrap();
+        mostly_dead(&engine.shared).unwrap();
+        assert!(!half.temporary.exists() && !unused_path.exists());
+        assert!(engine.shared.segment_path(old.file).exists());
+        // In use, and the old one not gone yet.
+        let new = write_anew(&engine.shared, old, false).unwrap().unwrap();
+        let new_path = engine.shared.segment_path(new.row.file);
+        swap(&engine.shared, old, new).unwrap();
+        mostly_dead(&engine.shared).unwrap();
+        assert!(new_path.exists() && !engine.shared.segment_path(old.file).exists());
+        assert_eq!(engine.check().await.unwrap(), []);
+        for id in (2..=BODIES).step_by(2) {
+            assert_eq!(engine.body(BodyId(id), 0, 500).await.unwrap(), octets(id));
+        }
+    }
 }

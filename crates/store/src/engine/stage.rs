@@ -24,6 +24,31 @@ pub(crate) struct Stage {
     segments: HashMap<u32, (u32, i64, u64)>,
 }
 
+/// Bodies that lie elsewhere since their segment was written anew, by the old segment's number. A layer that was staged
+/// before names the old place; it is put right when it is written to the index.
+#[derive(Debug, Default)]
+pub(crate) struct Moves(HashMap<u32, (u32, HashMap<u64, u64>)>);
+
+impl Moves {
+    /// What lay in `old` lies in `new`: each body (by id) at its offset.
+    pub(crate) fn add(&mut self, old: u32, new: u32, places: HashMap<u64, u64>) {
+        self.0.insert(old, (new, places));
+    }
+    /// No layer can name places in `old` any more.
+    pub(crate) fn forget(&mut self, old: u32) {
+        self.0.remove(&old);
+    }
+    fn file(&self, file: u32) -> u32 {
+        self.0.get(&file).map_or(file, |(new, _)| *new)
+    }
+    fn moved(&self, id: u64, row: &BodyRow) -> Option<BodyRow> {
+        let (file, places) = self.0.get(&row.file)?;
+        // All that lived was moved, and what is dead does not come to life.
+        let at = places.get(&id)?;
+        Some(BodyRow { file: *file, at: *at, ..row.clone() })
+    }
+}
+
 /// A body's row around a batch.
 struct Recounted {
     before: Option<BodyRow>,
@@ -163,9 +188,10 @@ impl Stage {
         stages: impl Iterator<Item = &'a Stage>,
         connection: &Connection,
         position: Option<Position>,
+        moves: &Moves,
     ) -> Result<()> {
         connection.execute_batch("BEGIN IMMEDIATE").map_err(index::sql_error)?;
-        let written = stages.into_iter().try_for_each(|stage| stage.write_all(connection)).and_then(|()| match position {
+        let written = stages.into_iter().try_for_each(|stage| stage.write_all(connection, moves)).and_then(|()| match position {
             Some(position) => index::write_position(connection, position),
             None => Ok(()),
         });
@@ -177,12 +203,13 @@ impl Stage {
         ended
     }
 
-    fn write_all(&self, connection: &Connection) -> Result<()> {
+    fn write_all(&self, connection: &Connection, moves: &Moves) -> Result<()> {
         for (key, value) in &self.writes {
             index::write(connection, key, value.as_deref())?;
         }
         for (id, row) in &self.bodies {
-            index::write_body(connection, *id, row.as_ref())?;
+            let moved = row.as_ref().and_then(|row| moves.moved(*id, row));
+            index::write_body(connection, *id, moved.as_ref().or(row.as_ref()))?;
         }
         for (id, note) in &self.notes {
             if !matches!(self.bodies.get(id), Some(None)) {
@@ -190,6 +217,7 @@ impl Stage {
             }
         }
         for (file, (order, alive, written)) in &self.segments {
+            let file = &moves.file(*file);
             let row = match index::segment(connection, *file) {
                 Ok(row) => {
                     let old = row.unwrap_or(SegmentRow { file: *file, order: *order, alive: 0, written: 0 });

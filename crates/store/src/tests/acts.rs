@@ -331,7 +331,7 @@ async fn the_change_log_reaches_back_until_it_is_trimmed() {
         let changes = store.changes_since(ann, inbox, start).await.unwrap();
         assert_eq!((changes.updated.len(), changes.vanished.as_slice(), changes.complete), (148, &[Uid(3), Uid(4)][..], true));
         let middle = ModSeq(start.0 + 100);
-        store.inner.trim_changes_of(ann, middle.0).await.unwrap();
+        store.inner.trim_changes_of(ann, middle.0, &mut crate::rest::Rest::new(0, tokio::time::Instant::now())).await.unwrap();
         assert!(!store.changes_since(ann, inbox, start).await.unwrap().complete);
         assert!(store.changes_since(ann, inbox, middle).await.unwrap().complete);
         sound(&store).await;

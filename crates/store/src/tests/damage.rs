@@ -60,7 +60,7 @@ async fn a_group_of_three(place: &Place) -> (Embedded, PathBuf, Vec<u64>) {
     // The committer stands still until all three wait.
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let (stands, standing) = std::sync::mpsc::channel::<()>();
-    let still = super::super::engine::committer::Message::Control(Box::new(move |_, _| {
+    let still = super::super::engine::committer::Message::Control(Box::new(move || {
         stands.send(()).unwrap();
         wait.recv().unwrap();
     }));

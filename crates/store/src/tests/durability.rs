@@ -636,7 +636,7 @@ async fn a_writer_that_panics_is_told_and_costs_nothing_acknowledged() {
     store.accept(acceptance(text(1), &[ann])).await.unwrap();
     let short = std::time::Duration::from_millis(50);
     assert!(tokio::time::timeout(short, store.broken()).await.is_err(), "all is well");
-    let panics = crate::engine::committer::Message::Control(Box::new(|_, _| panic!("meant")));
+    let panics = crate::engine::committer::Message::Control(Box::new(|| panic!("meant")));
     assert!(engine.send(panics).is_ok());
     tokio::time::timeout(std::time::Duration::from_secs(20), store.broken()).await.unwrap();
     assert!(matches!(store.accept(acceptance(text(2), &[ann])).await, Err(StoreError::Io(_))), "never acknowledged");
