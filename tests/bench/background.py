@@ -7,6 +7,7 @@ import glob
 import imaplib
 import json
 import os
+import statistics
 import time
 
 import parts
@@ -97,7 +98,7 @@ def cleaning(bench, side):
             assert len(rounds) < 20, "no segment was rewritten"
             rounds.append(in_front(bench, side))
         print(f"  rewriting: {len(rounds)} rounds until a segment was", flush=True)
-        pair(bench, "cleaning", rest, {metric: parts.median([one[metric] for one in rounds]) for metric in rest})
+        pair(bench, "cleaning", rest, {metric: statistics.median([one[metric] for one in rounds]) for metric in rest})
 
 
 def part_background(bench):
