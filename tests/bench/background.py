@@ -87,9 +87,10 @@ def cleaning(bench, side):
     for turn in bench.turns():
         dead(bench, side, 900 + turn)
         settled(side)
-        restarted(side, 30)
-        before = segments(side)
-        rest = in_front(bench, side)
+        for _ in ("what was just filled comes from the disk once", "measured"):
+            restarted(side, 30)
+            before = segments(side)
+            rest = in_front(bench, side)
         assert segments(side) >= before and not rewriting(side), "nothing was to be rewritten"
         restarted(side, 0)
         # It rests while there is much to do: first comes the erasing, then the first segment. Only rounds count in which it went on to the end.
