@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { after, before, describe, it } from 'node:test'
-import { browser, desktop, Offices, page, PNG, signIn, until } from './offices.mjs'
-import { tricks } from './tricks.mjs'
+import { browser, desktop, Offices, opened, page, PNG, signIn, until } from './offices.mjs'
+import { corpus, tricks } from './tricks.mjs'
 
 let offices, chrome, ann, elsewhere, port
 /** What was asked of the world outside: it should only ever be asked by the server. */
@@ -34,7 +34,7 @@ const row = (subject) => ann.locator('.row', { hasText: subject })
 const ours = () => { for (const url of ann.asked) assert.ok(url.startsWith(offices.here) || /^(blob|data):/.test(url), url) }
 const html = (subject, text, more = '') => offices.submit('bob@here.test', 'ann@here.test', `From: Bob <bob@here.test>\nTo: ann@here.test\nSubject: ${subject}\n${more}MIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n${text}\n`)
 
-describe('a message', { timeout: 150_000 }, () => {
+describe('a message', { timeout: 420_000 }, () => {
   it('shows pictures of elsewhere only when one asks, fetched by the server, and trackers never', async () => {
     await html('A lake', `<p>Look:</p><img class=lake src="http://127.0.0.1:${port}/lake.png?a=1&b=2"><img src="http://127.0.0.1:${port}/page.png"><img src="http://127.0.0.1:${port}/open.gif" width=1 height=1>`)
     await row('A lake').click()
@@ -128,6 +128,62 @@ describe('a message', { timeout: 150_000 }, () => {
       })
       assert.deepEqual(found, { bad: [], ran: 0, app: 1 })
     }
+    assert.deepEqual(ann.dialogs, [])
+    assert.deepEqual(ann.troubles, [])
+    ours()
+  })
+
+  it('answered, opened in the editor, and sent on, runs nothing, asks nobody and takes nothing of it along', async () => {
+    const all = [...tricks, ...corpus]
+    assert.ok(all.length > 600, `${all.length}`)
+    const together = 60
+    const groups = Array.from({ length: Math.ceil(all.length / together) }, (_, n) => all.slice(n * together, (n + 1) * together))
+    // Each is a part of its own, so that none can hide in what another left open.
+    const part = (trick, n) => `--x\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n${Buffer.from(`<p>Trick ${n}</p>${trick}`).toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n`
+    await offices.appendAll('ann', groups.map((group, n) => `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Quoted ${n}.\r\nMessage-ID: <q${n}@elsewhere.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n${group.map(part).join('')}--x--\r\n`))
+    ann.asked.length = ann.troubles.length = ann.dialogs.length = 0
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    /** What must not stand in a text that is edited or sent. */
+    const bad = (html) => ann.evaluate((html) => {
+      const found = []
+      for (const e of new DOMParser().parseFromString(html, 'text/html').querySelectorAll('*')) {
+        if (/^(script|style|iframe|object|embed|applet|form|input|button|base|meta|link|svg|math|template|video|audio|frame|portal)$/i.test(e.tagName)) found.push(e.tagName)
+        for (const { name, value } of e.attributes) {
+          if (/^on/i.test(name) || /^(srcdoc|formaction|ping|srcset|autofocus|contenteditable)$/i.test(name)) found.push(name)
+          if (/^\s*(javascript|vbscript|data:text)/i.test(value.replace(/[\0-\x20]/g, ''))) found.push(`${name}=${value}`)
+          if (/^(src|background|poster|data)$/i.test(name) && !/^(cid:|blob:|data:image\/(png|jpeg|gif|webp);base64,)/.test(value)) found.push(`${name}=${value}`)
+          if (name === 'style' && /url\(|expression|position:\s*fixed/i.test(value.replace(/"[^"\\]*"|'[^'\\]*'/g, ''))) found.push(`style=${value}`)
+        }
+      }
+      return found
+    }, html)
+    const editor = ann.getByRole('textbox', { name: 'Message' })
+    for (const [n, group] of groups.entries()) {
+      await row(`Quoted ${n}.`).click()
+      await ann.frameLocator('article iframe').getByText(`Trick ${group.length - 1}`, { exact: true }).waitFor({ state: 'attached' })
+      await ann.locator('article').focus()
+      await ann.keyboard.press('r')
+      await ann.locator('.compose .quoted').getByRole('button', { name: 'Edit' }).click()
+      await editor.getByText(`Trick ${group.length - 1}`, { exact: true }).waitFor({ state: 'attached' })
+      assert.deepEqual(await bad(await editor.innerHTML()), [], `in the editor, ${n}`)
+      await ann.getByPlaceholder('Subject').fill(`Answered ${n}.`)
+      await ann.keyboard.press('Control+Enter')
+      await ann.locator('.compose').waitFor({ state: 'detached' })
+      await ann.locator('article').focus()
+      await ann.keyboard.press('f')
+      await ann.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
+      await ann.getByPlaceholder('Subject').fill(`Forwarded ${n}.`)
+      await ann.keyboard.press('Control+Enter')
+      await ann.locator('.compose').waitFor({ state: 'detached' })
+    }
+    for (const [n, group] of groups.entries()) {
+      for (const subject of [`Answered ${n}.`, `Forwarded ${n}.`]) {
+        const { html, text } = await opened(await offices.whole('bob', subject))
+        assert.deepEqual(await bad(html), [], subject)
+        for (const one of [html, text]) assert.equal(one.match(/Trick \d+/g).length, group.length, `${subject}: each once`)
+      }
+    }
+    assert.equal(await ann.evaluate(() => globalThis.ran), undefined)
     assert.deepEqual(ann.dialogs, [])
     assert.deepEqual(ann.troubles, [])
     ours()

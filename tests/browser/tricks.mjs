@@ -1,5 +1,7 @@
 // HTML that tries to run something or to ask somebody, each by a way that once worked somewhere. `RUN` is what would run, `OUT` whom it would ask.
 
+import { readFileSync } from 'node:fs'
+
 export const RUN = 'top.ran=1;alert(1)'
 export const OUT = 'http://tricks.elsewhere.test'
 
@@ -28,3 +30,7 @@ const wrapped = ['<img src=x onerror=RUN>', '<script>RUN</script>', '<svg onload
 ])
 
 export const tricks = [...new Set([...plain, ...wrapped].map(run))]
+
+/** Those that the server's own tests run through its filter as well: one a line, some characters written as escapes. */
+export const corpus = readFileSync(new URL('../xss/corpus.txt', import.meta.url), 'utf8').split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  .map((line) => line.replace(/\\([nrtfv01\\])/g, (_, c) => ({ n: '\n', r: '\r', t: '\t', f: '\f', v: '\v', 0: '\0', 1: '\x01', '\\': '\\' })[c]).replaceAll('run()', RUN).replaceAll('evil.test', 'tricks.elsewhere.test'))

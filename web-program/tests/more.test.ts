@@ -57,6 +57,7 @@ describe('styles of a message', () => {
   it('stand apart, and go when they could ask for anything', () => {
     expect(apart('<style>.m-x{color:red}</style><p>x</p>')).toEqual({ css: '.m-x{color:red}', html: '<p>x</p>' })
     for (const css of ['@import "x"', 'a{background:url(x)}', 'a{background:image-set("x" 1x)}', 'a{b:\\75rl(x)}']) expect(apart(`<style>${css}</style>y`)).toEqual({ css: '', html: 'y' })
+    expect(apart('<style>.m-x{color:red}</style><div class="m-mail">x</div><style>.m-y{color:blue}</style><div class="m-mail">y</div><style>a{b:url(x)}</style><div class="m-mail">z</div>')).toEqual({ css: '.m-x{color:red}\n.m-y{color:blue}', html: '<div class="m-mail">x</div><div class="m-mail">y</div><div class="m-mail">z</div>' })
     expect(apart('<p><style>a{}</style>')).toEqual({ css: '', html: '<p><style>a{}</style>' })
   })
 })

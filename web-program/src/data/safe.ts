@@ -22,12 +22,11 @@ export async function safe(account: Id, email: Id, pictures: boolean, signal?: A
 
 let purify: Promise<(html: string) => DocumentFragment> | undefined
 
-/** The message's own styles, filtered by the server, and the rest. A style sheet that could ask for anything is not taken. */
+/** The message's own styles, filtered by the server, and the rest; each of its HTML parts may have some. A style sheet that could ask for anything is not taken. */
 export function apart(html: string): { css: string; html: string } {
-  const found = /^<style>([^<]*)<\/style>/.exec(html)
-  if (!found) return { css: '', html }
-  const css = found[1] ?? ''
-  return { css: /@import|url\s*\(|image-set|expression|behavior|-moz-binding|\\/i.test(css) ? '' : css, html: html.slice(found[0].length) }
+  const all: string[] = []
+  const rest = html.replace(/^<style>([^<]*)<\/style>|<style>([^<]*)<\/style>(?=<div class="m-mail">)/g, (_, first?: string, later?: string) => { all.push(first ?? later ?? ''); return '' })
+  return { css: all.filter((css) => !/@import|url\s*\(|image-set|expression|behavior|-moz-binding|\\/i.test(css)).join('\n'), html: rest }
 }
 
 /** Loaded with the first HTML message. */
