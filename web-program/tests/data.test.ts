@@ -83,6 +83,8 @@ describe('what is typed into the search field', () => {
   const boxes = (name: string): string | undefined => (name === 'archive' ? 'ma' : undefined)
   it('is read as operators and words', () => {
     expect(terms('from:bob "two words" -is:unread foo:bar').map(({ key, value, not }) => [key, value, not])).toEqual([['from', 'bob', false], ['text', 'two words', false], ['is', 'unread', true], ['text', 'foo:bar', false]])
+    expect(filter('"two words" from:"Bob Boat" "one"', () => undefined, [], new Date())).toEqual({ operator: 'AND', conditions: [{ text: '"two words"' }, { from: '"Bob Boat"' }, { text: 'one' }] })
+    expect(filter('-in:sent', () => 's', ['t'], new Date())).toEqual({ operator: 'AND', conditions: [{ operator: 'NOT', conditions: [{ inMailbox: 's' }] }, { inMailboxOtherThan: ['t'] }] })
     expect(words('from:bob cake -x in:sent')).toEqual(['bob', 'cake'])
     expect(terms('"unfinished')[0]?.value).toBe('unfinished')
   })

@@ -13,7 +13,7 @@ export function matches(row: Row, filter: Filter): boolean {
     return !all.some(Boolean)
   }
   return Object.entries(filter).every(([name, value]) => {
-    const holds = (text: string): boolean => fold(text).includes(fold(String(value)))
+    const holds = (text: string): boolean => fold(text).includes(fold(String(value).replace(/^"(.*)"$/s, '$1')))
     switch (name) {
       case 'inMailbox': return String(value) in row.mailboxIds
       case 'inMailboxOtherThan': return Object.keys(row.mailboxIds).some((id) => !(value as string[]).includes(id))

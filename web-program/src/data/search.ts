@@ -2,7 +2,8 @@
 
 import type { Filter, Id } from '../jmap/types'
 
-export interface Term { key: string; value: string; not: boolean; text: string }
+/** `phrase`: it was quoted, and is meant as it stands. */
+export interface Term { key: string; value: string; not: boolean; phrase: boolean; text: string }
 
 export const OPERATORS = ['from', 'to', 'cc', 'bcc', 'subject', 'body', 'in', 'has', 'is', 'label', 'before', 'after', 'on', 'older', 'newer', 'larger', 'smaller', 'filename', 'list'] as const
 const KNOWN = new Set<string>(OPERATORS)
@@ -16,7 +17,7 @@ export function terms(query: string): Term[] {
     let name = (key ?? '').toLowerCase()
     if (name !== '' && !KNOWN.has(name)) { value = `${key}:${value}`; name = '' }
     if (value === '' || value === '-') continue
-    found.push({ key: name || 'text', value, not: minus === '-', text })
+    found.push({ key: name || 'text', value, not: minus === '-', phrase: quoted !== undefined && /\s/.test(value), text })
   }
   return found
 }
@@ -56,10 +57,10 @@ const utc = (date: Date): string => date.toISOString().replace(/\.\d+Z$/, 'Z')
 const next = (date: Date): Date => new Date(date.getFullYear(), date.getMonth(), date.getDate() + 1)
 
 function one(term: Term, mailbox: (name: string) => Id | undefined, now: Date): Filter {
-  const { key, value } = term
+  const { key, value, phrase } = term
   const date = day(value, now)
   switch (key) {
-    case 'from': case 'to': case 'cc': case 'bcc': case 'subject': case 'body': return { [key]: value }
+    case 'from': case 'to': case 'cc': case 'bcc': case 'subject': case 'body': case 'text': return { [key]: phrase ? `"${value}"` : value }
     case 'in': {
       const id = mailbox(value)
       return id === undefined ? { text: value } : { inMailbox: id }
@@ -93,7 +94,7 @@ export function filter(query: string, mailbox: (name: string) => Id | undefined,
     const condition = one(term, mailbox, now)
     return term.not ? { operator: 'NOT', conditions: [condition] } : condition
   })
-  if (!asked.some((t) => t.key === 'in') && hidden.length > 0) conditions.push({ inMailboxOtherThan: hidden })
+  if (!asked.some((t) => t.key === 'in' && !t.not) && hidden.length > 0) conditions.push({ inMailboxOtherThan: hidden })
   if (conditions.length === 1) return conditions[0] as Filter
   return { operator: 'AND', conditions }
 }

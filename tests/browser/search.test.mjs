@@ -1,0 +1,135 @@
+// Every operator that the search field knows, on a small mailbox of which each letter is known: exactly those that it means, and no other.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { after, before, describe, it } from 'node:test'
+import { browser, desktop, Offices, signIn, until } from './offices.mjs'
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+/** Noon of a day, as IMAP writes it. */
+const noon = (year, month, day) => `${String(day).padStart(2, ' ')}-${MONTHS[month - 1]}-${year} 12:00:00 +0000`
+const ago = (days) => { const d = new Date(Date.now() - days * 86_400_000); return noon(d.getUTCFullYear(), d.getUTCMonth() + 1, d.getUTCDate()) }
+const text = (head, body) => `${head.join('\r\n')}\r\n\r\n${body}\r\n`
+const withFile = (head, body, name, size) => `${head.join('\r\n')}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n${body}\r\n--x\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename="${name}"\r\nContent-Transfer-Encoding: base64\r\n\r\n${Buffer.alloc(size, 'x').toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n--x--\r\n`
+const BOB = 'From: Bob Boat <bob@here.test>', CAROL = 'From: Carol Lee <carol@there.test>', DAN = 'From: Dan <dan@else.test>', ANN = 'To: Ann <ann@here.test>'
+
+let offices, chrome, ann
+before(async () => {
+  [offices, chrome] = await Promise.all([Offices.open(), browser()])
+  await offices.imap('ann', 'INBOX', '-X', 'STORE 1:* +FLAGS (\\Deleted)')
+  await offices.imap('ann', 'INBOX', '-X', 'EXPUNGE')
+  const put = (box, flags, date, letter) => offices.appendAll('ann', [letter], box, flags, [date])
+  await put('INBOX', '\\Seen \\Flagged', noon(2026, 1, 10), text([BOB, ANN, 'Subject: Lunch plan'], 'We eat soup, with Zoe.'))
+  await put('INBOX', '', noon(2026, 2, 10), withFile([CAROL, ANN, 'Cc: Dan <dan@else.test>', 'Subject: Invoice 7'], 'Pay it soon.', 'blue-lamp.bin', 30_000))
+  await put('INBOX', '\\Seen travel', noon(2026, 3, 5), text([BOB, 'To: The Club <club@here.test>', 'Subject: Club news', 'List-Id: Our club <club.here.test>'], 'Sailing at noon.'))
+  await put('INBOX', '\\Seen \\Answered', noon(2025, 12, 31), text([DAN, ANN, 'Subject: Soup recipe'], 'Boil water.'))
+  await put('INBOX', '', ago(0), text([CAROL, ANN, 'Subject: Fresh thing'], 'Of today.'))
+  await put('INBOX', '\\Seen', ago(3), text([CAROL, ANN, 'Subject: Recent thing'], 'Of this week, but not of the other.'))
+  await put('Archive', '\\Seen', noon(2024, 5, 5), withFile([BOB, ANN, 'Subject: Old lunch'], 'Long ago.', 'red.txt', 2000))
+  await put('Trash', '\\Seen', noon(2026, 1, 11), text([BOB, ANN, 'Subject: Lunch binned'], 'Away with it.'))
+  await put('Junk', '', noon(2026, 1, 12), text(['From: Spam <spam@else.test>', ANN, 'Subject: Lunch for free'], 'Click here.'))
+  await put('Sent', '\\Seen', noon(2026, 2, 11), text(['From: Ann <ann@here.test>', 'To: Carol Lee <carol@there.test>', 'Bcc: Hidden <hidden@else.test>', 'Subject: My answer'], 'Paid with pleasure.'))
+  await put('Drafts', '\\Seen \\Draft', noon(2026, 2, 12), text(['From: Ann <ann@here.test>', 'To: Eve <eve@else.test>', 'Subject: Half a letter'], 'Dear'))
+  ann = await desktop(chrome)
+  await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+  await ann.locator('.row', { hasText: 'Fresh thing' }).waitFor()
+  await ann.locator('.live.on').waitFor()
+}, { timeout: 90_000 })
+after(async () => { await chrome?.close(); await offices?.close() })
+
+const field = () => ann.getByRole('searchbox', { name: 'Search mail' })
+const subjects = () => ann.locator('.row:not(.bones) .subject').allTextContents()
+/** Searches, and looks at what stands there once the server has answered that very question. */
+async function finds(query, ...wanted) {
+  const answered = ann.waitForResponse((r) => r.url().endsWith('/jmap/api') && (r.request().postData() ?? '').includes('"Email/query"'))
+  await field().fill(query)
+  await answered
+  const found = await until(`${query}: ${wanted.join(', ') || 'nothing'}`, async () => { const all = (await subjects()).toSorted(); return all.join() === wanted.toSorted().join() && [all] }, 6).catch(async (error) => { throw new Error(`${error.message}; it found ${await subjects()}`) })
+  await ann.getByRole('heading', { name: `${found[0].length} result${found[0].length === 1 ? '' : 's'}`, exact: true }).waitFor()
+}
+
+const LUNCH = 'Lunch plan', INVOICE = 'Invoice 7', CLUB = 'Club news', SOUP = 'Soup recipe', FRESH = 'Fresh thing', RECENT = 'Recent thing', OLD = 'Old lunch', BINNED = 'Lunch binned', FREE = 'Lunch for free', SENT = 'My answer', HALF = 'Half a letter'
+/** What is not thrown away, and no spam. */
+const ALL = [LUNCH, INVOICE, CLUB, SOUP, FRESH, RECENT, OLD, SENT, HALF]
+const but = (...gone) => ALL.filter((one) => !gone.includes(one))
+
+const TABLE = {
+  from: [['from:bob', LUNCH, CLUB, OLD], ['from:"Carol Lee"', INVOICE, FRESH, RECENT], ['from:dan@else.test', SOUP], ['from:boat subject:news', CLUB], ['from:nobody']],
+  to: [['to:club', CLUB], ['to:carol@there.test', SENT], ['to:eve', HALF]],
+  cc: [['cc:dan', INVOICE], ['cc:bob']],
+  bcc: [['bcc:hidden', SENT]],
+  subject: [['subject:lunch', LUNCH, OLD], ['subject:"soup recipe"', SOUP], ['subject:soup', SOUP]],
+  body: [['body:soup', LUNCH], ['body:pay', INVOICE], ['body:"boil water"', SOUP]],
+  in: [['in:archive', OLD], ['in:trash', BINNED], ['in:deleted lunch', BINNED], ['in:spam', FREE], ['in:drafts', HALF], ['in:sent from:ann', SENT], ['in:inbox from:bob', LUNCH, CLUB]],
+  has: [['has:file', INVOICE, OLD], ['has:attachment from:carol', INVOICE]],
+  is: [['is:unread', INVOICE, FRESH], ['is:read from:bob', LUNCH, CLUB, OLD], ['is:starred', LUNCH], ['is:flagged from:bob', LUNCH], ['is:answered', SOUP], ['is:draft', HALF]],
+  label: [['label:travel', CLUB], ['label:Travel from:bob', CLUB]],
+  before: [['before:2026', SOUP, OLD], ['before:2026-01-10', SOUP, OLD], ['before:2026-01-11', SOUP, OLD, LUNCH]],
+  after: [['after:2026-02-11 before:2026-03', SENT, HALF], ['after:2026/3/5 before:2026-04', CLUB]],
+  on: [['on:2026-02-10', INVOICE], ['on:today', FRESH]],
+  older: [['older:2y', OLD], ['older:1d subject:thing', RECENT]],
+  newer: [['newer:1w', FRESH, RECENT], ['newer:1d', FRESH]],
+  larger: [['larger:10k', INVOICE], ['larger:1k', INVOICE, OLD], ['larger:1mb']],
+  smaller: [['smaller:1kb', ...but(INVOICE, OLD)], ['smaller:10k has:file', OLD]],
+  filename: [['filename:blue-lamp.bin', INVOICE], ['filename:lamp', INVOICE], ['filename:red', OLD]],
+  list: [['list:club.here.test', CLUB], ['list:else']],
+}
+
+describe('search', { timeout: 120_000 }, () => {
+  it('is tested by every operator that the page offers', () => {
+    const source = readFileSync(new URL('../../web-program/src/data/search.ts', import.meta.url), 'utf8')
+    const offered = [.../OPERATORS = \[([^\]]+)\]/.exec(source)[1].matchAll(/'(\w+)'/g)].map((m) => m[1])
+    assert.deepEqual(Object.keys(TABLE), offered)
+  })
+
+  for (const [operator, all] of Object.entries(TABLE)) it(`${operator}: finds what it means`, async () => { for (const [query, ...wanted] of all) await finds(query, ...wanted) })
+
+  it('words: everywhere, all of them, in order where they are quoted, without letter case; and what is not meant', async () => {
+    await finds('lunch', LUNCH, OLD)
+    await finds('SOUP', LUNCH, SOUP)
+    await finds('eat soup', LUNCH)
+    await finds('soup eat', LUNCH)
+    await finds('"soup eat"')
+    await finds('-from:bob -from:carol -is:draft', SOUP, SENT)
+    await finds('lunch -in:archive', LUNCH)
+    await finds('-has:file from:carol', FRESH, RECENT)
+    await finds('nothing:special')
+  })
+
+  it('offers operators as one types, and takes one by Tab', async () => {
+    await field().fill('')
+    await field().pressSequentially('fr')
+    await ann.locator('.hints').getByRole('button', { name: 'from:' }).waitFor()
+    await ann.keyboard.press('Tab')
+    assert.equal(await field().inputValue(), 'from:')
+    await ann.keyboard.type('dan -su')
+    await ann.locator('.hints').getByRole('button', { name: 'subject:' }).click()
+    assert.equal(await field().inputValue(), 'from:dan -subject:')
+    await field().fill('')
+  })
+
+  it('each operator is a chip, and goes by its cross; the rest stays', async () => {
+    await finds('from:bob is:read lunch -in:archive', LUNCH)
+    for (const chip of ['from:bob', 'is:read', '-in:archive']) await ann.getByRole('button', { name: `Remove ${chip}`, exact: true }).waitFor()
+    assert.equal(await ann.getByRole('button', { name: /^Remove/ }).count(), 3)
+    await ann.getByRole('button', { name: 'Remove -in:archive', exact: true }).click()
+    await until('the old one as well', async () => (await subjects()).toSorted().join() === [LUNCH, OLD].join())
+    await ann.getByRole('button', { name: 'Remove is:read', exact: true }).click()
+    await ann.getByRole('button', { name: 'Remove from:bob', exact: true }).click()
+    await until('the word alone', async () => await field().inputValue() === 'lunch')
+    assert.match(ann.url(), /\/search\?q=lunch$/)
+    await ann.goBack()
+  })
+
+  it('the buttons over the inbox: all, unread, with files, starred', async () => {
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    const only = async (name, ...wanted) => {
+      await ann.getByRole('group', { name: 'Messages' }).getByRole('button', { name, exact: true }).click()
+      await until(`${name}: ${wanted}`, async () => (await subjects()).toSorted().join() === wanted.toSorted().join())
+    }
+    await only('Unread', INVOICE, FRESH)
+    await only('Files', INVOICE)
+    await only('Starred', LUNCH)
+    await only('All', LUNCH, INVOICE, CLUB, SOUP, FRESH, RECENT)
+    assert.deepEqual(ann.troubles, [])
+  })
+})
