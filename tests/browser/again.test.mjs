@@ -1,7 +1,7 @@
 // What goes wrong and is done again: a session that ended, a reload in the middle of sending, a part of the program that does not come.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, desktop, letter, Offices, page, signIn, until } from './offices.mjs'
+import { browser, desktop, letter, Offices, page, PNG, signIn, until } from './offices.mjs'
 
 const ANN = 'ann@here.test', BOB = 'bob@here.test'
 let offices, chrome
@@ -99,6 +99,70 @@ describe('a session that ended', { timeout: 120_000 }, () => {
     const saw = await ann.evaluate(() => Object.keys(sessionStorage).filter((name) => name.startsWith('saw ')))
     assert.deepEqual(saw.filter((one) => !/Bob$|Bob alone$/.test(one)), [])
     await close(ann)
+  })
+})
+
+describe('signing out', { timeout: 120_000 }, () => {
+  it('leaves no word of any mail in the browser, in any of its stores, nor in another window', async () => {
+    const WORDS = 'Heron and marsh'
+    await offices.append('ann', `From: Bob <${BOB}>\r\nTo: ${ANN}\r\nSubject: ${WORDS}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n<p>${WORDS}, in the text</p>\r\n--x\r\nContent-Type: text/plain; name=heron.txt\r\nContent-Disposition: attachment; filename=heron.txt\r\n\r\n${WORDS}, in a file\r\n--x\r\nContent-Type: image/png; name=heron.png\r\nContent-Disposition: attachment; filename=heron.png\r\nContent-Transfer-Encoding: base64\r\n\r\n${PNG.toString('base64')}\r\n--x--\r\n`)
+    const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
+    const ann = await page(context)
+    await signIn(ann, offices.here, ANN, offices.password(ANN))
+    await ann.evaluate(async () => { await navigator.serviceWorker.ready; while (!(await caches.match('/'))) await new Promise((go) => setTimeout(go, 50)) })
+    await ann.locator('.row', { hasText: WORDS }).click()
+    await ann.frameLocator('article iframe').getByText(WORDS).waitFor()
+    await ann.locator('.files li', { hasText: 'heron.txt' }).getByRole('button', { name: 'View', exact: true }).click()
+    await ann.getByRole('dialog', { name: 'heron.txt' }).getByText('in a file').waitFor()
+    await ann.keyboard.press('Escape')
+    const file = await ann.locator('.files img').getAttribute('src')
+    await until('the picture', () => ann.locator('.files img').evaluate((img) => img.complete && img.naturalWidth === 10))
+    await ann.keyboard.press('/')
+    await ann.keyboard.type('heron')
+    await ann.getByRole('heading', { name: '1 result', exact: true }).waitFor()
+    await ann.keyboard.press('Escape')
+    await ann.locator('#list').focus()
+    await letter(ann, BOB, WORDS, `${WORDS}, in a draft`)
+    await until('the draft is kept', async () => (await kept(ann)).some((one) => one.includes('in a draft')))
+    const other = await page(context)
+    await other.goto(offices.here)
+    await other.locator('.row', { hasText: WORDS }).waitFor()
+
+    /** Wherever a browser keeps what a page gives it: what of it has that word. */
+    const left = (p) => p.evaluate(async ([word, file]) => {
+      const found = []
+      for (const { name } of await indexedDB.databases()) {
+        const db = await new Promise((done, failed) => { const asked = indexedDB.open(name); asked.onsuccess = () => done(asked.result); asked.onerror = failed })
+        for (const table of db.objectStoreNames) {
+          const all = await new Promise((done) => { const asked = db.transaction(table).objectStore(table).getAll(); asked.onsuccess = () => done(asked.result) })
+          if (JSON.stringify(all).includes(word)) found.push(`${name} ${table}`)
+        }
+        db.close()
+      }
+      for (const [name, store] of [['local', localStorage], ['session', sessionStorage]]) if (JSON.stringify({ ...store }).includes(word)) found.push(name)
+      for (const name of await caches.keys()) for (const request of await (await caches.open(name)).keys()) {
+        const answer = await (await caches.open(name)).match(request)
+        if (/\/(jmap|api)\//.test(request.url) || (await answer.text()).includes(word)) found.push(`cache ${request.url}`)
+      }
+      // What the browser itself remembers of answers.
+      const answer = await fetch(file, { cache: 'only-if-cached', mode: 'same-origin' }).catch(() => undefined)
+      if (answer?.ok) found.push('remembered')
+      return found
+    }, [WORDS, file])
+    assert.deepEqual((await left(ann)).toSorted(), ['packetboat bodies', 'packetboat drafts', 'packetboat meta', 'packetboat rows', 'remembered'].toSorted(), 'before: it can be found')
+
+    await ann.getByRole('button', { name: 'Sign out' }).click()
+    await ann.getByLabel('Password').waitFor()
+    assert.deepEqual(await left(ann), [])
+    assert.deepEqual(await ann.evaluate(async () => [(await indexedDB.databases()).length, { ...localStorage }, { ...sessionStorage }]), [0, {}, {}])
+    // The other window shows nothing of it, and brings nothing back.
+    await other.getByLabel('Password').waitFor()
+    assert.doesNotMatch(await other.evaluate(() => document.documentElement.outerHTML), /Heron/)
+    await other.reload()
+    await other.getByLabel('Password').waitFor()
+    assert.deepEqual(await left(other), [])
+    assert.equal((await context.request.get(offices.here + file)).status(), 401)
+    await context.close()
   })
 })
 

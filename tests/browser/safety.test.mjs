@@ -133,6 +133,57 @@ describe('a message', { timeout: 420_000 }, () => {
     ours()
   })
 
+  it('has files that are pages or drawings with a script: they are saved, never shown as ours', async () => {
+    const script = `<script>top.ran = 1; try { opener.ran = 1 } catch {} new Image().src = 'http://127.0.0.1:${port}/ran'; localStorage.setItem('ran', '1')</script>`
+    const html = `<!DOCTYPE html><html><body><p>A page</p>${script}<img src="http://127.0.0.1:${port}/seen.png"><form action="http://127.0.0.1:${port}/form"></form></body></html>`
+    const svg = `<svg xmlns="http://www.w3.org/2000/svg" onload="top.ran = 1"><text y="20">A drawing</text>${script.replace(/<script>(.*)<\/script>/, '<script><![CDATA[$1]]></script>')}</svg>`
+    const file = (kind, name, text) => `--x\r\nContent-Type: ${kind}; name="${name}"\r\nContent-Disposition: attachment; filename="${name}"\r\nContent-Transfer-Encoding: base64\r\n\r\n${Buffer.from(text).toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n`
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Two files\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nSee them.\r\n${file('text/html', 'page.html', html)}${file('image/svg+xml', 'drawing.svg', svg)}--x--\r\n`)
+    asked.length = 0
+    await row('Two files').click()
+    await ann.locator('.files').getByText('drawing.svg').waitFor()
+    assert.equal(await ann.locator('.files').getByRole('button', { name: /^View/ }).count(), 0)
+    assert.equal(await ann.locator('.files img').count(), 0)
+    const context = ann.context()
+    for (const [name, kind] of [['page.html', 'text/html'], ['drawing.svg', 'image/svg+xml']]) {
+      const link = ann.locator('.files li', { hasText: name }).getByRole('link', { name: 'Save' })
+      const href = offices.here + await link.getAttribute('href')
+      const [saved] = await Promise.all([ann.waitForEvent('download'), link.click()])
+      assert.equal(saved.suggestedFilename(), name)
+      // Whatever type one asks for, and whoever leads there: a page of ours, a window of its own, a frame.
+      for (const url of [href, href.replace(/type=[^&]*/, `type=${encodeURIComponent(kind)}`)]) {
+        const { headers } = await ann.evaluate(async (url) => { const answer = await fetch(url); return { headers: Object.fromEntries(answer.headers) } }, url)
+        assert.match(headers['content-disposition'], /^attachment/)
+        assert.match(headers['content-security-policy'], /^sandbox; default-src 'none'$/)
+        assert.equal(headers['x-content-type-options'], 'nosniff')
+        const fresh = await context.newPage()
+        const [download] = await Promise.all([fresh.waitForEvent('download'), assert.rejects(fresh.goto(url), /Download is starting/)])
+        assert.equal(download.suggestedFilename(), name)
+        await fresh.close()
+      }
+      // A browser that shows it all the same (there is no word to save it): it runs nothing, asks for nothing, and is of no place.
+      const shown = await context.newPage()
+      await shown.route(href, async (route) => {
+        const answer = await route.fetch()
+        const { 'content-disposition': _, ...headers } = answer.headers()
+        await route.fulfill({ response: answer, headers: { ...headers, 'content-type': kind } })
+      })
+      await shown.goto(href)
+      await shown.getByText(name === 'page.html' ? 'A page' : 'A drawing').waitFor()
+      assert.deepEqual(await shown.evaluate(() => [globalThis.origin, globalThis.ran]), ['null', undefined])
+      await shown.close()
+    }
+    // A page of the same kind as a blob of ours has our rules as well.
+    const [blob] = await Promise.all([context.waitForEvent('page'), ann.evaluate((html) => { window.open(URL.createObjectURL(new Blob([html], { type: 'text/html' }))) }, html)])
+    await blob.getByText('A page').waitFor()
+    assert.equal(await blob.evaluate(() => globalThis.ran), undefined)
+    await blob.close()
+    assert.deepEqual(await ann.evaluate(() => [globalThis.ran, localStorage.getItem('ran')]), [undefined, null])
+    assert.deepEqual(asked, [])
+    ours()
+    ann.troubles.splice(0)
+  })
+
   it('answered, opened in the editor, and sent on, runs nothing, asks nobody and takes nothing of it along', async () => {
     const all = [...tricks, ...corpus]
     assert.ok(all.length > 600, `${all.length}`)

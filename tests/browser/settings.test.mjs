@@ -57,6 +57,9 @@ describe('how one signs in', { timeout: 180_000 }, () => {
     await button(bob, 'Sign out there').click()
     await until('one session', async () => (await bob.locator('.sessions li').count()) === 1)
     await until('signed out there', async () => (await other.evaluate(async () => (await fetch('/api/me')).status)) === 401)
+    // Its page says so by itself, and shows no mail any more.
+    await other.getByText('You were signed out.').waitFor()
+    assert.equal(await other.locator('.row').count(), 0)
     await other.context().close()
     clean(bob)
   })

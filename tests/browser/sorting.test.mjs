@@ -247,6 +247,32 @@ describe('sorting', { timeout: 150_000 }, () => {
     await until('no time', async () => (await snoozed()).length === 0)
     assert.doesNotMatch(await flags('Letter 5'), /pinned/i)
 
+    // Put off once more and that taken back, it waits as it did before, and does not come at once.
+    await later('Letter 5', 'in 5h')
+    const inHours = (hours) => until(`in ${hours} hours`, async () => Math.abs(Date.parse((await snoozed())[0]?.until) - Date.now() - hours * 3_600_000) < 120_000)
+    await inHours(5)
+    const clock = (await snoozed())[0].until
+    await ann.getByRole('link', { name: /^Snoozed/ }).click()
+    await row('Letter 5').waitFor()
+    await at('Letter 5')
+    await ann.keyboard.press('b')
+    await ann.getByRole('dialog', { name: 'Later' }).getByLabel('Another time').fill('in 9h')
+    await ann.keyboard.press('Enter')
+    await inHours(9)
+    await row('Letter 5').waitFor()
+    await ann.keyboard.press('z')
+    await inHours(5)
+    assert.equal((await snoozed())[0].until, clock)
+    await row('Letter 5').waitFor()
+    await lies('Letter 5', 'Snoozed')
+    await away('Letter 5', 'INBOX')
+    // And the first time as well.
+    await ann.keyboard.press('z')
+    await lies('Letter 5', 'INBOX')
+    await until('no time any more', async () => (await snoozed()).length === 0)
+    await ann.getByRole('link', { name: /^Inbox/ }).click()
+    await row('Letter 5').waitFor()
+
     // What was read, and was put away already, comes back to the inbox as new and on top.
     await at('Letter 4')
     await ann.keyboard.press('Enter')
@@ -328,6 +354,41 @@ describe('sorting', { timeout: 150_000 }, () => {
     await ann.keyboard.press('Enter')
     await ann.getByRole('button', { name: 'Throw away' }).click()
     await ann.locator('.compose').waitFor({ state: 'detached' })
+    clean()
+  })
+
+  it('takes in two who share an address, and says what it cannot keep', async () => {
+    await ann.getByRole('link', { name: 'People' }).click()
+    const card = (...lines) => `BEGIN:VCARD\r\nVERSION:3.0\r\n${lines.join('\r\n')}\r\nEND:VCARD\r\n`
+    const file = [
+      card('FN:Anna Lake', 'EMAIL:lakes@elsewhere.test', 'TEL:111'), card('FN:Ben Lake', 'EMAIL:lakes@elsewhere.test', 'TEL:222', 'BDAY:1970-02-02'),
+      card('FN:Anna Lake', 'EMAIL:lakes@elsewhere.test', 'TITLE:Captain'), card('FN:No Address', 'TEL:333'), card('FN:Pia Picture', 'EMAIL:pia@elsewhere.test', `PHOTO;ENCODING=b:${'QUJD'.repeat(6000)}`, 'TEL:444'),
+    ].join('')
+    await ann.getByLabel('Import vCard').setInputFiles({ name: 'lakes.vcf', mimeType: 'text/vcard', buffer: Buffer.from(file) })
+    await ann.locator('.toast').getByText('4 people taken in. 1 without an address left out. 1 too large to be kept whole: the largest of it, mostly a picture, was left out.').waitFor()
+    await ann.getByText('Anna Lake, Ben Lake').waitFor()
+    await ann.getByText('Pia Picture').waitFor()
+    // On another device both come out again, each with what is theirs.
+    const other = await desktop(chrome)
+    await signIn(other, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    await other.getByRole('link', { name: 'People' }).click()
+    await other.getByText('Anna Lake, Ben Lake').waitFor()
+    const [download] = await Promise.all([other.waitForEvent('download'), other.getByRole('button', { name: 'Export vCard' }).click()])
+    const cards = (await readFile(await download.path(), 'utf8')).split('BEGIN:VCARD').filter((one) => one.includes('Lake') || one.includes('Pia'))
+    const of = (name) => cards.filter((one) => one.includes(`FN:${name}\r\n`))
+    assert.deepEqual([of('Anna Lake').length, of('Ben Lake').length, of('Pia Picture').length, cards.length], [1, 1, 1, 3], cards.join())
+    for (const line of ['EMAIL:lakes@elsewhere.test', 'TEL:111', 'TITLE:Captain']) assert.ok(of('Anna Lake')[0].includes(`${line}\r\n`), line)
+    for (const line of ['EMAIL:lakes@elsewhere.test', 'TEL:222', 'BDAY:1970-02-02']) assert.ok(of('Ben Lake')[0].includes(`${line}\r\n`), line)
+    assert.ok(of('Pia Picture')[0].includes('TEL:444') && !of('Pia Picture')[0].includes('PHOTO'))
+    // Who is written in by hand under that address is who is known by it, named anew.
+    await other.getByLabel('Name').fill('Pia Portrait')
+    await other.getByLabel('Address').fill('pia@elsewhere.test')
+    await other.getByRole('button', { name: 'Add', exact: true }).click()
+    await ann.getByText('Pia Portrait').waitFor()
+    assert.equal(await ann.getByText('Pia Picture').count(), 0)
+    assert.deepEqual(other.troubles, [])
+    await other.context().close()
+    await ann.getByRole('link', { name: /^Inbox/ }).click()
     clean()
   })
 

@@ -198,8 +198,9 @@ describe('people', () => {
   it('are those of the server’s address book', () => {
     const person = (email: string, more: Partial<Person> = {}): [string, Person] => [email, { email, name: null, weight: 1, at: 0, ...more }]
     const entry = (id: string, email: string, more: Partial<Entry> = {}): Entry => ({ id, name: 'N', emails: [email], isEntered: true, timesUsed: 0, lastUsed: null, ...more })
-    const here = new Map([person('same@x', { id: 's', name: 'N', weight: 5 }), person('gone@x', { id: 'g' }), person('met@x'), person('forgotten@x', { hidden: true }), person('again@x', { hidden: true }), person('mine@x', { unsent: {} as never })])
+    const here = new Map([person('same@x', { id: 's', name: 'N', weight: 5 }), person('gone@x', { id: 'g' }), person('met@x'), person('forgotten@x', { hidden: true }), person('again@x', { hidden: true }), person('mine@x', { unsent: [] })])
     const found = merged(here, [entry('s', 'Same@x'), entry('n', 'new@x', { timesUsed: 4, lastUsed: new Date(0).toISOString() }), entry('f', 'forgotten@x', { isEntered: false }), entry('a', 'again@x'), entry('m', 'mine@x')], 0)
     expect(found.map((p) => [p.email, p.id, p.hidden === true, p.weight])).toEqual([['new@x', 'n', false, 4], ['again@x', 'a', false, 1], ['gone@x', undefined, true, 1]])
+    expect(merged(new Map(), [entry('1', 'both@x', { name: 'Anna' }), entry('2', 'Both@x', { name: 'Ben' }), entry('3', 'both@x', { name: 'Anna' })], 0).map((p) => [p.email, p.name])).toEqual([['both@x', 'Anna, Ben']])
   })
 })

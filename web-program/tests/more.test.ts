@@ -4,7 +4,7 @@ import { matches } from '../src/data/local'
 import { hops, verdicts } from '../src/data/route'
 import { apart } from '../src/data/safe'
 import { askAgain, fate, ways } from '../src/data/sent'
-import { plain, read, written, type Card } from '../src/data/vcard'
+import { plain, read, together, written, type Card } from '../src/data/vcard'
 import { choices, keyword, setting, until } from '../src/data/snooze'
 import type { Filter, Row, Submission } from '../src/jmap/types'
 
@@ -34,22 +34,29 @@ describe('the way a message came', () => {
 describe('address books', () => {
   it('go out and come back', () => {
     const people = [plain('Lee; Cy, "the" \\ one', 'cy@x.test'), { ...plain('Zoë '.repeat(30).trim(), 'zoe@x.test'), phones: ['+49 30 1'], organization: 'Lamps, Ltd', note: 'one\ntwo' }]
-    expect(read(written(people)).map((card) => ({ ...card, vcard: null }))).toEqual(people)
+    expect(read(written(people)).cards.map((card) => ({ ...card, vcard: null }))).toEqual(people)
     expect(Math.max(...written(people).split('\r\n').map((l) => new TextEncoder().encode(l).length))).toBeLessThanOrEqual(75)
   })
   it('are read as others write them', () => {
-    const found = read('BEGIN:VCARD\nVERSION:2.1\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:M=C3=BCll=\ner;J=C3=B6rg\nEMAIL;HOME:j@x.test\nitem1.EMAIL;TYPE=work:j@work.test\nPHOTO;ENCODING=BASE64:aGk=\nEND:VCARD\nBEGIN:VCARD\nFN:No address\nEND:VCARD')
+    const { cards: found, ...left } = read('BEGIN:VCARD\nVERSION:2.1\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:M=C3=BCll=\ner;J=C3=B6rg\nEMAIL;HOME:j@x.test\nitem1.EMAIL;TYPE=work:j@work.test\nPHOTO;ENCODING=BASE64:aGk=\nEND:VCARD\nBEGIN:VCARD\nFN:No address\nEND:VCARD')
+    expect(left).toEqual({ without: 1, cut: 0 })
     expect(found.map(({ name, emails }) => ({ name, emails }))).toEqual([{ name: 'Jörg Müller', emails: ['j@x.test', 'j@work.test'] }])
     expect(written(found)).toBe('BEGIN:VCARD\r\nVERSION:3.0\r\nN:Müller;Jörg\r\nEMAIL;HOME:j@x.test\r\nitem1.EMAIL;TYPE=work:j@work.test\r\nPHOTO;ENCODING=BASE64:aGk=\r\nEND:VCARD\r\n')
   })
   it('keep what the program has no field for, and what was changed in it', () => {
     const text = 'BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoë\r\nEMAIL:zoe@x.test\r\nEMAIL:old@x.test\r\nTEL;TYPE=home:+49 30 1\r\nORG:Lamps\\, Ltd;Sales\r\nNOTE:likes tea\r\nBDAY:1980-01-01\r\nEND:VCARD\r\n'
-    const card = read(text)[0] as Card
+    const card = read(text).cards[0] as Card
     expect([card.phones, card.organization, card.note]).toEqual([['+49 30 1'], 'Lamps, Ltd, Sales', 'likes tea'])
     expect(written([card])).toBe(text)
     expect(written([{ ...card, name: 'Zoë Quill', emails: ['zoe@x.test', 'new@x.test'] }])).toBe(text.replace('FN:Zoë', 'FN:Zoë Quill').replace('EMAIL:old@x.test\r\n', '').replace('END:', 'EMAIL:new@x.test\r\nEND:'))
-    const large = read(text.replace('BDAY', `PHOTO:${'A'.repeat(40_000)}\r\nBDAY`))[0] as Card
-    expect(written([large])).toBe(text)
+    const large = read(text.replace('BDAY', `PHOTO:${'A'.repeat(40_000)}\r\nBDAY`))
+    expect([written(large.cards), large.cut]).toEqual([text, 1])
+  })
+  it('of one person in two cards are one, with all that either says', () => {
+    const card = (more: string): string => `BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoë\r\nEMAIL:zoe@x.test\r\n${more}END:VCARD\r\n`
+    expect(together(card('TEL:1\r\nBDAY:1980-01-01\r\n'), card('TEL:2\r\n'))).toBe(card('TEL:1\r\nBDAY:1980-01-01\r\nTEL:2\r\n'))
+    expect(together(null, card(''))).toBe(card(''))
+    expect(together(card(''), null)).toBe(card(''))
   })
 })
 

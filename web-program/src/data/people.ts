@@ -3,8 +3,8 @@
 import type { Address, Id } from '../jmap/types'
 import type { Card } from './vcard'
 
-/** `id`: who it is in the server's address book; `unsent`: entered here, and not told to it yet. */
-export interface Person { email: string; name: string | null; weight: number; at: number; hidden?: boolean; id?: Id; unsent?: Card }
+/** `id`: who it is in the server's address book; `unsent`: entered here, and not told to it yet; several may share an address. */
+export interface Person { email: string; name: string | null; weight: number; at: number; hidden?: boolean; id?: Id; unsent?: readonly Card[] }
 
 /** One of the server's address book. */
 export interface Entry { id: Id; name: string; emails: string[]; isEntered: boolean; timesUsed: number; lastUsed: string | null }
@@ -18,20 +18,33 @@ export function met(person: Person | undefined, address: Address, by: number, no
   return { ...(person?.id ? { id: person.id } : {}), ...(person?.unsent ? { unsent: person.unsent } : {}), email: address.email.toLowerCase(), name: address.name ?? person?.name ?? null, weight: before + by, at: now }
 }
 
+/** Several people may share an address: who is written to there is all of them. */
+function sharers(book: readonly Entry[]): Map<string, Entry> {
+  const all = new Map<string, Entry>()
+  const names = new Map<string, Set<string>>()
+  for (const entry of book) {
+    for (const email of entry.emails.map((e) => e.toLowerCase())) {
+      const had = all.get(email)
+      const known = names.get(email) ?? new Set()
+      names.set(email, entry.name === '' ? known : known.add(entry.name))
+      const name = [...known].sort().join(', ')
+      all.set(email, had ? { ...had, name, isEntered: had.isEntered || entry.isEntered, timesUsed: Math.max(had.timesUsed, entry.timesUsed), lastUsed: (had.lastUsed ?? '') < (entry.lastUsed ?? '') ? entry.lastUsed : had.lastUsed } : entry)
+    }
+  }
+  return all
+}
+
 /** What changes here when the server's address book is this: who is new or named otherwise there, and who is gone. */
 export function merged(people: ReadonlyMap<string, Person>, book: readonly Entry[], now: number): Person[] {
   const changed: Person[] = []
-  const there = new Set<string>()
-  for (const { id, name, emails, isEntered, timesUsed, lastUsed } of book) {
-    for (const email of emails.map((e) => e.toLowerCase())) {
-      const known = people.get(email)
-      there.add(email)
-      if (known?.unsent || (known?.hidden && !isEntered)) continue
-      const used = lastUsed === null ? 0 : weightAt({ email, name, weight: timesUsed, at: Date.parse(lastUsed) }, now)
-      const weight = Math.max(isEntered ? 1 : 0, used, known ? weightAt(known, now) : 0)
-      const person: Person = { email, name: name || (known?.name ?? null), weight, at: now, id }
-      if (!known || known.hidden || known.id !== id || known.name !== person.name || weight - weightAt(known, now) > 0.5) changed.push(person)
-    }
+  const there = sharers(book)
+  for (const [email, { id, name, isEntered, timesUsed, lastUsed }] of there) {
+    const known = people.get(email)
+    if (known?.unsent || (known?.hidden && !isEntered)) continue
+    const used = lastUsed === null ? 0 : weightAt({ email, name, weight: timesUsed, at: Date.parse(lastUsed) }, now)
+    const weight = Math.max(isEntered ? 1 : 0, used, known ? weightAt(known, now) : 0)
+    const person: Person = { email, name: name || (known?.name ?? null), weight, at: now, id }
+    if (!known || known.hidden || known.id !== id || known.name !== person.name || weight - weightAt(known, now) > 0.5) changed.push(person)
   }
   for (const { id, ...person } of people.values()) if (id !== undefined && !there.has(person.email)) changed.push({ ...person, hidden: true })
   return changed

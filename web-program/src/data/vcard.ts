@@ -9,6 +9,8 @@ export interface Card {
   note: string
   /** The card as it came, one property a line; `null`: it was entered here. */
   vcard: string | null
+  /** Written here by hand: who is known by that address is meant, under whatever name. */
+  corrects?: true
 }
 
 const LIST_MAX = 50
@@ -94,6 +96,18 @@ function modern(line: string): string {
   return `${found.group}${found.key}${params}:${text.replace(/\r?\n/g, '\\n')}`
 }
 
+/** What is told of a card once, whoever tells it: two of them would not be one any more. */
+const ONCE = new Set(['BEGIN', 'END', 'VERSION', 'FN', 'N', 'UID', 'REV', 'PRODID'])
+
+/** Two cards of one person as one: the longer, with what only the other has. */
+export function together(a: string | null, b: string | null): string | null {
+  const [base, other] = (a?.length ?? 0) < (b?.length ?? 0) ? [b, a] : [a, b]
+  if (base === null || other === null) return base
+  const kept = base.split(/\r?\n/).filter((l) => l !== '')
+  const more = other.split(/\r?\n/).filter((l) => l !== '' && !kept.includes(l) && !ONCE.has(parts(l)?.key ?? ''))
+  return more.length === 0 ? base : fitting([...kept.slice(0, -1), ...more, ...kept.slice(-1)])
+}
+
 function fitting(all: readonly string[]): string {
   const kept = [...all]
   while (octets(kept.join('\r\n')) > CARD_BYTES_MAX) kept.splice(kept.indexOf(kept.reduce((a, b) => (b.length > a.length ? b : a))), 1)
@@ -116,14 +130,21 @@ function cardOf(all: readonly string[]): Card {
   return { ...card, emails: card.emails.slice(0, LIST_MAX), phones: card.phones.slice(0, LIST_MAX), note: card.note.slice(0, 2000) }
 }
 
-/** The cards of a file; those without an address are left out, for mail goes to nobody there. */
-export function read(text: string): Card[] {
-  const found: Card[] = []
+/** The cards of a file. Mail goes to nobody who has no address there: those are counted, and so are those that were too large and lost something. */
+export function read(text: string): { cards: Card[]; without: number; cut: number } {
+  const found = { cards: [] as Card[], without: 0, cut: 0 }
   let open: string[] | undefined
   for (const line of unfolded(text).map(modern)) {
     if (/^BEGIN:VCARD\s*$/i.test(line)) open = []
     if (line.trim() !== '') open?.push(line)
-    if (/^END:VCARD\s*$/i.test(line) && open) { const card = cardOf(open); if (card.emails.length > 0) found.push(card); open = undefined }
+    if (!/^END:VCARD\s*$/i.test(line) || !open) continue
+    const card = cardOf(open)
+    if (card.emails.length === 0) found.without += 1
+    else {
+      found.cards.push(card)
+      if (octets(open.join('\r\n')) > CARD_BYTES_MAX) found.cut += 1
+    }
+    open = undefined
   }
   return found
 }

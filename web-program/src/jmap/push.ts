@@ -16,8 +16,10 @@ export class Push {
   private tries = 0
   private ended = false
   private sockets = true
+  /** The connection that is tried now stood. */
+  private opened = false
 
-  constructor(private readonly session: Session, private readonly changed: (states: States) => void, private readonly line: (state: Line) => void) {
+  constructor(private readonly session: Session, private readonly changed: (states: States) => void, private readonly line: (state: Line) => void, private readonly refused: () => void = () => undefined) {
     addEventListener('online', this.again)
     document.addEventListener('visibilitychange', this.seen)
     if ('serviceWorker' in navigator) navigator.serviceWorker.addEventListener('message', this.woken)
@@ -56,6 +58,7 @@ export class Push {
     if (this.ended) return
     this.socket?.close()
     this.source?.close()
+    this.opened = false
     const url = this.session.capabilities[WEBSOCKET]?.url
     if (this.sockets && typeof url === 'string') this.bySocket(url)
     else this.bySource()
@@ -66,9 +69,8 @@ export class Push {
     at.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:'
     const socket = new WebSocket(at, 'jmap')
     this.socket = socket
-    let opened = false
     socket.onopen = () => {
-      opened = true
+      this.opened = true
       this.tries = 0
       socket.send(JSON.stringify({ '@type': 'WebSocketPushEnable', dataTypes: null }))
       this.line('live')
@@ -79,7 +81,7 @@ export class Push {
     }
     socket.onclose = () => {
       if (socket !== this.socket) return
-      if (!opened && this.tries > 0 && navigator.onLine) this.sockets = false
+      if (!this.opened && this.tries > 0 && navigator.onLine) this.sockets = false
       this.later()
     }
   }
@@ -88,7 +90,7 @@ export class Push {
     const url = local(this.session.eventSourceUrl).replace('{types}', '*').replace('{closeafter}', 'no').replace('{ping}', '30')
     const source = new EventSource(url)
     this.source = source
-    source.onopen = () => { this.tries = 0; this.line('live') }
+    source.onopen = () => { this.opened = true; this.tries = 0; this.line('live') }
     source.addEventListener('state', (event) => {
       const told = JSON.parse((event as MessageEvent<string>).data) as { changed?: States }
       if (told.changed) this.changed(told.changed)
@@ -103,6 +105,8 @@ export class Push {
   private later(): void {
     if (this.ended) return
     this.line('waiting')
+    // Why it was not let in a WebSocket does not tell: who asks hears whether the session ended.
+    if (!this.opened) this.refused()
     this.tries += 1
     this.timer = setTimeout(() => this.connect(), Math.min(30_000, 500 * 2 ** this.tries) * (0.75 + Math.random() / 2))
   }

@@ -57,6 +57,7 @@ export class App {
   // ---- signing in and out
 
   async start(): Promise<void> {
+    addEventListener('storage', this.stored)
     const { session, kept } = begin()
     const { cache, begun } = await kept ?? {}
     if (cache && begun && same(known() ?? '', begun.kept.session.username)) await this.enter(new Jmap(begun.kept.session), cache, begun)
@@ -77,6 +78,13 @@ export class App {
         if (this.home) { this.home.lost(); void this.desk.restore(); this.invited(); this.retry() } else this.phase = 'signed-out'
       } else { this.home?.failed(error); if (!this.home) this.phase = 'signed-out' }
     }
+  }
+
+  /** In another window one signed out, which clears all (no key), or somebody else signed in: what is shown here goes, and what lies in memory. */
+  private readonly stored = ({ key, newValue }: StorageEvent): void => {
+    if (this.address === '' || this.leaving) return
+    if (key === null) { this.leaving = true; this.drop(); location.assign('/sign-in') }
+    else if (key === 'signed-in' && newValue !== null && !same(newValue, this.address)) location.reload()
   }
 
   /** What is shown or kept is another's than who is signed in: it goes, and the page begins anew. */

@@ -1,8 +1,8 @@
 // The address book (`Person` of the server's own name space): whom one enters or takes in lies there, on every device and after signing out.
 // Without a network it waits here; on a server that has no address book it stays here.
 
-import { merged, type Entry, type Person } from '../data/people'
-import { plain, type Card } from '../data/vcard'
+import { fold, merged, type Entry, type Person } from '../data/people'
+import { plain, together, type Card } from '../data/vcard'
 import { Refused, type Call } from '../jmap/client'
 import type { Id, SetAnswer } from '../jmap/types'
 import type { Mail } from './mail.svelte'
@@ -14,7 +14,16 @@ const cardOf = ({ name, emails, phones, organization, note, vcard }: Whole): Car
 const union = (a: readonly string[], b: readonly string[]): string[] => [...a, ...b.filter((one) => !a.some((o) => o.toLowerCase() === one.toLowerCase()))]
 
 /** One who is known already, with what a card tells of them besides. */
-const joined = (had: Whole, card: Card): Card => ({ name: card.name ?? (had.name || null), emails: union(had.emails, card.emails), phones: union(had.phones, card.phones), organization: card.organization || had.organization, note: card.note || had.note, vcard: (card.vcard?.length ?? 0) < (had.vcard?.length ?? 0) ? had.vcard : card.vcard })
+const joined = (had: Card, card: Card): Card => ({ name: card.name ?? had.name, emails: union(had.emails, card.emails), phones: union(had.phones, card.phones), organization: card.organization || had.organization, note: card.note || had.note, vcard: together(had.vcard, card.vcard) })
+/** Of cards with an address in common: whether they are of one person. Two of a household may have one mailbox. */
+const isOne = (a: string | null, b: string | null): boolean => !a || !b || fold(a) === fold(b)
+const shares = (a: readonly string[], b: readonly string[]): boolean => a.some((one) => b.some((o) => o.toLowerCase() === one.toLowerCase()))
+
+/** `cards`, and one more: of the same person as one of them it is that one's. */
+function withOne(cards: readonly Card[], card: Card): Card[] {
+  const at = cards.findIndex((one) => card.corrects ?? isOne(one.name, card.name))
+  return at === -1 ? [...cards, card] : cards.map((one, n) => (n === at ? joined(one, card) : one))
+}
 
 export class Book {
   private telling: Promise<void> = Promise.resolve()
@@ -44,10 +53,13 @@ export class Book {
   async add(cards: readonly Card[]): Promise<void> {
     const now = Date.now()
     const { people, hasProgram } = this.mail
-    this.put(cards.flatMap((card) => card.emails.map((email, n): Person => {
-      const had = people.get(email.toLowerCase())
-      return { ...(had?.id ? { id: had.id } : {}), email: email.toLowerCase(), name: card.name, weight: Math.max(1, had?.weight ?? 0), at: now, ...(hasProgram && n === 0 ? { unsent: card } : {}) }
-    })))
+    for (const card of cards) {
+      this.put(card.emails.map((email, n): Person => {
+        const had = people.get(email.toLowerCase())
+        const unsent = hasProgram && n === 0 ? withOne(had?.unsent ?? [], card) : had?.unsent
+        return { ...(had?.id ? { id: had.id } : {}), email: email.toLowerCase(), name: card.name, weight: Math.max(1, had?.weight ?? 0), at: now, ...(unsent ? { unsent } : {}) }
+      }))
+    }
     await this.tell()
   }
 
@@ -57,35 +69,33 @@ export class Book {
   }
 
   private async tellAll(): Promise<void> {
-    const waiting = [...this.mail.people.values()].filter((p) => p.unsent !== undefined)
+    const waiting = [...this.mail.people.values()].flatMap((person) => (person.unsent ?? []).map((card) => ({ person, card })))
     if (waiting.length === 0 || !this.mail.hasProgram) return
-    const book = await this.all()
+    const book = (await this.all()).map((whole) => ({ id: whole.id, card: cardOf(whole) }))
     const most = this.mail.jmap.limit('maxObjectsInSet', 500)
     let refused: Refused | undefined
     for (let from = 0; from < waiting.length; from += most) {
-      const some = waiting.slice(from, from + most)
       const create: Record<string, unknown> = {}
       const update: Record<Id, unknown> = {}
-      const keys: string[] = []
-      for (const [n, { unsent }] of some.entries()) {
-        if (!unsent) continue
-        const had = book.find((w) => w.emails.some((e) => unsent.emails.some((o) => o.toLowerCase() === e.toLowerCase())))
-        keys[n] = had?.id ?? `p${n}`
-        if (had && !(had.id in update)) update[had.id] = fields(joined(had, unsent))
-        else if (!had) create[`p${n}`] = fields(unsent)
-      }
+      const told = waiting.slice(from, from + most).map(({ person, card }, n) => {
+        const had = book.find((one) => shares(one.card.emails, card.emails) && (card.corrects ?? isOne(one.card.name, card.name)))
+        if (had) { had.card = joined(had.card, card); update[had.id] = fields(had.card) }
+        else create[`p${n}`] = fields(card)
+        return { person, card, key: had?.id ?? `p${n}` }
+      })
       const answers = await this.mail.jmap.call([['Person/set', { accountId: this.mail.account, create, update }, 's']])
       const set = answers.of<SetAnswer>('s')
       const why = [...Object.values(set.notCreated ?? {}), ...Object.values(set.notUpdated ?? {})][0]
       if (why) refused = new Refused(why.type, why.description ?? '')
       const later = new Set([...Object.entries(set.notCreated ?? {}), ...Object.entries(set.notUpdated ?? {})].filter(([, e]) => ['overQuota', 'serverFail', 'rateLimit'].includes(e.type)).map(([key]) => key))
       // What was changed meanwhile, or may be taken another time, waits still.
-      this.put(some.flatMap((sent, n) => {
-        const known = this.mail.people.get(sent.email)
-        if (!known || known.unsent !== sent.unsent || later.has(keys[n] ?? '')) return []
-        const { unsent: _, ...person } = known
-        return [person]
-      }))
+      for (const { person: { email }, card, key } of told) {
+        const known = this.mail.people.get(email)
+        if (!known?.unsent || later.has(key)) continue
+        const { unsent, ...person } = known
+        const left = unsent.filter((one) => one !== card)
+        this.put([left.length > 0 ? { ...person, unsent: left } : person])
+      }
     }
     const answers = await this.mail.jmap.call(this.calls)
     this.put(merged(this.mail.people, answers.of<{ list: Entry[] }>('people').list, Date.now()))
@@ -106,7 +116,7 @@ export class Book {
     const set = { accountId: mail.account, destroy: found.filter((w) => left(w).length === 0).map((w) => w.id), update: Object.fromEntries(found.filter((w) => left(w).length > 0).map((w) => [w.id, { emails: left(w) }])) }
     if (found.length > 0) await mail.jmap.call([['Person/set', set, 's']]).then((answers) => answers.of('s'))
     this.put([{ ...rest, hidden: true }])
-    return () => found.length > 0 ? this.add(found.map(cardOf)) : this.add([unsent ?? plain(person.name, person.email)])
+    return () => found.length > 0 ? this.add(found.map(cardOf)) : this.add(unsent ?? [plain(person.name, person.email)])
   }
 
   /** These people with all that is known of them. */
@@ -115,11 +125,11 @@ export class Book {
     const book = await this.all()
     const given = new Set<Id>()
     return people.flatMap((person): Card[] => {
-      const whole = book.find((w) => w.emails.some((e) => e.toLowerCase() === person.email))
-      if (!whole) return [person.unsent ?? plain(person.name, person.email)]
-      if (given.has(whole.id)) return []
-      given.add(whole.id)
-      return [cardOf(whole)]
+      const all = book.filter((w) => w.emails.some((e) => e.toLowerCase() === person.email))
+      if (all.length === 0) return [...person.unsent ?? [plain(person.name, person.email)]]
+      const fresh = all.filter((w) => !given.has(w.id))
+      for (const { id } of fresh) given.add(id)
+      return fresh.map(cardOf)
     })
   }
 }

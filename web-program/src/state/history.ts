@@ -8,8 +8,10 @@ import type { Mail } from './mail.svelte'
 const STEPS_MAX = 100
 
 export type Stood = [List, [number, Id][]][]
-/** `wakes`: they come back from where they wait for their time. */
-interface Changed { mail: Mail; patches: Patches; stood: Stood; wakes?: boolean }
+/** Until when each waited before it was told to wait: `null`: it did not. */
+export type Waited = Record<Id, string | null>
+/** `waited`: they come back from where they wait for their time, or wait as they did. */
+interface Changed { mail: Mail; patches: Patches; stood: Stood; waited?: Waited | undefined }
 /** What is taken back by asking the server for something else. */
 interface Asked { run: () => Promise<unknown> }
 type Part = Changed | Asked

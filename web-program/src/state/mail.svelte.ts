@@ -15,7 +15,7 @@ import { Push, type States } from '../jmap/push'
 import { MAIL, PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
 import { Book } from './book'
-import { History, type Stood } from './history'
+import { History, type Stood, type Waited } from './history'
 import { List, type Asked } from './list.svelte'
 import { toasts } from './toasts.svelte'
 
@@ -121,7 +121,7 @@ export class Mail {
     this.isBooted = true
     // What was not done by its owner's programs is not done by others'.
     if (this.home) { void this.drain(); void this.current?.refresh(this.visible); return }
-    if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else { this.live = false; this.missed = true } })
+    if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else { this.live = false; this.missed = true } }, () => { void this.sync() })
     if ((answers.maybe<{ ids: Id[] }>('pins')?.ids.length ?? 0) > 0) this.pins = true
     this.mutes = (answers.maybe<{ ids: Id[] }>('mutes')?.ids.length ?? 0) > 0
     void this.passMuted()
@@ -303,8 +303,8 @@ export class Mail {
     return [...found.values()]
   }
 
-  /** `text`: what to say of it, or of so many. */
-  act(patches: Patches, text: string | ((n: number) => string), keep = true, until?: string): boolean {
+  /** `text`: what to say of it, or of so many. `until`: they go away until then; `waited`: until when they did before. */
+  act(patches: Patches, text: string | ((n: number) => string), keep = true, until?: string, waited: Waited = {}): boolean {
     const told: Patches = {}
     const back: Patches = {}
     for (const [id, patch] of Object.entries(patches)) {
@@ -322,7 +322,7 @@ export class Mail {
     if (keep) {
       const n = Object.keys(patches).length
       const say = typeof text === 'string' ? () => text : text
-      this.history.push({ mail: this, patches: back, stood, wakes: until !== undefined }, { n, text: say })
+      this.history.push({ mail: this, patches: back, stood, waited: until === undefined ? undefined : waited }, { n, text: say })
       this.say(say(n))
     }
     void this.record(told, back, keep, until)
@@ -367,7 +367,7 @@ export class Mail {
     const asked: Promise<unknown>[] = []
     for (const part of last) {
       if ('run' in part) asked.push(part.run())
-      else part.mail.takeUp(part.patches, part.stood, part.wakes)
+      else part.mail.takeUp(part.patches, part.stood, part.waited)
     }
     if (asked.length === 0) toasts.show(t.done.undone)
     else void Promise.all(asked).then(() => toasts.show(t.done.undone), (e: unknown) => { this.failed(e); toasts.show(t.done.refused(e instanceof Error ? e.message : ''), { kind: 'error' }) })
@@ -380,7 +380,7 @@ export class Mail {
     this.say(say(n))
   }
 
-  private takeUp(patches: Patches, stood: Stood, wakes = false): void {
+  private takeUp(patches: Patches, stood: Stood, waited?: Waited): void {
     const told: Patches = {}
     const back: Patches = {}
     for (const [id, patch] of Object.entries(patches)) {
@@ -394,7 +394,12 @@ export class Mail {
       list.order.restore(rows)
       list.changed()
     }
-    void this.record(told, back, true, wakes ? null : undefined)
+    if (!waited) { void this.record(told, back); return }
+    // Those that waited before wait again as they did, each until its own time; the others do not any more.
+    const times = new Map<string | null, Id[]>()
+    for (const id of Object.keys(told)) { const at = waited[id] ?? null; times.set(at, [...times.get(at) ?? [], id]) }
+    const of = (all: Patches, ids: Id[]): Patches => Object.fromEntries(ids.map((id) => [id, all[id] ?? {}]))
+    for (const [at, ids] of times) void this.record(of(told, ids), of(back, ids), true, at)
   }
 
   private async record(patches: Patches, back: Patches, keep = true, until?: string | null): Promise<void> {
@@ -512,9 +517,11 @@ export class Mail {
     try {
       if (this.hasProgram) {
         const room = [...this.mailboxes.values()].find((b) => b.parentId === null && b.name === ROOM)?.id ?? await this.create(ROOM, null)
+        const rows = this.meant(ids)
+        const waited = await this.waited(rows.filter((row) => room in row.mailboxIds).map((row) => row.id))
         // It comes back on top of the inbox.
         this.pins = true
-        this.act(Object.fromEntries(this.meant(ids).map((row) => [row.id, { ...moved(row, room), [path('keywords', '$pinned')]: true as const }])), said, true, at.toISOString())
+        this.act(Object.fromEntries(rows.map((row) => [row.id, { ...moved(row, room), [path('keywords', '$pinned')]: true as const }])), said, true, at.toISOString(), waited)
         return
       }
       const box = this.named(LATER) ?? await this.create(LATER, null)
@@ -526,6 +533,15 @@ export class Mail {
       this.act(patches, said)
       this.wakeAt(at.getTime())
     } catch (error) { this.failed(error); toasts.show(t.done.refused(error instanceof Error ? error.message : ''), { kind: 'error' }) }
+  }
+
+  /** Until when these wait already. Without a network nobody can say: they would be called back. */
+  private async waited(ids: readonly Id[]): Promise<Waited> {
+    if (ids.length === 0) return {}
+    try {
+      const answers = await this.jmap.call([['Snooze/get', { accountId: this.account, ids }, 'w']])
+      return Object.fromEntries(answers.of<{ list: { id: Id; until: string }[] }>('w').list.map(({ id, until }) => [id, until]))
+    } catch (error) { if (!(error instanceof Offline)) throw error; return {} }
   }
 
   /** How the server is told of what goes away until a time, or comes back before it. */
