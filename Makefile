@@ -90,6 +90,7 @@ large:          ## a mailbox of a million messages: how it opens, cold and warm,
 soak:           ## hours: the crash test's thousand rounds, every call failing once, ten thousand power cuts, every octet flipped
 	SEARCH_SEEDS=200 cargo test --release --locked -p search finds
 	STORE_FLIP_STEP=1 cargo test --release --locked -p store flips
+	STORE_FAIL_STEP=1 STORE_FAIL_FIRST=0 cargo test --release --locked -p store failing
 	$(MAKE) crash ROUNDS=$(or $(ROUNDS),1000)
 	$(MAKE) power IMAGES=10000
 	$(MAKE) stress

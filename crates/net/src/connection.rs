@@ -119,6 +119,7 @@ pub struct Connection {
     moved: Instant,
     handshake_until: Instant,
     handshake_max: Duration,
+    write_idle_max: Duration,
     tls_server: Option<Arc<TlsServer>>,
     tls_client: Option<(TlsClient, String)>,
     /// What few connections have.
@@ -153,6 +154,7 @@ impl Connection {
             moved: Instant::now(),
             handshake_until: Instant::now(),
             handshake_max: limits::HANDSHAKE_MAX,
+            write_idle_max: limits::WRITE_IDLE_MAX,
             tls_server: None,
             tls_client: None,
             beside: None,
@@ -225,6 +227,11 @@ impl Connection {
     /// How long a handshake that comes later may take.
     pub fn set_handshake_max(&mut self, limit: Duration) {
         self.handshake_max = limit;
+    }
+
+    /// How long a peer may take nothing of what waits for it ([`limits::WRITE_IDLE_MAX`] where nobody says so).
+    pub fn set_write_idle_max(&mut self, limit: Duration) {
+        self.write_idle_max = limit;
     }
 
     fn beside_mut(&mut self) -> &mut Beside {
@@ -481,7 +488,7 @@ impl Connection {
             // Polled a moment ago and still due: it waits for its owner, not for the clock.
             if due <= at { at + Duration::from_secs(1) } else { due }
         });
-        let write_until = self.moved + limits::WRITE_IDLE_MAX;
+        let write_until = self.moved + self.write_idle_max;
         let writing = self.waiting() > 0 || self.unflushed;
         if writing {
             until = Some(until.map_or(write_until, |until| until.min(write_until)));
@@ -501,7 +508,7 @@ impl Connection {
     /// Until everything is written.
     async fn drain(&mut self) -> io::Result<()> {
         while self.waiting() > 0 || self.unflushed {
-            let until = self.moved + limits::WRITE_IDLE_MAX;
+            let until = self.moved + self.write_idle_max;
             let io = poll_fn(|cx| self.poll_io(cx, None::<(&mut NoSession, bool)>));
             timeout_at(until, io).await.map_err(|_| timed_out("writing"))??;
         }
@@ -511,10 +518,11 @@ impl Connection {
     /// Last words, close_notify and FIN; then a moment of reading, so that input we never read does not turn them into a reset.
     async fn shut(&mut self) -> io::Result<()> {
         self.phase = Phase::Closing;
-        timeout(limits::CLOSE_WRITE_MAX, self.drain()).await.map_err(|_| timed_out("writing"))??;
+        let max = limits::CLOSE_WRITE_MAX.min(self.write_idle_max);
+        timeout(max, self.drain()).await.map_err(|_| timed_out("writing"))??;
         let shutdown = poll_fn(|cx| self.stream.poll_shutdown(cx));
         // Everything is said; a peer that is gone by now broke nothing.
-        let open = matches!(timeout(limits::CLOSE_WRITE_MAX, shutdown).await, Ok(Ok(())));
+        let open = matches!(timeout(max, shutdown).await, Ok(Ok(())));
         if open && !self.read_end {
             let _ = timeout(limits::LINGER_MAX, poll_fn(|cx| self.poll_discard(cx))).await;
         }

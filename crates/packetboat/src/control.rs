@@ -14,7 +14,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 /// The socket's name in the data directory.
@@ -23,7 +23,7 @@ const NAME: &str = "control.sock";
 const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Octets behind a request or an answer, at most: messages on the move.
 const OCTETS_MAX: u64 = 1024 * 1024 * 1024;
-/// Whoever asks nothing for so long is let go.
+/// Whoever asks nothing, or takes nothing of an answer, for so long is let go.
 const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(300);
 /// A socket's path must be shorter than this (`sun_path`); a longer one is reached through its folder's descriptor.
 const PATH_BYTES_MAX: usize = 100;
@@ -145,9 +145,21 @@ async fn converse(stream: UnixStream, admin: &Arc<Admin>) -> io::Result<()> {
         };
         let mut text = serde_json::to_vec(&reply).map_err(io::Error::other)?;
         text.push(b'\n');
-        writing.write_all(&text).await?;
-        writing.write_all(&behind).await?;
+        say(&mut writing, &text).await?;
+        say(&mut writing, &behind).await?;
     }
+}
+
+/// Writes all of it to whoever goes on reading.
+async fn say(writing: &mut (impl AsyncWrite + Unpin), mut octets: &[u8]) -> io::Result<()> {
+    while !octets.is_empty() {
+        let count = tokio::time::timeout(SILENCE_MAX, writing.write(octets)).await??;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        octets = octets.get(count..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// So many octets; room for them is taken as they come.
@@ -161,7 +173,7 @@ async fn octets_of(reading: &mut (impl AsyncReadExt + Unpin), len: u64) -> io::R
 async fn tell(
     mut watched: tokio::sync::mpsc::Receiver<Value>,
     mut reading: impl tokio::io::AsyncRead + Unpin,
-    mut writing: impl tokio::io::AsyncWrite + Unpin,
+    mut writing: impl AsyncWrite + Unpin,
 ) -> io::Result<()> {
     loop {
         tokio::select! {
@@ -169,7 +181,7 @@ async fn tell(
                 let Some(value) = value else { return Ok(()) };
                 let mut text = serde_json::to_vec(&Reply::Ok(value)).map_err(io::Error::other)?;
                 text.push(b'\n');
-                writing.write_all(&text).await?;
+                say(&mut writing, &text).await?;
             }
             // Whatever is said now: the asker is done.
             _ = reading.read_u8() => return Ok(()),
@@ -313,6 +325,10 @@ mod tests {
         assert!(begun.elapsed() < SILENCE_MAX * 2, "{:?}", begun.elapsed());
         // The next is served.
         assert!(Client::connect(dir.path()).await.unwrap().unwrap().ask(&Request::AliasList).await.is_ok());
+        // Whoever asks and asks and reads no answer is let go as well.
+        let mut deaf = connect().await;
+        let asking = async { while deaf.write_all(b"what?\n").await.is_ok() {} };
+        tokio::time::timeout(SILENCE_MAX * 2, asking).await.unwrap();
         serving.abort();
     }
 }

@@ -272,6 +272,25 @@ impl Auth {
         result
     }
 
+    /// Hashes a new password when its turn comes, off the threads that serve connections: such hashes are among those that are
+    /// computed at once.
+    ///
+    /// # Errors
+    /// What `work` says; or too many wait.
+    pub async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let busy = || "Too many passwords wait to be checked. Try again later.".to_owned();
+        let _place = self.waiting.try_acquire().map_err(|_| busy())?;
+        let permit = Arc::clone(&self.hashing).acquire_owned().await.map_err(|_| busy())?;
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| "something failed on our side".to_owned())?
+    }
+
     /// Forgets remembered logins of an account.
     pub fn forget(&self, account: AccountId) {
         self.remembered.forget(account);

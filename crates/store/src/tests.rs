@@ -5,6 +5,7 @@ mod acts;
 mod damage;
 mod durability;
 mod facts;
+mod failing;
 mod flips;
 mod model;
 mod queue;

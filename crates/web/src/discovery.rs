@@ -125,8 +125,9 @@ fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 /// `POST /autodiscover/autodiscover.xml`: Outlook's older way, without Exchange.
 pub(crate) async fn outlook(State(site): State<Shared>, request: Request) -> Response {
     let host = host_of(&request);
-    let Some(octets) = site::read(request.into_body(), SMALL_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX).await else {
-        return problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large.");
+    let octets = match site::read(request, SMALL_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX).await {
+        Ok(octets) => octets,
+        Err(unread) => return unread.answer(problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large.")),
     };
     let text = String::from_utf8_lossy(&octets);
     let address = element(&text, "emailaddress").unwrap_or_default();

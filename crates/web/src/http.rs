@@ -1,9 +1,9 @@
 //! Connections: HTTP/1.1 over whatever stream comes in.
 //!
-//! Invariant: who sends no request, or does not take the answer, is gone after `connection_max`; a connection ends with its
-//! peer, with the server's shutdown, or when its owner drops it. Must not know: what is asked for.
+//! Invariant: who sends no request, or does not take the answer, is gone after `connection_max`; who began one is told 408. A
+//! connection ends with its peer, with the server's shutdown, or when its owner drops it. Must not know: what is asked for.
 
-use crate::limits::HEAD_BYTES_MAX;
+use crate::limits::{BODY_SECS_MAX, HEAD_BYTES_MAX, LINGER_MAX, UNWANTED_BYTES_MAX};
 use crate::{Settings, site};
 use axum::Router;
 use axum::body::Body;
@@ -15,8 +15,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
@@ -25,16 +25,39 @@ use tower_service::Service;
 pub(crate) struct Asker {
     pub(crate) peer: Peer,
     pub(crate) tls: bool,
+    /// What is begun (a body, a message of a WebSocket) is waited for so long.
+    pub(crate) patience: Duration,
 }
 
-/// A stream whose peer must take what is written within a time.
-struct Patient<S> {
-    stream: S,
+/// To whoever began a request and did not end it (RFC 9110 §15.5.9).
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// A stream whose peer must take what is written within a time. What is `held` is let go with it: also a connection that
+/// became a WebSocket counts.
+struct Patient<S, H> {
+    held: Option<(S, H)>,
     max: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Something came since we last spoke.
+    is_asked: bool,
+    /// Takes the stream when whoever drove it is done, and whether something was asked.
+    back: Option<oneshot::Sender<(S, H, bool)>>,
 }
 
-impl<S> Patient<S> {
+impl<S, H> Drop for Patient<S, H> {
+    fn drop(&mut self) {
+        if let (Some(back), Some((stream, held))) = (self.back.take(), self.held.take()) {
+            let _ = back.send((stream, held, self.is_asked));
+        }
+    }
+}
+
+impl<S: Unpin, H> Patient<S, H> {
+    /// It is there until it is dropped.
+    fn stream(&mut self) -> io::Result<Pin<&mut S>> {
+        self.held.as_mut().map(|(stream, _)| Pin::new(stream)).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
     /// A write that makes no progress starts the clock; progress stops it.
     fn judge<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
@@ -50,25 +73,51 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin, H: Unpin> AsyncRead for Patient<S, H> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let poll = self.stream()?.poll_read(cx, buffer);
+        self.is_asked |= buffer.filled().len() > before;
+        poll
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin, H: Unpin> AsyncWrite for Patient<S, H> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let poll = self.stream()?.poll_write(cx, bytes);
+        self.is_asked = false;
         self.judge(cx, poll)
     }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = self.stream()?.poll_write_vectored(cx, pieces);
+        self.is_asked = false;
+        self.judge(cx, poll)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.held.as_ref().is_some_and(|(stream, _)| stream.is_write_vectored())
+    }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_flush(cx);
+        let poll = self.stream()?.poll_flush(cx);
         self.judge(cx, poll)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
+        let poll = self.stream()?.poll_shutdown(cx);
         self.judge(cx, poll)
     }
+}
+
+/// Last words and the end; then a moment of reading, so that input nobody read does not turn the words into a reset.
+async fn take_leave<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, is_late: bool) -> io::Result<()> {
+    if is_late {
+        stream.write_all(TOO_LATE).await?;
+    }
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(UNWANTED_BYTES_MAX), &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 /// The running web face.
@@ -90,36 +139,54 @@ impl Web {
         Web { router: site::router(site), connection_max, shutdown }
     }
 
-    /// Serves one connection to its end.
-    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: Peer, tls: bool) {
+    /// Serves one connection to its end. `held` goes with its stream.
+    pub async fn serve<S, H>(&self, stream: S, (peer, tls): (Peer, bool), held: H)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        H: Send + Unpin + 'static,
+    {
+        let (back, mut given_back) = oneshot::channel();
+        let (held, max) = (Some((stream, held)), self.connection_max);
+        let stream = Patient { held, max, stalled: None, is_asked: false, back: Some(back) };
+        let ended = self.drive(stream, (peer, tls)).await;
+        // One that became a WebSocket does not come back.
+        if let Ok((stream, _held, is_asked)) = given_back.try_recv() {
+            let is_late = is_asked && ended.as_ref().is_err_and(hyper::Error::is_timeout);
+            let _ = tokio::time::timeout(self.connection_max.min(LINGER_MAX), take_leave(stream, is_late)).await;
+        }
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an HTTP connection ended");
+        }
+    }
+
+    async fn drive<S, H>(&self, stream: Patient<S, H>, (peer, tls): (Peer, bool)) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        H: Send + Unpin + 'static,
+    {
         let router = self.router.clone();
-        let asker = Asker { peer, tls };
+        let patience = (self.connection_max * 2).min(Duration::from_secs(BODY_SECS_MAX));
+        let asker = Asker { peer, tls, patience };
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(asker.clone());
             router.clone().call(request)
         });
-        let stream = TokioIo::new(Patient { stream, max: self.connection_max, stalled: None });
         let mut builder = hyper::server::conn::http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.connection_max)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .pipeline_flush(true);
-        let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
+        // Answers are written one by one: gathered (`pipeline_flush`), those to a hundred requests sent at once would all be held
+        // in memory, however large.
+        builder.timer(TokioTimer::new()).header_read_timeout(self.connection_max).max_buf_size(HEAD_BYTES_MAX);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let mut shutdown = self.shutdown.clone();
         let down = async move {
             let _ = shutdown.wait_for(|down| *down).await;
         };
-        let ended = tokio::select! {
+        tokio::select! {
             ended = connection.as_mut() => ended,
             () = down => {
                 connection.as_mut().graceful_shutdown();
                 connection.as_mut().await
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "an HTTP connection ended");
         }
     }
 }

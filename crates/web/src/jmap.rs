@@ -248,8 +248,9 @@ pub(crate) async fn api(State(site): State<Shared>, request: Request) -> Respons
     let Some(_place) = place_for(&site, signed_in.account.id) else {
         return discard(request, refused("limit", "Too many requests at once.", Some("maxConcurrentRequests"))).await;
     };
-    let Some(octets) = site::read(request.into_body(), REQUEST_BYTES_MAX, DISCARDED_BYTES_MAX).await else {
-        return refused("limit", "The request is too large.", Some("maxSizeRequest"));
+    let octets = match site::read(request, REQUEST_BYTES_MAX, DISCARDED_BYTES_MAX).await {
+        Ok(octets) => octets,
+        Err(unread) => return unread.answer(refused("limit", "The request is too large.", Some("maxSizeRequest"))),
     };
     match answer(&site, &signed_in, &octets).await {
         Ok(value) => site::answer(StatusCode::OK, &value),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 /// A request's head, and a silent peer who is owed a request, is waited for so long, if the owner says nothing else.
 pub const CONNECTION_MAX: Duration = Duration::from_secs(30);
-/// A request's body gets this long, and a second more for every so many octets.
+/// So long a connection that is over is still read, within [`UNWANTED_BYTES_MAX`].
+pub const LINGER_MAX: Duration = Duration::from_secs(2);
+/// A request's body gets this long (twice what the head gets, where that is less), and a second more for every so many octets.
 pub const BODY_SECS_MAX: u64 = 60;
 /// See [`BODY_SECS_MAX`].
 pub const BODY_BYTES_PER_SEC_MIN: u64 = 16 * 1024;
@@ -84,8 +86,8 @@ pub const UPLOADS_MAX: usize = 1000;
 pub const BLOB_SOURCES_MAX: usize = 64;
 /// Event streams of an account.
 pub const STREAMS_MAX: usize = 32;
-/// A WebSocket is pinged so often; after three that nobody answers it is over.
-pub const SOCKET_PING_SECS: u64 = 60;
+/// A WebSocket is pinged so often (more often where silence is borne for less); after three that nobody answers it is over.
+pub const SOCKET_PING: Duration = Duration::from_secs(60);
 /// Octets that wait for a slow WebSocket before it is over.
 pub const SOCKET_WRITE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Pings come no more often ...

@@ -24,8 +24,8 @@ pub(crate) async fn body(request: Request) -> Result<Value, Response> {
     if site::media_type(request.headers()) != "application/json" {
         return Err(discard(request, problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send application/json.")).await);
     }
-    let octets = site::read(request.into_body(), SMALL_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX).await;
-    let octets = octets.ok_or_else(|| problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large."))?;
+    let octets = site::read(request, SMALL_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX).await;
+    let octets = octets.map_err(|unread| unread.answer(problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large.")))?;
     serde_json::from_slice(&octets).map_err(|_| problem(StatusCode::BAD_REQUEST, "That is not JSON."))
 }
 

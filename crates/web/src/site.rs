@@ -180,9 +180,9 @@ async fn file(request: Request) -> Response {
         return too_large();
     }
     let answer = program::file(request.method(), request.uri().path(), request.headers());
-    match read(request.into_body(), UNWANTED_BYTES_MAX, DISCARDED_BYTES_MAX).await {
-        Some(_) => answer,
-        None => too_large(),
+    match read(request, UNWANTED_BYTES_MAX, DISCARDED_BYTES_MAX).await {
+        Ok(_) => answer,
+        Err(unread) => unread.answer(too_large()),
     }
 }
 
@@ -212,32 +212,89 @@ async fn guard(State(site): State<Shared>, request: Request, next: Next) -> Resp
 pub(crate) async fn discard(request: Request, answer: Response) -> Response {
     let expects = request.headers().contains_key(header::EXPECT);
     if !expects {
-        let _ = read(request.into_body(), 0, DISCARDED_BYTES_MAX).await;
+        let _ = read(request, 0, DISCARDED_BYTES_MAX).await;
     }
     answer
 }
 
-/// A body, at most `max` octets; of a longer one as many as `read_max` are still read. `None`: too large, too slow or broken.
-pub(crate) async fn read(mut body: Body, max: u64, read_max: u64) -> Option<Bytes> {
-    let begun = Instant::now();
-    let mut got = Vec::new();
-    let mut octets = 0u64;
-    loop {
-        let allowed = Duration::from_secs(BODY_SECS_MAX + octets / BODY_BYTES_PER_SEC_MIN);
-        let frame = match tokio::time::timeout_at(begun + allowed, body.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(None) => return (octets <= max).then(|| got.into()),
-            Ok(Some(Err(_))) | Err(_) => return None,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        octets += data.len() as u64;
-        if octets > max.max(read_max) {
-            return None;
+/// Why a body is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    TooLarge,
+    /// Too slow, or broken off.
+    Late,
+}
+
+impl Unread {
+    /// What to say; the caller knows how large is too large.
+    pub(crate) fn answer(self, too_large: Response) -> Response {
+        match self {
+            Unread::TooLarge => too_large,
+            Unread::Late => late(),
         }
-        if octets <= max {
+    }
+}
+
+/// 408; the rest of the body is not waited for (RFC 9110 §15.5.9).
+pub(crate) fn late() -> Response {
+    let mut response = problem(StatusCode::REQUEST_TIMEOUT, "The request came too slowly, or broke off.");
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A body as it comes, within its time: a while, and a second more for every [`BODY_BYTES_PER_SEC_MIN`] octets.
+pub(crate) struct Coming {
+    body: Body,
+    begun: Instant,
+    patience: Duration,
+    octets: u64,
+}
+
+impl Coming {
+    pub(crate) fn new(request: Request) -> Coming {
+        let patience = request.extensions().get::<Asker>().map(|asker| asker.patience);
+        let patience = patience.unwrap_or(Duration::from_secs(BODY_SECS_MAX));
+        Coming { body: request.into_body(), begun: Instant::now(), patience, octets: 0 }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
+        loop {
+            let until = self.begun + self.patience + Duration::from_secs(self.octets / BODY_BYTES_PER_SEC_MIN);
+            let frame = match tokio::time::timeout_at(until, self.body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(_))) | Err(_) => return Err(Unread::Late),
+            };
+            if let Ok(data) = frame.into_data() {
+                self.octets += data.len() as u64;
+                return Ok(Some(data));
+            }
+        }
+    }
+
+    /// The rest is read, within reason, and kept nowhere.
+    pub(crate) async fn discard(mut self) {
+        while self.octets <= DISCARDED_BYTES_MAX && matches!(self.next().await, Ok(Some(_))) {}
+    }
+}
+
+/// A body, at most `max` octets; of a longer one as many as `read_max` are still read.
+///
+/// # Errors
+/// It is too large, or does not come.
+pub(crate) async fn read(request: Request, max: u64, read_max: u64) -> Result<Bytes, Unread> {
+    let mut coming = Coming::new(request);
+    let mut got = Vec::new();
+    while let Some(data) = coming.next().await? {
+        if coming.octets > max.max(read_max) {
+            return Err(Unread::TooLarge);
+        }
+        if coming.octets <= max {
             got.extend_from_slice(&data);
         }
     }
+    if coming.octets <= max { Ok(got.into()) } else { Err(Unread::TooLarge) }
 }
 
 /// `application/problem+json` (RFC 7807), in plain words.
@@ -266,7 +323,7 @@ impl IntoAnswer for ([(header::HeaderName, &'static str); 1], StatusCode, Value)
 pub(crate) struct Asking {
     method: Method,
     headers: HeaderMap,
-    asker: Option<Asker>,
+    pub(crate) asker: Option<Asker>,
 }
 
 impl Asking {

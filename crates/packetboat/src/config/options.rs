@@ -533,7 +533,7 @@ const LIMITS_FOREIGN_SENDER: OptionBlock = OptionBlock {
 
 const LIMITS_SILENCE: OptionBlock = OptionBlock {
     name: "limits.silence_secs",
-    doc: "Seconds of silence after which a connection is closed; 0 is what each protocol asks for (SMTP 300, POP3 630, IMAP 1867; HTTP 30 for the whole request). Less breaks clients that rely on their RFC: for servers under attack, and for tests.",
+    doc: "Seconds of silence after which a connection is closed; 0 is what each protocol asks for (SMTP 300, POP3 630, IMAP 1867; HTTP 30 for the head of a request, 60 and more for its body). So long may a peer also leave unread what waits for it (else 300; HTTP 30). Less breaks clients that rely on their RFC: for servers under attack, and for tests.",
     default: "0",
     example: "300",
     read: |config, item| {

@@ -248,7 +248,7 @@ async fn serve(listener: &Listener, site: &web::Web) {
                 Ok(incoming) => {
                     let (site, peer) = (site.clone(), incoming.peer().clone());
                     if let Some(stream) = incoming.into_tcp() {
-                        tokio::spawn(async move { site.serve(stream, peer, false).await });
+                        tokio::spawn(async move { site.serve(stream, (peer, false), ()).await });
                     }
                 }
                 Err(error) => {

@@ -118,21 +118,23 @@ impl Faces {
             Connection::server(incoming, self.tls.clone())
         };
         connection.set_handshake_max(self.handshake_max());
+        if let Some(secs) = self.context.limits.patience.silence_secs {
+            connection.set_write_idle_max(Duration::from_secs(secs).min(net::limits::WRITE_IDLE_MAX));
+        }
         tracing::debug!(service = service.name(), ?peer, "connection");
         Some(connection)
     }
 
     async fn serve_web(self, service: Service, incoming: Incoming, pass: Pass) {
         let peer = incoming.peer().clone();
-        let _held = pass;
         let Some(stream) = incoming.into_tcp() else { return };
         if service == Service::Http {
-            return self.web.serve(stream, peer, false).await;
+            return self.web.serve(stream, (peer, false), pass).await;
         }
         let Some(tls) = &self.tls else { return };
         let handshake = TlsAcceptor::from(tls.config()).accept(stream);
         match tokio::time::timeout(self.handshake_max(), handshake).await {
-            Ok(Ok(stream)) => self.web.serve(stream, peer, true).await,
+            Ok(Ok(stream)) => self.web.serve(stream, (peer, true), pass).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }

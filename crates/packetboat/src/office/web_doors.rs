@@ -52,7 +52,7 @@ impl web::Doorkeeper for Doors {
             // The salt stays: app passwords go with it.
             let salt = account.secrets.scram.as_ref().map(|scram| scram.salt.clone());
             let password = Zeroizing::new(password.to_vec());
-            let secrets = slowly(move || server::auth::secrets_with_salt(&password, salt.as_deref())).await?;
+            let secrets = self.0.auth.in_turn(move || server::auth::secrets_with_salt(&password, salt.as_deref())).await?;
             self.0.store.account_secrets(account.id, secrets).await.map_err(|error| told(&error))?;
             self.0.auth.forget(account.id);
             Ok(())
@@ -75,7 +75,7 @@ impl web::Doorkeeper for Doors {
                 let scram = scram.as_ref().map(|(salt, rounds)| (salt.as_slice(), *rounds));
                 server::auth::new_app_password(&called, scram, unix_now())
             };
-            let (shown, kept) = slowly(work).await?;
+            let (shown, kept) = self.0.auth.in_turn(work).await?;
             self.0.store.app_password_add(account.id, kept).await.map_err(|error| match error {
                 StoreError::Exists => format!("there is an app password \"{name}\" already"),
                 other => told(&other),
@@ -94,11 +94,6 @@ impl web::Doorkeeper for Doors {
             Ok(())
         })
     }
-}
-
-/// Off the threads that serve connections.
-async fn slowly<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| "something failed on our side".to_owned())?
 }
 
 impl web::Wire for Doors {

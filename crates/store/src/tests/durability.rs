@@ -1,6 +1,6 @@
 //! Kills, power cuts, failing calls, flipped bits, rebuilding: what was acknowledged is there, and the store is sound.
 use super::*;
-use crate::engine::embedded::{Faults, Tuning};
+use crate::engine::embedded::Tuning;
 use crate::engine::memory::Memory;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
@@ -403,111 +403,6 @@ async fn dead_segments_give_their_room_back() {
         let again = copy.open().await;
         assert_eq!(seen(&again).await, after_more, "rebuilt over rewritten segments");
         sound(&again).await;
-    }
-}
-
-/// Acts one after another; what was acknowledged is noted, what failed is not.
-async fn try_life(store: &Store) -> BTreeMap<u32, Option<u8>> {
-    let mut known: BTreeMap<u32, Option<u8>> = BTreeMap::new();
-    let ann = AccountId(1);
-    let inbox = MailboxId(1);
-    for round in 0..6u32 {
-        if let Ok(accepted) = store.accept(acceptance(text(round as usize), &[ann])).await {
-            known.insert(accepted.delivered[0].2.0, Some(0));
-        }
-        let target = Uid(round / 2 + 1);
-        let flags = Flags { system: Flags::SEEN << (round % 3), keywords: None };
-        match store.flags(ann, inbox, &[target], FlagOp::Replace, &flags, None).await {
-            Ok(changed) if !changed.rows.is_empty() => drop(known.insert(target.0, Some(flags.system))),
-            Ok(_) => {}
-            // Neither the old nor the new flags were promised.
-            Err(_) => drop(known.remove(&target.0)),
-        }
-        if round % 3 == 2 {
-            let gone = Uid(round);
-            match store.expunge(ann, inbox, &[gone], NOW).await {
-                Ok(uids) if !uids.is_empty() => drop(known.insert(gone.0, None)),
-                Ok(_) => {}
-                Err(_) => drop(known.remove(&gone.0)),
-            }
-        }
-    }
-    known
-}
-
-async fn holds(store: &Store, known: &BTreeMap<u32, Option<u8>>) {
-    let rows = store.snapshot(AccountId(1), MailboxId(1)).await.unwrap().rows;
-    for (uid, state) in known {
-        let row = rows.iter().find(|row| row.uid.0 == *uid);
-        assert_eq!(row.map(|row| row.flags.system), *state, "UID {uid}");
-    }
-    for row in rows.iter() {
-        store.body(AccountId(1), row.email, 0, u64::MAX).await.unwrap();
-    }
-    sound(store).await;
-}
-
-#[tokio::test]
-async fn any_one_call_may_fail_by_error() {
-    fail_each_call(StoreError::Io("EIO".into()), 0, 2, Tuning::default()).await;
-}
-
-#[tokio::test]
-async fn any_other_call_may_fail_by_error() {
-    fail_each_call(StoreError::Io("EIO".into()), 1, 2, Tuning::default()).await;
-}
-
-#[tokio::test]
-async fn any_third_call_may_fail_where_acts_commit_at_once() {
-    fail_each_call(StoreError::Io("EIO".into()), 1, 3, Tuning::at_once()).await;
-}
-
-#[tokio::test]
-async fn a_disk_may_be_full_at_any_call_and_free_again() {
-    fail_each_call(StoreError::NoSpace, 0, 5, Tuning::default()).await;
-}
-
-async fn fail_each_call(error: StoreError, first: i64, step: usize, tuning: Tuning) {
-    for calls in (first..).step_by(step) {
-        let place = Place::new();
-        let faults = Arc::new(Faults::default());
-        // Small segments, so that making one fails, too.
-        let tuning = Tuning { faults: faults.clone(), segment_bytes: 3000, ..tuning.clone() };
-        let store = Store::open_with(place.config(), tuning).await.unwrap();
-        ann(&store).await;
-        faults.fail_after(calls, error.clone());
-        let known = try_life(&store).await;
-        let clean = faults.is_set();
-        faults.fail_after(i64::MAX, error.clone());
-        holds(&store, &known).await;
-        let copy = killed(&place);
-        lose_index_log(&copy);
-        let again = copy.open().await;
-        holds(&again, &known).await;
-        assert_eq!(seen(&store).await, seen(&again).await);
-        if clean {
-            assert!(calls > 20);
-            break;
-        }
-    }
-}
-
-#[tokio::test]
-async fn any_one_call_of_the_memory_engine_may_fail() {
-    for calls in 0.. {
-        let engine = Arc::new(Memory::default());
-        let store = Store::on_engine(Place::new().config(), Box::new(engine.clone()), None, None).await.unwrap();
-        ann(&store).await;
-        engine.fail_after(calls, StoreError::Io("EIO".into()));
-        let known = try_life(&store).await;
-        let clean = engine.fault_is_set();
-        engine.fail_after(u64::MAX, StoreError::NoSpace);
-        holds(&store, &known).await;
-        let crashed = Store::on_engine(Place::new().config(), Box::new(engine.crash()), None, None).await.unwrap();
-        holds(&crashed, &known).await;
-        if clean {
-            break;
-        }
     }
 }
 

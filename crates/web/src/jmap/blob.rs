@@ -8,20 +8,16 @@ use super::failure::MethodError;
 use super::sharing::{Eyes, eyes_on};
 use super::view::EmailKey;
 use crate::limits::*;
-use crate::site::{self, Asking, Shared, Site, discard, problem, signed_in, unavailable};
-use axum::body::Body;
+use crate::site::{self, Asking, Coming, Shared, Site, discard, problem, signed_in, unavailable};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use store::{AccountId, Spooled, Store, StoreError, UnixSecs};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 /// What was uploaded.
 #[derive(Default)]
@@ -69,20 +65,12 @@ impl Uploads {
 }
 
 /// A body into the store's spool; its hash names it.
-async fn spooled(store: &Store, mut body: Body, max: u64) -> Result<(String, Spooled), Response> {
+async fn spooled(store: &Store, mut coming: Coming, max: u64) -> Result<(String, Spooled), Response> {
     let mut spool = store.spool();
     let mut hash = blake3::Hasher::new();
-    let begun = Instant::now();
-    loop {
-        let allowed = Duration::from_secs(BODY_SECS_MAX + spool.len() / BODY_BYTES_PER_SEC_MIN);
-        let frame = match tokio::time::timeout_at(begun + allowed, body.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(None) => break,
-            Ok(Some(Err(_))) | Err(_) => return Err(problem(StatusCode::REQUEST_TIMEOUT, "The upload broke off.")),
-        };
-        let Ok(data) = frame.into_data() else { continue };
+    while let Some(data) = coming.next().await.map_err(|_| site::late())? {
         if spool.len() + data.len() as u64 > max {
-            let _ = site::read(body, 0, DISCARDED_BYTES_MAX).await;
+            coming.discard().await;
             return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "That is larger than maxSizeUpload."));
         }
         hash.update(&data);
@@ -106,7 +94,7 @@ pub(crate) async fn upload(State(site): State<Shared>, Path(account): Path<Strin
     };
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.filter(|kind| is_media_type(kind)).unwrap_or("application/octet-stream").to_owned();
-    let (blob, octets) = match spooled(&site.store, request.into_body(), site.message_bytes_max).await {
+    let (blob, octets) = match spooled(&site.store, Coming::new(request), site.message_bytes_max).await {
         Ok(kept) => kept,
         Err(response) => return response,
     };

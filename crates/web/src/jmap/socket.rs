@@ -32,7 +32,9 @@ pub(crate) async fn web_socket(State(site): State<Shared>, request: Request) -> 
     if !is_from_our_host(request.headers()) {
         return problem(StatusCode::FORBIDDEN, "This request did not come from our own page.");
     }
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
+    let asking = Asking::of(&request);
+    let patience = asking.asker.as_ref().map_or(SOCKET_PING, |asker| asker.patience);
+    let signed_in = match signed_in(&site, asking).await {
         Ok(signed_in) => signed_in,
         Err(response) => return response,
     };
@@ -55,7 +57,7 @@ pub(crate) async fn web_socket(State(site): State<Shared>, request: Request) -> 
     upgrade.on_upgrade(move |socket| async move {
         let _place = place;
         let mut line = Line::new(socket, site, signed_in);
-        line.serve().await;
+        line.serve(patience.min(SOCKET_PING)).await;
     })
 }
 
@@ -107,12 +109,12 @@ impl Line {
         self.socket.send(Message::Text(text.into())).await.is_ok()
     }
 
-    async fn serve(&mut self) {
+    async fn serve(&mut self, ping_every: Duration) {
         let account = self.signed_in.account.id;
         let Ok(mut watch) = self.site.store.watch(account).await else { return };
         let mut epochs = self.site.store.epoch_watch();
         let mut shutdown = self.site.shutdown.clone();
-        let mut ping = interval(Duration::from_secs(SOCKET_PING_SECS));
+        let mut ping = interval(ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         loop {
@@ -139,7 +141,7 @@ impl Line {
                 _ = shutdown.changed() => return self.close(close_code::AWAY, "the server goes down").await,
                 _ = epochs.recv() => true,
                 _ = ping.tick() => {
-                    let silent = heard.elapsed() > Duration::from_secs(3 * SOCKET_PING_SECS);
+                    let silent = heard.elapsed() > 3 * ping_every;
                     !silent && self.socket.send(Message::Ping(Default::default())).await.is_ok()
                 }
             };

@@ -2,6 +2,7 @@
 
 use crate::office::{Answer, Office, read_answer};
 use serde_json::json;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use web::Plaintext;
 
@@ -182,7 +183,27 @@ async fn a_silent_or_slow_peer_is_gone() {
         Office::basic("ann@here.test", "pw")
     );
     slow.write_all(head.as_bytes()).await.unwrap();
-    assert_eq!(read_answer(&mut slow).await.status, 400);
+    assert_eq!(read_answer(&mut slow).await.status, 408);
+    // A head that does not end.
+    let mut half = office.connect("127.0.0.1", false);
+    half.write_all(b"GET / HTTP/1.1\r\nHost: here.test\r\n").await.unwrap();
+    half.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_events_that_nobody_reads_is_over() {
+    let office = Office::new().await;
+    let mut deaf = office.connect_narrow("127.0.0.1", false, 4096);
+    let basic = Office::basic("ann@here.test", "pw");
+    let head = format!("GET /jmap/eventsource/?types=*&closeafter=no&ping=5 HTTP/1.1\r\nHost: here.test\r\n{basic}\r\n");
+    deaf.write_all(head.as_bytes()).await.unwrap();
+    // Long past what fits on the way.
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let mut got = Vec::new();
+    let all = deaf.read_to_end(&mut got);
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("it is over").unwrap();
+    assert!(got.starts_with(b"HTTP/1.1 200 ") && got.len() <= 4096, "{}", got.len());
 }
 
 #[tokio::test]

@@ -245,9 +245,14 @@ impl Office {
 
     /// A connection, from loopback or from elsewhere.
     pub(crate) fn connect(&self, ip: &str, tls: bool) -> DuplexStream {
-        let (ours, theirs) = tokio::io::duplex(256 * 1024);
+        self.connect_narrow(ip, tls, 256 * 1024)
+    }
+
+    /// The same, with room for so many octets on the way.
+    pub(crate) fn connect_narrow(&self, ip: &str, tls: bool, room: usize) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(room);
         let (web, peer) = (self.web.clone(), net::Peer::Ip { ip: ip.parse().unwrap(), port: 4711 });
-        tokio::spawn(async move { web.serve(theirs, peer, tls).await });
+        tokio::spawn(async move { web.serve(theirs, (peer, tls), ()).await });
         ours
     }
 
