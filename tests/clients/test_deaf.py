@@ -134,7 +134,7 @@ class Deaf(Abuse):
             print("\n", one, flush=True)
         self.assertEqual(wrong, [])
         print(f"\n{len(wishes)} that read nothing: {grown:.0f} MB more while they wait, let go after {seconds:.1f} s", flush=True)
-        self.assertLess(grown, 400)
+        self.assertLess(grown, 250)
         self.served()
 
     def rest(self, s):
