@@ -72,6 +72,53 @@ describe('it is fast', { timeout: 120_000 }, () => {
     assert.ok(Math.min(...took) < 50, `${took.map(Math.round)} ms`)
   })
 
+  // Without a clock: what is asked, and when. From the press of a finger, and from the cursor's rest, to the opening there is time to fetch.
+  it('a message is asked for before it is opened, first of all when it is, and once', async () => {
+    const asked = []
+    const listen = (r) => { const body = r.postData() ?? ''; if (body.includes('"fetchTextBodyValues"')) asked.push(JSON.parse(body).methodCalls.find(([, args]) => args.fetchTextBodyValues)[1].ids[0]); else if (/\/jmap\/api$/.test(r.url()) && body.includes('"Email/query"')) asked.push('query') }
+    ann.on('request', listen)
+    const rowOf = (n) => ann.locator('.row', { hasText: new RegExp(`Letter ${n}\\b`) }).first()
+    const id = async (n) => (await rowOf(n).getAttribute('id')).slice(4)
+    const shown = (n) => ann.locator('article').getByText(`text of letter ${n}.`).waitFor()
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await rowOf(COUNT - 20).scrollIntoViewIfNeeded()
+    await ann.mouse.move(5, 5)
+    // Opened out of the blue: it first, the next two when it is there, and then who it is from.
+    const [first, second, third] = [await id(COUNT - 16), await id(COUNT - 17), await id(COUNT - 18)]
+    let letGo
+    const held = new Promise((go) => { letGo = go })
+    await ann.route('**/jmap/api', async (route) => { if ((route.request().postData() ?? '').includes(`"ids":["${first}"]`)) await held; await route.continue() })
+    asked.length = 0
+    await rowOf(COUNT - 16).evaluate((row) => row.click())
+    await until('it is asked for', () => asked.length > 0)
+    await ann.locator('article').waitFor()
+    assert.deepEqual(asked, [first])
+    letGo()
+    await shown(COUNT - 16)
+    await until('the next two', () => [second, third].every((one) => asked.includes(one)))
+    assert.equal(asked.filter((one) => one === first).length, 1)
+    await ann.unroute('**/jmap/api')
+    // By key: the cursor rests on it, and it is here before Enter.
+    await ann.keyboard.press('u')
+    await ann.locator('#list').focus()
+    await ann.keyboard.press('Home')
+    for (let n = 0; n < 40; n++) await ann.keyboard.press('ArrowDown')
+    // The welcome lies on top of them all.
+    await ann.locator('.row.cursor', { hasText: `Letter ${COUNT - 40}` }).waitFor()
+    const top = await id(COUNT - 40)
+    await until('the one under the cursor', () => asked.includes(top))
+    await until('it is here', () => ann.evaluate((id) => new Promise((done) => { const opened = indexedDB.open('packetboat'); opened.onsuccess = () => { const found = opened.result.transaction('bodies').objectStore('bodies').get(id); found.onsuccess = () => { opened.result.close(); done(found.result !== undefined) } } }), top))
+    await ann.keyboard.press('Enter')
+    await shown(COUNT - 40)
+    assert.equal(asked.filter((one) => one === top).length, 1)
+    // By finger: pressed, and not yet let go.
+    const pressed = await id(COUNT - 46)
+    await rowOf(COUNT - 46).dispatchEvent('pointerdown', { pointerType: 'touch', isPrimary: true })
+    await until('the one under the finger', () => asked.includes(pressed))
+    ann.off('request', listen)
+    assert.deepEqual(ann.troubles, [])
+  })
+
   it('a list has rows for what is in sight alone, and asks for no more, wherever one goes in it', async () => {
     await ann.goto(`${offices.here}/m/0/inbox`)
     await ann.locator('.row', { hasText: `Letter ${COUNT - 1}` }).waitFor()

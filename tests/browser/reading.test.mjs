@@ -142,6 +142,27 @@ describe('reading', { timeout: 150_000 }, () => {
     assert.deepEqual(await (await ann.request.get(url)).body(), wav)
   })
 
+  it('shows the source of a message on the page, from its menu and from Why', async () => {
+    await ann.locator('.row', { hasText: 'Horn' }).click()
+    await ann.locator('.files').getByText('horn').waitFor()
+    const seen = async () => {
+      const dialog = ann.getByRole('dialog', { name: 'Source' })
+      await dialog.getByText('Subject: Horn').waitFor()
+      await dialog.getByText('Content-Type: audio/wav').waitFor()
+      await ann.keyboard.press('Escape')
+      await dialog.waitFor({ state: 'detached' })
+    }
+    await ann.getByRole('toolbar', { name: 'Message', exact: true }).getByRole('button', { name: 'More' }).click()
+    await ann.getByRole('menuitem', { name: 'Show source' }).click()
+    await seen()
+    await ann.locator('article').focus()
+    await ann.keyboard.press('w')
+    await ann.getByRole('complementary', { name: 'Why is it here?' }).getByRole('button', { name: 'Source' }).click()
+    await seen()
+    await ann.keyboard.press('Escape')
+    await ann.getByRole('complementary', { name: 'Why is it here?' }).waitFor({ state: 'detached' })
+  })
+
   it('prints the message alone', async () => {
     await ann.locator('.row', { hasText: 'Files' }).click()
     await ann.locator('article').getByText('See these.').waitFor()

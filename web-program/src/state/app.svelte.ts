@@ -356,20 +356,22 @@ export class App {
     this.cursor = name
     if (!of || !row || (route.at !== 'mail' && route.at !== 'search')) return
     if (of.mail === this.home && '$draft' in row.keywords && (this.home.role('drafts')?.id ?? '') in row.mailboxIds) { void this.desk.edit(row.id); return }
+    // Asked for before anything is drawn, and before what may be read next.
+    const asked = this.prefetch(name, true)
     const wasOpen = route.thread !== ''
     const email = route.at === 'search' || route.flat || !of.list.asked.collapse ? row.id : ''
     router.go({ ...route, thread: this.isJoined ? `${of.mail.account}.${row.threadId}` : row.threadId, email }, wasOpen)
     const at = this.list?.indexOf(name) ?? -1
-    for (const next of [at + 1, at + 2]) this.prefetch(this.list?.at(next))
+    void asked.then(() => { for (const next of [at + 1, at + 2]) void this.prefetch(this.list?.at(next)) })
   }
 
-  /** What will be read of a row. */
-  prefetch(name: string | undefined): void {
+  /** What will be read of a row. `now`: one waits for it. */
+  prefetch(name: string | undefined, now = false): Promise<unknown> {
     const of = name === undefined ? undefined : this.owner(name)
     const row = of?.mail.rows.get(of.id)
-    if (!of || !row) return
+    if (!of || !row) return Promise.resolve()
     const all = of.list.asked.collapse ? of.mail.thread(row) : [row]
-    of.mail.prefetch(all.find((r) => !('$seen' in r.keywords))?.id ?? all.at(-1)?.id)
+    return of.mail.prefetch(all.find((r) => !('$seen' in r.keywords))?.id ?? all.at(-1)?.id, now)
   }
 
   close(): void {

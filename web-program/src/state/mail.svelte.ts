@@ -696,18 +696,19 @@ export class Mail {
 
   keptBody(id: Id): Body | undefined { return this.bodies.get(id) }
 
-  body(id: Id): Promise<Body> {
+  /** `now`: one waits for it. Its HTML is asked for with the rest then, though there may be none. */
+  body(id: Id, now = false): Promise<Body> {
     const here = this.bodies.get(id)
     if (here) return Promise.resolve(here)
     let under = this.loading.get(id)
     if (!under) {
-      under = this.fetchBody(id).finally(() => this.loading.delete(id))
+      under = this.fetchBody(id, now).finally(() => this.loading.delete(id))
       this.loading.set(id, under)
     }
     return under
   }
 
-  private async fetchBody(id: Id): Promise<Body> {
+  private async fetchBody(id: Id, now: boolean): Promise<Body> {
     const kept = await this.cache.body(id)
     if (kept) {
       const row = this.rows.get(id)
@@ -715,12 +716,14 @@ export class Mail {
       this.bodies.set(id, kept)
       return kept
     }
+    const early = now ? safe(this.account, id, false) : undefined
+    early?.catch(() => undefined)
     const answers = await this.jmap.call([['Email/get', { accountId: this.account, ids: [id], properties: WHOLE, fetchTextBodyValues: true, maxBodyValueBytes: 1_000_000 }, 'e']])
     const email = answers.of<{ list: Email[] }>('e').list[0]
     if (!email) throw new Refused('notFound', t.reader.gone)
     this.learn([strip(email)])
     const html = email.htmlBody.some((p) => p.type === 'text/html')
-    const clean = html ? await safe(this.account, id, false) : null
+    const clean = html ? await (early ?? safe(this.account, id, false)) : null
     return this.holdBody(email, clean)
   }
 
@@ -732,7 +735,7 @@ export class Mail {
     return body
   }
 
-  prefetch(id: Id | undefined): void { if (id !== undefined && !this.bodies.has(id)) void this.body(id).catch(() => undefined) }
+  async prefetch(id: Id | undefined, now = false): Promise<void> { if (id !== undefined && !this.bodies.has(id)) await this.body(id, now).catch(() => undefined) }
 
   async loadThread(id: Id): Promise<Id[]> {
     const answers = await this.jmap.call([
