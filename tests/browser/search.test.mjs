@@ -43,7 +43,7 @@ async function finds(query, ...wanted) {
   const answered = ann.waitForResponse((r) => r.url().endsWith('/jmap/api') && (r.request().postData() ?? '').includes('"Email/query"'))
   await field().fill(query)
   await answered
-  const found = await until(`${query}: ${wanted.join(', ') || 'nothing'}`, async () => { const all = (await subjects()).toSorted(); return all.join() === wanted.toSorted().join() && [all] }, 6).catch(async (error) => { throw new Error(`${error.message}; it found ${await subjects()}`) })
+  const found = await until(`${query}: ${wanted.join(', ') || 'nothing'}`, async () => { const all = (await subjects()).toSorted(); return all.join() === wanted.toSorted().join() && [all] }, 15).catch(async (error) => { throw new Error(`${error.message}; it found ${await subjects()}`) })
   await ann.getByRole('heading', { name: `${found[0].length} result${found[0].length === 1 ? '' : 's'}`, exact: true }).waitFor()
 }
 

@@ -213,7 +213,7 @@ describe('writing', { timeout: 120_000 }, () => {
     const waits = async () => JSON.parse(await offices.operate('here.test', '--json', 'queue', 'list')).entries
     const held = async (subject) => { await ann.getByRole('link', { name: 'Sent' }).click(); await ann.locator('.row', { hasText: subject }).locator('.fate.held').waitFor() }
     // Taken back from the word that it will be sent, long before its time: nothing of it waits any more.
-    await later('Thought better of it', 'in 20s')
+    await later('Thought better of it', 'in 60s')
     await until('it waits', async () => (await waits()).length === 1)
     await ann.locator('.toast', { hasText: 'Will be sent' }).last().getByRole('button', { name: 'Undo' }).click()
     await ann.locator('.toast').getByText('Not sent. It is a draft again.').last().waitFor()
@@ -225,14 +225,14 @@ describe('writing', { timeout: 120_000 }, () => {
     await ann.locator('.compose').waitFor({ state: 'detached' })
 
     const begun = Date.now()
-    await later('A little later', 'in 8s')
+    await later('A little later', 'in 12s')
     await held('A little later')
     assert.ok(!(await offices.listed('bob')).includes('"A little later"'))
     clean(ann)
     await ann.goto('about:blank')
     ann.troubles.length = 0 // nothing of ours is on that page
     await offices.whole('bob', 'A little later')
-    assert.ok(Date.now() - begun > 7000, `${Date.now() - begun} ms`)
+    assert.ok(Date.now() - begun > 10_000, `${Date.now() - begun} ms`)
     await ann.goto(`${offices.here}/m/0/sent`)
     const row = ann.locator('.row', { hasText: 'A little later' })
     await row.locator('.fate.delivered').waitFor({ timeout: 20_000 })
