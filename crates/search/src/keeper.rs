@@ -52,6 +52,7 @@ impl Keeper {
                     lost
                 }
             };
+            self.rest.begin(Instant::now());
             for account in touched {
                 self.look_at(account).await;
             }
@@ -136,7 +137,6 @@ impl Keeper {
             let count = rest.iter().take(limits::INDEX_BATCH_DOCS).take_while(fits).count().max(1);
             let (now, later) = rest.split_at(count.min(rest.len()));
             rest = later;
-            self.rest.begin(Instant::now());
             self.take_in_some(account, now).await?;
             let due = self.rest.due(self.store.commit_counts().2, Instant::now());
             if !due.is_zero() {

@@ -53,10 +53,15 @@ impl FreeSpace {
         free
     }
 
-    pub(crate) fn has_space(&self) -> bool {
+    /// As it was a second ago, or now.
+    fn lately(&self) -> u64 {
         let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = read.filter(|(at, _)| at.elapsed() < READ_AGAIN).map(|(_, free)| free);
-        fresh.unwrap_or_else(|| self.read_again()) >= self.min
+        fresh.unwrap_or_else(|| self.read_again())
+    }
+
+    pub(crate) fn has_space(&self) -> bool {
+        self.lately() >= self.min
     }
 }
 
@@ -64,10 +69,27 @@ impl Inner {
     /// After a piece of care, in which there were so many acts of its own.
     pub(crate) async fn let_others(&self, rest: &mut Rest, acts: u64) {
         rest.did(acts);
+        self.haste.set_tight(self.free.lately() < self.config.free_bytes_tight);
+        if self.haste.is() {
+            return;
+        }
         let due = rest.due(self.engine.counts().2, tokio::time::Instant::now());
         if !due.is_zero() {
             tokio::time::sleep(due).await;
         }
+    }
+
+    /// Rewrites mostly dead segments. Not while a row of the queue is set aside: what the segments say of it is all that
+    /// `rebuild` has to bring it back.
+    pub(crate) async fn give_room_back(&self) -> Result<()> {
+        if range(&*self.engine, key::whole(key::QUEUE_BAD), 1).await?.is_empty() {
+            self.engine.maintain(&self.haste).await?;
+        } else {
+            tracing::warn!(
+                "no segment is rewritten while rows of the queue are set aside; `packetboat rebuild` brings them back"
+            );
+        }
+        Ok(())
     }
 
     /// Keeps the newest acts of every change log.
@@ -158,7 +180,7 @@ impl Store {
             self.inner.trim_changes(rest).await,
             self.inner.trim_idempotency().await,
             self.inner.trim_saved().await,
-            self.inner.engine.maintain(rest.is_in_haste()).await,
+            self.inner.give_room_back().await,
         ];
         done.into_iter().collect()
     }

@@ -387,7 +387,9 @@ impl Everything {
 impl Store {
     /// Proves every invariant; empty when sound.
     pub async fn check(&self) -> Result<Vec<Defect>> {
+        let haste = self.inner.haste.wait();
         let _still = self.inner.care.lock().await;
+        drop(haste);
         let mut all = read_everything(&*self.inner.engine).await?;
         all.check_directory();
         all.check_mailboxes();

@@ -18,6 +18,7 @@ pub(crate) mod stage;
 mod contract;
 
 use crate::hash::xxh64;
+use crate::rest::Haste;
 use crate::types::{BodyId, Defect, Spooled, StoreError};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -25,6 +26,7 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// Room for most keys: they are made by the thousand.
 pub(crate) type KeyBytes = SmallVec<[u8; 24]>;
@@ -214,7 +216,7 @@ pub(crate) trait Engine: Send + Sync {
     /// Proves what only the engine can: checksums of all bodies, records against the index.
     fn check(&self) -> Later<'_, Vec<Defect>>;
     /// Gives back the room of dead bodies.
-    fn maintain(&self, in_haste: bool) -> Later<'_, ()>;
+    fn maintain(&self, haste: &Arc<Haste>) -> Later<'_, ()>;
     /// Ends when the engine cannot write any more until it is opened again: one of its threads has panicked.
     fn broken(&self) -> Later<'_, ()> {
         Box::pin(std::future::pending())
@@ -226,7 +228,7 @@ pub(crate) trait Engine: Send + Sync {
 }
 
 /// So that a test or a simulation keeps a hold on the engine its store runs on.
-impl<T: Engine> Engine for std::sync::Arc<T> {
+impl<T: Engine> Engine for Arc<T> {
     fn read(&self, queries: Vec<Query>) -> Later<'_, Vec<Found>> {
         (**self).read(queries)
     }
@@ -239,8 +241,8 @@ impl<T: Engine> Engine for std::sync::Arc<T> {
     fn check(&self) -> Later<'_, Vec<Defect>> {
         (**self).check()
     }
-    fn maintain(&self, in_haste: bool) -> Later<'_, ()> {
-        (**self).maintain(in_haste)
+    fn maintain(&self, haste: &Arc<Haste>) -> Later<'_, ()> {
+        (**self).maintain(haste)
     }
     fn broken(&self) -> Later<'_, ()> {
         (**self).broken()

@@ -16,7 +16,7 @@ use crate::machine;
 use crate::news::News;
 use crate::queue::QueueState;
 use crate::reading::SnapshotBudget;
-use crate::rest::Rest;
+use crate::rest::{Haste, Rest};
 use crate::rows::{EmailRecord, decode_number, encode_number};
 use crate::space::{Act, Space};
 use crate::types::*;
@@ -85,6 +85,8 @@ pub(crate) struct Inner {
     pub(crate) rendered: crate::rendered::RenderedCache,
     pub(crate) trace: crate::trace::TraceState,
     pub(crate) care: tokio::sync::Mutex<Rest>,
+    /// Of who holds it.
+    pub(crate) haste: Arc<Haste>,
     spool_folder: Option<PathBuf>,
     lock: Mutex<Option<std::fs::File>>,
 }
@@ -215,6 +217,7 @@ impl Store {
             rendered: crate::rendered::cache(remembered),
             trace: crate::trace::TraceState::default(),
             care: tokio::sync::Mutex::new(Rest::new(0, tokio::time::Instant::now())),
+            haste: Arc::default(),
             spool_folder,
             lock: Mutex::new(lock),
             config,

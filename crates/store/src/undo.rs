@@ -242,7 +242,6 @@ impl Inner {
         let accounts = self.accounts_with_rests().await?;
         let mut told = Ok(());
         loop {
-            rest.set_haste(self.free.read_again() < self.config.free_bytes_tight);
             for account in &accounts {
                 told = told.and(self.erase_before(*account, now_secs.saturating_sub(window), rest).await.map(|_| ()));
             }
@@ -250,7 +249,7 @@ impl Inner {
                 break;
             }
             window /= 2;
-            told = told.and(self.engine.maintain(rest.is_in_haste()).await);
+            told = told.and(self.give_room_back().await);
         }
         told.and(self.erase_removed(now_secs.saturating_sub(i64::from(self.config.undo_days) * DAY), rest).await)
     }

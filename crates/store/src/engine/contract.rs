@@ -138,7 +138,7 @@ async fn bodies(engine: &dyn Engine) {
     assert_eq!(commit(engine, batch).await, Outcome::Conflict, "nobody can hold what is gone");
     assert_eq!(text_of(engine, kv("g")).await, None);
     assert!(engine.check().await.unwrap().is_empty());
-    engine.maintain(false).await.unwrap();
+    engine.maintain(&Arc::default()).await.unwrap();
     assert!(engine.check().await.unwrap().is_empty());
 }
 

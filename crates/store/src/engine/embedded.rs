@@ -13,12 +13,13 @@ use crate::limits::{
     BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, INDEX_BEHIND, INDEX_ROWS_AT_ONCE, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES,
     READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, SYNC_CHEAP, SYNC_SOON, WAL_BYTES_FOLD,
 };
+use crate::rest::Haste;
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use rusqlite::Connection;
 use rustix::io::ReadWriteFlags;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -145,6 +146,8 @@ pub(crate) struct Shared {
     last_place: AtomicU64,
     files: Mutex<BTreeMap<u32, (u64, Arc<File>)>>,
     file_uses: AtomicU64,
+    /// Segments that cannot be rewritten: what is damaged in them is not thrown away.
+    pub(crate) stuck: Mutex<BTreeSet<u32>>,
     /// A thread of ours has panicked.
     broken: tokio::sync::watch::Sender<bool>,
 }
@@ -352,6 +355,7 @@ impl Embedded {
             last_place: AtomicU64::new(0),
             files: Mutex::new(BTreeMap::new()),
             file_uses: AtomicU64::new(0),
+            stuck: Mutex::default(),
             broken: tokio::sync::watch::Sender::new(false),
         });
         let committer = Committer::new(shared.clone(), index::open_reader(&index)?, position)?;
@@ -390,6 +394,8 @@ impl Embedded {
         for thread in threads {
             let _ = thread.join();
         }
+        // Who moves bodies at this moment comes to an end; nobody begins any more.
+        drop(self.shared.writer.lock());
     }
 }
 
@@ -552,8 +558,8 @@ impl Engine for Embedded {
         Box::pin(blocking(move || rewrite::check(&shared)))
     }
 
-    fn maintain(&self, in_haste: bool) -> Later<'_, ()> {
-        Box::pin(rewrite::maintain(self, in_haste))
+    fn maintain(&self, haste: &Arc<Haste>) -> Later<'_, ()> {
+        Box::pin(rewrite::maintain(self, haste.clone()))
     }
 
     fn broken(&self) -> Later<'_, ()> {

@@ -501,6 +501,9 @@ pub(crate) fn is_told(connection: &Connection, file: u32, at: u64) -> Result<boo
 }
 
 /// Proves every page, and that every value lies under the key it was written for.
+/// Places of bodies proven at a time.
+const BODIES_AT_ONCE: usize = 4096;
+
 pub(crate) fn prove(connection: &Connection) -> Result<()> {
     if let Some(what) = pages(connection)?.into_iter().next() {
         return Err(StoreError::Damaged(format!("index: {what}; `packetboat rebuild` makes it anew from the segments")));
@@ -518,7 +521,13 @@ pub(crate) fn prove(connection: &Connection) -> Result<()> {
             is_sound(&key, row.get_ref(0).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?)?;
         }
     }
-    bodies(connection, 0, usize::MAX)?.into_iter().try_for_each(|(_, row)| row.map(|_| ()))
+    let mut after = 0;
+    loop {
+        let some = bodies(connection, after, BODIES_AT_ONCE)?;
+        let Some((last, _)) = some.last() else { return Ok(()) };
+        after = *last;
+        some.into_iter().try_for_each(|(_, row)| row.map(|_| ()))?;
+    }
 }
 
 /// What SQLite finds wrong with its own pages.
@@ -534,6 +543,14 @@ pub(crate) fn pages(connection: &Connection) -> Result<Vec<String>> {
             error => Err(error),
         },
     }
+}
+
+/// Folds what it can of the log without waiting for anybody. True: all that the index was told is on the disk.
+pub(crate) fn fold_all(connection: &Connection) -> Result<bool> {
+    let folded: (i64, i64, i64) = connection
+        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .map_err(sql_error)?;
+    Ok(folded.0 == 0 && folded.1 == folded.2)
 }
 
 /// Folds the write-ahead log back into the file; never blocks writers.

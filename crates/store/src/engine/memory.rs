@@ -3,10 +3,11 @@
 //! Invariant: the same answers as the embedded engine for the same batches. Must not know: files.
 
 use super::{Batch, Engine, Found, Key, Later, OnCommit, Outcome, Packed, Query, Version};
+use crate::rest::Haste;
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -245,7 +246,7 @@ impl Engine for Memory {
         })
     }
 
-    fn maintain(&self, _in_haste: bool) -> Later<'_, ()> {
+    fn maintain(&self, _haste: &Arc<Haste>) -> Later<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 

@@ -11,7 +11,7 @@ use crate::types::StoreError;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub(crate) struct Overlay {
     grown: Condvar,
     /// The index holds what was pushed up to here, or is about to.
     written: AtomicU64,
+    /// The same as in the state, for who must not wait.
+    stopping: AtomicBool,
 }
 
 /// What [`Overlay::freeze`] hands out to be written.
@@ -127,12 +129,13 @@ impl Overlay {
     }
 
     pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         self.state().stopping = true;
         self.grown.notify_all();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.state().stopping
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// One instant of layers and index. `read` may be called again when the index moved on under it.

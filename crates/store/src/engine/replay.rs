@@ -8,10 +8,11 @@
 use super::index::{self, Position};
 use super::io_error;
 use super::overlay::View;
-use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile};
+use super::segment::{self, FILE_HEAD, FileHead, HALF_WRITTEN, Next, Record, SegmentFile};
 use super::stage::{BodyActs, Moves, Stage};
 use crate::types::{Defect, StoreError};
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -274,37 +275,46 @@ fn close_off(files: &[(PathBuf, FileHead)], position: Position) -> Result<Positi
 fn sweep(connection: &Connection, folder: &Path, reached: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(|error| io_error(&error))? {
         let path = entry.map_err(|error| io_error(&error))?.path();
-        if path.extension().is_some_and(|extension| extension == "new") {
-            std::fs::remove_file(&path).map_err(|error| io_error(&error))?;
-        }
-    }
-    let known = index::segments(connection)?;
-    let mut orders: std::collections::BTreeMap<u32, Vec<(PathBuf, FileHead)>> = std::collections::BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| io_error(&error))? {
-        let path = entry.map_err(|error| io_error(&error))?.path();
-        if path.extension().is_none_or(|extension| extension != "segment") {
+        if path.extension().is_none_or(|extension| extension != "segment") || path == reached {
             continue;
         }
-        let segment = SegmentFile::open(&path)?;
         let length = path.metadata().map_err(|error| io_error(&error))?.len();
-        if segment.is_none() && length <= FILE_HEAD && path != reached {
+        if length <= FILE_HEAD && SegmentFile::open(&path)?.is_none() {
             // A power cut in the making of it; nothing was ever written behind a head that was not synced.
             std::fs::remove_file(&path).map_err(|error| io_error(&error))?;
         }
-        if let Some(segment) = segment {
+    }
+    sweep_rewritten(connection, folder).map(|_| ())
+}
+
+/// Removes half-written files, and of several for one place of the stream those that the index does not name, when it
+/// says so on the disk, too. Gives the numbers of these.
+pub(crate) fn sweep_rewritten(connection: &Connection, folder: &Path) -> Result<Vec<u32>> {
+    let mut orders: BTreeMap<u32, Vec<(PathBuf, FileHead)>> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| io_error(&error))? {
+        let path = entry.map_err(|error| io_error(&error))?.path();
+        if path.extension().is_some_and(|extension| extension == HALF_WRITTEN) {
+            std::fs::remove_file(&path).map_err(|error| io_error(&error))?;
+        } else if path.extension().is_some_and(|extension| extension == "segment")
+            && let Some(segment) = SegmentFile::open(&path)?
+        {
             orders.entry(segment.head.order).or_default().push((path, segment.head));
         }
     }
-    for files in orders.into_values().filter(|files| files.len() > 1) {
-        let keeps = |head: &FileHead| known.iter().any(|(file, _)| *file == head.number);
-        if !files.iter().any(|(_, head)| keeps(head)) {
-            continue;
-        }
-        for (path, _) in files.iter().filter(|(_, head)| !keeps(head)) {
+    orders.retain(|_, files| files.len() > 1);
+    let mut gone = Vec::new();
+    if orders.is_empty() || !index::fold_all(connection)? {
+        return Ok(gone);
+    }
+    let known = index::segments(connection)?;
+    let keeps = |head: &FileHead| known.iter().any(|(file, _)| *file == head.number);
+    for files in orders.into_values().filter(|files| files.iter().any(|(_, head)| keeps(head))) {
+        for (path, head) in files.iter().filter(|(_, head)| !keeps(head)) {
             std::fs::remove_file(path).map_err(|error| io_error(&error))?;
+            gone.push(head.number);
         }
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// A number no segment file has had; one with a damaged head still has its name.

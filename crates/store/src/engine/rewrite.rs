@@ -6,27 +6,30 @@
 
 use super::committer::Message;
 use super::embedded::{Embedded, Shared, Writer, blocking};
-use super::index::{self, BodyRow, Position, SegmentRow};
+use super::index::{self, BodyRow, SegmentRow};
 use super::overlay::View;
-use super::segment::{self, FILE_HEAD, FileHead, Next, Record, SegmentFile, record_front};
+use super::segment::{self, FILE_HEAD, FileHead, HALF_WRITTEN, Next, Record, SegmentFile, record_front};
 use super::{io_error, replay};
 use crate::hash::xxh64;
 use crate::limits::{BODY_PIECE_BYTES, REWRITE_SYNC_BYTES, SEGMENT_ALIVE_PERCENT_MIN};
-use crate::rest::{Rest, yield_to_others};
+use crate::rest::{Haste, Rest, yield_to_others};
 use crate::types::{Defect, StoreError};
+use crate::value::is_sound;
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// How the name of a segment ends that is being written anew.
-const HALF_WRITTEN: &str = "new";
+/// How often, and after what time, it is tried whether all is on the disk.
+const FOLD_TRIES: usize = 20;
+const FOLD_AGAIN: Duration = Duration::from_millis(50);
 
 /// Every body against its sums, every segment against its counts, every record against its head, the index's own pages.
 pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
@@ -100,7 +103,10 @@ fn body_is_good(shared: &Shared, row: &BodyRow) -> std::result::Result<(), Strin
 }
 
 /// Rewrites what is mostly dead, one segment at a time.
-pub(crate) async fn maintain(engine: &Embedded, in_haste: bool) -> Result<()> {
+pub(crate) async fn maintain(engine: &Embedded, haste: Arc<Haste>) -> Result<()> {
+    if !settle(engine).await? {
+        return Ok(());
+    }
     let shared = engine.shared.clone();
     let wanted = blocking(move || mostly_dead(&shared)).await?;
     if wanted.is_empty() {
@@ -108,60 +114,36 @@ pub(crate) async fn maintain(engine: &Embedded, in_haste: bool) -> Result<()> {
     }
     // What the index has lost would be taken for dead: the truth is never thrown away on the word of a damaged view.
     let shared = engine.shared.clone();
-    aside(move || index::prove(&shared.own_reader()?)).await?;
+    aside(haste.is(), move || index::prove(&shared.own_reader()?)).await?;
     let mut told = Ok(());
     for row in wanted {
         // What one segment has damaged does not keep the others from giving their room back.
-        told = told.and(rewrite_one(engine, row, in_haste).await);
+        told = told.and(rewrite_one(engine, row, &haste).await);
+        if told == Err(StoreError::NoSpace) || engine.shared.overlay.is_stopping() {
+            break;
+        }
     }
     told
 }
 
 /// Closed segments that are mostly dead; what an interrupted rewriting left behind goes.
 fn mostly_dead(shared: &Arc<Shared>) -> Result<Vec<SegmentRow>> {
-    let (position, rows) = shared.write_behind(|connection| {
-        index::fold(connection, "PASSIVE")?;
-        Ok((index::position(connection)?.unwrap_or_default(), count_anew(shared, connection)?))
-    })?;
-    sweep(shared, position, &rows)?;
-    let is_mostly_dead = |row: &SegmentRow| row.alive.saturating_mul(100) < row.written.saturating_mul(SEGMENT_ALIVE_PERCENT_MIN);
-    // Behind the position nothing is replayed, so only there may records change.
-    Ok(rows.into_iter().filter(|row| is_mostly_dead(row) && row.order < position.order).collect())
-}
-
-/// Removes half-written files, and of two files for one place of the stream the one that the index does not name.
-fn sweep(shared: &Shared, position: Position, rows: &[SegmentRow]) -> Result<()> {
-    for entry in std::fs::read_dir(&shared.segments).map_err(|error| io_error(&error))? {
-        let path = entry.map_err(|error| io_error(&error))?.path();
-        if path.extension().is_some_and(|extension| extension == HALF_WRITTEN) {
-            std::fs::remove_file(&path).map_err(|error| io_error(&error))?;
-        }
-    }
-    let (files, passed) = segment::list(&shared.segments)?;
-    let named = |number: u32| rows.iter().any(|row| row.file == number);
-    for path in passed {
-        let Some(SegmentFile { head, .. }) = SegmentFile::open(&path)? else { continue };
-        let Some((newer_path, newer)) = files.iter().find(|(_, other)| other.order == head.order) else { continue };
-        let gone = match (named(head.number), named(newer.number)) {
-            (false, true) => (head.number, &path),
-            (true, false) => (newer.number, newer_path),
-            _ => continue,
-        };
-        if head.order < position.order && is_folded(shared)? {
-            shared.forget_file(gone.0);
-            std::fs::remove_file(gone.1).map_err(|error| io_error(&error))?;
-        }
-    }
-    Ok(())
-}
-
-/// All that the index was told is on the disk.
-fn is_folded(shared: &Shared) -> Result<bool> {
     shared.write_behind(|connection| {
-        let folded: (i64, i64, i64) = connection
-            .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .map_err(index::sql_error)?;
-        Ok(folded.0 == 0 && folded.1 == folded.2)
+        // Where a reader keeps something from the disk, the position there may be another: the next time.
+        if !index::fold_all(connection)? {
+            return Ok(Vec::new());
+        }
+        let position = index::position(connection)?.unwrap_or_default();
+        let rows = count_anew(shared, connection)?;
+        for number in replay::sweep_rewritten(connection, &shared.segments)? {
+            shared.forget_file(number);
+        }
+        let stuck = shared.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_mostly_dead =
+            |row: &SegmentRow| row.alive.saturating_mul(100) < row.written.saturating_mul(SEGMENT_ALIVE_PERCENT_MIN);
+        // Behind the position nothing is replayed, so only there may records change.
+        let is_wanted = |row: &SegmentRow| is_mostly_dead(row) && row.order < position.order && !stuck.contains(&row.file);
+        Ok(rows.into_iter().filter(is_wanted).collect())
     })
 }
 
@@ -185,20 +167,39 @@ fn count_anew(shared: &Shared, connection: &Connection) -> Result<Vec<SegmentRow
     Ok(rows)
 }
 
-/// Waits until no group that was begun before is open any more, and all of them are in the index.
-async fn all_written(engine: &Embedded) -> Result<bool> {
+/// Waits until no layer can name the old place of a body that was moved. False: the store is closed, or it did not come
+/// about this time.
+async fn settle(engine: &Embedded) -> Result<bool> {
+    let shared = engine.shared.clone();
+    // Most of what is behind is written before the committer must wait for the rest.
+    if blocking(move || shared.with_writer(|writer| Ok(writer.moves.is_empty()))).await? {
+        return Ok(true);
+    }
+    // Between two groups, when all of them are in the index: the groups after it read new places only.
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let message = Message::Control(Box::new(move || {
         let _ = sender.send(());
     }));
-    Ok(engine.send(message).is_ok() && receiver.await.is_ok())
+    if engine.send(message).is_err() || receiver.await.is_err() {
+        return Ok(false);
+    }
+    let shared = engine.shared.clone();
+    blocking(move || {
+        shared.with_writer(|writer| {
+            writer.moves.forget();
+            Ok(true)
+        })
+    })
+    .await
 }
 
-/// Runs on a thread of its own that takes nothing from those in front.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+/// Runs on a thread of its own that, when there is no haste, takes nothing from those in front.
+async fn aside<T: Send + 'static>(in_haste: bool, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let work = move || {
-        yield_to_others();
+        if !in_haste {
+            yield_to_others();
+        }
         let _ = sender.send(work());
     };
     std::thread::Builder::new().name("store-care".into()).spawn(work).map_err(|error| io_error(&error))?;
@@ -212,45 +213,53 @@ struct Rewritten {
     places: Vec<(u64, u64)>,
 }
 
-async fn rewrite_one(engine: &Embedded, old: SegmentRow, in_haste: bool) -> Result<()> {
-    let shared = engine.shared.clone();
-    let Some(new) = aside(move || write_anew(&shared, old, in_haste)).await? else {
+async fn rewrite_one(engine: &Embedded, old: SegmentRow, haste: &Arc<Haste>) -> Result<()> {
+    let (shared, own) = (engine.shared.clone(), haste.clone());
+    let Some(new) = aside(haste.is(), move || write_anew(&shared, old, &own)).await? else {
         return Ok(());
     };
     let shared = engine.shared.clone();
-    blocking(move || swap(&shared, old, new)).await?;
-    // From here on nothing is staged with an old place; what was is put right on its way to the index.
-    if !all_written(engine).await? {
+    if !blocking(move || swap(&shared, old, &new)).await? || !settle(engine).await? {
         return Ok(());
     }
     let shared = engine.shared.clone();
     blocking(move || {
-        shared.with_writer(|writer| {
-            writer.moves.forget(old.file);
-            Ok(())
-        })?;
-        // One who reads the index at this moment may keep it from the disk: `sweep` removes the file some other time.
-        if is_folded(&shared)? {
-            shared.forget_file(old.file);
-            std::fs::remove_file(shared.segment_path(old.file)).map_err(|error| io_error(&error))?;
+        for _ in 0..FOLD_TRIES {
+            if shared.write_behind(index::fold_all)? {
+                std::fs::remove_file(shared.segment_path(old.file)).map_err(|error| io_error(&error))?;
+                shared.forget_file(old.file);
+                return Ok(());
+            }
+            std::thread::sleep(FOLD_AGAIN);
         }
+        // One who reads the index keeps it from the disk: the next `maintain` removes the file.
         Ok(())
     })
     .await
 }
 
-/// Puts the new file into use.
-fn swap(shared: &Shared, old: SegmentRow, new: Rewritten) -> Result<()> {
-    std::fs::rename(&new.temporary, shared.segment_path(new.row.file)).map_err(|error| io_error(&error))?;
-    segment::sync_folder(&shared.segments).map_err(|error| io_error(&error))?;
-    let ids: Vec<u64> = new.places.iter().map(|(id, _)| *id).collect();
-    shared.with_writer(|writer| point_at(writer, old, new))?;
-    shared.forget_bodies(ids.into_iter());
-    Ok(())
+/// Puts the new file into use. False (and it is gone): the old one is not in use any more.
+fn swap(shared: &Shared, old: SegmentRow, new: &Rewritten) -> Result<bool> {
+    let path = shared.segment_path(new.row.file);
+    let swapped = shared.with_writer(|writer| {
+        // Whoever opens the folder after us must not find it changed under him.
+        if shared.overlay.is_stopping() || index::segment(&writer.connection, old.file)?.is_none() {
+            return Ok(false);
+        }
+        std::fs::rename(&new.temporary, &path).map_err(|error| io_error(&error))?;
+        segment::sync_folder(&shared.segments).map_err(|error| io_error(&error))?;
+        point_at(writer, old, new).map(|()| true)
+    });
+    if swapped != Ok(true) {
+        // A file that has its name already is left to the next sweep, which asks the index.
+        let _ = std::fs::remove_file(&new.temporary);
+    }
+    shared.forget_bodies(new.places.iter().map(|(id, _)| *id));
+    swapped
 }
 
 /// Points the index at the new file, in one transaction. Acts go on meanwhile: they only wait when very much is behind.
-fn point_at(writer: &mut Writer, old: SegmentRow, new: Rewritten) -> Result<()> {
+fn point_at(writer: &mut Writer, old: SegmentRow, new: &Rewritten) -> Result<()> {
     let connection = &writer.connection;
     connection.execute_batch("BEGIN IMMEDIATE").map_err(index::sql_error)?;
     let moved = (|| {
@@ -269,7 +278,7 @@ fn point_at(writer: &mut Writer, old: SegmentRow, new: Rewritten) -> Result<()> 
         let _ = connection.execute_batch("ROLLBACK");
     }
     moved?;
-    writer.moves.add(old.file, new.row.file, new.places.into_iter().collect());
+    writer.moves.add(old.file, new.row.file, new.places.iter().copied().collect());
     Ok(())
 }
 
@@ -281,6 +290,7 @@ struct Pacing<'a> {
     to: u64,
     synced: u64,
     rest: Rest,
+    haste: &'a Haste,
 }
 
 impl Pacing<'_> {
@@ -290,54 +300,66 @@ impl Pacing<'_> {
             self.target.sync_data().map_err(|error| io_error(&error))?;
             self.synced = self.to;
         }
-        std::thread::sleep(self.rest.due(self.shared.counts.batches.load(Ordering::Relaxed), Instant::now()));
+        let due = self.rest.due(self.shared.counts.batches.load(Ordering::Relaxed), Instant::now());
+        if !self.haste.is() {
+            std::thread::sleep(due);
+        }
         if self.shared.overlay.is_stopping() { Err(StoreError::Io("the store is being closed".into())) } else { Ok(()) }
     }
 }
 
-fn write_anew(shared: &Shared, old: SegmentRow, in_haste: bool) -> Result<Option<Rewritten>> {
+/// Writes what of a segment still matters to a file of its own. `None`: there is damage in it.
+fn write_anew(shared: &Shared, old: SegmentRow, haste: &Haste) -> Result<Option<Rewritten>> {
     let Some(source) = SegmentFile::open(&shared.segment_path(old.file))? else {
         return Ok(None);
     };
+    let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
+    let row = SegmentRow { file: number, order: old.order, alive: 0, written: 0 };
+    let temporary = shared.segment_path(number).with_extension(HALF_WRITTEN);
+    let mut written = Rewritten { row, temporary, places: Vec::new() };
+    let done = copy_records(shared, &source, &mut written, haste);
+    if done != Ok(true) {
+        let _ = std::fs::remove_file(&written.temporary);
+    }
+    if done == Ok(false) {
+        shared.stuck.lock().unwrap_or_else(PoisonError::into_inner).insert(old.file);
+    }
+    Ok(done?.then_some(written))
+}
+
+/// False: damage is not ours to throw away.
+fn copy_records(shared: &Shared, source: &SegmentFile, written: &mut Rewritten, haste: &Haste) -> Result<bool> {
     // What lies behind the place where the stream left this file failed once and must not come back.
     let (files, _) = segment::list(&shared.segments)?;
-    let place = files.iter().position(|(_, head)| head.order == old.order).unwrap_or(files.len());
-    let limit = replay::limit_of(&files, place, &source);
-    let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
-    let head = FileHead { number, rewritten: true, ..source.head };
-    let temporary = shared.segment_path(number).with_extension(HALF_WRITTEN);
+    let place = files.iter().position(|(_, head)| head.order == source.head.order).unwrap_or(files.len());
+    let limit = replay::limit_of(&files, place, source);
+    let head = FileHead { number: written.row.file, rewritten: true, ..source.head };
+    let path = &written.temporary;
     let target =
-        File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(|error| io_error(&error))?;
+        File::options().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(|error| io_error(&error))?;
     target.write_all_at(&head.encode(), 0).map_err(|error| io_error(&error))?;
-    let row = SegmentRow { file: number, order: old.order, alive: 0, written: 0 };
-    let mut written = Rewritten { row, temporary, places: Vec::new() };
-    let mut rest = Rest::new(shared.counts.batches.load(Ordering::Relaxed), Instant::now());
-    rest.set_haste(in_haste);
-    let mut pacing = Pacing { shared, target, to: FILE_HEAD, synced: 0, rest };
+    let rest = Rest::new(shared.counts.batches.load(Ordering::Relaxed), Instant::now());
+    let mut pacing = Pacing { shared, target, to: FILE_HEAD, synced: 0, rest, haste };
     let reader = shared.own_reader()?;
     let mut from = FILE_HEAD;
     while from < limit {
         match source.next(from, false)? {
             Next::Record(record) | Next::BadBodies(record, _) => {
                 from = record.end();
-                pacing.to = copy_record((shared, &reader), &source, record, (&pacing.target, pacing.to), &mut written)?;
+                pacing.to = copy_record(&reader, source, record, (&pacing.target, pacing.to), written)?;
                 pacing.step()?;
             }
             Next::End => break,
-            // Damage is not ours to throw away: leave this segment as it is.
-            Next::Torn(_) | Next::Nonsense => {
-                std::fs::remove_file(&written.temporary).map_err(|error| io_error(&error))?;
-                return Ok(None);
-            }
+            Next::Torn(_) | Next::Nonsense => return Ok(false),
         }
     }
     pacing.target.sync_all().map_err(|error| io_error(&error))?;
-    Ok(Some(written))
+    Ok(true)
 }
 
 /// Copies what of a record still matters; tells where the next one goes.
 fn copy_record(
-    (shared, connection): (&Shared, &Connection),
+    connection: &Connection,
     source: &SegmentFile,
     record: Record,
     (target, to): (&File, u64),
@@ -347,9 +369,8 @@ fn copy_record(
     let group = record.head.group;
     let mut manifest = record.manifest;
     let mut copies = Vec::new();
-    // Once: the view of a moment is enough, what changes later is written later.
-    let (layers, _) = shared.overlay.layers();
-    let view = View { layers: &layers, connection };
+    // The index has long taken in all of this segment; what it does not have yet is in later ones.
+    let view = View::bare(connection);
     for body in manifest.bodies.iter_mut().filter(|body| !body.dropped) {
         let lives = view.body(body.id)?.is_some_and(|row| row.file == source.head.number && row.at == at);
         if lives {
@@ -363,9 +384,12 @@ fn copy_record(
     }
     let mut kept = Vec::new();
     for (key, value) in std::mem::take(&mut manifest.writes) {
-        // A put that is not what the index holds was replaced or deleted by a later record.
-        if value.is_none() || view.get(&key)? == value {
+        let now = view.get(&key)?;
+        // A put that is not what the index holds was replaced or deleted by a later record: where the index is good.
+        if value.is_none() || now == value {
             kept.push((key, value));
+        } else if let Some(now) = &now {
+            is_sound(&key, now)?;
         }
     }
     manifest.writes = kept;
@@ -413,7 +437,7 @@ mod tests {
     async fn what_was_staged_while_a_segment_moved_is_put_right() {
         let folder = tempfile::tempdir().unwrap();
         let (engine, old) = filled(folder.path()).await;
-        let new = write_anew(&engine.shared, old, false).unwrap().unwrap();
+        let new = write_anew(&engine.shared, old, &Haste::default()).unwrap().unwrap();
         let number = new.row.file;
         std::fs::rename(&new.temporary, engine.shared.segment_path(number)).unwrap();
         // Acts on bodies of the segment go through while the index is pointed at its new file.
@@ -423,10 +447,11 @@ mod tests {
                 let acts = Batch { retain: vec![(BodyId(2), 1)], release: vec![(BodyId(4), 1)], ..Batch::default() };
                 assert_eq!(futures_block(commit(&engine, acts)), Outcome::Done);
                 assert!(engine.shared.overlay.layers().0.iter().any(|layer| layer.bodies.contains_key(&2)));
-                point_at(writer, old, new)
+                point_at(writer, old, &new)
             })
             .unwrap();
-        assert!(all_written(&engine).await.unwrap());
+        assert!(settle(&engine).await.unwrap());
+        assert!(engine.shared.with_writer(|writer| Ok(writer.moves.is_empty())).unwrap());
         let held = engine.shared.write_behind(|connection| index::body(connection, 2)).unwrap().unwrap();
         assert_eq!((held.file, held.refs), (number, 2));
         assert_eq!(engine.shared.write_behind(|connection| index::segment(connection, old.file)).unwrap(), None);
@@ -452,19 +477,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (engine, old) = filled(folder.path()).await;
         // Broken off while it was written, and before it was put into use.
-        let half = write_anew(&engine.shared, old, false).unwrap().unwrap();
-        let unused = write_anew(&engine.shared, old, false).unwrap().unwrap();
+        let half = write_anew(&engine.shared, old, &Haste::default()).unwrap().unwrap();
+        let unused = write_anew(&engine.shared, old, &Haste::default()).unwrap().unwrap();
         let unused_path = engine.shared.segment_path(unused.row.file);
         std::fs::rename(&unused.temporary, &unused_path).unwrap();
         mostly_dead(&engine.shared).unwrap();
         assert!(!half.temporary.exists() && !unused_path.exists());
         assert!(engine.shared.segment_path(old.file).exists());
         // In use, and the old one not gone yet.
-        let new = write_anew(&engine.shared, old, false).unwrap().unwrap();
+        let new = write_anew(&engine.shared, old, &Haste::default()).unwrap().unwrap();
         let new_path = engine.shared.segment_path(new.row.file);
-        swap(&engine.shared, old, new).unwrap();
+        assert_eq!(swap(&engine.shared, old, &new), Ok(true));
         mostly_dead(&engine.shared).unwrap();
         assert!(new_path.exists() && !engine.shared.segment_path(old.file).exists());
+        // One that comes too late: nothing of it is left, and the index stays.
+        let late = Rewritten {
+            row: SegmentRow { file: 77, ..new.row },
+            temporary: new_path.with_extension(HALF_WRITTEN),
+            places: new.places,
+        };
+        std::fs::write(&late.temporary, "").unwrap();
+        assert_eq!(swap(&engine.shared, old, &late), Ok(false));
+        assert!(!late.temporary.exists() && !engine.shared.segment_path(77).exists());
+        engine.close().await.unwrap();
+        assert_eq!(swap(&engine.shared, new.row, &late), Ok(false), "not after the end");
         assert_eq!(engine.check().await.unwrap(), []);
         for id in (2..=BODIES).step_by(2) {
             assert_eq!(engine.body(BodyId(id), 0, 500).await.unwrap(), octets(id));

@@ -438,6 +438,9 @@ impl SegmentFile {
 /// Segment files with their heads.
 pub(crate) type Files = Vec<(PathBuf, FileHead)>;
 
+/// How the name of a segment ends that is being written anew.
+pub(crate) const HALF_WRITTEN: &str = "new";
+
 /// All segment files of a folder whose head is good, in the order of the stream; of two for one place the newer.
 /// The second list names what was passed over.
 pub(crate) fn list(folder: &Path) -> Result<(Files, Vec<PathBuf>), StoreError> {

@@ -34,9 +34,12 @@ impl Moves {
     pub(crate) fn add(&mut self, old: u32, new: u32, places: HashMap<u64, u64>) {
         self.0.insert(old, (new, places));
     }
-    /// No layer can name places in `old` any more.
-    pub(crate) fn forget(&mut self, old: u32) {
-        self.0.remove(&old);
+    /// No layer can name old places any more.
+    pub(crate) fn forget(&mut self) {
+        self.0.clear();
+    }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
     fn file(&self, file: u32) -> u32 {
         self.0.get(&file).map_or(file, |(new, _)| *new)
