@@ -276,6 +276,23 @@ def libraries(name):
     site.addsitedir(os.path.join(folder, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages"))
 
 
+def modules(name):
+    """The folder with the `node_modules` that `NAME/package-lock.json` beside this file pins: installed once, anew when it changes."""
+    listed = os.path.join(ROOT, "tests", "clients", name)
+    with open(os.path.join(listed, "package-lock.json"), "rb") as f:
+        stamp = hashlib.sha256(f.read()).hexdigest()[:12]
+    folder = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), f"{name}-{stamp}")
+    done = os.path.join(folder, "done")
+    if not os.path.exists(done):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(os.path.join(listed, file), folder)
+        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True, timeout=600, stdout=subprocess.DEVNULL)
+        open(done, "w").close()
+    return folder
+
+
 # ---- messages
 
 def png(width=64, height=48):

@@ -5,10 +5,12 @@
 //! at every chunking; what is held is bounded.
 //! Must not know: sessions, sockets.
 
+mod compressed;
 mod imap;
 mod pop3;
 mod smtp;
 
+use compressed::Inflating;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -57,6 +59,8 @@ pub struct Explainer {
     client: Half,
     server: Half,
     state: State,
+    /// Of the client, behind COMPRESS that is not answered.
+    held: Vec<u8>,
 }
 
 /// What both sides' lines have to be read with.
@@ -70,7 +74,9 @@ struct State {
     literal: Option<u64>,
     /// The client is in the middle of a command: this one.
     within: Option<String>,
-    /// Compressed or lost: nothing is understood any more.
+    /// Both sides are compressed.
+    inflating: Option<Box<Inflating>>,
+    /// Nothing is understood any more.
     over: bool,
 }
 
@@ -119,7 +125,8 @@ impl Reading {
 impl Explainer {
     /// From the first octet of a connection (under TLS: from the first inside it).
     pub fn new(protocol: Protocol) -> Explainer {
-        Explainer { protocol, client: Half::default(), server: Half::default(), state: State::default() }
+        let (client, server) = (Half::default(), Half::default());
+        Explainer { protocol, client, server, state: State::default(), held: Vec::new() }
     }
 
     /// The TLS handshake in the middle of the connection is done.
@@ -133,16 +140,12 @@ impl Explainer {
         }
     }
 
-    /// Octets that `side` sent.
-    pub fn said(&mut self, side: Side, mut octets: &[u8]) -> Vec<Explained> {
-        let mut out = Vec::new();
-        while !octets.is_empty() && !self.state.over {
-            octets = match self.half(side).mode {
-                Mode::Octets { left, total } => self.octets(side, octets, left, total, &mut out),
-                Mode::Lines | Mode::Text { .. } => self.lines(side, octets, &mut out),
-            };
+    /// The next octets of what is said: a line or what there is of it, or of a literal. Gives back the rest.
+    fn step<'a>(&mut self, side: Side, octets: &'a [u8], out: &mut Vec<Explained>) -> &'a [u8] {
+        match self.half(side).mode {
+            Mode::Octets { left, total } => self.octets(side, octets, left, total, out),
+            Mode::Lines | Mode::Text { .. } => self.lines(side, octets, out),
         }
-        out
     }
 
     fn half(&mut self, side: Side) -> &mut Half {
@@ -252,6 +255,7 @@ fn secret() -> Reading {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use Side::{Client, Server};
 
@@ -408,13 +412,66 @@ mod tests {
                 (Client, "ab COMPRESS DEFLATE\r\n"),
                 (Server, "ab OK\r\n"),
                 (Client, "\x01\x02hunter2\r\n"),
+                (Client, "a0 NOOP\r\n"),
             ],
             SECRETS,
         );
         let has = |line: &str| got.iter().any(|known| known == line);
         assert!(has("a1 LOGIN ann ********") && has("a7 UID FETCH 1 BODY[]") && has("DONE"), "{got:?}");
         assert_eq!(got.iter().filter(|line| *line == "(8 octets)").count(), 2, "{got:?}");
-        assert_eq!(got.last().map(String::as_str), Some("ab OK"), "what is compressed is not read");
+        assert_eq!(got.last().map(String::as_str), Some("(compressed)"), "what is no DEFLATE is not read");
+    }
+
+    fn deflated(stream: &mut flate2::Compress, text: &str) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len() + 1000);
+        stream.compress_vec(text.as_bytes(), &mut out, flate2::FlushCompress::Sync).unwrap();
+        out
+    }
+
+    /// RFC 4978: it is followed like any other, also what the client sent before it heard the answer.
+    #[test]
+    fn what_is_compressed_is_inflated() {
+        let new = || flate2::Compress::new(flate2::Compression::default(), false);
+        let (mut client, mut server) = (new(), new());
+        let early = [b"a COMPRESS DEFLATE\r\n".to_vec(), deflated(&mut client, "b LOGIN ann hunter2\r\n")].concat();
+        let answer = [b"a OK on\r\n".to_vec(), deflated(&mut server, "b OK in\r\n")].concat();
+        let fetch = deflated(&mut client, "c FETCH 1 BODY[]\r\nd COMPRESS DEFLATE\r\ne NOOP\r\n");
+        let long = format!("* 1 FETCH (BODY[] {{200000}}\r\n{})\r\nc OK\r\nd NO\r\ne OK\r\n", "Dear Bob".repeat(25_000));
+        let long = deflated(&mut server, &long);
+        let dialogue = [(Client, early), (Server, answer), (Client, fetch), (Server, long)];
+        for size in [1, 7, 100_000] {
+            let mut explainer = Explainer::new(Protocol::Imap);
+            let pieces = dialogue.iter().flat_map(|(side, octets)| octets.chunks(size).map(|piece| (*side, piece)));
+            let told: Vec<Explained> = pieces.flat_map(|(side, piece)| explainer.said(side, piece)).collect();
+            let of = |side| told.iter().filter(|step| step.side == side).map(|step| step.line.as_str()).collect::<Vec<_>>();
+            let asked = ["a COMPRESS DEFLATE", "b LOGIN ann ********", "c FETCH 1 BODY[]", "d COMPRESS DEFLATE", "e NOOP"];
+            assert_eq!(of(Client), asked, "in pieces of {size}");
+            let answers = ["a OK on", "b OK in", "* 1 FETCH (BODY[] {200000}", "(200000 octets)", ")", "c OK", "d NO", "e OK"];
+            assert_eq!(of(Server), answers, "in pieces of {size}");
+            assert!(explainer.held.is_empty() && explainer.held.capacity() == 0);
+        }
+        // Refused: what stood behind it was no stream.
+        let mut explainer = Explainer::new(Protocol::Imap);
+        assert_eq!(explainer.said(Client, b"a COMPRESS LZW\r\nb NOOP\r\n").len(), 1);
+        let told: Vec<String> = explainer.said(Server, b"a NO\r\n").into_iter().map(|step| step.line).collect();
+        assert_eq!(told, ["a NO", "b NOOP"]);
+    }
+
+    #[test]
+    fn a_bomb_in_a_dialogue_is_bounded() {
+        let mut explainer = Explainer::new(Protocol::Imap);
+        explainer.said(Client, b"a COMPRESS DEFLATE\r\n");
+        explainer.said(Client, &[0; 200_000]);
+        assert!(explainer.held.is_empty() && explainer.state.over, "held up to a bound");
+        let mut explainer = Explainer::new(Protocol::Imap);
+        explainer.said(Client, b"a COMPRESS DEFLATE\r\n");
+        explainer.said(Server, b"a OK\r\n");
+        let mut stream = flate2::Compress::new(flate2::Compression::default(), false);
+        let told = explainer.said(Server, &deflated(&mut stream, &"\n".repeat(300_000)));
+        assert!(told.len() <= 40_000, "{}", told.len());
+        assert_eq!(told.last().map(|step| step.line.as_str()), Some("(many lines)"));
+        let told = explainer.said(Server, &deflated(&mut stream, "* OK\r\n"));
+        assert_eq!(told.last().map(|step| step.line.as_str()), Some("* OK"), "and it goes on");
     }
 
     #[test]

@@ -174,8 +174,8 @@ fn tagged(state: &mut State, line: &str) -> Reading {
     let of = name.as_deref().unwrap_or("that");
     match kind.as_str() {
         "OK" if of == "COMPRESS" => {
-            state.over = true;
-            Reading::new(line, "Done: what follows is compressed and not shown here.", "RFC 4978 §3")
+            state.inflating.get_or_insert_with(super::compressed::Inflating::begin);
+            Reading::new(line, "Done: what follows is compressed; it is shown as it was before.", "RFC 4978 §3")
         }
         "OK" if matches!(of, "LOGIN" | "AUTHENTICATE") => Reading::new(line, "Signed in.", "RFC 9051 §6.2"),
         "OK" => Reading::new(masked(line), format!("{of} is done."), "RFC 9051 §7.1.1"),
