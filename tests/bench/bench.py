@@ -54,7 +54,7 @@ class Ours(lab.Server):
         data = os.path.join(folder, "ours")
         os.makedirs(data)
         everybody = [f"u{i}" for i in range(parts.USERS)] + [f"m{i}" for i in range(parts.USERS)]
-        everybody += [f"box{i}" for i in range(parts.ROUNDS)] + ["big", "small", "find", "back", "dead"]
+        everybody += [f"box{i}" for i in range(parts.ROUNDS)] + ["big", "small", "find", "find2", "back", "dead"]
         # What is for elsewhere goes to whoever listens here; an alias lets strangers send there.
         self.sink, self.relayed = peers.free_ports(1)[0], "relay@bench.test"
         extra = "[limits]\nmessages_per_hour = 0\nrecipients_per_hour = 0\n"

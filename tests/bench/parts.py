@@ -419,9 +419,15 @@ def part_background(bench):
     background.part_background(bench)
 
 
+def part_frequent(bench):
+    import frequent  # it stands on this module
+
+    frequent.part_frequent(bench)
+
+
 # In this order. The memory of a server nobody has used is measured by the bench itself, before anything is done.
 PARTS = {
-    "boxes": part_boxes, "deliver": part_deliver, "syncs": part_syncs, "big": part_big, "search": part_search, "mixed": part_mixed,
+    "boxes": part_boxes, "deliver": part_deliver, "syncs": part_syncs, "big": part_big, "search": part_search, "frequent": part_frequent, "mixed": part_mixed,
     "push": part_push, "relay": part_relay, "logins": part_logins, "idle": part_idle, "background": part_background,
 }
 # What a RAM disk changes; the others are measured once, on disk.
