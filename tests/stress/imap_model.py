@@ -114,12 +114,14 @@ class Session:
         self.buffer, self.inflate, self.deflate = b"", None, None
         self.at_once, self.count, self.box, self.rows, self.examined = False, 0, None, None, False
         self.command, self.expected, self.log, self.went_since = "", None, [], set()
+        # The UIDs of the last SORT in their order; searches that are kept up to date, by tag: (flag, UIDs).
+        self.sorted, self.watched = None, {}
         self.line()
         self.ok(f'LOGIN {user}@here.test "{password}"')
         if "compress" in self.modes:
             self.ok("COMPRESS DEFLATE")
             self.inflate, self.deflate = zlib.decompressobj(-15), zlib.compressobj(6, zlib.DEFLATED, -15)
-        for mode, name in (("rev2", "IMAP4rev2"), ("condstore", "CONDSTORE"), ("qresync", "QRESYNC"), ("uidonly", "UIDONLY")):
+        for mode, name in (("rev2", "IMAP4rev2"), ("condstore", "CONDSTORE"), ("qresync", "QRESYNC"), ("uidonly", "UIDONLY"), ("utf8", "UTF8=ACCEPT")):
             if mode in self.modes:
                 self.ok(f"ENABLE {name}")
         self.with_modseq = bool(self.modes & {"condstore", "qresync"})
@@ -170,13 +172,21 @@ class Session:
 
     def say(self, command, tail=b"", expected=None):
         """Runs a command (with octets behind it); what it was told beside the model's news, and the tagged answer."""
+        tag, text = self.named(command, tail)
+        self.send(text)
+        return self.answer(tag, command, expected)
+
+    def named(self, command, tail=b""):
+        """(tag, what is sent)"""
         self.count += 1
         tag = b"t%d" % self.count
-        self.command, self.expected, self.told = command, expected, []
         text = tag + b" " + command.encode() + tail
         self.log.append(b"> " + text[:200])
-        self.send(text + b"\r\n")
         self.ledger.count(command.split(" ")[0] if not command.startswith("UID ") else " ".join(command.split(" ")[:2]))
+        return tag, text + b"\r\n"
+
+    def answer(self, tag, command, expected):
+        self.command, self.expected, self.told = command, expected, []
         while True:
             response = self.line()
             if response.startswith(tag + b" "):
@@ -184,6 +194,46 @@ class Session:
                 self.law(not answer.startswith(b"BAD"), answer)
                 return self.told, answer
             self.take(response)
+
+    def pipeline(self, commands):
+        """All in one packet; answered one behind the other."""
+        named = [self.named(command) for command, _ in commands]
+        self.send(b"".join(text for _, text in named))
+        self.ledger.count("in one packet")
+        for (tag, _), (command, expected) in zip(named, commands):
+            _, answer = self.answer(tag, command, expected)
+            self.law(answer.startswith(b"OK"), answer)
+
+    def watch(self, command, flag):
+        """A search with UPDATE; its tag names it from now on."""
+        tag, text = self.named(command)
+        self.watched[tag.decode()] = (flag, set())
+        self.send(text)
+        told, answer = self.answer(tag, command, None)
+        self.law(answer.startswith(b"OK"), answer)
+        if any(b"[NOUPDATE" in t for t in told if isinstance(t, bytes)):
+            self.watched.pop(tag.decode())
+
+    def updated(self, response):
+        """RFC 5267 §4.3: an ESEARCH of a search that is watched; false where it is of another."""
+        tag = re.match(rb'\* ESEARCH \(TAG "([^"]+)"\) UID', response)
+        watched = self.watched.get(tag[1].decode()) if tag else None
+        if watched is None:
+            return False
+        uids = watched[1]
+        for what, text in re.findall(rb" (ALL|ADDTO|REMOVEFROM) (\([^)]*\)|\S+)", response):
+            words = text.strip(b"()").split(b" ")
+            named = set()
+            for number_text in words if what == b"ALL" else words[1::2]:
+                named |= set(number_set(number_text))
+            if what == b"REMOVEFROM":
+                self.law(named <= uids, f"REMOVEFROM of {sorted(named - uids)}, which were not in it")
+                uids -= named
+            else:
+                self.law(uids.isdisjoint(named), f"{what} of {sorted(named & uids)}, which are in it")
+                uids |= named
+            self.ledger.count(what.decode())
+        return True
 
     def ok(self, command, tail=b"", expected=None):
         told, answer = self.say(command, tail, expected)
@@ -216,11 +266,15 @@ class Session:
         elif words[1] == b"SEARCH":
             found = [int(word) for word in re.sub(rb"\(.*", b"", response).split()[2:]]
             self.compare(found)
+        elif words[1] == b"ESEARCH" and self.updated(response):
+            pass
         elif words[1] == b"ESEARCH" and self.expected is not None:
             all_ = re.search(rb" ALL (\S+)", response)
             self.compare(number_set(all_[1]) if all_ else [])
         elif words[1] == b"SORT":
-            self.compare(sorted(int(word) for word in re.sub(rb"\(.*", b"", response).split()[2:]))
+            found = [int(word) for word in response.split()[2:]]
+            self.sorted = found if self.command.startswith("UID ") else [self.rows[number - 1].uid for number in found]
+            self.compare(sorted(found))
         else:
             self.told.append(response)
 
@@ -329,7 +383,7 @@ class Session:
     def select(self, box, name, examine=False, cached=None):
         """Opens a mailbox; `cached` is (UIDVALIDITY, MODSEQ, rows) of an earlier visit, for QRESYNC."""
         gone, highest = self.ledger.before_opening(box)
-        self.rows, self.box, self.examined = None, box, examine
+        self.rows, self.box, self.examined, self.watched = None, box, examine, {}
         resync = f" (QRESYNC ({cached[0]} {cached[1]}))" if cached and "qresync" in self.modes else ""
         verb = "EXAMINE" if examine else "SELECT"
         self.went_since = set()

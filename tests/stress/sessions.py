@@ -2,7 +2,7 @@
 """Many idle sessions: what each costs in memory under TLS, and how soon a change of one reaches all others.
 
 `sessions.py --count 10000 --push 1000 --release`. Prints one line a measurement; fails past the bounds that are given
-(`--kib-max` a session, `--push-ms-max`). Sessions are spread over accounts (500 each at most) and this many client addresses.
+(`--mib-max` for the whole server with the sessions open, `--kib-max` a session, `--push-ms-max`). Sessions are spread over accounts (500 each at most) and this many client addresses.
 """
 
 import argparse
@@ -60,11 +60,12 @@ def idle_memory(server, count):
     before = memory(server)
     sessions = [open_session(server, f"p{number // PER_ACCOUNT}", number, tls) for number in range(count)]
     time.sleep(2)
-    kib = memory(server) - before
+    whole = memory(server)
+    kib = whole - before
     for session in sessions:
         session.close()
-    print(f"{count} idle TLS sessions: {kib // 1024} MiB more than before them, {kib / count:.1f} KiB a session, {memory(server) // 1024} MiB in all")
-    return kib / count
+    print(f"{count} idle TLS sessions: {kib // 1024} MiB more than before them, {kib / count:.1f} KiB a session, {whole / 1024:.0f} MiB in all")
+    return kib / count, whole / 1024
 
 
 def push(server, count):
@@ -113,6 +114,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--push", type=int, default=1000)
+    # 200 MB for 10,000 of them.
+    parser.add_argument("--mib-max", type=float, default=190)
     parser.add_argument("--kib-max", type=float, default=20)
     parser.add_argument("--push-ms-max", type=float, default=50)
     parser.add_argument("--release", action="store_true")
@@ -126,8 +129,12 @@ def main():
     connections = f"connections = {wanted}\nconnections_per_ip = {wanted}\n"
     failed = []
     with lab.Server(start_with=people, extra=f"[limits]\n{connections}") as server:
-        if arguments.count and idle_memory(server, arguments.count) > arguments.kib_max:
-            failed.append("memory")
+        if arguments.count:
+            kib, mib = idle_memory(server, arguments.count)
+            if kib > arguments.kib_max:
+                failed.append("memory of a session")
+            if mib > arguments.mib_max:
+                failed.append("memory of the server")
         if arguments.push and push(server, arguments.push) > arguments.push_ms_max:
             failed.append("push")
     sys.exit(f"past the bound: {failed}" if failed else 0)

@@ -20,16 +20,21 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "clients")]
 
 import lab  # noqa: E402
 from imap_model import Broken, Ended, Ledger, Session, number_set  # noqa: E402
+from more_acts import LOAN, Grants, MoreActs  # noqa: E402
 
 FLAGS = [r"\Seen", r"\Flagged", r"\Answered", r"\Draft", r"\Deleted", "Work", "$Junk", "Later"]
 PEOPLE = ["ann", "bob", "cay"]
 # (owner, mailbox): every person may do everything with them.
-BOXES = [("ann", "INBOX"), ("ann", "Club"), ("bob", "INBOX"), ("team", "INBOX")]
-MODES = [(), ("rev2",), ("condstore",), ("qresync",), ("qresync", "rev2"), ("qresync", "uidonly"), ("condstore", "compress"), ("uidonly",)]
+BOXES = [("ann", "INBOX"), ("ann", "Klüb & Co"), ("bob", "INBOX"), ("team", "INBOX")]
+MODES = [(), ("rev2",), ("condstore",), ("qresync",), ("qresync", "rev2"), ("qresync", "uidonly"), ("condstore", "compress"), ("uidonly",), ("utf8",), ("utf8", "qresync"),
+         ("utf8", "compress")]
 
 
-def name_for(user, box):
+def name_for(user, box, session):
+    """As the session says it: RFC 9051 §5.1 and RFC 9755 §3 have UTF-8, where that is enabled."""
     owner, mailbox = box
+    if session is not None and session.modes.isdisjoint({"rev2", "utf8"}):
+        mailbox = mailbox.replace("&", "&-").replace("ü", "&APw-")
     if user == owner:
         return mailbox
     return f"{'Shared' if owner == 'team' else 'Other Users'}/{owner}@here.test/{mailbox}"
@@ -47,6 +52,13 @@ class World:
         self.pause, self.failure, self.numbers = threading.Event(), None, iter(range(10**9))
         self.workers = [Worker(self, number) for number in range(sessions)]
         self.rounds = 0
+        # Of each message that was made: its size, its subject, what it answers.
+        self.facts, self.roots = {}, []
+        self.grants, self.granting = Grants(threading.Lock()), threading.Lock()
+
+    @staticmethod
+    def name(user, box, session):
+        return name_for(user, box, session)
 
     def session(self, user, modes=()):
         return Session(self.server.ports["imap"], user, self.server.password, self.ledger, modes)
@@ -84,7 +96,7 @@ class World:
                     continue
                 if session.box not in truth:
                     fresh = self.session("ann", ("condstore",))
-                    fresh.select(session.box, name_for("ann", session.box), examine=True)
+                    fresh.select(session.box, name_for("ann", session.box, fresh), examine=True)
                     truth[session.box] = fresh.snapshot()
                     fresh.close()
                 told = truth[session.box]
@@ -103,7 +115,7 @@ class World:
         self.barrier.wait(180)
 
 
-class Worker(threading.Thread):
+class Worker(MoreActs, threading.Thread):
     def __init__(self, world, number):
         super().__init__(daemon=True)
         self.world, self.number = world, number
@@ -139,6 +151,8 @@ class Worker(threading.Thread):
         try:
             self.session.ok("NOOP")
             self.session.learn()
+            if self.session.box:
+                self.check_watched()
         except Ended:
             self.session = None
         world.barrier.wait(180)
@@ -149,13 +163,15 @@ class Worker(threading.Thread):
     def act(self):
         session, dice = self.session, self.dice
         if session.box is None:
-            acts = [(6, self.select), (2, self.append), (1, self.names), (1, self.status), (1, self.scratch), (1, self.small)]
+            acts = [(6, self.select), (2, self.append), (1, self.names), (1, self.status), (1, self.scratch), (1, self.small),
+                    (2, self.visit), (1, self.grant)]
         else:
             acts = [
                 (10, self.store), (8, self.fetch), (8, self.search), (4, self.append), (3, self.copy), (2, self.move),
                 (2, self.expunge), (2, self.select), (1, self.leave), (1, self.status), (1, self.names), (2, self.idle),
                 (1, self.sort), (1, self.replace), (1, self.small), (1, self.noop), (1, self.restart), (1, self.unchanged),
                 (1, self.many), (1, self.notify), (1, self.metadata),
+                (4, self.pipelined), (2, self.ordered), (2, self.threads), (2, self.watch), (1, self.visit), (2, self.grant),
             ]
         dice.choices([act for _, act in acts], [weight for weight, _ in acts])[0]()
 
@@ -172,7 +188,7 @@ class Worker(threading.Thread):
 
     def other_box(self):
         box = self.dice.choice(BOXES)
-        return box, name_for(self.user, box)
+        return box, name_for(self.user, box, self.session)
 
     def some_flags(self):
         return " ".join(self.dice.sample(FLAGS, self.dice.randint(1, 3)))
@@ -190,7 +206,7 @@ class Worker(threading.Thread):
     def remember(self):
         session = self.session
         if session.box and "qresync" in session.modes:
-            told = session.ok(f'STATUS "{name_for(self.user, session.box)}" (UIDVALIDITY)')
+            told = session.ok(f'STATUS "{name_for(self.user, session.box, session)}" (UIDVALIDITY)')
             validity = int(re.search(rb"\(UIDVALIDITY (\d+)\)", b"\n".join(t for t in told if isinstance(t, bytes)))[1])
             session.learn()
             # Only at a NOOP's end it knows everything up to its highest MODSEQ: a FETCH by number may bring newer flags
@@ -208,12 +224,20 @@ class Worker(threading.Thread):
             session.ok("UNSELECT")
         else:
             session.ok("CLOSE")
-        session.box, session.rows = None, None
+        session.box, session.rows, session.watched = None, None, {}
 
     def message(self):
-        number = next(self.world.numbers)
-        body = "x" * self.dice.choice((1, 100, 5000))
-        return b"Subject: m%d\r\nFrom: a@here.test\r\n\r\n%s\r\n" % (number, body.encode()), b"m%d" % number
+        """(octets, token); every other one answers an earlier one."""
+        number, roots = next(self.world.numbers), self.world.roots
+        token, root = b"m%d" % number, self.dice.choice(roots) if roots and self.dice.random() < 0.5 else None
+        body = b"x" * self.dice.choice((1, 100, 5000))
+        answers = b"References: <%s@here.test>\r\n" % root if root else b""
+        octets = b"Subject: %s\r\nFrom: a@here.test\r\nMessage-ID: <%s@here.test>\r\n%s\r\n%s\r\n" % (token, token, answers, body)
+        self.world.facts[token] = {"SUBJECT": token, "SIZE": len(octets), "root": root or token}
+        if root is None:
+            roots.append(token)
+            del roots[:-40]
+        return octets, token
 
     def append(self):
         box, name = self.other_box()
@@ -354,7 +378,7 @@ class Worker(threading.Thread):
         if not uids or session.examined:
             return
         octets, token = self.message()
-        name = name_for(self.user, session.box)
+        name = name_for(self.user, session.box, session)
         told, answer = session.say(f'UID REPLACE {uids[0]} "{name}"', b" {%d+}\r\n" % len(octets) + octets)
         session.law(answer.startswith((b"OK", b"NO [EXPUNGEISSUED]", b"NO [NONEXISTENT]")), answer)
         code = re.search(rb"APPENDUID \d+ (\d+)\]", b"\n".join(t for t in told if isinstance(t, bytes)))
@@ -399,7 +423,7 @@ class Worker(threading.Thread):
         told = b"\n".join(t for t in self.session.ok(form) if isinstance(t, bytes))
         if form == 'LIST "" "*"':
             for box in BOXES:
-                self.session.law(name_for(self.user, box).encode() in told, f"{box} is not listed: {told}")
+                self.session.law(name_for(self.user, box, self.session).encode() in told, f"{box} is not listed: {told}")
 
     def scratch(self):
         """A mailbox of one's own from its making to its end."""
@@ -423,7 +447,7 @@ class Worker(threading.Thread):
 
     def metadata(self):
         session = self.session
-        name = name_for(self.user, session.box)
+        name = name_for(self.user, session.box, session)
         value = f"v{self.number}-{next(self.world.numbers)}"
         session.ok(f'SETMETADATA "{name}" (/private/note{self.number} "{value}")')
         told = b"\n".join(t for t in session.ok(f'GETMETADATA "{name}" (/private/note{self.number})') if isinstance(t, bytes))
@@ -506,7 +530,10 @@ def prepared(server, arguments):
         server.run("acl", "set", "team@here.test", "*", f"{who}@here.test", "all")
     world = World(server, arguments.seed, arguments.sessions, arguments.seconds)
     ann = world.session("ann")
-    ann.ok("CREATE Club")
+    for _, mailbox in (BOXES[1], LOAN):
+        ann.ok(f'CREATE "{name_for("ann", ("ann", mailbox), ann)}"')
+    for who in ("bob", "cay"):
+        ann.ok(f"SETACL {LOAN[1]} {who}@here.test lr")
     for owner, mailbox in BOXES:
         for who in PEOPLE:
             if who != owner and owner != "team":
