@@ -99,6 +99,12 @@ $acts = [
             'namespaces' => array_keys(iterator_to_array($imap->getNamespaces([], ['ob_return' => true]))),
         ];
     },
+    // QUOTASET, QUOTA=RES-STORAGE.
+    'quota' => function () use ($imap) {
+        $imap->setQuota('Other Users/ann@here.test', ['STORAGE' => 5000]);
+        $imap->setQuota('', ['storage' => 700]);
+        return ['ann' => $imap->getQuota('Other Users/ann@here.test'), 'mine' => $imap->getQuotaRoot('INBOX'), 'announced' => $imap->capability->query('QUOTASET')];
+    },
     // CONDSTORE, QRESYNC, UTF8=ACCEPT: `sync` learns what changed since a token.
     'token' => fn() => ['token' => [$imap->openMailbox('INBOX'), $imap->getSyncToken(Horde_Imap_Client_Mailbox::get('INBOX'))][1]],
     'sync' => function () use ($imap) {

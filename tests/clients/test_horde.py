@@ -13,6 +13,15 @@ BOB = "bob@here.test"
 
 
 class Horde(Clients):
+    """bob may set anybody's quota."""
+
+    def setUp(self):
+        super().setUp()
+        self.server.stop()
+        with open(self.server.config, "a") as f:
+            f.write(f'[imap]\nquota_administrators = ["{BOB}"]\n')
+        self.server.start()
+
     def act(self, name, **env):
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "horde.php")
         done = lab.client("php", script, str(self.port["imap"]), self.cert, BOB, name, stdin=self.server.password.encode() + b"\n", env=env)
@@ -81,6 +90,18 @@ class Horde(Clients):
         self.assertEqual(got["quota"][""]["mailbox"]["limit"], "10000")
         self.assertEqual(got["comparators"], ["i;unicode-casemap"] * 2)
         self.assertEqual((got["id"], got["namespaces"]), ("Packetboat", ["", "Other Users/", "Shared/"]))
+
+    def test_horde_sets_quotas(self):
+        with lab.Wire(self.server) as dialogue:
+            got = self.act("quota")
+            dialogue.said('^SETQUOTA "Other Users/ann@here.test" \\(STORAGE 5000\\)$', '^SETQUOTA "" \\(STORAGE 700\\)$', '^GETQUOTA "Other Users/ann@here.test"$')
+        self.assertEqual(got["ann"]["storage"], {"limit": "5000", "usage": "0"})
+        self.assertEqual(got["mine"][""]["storage"]["limit"], "700")
+        self.assertTrue(got["announced"])
+        # What is over it is not taken.
+        there = imap(self.server)
+        self.assertEqual(there.append("INBOX", None, None, b"Subject: x\r\n\r\n" + b"x" * 720_000)[0], "NO")
+        there.logout()
 
     def test_horde_learns_what_changed(self):
         fill(self.server, "One", "Two", "Three")

@@ -291,6 +291,8 @@ fn every_word_announced_has_its_test() {
     for (i, line) in table.lines().enumerate().skip(1) {
         let columns: Vec<&str> = line.split('\t').collect();
         let [protocol, word, _, state, own, others] = columns[..] else { panic!("docs/extensions.tsv:{}: not 6 columns", i + 1) };
+        // Of some no other program is known: looked for in Debian, PyPI and npm.
+        let others = if others == "none known" { "" } else { others };
         let names: Vec<&str> = own.split_whitespace().chain(others.split_whitespace()).collect();
         let missing = names.iter().filter(|name| !is_test(&tests, name));
         found.extend(missing.map(|name| format!("docs/extensions.tsv:{}: no test `{name}`", i + 1)));
