@@ -46,6 +46,8 @@ pub struct Auth {
     remembered: Remembered,
     delays: Delays,
     hashing: Arc<Semaphore>,
+    /// One at a time: what a sign-in does for later ones never stands before another's.
+    strengthening: Arc<Semaphore>,
     waiting: Semaphore,
     decoy: OnceCell<Decoy>,
     oauth: Option<OAuth>,
@@ -78,6 +80,7 @@ impl Auth {
             remembered: Remembered::new(),
             delays: Delays::default(),
             hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
+            strengthening: Arc::new(Semaphore::new(1)),
             waiting: Semaphore::new(WAITING_MAX),
             decoy: OnceCell::new(),
             oauth: None,
@@ -374,12 +377,14 @@ impl Auth {
 
 impl Auth {
     /// Gives an account made in bulk its full verifiers, beside the sign-in that proved the password. Failing is no
-    /// harm: the next sign-in tries again.
+    /// harm, nor is it that another account is at it: the next sign-in tries again.
     fn strengthen(&self, account: Arc<Account>, password: &[u8]) {
+        let Ok(alone) = Arc::clone(&self.strengthening).try_acquire_owned() else { return };
         let (store, hashing) = (self.store.clone(), Arc::clone(&self.hashing));
         let password = Zeroizing::new(password.to_vec());
         let salt = account.secrets.scram.as_ref().map(|scram| scram.salt.clone());
         tokio::spawn(async move {
+            let _alone = alone;
             let Ok(permit) = hashing.acquire_owned().await else { return };
             let work = move || {
                 let _permit = permit;

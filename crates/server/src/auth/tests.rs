@@ -221,6 +221,27 @@ async fn an_app_password_opens_by_every_mechanism_until_it_is_taken_away() {
     }
 }
 
+/// A hundred sessions of an account made in bulk, opened at once, are not a hundred hashes before the next one's sign-in.
+#[tokio::test]
+async fn what_strengthens_an_account_stands_before_nobody() {
+    let (auth, store, _, _folder) = office(None).await;
+    let login = "bob@here.test";
+    let is_weak = async || secrets::are_weak(&store.account(login).await.unwrap().unwrap().secrets);
+    assert!(is_weak().await && auth.password(login, b"bobs", LOOPBACK).await.is_ok());
+    let busy = Arc::clone(&auth.hashing).try_acquire_many_owned(2).unwrap();
+    for _ in 0..20 {
+        assert!(auth.password(login, b"bobs", LOOPBACK).await.is_ok(), "remembered: it waits for no hash");
+        tokio::task::yield_now().await;
+    }
+    assert!(is_weak().await && Arc::strong_count(&auth.hashing) <= 3, "{} are at it", Arc::strong_count(&auth.hashing));
+    drop(busy);
+    let begun = Instant::now();
+    while is_weak().await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "never");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_second_factor_leaves_programs_their_own_passwords_only() {
     let (auth, store, ann, _folder) = office(None).await;
