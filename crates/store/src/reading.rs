@@ -37,9 +37,17 @@ struct Uses {
     /// When each was used last, and its rows.
     last: HashMap<(AccountId, MailboxId), (u64, usize)>,
     total: usize,
+    /// How many were let go.
+    #[cfg(test)]
+    gone: usize,
 }
 
 impl SnapshotBudget {
+    #[cfg(test)]
+    pub(crate) fn gone(&self) -> usize {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner).gone
+    }
+
     /// Notes a use; tells which to let go so that the rest keeps within bounds (never the one just used).
     fn used(&self, account: AccountId, mailbox: MailboxId, rows: usize) -> Vec<(AccountId, MailboxId)> {
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,6 +70,10 @@ impl SnapshotBudget {
             uses.last.remove(&at);
             uses.total -= rows;
             gone.push(at);
+        }
+        #[cfg(test)]
+        {
+            uses.gone += gone.len();
         }
         gone
     }

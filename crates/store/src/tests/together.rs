@@ -1,4 +1,4 @@
-//! Many at once on the same mailboxes, with sessions that follow every change.
+//! Many at once on the same mailboxes, with sessions that follow every change, while the mailboxes drive each other out of memory.
 use super::durability::{killed, lose_index_log, seen};
 use super::*;
 use crate::engine::embedded::Tuning;
@@ -83,6 +83,7 @@ async fn meddlers_and_followers() {
         for task in followers {
             task.await.unwrap();
         }
+        assert!(store.inner.budget.gone() > 10, "mailboxes went from memory meanwhile: {}", store.inner.budget.gone());
         sound(&store).await;
         let shown = seen(&store).await;
         let copy = killed(&place);
