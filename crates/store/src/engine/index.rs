@@ -162,19 +162,31 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// As SQLite keeps them, word for word.
+const TABLES: [&str; 5] = [
+    "CREATE TABLE kv(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE ledger_81(id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
+    "CREATE TABLE ledger_82(id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
+    "CREATE TABLE body(id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
+    "CREATE TABLE note(id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
+];
+
 fn make_tables(connection: &Connection) -> Result<()> {
-    let tables = format!(
-        "BEGIN;
-         CREATE TABLE kv(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-         CREATE TABLE ledger_81(id INTEGER PRIMARY KEY, value BLOB NOT NULL);
-         CREATE TABLE ledger_82(id INTEGER PRIMARY KEY, value BLOB NOT NULL);
-         CREATE TABLE body(id INTEGER PRIMARY KEY, value BLOB NOT NULL);
-         CREATE TABLE note(id INTEGER PRIMARY KEY, value BLOB NOT NULL);
-         PRAGMA user_version={FORMAT};
-         PRAGMA application_id={APPLICATION};
-         COMMIT;"
-    );
-    connection.execute_batch(&tables).map_err(sql_error)
+    let tables = TABLES.join(";\n");
+    let batch = format!("BEGIN;\n{tables};\nPRAGMA user_version={FORMAT};\nPRAGMA application_id={APPLICATION};\nCOMMIT;");
+    connection.execute_batch(&batch).map_err(sql_error)
+}
+
+/// Tables that are not what was made: their rows may be good, and still nobody can ask for them.
+fn strange_tables(connection: &Connection) -> Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT CAST(sql AS TEXT) FROM sqlite_schema").map_err(sql_error)?;
+    let mut missing = TABLES.to_vec();
+    let mut rows = statement.query([]).map_err(sql_error)?;
+    while let Some(row) = rows.next().map_err(sql_error)? {
+        let kept = row.get_ref(0).and_then(|words| words.as_bytes_or_null().map_err(rusqlite::Error::from)).map_err(sql_error)?;
+        missing.retain(|table| Some(table.as_bytes()) != kept);
+    }
+    Ok(missing.into_iter().map(|table| format!("a table is not as it was made: {table}")).collect())
 }
 
 /// The ledger table of a key, with its id.
@@ -536,7 +548,11 @@ pub(crate) fn pages(connection: &Connection) -> Result<Vec<String>> {
     let told = statement.query_map([], |row| row.get::<_, String>(0)).map_err(sql_error)?;
     let told: std::result::Result<Vec<String>, rusqlite::Error> = told.collect();
     match told {
-        Ok(told) => Ok(told.into_iter().filter(|line| line != "ok").collect()),
+        Ok(told) => {
+            let mut told: Vec<String> = told.into_iter().filter(|line| line != "ok").collect();
+            told.extend(strange_tables(connection)?);
+            Ok(told)
+        }
         // Pages it stumbles over are what was asked for.
         Err(error) => match sql_error(error) {
             StoreError::Damaged(what) => Ok(vec![what]),
