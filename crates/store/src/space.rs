@@ -99,6 +99,8 @@ pub(crate) struct Published {
     pub(crate) tail_from: u64,
     tail_rows: usize,
     pub(crate) cached: HashMap<MailboxId, Rows>,
+    /// See [`crate::muted`].
+    pub(crate) may_mute: bool,
 }
 
 /// One account.
@@ -187,6 +189,7 @@ impl Space {
             Query::Get(space_key.clone()),
             range(key::of_account(key::MAILBOX, self.id)),
             range(key::of_account(key::SUBSCRIPTION, self.id)),
+            Query::Get(crate::muted::note(self.id)),
         ];
         let mut found = engine.read(queries).await?.into_iter();
         let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
@@ -206,8 +209,10 @@ impl Space {
         };
         let elsewhere: BTreeSet<SmolStr> =
             found.next().map(Found::pairs).unwrap_or_default().into_iter().filter_map(name_of).collect();
+        let may_mute = found.next().and_then(Found::value).is_some();
         let mod_seq = counters.mod_seq;
         *self.published() = Published {
+            may_mute,
             loaded: true,
             list: sorted_list(&mailboxes),
             counters: counters.clone(),
@@ -245,6 +250,7 @@ impl Published {
         if let Some(elsewhere) = publication.elsewhere.take() {
             self.elsewhere = elsewhere;
         }
+        self.may_mute |= publication.mutes;
         if list_changed {
             self.list = sorted_list(&self.mailboxes);
         }
@@ -296,6 +302,7 @@ pub(crate) struct Publication {
     changes: Vec<Arc<Change>>,
     acls: BTreeMap<MailboxId, Option<Arc<Acl>>>,
     remade: Option<Remade>,
+    mutes: bool,
     settled: bool,
 }
 
@@ -338,6 +345,8 @@ pub(crate) struct Act {
     pub(crate) saved_secs: Option<UnixSecs>,
     /// The only mailbox whose rows change, if it changes as a whole.
     pub(crate) remade: Option<Remade>,
+    /// A message is marked as of a muted conversation.
+    mutes: bool,
 }
 
 impl Act {
@@ -357,6 +366,7 @@ impl Act {
             records: Vec::new(),
             saved_secs: None,
             remade: None,
+            mutes: false,
         })
     }
 
@@ -462,6 +472,7 @@ impl Act {
         let NewRow { flags, internal_date_secs, size_bytes } = like.clone();
         let row = MessageRow { uid, email, mod_seq, flags, internal_date_secs, size_bytes };
         state.count(&row, 1);
+        self.mutes |= crate::muted::is_muted(&row.flags);
         self.counters.used_bytes += u64::from(row.size_bytes);
         self.counters.messages += 1;
         let key = key::uid(account, mailbox, uid);
@@ -489,6 +500,7 @@ impl Act {
             return Ok(());
         }
         let (account, mod_seq) = (self.account(), self.mod_seq());
+        self.mutes |= after.iter().any(|row| crate::muted::is_muted(&row.flags));
         let state = self.mailbox_mut(mailbox)?;
         before.iter().zip(&after).for_each(|(before, row)| state.recount(*before, row.flags.system));
         state.highest = mod_seq;
@@ -588,6 +600,9 @@ impl Act {
                 crate::saved::put(batch, account, MailboxId(change.mailbox), change.created(), secs);
             }
         }
+        if self.mutes && !self.space.published().may_mute {
+            crate::muted::write(batch, account);
+        }
         let records = std::mem::take(&mut self.records);
         let logged = LoggedAct { changes: changes.iter().map(Change::logged).collect(), mailboxes, records, whole: true };
         let log_key = key::change(account, self.counters.mod_seq);
@@ -598,8 +613,8 @@ impl Act {
         self.head.submitted.retain(|change| change.mod_seq > published);
         self.head.submitted.extend(changes.iter().cloned());
         self.space.in_flight.send_modify(|count| *count += 1);
-        let Act { space, head, counters, touched, elsewhere, acls, remade, .. } = self;
-        (Publication { space, counters, touched, elsewhere, changes, acls, remade, settled: false }, head)
+        let Act { space, head, counters, touched, elsewhere, acls, remade, mutes, .. } = self;
+        (Publication { space, counters, touched, elsewhere, changes, acls, remade, mutes, settled: false }, head)
     }
 }
 

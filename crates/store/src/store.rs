@@ -83,6 +83,7 @@ pub(crate) struct Inner {
     pub(crate) emails: Cache<EmailId, EmailRecord>,
     pub(crate) last_email: AtomicU64,
     pub(crate) rendered: crate::rendered::RenderedCache,
+    pub(crate) roots: crate::muted::Roots,
     pub(crate) trace: crate::trace::TraceState,
     pub(crate) care: tokio::sync::Mutex<Rest>,
     /// Of who holds it.
@@ -213,6 +214,7 @@ impl Store {
             budget: SnapshotBudget::default(),
             news: News::default(),
             emails: Cache::new(crate::rendered::usual_count(remembered)),
+            roots: Default::default(),
             last_email: AtomicU64::new(0),
             rendered: crate::rendered::cache(remembered),
             trace: crate::trace::TraceState::default(),

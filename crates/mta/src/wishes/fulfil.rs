@@ -31,6 +31,8 @@ pub struct Coming<'a> {
     pub junk: bool,
     /// Accounts it waits for in the queue: they are asked when it comes to them.
     pub waiting: &'a [AccountId],
+    /// Where its conversation began ([`store::object_id::thread_root`]).
+    pub root: Option<u64>,
 }
 
 /// For one account.
@@ -88,11 +90,18 @@ pub async fn fulfil(
             continue;
         }
         asked.push(account.id);
-        let wishes = shelf.of(place.store, account.id).await?;
-        if wishes.is_empty() || coming.waiting.contains(&account.id) {
+        if coming.waiting.contains(&account.id) {
             continue;
         }
-        let (mut decision, to) = decide(place, &wishes, coming, account.id).await?;
+        let wishes = shelf.of(place.store, account.id).await?;
+        let (mut decision, to) = match wishes.is_empty() {
+            true => Default::default(),
+            false => decide(place, &wishes, coming, account.id).await?,
+        };
+        // Posted to a mailbox of its own, it does not come into the INBOX.
+        if !recipients.iter().any(|to| to.destinations.posted.iter().any(|(whose, _)| *whose == account.id)) {
+            mute(place, coming, account.id, &mut decision).await?;
+        }
         let mut reached = false;
         for address in to.into_iter().filter(|_| !turns) {
             let destinations = leads_to(place, &address).await?;
@@ -109,6 +118,22 @@ pub async fn fulfil(
         }
     }
     Ok(fulfilled)
+}
+
+/// What joins a conversation that its owner has muted goes past the INBOX, unless a rule has put it elsewhere already.
+async fn mute(place: &Place<'_>, coming: Coming<'_>, account: AccountId, decision: &mut Decision) -> Result<(), StoreError> {
+    let Some(root) = coming.root.filter(|_| !coming.junk && decision.target.is_none() && !decision.leaves) else { return Ok(()) };
+    if !place.store.is_muted(account, root).await? {
+        return Ok(());
+    }
+    decision.target = Some(Target::Use(SpecialUse::Archive));
+    let words = decision.flags.keywords.as_deref().unwrap_or_default();
+    if !words.iter().any(|word| word.eq_ignore_ascii_case(store::MUTED)) {
+        decision.flags.keywords = Some(words.iter().cloned().chain([store::MUTED.into()]).collect());
+    }
+    let said = [decision.why.as_str(), "its conversation is muted"];
+    decision.why = said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+    Ok(())
 }
 
 async fn leads_to(place: &Place<'_>, address: &str) -> Result<Destinations, StoreError> {

@@ -262,7 +262,8 @@ impl Intake {
         let non_ascii = |address: &String| !address.is_ascii();
         self.envelope.smtputf8 |= !self.envelope.reverse_path.is_ascii()
             || taken.iter().any(|recipient| recipient.destinations.remote.iter().any(non_ascii));
-        let fulfilled = self.fulfilled(context, &taken, &octets, (on_top.junk, &full)).await?;
+        let root = store::object_id::thread_root(&facts);
+        let fulfilled = self.fulfilled(context, &taken, &octets, (on_top.junk, &full, root)).await?;
         let forwarded_as = self.forwarded_as(context);
         let around = Circumstances {
             now_secs: self.now_secs,
@@ -294,14 +295,14 @@ impl Intake {
         context: &Shared,
         taken: &[&Recipient],
         octets: &[u8],
-        (junk, full): (bool, &[AccountId]),
+        (junk, full, root): (bool, &[AccountId], Option<u64>),
     ) -> Result<Fulfilled, StoreError> {
         if self.envelope.hold_until_secs.is_some() {
             return Ok(Fulfilled::default());
         }
         let header = octets.get(..message::header::header_end(octets)).unwrap_or_default();
         let reverse_path = &self.envelope.reverse_path;
-        let coming = Coming { header, reverse_path, hostname: &context.hostname, junk, waiting: full };
+        let coming = Coming { header, reverse_path, hostname: &context.hostname, junk, waiting: full, root };
         fulfil(&place(context), &context.wishes, coming, taken).await
     }
 

@@ -3,7 +3,7 @@
 use super::office::read_mailbox;
 use super::{Office, Options, Talk, read_inbox, wait_for};
 use mta::wishes::{RULES, SINGLETON, VACATION};
-use store::{AccountId, Flags};
+use store::{AccountId, FlagOp, Flags, Uid};
 
 async fn here() -> Office {
     Office::open(Options::new("mx.here.test", &["here.test"], &["ann", "bob", "cy"])).await
@@ -117,5 +117,54 @@ async fn somebody_away_answers_once_and_never_a_list() {
     wait_for(&store, "cy@here.test", 1).await;
     assert_eq!(read_inbox(&store, "bob@here.test").await.len(), 1);
     assert_eq!(read_inbox(&store, "ann@here.test").await.len(), 6);
+    office.close().await;
+}
+
+#[tokio::test]
+async fn what_joins_a_muted_conversation_goes_past_the_inbox_though_nobody_is_there() {
+    let office = here().await;
+    let store = office.context.store.clone();
+    let ann = id(&office, "ann@here.test").await;
+    let inbox = store.mailbox(ann, "INBOX").await.unwrap().unwrap().id;
+    let mut talk = Talk::to(office.mx, "EHLO mail.there.test").await;
+    let mut send = async |number: u32, references: &str| {
+        let message = format!(
+            "From: zoe@there.test\r\nSubject: the plan\r\nMessage-ID: <{number}@there.test>\r\nReferences: {references}\r\n\r\nx\r\n"
+        );
+        assert!(talk.send("zoe@there.test", &["ann@here.test", "bob@here.test"], &message).await.starts_with("250"));
+    };
+    let count = async |name: &str| read_mailbox(&store, "ann@here.test", name).await.len();
+    send(1, "").await;
+    let muted = Flags { system: 0, keywords: Some([store::MUTED.into()].into()) };
+    store.flags(ann, inbox, &[Uid(1)], FlagOp::Add, &muted, None).await.unwrap();
+    send(2, "<1@there.test>").await;
+    send(3, "<1@there.test> <2@there.test>").await;
+    send(4, "").await;
+    assert_eq!((count("INBOX").await, count("Archive").await), (2, 2), "the first, and another conversation");
+    assert_eq!(read_inbox(&store, "bob@here.test").await.len(), 4, "nobody else has muted it");
+    let archive = store.mailbox(ann, "Archive").await.unwrap().unwrap().id;
+    let rows = store.snapshot(ann, archive).await.unwrap().rows;
+    assert!(rows.iter().all(|row| row.flags == muted), "unread, and marked as IMAP sees it");
+    let told = store.trace_for(ann, rows.get(0).unwrap().email).await.unwrap();
+    assert!(told.iter().any(|event| event.detail.ends_with("; its conversation is muted")), "{told:?}");
+    // A rule says where it goes; it is marked by none.
+    let work = store.mailbox_create(ann, "Work", None, 1).await.unwrap().id;
+    let rule = |then: &str| {
+        format!(r#"{{"rules": [{{"name": "Zoe", "if": [{{"field": "from", "is": "zoe@there.test"}}], "then": {then}}}]}}"#)
+    };
+    wish(&office, "ann@here.test", RULES, &rule(&format!(r#"{{"moveTo": "{}"}}"#, store::object_id::of_mailbox(ann, work))))
+        .await;
+    send(5, "<1@there.test>").await;
+    assert_eq!((count("Work").await, count("Archive").await), (1, 2));
+    wish(&office, "ann@here.test", RULES, &rule(r#"{"keywords": ["Zoe"]}"#)).await;
+    send(6, "<1@there.test>").await;
+    let last = store.snapshot(ann, archive).await.unwrap().rows.last().unwrap();
+    assert_eq!(last.flags.keywords.as_deref(), Some([store::MUTED.into(), "Zoe".into()].as_slice()));
+    // Heard again, it comes as before.
+    wish(&office, "ann@here.test", RULES, "{}").await;
+    store.flags(ann, inbox, &[Uid(1)], FlagOp::Remove, &muted, None).await.unwrap();
+    store.flags(ann, archive, &[Uid(1), Uid(2), Uid(3)], FlagOp::Remove, &muted, None).await.unwrap();
+    send(7, "<1@there.test>").await;
+    assert_eq!((count("INBOX").await, count("Archive").await), (3, 3));
     office.close().await;
 }
