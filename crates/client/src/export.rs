@@ -308,6 +308,14 @@ async fn fill_mbox<D: Door>(
     Ok(messages.count)
 }
 
+/// A message as it stands in an mbox (mboxrd).
+pub fn boxed(flags: &Flags, date_secs: i64, octets: &[u8]) -> Vec<u8> {
+    let head = Head::new(flags, date_secs, octets.len());
+    let mut out = Vec::with_capacity(octets.len() + 256);
+    mbox::write(&mut out, Quoting::Mboxrd, &from_line(&head, octets), &status_fields(&head), octets);
+    out
+}
+
 /// `sender Mon Nov 23 00:16:34 2026` (RFC 4155).
 fn from_line(head: &Head, octets: &[u8]) -> String {
     let sender = message::header::first(octets, "Return-Path")

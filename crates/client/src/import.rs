@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use wire::sasl::Secret;
 
 pub use files::Kind;
+pub use mbox_files::{Boxed, read_box};
 
 /// Where mail comes from.
 pub enum Source {

@@ -42,6 +42,7 @@ pub struct Reader<R> {
     input: Input<R>,
     lies: u32,
     quoting: Quoting,
+    message_bytes_max: u64,
     /// The line that begins the next message.
     from: Option<Vec<u8>>,
     begun: bool,
@@ -70,7 +71,7 @@ impl<R: BufRead> BufRead for Input<R> {
     }
 }
 
-fn line_of(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+fn line_of(input: &mut impl BufRead, line: &mut Vec<u8>, bytes_max: u64) -> io::Result<bool> {
     line.clear();
     loop {
         let chunk = input.fill_buf()?;
@@ -83,13 +84,17 @@ fn line_of(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
         };
         line.extend_from_slice(chunk.get(..used).unwrap_or_default());
         input.consume(used);
-        if line.len() as u64 > MESSAGE_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is too large"));
+        if line.len() as u64 > bytes_max {
+            return Err(too_large());
         }
         if ends {
             return Ok(true);
         }
     }
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a message is too large")
 }
 
 fn is_empty_line(line: &[u8]) -> bool {
@@ -106,7 +111,14 @@ impl<R: BufRead> Reader<R> {
     /// Reads as `quoting` says.
     pub fn new(input: R, quoting: Quoting) -> Reader<R> {
         let input = Input { ahead: Cursor::default(), rest: input };
-        Reader { input, lies: 0, quoting, from: None, begun: false }
+        Reader { input, lies: 0, quoting, message_bytes_max: MESSAGE_BYTES_MAX, from: None, begun: false }
+    }
+
+    /// None of its messages is larger.
+    #[must_use]
+    pub fn up_to(mut self, message_bytes_max: u64) -> Reader<R> {
+        self.message_bytes_max = message_bytes_max.min(MESSAGE_BYTES_MAX);
+        self
     }
 
     /// The next message.
@@ -118,7 +130,7 @@ impl<R: BufRead> Reader<R> {
         let mut after_empty = true;
         while self.from.is_none() {
             // What stands before the first `From ` line is no message.
-            if self.begun || !line_of(&mut self.input, &mut line)? {
+            if self.begun || !line_of(&mut self.input, &mut line, self.message_bytes_max)? {
                 return Ok(None);
             }
             self.from = from_text(&line).filter(|_| after_empty);
@@ -131,7 +143,7 @@ impl<R: BufRead> Reader<R> {
             return Ok(Some(entry));
         }
         let honours = self.lies < LIES_MAX && matches!(self.quoting, Quoting::Any | Quoting::Mboxcl | Quoting::Mboxcl2);
-        if let Some(length) = length.filter(|length| honours && *length <= MESSAGE_BYTES_MAX)
+        if let Some(length) = length.filter(|length| honours && *length <= self.message_bytes_max)
             && self.read_by_length(&mut entry, length)?
         {
             return Ok(Some(entry));
@@ -143,8 +155,11 @@ impl<R: BufRead> Reader<R> {
     /// The header with its empty line; its Content-Length.
     fn read_header(&mut self, entry: &mut Entry, line: &mut Vec<u8>) -> io::Result<Option<u64>> {
         let mut length = None;
-        while line_of(&mut self.input, line)? {
+        while line_of(&mut self.input, line, self.message_bytes_max)? {
             entry.raw.extend_from_slice(line);
+            if entry.raw.len() as u64 > self.message_bytes_max {
+                return Err(too_large());
+            }
             if is_empty_line(line) {
                 break;
             }
@@ -165,7 +180,7 @@ impl<R: BufRead> Reader<R> {
         if is_end {
             // An empty line or none, then `From ` or the end.
             let mut line = Vec::new();
-            while line_of(&mut self.input, &mut line)? {
+            while line_of(&mut self.input, &mut line, self.message_bytes_max)? {
                 behind.extend_from_slice(&line);
                 self.from = from_text(&line);
                 if !is_empty_line(&line) || behind.len() > line.len() {
@@ -193,7 +208,7 @@ impl<R: BufRead> Reader<R> {
         // The header's own empty line counts.
         let mut after_empty = entry.raw.ends_with(b"\n\n") || entry.raw.ends_with(b"\n\r\n") || entry.raw == b"\n";
         let mut empty_bytes = 0;
-        while line_of(&mut self.input, line)? {
+        while line_of(&mut self.input, line, self.message_bytes_max)? {
             if after_empty && let Some(from) = from_text(line) {
                 self.from = Some(from);
                 break;
@@ -201,8 +216,8 @@ impl<R: BufRead> Reader<R> {
             after_empty = is_empty_line(line);
             empty_bytes = if after_empty { line.len() } else { 0 };
             entry.raw.extend_from_slice(line);
-            if entry.raw.len() as u64 > MESSAGE_BYTES_MAX {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is too large"));
+            if entry.raw.len() as u64 > self.message_bytes_max {
+                return Err(too_large());
             }
         }
         // The empty line that parts messages is not the message's; the header's own stays.

@@ -182,6 +182,19 @@ pub fn first<'a>(header: &'a [u8], name: &str) -> Option<Field<'a>> {
     fields(header).find(|f| f.is(name))
 }
 
+/// When a message came: the date of its newest Received field (RFC 5321 §4.4), in seconds since 1970.
+///
+/// ```
+/// let text = b"Received: from a by b\r\n ; Mon, 23 Nov 2026 00:16:34 +0000\r\nReceived: x; nonsense\r\n\r\n";
+/// assert_eq!(message::header::received_secs(text), Some(1_795_392_994));
+/// assert_eq!(message::header::received_secs(b"Received: nonsense\r\n\r\n"), None);
+/// ```
+pub fn received_secs(header: &[u8]) -> Option<i64> {
+    let value = first(header, "Received")?.value();
+    let at = value.iter().rposition(|octet| *octet == b';')?;
+    Some(crate::date::parse_rfc_5322(value.get(at + 1..)?)?.unix_secs())
+}
+
 /// Removes folding (RFC 5322 §2.2.3: only the line ends) and blanks at both ends.
 ///
 /// ```

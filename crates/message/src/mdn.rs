@@ -95,9 +95,17 @@ pub struct DispositionNotification {
     pub original_message_id: Option<String>,
     /// What was done.
     pub disposition: Disposition,
-    /// What went wrong (with the modifier `error`).
-    pub error: Option<String>,
+    /// What went wrong (with the modifier `error`), a line each.
+    pub errors: Vec<String>,
+    /// What translated it from something that is no internet mail (RFC 8098 §3.2.2).
+    pub gateway: Option<String>,
+    /// Fields of others (RFC 8098 §3.3), by name.
+    pub extensions: Vec<(String, String)>,
 }
+
+/// The fields that RFC 8098 §3.2 says.
+const KNOWN: [&str; 7] =
+    ["Reporting-UA", "MDN-Gateway", "Original-Recipient", "Final-Recipient", "Original-Message-ID", "Disposition", "Error"];
 
 impl DispositionNotification {
     /// The body of the message/disposition-notification part.
@@ -112,7 +120,9 @@ impl DispositionNotification {
     ///     final_recipient: "bob@there.test".into(),
     ///     original_message_id: Some("<1@here.test>".into()),
     ///     disposition,
-    ///     error: None,
+    ///     errors: vec![],
+    ///     gateway: None,
+    ///     extensions: vec![],
     /// };
     /// let body = notification.encode();
     /// assert!(body.ends_with("Disposition: manual-action/MDN-sent-manually; displayed\r\n"));
@@ -121,12 +131,16 @@ impl DispositionNotification {
     pub fn encode(&self) -> String {
         let mut out = String::new();
         push_field(&mut out, "Reporting-UA", self.reporting_ua.as_deref());
+        push_field(&mut out, "MDN-Gateway", self.gateway.as_deref());
         push_field(&mut out, "Original-Recipient", self.original_recipient.as_deref());
         let address_type = if self.final_recipient.is_ascii() { "rfc822" } else { "utf-8" };
         push_field(&mut out, "Final-Recipient", Some(&format!("{address_type}; {}", self.final_recipient)));
         push_field(&mut out, "Original-Message-ID", self.original_message_id.as_deref());
         push_field(&mut out, "Disposition", Some(&self.disposition.encode()));
-        push_field(&mut out, "Error", self.error.as_deref());
+        self.errors.iter().for_each(|error| push_field(&mut out, "Error", Some(error)));
+        for (name, value) in self.extensions.iter().filter(|(name, _)| is_extension(name)) {
+            push_field(&mut out, name, Some(value));
+        }
         out
     }
 
@@ -139,9 +153,25 @@ impl DispositionNotification {
             final_recipient: untyped(&value("final-recipient")?),
             original_message_id: value("original-message-id"),
             disposition: Disposition::parse(&value("disposition")?)?,
-            error: value("error"),
+            errors: fields(body).filter(|field| field.is("error")).map(|field| text(&field)).collect(),
+            gateway: value("mdn-gateway"),
+            extensions: fields(body)
+                .filter_map(|field| Some((std::str::from_utf8(field.name).ok()?.to_owned(), text(&field))))
+                .filter(|(name, _)| is_extension(name))
+                .collect(),
         })
     }
+}
+
+/// May it be the name of an extension field (RFC 8098 §3.3)?
+///
+/// ```
+/// use message::mdn::is_extension;
+/// assert!(is_extension("X-Thing") && !is_extension("Final-Recipient") && !is_extension("a:\r\nb") && !is_extension(""));
+/// ```
+pub fn is_extension(name: &str) -> bool {
+    let is_name = !name.is_empty() && name.len() <= 76 && name.bytes().all(|octet| octet.is_ascii_graphic() && octet != b':');
+    is_name && !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Everything a notification needs.
@@ -159,6 +189,10 @@ pub struct Report<'a> {
     pub original_subject: &'a str,
     /// For programs, and what the words for people are made of.
     pub notification: DispositionNotification,
+    /// Instead of ours, what its sender calls it ...
+    pub subject: Option<&'a str>,
+    /// ... and says to people.
+    pub text: Option<&'a str>,
     /// Given back; often nothing (RFC 8098 §3: the third part may be left out).
     pub original: Option<Original<'a>>,
 }
@@ -172,7 +206,8 @@ impl Report<'_> {
     /// let body = b"Final-Recipient: rfc822; bob@there.test\r\nDisposition: manual-action/MDN-sent-manually; displayed\r\n";
     /// let notification = mdn::DispositionNotification::parse(body).unwrap();
     /// let report = mdn::Report {
-    ///     from: bob.clone(), to: bob, date_secs: 0, message_id: "n1@there.test", original_subject: "Hello", notification, original: None,
+    ///     from: bob.clone(), to: bob, date_secs: 0, message_id: "n1@there.test", original_subject: "Hello", notification,
+    ///     subject: None, text: None, original: None,
     /// };
     /// let octets = report.build();
     /// assert!(message::parse(&octets).parts[2].content_type.is("message", "disposition-notification"));
@@ -182,12 +217,15 @@ impl Report<'_> {
         let returned = self.original.map(|original| returned(original, !body.is_ascii()).0);
         let sub = if body.is_ascii() { "disposition-notification" } else { "global-disposition-notification" };
         let mut parts = vec![
-            text_entity("plain", &self.words(), TextForm::default()),
+            text_entity("plain", self.text.unwrap_or(&self.words()), TextForm::default()),
             Entity::plain(&format!("message/{sub}"), body.into_bytes()),
         ];
         parts.extend(returned);
         let mut head = Builder::new(self.date_secs, self.message_id).from(self.from.clone()).to(self.to.clone());
-        head = head.subject(&format!("{}: {}", self.word(), self.original_subject));
+        head = match self.subject {
+            Some(subject) => head.subject(subject),
+            None => head.subject(&format!("{}: {}", self.word(), self.original_subject)),
+        };
         if let Some(id) = &self.notification.original_message_id {
             head = head.in_reply_to(id).references(id);
         }
@@ -239,15 +277,36 @@ mod tests {
                 kind: DispositionType::Displayed,
                 modifiers: vec![],
             },
-            error: None,
+            errors: vec![],
+            gateway: None,
+            extensions: vec![],
         }
     }
 
     fn report(notification: DispositionNotification, original: Option<Original<'_>>) -> Vec<u8> {
         let mailbox = |text: &str| Mailbox::from(Address::parse(text).unwrap());
         let (from, to) = (mailbox("joe@example.com"), mailbox("jane@example.org"));
-        Report { from, to, date_secs: 0, message_id: "m1@x", original_subject: "First draft ⛵\r\nX: y", notification, original }
+        let original_subject = "First draft ⛵\r\nX: y";
+        Report { from, to, date_secs: 0, message_id: "m1@x", original_subject, notification, subject: None, text: None, original }
             .build()
+    }
+
+    #[test]
+    fn extensions_and_errors_come_back_and_nothing_ends_a_field() {
+        let mut told = notification("joe@example.com");
+        told.errors = vec!["one".into(), "two".into()];
+        told.gateway = Some("dns; gate.example".into());
+        told.extensions = vec![("EXTENSION-EXAMPLE".into(), "example.com".into())];
+        assert_eq!(DispositionNotification::parse(told.encode().as_bytes()), Some(told.clone()));
+        let good = told.encode();
+        told.extensions.extend([
+            ("Final-Recipient".into(), "x".into()),
+            ("a\r\nb".into(), "x".into()),
+            ("a b".into(), "x".into()),
+        ]);
+        assert_eq!(told.encode(), good);
+        told.extensions = vec![("X".into(), "y\r\nError: z".into())];
+        assert!(!told.encode().contains("\r\nError: z"));
     }
 
     /// The example of RFC 8098 §9.

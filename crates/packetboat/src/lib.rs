@@ -4,6 +4,7 @@
 //! Puts all crates together. Must not know: grammar, key layout.
 
 mod admin;
+mod boxes;
 mod certificate_facts;
 mod certificates;
 mod cli;

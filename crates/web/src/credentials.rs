@@ -70,7 +70,7 @@ impl Change {
         if site.sessions.end(&site.store, account.id, old).await.is_err() {
             tracing::warn!("a session that was replaced could not be ended; it ends with its account's epoch");
         }
-        with_cookie(response, &token, asker.tls)
+        with_cookie(response, &token, asker.https)
     }
 }
 

@@ -194,7 +194,7 @@ pub(crate) async fn for_people(State(site): State<Shared>, request: Request) -> 
 /// `POST /api/profile` `{"password"}`: a link to a profile for Apple's programs, good once and for ten minutes.
 pub(crate) async fn profile_link(State(site): State<Shared>, request: Request) -> Response {
     let host = host_of(&request);
-    let tls = request.extensions().get::<Asker>().is_some_and(|asker| asker.tls);
+    let tls = request.extensions().get::<Asker>().is_some_and(|asker| asker.https);
     let change = match change(&site, request).await {
         Ok(change) => change,
         Err(response) => return response,

@@ -38,6 +38,15 @@ impl Doorkeeper for Nobody {
 
 impl Wire for Nobody {}
 
+impl crate::Boxes for Nobody {
+    fn write(&self, _: &store::Flags, _: i64, octets: &[u8]) -> Vec<u8> {
+        octets.to_vec()
+    }
+    fn read(&self, _: &mut dyn std::io::BufRead, _: u64, _: &mut dyn FnMut(crate::Boxed) -> bool) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Sender for Nobody {
     fn send(&self, outgoing: Outgoing) -> Later<'_, Result<Sent, mta::Refusal>> {
         let recipients = outgoing.recipients.iter().map(|_| Ok("250 2.0.0 accepted".to_owned())).collect();
@@ -82,13 +91,16 @@ async fn site() -> (Shared, SignedIn) {
         sender: nobody.clone(),
         pushes: outside.clone(),
         outside,
-        wire: nobody,
+        wire: nobody.clone(),
+        boxes: nobody,
         links: None,
         wishes: Some(Arc::default()),
         hostname: "mail.here.test".into(),
         domains: vec!["here.test".into()],
         offered: Vec::new(),
         message_bytes_max: 100_000,
+        recipients_max: 100,
+        one_person: false,
         plaintext: Plaintext::Loopback,
         connection_max: crate::CONNECTION_MAX,
         shutdown: watch::channel(false).1,

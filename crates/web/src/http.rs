@@ -27,6 +27,8 @@ pub(crate) struct Asker {
     pub(crate) tls: bool,
     /// What is begun (a body, a message of a WebSocket) is waited for so long.
     pub(crate) patience: Duration,
+    /// As a browser sees it: a proxy in front that ends TLS says so itself; who says it without one only misleads himself.
+    pub(crate) https: bool,
 }
 
 /// To whoever began a request and did not end it (RFC 9110 §15.5.9).
@@ -166,10 +168,11 @@ impl Web {
     {
         let router = self.router.clone();
         let patience = (self.connection_max * 2).min(Duration::from_secs(BODY_SECS_MAX));
-        let asker = Asker { peer, tls, patience };
+        let asker = Asker { peer, tls, patience, https: tls };
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(asker.clone());
+            let is_proxied = request.headers().get("x-forwarded-proto").is_some_and(|value| value == "https");
+            request.extensions_mut().insert(Asker { https: tls || is_proxied, ..asker.clone() });
             router.clone().call(request)
         });
         let mut builder = hyper::server::conn::http1::Builder::new();

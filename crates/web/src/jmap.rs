@@ -41,7 +41,7 @@ use args::Args;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-pub(crate) use blob::{download, upload};
+pub(crate) use blob::{download, percent, upload};
 use failure::MethodError;
 pub(crate) use push::{Pieces, event_source, still_good};
 use serde_json::{Map, Value, json};
@@ -173,8 +173,10 @@ async fn session_of(site: &Site, account: &Arc<Account>, base: &str) -> Value {
         }
         accounts.insert(shared, json!({"name": name, "isPersonal": false, "isReadOnly": read_only, "accountCapabilities": can}));
     }
-    accounts
-        .insert(id, json!({"name": account.address, "isPersonal": true, "isReadOnly": false, "accountCapabilities": of_account}));
+    for own in site.own(account).await.unwrap_or_else(|_| vec![Arc::clone(account)]) {
+        let told = json!({"name": own.address, "isPersonal": true, "isReadOnly": false, "accountCapabilities": of_account});
+        accounts.insert(account_id(own.id), told);
+    }
     json!({
         "capabilities": of_server,
         "accounts": accounts,
@@ -191,6 +193,9 @@ async fn session_of(site: &Site, account: &Arc<Account>, base: &str) -> Value {
 /// Changes when what the session resource says changes.
 async fn session_state(site: &Site, account: &Arc<Account>) -> String {
     let mut state = format!("s{:x}", account.epoch);
+    for own in site.own(account).await.iter().flatten().filter(|own| own.id != account.id) {
+        state.push_str(&format!("-{}", account_id(own.id)));
+    }
     for (id, _, read_only, tops) in sharing::described(&site.store, account).await {
         state.push_str(&format!("-{id}{}{}", u8::from(read_only), u8::from(tops)));
     }
@@ -304,10 +309,13 @@ pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -
     let known: Vec<&str> = all.iter().map(|(urn, ..)| *urn).collect();
     let asked = read_request(octets, &known)?;
     let wants_created = asked.created.is_some();
+    // Trouble of ours hides the others, and each call on them says so.
+    let own = site.own(&signed_in.account).await.unwrap_or_else(|_| vec![Arc::clone(&signed_in.account)]);
     let mut context = Context {
         site,
         shared: site,
         account: &signed_in.account,
+        own: &own,
         eyes: sharing::Eyes::own(&signed_in.account),
         mark: String::new(),
         peer: signed_in.peer,
@@ -316,6 +324,8 @@ pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -
     };
     let mut responses: Vec<(String, Object, String)> = Vec::new();
     for (name, arguments, id) in asked.calls {
+        let about = arguments.get("accountId").and_then(Value::as_str);
+        context.account = own.iter().find(|one| about == Some(account_id(one.id).as_str())).unwrap_or(&signed_in.account);
         let answered = match reference::resolve(arguments, &responses) {
             Ok(arguments) => Box::pin(dispatch(&mut context, &asked.using, &name, arguments)).await,
             Err(error) => Err(error),
@@ -338,8 +348,10 @@ pub(crate) struct Context<'a> {
     pub(crate) site: &'a Site,
     /// The same, for what outlives the request.
     pub(crate) shared: &'a Shared,
-    /// Who asks.
+    /// Who asks: of his accounts the one that the call is about, else the one he signed in to.
     pub(crate) account: &'a Arc<Account>,
+    /// All of them.
+    pub(crate) own: &'a [Arc<Account>],
     /// The account that the call is about, as who asks sees it.
     pub(crate) eyes: sharing::Eyes,
     /// What its states end with.

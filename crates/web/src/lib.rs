@@ -4,6 +4,7 @@
 //! sending stands in other faces; the binary hands them in as [`Doorkeeper`] and [`Sender`].
 //! Invariant: nobody sees or changes anything of an account without a sign-in to it. Must not know: SMTP, IMAP, POP3.
 
+mod boxes;
 mod collections;
 mod credentials;
 mod discovery;
@@ -176,6 +177,36 @@ pub trait Sender: Send + Sync {
     }
 }
 
+/// A message of an mbox.
+#[derive(Debug, Clone)]
+pub struct Boxed {
+    /// It, lines ended by CR LF.
+    pub octets: bytes::Bytes,
+    /// Its flags.
+    pub flags: store::Flags,
+    /// When it came.
+    pub date_secs: UnixSecs,
+    /// What it is known again by: a hash of its octets, and how often they were met before in the file.
+    pub hash: String,
+}
+
+/// mbox files, as all of Packetboat writes and reads them.
+pub trait Boxes: Send + Sync {
+    /// A message as it stands in one.
+    fn write(&self, flags: &store::Flags, date_secs: UnixSecs, octets: &[u8]) -> Vec<u8>;
+
+    /// Every message of one as it comes, until `each` wants no more; none is larger than that.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    fn read(
+        &self,
+        input: &mut dyn std::io::BufRead,
+        message_bytes_max: u64,
+        each: &mut dyn FnMut(Boxed) -> bool,
+    ) -> std::io::Result<()>;
+}
+
 /// When passwords may cross the wire without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -223,10 +254,14 @@ pub struct Settings {
     pub search: search::Searcher,
     /// The dialogues of mail programs.
     pub wire: Arc<dyn Wire>,
+    /// Files of mailboxes.
+    pub boxes: Arc<dyn Boxes>,
     /// Old accounts elsewhere; `None` where this is itself a mirror of one.
     pub links: Option<Arc<dyn Links>>,
     /// What owners want done with their mail, as delivery knows it; `None` where mail is delivered by somebody else.
     pub wishes: Option<Arc<mta::wishes::Shelf>>,
+    /// All accounts are one person's: who signs in to one has them all.
+    pub one_person: bool,
     /// Our name.
     pub hostname: String,
     /// Domains served here, lower-case.
@@ -235,6 +270,8 @@ pub struct Settings {
     pub offered: Vec<Offered>,
     /// Largest message, octets.
     pub message_bytes_max: u64,
+    /// Most recipients of one message that is sent.
+    pub recipients_max: usize,
     /// See [`Plaintext`].
     pub plaintext: Plaintext,
     /// How long a silent or slow peer is borne.

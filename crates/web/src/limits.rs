@@ -108,6 +108,8 @@ pub const PUSHES_AT_ONCE_MAX: usize = 32;
 pub const PUSH_AGAIN: Duration = Duration::from_secs(30);
 /// ... up to this, whatever it says itself.
 pub const PUSH_AGAIN_MAX: Duration = Duration::from_secs(3600);
+/// Accounts of one person.
+pub const ONE_PERSON_ACCOUNTS_MAX: usize = 100;
 /// Depth of a filter.
 pub const FILTER_DEPTH_MAX: usize = 16;
 /// Conditions in a filter.

@@ -76,7 +76,7 @@ pub(crate) async fn sign_in(State(site): State<Shared>, request: Request) -> Res
         return unavailable();
     };
     let signed_in = SignedIn { account, session: None, peer };
-    with_cookie(answer(StatusCode::OK, &me_of(&signed_in)), &token, asker.tls)
+    with_cookie(answer(StatusCode::OK, &me_of(&signed_in)), &token, asker.https)
 }
 
 /// 401 that says that a code is missing, or wrong.
@@ -97,7 +97,7 @@ pub(crate) fn with_cookie(mut response: Response, token: &str, tls: bool) -> Res
 
 /// `POST /api/sign-out`: also for who is not signed in any more.
 pub(crate) async fn sign_out(State(site): State<Shared>, request: Request) -> Response {
-    let tls = request.extensions().get::<Asker>().is_some_and(|asker| asker.tls);
+    let tls = request.extensions().get::<Asker>().is_some_and(|asker| asker.https);
     if !site::is_from_our_page(request.method(), request.headers()) {
         return discard(request, problem(StatusCode::FORBIDDEN, "This request did not come from our own page.")).await;
     }

@@ -4,6 +4,7 @@
 //! Must not know: what methods do.
 
 use crate::http::Asker;
+use crate::jmap::sharing::Eyes;
 use crate::limits::*;
 use crate::push_service::Pushes;
 use crate::second_factor::{self, SecondFactor};
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Account, Store};
+use store::{Account, Store, StoreError};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
@@ -40,13 +41,16 @@ pub(crate) struct Site {
     pub(crate) domains: Vec<String>,
     pub(crate) offered: Vec<Offered>,
     pub(crate) profiles: discovery::Profiles,
+    pub(crate) one_person: bool,
     pub(crate) message_bytes_max: u64,
+    pub(crate) recipients_max: usize,
     pub(crate) plaintext: Plaintext,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) sessions: Sessions,
     pub(crate) second_factor: SecondFactor,
     pub(crate) search: search::Searcher,
     pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) boxes: Arc<dyn crate::Boxes>,
     pub(crate) wishes: Option<Arc<mta::wishes::Shelf>>,
     pub(crate) links: Option<Arc<dyn Links>>,
     pub(crate) looks: links::Looks,
@@ -72,12 +76,32 @@ pub(crate) struct SignedIn {
 }
 
 impl Site {
+    /// Accounts that are who signed in's own, that one first: the others where all are one person's.
+    pub(crate) async fn own(&self, who: &Arc<Account>) -> Result<Vec<Arc<Account>>, StoreError> {
+        let mut own = vec![Arc::clone(who)];
+        if self.one_person {
+            let all = self.store.account_list(None, ONE_PERSON_ACCOUNTS_MAX).await?;
+            own.extend(all.into_iter().filter(|account| account.id != who.id && !account.suspended));
+        }
+        Ok(own)
+    }
+
+    /// The account of this id in JMAP, as who signed in sees it: his own, or one with something shared.
+    pub(crate) async fn eyes_on(&self, who: &Arc<Account>, id: &str) -> Option<Eyes> {
+        let own = self.own(who).await.ok()?;
+        match own.iter().find(|account| jmap::account_id(account.id) == id) {
+            Some(account) => Some(Eyes::own(account)),
+            None => jmap::sharing::eyes_on(&self.store, who, id),
+        }
+    }
+
     pub(crate) fn new(settings: Settings) -> Site {
         Site {
             sessions: Sessions::default(),
             second_factor: SecondFactor::default(),
             search: settings.search,
             wire: settings.wire,
+            boxes: settings.boxes,
             wishes: settings.wishes,
             links: settings.links,
             looks: links::Looks::default(),
@@ -92,7 +116,9 @@ impl Site {
             domains: settings.domains,
             offered: settings.offered,
             profiles: discovery::Profiles::default(),
+            one_person: settings.one_person,
             message_bytes_max: settings.message_bytes_max,
+            recipients_max: settings.recipients_max,
             plaintext: settings.plaintext,
             shutdown: settings.shutdown,
         }
@@ -165,6 +191,8 @@ pub(crate) fn router(site: Shared) -> Router {
         .route("/api/html/{account}/{email}", get(program::html))
         .route("/api/picture", get(outside::picture))
         .route("/api/largest", post(largest::largest))
+        .route("/api/export/{account}/{mailbox}", get(crate::boxes::export))
+        .route("/api/import/{account}/{mailbox}", post(crate::boxes::import))
         .route("/api/unsubscribe", post(outside::unsubscribe))
         .fallback(any(file))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), guard))
@@ -332,12 +360,11 @@ impl Asking {
         Asking { method: request.method().clone(), headers: request.headers().clone(), asker }
     }
 
-    /// Where whoever asks finds us: programs take no URL without a host. A proxy in front that ends TLS says so itself; who
-    /// says it without one only misleads himself.
+    /// Where whoever asks finds us: programs take no URL without a host.
     pub(crate) fn base_url(&self) -> String {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
-        let tls = self.asker.as_ref().is_some_and(|asker| asker.tls) || text("x-forwarded-proto") == Some("https");
-        format!("{}://{}", if tls { "https" } else { "http" }, text("host").unwrap_or_default())
+        let https = self.asker.as_ref().is_some_and(|asker| asker.https);
+        format!("{}://{}", if https { "https" } else { "http" }, text("host").unwrap_or_default())
     }
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "outside/blobs.rs"]
 mod blobs;
+#[path = "outside/boxes.rs"]
+mod boxes;
 #[path = "outside/discovery.rs"]
 mod discovery;
 #[path = "outside/http.rs"]
@@ -18,12 +20,18 @@ mod links;
 mod mail;
 #[path = "outside/office.rs"]
 mod office;
+#[path = "outside/one_person.rs"]
+mod one_person;
 #[path = "outside/program.rs"]
 mod program;
 #[path = "outside/push.rs"]
 mod push;
 #[path = "outside/request.rs"]
 mod request;
+#[path = "outside/rfc_8620.rs"]
+mod rfc_8620;
+#[path = "outside/rfc_8621.rs"]
+mod rfc_8621;
 #[path = "outside/searching.rs"]
 mod searching;
 #[path = "outside/sent.rs"]

@@ -96,7 +96,11 @@ export class Jmap {
 
   /** Progress comes from XMLHttpRequest: `fetch` tells none. */
   upload(account: Id, what: Blob, told: (share: number) => void, signal: AbortSignal): Promise<{ blobId: Id; size: number; type: string }> {
-    const url = local(this.session.uploadUrl).replace('{accountId}', encodeURIComponent(account))
+    return this.carry(local(this.session.uploadUrl).replace('{accountId}', encodeURIComponent(account)), what, told, signal)
+  }
+
+  /** A file to one of our own addresses, as large as it is. */
+  carry<T>(url: string, what: Blob, told: (share: number) => void, signal: AbortSignal): Promise<T> {
     return new Promise((done, failed) => {
       const request = new XMLHttpRequest()
       request.open('POST', url)
@@ -106,7 +110,7 @@ export class Jmap {
       request.upload.onprogress = (event) => { if (event.lengthComputable) told(event.loaded / event.total) }
       request.onload = () => {
         if (request.status === 401) failed(new SignedOut('sign in'))
-        else if (request.status >= 200 && request.status < 300) done(request.response as { blobId: Id; size: number; type: string })
+        else if (request.status >= 200 && request.status < 300) done(request.response as T)
         else failed(new Refused('upload', (request.response as { detail?: string } | null)?.detail ?? `the server answered ${request.status}`, request.status))
       }
       request.onerror = () => failed(new Offline('the upload was cut'))

@@ -136,7 +136,7 @@ export class App {
   }
 
   private shared({ jmap, account }: Mail): Id[] {
-    return Object.entries(jmap.session.accounts).filter(([id, a]) => id !== account && !a.isPersonal && MAIL in a.accountCapabilities).map(([id]) => id)
+    return Object.entries(jmap.session.accounts).filter(([id, a]) => id !== account && MAIL in a.accountCapabilities).map(([id]) => id)
   }
 
   private async other(home: Mail, id: Id): Promise<Mail> {

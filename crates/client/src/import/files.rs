@@ -456,13 +456,8 @@ pub(crate) fn with_crlf(octets: Vec<u8>) -> Bytes {
 /// When a message came, by its header: the date of the first Received field, else its Date.
 pub(crate) fn date_of(octets: &[u8]) -> Option<i64> {
     let header = octets.get(..octets.len().min(HEADER_BYTES_MAX)).unwrap_or_default();
-    let received = header::first(header, "Received").and_then(|field| {
-        let value = field.value();
-        let at = memchr::memrchr(b';', &value)?;
-        date::parse_rfc_5322(value.get(at + 1..)?)
-    });
-    let date = received.or_else(|| header::first(header, "Date").and_then(|field| date::parse_rfc_5322(&field.value())));
-    date.map(|date| date.unix_secs())
+    let date = || date::parse_rfc_5322(&header::first(header, "Date")?.value());
+    header::received_secs(header).or_else(|| date().map(|date| date.unix_secs()))
 }
 
 #[cfg(test)]

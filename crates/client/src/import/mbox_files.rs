@@ -10,12 +10,13 @@ use crate::flags::{keyword_of, with_keywords};
 use crate::limits::HEADER_BYTES_MAX;
 use crate::mbox::{Entry, Quoting, Reader, quoting_of};
 use crate::trouble::{Trouble, with_file};
+use bytes::Bytes;
 use message::{date, header};
 use net::clock::unix_now;
 use smol_str::SmolStr;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 use store::{Flags, SpecialUse};
@@ -78,6 +79,47 @@ pub(super) fn bring(folder: &Folder, name: &Arc<str>, quoting: Quoting, outlet: 
     }
     packer.finish()?;
     others.into_iter().try_for_each(Packer::finish)
+}
+
+/// A message of an mbox that comes as a stream.
+#[derive(Debug, Clone)]
+pub struct Boxed {
+    /// It, lines ended by CR LF.
+    pub octets: Bytes,
+    /// Its flags.
+    pub flags: Flags,
+    /// When it came.
+    pub date_secs: i64,
+    /// Its mark, behind the mailbox.
+    pub hash: String,
+}
+
+/// Every message of an mbox as it comes, until `each` wants no more; none is larger than that.
+///
+/// # Errors
+/// It cannot be read, or no message begins in it.
+pub fn read_box(input: impl BufRead, message_bytes_max: u64, each: &mut dyn FnMut(Boxed) -> bool) -> io::Result<()> {
+    let mut input = input;
+    if input.fill_buf()?.is_empty() {
+        return Ok(());
+    }
+    let mut reader = Reader::new(input, Quoting::Any).up_to(message_bytes_max);
+    let mut times: HashMap<String, u32> = HashMap::new();
+    while let Some(entry) = reader.next_entry()? {
+        let hash = hash_of(&entry.raw);
+        let time = times.entry(hash.clone()).and_modify(|time| *time += 1).or_insert(0);
+        let octets = reader.message(&entry);
+        let found = candidate(format!("{hash}/{time}"), &entry, octets, None, String::new());
+        let Load::Octets(octets) = found.load else { continue };
+        let (flags, date_secs) = (found.head.flags(), found.head.date_secs);
+        if !each(Boxed { octets, flags, date_secs, hash: found.mark.unwrap_or_default() }) {
+            return Ok(());
+        }
+    }
+    match times.is_empty() {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, "That is no mbox: no message begins in it.")),
+        false => Ok(()),
+    }
 }
 
 fn candidate(mark: String, entry: &Entry, octets: Vec<u8>, labels: Option<&Labels>, what: String) -> Candidate {
@@ -185,7 +227,7 @@ impl Labels {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]
@@ -196,6 +238,35 @@ mod tests {
         assert_eq!(flags_of(b"X-Mozilla-Status: 0005\n\n").system, Flags::SEEN | Flags::FLAGGED);
         let text = b"A: b\nStatus: RO\nX-Keywords: a\n b\nC: d\n\nStatus: x\n".to_vec();
         assert_eq!(without_own_fields(text, false), b"A: b\nC: d\n\nStatus: x\n");
+    }
+
+    #[test]
+    fn a_stream_says_what_a_file_says() {
+        let text = "From a@x Mon Nov 23 00:16:34 2026\nStatus: RO\nSubject: 1\n\n>From me\n\nFrom b x\nSubject: 2\n\ntwo\n\nFrom b x\nSubject: 2\n\ntwo\n\n";
+        let mut found = Vec::new();
+        read_box(text.as_bytes(), 1_000, &mut |boxed| {
+            found.push(boxed);
+            true
+        })
+        .unwrap();
+        assert_eq!(
+            found.iter().map(|one| one.octets.as_ref()).collect::<Vec<_>>(),
+            [&b"Subject: 1\r\n\r\nFrom me\r\n"[..], b"Subject: 2\r\n\r\ntwo\r\n", b"Subject: 2\r\n\r\ntwo\r\n"]
+        );
+        assert_eq!((found[0].flags.system, found[0].date_secs), (Flags::SEEN, 1_795_392_994));
+        assert!(found[1].hash.ends_with("/0") && found[2].hash.ends_with("/1") && found[1].hash != found[2].hash);
+        let read = |text: &str, max: u64| {
+            let mut count = 0;
+            let done = read_box(text.as_bytes(), max, &mut |_| {
+                count += 1;
+                count < 2
+            });
+            (count, done.is_ok())
+        };
+        assert_eq!(
+            [read(text, 1_000), read("", 9), read("no\n", 9), read(text, 20)],
+            [(2, true), (0, true), (0, false), (0, false)]
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `packetboat mail web`: the browser program on loopback, on the email program's own store, while mail is kept in step.
 //!
-//! One signs in with an account's address and its password at the provider, or with the word that is printed once.
+//! One signs in with an account's address and its password at the provider, or with the word that is printed once, and has all accounts.
 //! Invariant: listens on loopback only, and nobody else's address goes out as sender. Must not know: HTTP, JMAP.
 
 use super::identity::Identity;
@@ -10,6 +10,8 @@ use super::{Desk, Way, data_dir, open_store, profile};
 use crate::cli::{MailArgs, WebArgs};
 use net::clock::unix_now;
 use net::{ListenAddr, Listener};
+use ring::hmac;
+use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
@@ -26,30 +28,47 @@ const WRONG_WAIT: Duration = Duration::from_secs(1);
 const EXPIRES_SECS: i64 = 5 * 86_400;
 /// As large as the store takes.
 const MESSAGE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Of one message; a provider may take fewer.
+const RECIPIENTS_MAX: usize = 1_000;
 
 /// One account, and what opens it.
 struct Key {
     address: String,
     identities: Vec<Identity>,
-    /// Hashes of the password at the provider (where one is kept) and of the word that was printed.
-    hashes: Vec<ring::digest::Digest>,
+    /// The password at the provider (where one is kept) and the word that was printed.
+    secrets: Vec<hmac::Tag>,
 }
 
-fn hash(secret: &[u8]) -> ring::digest::Digest {
-    ring::digest::digest(&ring::digest::SHA256, secret)
+/// Secrets by their HMAC under a key of this run. How long a comparison takes tells nothing of them.
+struct Seal(hmac::Key);
+
+impl Seal {
+    fn new() -> Result<Seal, String> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).map_err(|_| "no random octets")?;
+        Ok(Seal(key))
+    }
+
+    fn of(&self, secret: &[u8]) -> hmac::Tag {
+        hmac::sign(&self.0, secret)
+    }
+
+    /// Is it one of these? All are looked at, whichever it is.
+    fn is_one_of(&self, given: &[u8], known: &[hmac::Tag]) -> bool {
+        known.iter().fold(false, |is, one| is | hmac::verify(&self.0, given, one.as_ref()).is_ok())
+    }
 }
 
 struct Doors {
     store: Store,
+    seal: Seal,
     keys: Vec<Key>,
 }
 
 impl web::Doorkeeper for Doors {
     fn password<'a>(&'a self, login: &'a str, password: &'a [u8], _: Option<IpAddr>) -> Later<'a, Result<Arc<Account>, Refused>> {
         Box::pin(async move {
-            let given = hash(password);
             let key = self.keys.iter().find(|key| key.address.eq_ignore_ascii_case(login));
-            match key.filter(|key| key.hashes.iter().any(|known| known.as_ref() == given.as_ref())) {
+            match key.filter(|key| self.seal.is_one_of(password, &key.secrets)) {
                 Some(key) => match self.store.account(&key.address).await {
                     Ok(Some(account)) => Ok(account),
                     _ => Err(Refused::Later),
@@ -128,7 +147,7 @@ fn waiting(address: &str, notify: u8) -> QueueRecipient {
 /// A word for signing in, made for this run.
 fn word() -> Result<Zeroizing<String>, String> {
     let mut chance = [0; 15];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut chance).map_err(|_| "no random octets")?;
+    ring::rand::SecureRandom::fill(&SystemRandom::new(), &mut chance).map_err(|_| "no random octets")?;
     Ok(Zeroizing::new(data_encoding::BASE32_NOPAD.encode(&chance).to_ascii_lowercase()))
 }
 
@@ -147,17 +166,17 @@ pub(super) async fn run(arguments: &MailArgs, web: &WebArgs, json: bool, way: &W
     profiles.find(None)?;
     let listener = listener(&web.listen)?;
     let store = open_store(&dir).await?;
-    let word = word()?;
+    let (word, seal) = (word()?, Seal::new()?);
     let (mut keys, mut desks) = (Vec::new(), Vec::new());
     for profile in profiles.all() {
         let account = profile::account(&store, &profile.address).await?;
-        let password = profile.password(&dir).ok().map(|secret| hash(secret.as_bytes()));
-        let hashes = password.into_iter().chain([hash(word.as_bytes())]).collect();
-        keys.push(Key { address: profile.address.clone(), identities: profile.identities(), hashes });
+        let password = profile.password(&dir).ok().map(|secret| seal.of(secret.as_bytes()));
+        let secrets = password.into_iter().chain([seal.of(word.as_bytes())]).collect();
+        keys.push(Key { address: profile.address.clone(), identities: profile.identities(), secrets });
         desks.push(Desk::of((&dir, way), profile, &store, account));
     }
     let (stop, stopped) = watch::channel(false);
-    let site = web::Web::start(settings(store.clone(), keys, profiles.all(), outside(way)?, stopped.clone()));
+    let site = web::Web::start(settings(store.clone(), (seal, keys), profiles.all(), outside(way)?, stopped.clone()));
     announce(&listener, profiles.all(), &word, json, web.no_browser)?;
     let syncing: Vec<_> =
         desks.into_iter().filter(|_| !web.offline).map(|desk| tokio::spawn(keep_in_step(desk, stopped.clone()))).collect();
@@ -184,13 +203,13 @@ fn outside(way: &Way) -> Result<net::Outside, String> {
 
 fn settings(
     store: Store,
-    keys: Vec<Key>,
+    (seal, keys): (Seal, Vec<Key>),
     profiles: &[Profile],
     outside: net::Outside,
     shutdown: watch::Receiver<bool>,
 ) -> web::Settings {
     let domain = |profile: &Profile| profile.address.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
-    let doors = Arc::new(Doors { store: store.clone(), keys });
+    let doors = Arc::new(Doors { store: store.clone(), seal, keys });
     web::Settings {
         search: search::Searcher::new(store.clone()),
         store,
@@ -199,13 +218,16 @@ fn settings(
         outside,
         sender: doors.clone(),
         wire: doors,
+        boxes: Arc::new(crate::boxes::Boxes),
         // Mail is delivered by the provider.
         wishes: None,
         links: None,
         offered: Vec::new(),
+        one_person: true,
         hostname: "localhost".into(),
         domains: profiles.iter().filter_map(domain).collect(),
         message_bytes_max: MESSAGE_BYTES_MAX,
+        recipients_max: RECIPIENTS_MAX,
         plaintext: Plaintext::Loopback,
         connection_max: web::CONNECTION_MAX,
         shutdown,
@@ -278,4 +300,21 @@ async fn keep_in_step(desk: Desk, stopped: watch::Receiver<bool>) {
         }
     };
     step::keep(desk, stopped, Arc::default(), tell).await;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_secret_is_known_again_and_a_part_of_it_is_not() {
+        let seal = Seal::new().unwrap();
+        let known = [seal.of(b"at the provider"), seal.of(b"the word")];
+        for (given, is) in [("at the provider", true), ("the word", true), ("the wor", false), ("the words", false), ("", false)]
+        {
+            assert_eq!(seal.is_one_of(given.as_bytes(), &known), is, "{given}");
+        }
+        assert!(!seal.is_one_of(b"the word", &[]) && !Seal::new().unwrap().is_one_of(b"the word", &known), "of another run");
+    }
 }

@@ -3,7 +3,6 @@
 //! Must not know: methods.
 
 use super::failure::MethodError;
-use super::sharing::eyes_on;
 use super::{Context, Object};
 use crate::limits::GET_MAX;
 use serde_json::Value;
@@ -28,7 +27,7 @@ impl Args {
     /// `accountId`: one's own, or one of which something is shared. The call is about it from here on.
     pub(crate) async fn account(&mut self, context: &mut Context<'_>) -> Result<(), MethodError> {
         let Some(Value::String(id)) = self.left.remove("accountId") else { return Err(wrong("accountId")) };
-        let eyes = eyes_on(&context.site.store, context.account, &id).ok_or_else(|| MethodError::new("accountNotFound"))?;
+        let eyes = context.eyes_on(&id).ok_or_else(|| MethodError::new("accountNotFound"))?;
         context.look(eyes).await?;
         self.mark.clone_from(&context.mark);
         Ok(())

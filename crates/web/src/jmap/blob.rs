@@ -5,7 +5,7 @@
 
 use super::Context;
 use super::failure::MethodError;
-use super::sharing::{Eyes, eyes_on};
+use super::sharing::Eyes;
 use super::view::EmailKey;
 use crate::limits::*;
 use crate::site::{self, Asking, Coming, Shared, Site, discard, problem, signed_in, unavailable};
@@ -18,6 +18,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{AccountId, Spooled, Store, StoreError, UnixSecs};
 use tokio::sync::Semaphore;
+
+/// Messages in messages in messages of which parts are blobs.
+const PARSED_LEVELS_MAX: usize = 8;
 
 /// What was uploaded.
 #[derive(Default)]
@@ -86,7 +89,7 @@ pub(crate) async fn upload(State(site): State<Shared>, Path(account): Path<Strin
         Ok(signed_in) => signed_in,
         Err(response) => return discard(request, response).await,
     };
-    let Some(eyes) = eyes_on(&site.store, &signed_in.account, &account) else {
+    let Some(eyes) = site.eyes_on(&signed_in.account, &account).await else {
         return discard(request, problem(StatusCode::NOT_FOUND, "There is no such account.")).await;
     };
     let Some(_place) = site.jmap.uploads.place(signed_in.account.id) else {
@@ -115,6 +118,15 @@ pub(crate) async fn octets(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<
     if let Some(uploaded) = site.jmap.uploads.get(eyes, id) {
         return uploaded.bytes().await.map(Some);
     }
+    // A part of a blob that was read as a message.
+    if let Some((of, part)) = id.rsplit_once('_') {
+        let part = part.parse::<usize>().ok().filter(|_| id.matches('_').count() <= PARSED_LEVELS_MAX);
+        let Some(part) = part else { return Ok(None) };
+        return match Box::pin(octets(site, eyes, of)).await? {
+            Some(whole) => content(whole, part).await,
+            None => Ok(None),
+        };
+    }
     let (key, part) = match id.strip_prefix('P').and_then(|rest| rest.rsplit_once('-')) {
         Some((of, part)) => (EmailKey::of(&format!("M{of}")), part.parse::<usize>().ok()),
         None => (EmailKey::of(id), None),
@@ -130,6 +142,11 @@ pub(crate) async fn octets(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<
         return Ok(Some(whole));
     }
     let Some(part) = part else { return Ok(None) };
+    content(whole, part).await
+}
+
+/// A part's content; `None`: there is no such part.
+async fn content(whole: Bytes, part: usize) -> Result<Option<Bytes>, StoreError> {
     let content = move |whole: &Bytes| {
         let message = message::parse(whole);
         message.parts.get(part).map(|part| Bytes::from(part.content().into_owned()))
@@ -170,7 +187,7 @@ pub(crate) async fn download(
         Err(response) => return response,
     };
     let missing = || problem(StatusCode::NOT_FOUND, "There is no such blob.");
-    let Some(eyes) = eyes_on(&site.store, &signed_in.account, &account) else { return missing() };
+    let Some(eyes) = site.eyes_on(&signed_in.account, &account).await else { return missing() };
     let found = match octets(&site, &eyes, &id).await {
         Ok(Some(found)) => found,
         Ok(None) => return missing(),
@@ -192,7 +209,7 @@ pub(crate) async fn download(
     response
 }
 
-fn percent(name: &str) -> String {
+pub(crate) fn percent(name: &str) -> String {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     name.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

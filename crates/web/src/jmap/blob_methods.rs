@@ -6,7 +6,6 @@ use super::args::Args;
 use super::blob::{self, blob};
 use super::failure::{MethodError, SetError};
 use super::setting::id_or_created;
-use super::sharing::eyes_on;
 use super::view::{EmailKey, Entry};
 use super::{Context, Object, account_id};
 use crate::limits::{BLOB_SOURCES_MAX, GET_MAX, SET_MAX};
@@ -242,7 +241,7 @@ pub(super) async fn copy(context: &mut Context<'_>, mut args: Args) -> Result<Ob
     let from = args.text("fromAccountId")?.ok_or_else(|| MethodError::arguments("fromAccountId is missing"))?;
     let ids = args.texts("blobIds")?.ok_or_else(|| MethodError::arguments("blobIds is missing"))?;
     args.end()?;
-    let from_eyes = eyes_on(&context.site.store, context.account, &from);
+    let from_eyes = context.eyes_on(&from);
     let from_eyes = from_eyes.ok_or_else(|| MethodError::new("fromAccountNotFound"))?;
     if ids.len() > GET_MAX {
         return Err(MethodError::new("requestTooLarge"));

@@ -26,6 +26,8 @@ const GONE: &str = "gone";
 /// See the module.
 pub(super) struct Followed {
     who: Arc<Account>,
+    /// Others that are his own as well.
+    own: Vec<Arc<Account>>,
     lists: watch::Receiver<u64>,
     others: Vec<Other>,
 }
@@ -40,7 +42,8 @@ struct Other {
 impl Followed {
     /// `anew`: the client may have missed something, so everything is told once.
     pub(super) async fn new(site: &Site, who: &Arc<Account>, anew: bool) -> Result<Followed, StoreError> {
-        let mut followed = Followed { who: Arc::clone(who), lists: site.store.acl_watch(), others: Vec::new() };
+        let own = site.own(who).await?.split_off(1);
+        let mut followed = Followed { who: Arc::clone(who), own, lists: site.store.acl_watch(), others: Vec::new() };
         if !anew {
             followed.look(site, None).await?;
         }
@@ -73,7 +76,8 @@ impl Followed {
     /// What changed since the last time, as the `changed` of a StateChange; empty: nothing.
     pub(super) async fn look(&mut self, site: &Site, wanted: Option<&BTreeSet<String>>) -> Result<Object, StoreError> {
         self.lists.borrow_and_update();
-        let there: Vec<AccountId> = accounts(&site.store, &self.who).into_keys().collect();
+        let mut there: BTreeSet<AccountId> = accounts(&site.store, &self.who).into_keys().collect();
+        there.extend(self.own.iter().map(|own| own.id));
         let mut told = Object::new();
         let mut tell = |account: AccountId, types: &BTreeSet<&str>, state: &str| {
             let types = types.iter().filter(|name| wanted.is_none_or(|wanted| wanted.contains(**name)));
@@ -101,7 +105,9 @@ impl Followed {
             if self.others.iter().any(|other| other.eyes.account == account) {
                 continue;
             }
-            let other = match Other::begin(site, account, &self.who).await {
+            let own = self.own.iter().find(|own| own.id == account).map(Eyes::own);
+            let eyes = own.unwrap_or_else(|| Eyes { account, who: Arc::clone(&self.who) });
+            let other = match Other::begin(site, eyes).await {
                 Err(StoreError::NotFound) => continue,
                 begun => begun?,
             };
@@ -113,11 +119,10 @@ impl Followed {
 }
 
 impl Other {
-    async fn begin(site: &Site, account: AccountId, who: &Arc<Account>) -> Result<Other, StoreError> {
+    async fn begin(site: &Site, eyes: Eyes) -> Result<Other, StoreError> {
         let horizon = Some(site.store.horizon());
-        let mut watch = site.store.watch(account).await?;
+        let mut watch = site.store.watch(eyes.account).await?;
         let told = Told { mod_seq: *watch.borrow_and_update(), horizon };
-        let eyes = Eyes { account, who: Arc::clone(who) };
         let mark = eyes.mark(&site.store).await?;
         Ok(Other { told, eyes, watch, mark })
     }

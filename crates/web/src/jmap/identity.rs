@@ -5,7 +5,7 @@
 use super::answers::{Told, changed, changes_max, got};
 use super::args::Args;
 use super::failure::{MethodError, SetError};
-use super::setting::{Outcome, Setting};
+use super::setting::{Outcome, Setting, without_same};
 use super::{Context, Object};
 use crate::collections::IDENTITIES as COLLECTION;
 use mta::receive::Place;
@@ -198,9 +198,20 @@ async fn keep(context: &Context<'_>, id: &str, object: &Object) -> Result<(), Se
 }
 
 async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), SetError> {
-    check(&patch, &["name", "replyTo", "bcc", "textSignature", "htmlSignature"])?;
     let found = all(context).await?.into_iter().find(|(known, _)| known == id);
     let (_, mut object) = found.ok_or_else(|| SetError::new("notFound"))?;
+    let mut present = object.clone();
+    present.extend([("id".to_owned(), json!(id)), ("mayDelete".to_owned(), json!(id != MAIN))]);
+    let mut patch = without_same(patch, Some(&Value::Object(present)));
+    // RFC 8620 §5.3: null is what it is where nobody says anything.
+    let usual = fresh("");
+    for (name, value) in patch.iter_mut().filter(|(name, value)| value.is_null() && name.as_str() != "email") {
+        *value = usual.get(name).cloned().unwrap_or_default();
+    }
+    check(&patch, &["name", "replyTo", "bcc", "textSignature", "htmlSignature"])?;
+    if patch.is_empty() {
+        return Ok(());
+    }
     object.extend(patch);
     keep(context, id, &object).await
 }

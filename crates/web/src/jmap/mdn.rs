@@ -12,12 +12,14 @@ use crate::{Outgoing, SendTo};
 use message::address::Address;
 use message::build::Mailbox;
 use message::dsn::Original;
-use message::header::{first, header_end};
-use message::mdn::{Disposition, DispositionNotification, DispositionType, Report};
+use message::header::first;
+use message::mdn::{Disposition, DispositionNotification, DispositionType, Report, is_extension};
 use serde_json::{Value, json};
 
 /// Set when one was sent (RFC 8621 §4.1.1 registers it).
 const SENT: &str = "$mdnsent";
+/// Fields of others that one says.
+const EXTENSIONS_MAX: usize = 50;
 const PROPERTIES: [&str; 12] = [
     "forEmailId",
     "subject",
@@ -64,22 +66,24 @@ pub(super) async fn send(context: &mut Context<'_>, mut args: Args) -> Answers {
     let send = args.object("send")?.unwrap_or_default();
     let on_success = args.object("onSuccessUpdateEmail")?.unwrap_or_default();
     args.end()?;
+    // RFC 9007 §2.1: what does not lead to the keyword is not sent.
+    if let Some(creation) = send.keys().find(|creation| !sets_sent(on_success.get(&format!("#{creation}")))) {
+        return Err(MethodError::arguments(format!("onSuccessUpdateEmail does not set {SENT} for #{creation}")));
+    }
     if send.len() > SET_MAX {
         return Err(MethodError::new("requestTooLarge"));
     }
     let identity_id = id_or_created(context, &identity_id).unwrap_or(identity_id);
-    let known = identity::all(context).await?.into_iter().find(|(id, _)| *id == identity_id);
-    let (_, identity) = known.ok_or_else(|| MethodError::arguments("there is no such identity"))?;
+    let known = identity::all(context).await?;
+    let (_, identity) =
+        known.iter().find(|(id, _)| *id == identity_id).ok_or_else(|| MethodError::arguments("there is no such identity"))?;
     let from = identity.get("email").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let own: Vec<String> = known.iter().filter_map(|(_, one)| one.get("email")?.as_str().map(str::to_owned)).collect();
     let (mut sent, mut not_sent, mut update) = (Object::new(), Object::new(), Object::new());
     for (creation, value) in send {
-        match one(context, &from, &value).await {
+        match one(context, (&from, &own), &value).await {
             Ok((email_id, told)) => {
-                let mut patch = Object::new();
-                patch.insert(format!("keywords/{SENT}"), json!(true));
-                let asked = on_success.get(&format!("#{creation}")).and_then(Value::as_object);
-                patch.extend(asked.cloned().unwrap_or_default());
-                update.insert(email_id, Value::Object(patch));
+                update.insert(email_id, on_success.get(&format!("#{creation}")).cloned().unwrap_or_default());
                 sent.insert(creation, told);
             }
             Err(error) => drop(not_sent.insert(creation, error.into_value())),
@@ -95,14 +99,35 @@ pub(super) async fn send(context: &mut Context<'_>, mut args: Args) -> Answers {
     Ok(answers)
 }
 
-async fn one(context: &Context<'_>, from: &str, value: &Value) -> Result<(String, Value), SetError> {
+/// Does the patch set the keyword?
+fn sets_sent(patch: Option<&Value>) -> bool {
+    let Some(patch) = patch.and_then(Value::as_object) else { return false };
+    let whole = patch.get("keywords").and_then(|words| words.get(SENT));
+    patch.get(&format!("keywords/{SENT}")).or(whole) == Some(&Value::Bool(true))
+}
+
+/// Fields of others (RFC 8098 §3.3).
+fn extensions(value: Option<&Value>) -> Result<Vec<(String, String)>, SetError> {
+    let wrong =
+        || SetError::properties(&["extensionFields"], "it is an object of names of fields that RFC 8098 has not, and texts");
+    let object = match value {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(value) => value.as_object().filter(|object| object.len() <= EXTENSIONS_MAX).ok_or_else(wrong)?,
+    };
+    let one = |(name, value): (&String, &Value)| {
+        let text = value.as_str().filter(|text| is_extension(name) && !text.chars().any(char::is_control));
+        Ok((name.clone(), text.ok_or_else(wrong)?.to_owned()))
+    };
+    object.iter().map(one).collect()
+}
+
+async fn one(context: &Context<'_>, (from, own): (&str, &[String]), value: &Value) -> Result<(String, Value), SetError> {
     let object = value.as_object().ok_or_else(|| SetError::properties(&["forEmailId"], "an MDN is an object"))?;
     if let Some(name) = object.keys().find(|name| !PROPERTIES.contains(&name.as_str())) {
         return Err(SetError::properties(&[name], "there is no such property"));
     }
-    // What people read is made of the rest, in words that promise no more than is known.
-    let own = ["subject", "textBody", "mdnGateway", "originalMessageId", "extensionFields"];
-    if let Some(name) = own.iter().find(|name| object.get(**name).is_some_and(|value| !value.is_null())) {
+    let ours = ["mdnGateway", "originalRecipient", "originalMessageId", "error"];
+    if let Some(name) = ours.iter().find(|name| object.get(**name).is_some_and(|value| !value.is_null())) {
         return Err(SetError::properties(&[name], "the server says this itself"));
     }
     let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -118,23 +143,45 @@ async fn one(context: &Context<'_>, from: &str, value: &Value) -> Result<(String
     let of = |name: &str| first(&octets, name).map(|field| field.text().trim().to_owned()).filter(|text| !text.is_empty());
     let asks = first(&octets, "Disposition-Notification-To").map(|field| field.addresses()).unwrap_or_default();
     let to = asks.iter().find_map(|one| one.address()).filter(|address| address.contains('@'));
-    let to = to.ok_or_else(|| SetError::why("noRecipients", "The message asks for no receipt."))?;
+    let to = to.ok_or_else(|| SetError::why("notFound", "The message asks for no receipt."))?;
+    let recipient = text("finalRecipient").map(|text| without_type(&text));
+    if recipient.as_ref().is_some_and(|recipient| !own.iter().any(|own| own.eq_ignore_ascii_case(recipient))) {
+        return Err(SetError::why("forbiddenFrom", "finalRecipient is nobody's address here."));
+    }
     let notification = DispositionNotification {
-        reporting_ua: Some(text("reportingUA").unwrap_or_else(|| format!("{}; Packetboat", context.site.hostname))),
-        original_recipient: text("originalRecipient").or_else(|| of("Original-Recipient")),
-        final_recipient: text("finalRecipient").map_or_else(|| from.to_owned(), |text| without_type(&text)),
+        // RFC 9007 §2: nobody is told the program who does not want that.
+        reporting_ua: text("reportingUA"),
+        original_recipient: of("Original-Recipient"),
+        final_recipient: recipient.unwrap_or_else(|| from.to_owned()),
         original_message_id: of("Message-ID"),
         disposition: disposition(object.get("disposition"))?,
-        error: None,
+        errors: Vec::new(),
+        gateway: None,
+        extensions: extensions(object.get("extensionFields"))?,
     };
-    let told = json!({
-        "finalRecipient": format!("rfc822; {}", notification.final_recipient), "originalMessageId": notification.original_message_id,
-        "originalRecipient": notification.original_recipient, "reportingUA": notification.reporting_ua,
-    });
     let include = object.get("includeOriginalMessage") == Some(&Value::Bool(true));
-    let original = include.then(|| Original::Header(octets.get(..header_end(&octets)).unwrap_or_default()));
-    deliver(context, from, to, notification, (of("Subject").unwrap_or_default(), original)).await?;
+    let words = Words { subject: text("subject"), text: text("textBody"), original_subject: of("Subject").unwrap_or_default() };
+    let told = told(object, &notification);
+    deliver(context, (from, to), notification, (words, include.then_some(Original::Message(&octets)))).await?;
     Ok((id, told))
+}
+
+/// What its sender did not say (RFC 9007 §2.1).
+fn told(said: &Object, notification: &DispositionNotification) -> Value {
+    let all = json!({
+        "finalRecipient": format!("rfc822; {}", notification.final_recipient), "originalMessageId": notification.original_message_id,
+        "originalRecipient": notification.original_recipient, "includeOriginalMessage": false,
+    });
+    let mut all = all.as_object().cloned().unwrap_or_default();
+    all.retain(|name, value| !value.is_null() && !said.contains_key(name));
+    Value::Object(all)
+}
+
+/// For people.
+struct Words {
+    subject: Option<String>,
+    text: Option<String>,
+    original_subject: String,
 }
 
 fn without_type(recipient: &str) -> String {
@@ -143,10 +190,9 @@ fn without_type(recipient: &str) -> String {
 
 async fn deliver(
     context: &Context<'_>,
-    from: &str,
-    to: String,
+    (from, to): (&str, String),
     notification: DispositionNotification,
-    (subject, original): (String, Option<Original<'_>>),
+    (words, original): (Words, Option<Original<'_>>),
 ) -> Result<(), SetError> {
     let mailbox = |text: &str| {
         let (local, domain) = text.rsplit_once('@').unwrap_or((text, ""));
@@ -160,8 +206,10 @@ async fn deliver(
         to: mailbox(&to),
         date_secs: net::clock::unix_now(),
         message_id: &message_id,
-        original_subject: &subject,
+        original_subject: &words.original_subject,
         notification,
+        subject: words.subject.as_deref(),
+        text: words.text.as_deref(),
         original,
     };
     let outgoing = Outgoing {
@@ -222,14 +270,14 @@ async fn read(context: &Context<'_>, octets: &[u8]) -> Result<Option<Value>, Met
         let disposition = &told.disposition;
         let value = json!({
             "forEmailId": null, "subject": subject, "textBody": text, "includeOriginalMessage": has_original,
-            "reportingUA": told.reporting_ua, "mdnGateway": null, "originalRecipient": told.original_recipient,
+            "reportingUA": told.reporting_ua, "mdnGateway": told.gateway, "originalRecipient": told.original_recipient,
             "finalRecipient": format!("rfc822; {}", told.final_recipient), "originalMessageId": told.original_message_id,
             "disposition": {
                 "actionMode": if disposition.automatic_action { "automatic-action" } else { "manual-action" },
                 "sendingMode": if disposition.sent_automatically { "mdn-sent-automatically" } else { "mdn-sent-manually" },
                 "type": disposition.kind.word(),
             },
-            "error": told.error.map(|error| vec![error]), "extensionFields": null,
+            "error": list_or_null(told.errors), "extensionFields": or_null(told.extensions.into_iter().map(|(name, value)| (name, json!(value))).collect()),
         });
         (value, told.original_message_id)
     };

@@ -25,6 +25,13 @@ pub(crate) fn id_or_created(context: &Context<'_>, id: &str) -> Option<String> {
     }
 }
 
+/// A patch without what it says again as it is (RFC 8620 §5.3: what only the server sets may stand in it so).
+pub(crate) fn without_same(mut patch: Object, present: Option<&Value>) -> Object {
+    let present = present.and_then(Value::as_object);
+    patch.retain(|name, value| present.and_then(|present| present.get(name)) != Some(value));
+    patch
+}
+
 /// Where the account is now.
 pub(crate) async fn now(context: &Context<'_>) -> Result<ModSeq, MethodError> {
     Ok(context.site.store.mailbox_states(context.eyes.account).await?.0)

@@ -227,6 +227,14 @@ pub(super) fn marked_state(at: ModSeq, mark: &str) -> String {
 }
 
 impl Context<'_> {
+    /// The account of this id, as who asks sees it.
+    pub(crate) fn eyes_on(&self, id: &str) -> Option<Eyes> {
+        match self.own.iter().find(|account| account_id(account.id) == id) {
+            Some(account) => Some(Eyes::own(account)),
+            None => eyes_on(&self.site.store, self.account, id),
+        }
+    }
+
     /// From here on the call is about this account.
     pub(crate) async fn look(&mut self, eyes: Eyes) -> Result<()> {
         self.mark = eyes.mark(&self.site.store).await?;

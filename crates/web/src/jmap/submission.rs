@@ -346,6 +346,13 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
     if envelope.recipients.is_empty() {
         return Err(SetError::new("noRecipients"));
     }
+    let (most, largest) = (context.site.recipients_max, context.site.message_bytes_max);
+    if envelope.recipients.len() > most {
+        return Err(SetError::new("tooManyRecipients").with("maxRecipients", json!(most)));
+    }
+    if u64::try_from(octets.len()).unwrap_or(u64::MAX) > largest {
+        return Err(SetError::new("tooLarge").with("maxSize", json!(largest)));
+    }
     let bad: Vec<&str> =
         envelope.recipients.iter().map(|one| one.address.as_str()).filter(|address| !address.contains('@')).collect();
     if !bad.is_empty() {
@@ -366,7 +373,7 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
         resent,
     };
     let whole = outgoing.octets.clone();
-    let sent = context.site.sender.send(outgoing).await.map_err(|refusal| refused(&refusal))?;
+    let sent = context.site.sender.send(outgoing).await.map_err(|refusal| refused(context, &addresses, &refusal))?;
     let taken: Vec<String> =
         addresses.iter().zip(&sent.recipients).filter(|(_, answer)| answer.is_ok()).map(|(address, _)| address.clone()).collect();
     let answers: Object = addresses
@@ -433,7 +440,7 @@ fn people_in(octets: &[u8], taken: &[String]) -> Vec<(String, String)> {
 }
 
 /// Why it was not taken, in JMAP's words (RFC 8621 §7.5).
-fn refused(refusal: &mta::Refusal) -> SetError {
+fn refused(context: &Context<'_>, to: &[String], refusal: &mta::Refusal) -> SetError {
     let kind = match refusal.enhanced {
         (5, 7, 1) if refusal.text.starts_with("MAIL FROM") => "forbiddenMailFrom",
         (5, 7, 1) if refusal.text.contains("neither your address") => "forbiddenFrom",
@@ -443,7 +450,14 @@ fn refused(refusal: &mta::Refusal) -> SetError {
         (_, 1, 1) => "invalidRecipients",
         _ => "forbiddenToSend",
     };
-    SetError::why(kind, refusal.to_string())
+    let error = SetError::why(kind, refusal.to_string());
+    match kind {
+        "tooManyRecipients" => error.with("maxRecipients", json!(context.site.recipients_max)),
+        "tooLarge" => error.with("maxSize", json!(context.site.message_bytes_max)),
+        // It is refused as a whole where nobody is left.
+        "invalidRecipients" => error.with("invalidRecipients", json!(to)),
+        _ => error,
+    }
 }
 
 async fn one(context: &Context<'_>, id: &str) -> Result<(Object, String), SetError> {

@@ -28,7 +28,7 @@ pub(crate) async fn html(
     };
     let gone = || problem(StatusCode::NOT_FOUND, "There is no such message.");
     let reader = signed_in.account.id;
-    let Some(eyes) = jmap::sharing::eyes_on(&site.store, &signed_in.account, &account) else { return gone() };
+    let Some(eyes) = site.eyes_on(&signed_in.account, &account).await else { return gone() };
     let Some(key) = EmailKey::of(&id) else { return gone() };
     let email = match site.jmap.views.seen_by(&site.store, &eyes).await {
         Ok(view) => view.get(key).and_then(jmap::view::Entry::email),

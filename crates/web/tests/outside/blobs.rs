@@ -1,7 +1,7 @@
 //! Blobs by methods (RFC 9404) and read receipts (RFC 9007).
 
 use crate::office::{NOW, Office};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_examples_of_rfc_9404() {
@@ -61,37 +61,82 @@ async fn blobs_lead_back_to_what_has_them() {
     assert_eq!(office.fails("Blob/lookup", json!({"typeNames": ["Nothing"], "ids": []})).await, "unknownDataType");
 }
 
+/// The samples of RFC 9007 §3.
 #[tokio::test]
 async fn a_receipt_is_sent_once_and_read_back() {
     let office = Office::new().await;
-    let asks = "From: bob@there.test\r\nTo: ann@here.test\r\nSubject: World domination\r\nMessage-ID: <199509192301.23456@example.org>\r\nDisposition-Notification-To: Bob <bob@there.test>\r\n\r\nx";
+    let asks = "From: bob@there.test\r\nTo: ann@here.test\r\nSubject: World domination\r\nMessage-ID: <199509192301.23456@example.org>\r\nDisposition-Notification-To: Bob <bob@there.test>\r\n\r\nThe plan.\r\n";
     office.put("INBOX", asks, NOW, 0).await;
     office.put("INBOX", "From: bob@there.test\r\n\r\nnothing asked", NOW - 9, 0).await;
     let ids = office.ids("INBOX").await;
     let disposition = json!({"actionMode": "manual-action", "sendingMode": "mdn-sent-manually", "type": "displayed"});
-    let send = |id: &str| json!({"identityId": "main", "send": {"k": {"forEmailId": id, "disposition": disposition, "includeOriginalMessage": true}}});
-    let mut arguments = send(&ids[0]);
-    arguments["accountId"] = json!(office.account_id());
-    let answers = office.calls(json!([["MDN/send", arguments, "0"]])).await;
-    assert_eq!((answers[0].0.as_str(), answers[1].0.as_str()), ("MDN/send", "Email/set"));
-    assert_eq!(answers[0].1["sent"]["k"]["finalRecipient"], "rfc822; ann@here.test");
-    assert_eq!(answers[1].1["updated"], json!({&ids[0]: null}));
-    let octets = {
-        let sent = office.doors.sent.lock().unwrap();
-        assert_eq!((sent[0].reverse_path.as_str(), sent[0].recipients[0].address.as_str()), ("", "bob@there.test"));
-        sent[0].octets.to_vec()
+    let text = "This receipt shows that the email has been displayed on your recipient's computer. There is no guarantee it has been read or understood.";
+    let mdn = |id: &str| {
+        json!({"forEmailId": id, "subject": "Read receipt for: World domination", "textBody": text,
+            "reportingUA": "joes-pc.cs.example.com; Foomail 97.1", "disposition": disposition,
+            "extensionFields": {"EXTENSION-EXAMPLE": "example.com"}})
     };
-    assert_eq!(office.call_any("MDN/send", send(&ids[0])).await.1["notSent"]["k"]["type"], "mdnAlreadySent");
-    assert_eq!(office.call_any("MDN/send", send(&ids[1])).await.1["notSent"]["k"]["type"], "noRecipients");
-    let head =
-        format!("POST /jmap/upload/A1/ HTTP/1.1\r\n{}Content-Type: message/rfc822\r\n", Office::basic("ann@here.test", "pw"));
-    let blob = office.ask(&head, &octets).await.json()["blobId"].as_str().unwrap().to_owned();
-    let parsed = office.call("MDN/parse", json!({"blobIds": [blob, ids[1], "Unone"]})).await;
-    let told = &parsed["parsed"][&blob];
-    assert_eq!((&told["disposition"], &told["forEmailId"]), (&disposition, &json!(ids[0])));
-    assert_eq!(
-        (&told["originalMessageId"], &told["includeOriginalMessage"]),
-        (&json!("<199509192301.23456@example.org>"), &json!(true))
-    );
+    let set = json!({"#k1546": {"keywords/$mdnsent": true}});
+    let send = |mdn: Value| json!({"accountId": office.account_id(), "identityId": "main", "send": {"k1546": mdn}, "onSuccessUpdateEmail": set});
+    let answers = office.calls(json!([["MDN/send", send(mdn(&ids[0])), "0"]])).await;
+    assert_eq!((answers[0].0.as_str(), answers[1].0.as_str()), ("MDN/send", "Email/set"));
+    let told = json!({"finalRecipient": "rfc822; ann@here.test", "originalMessageId": "<199509192301.23456@example.org>", "includeOriginalMessage": false});
+    assert_eq!((&answers[0].1["sent"], &answers[0].1["notSent"]), (&json!({"k1546": told}), &Value::Null));
+    assert_eq!(answers[1].1["updated"], json!({&ids[0]: null}));
+    let sent = |at: usize| {
+        let sent = office.doors.sent.lock().unwrap();
+        assert_eq!((sent[at].reverse_path.as_str(), sent[at].recipients[0].address.as_str()), ("", "bob@there.test"));
+        sent[at].octets.to_vec()
+    };
+    let refused = async |mdn: Value| office.call_any("MDN/send", send(mdn)).await.1["notSent"]["k1546"].clone();
+    assert_eq!(refused(mdn(&ids[0])).await["type"], "mdnAlreadySent");
+    assert_eq!(refused(mdn(&ids[1])).await["type"], "notFound", "it asks for none");
+    let with = |name: &str, value: Value| {
+        let mut changed = mdn(&ids[0]);
+        changed[name] = value;
+        changed
+    };
+    office.call("Email/set", json!({"update": {&ids[0]: {"keywords/$mdnsent": null}}})).await;
+    assert_eq!(refused(with("finalRecipient", json!("rfc822; bob@here.test"))).await["type"], "forbiddenFrom");
+    for (name, wrong) in [
+        ("mdnGateway", json!("x")),
+        ("extensionFields", json!({"Final-Recipient": "x"})),
+        ("extensionFields", json!({"X": "a\r\nb"})),
+        ("extensionFields", json!(["X"])),
+        ("nonsense", json!(1)),
+    ] {
+        let why = refused(with(name, wrong.clone())).await;
+        assert_eq!((&why["type"], &why["properties"]), (&json!("invalidProperties"), &json!([name])), "{wrong}");
+    }
+    // What does not lead to the keyword is not sent at all.
+    let mut without = send(mdn(&ids[0]));
+    without["onSuccessUpdateEmail"] = json!({"#k1546": {"keywords/$seen": true}});
+    assert_eq!(office.call_any("MDN/send", without).await.1["type"], "invalidArguments");
+    // Whole, by the words of the server, and without a word of the program.
+    let plain = json!({"forEmailId": ids[0], "disposition": disposition, "includeOriginalMessage": true, "finalRecipient": "rfc822; ann@here.test"});
+    assert!(office.call_any("MDN/send", send(plain)).await.1["sent"]["k1546"].is_object());
+    let uploaded = async |octets: &[u8]| {
+        let basic = Office::basic("ann@here.test", "pw");
+        let head = format!("POST /jmap/upload/A1/ HTTP/1.1\r\n{basic}Content-Type: message/rfc822\r\n");
+        office.ask(&head, octets).await.json()["blobId"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (uploaded(&sent(0)).await, uploaded(&sent(1)).await);
+    let parsed = office.call("MDN/parse", json!({"blobIds": [first, second, ids[1], "Unone"]})).await;
+    let wanted = json!({
+        "forEmailId": ids[0], "subject": "Read receipt for: World domination", "textBody": format!("{text}\n"),
+        "reportingUA": "joes-pc.cs.example.com; Foomail 97.1", "disposition": disposition, "finalRecipient": "rfc822; ann@here.test",
+        "originalMessageId": "<199509192301.23456@example.org>", "includeOriginalMessage": false, "mdnGateway": null,
+        "originalRecipient": null, "error": null, "extensionFields": {"EXTENSION-EXAMPLE": "example.com"},
+    });
+    let mut told = parsed["parsed"][&first].clone();
+    // As it is sent, a text ends with a line end.
+    told["textBody"] = json!(told["textBody"].as_str().unwrap().replace("\r\n", "\n"));
+    if !told["textBody"].as_str().unwrap().ends_with('\n') {
+        told["textBody"] = json!(format!("{}\n", told["textBody"].as_str().unwrap()));
+    }
+    assert_eq!(told, wanted);
+    let whole = &parsed["parsed"][&second];
+    assert_eq!((&whole["includeOriginalMessage"], &whole["reportingUA"]), (&json!(true), &Value::Null));
+    assert!(String::from_utf8_lossy(&sent(1)).contains("The plan."), "all of it");
     assert_eq!((&parsed["notParsable"], &parsed["notFound"]), (&json!([ids[1]]), &json!(["Unone"])));
 }

@@ -17,6 +17,7 @@ use web::{Later, Offered, OfferedTls, Outgoing, Plaintext, Refused, Sent, Settin
 use zeroize::Zeroizing;
 
 pub(crate) const NOW: i64 = 1_800_000_000;
+pub(crate) const RECIPIENTS_MAX: usize = 100;
 
 /// Knows one password: `pw`.
 pub(crate) struct Doors {
@@ -191,7 +192,16 @@ impl Office {
         Office::made(Plaintext::Loopback, false, Some(authority)).await
     }
 
+    /// All accounts are ann's.
+    pub(crate) async fn of_one_person() -> Office {
+        Office::furnished((Plaintext::Loopback, true), false, None).await
+    }
+
     async fn made(plaintext: Plaintext, indexed: bool, authority: Option<&std::path::Path>) -> Office {
+        Office::furnished((plaintext, false), indexed, authority).await
+    }
+
+    async fn furnished((plaintext, one_person): (Plaintext, bool), indexed: bool, authority: Option<&std::path::Path>) -> Office {
         let config = StoreConfig {
             data_dir: "unused".into(),
             undo_days: 30,
@@ -225,6 +235,7 @@ impl Office {
             pushes: outside.clone(),
             outside,
             wire: doors.clone(),
+            boxes: Arc::new(crate::boxes::Plain),
             links: Some(doors.clone()),
             wishes: Some(Arc::default()),
             hostname: "mail.here.test".into(),
@@ -236,6 +247,8 @@ impl Office {
                 Offered { protocol: "smtp", port: 587, tls: OfferedTls::StartTls },
             ],
             message_bytes_max: 10_000_000,
+            recipients_max: RECIPIENTS_MAX,
+            one_person,
             plaintext,
             connection_max: Duration::from_secs(30),
             shutdown,

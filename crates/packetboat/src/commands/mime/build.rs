@@ -204,10 +204,13 @@ fn report(
                 final_recipient,
                 original_message_id: facts.message_id.clone(),
                 disposition,
-                error: None,
+                errors: Vec::new(),
+                gateway: None,
+                extensions: Vec::new(),
             };
             let (original_subject, original) = (facts.subject.as_str(), Some(Original::Header(&original)));
-            mdn::Report { from, to, date_secs, message_id, original_subject, notification, original }.build()
+            let (subject, text) = (None, None);
+            mdn::Report { from, to, date_secs, message_id, original_subject, notification, subject, text, original }.build()
         }
         ReportKind::Abuse => {
             let feedback = arf::FeedbackReport {

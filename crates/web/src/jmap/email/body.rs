@@ -17,9 +17,22 @@ pub(crate) const PART_PROPERTIES: [&str; 12] =
 pub(crate) const PART_DEFAULTS: [&str; 10] =
     ["partId", "blobId", "size", "name", "type", "charset", "disposition", "cid", "language", "location"];
 
-/// The name of a part's content as a blob; without a message of ours around it, none.
-fn blob_id(of: Option<EmailKey>, part: usize) -> Value {
-    of.map_or(Value::Null, |key| json!(part_blob(key, part)))
+/// What a message is the octets of: its parts are blobs named after that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whole<'a> {
+    /// An email.
+    Email(EmailKey),
+    /// A blob that is read as one (`Email/parse`).
+    Blob(&'a str),
+}
+
+impl Whole<'_> {
+    fn part(self, part: usize) -> String {
+        match self {
+            Whole::Email(key) => part_blob(key, part),
+            Whole::Blob(id) => EmailKey::of(id).map_or_else(|| format!("{id}_{part}"), |key| part_blob(key, part)),
+        }
+    }
 }
 
 /// `P<body>-<date>-<part>`
@@ -49,7 +62,7 @@ fn charset_of(part: &Part<'_>) -> Value {
 /// What renders parts.
 pub(crate) struct Renderer<'a, 'm> {
     pub(crate) message: &'a Message<'m>,
-    pub(crate) key: Option<EmailKey>,
+    pub(crate) whole: Whole<'a>,
     pub(crate) properties: &'a [String],
 }
 
@@ -76,7 +89,7 @@ impl Renderer<'_, '_> {
         let octets = |value: Option<&[u8]>| value.map(|value| String::from_utf8_lossy(value).trim().to_owned());
         match name {
             "partId" => leaf(json!(index.to_string())),
-            "blobId" => leaf(blob_id(self.key, index)),
+            "blobId" => leaf(json!(self.whole.part(index))),
             "size" if is_multipart(part) => json!(part.raw_body().len()),
             "size" => json!(part.content_len().unwrap_or(part.raw_body().len() as u64)),
             "headers" => {

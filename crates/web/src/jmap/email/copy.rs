@@ -6,7 +6,7 @@ use super::set::{New, keywords, mailboxes, may_come, put, received};
 use crate::jmap::args::Args;
 use crate::jmap::failure::{MethodError, SetError};
 use crate::jmap::setting::{Outcome, Setting, id_or_created};
-use crate::jmap::sharing::{Eyes, eyes_on, marked_state, masked};
+use crate::jmap::sharing::{Eyes, marked_state, masked};
 use crate::jmap::view::SYSTEM;
 use crate::jmap::{Answers, Context, Object, blob};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ struct Original {
 /// `Email/copy`
 pub(crate) async fn copy(context: &mut Context<'_>, mut args: Args) -> Answers {
     let from = args.text("fromAccountId")?.ok_or_else(|| MethodError::arguments("fromAccountId is missing"))?;
-    let from_eyes = eyes_on(&context.site.store, context.account, &from);
+    let from_eyes = context.eyes_on(&from);
     let from_eyes = from_eyes.ok_or_else(|| MethodError::new("fromAccountNotFound"))?;
     if from_eyes.account == context.eyes.account {
         return Err(MethodError::arguments("fromAccountId is accountId"));

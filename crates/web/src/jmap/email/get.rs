@@ -2,7 +2,7 @@
 //!
 //! Must not know: how messages lie in the store.
 
-use super::body::{PART_DEFAULTS, PART_PROPERTIES, Renderer, shown, value};
+use super::body::{PART_DEFAULTS, PART_PROPERTIES, Renderer, Whole, shown, value};
 use super::header::{Form, HeaderProperty};
 use crate::jmap::answers::got;
 use crate::jmap::args::Args;
@@ -61,7 +61,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    pub(crate) fn take(args: &mut Args, more: &[&str]) -> Result<Wanted, MethodError> {
+    /// `defaults`: the properties where none are said.
+    pub(crate) fn take(args: &mut Args, defaults: &[&str]) -> Result<Wanted, MethodError> {
         let names = |given: Option<Vec<String>>, known: &dyn Fn(&str) -> bool, defaults: &[&str]| match given {
             None => Ok(defaults.iter().map(|name| (*name).to_owned()).collect()),
             Some(names) => match names.iter().find(|name| !known(name) && HeaderProperty::parse(name).is_none()) {
@@ -69,13 +70,11 @@ impl Wanted {
                 None => Ok(names),
             },
         };
-        let is_email = |name: &str| {
-            [&FROM_VIEW[..], &FROM_FACTS, &FROM_HEADER, &FROM_BODY].iter().any(|list| list.contains(&name))
-                || more.contains(&name)
-        };
+        let is_email =
+            |name: &str| [&FROM_VIEW[..], &FROM_FACTS, &FROM_HEADER, &FROM_BODY].iter().any(|list| list.contains(&name));
         let is_part = |name: &str| PART_PROPERTIES.contains(&name);
         Ok(Wanted {
-            properties: names(args.texts("properties")?, &is_email, &DEFAULTS)?,
+            properties: names(args.texts("properties")?, &is_email, defaults)?,
             part_properties: names(args.texts("bodyProperties")?, &is_part, &PART_DEFAULTS)?,
             text_values: args.truth("fetchTextBodyValues")?,
             html_values: args.truth("fetchHTMLBodyValues")?,
@@ -97,11 +96,11 @@ impl Wanted {
     }
 
     /// What the message itself says, into the object.
-    pub(crate) fn of_message(&self, message: &Message<'_>, key: Option<EmailKey>, object: &mut Object) {
+    pub(crate) fn of_message(&self, message: &Message<'_>, whole: Whole<'_>, object: &mut Object) {
         let header = message.root().raw_header();
         let charset = message.header_charset();
         let shown = self.needs_body().then(|| shown(message));
-        let renderer = Renderer { message, key, properties: &self.part_properties };
+        let renderer = Renderer { message, whole, properties: &self.part_properties };
         for name in &self.properties {
             let list = |parts: &[usize]| Value::Array(parts.iter().map(|part| renderer.part(*part, false)).collect());
             let found = match (name.as_str(), &shown) {
@@ -157,11 +156,12 @@ impl Wanted {
     }
 
     /// What a message that is in no mailbox has instead (RFC 8621 §4.9).
-    pub(crate) fn of_nothing(&self, octets: &[u8], object: &mut Object) {
+    pub(crate) fn of_nothing(&self, blob: &str, octets: &[u8], object: &mut Object) {
         for name in &self.properties {
             let found = match name.as_str() {
                 "size" => json!(octets.len()),
-                "id" | "blobId" | "mailboxIds" | "keywords" | "receivedAt" => Value::Null,
+                "blobId" => json!(blob),
+                "id" | "mailboxIds" | "keywords" | "receivedAt" => Value::Null,
                 _ => continue,
             };
             object.insert(name.clone(), found);
@@ -207,7 +207,7 @@ fn of_convenience(name: &str) -> Option<&'static str> {
 /// `Email/get`
 pub(crate) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
     let ids = args.ids()?;
-    let wanted = Wanted::take(&mut args, &[])?;
+    let wanted = Wanted::take(&mut args, &DEFAULTS)?;
     args.end()?;
     let store = &context.site.store;
     let view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
@@ -260,7 +260,7 @@ async fn fill(
         wanted.of_facts(facts.as_deref(), key.body, &mut object);
         if needs {
             match octets(context, email, facts.as_ref().filter(|_| !wanted.needs_body())).await? {
-                Some(octets) => wanted.of_message(&message::parse(&octets), Some(key), &mut object),
+                Some(octets) => wanted.of_message(&message::parse(&octets), Whole::Email(key), &mut object),
                 None => {
                     not_found.push(key.id());
                     continue;

@@ -3,12 +3,13 @@
 //! All changes and removals of one call are one commit. Invariant: an Email that stays is never in no mailbox.
 //! Must not know: how mailboxes and flags lie in the store.
 
+use super::body::Whole;
 use super::build::{Making, blob_ids};
 use super::get::Wanted;
 use crate::jmap::args::Args;
 use crate::jmap::blob::blob;
 use crate::jmap::failure::{MethodError, SetError};
-use crate::jmap::setting::{Outcome, Setting, id_or_created};
+use crate::jmap::setting::{Outcome, Setting, id_or_created, without_same};
 use crate::jmap::sharing::{forbidden, may_change, may_put, may_remove};
 use crate::jmap::view::{EmailKey, SYSTEM, View};
 use crate::jmap::{Context, Object, account_id};
@@ -174,6 +175,21 @@ pub(super) fn received(value: Option<&Value>) -> Result<Option<UnixSecs>, SetErr
     date.map(|date| Some(date.unix_secs())).ok_or_else(wrong)
 }
 
+/// A patch without properties that nobody can change and that it says as they are.
+async fn without_what_stays(context: &mut Context<'_>, id: &str, patch: Object) -> Result<Object, MethodError> {
+    let changes = |name: &&String| !["keywords", "mailboxIds"].contains(&name.split('/').next().unwrap_or_default());
+    let names: Vec<&String> = patch.keys().filter(changes).collect();
+    if names.is_empty() {
+        return Ok(patch);
+    }
+    let asked = json!({"ids": [id], "properties": names});
+    match super::get::get(context, Args::new(asked.as_object().cloned().unwrap_or_default())).await {
+        Ok(there) => Ok(without_same(patch, there.get("list").and_then(|list| list.get(0)))),
+        // There is no such property: that is told of this email alone.
+        Err(_) => Ok(patch),
+    }
+}
+
 /// A patch of keywords and mailboxes (RFC 8620 §5.3).
 fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> Result<Arrangement, SetError> {
     let (_, entry) = view.by_id(id).ok_or_else(|| SetError::new("notFound"))?;
@@ -182,7 +198,14 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
     let (mut add, mut remove) = ((0, Vec::new()), (0, Vec::new()));
     let mut places = entry.mailboxes();
     let mut moved = false;
+    let (whole, in_part) = (patch.contains_key("mailboxIds"), patch.keys().any(|path| path.starts_with("mailboxIds/")));
+    if whole && in_part {
+        return Err(SetError::why("invalidPatch", "mailboxIds are said as a whole and in part"));
+    }
     for (path, value) in patch {
+        if path.matches('/').count() > 1 {
+            return Err(SetError::why("invalidPatch", "there is nothing inside"));
+        }
         let (name, inside) = path.split_once('/').map_or((path.as_str(), None), |(name, inside)| (name, Some(inside)));
         let inside = inside.map(|inside| inside.replace("~1", "/").replace("~0", "~"));
         let is = match value {
@@ -237,9 +260,13 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
         }
     }
     let mut all: Vec<(String, bool, Arrangement)> = Vec::new();
+    let mut patches = Vec::new();
+    for (id, patch) in setting.update {
+        patches.push((id.clone(), without_what_stays(context, &id, patch).await?));
+    }
     {
         let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
-        for (id, patch) in setting.update {
+        for (id, patch) in patches {
             if setting.destroy.contains(&id) {
                 outcome.update(id, Err(SetError::new("willDestroy")));
                 continue;
@@ -326,9 +353,34 @@ async fn import_one(context: &Context<'_>, object: &Object) -> Result<(String, O
     if message::header::fields(&octets).next().is_none() {
         return Err(SetError::why("invalidEmail", "This is no message."));
     }
-    let received_secs = received(object.get("receivedAt"))?.unwrap_or_else(net::clock::unix_now);
+    let received_secs = match received(object.get("receivedAt"))? {
+        Some(secs) => secs,
+        // RFC 8621 §4.8: else of its newest Received field.
+        None => message::header::received_secs(&octets).unwrap_or_else(net::clock::unix_now),
+    };
     put(context, New { octets, mailboxes: places, flags, received_secs }).await
 }
+
+/// What is said of a message that is in no mailbox where nothing else is asked for (RFC 8621 §4.9).
+const PARSED: [&str; 17] = [
+    "messageId",
+    "inReplyTo",
+    "references",
+    "sender",
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "replyTo",
+    "subject",
+    "sentAt",
+    "hasAttachment",
+    "preview",
+    "bodyValues",
+    "textBody",
+    "htmlBody",
+    "attachments",
+];
 
 /// `Email/parse`
 pub(crate) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
@@ -336,7 +388,7 @@ pub(crate) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<O
     if ids.len() > GET_MAX {
         return Err(MethodError::new("requestTooLarge"));
     }
-    let wanted = Wanted::take(&mut args, &[])?;
+    let wanted = Wanted::take(&mut args, &PARSED)?;
     args.end()?;
     let (mut parsed, mut not_parsable, mut not_found) = (Object::new(), Vec::new(), Vec::new());
     for id in ids {
@@ -349,13 +401,14 @@ pub(crate) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<O
             continue;
         }
         let mut object = Object::new();
-        wanted.of_nothing(&octets, &mut object);
+        wanted.of_nothing(&id, &octets, &mut object);
         let facts = Facts::compute(&octets);
         wanted.of_facts(Some(&facts), store::BodyId(0), &mut object);
-        if let Some(thread) = object.get_mut("threadId") {
+        // By its octets alone it belongs to none that there is.
+        if let (None, Some(thread)) = (store::object_id::thread_root(&facts), object.get_mut("threadId")) {
             *thread = Value::Null;
         }
-        wanted.of_message(&message::parse(&octets), None, &mut object);
+        wanted.of_message(&message::parse(&octets), Whole::Blob(&id), &mut object);
         parsed.insert(id, Value::Object(object));
     }
     let some = |list: Vec<String>| if list.is_empty() { Value::Null } else { json!(list) };

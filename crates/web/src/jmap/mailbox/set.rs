@@ -5,13 +5,16 @@
 use super::{id_of, leaf, parent, role, special_use};
 use crate::jmap::args::Args;
 use crate::jmap::failure::{MethodError, SetError};
-use crate::jmap::setting::{Outcome, Setting, id_or_created};
+use crate::jmap::setting::{Outcome, Setting, id_or_created, without_same};
 use crate::jmap::sharing::{forbidden, my_rights};
 use crate::jmap::{Context, Object};
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
 use serde_json::{Value, json};
 use store::Mailbox;
 use wire::imap::acl::{Right, Rights};
+
+/// What nobody but the server sets.
+const OF_SERVER: [&str; 6] = ["id", "totalEmails", "unreadEmails", "totalThreads", "unreadThreads", "myRights"];
 
 /// `Mailbox/set`
 pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
@@ -26,6 +29,14 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
         }
     }
     for (id, patch) in setting.update {
+        let patch = match patch.keys().any(|name| OF_SERVER.contains(&name.as_str())) {
+            true => {
+                let asked = json!({"ids": [id], "properties": OF_SERVER});
+                let there = super::get(context, Args::new(asked.as_object().cloned().unwrap_or_default())).await?;
+                without_same(patch, there.get("list").and_then(|list| list.get(0)))
+            }
+            false => patch,
+        };
         let done = update(context, &id, patch).await;
         outcome.update(id, done.map(|()| Value::Null));
     }

@@ -1,0 +1,154 @@
+//! A mailbox as a file, and an mbox into a mailbox. How an mbox is written is the binary's affair; here a message is what stands
+//! between lines that begin with `From `.
+
+use crate::office::{NOW, Office, read_answer};
+use serde_json::{Value, json};
+use std::io::{self, BufRead};
+use std::time::Duration;
+use store::{AclChange, Flags};
+use tokio::io::AsyncWriteExt;
+use web::Boxed;
+use wire::imap::acl::Rights;
+
+pub(crate) struct Plain;
+
+impl web::Boxes for Plain {
+    fn write(&self, flags: &Flags, _: i64, octets: &[u8]) -> Vec<u8> {
+        format!("From x {}\n{}\n", flags.system, String::from_utf8_lossy(octets)).into_bytes()
+    }
+
+    fn read(&self, input: &mut dyn BufRead, message_bytes_max: u64, each: &mut dyn FnMut(Boxed) -> bool) -> io::Result<()> {
+        let (mut text, mut number, mut begun) = (String::new(), 0, false);
+        loop {
+            let mut line = String::new();
+            let is_end = input.read_line(&mut line)? == 0;
+            if is_end || line.starts_with("From ") {
+                let octets = std::mem::take(&mut text).into();
+                if begun && !each(Boxed { octets, flags: Flags::default(), date_secs: NOW, hash: format!("{number}") }) {
+                    return Ok(());
+                }
+                (begun, number) = (true, number + 1);
+            } else {
+                text.push_str(&line);
+            }
+            if text.len() as u64 > message_bytes_max {
+                return Err(io::Error::other("a message is too large"));
+            }
+            if is_end {
+                return Ok(());
+            }
+        }
+    }
+}
+
+const MBOX: &str = "Content-Type: application/mbox\r\n";
+
+fn head(account: &str, mailbox: &str, more: &str) -> String {
+    format!("POST /api/import/{account}/{mailbox} HTTP/1.1\r\n{}{more}", Office::basic("ann@here.test", "pw"))
+}
+
+async fn taken(office: &Office, mailbox: &str, text: &str) -> Value {
+    let answer = office.ask(&head("A1", mailbox, MBOX), text.as_bytes()).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    answer.json()
+}
+
+fn outcome(imported: u64, known: u64) -> Value {
+    json!({"imported": imported, "known": known, "notTaken": 0, "bad": [], "stopped": null})
+}
+
+#[tokio::test]
+async fn a_file_comes_in_once_and_goes_out_as_it_was() {
+    let office = Office::new().await;
+    let archive = office.mailbox_id("Archive").await;
+    let text: String = (0..250).map(|n| format!("From x\nSubject: number {n}\n\ntext {n}\n")).collect();
+    assert_eq!(taken(&office, &archive, &text).await, outcome(250, 0));
+    assert_eq!(taken(&office, &archive, &text).await, outcome(0, 250), "a second time");
+    let more = format!("{text}From x\nSubject: one more\n\nx\n");
+    assert_eq!(taken(&office, &archive, &more).await, outcome(1, 250));
+    let basic = Office::basic("ann@here.test", "pw");
+    let out = office.ask(&format!("GET /api/export/A1/{archive} HTTP/1.1\r\n{basic}"), b"").await;
+    assert_eq!((out.status, out.headers["content-type"].as_str()), (200, "application/mbox"));
+    assert_eq!(out.headers["content-disposition"], "attachment; filename*=UTF-8''Archive.mbox");
+    let body = String::from_utf8_lossy(&out.body).into_owned();
+    assert_eq!((body.matches("\nSubject: ").count(), body.contains("text 249\n")), (251, true));
+    let zip = office.ask(&format!("GET /api/export/A1/{archive}?as=zip HTTP/1.1\r\n{basic}"), b"").await;
+    assert_eq!(zip.headers["content-type"], "application/zip");
+    assert!(String::from_utf8_lossy(&zip.body).contains("000001 number 0.eml"));
+    let deleted = Flags { system: Flags::DELETED, keywords: None };
+    let mailbox = office.mailbox("Archive").await;
+    office.store.flags(office.ann, mailbox, &[store::Uid(1)], store::FlagOp::Add, &deleted, None).await.unwrap();
+    let out = office.ask(&format!("GET /api/export/A1/{archive} HTTP/1.1\r\n{basic}"), b"").await;
+    assert!(!String::from_utf8_lossy(&out.body).contains("number 0\n"), "what is deleted is not there");
+}
+
+#[tokio::test]
+async fn only_who_may_gives_and_takes() {
+    let office = Office::new().await;
+    let archive = office.mailbox_id("Archive").await;
+    let bob = office.store.account("bob@here.test").await.unwrap().unwrap().id;
+    let inbox = office.store.mailbox(bob, "INBOX").await.unwrap().unwrap().id;
+    let (account, theirs) = (format!("A{:x}", bob.0), store::object_id::of_mailbox(bob, inbox).to_string());
+    let import = async |account: &str, mailbox: &str, more: &str| {
+        office.ask(&head(account, mailbox, more), b"From x\nA: b\n\nx\n").await.status
+    };
+    let basic = Office::basic("ann@here.test", "pw");
+    let export = async |account: &str, mailbox: &str, more: &str| {
+        office.ask(&format!("GET /api/export/{account}/{mailbox} HTTP/1.1\r\n{more}"), b"").await.status
+    };
+    assert_eq!((import("A1", &archive, "").await, import("A1", "F1-99", MBOX).await), (415, 404));
+    assert_eq!((import(&account, &theirs, MBOX).await, export(&account, &theirs, &basic).await), (404, 404), "nothing is shared");
+    let share = async |letters: &str| {
+        let rights = Rights::from_letters(letters.as_bytes()).unwrap();
+        office.store.acl_change(bob, inbox, "ann@here.test", AclChange::Replace(rights.bits())).await.unwrap();
+    };
+    share("lr").await;
+    assert_eq!((import(&account, &theirs, MBOX).await, export(&account, &theirs, &basic).await), (404, 200));
+    share("lri").await;
+    assert_eq!(import(&account, &theirs, MBOX).await, 200);
+    assert_eq!((export("A1", &archive, "").await, export("A1", &archive, "Sec-Fetch-Site: cross-site\r\n").await), (401, 401));
+}
+
+#[tokio::test]
+async fn bad_files_cost_themselves() {
+    let office = Office::new().await;
+    let archive = office.mailbox_id("Archive").await;
+    // One that is larger than any message may be, and one that holds nothing.
+    let large = format!("From x\nA: b\n\n{}\n", "x".repeat(10_000_000));
+    let answer = taken(&office, &archive, &large).await;
+    assert_eq!((&answer["imported"], &answer["stopped"]), (&json!(0), &json!("a message is too large")));
+    let empty = taken(&office, &archive, "From x\nFrom x\nA: b\n\nx\n").await;
+    assert_eq!((&empty["imported"], &empty["notTaken"], &empty["bad"][0]["what"]), (&json!(1), &json!(1), &json!("message 1")));
+    // More than there is room for: what came before stays.
+    let inbox = office.mailbox_id("INBOX").await;
+    let many: String = (0..12).map(|n| format!("From x\nSubject: {n}\n\n{}\n", "y\n".repeat(4_500_000))).collect();
+    let answer = taken(&office, &inbox, &many).await;
+    assert_eq!(answer["stopped"], "There is no room left in the account.", "{answer}");
+    assert_eq!(office.ids("INBOX").await.len() as u64, answer["imported"].as_u64().unwrap());
+}
+
+/// The message that was on its way when the line broke is not taken for a whole one.
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_whole_messages_only() {
+    let office = Office::new().await;
+    let inbox = office.mailbox_id("INBOX").await;
+    let mut stream = office.connect("127.0.0.1", false);
+    let text = "From x\nSubject: whole\n\nx\nFrom x\nSubject: cut\n\nhalf of";
+    let head =
+        head("A1", &inbox, MBOX).replacen("\r\n", &format!("\r\nHost: here.test\r\nContent-Length: {}\r\n", text.len() + 100), 1);
+    stream.write_all(format!("{head}\r\n{text}").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let _ = tokio::time::timeout(Duration::from_secs(5), read_answer_or_nothing(&mut stream)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let ids = office.ids("INBOX").await;
+    for id in &ids {
+        let got = office.call("Email/get", json!({"ids": [id], "properties": ["subject"]})).await;
+        assert_eq!(got["list"][0]["subject"], "whole");
+    }
+    let _ = read_answer;
+}
+
+async fn read_answer_or_nothing(stream: &mut tokio::io::DuplexStream) {
+    let mut octets = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(stream, &mut octets).await;
+}

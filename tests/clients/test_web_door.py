@@ -1,0 +1,188 @@
+"""The web face of a server as it is delivered: whom it connects to for people, and who is let in."""
+
+import http.client
+import http.server
+import json
+import socket
+import threading
+import unittest
+
+import lab
+
+A, AAAA = lab.Dns.A, 28
+# Where nothing of a private network may be reached: loopback, 10/8, 172.16/12, 192.168/16, link-local, carrier's, unique local, mapped, nothing.
+ADDRESSES = [
+    "127.0.0.1", "[::1]", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "[fd00::1]", "[fe80::1]",
+    "[::ffff:127.0.0.1]", "[::]", "localhost",
+]
+NAMES = {
+    "loop.elsewhere.test": [(A, bytes([127, 0, 0, 1]))],
+    "ten.elsewhere.test": [(A, bytes([10, 0, 0, 1]))],
+    "link.elsewhere.test": [(A, bytes([169, 254, 169, 254]))],
+    "six.elsewhere.test": [(AAAA, socket.inet_pton(socket.AF_INET6, "::1"))],
+    "unique.elsewhere.test": [(AAAA, socket.inet_pton(socket.AF_INET6, "fd00::1"))],
+    "mapped.elsewhere.test": [(AAAA, socket.inet_pton(socket.AF_INET6, "::ffff:127.0.0.1"))],
+}
+
+
+class Caught(threading.Thread):
+    """Listens on loopback, by IPv4 and IPv6, and counts who comes."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_INET6)
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        self.socket.bind(("::", 0))
+        self.socket.listen()
+        self.port = self.socket.getsockname()[1]
+        self.count = 0
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                peer, _ = self.socket.accept()
+            except OSError:
+                return
+            self.count += 1
+            peer.close()
+
+
+class Browser:
+    """What a browser says, and its cookie."""
+
+    def __init__(self, server, host=None):
+        self.port = server.ports["http"]
+        self.host = host or f"127.0.0.1:{self.port}"
+        self.cookie = None
+
+    def ask(self, method, path, body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        ours = {"Host": self.host, "Origin": f"http://{self.host}", "X-Packetboat": "1", "Content-Type": "application/json"}
+        if self.cookie:
+            ours["Cookie"] = self.cookie
+        ours.update({name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(method, path, json.dumps(body) if isinstance(body, (dict, list)) else body, {k: v for k, v in ours.items() if v})
+        answer = connection.getresponse()
+        octets = answer.read()
+        told = dict((name.lower(), value) for name, value in answer.getheaders())
+        connection.close()
+        return answer.status, told, octets
+
+    def sign_in(self, password):
+        status, told, octets = self.ask("POST", "/api/sign-in", {"address": "ann@here.test", "password": password})
+        if status == 200:
+            self.cookie = told["set-cookie"].split(";")[0]
+        return status, told, octets
+
+
+class WebDoor(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dns = lab.Dns({(name, kind): [octets] for name, found in NAMES.items() for kind, octets in found})
+        extra = f'[dns]\nservers = ["127.0.0.1:{cls.dns.port}"]\n'
+        cls.server = lab.Server(accounts=("ann",), also=("http",), extra=extra)
+        cls.server.start()
+        cls.browser = Browser(cls.server)
+        status, _, octets = cls.browser.sign_in(cls.server.password)
+        assert status == 200, octets
+        cls.caught = Caught()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.server.__exit__(None, None, None)
+        cls.dns.close()
+        cls.caught.socket.close()
+
+    def test_no_host_of_a_private_network_is_connected_to(self):
+        hosts = ADDRESSES + list(NAMES)
+        for host in hosts:
+            for scheme in ("imap", "pop3s"):
+                wanted = {"server": f"{scheme}://{host}:{self.caught.port}", "login": "ann", "password": "x"}
+                status, _, octets = self.browser.ask("POST", "/api/links/look", wanted)
+                if status == 429:
+                    # So often others are asked, and no more; a new sign-in changes nothing of that.
+                    self.skipped = True
+                    break
+                self.assertEqual(status, 422, (host, octets))
+        self.assertEqual(self.caught.count, 0)
+
+    def test_a_link_to_a_private_network_is_not_kept(self):
+        wanted = {"address": "ann@loop.elsewhere.test", "server": f"imap://loop.elsewhere.test:{self.caught.port}", "login": "ann",
+                  "password": "x", "folders": [], "collect": True}
+        status, _, octets = self.browser.ask("POST", "/api/links", wanted)
+        self.assertIn(status, (422, 429), octets)
+        _, _, octets = self.browser.ask("GET", "/api/links")
+        self.assertEqual(json.loads(octets)["links"], [])
+        self.assertEqual(self.caught.count, 0)
+
+    def test_another_name_is_not_this_server(self):
+        for host in ("evil.test", f"evil.test:{self.browser.port}", "here.test.evil.test", "127.0.0.1.evil.test"):
+            status, _, octets = Browser(self.server, host).ask("GET", "/api/me", Cookie=self.browser.cookie)
+            self.assertEqual(status, 421, (host, octets))
+            status, _, _ = Browser(self.server, host).ask("GET", "/")
+            self.assertEqual(status, 421, host)
+
+    def test_what_comes_from_another_page_does_nothing(self):
+        foreign = [
+            {"Origin": "http://evil.test"},
+            {"Origin": "null"},
+            {"Origin": None, "X_Packetboat": None},
+            {"Origin": "http://evil.test", "X_Packetboat": None, "Content_Type": "text/plain"},
+            {"Origin": "http://evil.test", "X_Packetboat": None, "Content_Type": "application/x-www-form-urlencoded"},
+            # The same host, another port: the cookie comes along, for a browser that is one site.
+            {"Origin": "http://127.0.0.1:1"},
+        ]
+        for headers in foreign:
+            for path in ("/api/sign-out", "/api/sessions/revoke", "/api/password", "/jmap/api", "/api/links/look"):
+                status, _, octets = self.browser.ask("POST", path, {"others": True}, **headers)
+                self.assertIn(status, (403, 415), (headers, path, octets))
+        status, _, octets = self.browser.ask("GET", "/api/me")
+        self.assertEqual((status, json.loads(octets)["address"]), (200, "ann@here.test"), "still signed in")
+        status, told, _ = self.browser.ask("OPTIONS", "/jmap/api", Origin="http://evil.test", Access_Control_Request_Method="POST")
+        self.assertFalse([name for name in told if name.startswith("access-control")], (status, told))
+
+    def test_a_cookie_is_for_this_server_and_this_program_alone(self):
+        _, told, _ = Browser(self.server).sign_in(self.server.password)
+        words = {word.strip().split("=")[0].lower() for word in told["set-cookie"].split(";")[1:]}
+        self.assertLessEqual({"httponly", "samesite"}, words)
+        self.assertIn("SameSite=Strict", told["set-cookie"])
+        self.assertNotIn("secure", words, "on loopback without TLS a browser would not send it back")
+        proxied = Browser(self.server)
+        _, told, _ = proxied.ask("POST", "/api/sign-in", {"address": "ann@here.test", "password": self.server.password},
+                                 X_Forwarded_Proto="https", Origin=f"https://{proxied.host}")
+        self.assertIn("Secure", told.get("set-cookie", ""), "behind a proxy that ends TLS")
+
+
+class Trial(unittest.TestCase):
+    """Where loopback is admitted, and nothing else: a redirect leads no further."""
+
+    def test_a_redirect_to_a_private_network_is_not_followed(self):
+        caught = Caught()
+
+        class Elsewhere(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.send_response(302)
+                self.send_header("Location", f"http://127.0.0.1:{caught.port}/.well-known/x")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        elsewhere = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        port = elsewhere.server_address[1]
+        with lab.Server(accounts=("ann",), also=("http",), extra="[links]\nprivate_addresses = true") as server:
+            browser = Browser(server)
+            self.assertEqual(browser.sign_in(server.password)[0], 200)
+            wanted = {"address": "ann@elsewhere.test", "server": "imaps://elsewhere.test:993", "clientId": "c",
+                      "deviceUrl": f"http://127.0.0.1:{port}/device", "tokenUrl": f"http://127.0.0.1:{port}/token"}
+            status, _, octets = browser.ask("POST", "/api/links/grants", wanted)
+            self.assertEqual(status, 422, octets)
+        elsewhere.shutdown()
+        self.assertEqual(caught.count, 0, "what gives out tokens leads nowhere else")
+
+
+if __name__ == "__main__":
+    unittest.main()
