@@ -115,6 +115,11 @@ async fn a_password_needs_tls_where_the_mail_listeners_say_so() {
         let answer = office.ask_from("192.0.2.1", true, &format!("POST /api/sign-in HTTP/1.1\r\n{OURS}"), body).await;
         assert!(answer.headers["set-cookie"].ends_with("; Secure"));
     }
+    // A proxy in front ends TLS, and says so.
+    let office = Office::new().await;
+    let head = "POST /api/sign-in HTTP/1.1\r\nX-Forwarded-Proto: https\r\nOrigin: https://here.test\r\nX-Packetboat: 1\r\nContent-Type: application/json\r\n";
+    let answer = office.ask(head, br#"{"address": "ann@here.test", "password": "pw"}"#).await;
+    assert!(answer.headers["set-cookie"].ends_with("; Secure"));
 }
 
 #[tokio::test]
