@@ -5,7 +5,6 @@
 
 use crate::jmap::sharing::{Eyes, masked};
 use crate::jmap::still_good;
-use crate::limits::*;
 use crate::site::{self, Asking, Shared, SignedIn, discard, problem, signed_in, unavailable};
 use crate::{Boxed, Boxes};
 use axum::body::{Body, HttpBody};
@@ -13,7 +12,6 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::body::Frame;
 use message::facts::Facts;
 use serde_json::{Value, json};
@@ -22,7 +20,6 @@ use std::io::{self, BufRead, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use store::{Flags, MailboxId, Mark, MessageRow, NewEmail, Rows, Spooled, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -287,7 +284,7 @@ pub(crate) async fn import(
     let max = site.message_bytes_max;
     let reading = tokio::task::spawn_blocking(move || read(&*boxes, Coming { from, left: Bytes::new() }, max, &found));
     let mut taking = Taking { site: &site, eyes: &eyes, mailbox, name, told: Told::default(), held: Vec::new(), octets: 0 };
-    let (fed, ()) = tokio::join!(feed(request.into_body(), to_reader), taking.all(messages));
+    let (fed, ()) = tokio::join!(feed(request, to_reader), taking.all(messages));
     let read = reading.await.unwrap_or_else(|_| Err(io::Error::other("it cannot be read")));
     let mut told = taking.told;
     if told.stopped.is_none() {
@@ -305,28 +302,25 @@ fn read(boxes: &dyn Boxes, mut coming: Coming, max: u64, found: &mpsc::Sender<(B
 }
 
 /// The upload to its reader, as fast as that one reads; `Err`: it broke off.
-async fn feed(mut body: Body, to: mpsc::Sender<Piece>) -> Result<(), String> {
-    let (mut begun, mut octets) = (Instant::now(), 0u64);
+async fn feed(request: Request, to: mpsc::Sender<Piece>) -> Result<(), String> {
+    let mut upload = site::Coming::new(request);
     loop {
-        let allowed = Duration::from_secs(BODY_SECS_MAX + octets / BODY_BYTES_PER_SEC_MIN);
-        let frame = match tokio::time::timeout_at(begun + allowed, body.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
+        let data = match upload.next().await {
+            Ok(Some(data)) => data,
             Ok(None) => return Ok(()),
-            Ok(Some(Err(_))) | Err(_) => {
+            Err(_) => {
                 let _ = to.send(Err(io::ErrorKind::UnexpectedEof.into())).await;
                 return Err("The upload broke off.".into());
             }
         };
-        let Ok(data) = frame.into_data() else { continue };
-        octets += data.len() as u64;
-        let waits = Instant::now();
+        let begun = Instant::now();
         if to.send(Ok(data)).await.is_err() {
             // Nobody wants more; who uploads hears why when he has been heard.
-            let _ = site::read(body, 0, DISCARDED_BYTES_MAX).await;
+            upload.discard().await;
             return Ok(());
         }
         // That we were slow is not his fault.
-        begun += waits.elapsed();
+        upload.wait_longer(begun.elapsed());
     }
 }
 

@@ -301,6 +301,11 @@ impl Coming {
         }
     }
 
+    /// So much of its time was ours.
+    pub(crate) fn wait_longer(&mut self, more: Duration) {
+        self.begun += more;
+    }
+
     /// The rest is read, within reason, and kept nowhere.
     pub(crate) async fn discard(mut self) {
         while self.octets <= DISCARDED_BYTES_MAX && matches!(self.next().await, Ok(Some(_))) {}
