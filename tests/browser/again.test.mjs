@@ -166,6 +166,27 @@ describe('signing out', { timeout: 120_000 }, () => {
   })
 })
 
+describe('a sign-out that the server did not hear of', { timeout: 60_000 }, () => {
+  it('lets nobody in again by its cookie', async () => {
+    const ann = await annAt()
+    await ann.context().route('**/api/sign-out', (route) => route.abort())
+    await ann.getByRole('button', { name: 'Sign out' }).click()
+    await ann.waitForURL('**/sign-in')
+    await ann.getByLabel('Address').waitFor()
+    assert.ok((await ann.context().cookies()).length > 0, 'the cookie is there still')
+    await ann.context().unroute('**/api/sign-out')
+    const heard = ann.waitForResponse((r) => r.url().endsWith('/api/sign-out') && r.ok())
+    await ann.goto(offices.here)
+    await heard
+    await ann.getByLabel('Address').waitFor()
+    await enter(ann, ANN, offices.password(ANN))
+    await ann.locator('.row', { hasText: 'A walrus' }).waitFor()
+    await ann.reload()
+    await ann.locator('.row', { hasText: 'A walrus' }).waitFor()
+    await close(ann)
+  })
+})
+
 describe('sending, interrupted', { timeout: 120_000, concurrency: 3 }, () => {
   it('by a reload: it goes once', async () => {
     const ann = await annAt()

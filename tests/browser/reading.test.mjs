@@ -57,6 +57,23 @@ describe('reading', { timeout: 150_000 }, () => {
     await ann.getByRole('heading', { name: 'Inbox' }).waitFor()
   })
 
+  it('shows what stands between the texts and behind them: pictures sent "inline", a list\'s footer', async () => {
+    const part = (head, body) => `--mixed\n${head}\n\n${body}\n`
+    const mail = (subject, ...parts) => `From: Bob <bob@here.test>\nTo: ann@here.test\nSubject: ${subject}\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=mixed\n\n${parts.join('')}--mixed--\n`
+    const picture = part('Content-Type: image/png; name=beach.png\nContent-Disposition: inline; filename=beach.png\nContent-Transfer-Encoding: base64', PNG.toString('base64'))
+    await offices.submit('bob@here.test', 'ann@here.test', mail('From a telephone', part('Content-Type: text/plain', 'Look at this:'), picture, part('Content-Type: text/plain', 'Nice, is it not?')))
+    await offices.submit('bob@here.test', 'ann@here.test', mail('By a list', part('Content-Type: text/html', '<p>The words</p>'), picture, part('Content-Type: text/plain', 'You get this <by the list> & no other')))
+    for (const subject of ['From a telephone', 'By a list']) {
+      await ann.locator('.row', { hasText: subject }).click()
+      await ann.getByRole('heading', { name: subject }).first().waitFor()
+      await ann.locator('article').getByText('beach.png').first().waitFor()
+    }
+    const frame = ann.frameLocator('article iframe')
+    await frame.getByText('The words').waitFor()
+    await frame.getByText('You get this <by the list> & no other').waitFor()
+    await ann.keyboard.press('Escape')
+  })
+
   it('shows files without opening another program, and what an invitation says', async () => {
     const part = (type, name, body, encoding = '7bit') => `--x\r\nContent-Type: ${type}; name="${name}"\r\nContent-Disposition: attachment; filename="${name}"\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${body}\r\n`
     const event = 'BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nDTSTART:20261204T113000Z\r\nSUMMARY:Lunch at the lake\r\nLOCATION:Pier 3\r\nORGANIZER;CN=Bob:mailto:bob@here.test\r\nEND:VEVENT\r\nEND:VCALENDAR'

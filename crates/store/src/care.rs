@@ -81,15 +81,17 @@ impl Inner {
 
     /// Rewrites mostly dead segments. Not while a row of the queue is set aside: what the segments say of it is all that
     /// `rebuild` has to bring it back.
-    pub(crate) async fn give_room_back(&self) -> Result<()> {
-        if range(&*self.engine, key::whole(key::QUEUE_BAD), 1).await?.is_empty() {
+    /// False: not done.
+    pub(crate) async fn give_room_back(&self) -> Result<bool> {
+        let may = range(&*self.engine, key::whole(key::QUEUE_BAD), 1).await?.is_empty();
+        if may {
             self.engine.maintain(&self.haste).await?;
         } else {
             tracing::warn!(
                 "no segment is rewritten while rows of the queue are set aside; `packetboat rebuild` brings them back"
             );
         }
-        Ok(())
+        Ok(may)
     }
 
     /// Keeps the newest acts of every change log.
@@ -180,7 +182,7 @@ impl Store {
             self.inner.trim_changes(rest).await,
             self.inner.trim_idempotency().await,
             self.inner.trim_saved().await,
-            self.inner.give_room_back().await,
+            self.inner.give_room_back().await.map(|_| ()),
         ];
         done.into_iter().collect()
     }

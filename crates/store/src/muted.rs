@@ -56,6 +56,11 @@ impl Store {
             let rows = match self.snapshot(account, mailbox.id).await {
                 Ok(snapshot) => snapshot.rows,
                 Err(StoreError::NotFound) => continue,
+                // One mailbox that cannot be read holds up no mail.
+                Err(error @ StoreError::Damaged(_)) => {
+                    tracing::error!(?error, "what is muted in a mailbox cannot be told");
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if !rows.keywords().any(|words| words.iter().any(|word| word.eq_ignore_ascii_case(MUTED))) {
@@ -68,8 +73,13 @@ impl Store {
                 .collect();
             let older = emails.len().saturating_sub(LOOKED_AT_MAX);
             for some in emails.split_off(older).rchunks(AT_ONCE) {
-                if self.roots(account, some).await?.contains(&root) {
-                    return Ok(true);
+                match self.roots(account, some).await {
+                    Ok(roots) if roots.contains(&root) => return Ok(true),
+                    Ok(_) => {}
+                    Err(error @ StoreError::Damaged(_)) => {
+                        tracing::error!(?error, "what is muted cannot be told of some messages");
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -118,6 +128,31 @@ mod tests {
     async fn put(store: &Store, ann: AccountId, mailbox: MailboxId, header: &str) -> Uid {
         let octets = Bytes::from(format!("{header}\r\n\r\nx\r\n"));
         store.append(ann, mailbox, vec![email(octets)]).await.unwrap().uids.first().copied().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_damaged_hides_no_other_and_holds_up_nothing() {
+        for (_place, store) in both().await {
+            let ann = ann(&store).await;
+            let inbox = inbox(&store, ann).await;
+            let archive = store.mailbox_create(ann, "Other", None, NOW).await.unwrap().id;
+            let muted = Flags { system: 0, keywords: Some([MUTED.into()].into()) };
+            for (mailbox, id) in [(inbox, 1), (archive, 2)] {
+                let uid = put(&store, ann, mailbox, &format!("Message-ID: <{id}@x>")).await;
+                store.flags(ann, mailbox, &[uid], FlagOp::Add, &muted, None).await.unwrap();
+            }
+            let root = |id: u32| {
+                let facts = Facts::compute(format!("Message-ID: <{id}@x>\r\n\r\nx\r\n").as_bytes());
+                crate::object_id::thread_root(&facts).unwrap()
+            };
+            let first = store.snapshot(ann, inbox).await.unwrap().rows.iter().next().unwrap().email;
+            let mut batch = Batch::default();
+            batch.put(key::email(first), b"nothing that could be read".to_vec());
+            crate::undo::done(store.inner.commit(batch).await).unwrap();
+            store.inner.emails.remove(&first);
+            assert_eq!(store.is_muted(ann, root(2)).await, Ok(true));
+            assert_eq!(store.is_muted(ann, root(3)).await, Ok(false));
+        }
     }
 
     #[tokio::test]

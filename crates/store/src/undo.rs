@@ -248,8 +248,13 @@ impl Inner {
             if self.free.read_again() >= self.config.free_bytes_tight || window == 0 {
                 break;
             }
+            // What is erased gives no room while nothing may be rewritten: then it is better kept.
+            match self.give_room_back().await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => told = told.and(Err(error)),
+            }
             window /= 2;
-            told = told.and(self.give_room_back().await);
         }
         told.and(self.erase_removed(now_secs.saturating_sub(i64::from(self.config.undo_days) * DAY), rest).await)
     }

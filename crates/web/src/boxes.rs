@@ -5,6 +5,7 @@
 
 use crate::jmap::sharing::{Eyes, masked};
 use crate::jmap::still_good;
+use crate::limits::STOPPED_BYTES_MAX;
 use crate::site::{self, Asking, Shared, SignedIn, discard, problem, signed_in, unavailable};
 use crate::{Boxed, Boxes};
 use axum::body::{Body, HttpBody};
@@ -155,11 +156,12 @@ impl Giving {
     }
 
     async fn zip(&self, rows: &Rows, to: &mpsc::Sender<Piece>) -> io::Result<()> {
-        let (messages, mut taken) = mpsc::channel::<(String, i64, Bytes)>(1);
+        // `None`: that was all. Who says nothing more has broken off, and no archive may look whole then.
+        let (messages, mut taken) = mpsc::channel::<Option<(String, i64, Bytes)>>(1);
         let pipe = Pipe { to: to.clone(), held: Vec::new() };
         let packing = tokio::task::spawn_blocking(move || {
             let mut archive = zip::ZipWriter::new_stream(pipe);
-            while let Some((name, date_secs, octets)) = taken.blocking_recv() {
+            while let Some((name, date_secs, octets)) = taken.blocking_recv().ok_or_else(gone)? {
                 let options = zip::write::SimpleFileOptions::default().last_modified_time(time_of(date_secs));
                 archive.start_file(name, options)?;
                 archive.write_all(&octets)?;
@@ -170,9 +172,9 @@ impl Giving {
         for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.flags.system & Flags::DELETED == 0) {
             let Some(octets) = self.octets(at, &row).await? else { continue };
             let name = format!("{:06} {}.eml", row.uid.0, subject(&octets));
-            messages.send((name, row.internal_date_secs, octets)).await.map_err(|_| gone())?;
+            messages.send(Some((name, row.internal_date_secs, octets))).await.map_err(|_| gone())?;
         }
-        drop(messages);
+        messages.send(None).await.map_err(|_| gone())?;
         packing.await.map_err(io::Error::other)?.map_err(io::Error::other)
     }
 }
@@ -283,7 +285,8 @@ pub(crate) async fn import(
     let boxes = Arc::clone(&site.boxes);
     let max = site.message_bytes_max;
     let reading = tokio::task::spawn_blocking(move || read(&*boxes, Coming { from, left: Bytes::new() }, max, &found));
-    let mut taking = Taking { site: &site, eyes: &eyes, mailbox, name, told: Told::default(), held: Vec::new(), octets: 0 };
+    let (told, held) = (Told::default(), Vec::new());
+    let mut taking = Taking { site: &site, signed_in: &signed_in, eyes: &eyes, mailbox, name, told, held, octets: 0 };
     let (fed, ()) = tokio::join!(feed(request, to_reader), taking.all(messages));
     let read = reading.await.unwrap_or_else(|_| Err(io::Error::other("it cannot be read")));
     let mut told = taking.told;
@@ -316,7 +319,7 @@ async fn feed(request: Request, to: mpsc::Sender<Piece>) -> Result<(), String> {
         let begun = Instant::now();
         if to.send(Ok(data)).await.is_err() {
             // Nobody wants more; who uploads hears why when he has been heard.
-            upload.discard().await;
+            upload.discard(STOPPED_BYTES_MAX).await;
             return Ok(());
         }
         // That we were slow is not his fault.
@@ -343,6 +346,7 @@ impl Told {
 /// A mailbox that a file comes into.
 struct Taking<'a> {
     site: &'a Shared,
+    signed_in: &'a SignedIn,
     eyes: &'a Eyes,
     mailbox: MailboxId,
     name: String,
@@ -394,6 +398,10 @@ impl Taking<'_> {
 
     async fn commit(&mut self) -> Result<(), ()> {
         self.octets = 0;
+        if !still_good(self.site, self.signed_in).await {
+            self.told.stopped = Some("You are signed out.".into());
+            return Err(());
+        }
         let held = std::mem::take(&mut self.held);
         let done = self.put(held).await;
         if let Err(error) = done {

@@ -16,6 +16,8 @@ pub const SMALL_BODY_BYTES_MAX: u64 = 256 * 1024;
 pub const RECIPIENTS_ASKED_MAX: usize = 1_000;
 /// So much of a body that is not wanted is still read before the answer, so that the answer is not lost in a reset.
 pub const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// ... and of a file that is not taken to its end: they are large.
+pub const STOPPED_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// A body nobody asked for is answered 413 when it is larger.
 pub const UNWANTED_BYTES_MAX: u64 = 1024 * 1024;
 /// Octets of a request's head.

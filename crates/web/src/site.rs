@@ -306,9 +306,10 @@ impl Coming {
         self.begun += more;
     }
 
-    /// The rest is read, within reason, and kept nowhere.
-    pub(crate) async fn discard(mut self) {
-        while self.octets <= DISCARDED_BYTES_MAX && matches!(self.next().await, Ok(Some(_))) {}
+    /// So much more of it is read at most, and kept nowhere: who is told no while he still sends might not hear it.
+    pub(crate) async fn discard(mut self, more: u64) {
+        let end = self.octets.saturating_add(more);
+        while self.octets <= end && matches!(self.next().await, Ok(Some(_))) {}
     }
 }
 

@@ -60,7 +60,7 @@ function one(term: Term, mailbox: (name: string) => Id | undefined, now: Date): 
   const { key, value, phrase } = term
   const date = day(value, now)
   switch (key) {
-    case 'from': case 'to': case 'cc': case 'bcc': case 'subject': case 'body': case 'text': return { [key]: phrase ? `"${value}"` : value }
+    case 'from': case 'to': case 'cc': case 'bcc': case 'subject': case 'body': case 'text': return { [key]: phrase ? `"${value.replaceAll('\\', '\\\\')}"` : value }
     case 'in': {
       const id = mailbox(value)
       return id === undefined ? { text: value } : { inMailbox: id }

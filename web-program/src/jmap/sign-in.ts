@@ -12,7 +12,11 @@ export async function signIn(address: string, password: string, totp: string): P
   } catch { return 'no-server' }
   const told = await answer.json().catch(() => ({})) as { needs?: string }
   if (answer.status === 429) return { wait: Number(answer.headers.get('Retry-After') ?? 60) }
-  if (answer.ok) return 'ok'
+  if (answer.ok) {
+    // Another cookie has taken the place of one that was to go.
+    localStorage.removeItem('leaving')
+    return 'ok'
+  }
   if (answer.status >= 500) return 'no-server'
   return told.needs === 'totp' ? 'code' : 'wrong'
 }

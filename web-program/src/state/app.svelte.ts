@@ -10,7 +10,7 @@ import { SvelteMap } from 'svelte/reactivity'
 import { MAIL, type Filter, type Id, type Mailbox, type Row, type SetAnswer } from '../jmap/types'
 import { t } from '../texts'
 import { Desk } from './desk.svelte'
-import { begin, known } from './early'
+import { begin, known, LEAVING } from './early'
 import { Joined, split } from './joined.svelte'
 import type { Asked, List, Listing, Owner } from './list.svelte'
 import { Mail, type Doing } from './mail.svelte'
@@ -233,8 +233,10 @@ export class App {
     // Before the server is told: it has the browser clear all at once, and what is cleared so answers nobody.
     for (const one of [mail, ...this.others.values()]) one?.close()
     await mail?.cache.purgeAll(mail.jmap.session)
-    try { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) } catch { /* The cookie goes with the cache; the server's session ends by itself. */ }
+    let isTold = true
+    try { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) } catch { isTold = false }
     localStorage.clear()
+    if (!isTold) localStorage.setItem(LEAVING, '1')
     sessionStorage.clear()
     if ('caches' in globalThis) for (const name of await caches.keys()) if (name.startsWith('mail')) await caches.delete(name)
     location.assign('/sign-in')
@@ -451,7 +453,10 @@ export class App {
     let next: string | undefined
     for (let i = at; by > 0 && i < list.total; i++) { const id = list.at(i); if (id === undefined) break; if (!gone.has(id)) { next = id; break } }
     for (let i = at - 1; next === undefined && i >= 0; i--) { const id = list.at(i); if (id === undefined) break; if (!gone.has(id)) { next = id; break } }
+    const was = [this.cursor, this.openThread]
     await this.each(act)
+    // Who has gone on meanwhile is not called back.
+    if (this.list !== list || this.cursor !== was[0] || this.openThread !== was[1]) return
     this.deselect()
     const open = this.openThread !== ''
     this.cursor = next ?? ''

@@ -308,10 +308,9 @@ export class Desk {
       letter.subject = answer.subject(kind, of.subject)
       letter.html = '<div><br></div>' + this.signed(letter.identityId)
       const { html, cids } = pictured(safe ? apart(safe.html).html : '', files(of), contentId)
-      // Who sent HTML alone is quoted as text by what one reads in it; `html` is all of it, however many parts it came in.
-      const firstHtml = of.textBody.find((p) => p.type === 'text/html')
-      const read = (p: Part): string => p === firstHtml ? answer.textOf(new DOMParser().parseFromString(html, 'text/html').body) : of.bodyValues[p.partId ?? '']?.value ?? ''
-      const text = of.textBody.filter((p) => p.type !== 'text/html' || p === firstHtml).map(read).join('\n')
+      // Who sent HTML without a text beside it is quoted as text by what one reads in it; `html` is all of it, however many parts it came in.
+      const text = of.textBody.some((p) => p.type === 'text/html') ? answer.textOf(new DOMParser().parseFromString(html, 'text/html').body)
+        : of.textBody.map((p) => of.bodyValues[p.partId ?? '']?.value ?? '').join('\n')
       this.quote(letter, kind, of, text, safe ? html : null)
       // An answer has the pictures of what it quotes, a forward all files.
       const taken = files(of).filter((p) => kind === 'forward' || cids.has(p.blobId ?? ''))

@@ -73,7 +73,7 @@ async fn spooled(store: &Store, mut coming: Coming, max: u64) -> Result<(String,
     let mut hash = blake3::Hasher::new();
     while let Some(data) = coming.next().await.map_err(|_| site::late())? {
         if spool.len() + data.len() as u64 > max {
-            coming.discard().await;
+            coming.discard(DISCARDED_BYTES_MAX).await;
             return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "That is larger than maxSizeUpload."));
         }
         hash.update(&data);

@@ -155,7 +155,9 @@ impl Other {
         if is_seen_otherwise {
             types.extend(TYPES);
         }
-        (self.told, self.mark) = (Told { mod_seq: at, horizon }, mark);
+        // What was looked at may reach beyond what made us look.
+        let mod_seq = all.map_or(at, |all| all.mod_seq.max(at));
+        (self.told, self.mark) = (Told { mod_seq, horizon }, mark);
         Ok(types)
     }
 }

@@ -128,7 +128,12 @@ impl Line {
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                     }
                 }
-                Some(text) = self.answers.1.recv() => self.say(text).await,
+                Some(text) = self.answers.1.recv() => {
+                    let said = self.say(text).await;
+                    // Who takes a large answer slowly is there, and could not be asked meanwhile.
+                    heard = Instant::now();
+                    said
+                }
                 told = watch.changed() => {
                     tokio::time::sleep(TOGETHER).await;
                     let at = *watch.borrow_and_update();

@@ -66,9 +66,20 @@ fn told(octets: &[u8], key: EmailKey, account: &str, remote: Remote<'_>) -> Valu
     };
     let policy = Policy { remote, resolve_cid: &resolve };
     let (mut html, mut pictures, mut trackers, mut hosts) = (String::new(), 0u64, 0u64, BTreeSet::new());
-    for index in shown(&message).html {
-        let Some(part) = message.parts.get(index).filter(|part| media_type(part) == "text/html") else { continue };
+    let all: Vec<_> = shown(&message).html.iter().filter_map(|index| message.parts.get(*index)).collect();
+    let has_html = all.iter().any(|part| media_type(part) == "text/html");
+    for part in all {
         let Some(text) = part.text() else { continue };
+        match media_type(part).as_str() {
+            "text/html" => {}
+            // Text between HTML, or behind it (a list's footer), is read as well.
+            "text/plain" if has_html => {
+                let plain = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                html.push_str(&format!("<pre style=\"white-space:pre-wrap;font:inherit\">{plain}</pre>"));
+                continue;
+            }
+            _ => continue,
+        }
         let safe = sanitise(&text, &policy);
         html.push_str(&safe.html);
         for remote in safe.remote {
@@ -97,6 +108,17 @@ mod tests {
     const MAIL: &[u8] = b"Content-Type: multipart/related; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n\
         <p onclick=run()>Hi<script>run()</script><img src=cid:a@b><img src=cid:c@d><img src=https://shop.test:8443/big.png><img src=https://t.test/o.gif width=1 height=1>\r\n\
         --x\r\nContent-Type: image/png\r\nContent-ID: <a@b>\r\n\r\nx\r\n--x\r\nContent-Type: image/svg+xml\r\nContent-ID: <c@d>\r\n\r\nx\r\n--x--\r\n";
+
+    #[test]
+    fn text_beside_html_is_shown_as_text() {
+        let mail = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n<p>Hi</p>\r\n\
+            --x\r\nContent-Type: text/plain\r\n\r\n<script>run()</script> & a footer\r\n--x--\r\n";
+        let key = EmailKey { date_secs: 1, body: store::BodyId(7) };
+        let html = told(mail, key, "A1", Remote::Block)["html"].as_str().unwrap().to_owned();
+        assert!(html.contains("<p>Hi</p>") && html.contains("&lt;script&gt;run()&lt;/script&gt; &amp; a footer"), "{html}");
+        let plain = b"Content-Type: text/plain\r\n\r\nAlone\r\n";
+        assert_eq!(told(plain, key, "A1", Remote::Block)["html"], "");
+    }
 
     #[test]
     fn pictures_of_the_message_are_downloads_and_the_rest_is_counted() {
