@@ -63,6 +63,9 @@ describe('reading', { timeout: 150_000 }, () => {
     const picture = part('Content-Type: image/png; name=beach.png\nContent-Disposition: inline; filename=beach.png\nContent-Transfer-Encoding: base64', PNG.toString('base64'))
     await offices.submit('bob@here.test', 'ann@here.test', mail('From a telephone', part('Content-Type: text/plain', 'Look at this:'), picture, part('Content-Type: text/plain', 'Nice, is it not?')))
     await offices.submit('bob@here.test', 'ann@here.test', mail('By a list', part('Content-Type: text/html', '<p>The words</p>'), picture, part('Content-Type: text/plain', 'You get this <by the list> & no other')))
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    // Both, so that no row moves under the pointer any more.
+    for (const subject of ['From a telephone', 'By a list']) await ann.locator('.row', { hasText: subject }).waitFor()
     for (const subject of ['From a telephone', 'By a list']) {
       await ann.locator('.row', { hasText: subject }).click()
       await ann.getByRole('heading', { name: subject }).first().waitFor()
