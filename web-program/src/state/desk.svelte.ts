@@ -409,6 +409,8 @@ export class Desk {
     await letter.adopt().catch((e: unknown) => this.mail.failed(e))
     this.show(letter)
     letter.touched()
+    // Not some moments later only: what has just been taken back is there after a reload, too.
+    await this.mail.cache.putDraft(letter.draft).catch((e: unknown) => this.mail.failed(e))
   }
 
   /** What was being written when the program ended, and what still has to go out. */
