@@ -251,7 +251,8 @@ export class App {
   private leave(expired: boolean): void {
     if (this.leaving) return
     this.drop()
-    this.expired = expired
+    // Whatever was asked hears it: the first says what was so.
+    if (this.phase !== 'signed-out') this.expired = expired
     this.phase = 'signed-out'
   }
 
