@@ -135,6 +135,7 @@ box.close()`, file)
     await offices.curl('-H', `Cookie: packetboat=${cookie.value}`, '-o', `${file}.out`, `${offices.here}/api/export/${account}/${mailbox}`)
     clearInterval(looking)
     assert.ok(readFileSync(`${file}.out`).length > megabytes * 1_000_000)
-    assert.ok(most - before < 90, `${Math.round(before)} MB before, ${Math.round(most)} MB at most`)
+    // Up to 94 were seen; the file would be 150 at least.
+    assert.ok(most - before < 125, `${Math.round(before)} MB before, ${Math.round(most)} MB at most`)
   })
 })
