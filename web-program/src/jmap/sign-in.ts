@@ -1,6 +1,9 @@
 // Signing in: an address, a password, a code where one is asked for (`docs/jmap.md`).
 
-import { OURS } from './client'
+import { ask, OURS } from './client'
+
+/** The mark of a sign-out of which the server has not heard yet. */
+export const LEAVING = 'leaving'
 
 /** `wait`: for so many seconds nobody is listened to. */
 export type Told = 'ok' | { wait: number } | 'wrong' | 'code' | 'no-server'
@@ -14,9 +17,11 @@ export async function signIn(address: string, password: string, totp: string): P
   if (answer.status === 429) return { wait: Number(answer.headers.get('Retry-After') ?? 60) }
   if (answer.ok) {
     // Another cookie has taken the place of one that was to go.
-    localStorage.removeItem('leaving')
+    localStorage.removeItem(LEAVING)
     return 'ok'
   }
   if (answer.status >= 500) return 'no-server'
   return told.needs === 'totp' ? 'code' : 'wrong'
 }
+
+export async function signOut(): Promise<void> { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) }

@@ -4,13 +4,13 @@ import { Cache, type Begun } from '../data/cache'
 import { same, shown } from '../data/address'
 import { part } from '../data/part'
 import * as search from '../data/search'
-import { ask, Jmap, Offline, OURS, SignedOut } from '../jmap/client'
-import { signIn, type Told } from '../jmap/sign-in'
+import { Jmap, Offline, SignedOut } from '../jmap/client'
+import { LEAVING, signIn, signOut, type Told } from '../jmap/sign-in'
 import { SvelteMap } from 'svelte/reactivity'
 import { MAIL, type Filter, type Id, type Mailbox, type Row, type SetAnswer } from '../jmap/types'
 import { t } from '../texts'
 import { Desk } from './desk.svelte'
-import { begin, known, LEAVING } from './early'
+import { begin, known } from './early'
 import { Joined, split } from './joined.svelte'
 import type { Asked, List, Listing, Owner } from './list.svelte'
 import { Mail, type Doing } from './mail.svelte'
@@ -234,7 +234,7 @@ export class App {
     for (const one of [mail, ...this.others.values()]) one?.close()
     await mail?.cache.purgeAll(mail.jmap.session)
     let isTold = true
-    try { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) } catch { isTold = false }
+    try { await signOut() } catch { isTold = false }
     localStorage.clear()
     if (!isTold) localStorage.setItem(LEAVING, '1')
     sessionStorage.clear()

@@ -1,18 +1,16 @@
 // What the first look needs, asked for while the program itself is still on its way: what is kept here, and who one is to the server.
 
 import { Cache, type Begun } from '../data/cache'
-import { ask, Jmap, OURS, SignedOut } from '../jmap/client'
+import { Jmap, SignedOut } from '../jmap/client'
+import { LEAVING, signOut } from '../jmap/sign-in'
 
 /** Who was signed in here; `null`: nobody, and then not even an empty database is made. */
 export const known = (): string | null => localStorage.getItem('signed-in')
 
-/** The mark of a sign-out of which the server has not heard yet. */
-export const LEAVING = 'leaving'
-
 /** Nobody comes in again by the cookie of one who signed out without a network. */
 async function open(): Promise<Jmap> {
   if (localStorage.getItem(LEAVING) !== null) {
-    try { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) } catch (error) { if (!(error instanceof SignedOut)) throw error }
+    try { await signOut() } catch (error) { if (!(error instanceof SignedOut)) throw error }
     localStorage.removeItem(LEAVING)
   }
   return await Jmap.open()

@@ -561,17 +561,12 @@ pub(crate) fn pages(connection: &Connection) -> Result<Vec<String>> {
     }
 }
 
-/// Folds what it can of the log without waiting for anybody. True: all that the index was told is on the disk.
-pub(crate) fn fold_all(connection: &Connection) -> Result<bool> {
-    let folded: (i64, i64, i64) = connection
-        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .map_err(sql_error)?;
-    Ok(folded.0 == 0 && folded.1 == folded.2)
-}
-
-/// Folds the write-ahead log back into the file; never blocks writers.
-pub(crate) fn fold(connection: &Connection, mode: &str) -> Result<()> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).map_err(sql_error)
+/// Folds the write-ahead log back into the file; never blocks writers. True: all that the index was told is on the disk.
+pub(crate) fn fold(connection: &Connection, mode: &str) -> Result<bool> {
+    let pragma = format!("PRAGMA wal_checkpoint({mode})");
+    let told = connection.query_row(&pragma, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (blocked, logged, folded): (i64, i64, i64) = told.map_err(sql_error)?;
+    Ok(blocked == 0 && logged == folded)
 }
 
 #[cfg(test)]

@@ -303,7 +303,7 @@ pub(crate) fn sweep_rewritten(connection: &Connection, folder: &Path) -> Result<
     }
     orders.retain(|_, files| files.len() > 1);
     let mut gone = Vec::new();
-    if orders.is_empty() || !index::fold_all(connection)? {
+    if orders.is_empty() || !index::fold(connection, "PASSIVE")? {
         return Ok(gone);
     }
     let known = index::segments(connection)?;

@@ -130,7 +130,7 @@ pub(crate) async fn maintain(engine: &Embedded, haste: Arc<Haste>) -> Result<()>
 fn mostly_dead(shared: &Arc<Shared>) -> Result<Vec<SegmentRow>> {
     shared.write_behind(|connection| {
         // Where a reader keeps something from the disk, the position there may be another: the next time.
-        if !index::fold_all(connection)? {
+        if !index::fold(connection, "PASSIVE")? {
             return Ok(Vec::new());
         }
         let position = index::position(connection)?.unwrap_or_default();
@@ -225,7 +225,7 @@ async fn rewrite_one(engine: &Embedded, old: SegmentRow, haste: &Arc<Haste>) -> 
     let shared = engine.shared.clone();
     blocking(move || {
         for _ in 0..FOLD_TRIES {
-            if shared.write_behind(index::fold_all)? {
+            if shared.write_behind(|connection| index::fold(connection, "PASSIVE"))? {
                 std::fs::remove_file(shared.segment_path(old.file)).map_err(|error| io_error(&error))?;
                 shared.forget_file(old.file);
                 return Ok(());
@@ -238,7 +238,7 @@ async fn rewrite_one(engine: &Embedded, old: SegmentRow, haste: &Arc<Haste>) -> 
     .await
 }
 
-/// Puts the new file into use. False (and it is gone): the old one is not in use any more.
+/// Puts the new file into use. False (and it is gone): the store is being closed, or the old one is not in use any more.
 fn swap(shared: &Shared, old: SegmentRow, new: &Rewritten) -> Result<bool> {
     let path = shared.segment_path(new.row.file);
     let swapped = shared.with_writer(|writer| {

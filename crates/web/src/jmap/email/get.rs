@@ -50,6 +50,11 @@ const DEFAULTS: [&str; 24] = [
     "attachments",
 ];
 
+/// So many of them are of a message in the store.
+const STORED: usize = 7;
+/// Those of a message that is in no mailbox (RFC 8621 §4.9).
+pub(crate) const PARSED: &[&str] = DEFAULTS.split_at(STORED).1;
+
 /// What an `Email/get` or `Email/parse` asks for.
 pub(crate) struct Wanted {
     properties: Vec<String>,

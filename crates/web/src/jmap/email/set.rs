@@ -5,7 +5,7 @@
 
 use super::body::Whole;
 use super::build::{Making, blob_ids};
-use super::get::Wanted;
+use super::get::{PARSED, Wanted};
 use crate::jmap::args::Args;
 use crate::jmap::blob::blob;
 use crate::jmap::failure::{MethodError, SetError};
@@ -361,34 +361,13 @@ async fn import_one(context: &Context<'_>, object: &Object) -> Result<(String, O
     put(context, New { octets, mailboxes: places, flags, received_secs }).await
 }
 
-/// What is said of a message that is in no mailbox where nothing else is asked for (RFC 8621 §4.9).
-const PARSED: [&str; 17] = [
-    "messageId",
-    "inReplyTo",
-    "references",
-    "sender",
-    "from",
-    "to",
-    "cc",
-    "bcc",
-    "replyTo",
-    "subject",
-    "sentAt",
-    "hasAttachment",
-    "preview",
-    "bodyValues",
-    "textBody",
-    "htmlBody",
-    "attachments",
-];
-
 /// `Email/parse`
 pub(crate) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
     let ids = args.texts("blobIds")?.ok_or_else(|| MethodError::arguments("blobIds is missing"))?;
     if ids.len() > GET_MAX {
         return Err(MethodError::new("requestTooLarge"));
     }
-    let wanted = Wanted::take(&mut args, &PARSED)?;
+    let wanted = Wanted::take(&mut args, PARSED)?;
     args.end()?;
     let (mut parsed, mut not_parsable, mut not_found) = (Object::new(), Vec::new(), Vec::new());
     for id in ids {
