@@ -188,22 +188,22 @@ class Watching(unittest.TestCase):
             mail.add("ann@here.test", "--imap", f"imap://127.0.0.1:{provider.ports['imap']}", "--no-discovery")
             watching = running(mail, "sync", "--watch")
             self.assertEqual(json.loads(watching.stdout.readline())["downloaded"], 0)
-            time.sleep(0.5)
             begun = time.monotonic()
             fill(imap(provider.ports["imap"], "ann"), {"INBOX": 1})
             self.assertEqual(json.loads(watching.stdout.readline())["downloaded"], 1)
             self.assertLess(time.monotonic() - begun, 20, "by IDLE, not by the minute")
-            time.sleep(0.5)
-            begun = time.monotonic()
-            fill(imap(provider.ports["imap"], "ann"), {"Work": 1})
-            while json.loads(watching.stdout.readline())["downloaded"] == 0:
-                pass
-            self.assertLess(time.monotonic() - begun, 20, "of other mailboxes by NOTIFY")
+            # The mailbox is news by itself, so its message often comes in the middle of a round: it must be told all the same.
+            for n in range(4):
+                begun = time.monotonic()
+                fill(imap(provider.ports["imap"], "ann"), {f"Work {n}": 1})
+                while json.loads(watching.stdout.readline())["downloaded"] == 0:
+                    pass
+                self.assertLess(time.monotonic() - begun, 20, "of other mailboxes by NOTIFY")
             watching.send_signal(signal.SIGINT)
             self.assertEqual(watching.wait(20), 0)
             watching.stdout.close()
             watching.stderr.close()
-            self.assertEqual([len(mail("ls", name)["messages"]) for name in ("INBOX", "Work")], [1, 1])
+            self.assertEqual([len(mail("ls", name)["messages"]) for name in ("INBOX", "Work 0", "Work 3")], [1, 1, 1])
 
     def test_ctrl_c_in_the_middle_of_a_round_is_heard(self):
         """The server answers the first look and the wait for news; the connection of the round that follows hears nothing at all."""

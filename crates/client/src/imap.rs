@@ -44,6 +44,16 @@ pub struct Imap {
     /// Large literals of the response under way.
     octets: Vec<Option<Bytes>>,
     gathering: Option<(BytesMut, bool)>,
+    listening: Listening,
+}
+
+/// What [`Imap::listen`] has come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Listening {
+    /// The server tells of all mailboxes (NOTIFY).
+    of_all: bool,
+    /// It told something already.
+    told: bool,
 }
 
 /// What SELECT told.
@@ -186,8 +196,14 @@ impl Imap {
             plaintext: local,
             nonce: nonce(),
         };
-        let mut imap =
-            Imap { connection, session: Client::new(config), host: place.to_string(), octets: Vec::new(), gathering: None };
+        let mut imap = Imap {
+            connection,
+            session: Client::new(config),
+            host: place.to_string(),
+            octets: Vec::new(),
+            gathering: None,
+            listening: Listening::default(),
+        };
         loop {
             match imap.event().await? {
                 Event::Ready => break,
@@ -450,10 +466,10 @@ impl Imap {
         }
     }
 
-    /// Asks to hear of every mailbox, not only of the open one (RFC 5465); whether the server will tell.
-    async fn watch_all(&mut self) -> Result<bool, Trouble> {
+    /// Asks to hear of every mailbox, not only of the open one (RFC 5465), if the server can tell.
+    async fn listen_to_all(&mut self) -> Result<(), Trouble> {
         if !self.has("NOTIFY") {
-            return Ok(false);
+            return Ok(());
         }
         let messages = || vec![NotifyEvent::MessageNew(Vec::new()), NotifyEvent::MessageExpunge, NotifyEvent::FlagChange];
         let elsewhere = [messages(), vec![NotifyEvent::MailboxName]].concat();
@@ -461,49 +477,40 @@ impl Imap {
             EventGroup { filter: MailboxFilter::Selected, events: messages() },
             EventGroup { filter: MailboxFilter::Personal, events: elsewhere },
         ];
-        let status = self.run(&Command::Notify(Notify::Set { status: false, groups }), |_| {}).await?;
-        Ok(status.kind == Kind::Ok)
+        let mut told = false;
+        // Of other mailboxes some tell here how they are, unasked: no news.
+        let hear = |(response, _): (Response, _)| told |= is_news(&response, false);
+        let status = self.run(&Command::Notify(Notify::Set { status: false, groups }), hear).await?;
+        self.listening = Listening { of_all: status.kind == Kind::Ok, told };
+        Ok(())
     }
 
-    /// Opens INBOX and waits in IDLE (RFC 2177) until the server tells of something: of INBOX, or with NOTIFY of any mailbox.
-    /// What it told before IDLE began counts too (lessons C19).
+    /// Opens INBOX, read-only. What comes to it from now on, and with NOTIFY what happens in any mailbox, ends [`Imap::news`]:
+    /// who listens before a look at the mailboxes and waits after it misses nothing between the two.
     ///
     /// # Errors
-    /// The connection is over, or the server has no IDLE.
-    pub async fn wait_for_news(&mut self) -> Result<(), Trouble> {
-        self.examine_inbox().await?;
-        self.news_of_open().await
-    }
-
-    /// Opens INBOX, read-only.
-    ///
-    /// # Errors
-    /// The connection is over, or the server said no.
-    pub async fn examine_inbox(&mut self) -> Result<Selected, Trouble> {
-        self.examine(&MailboxName::new("INBOX")).await
-    }
-
-    /// The same for the mailbox that is open: it tells also what came since that was opened.
-    ///
-    /// # Errors
-    /// The connection is over, or the server has no IDLE.
-    pub async fn news_of_open(&mut self) -> Result<(), Trouble> {
+    /// The connection is over, the server said no, or has no IDLE.
+    pub async fn listen(&mut self) -> Result<(), Trouble> {
         if !self.has("IDLE") {
             return Err(Trouble::Refused(format!("{} has no IDLE", self.host)));
         }
-        let all = self.watch_all().await?;
+        self.examine(&MailboxName::new("INBOX")).await?;
+        self.listen_to_all().await
+    }
+
+    /// Waits in IDLE (RFC 2177) until the server has told of something since [`Imap::listen`]; what it told before IDLE began
+    /// counts too (lessons C19).
+    ///
+    /// # Errors
+    /// The connection is over, or the server refuses to wait.
+    pub async fn news(&mut self) -> Result<(), Trouble> {
+        if self.listening.told {
+            return Ok(());
+        }
         let tag = self.send(&Command::Idle);
         loop {
             match self.next().await? {
-                Heard::Response(
-                    Response::Exists(_)
-                    | Response::Expunge(_)
-                    | Response::Vanished { .. }
-                    | Response::Fetch { .. }
-                    | Response::UidFetch { .. },
-                    _,
-                ) => return Ok(()),
-                Heard::Response(Response::Status(_) | Response::List(_), _) if all => return Ok(()),
+                Heard::Response(response, _) if is_news(&response, self.listening.of_all) => return Ok(()),
                 Heard::Tagged(of, status) if of == tag => return Err(self.refused("IDLE", &status)),
                 _ => {}
             }
@@ -514,5 +521,18 @@ impl Imap {
     pub async fn logout(mut self) {
         let goodbye = async { drop(self.run(&Command::Logout, |_| {}).await) };
         let _ = tokio::time::timeout(GOODBYE_MAX, goodbye).await;
+    }
+}
+
+/// Something happened in the open mailbox, or where the server tells `of_all`, in any.
+fn is_news(response: &Response, of_all: bool) -> bool {
+    match response {
+        Response::Exists(_)
+        | Response::Expunge(_)
+        | Response::Vanished { .. }
+        | Response::Fetch { .. }
+        | Response::UidFetch { .. } => true,
+        Response::Status(_) | Response::List(_) => of_all,
+        _ => false,
     }
 }

@@ -3,6 +3,7 @@
 use super::{Desk, Profile, Profiles, Way, acts, data_dir};
 use crate::cli::{BringArgs, ChosenArgs, MailArgs};
 use crate::commands::moving;
+use client::imap::Imap;
 use client::import::{self, Options, Source};
 use client::look::Who;
 use client::maildrop::{self, Kept};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use store::{EmailId, Mailbox, Uid};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +23,8 @@ use tokio::task::JoinSet;
 
 /// Between two rounds of `sync --watch` without news.
 const ROUND: Duration = Duration::from_secs(60);
+/// For a server to begin to tell of news; the sync does not wait longer for it.
+const LISTEN_MAX: Duration = Duration::from_secs(20);
 /// After a round that failed, doubling up to [`BACK_OFF_MAX`].
 const BACK_OFF: Duration = Duration::from_secs(5);
 const BACK_OFF_MAX: Duration = Duration::from_secs(600);
@@ -278,18 +281,23 @@ pub(super) async fn watch(arguments: &MailArgs, json: bool, way: &Way) -> Result
     }
 }
 
-/// Sync, wait for news, and again.
+/// Listen, sync, wait for news, and again.
 async fn rounds(arguments: &MailArgs, json: bool, way: &Way) -> Result<Infallible, String> {
-    let mut back_off = BACK_OFF;
+    let (mut back_off, mut out_of_reach) = (BACK_OFF, HashSet::new());
     loop {
-        match round(arguments, way).await {
-            Ok((value, profiles, dir)) => {
+        // Before the sync, so that what comes during it is told.
+        let listening = listen_to_each(arguments, &out_of_reach, way).await?;
+        let before = out_of_reach.clone();
+        match round(arguments, &mut out_of_reach, way).await {
+            Ok(value) => {
                 back_off = BACK_OFF;
                 let mut out = std::io::stdout();
                 let text = if json { format!("{value}\n") } else { super::words::round(&value) };
                 out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| error.to_string())?;
-                // No news for so long is looked into as well.
-                let _ = tokio::time::timeout(ROUND, news_of_any(profiles, way, &dir)).await;
+                // Who is back was not listened to; no news for so long is looked into as well.
+                if before.is_subset(&out_of_reach) {
+                    let _ = tokio::time::timeout(ROUND, news_of_any(listening)).await;
+                }
             }
             Err(why) => {
                 eprintln!("packetboat: {why}; again in {} s", back_off.as_secs());
@@ -300,45 +308,73 @@ async fn rounds(arguments: &MailArgs, json: bool, way: &Way) -> Result<Infallibl
     }
 }
 
-/// One sync; what it did, for whom, where.
-async fn round(arguments: &MailArgs, way: &Way) -> Result<(Value, Vec<Profile>, PathBuf), String> {
+/// One sync; what it did. `out_of_reach`: the accounts of which nothing could be had.
+async fn round(arguments: &MailArgs, out_of_reach: &mut HashSet<String>, way: &Way) -> Result<Value, String> {
     let profiles = chosen(arguments)?;
+    out_of_reach.extend(profiles.iter().map(|profile| profile.address.clone()));
     let value = sync_each(arguments, &profiles, (false, false), way).await?;
     let why = |one: &Value| one.get("error").and_then(Value::as_str).map(str::to_owned);
     let of_each: Vec<Option<String>> = value.get("accounts").and_then(Value::as_array).into_iter().flatten().map(why).collect();
+    for (at, profile) in profiles.iter().enumerate() {
+        if of_each.get(at).is_none_or(Option::is_none) {
+            out_of_reach.remove(&profile.address);
+        }
+    }
     // As long as one of them works, the others are told of and tried again with it.
-    if let Some(Some(first)) = of_each.first()
-        && of_each.iter().all(Option::is_some)
-    {
-        return Err(first.clone());
+    match of_each.first() {
+        Some(Some(first)) if of_each.iter().all(Option::is_some) => Err(first.clone()),
+        _ => Ok(value),
     }
-    // Who is not let in is asked once a round, not once more for news.
-    let works = |(at, _): &(usize, Profile)| of_each.get(*at).is_none_or(Option::is_none);
-    let profiles = profiles.into_iter().enumerate().filter(works).map(|(_, profile)| profile).collect();
-    Ok((value, profiles, data_dir(arguments.data.as_deref())?))
 }
 
-/// Until one of these accounts has news.
-async fn news_of_any(profiles: Vec<Profile>, way: &Way, dir: &Path) {
+/// The servers of these accounts on which news is told. Who was not let in is asked once a round, not once more to listen.
+async fn listen_to_each(arguments: &MailArgs, out_of_reach: &HashSet<String>, way: &Way) -> Result<Vec<Imap>, String> {
+    let dir = data_dir(arguments.data.as_deref())?;
+    let mut asked = JoinSet::new();
+    for profile in chosen(arguments)?.into_iter().filter(|profile| !out_of_reach.contains(&profile.address)) {
+        let (way, dir) = (way.clone(), dir.clone());
+        asked.spawn(async move { listen(&profile, &way, &dir).await });
+    }
+    Ok(asked.join_all().await.into_iter().flatten().collect())
+}
+
+/// Until one of these servers has news.
+async fn news_of_any(listening: Vec<Imap>) {
     let mut waiting = JoinSet::new();
-    for profile in profiles {
-        let (way, dir) = (way.clone(), dir.to_owned());
-        waiting.spawn(async move {
-            if news(&profile, &way, &dir).await.is_err() {
-                tokio::time::sleep(ROUND).await;
-            }
-        });
+    for imap in listening {
+        waiting.spawn(news(Some(imap)));
     }
-    waiting.join_next().await;
+    match waiting.join_next().await {
+        Some(_) => {}
+        None => std::future::pending().await,
+    }
 }
 
-/// Waits in IDLE until INBOX has news.
-pub(super) async fn news(profile: &super::Profile, way: &Way, dir: &Path) -> Result<(), String> {
-    let (dialer, password) = (profile.dialer(way)?, profile.secret(way, dir).await?);
-    let place = profile.place(profile.imap.as_deref(), "IMAP")?;
-    let until_news = async {
-        let mut imap = client::imap::Imap::open(&dialer, &place, &profile.login, &password).await?;
-        imap.wait_for_news().await
+/// A connection on which this account's server tells of news from now on, if it does.
+pub(super) async fn listen(profile: &Profile, way: &Way, dir: &Path) -> Option<Imap> {
+    let place = profile.place(Some(profile.imap.as_deref()?), "IMAP").ok()?;
+    let (dialer, password) = (profile.dialer(way).ok()?, profile.secret(way, dir).await.ok()?);
+    let listening = async {
+        let mut imap = Imap::open(&dialer, &place, &profile.login, &password).await?;
+        imap.listen().await?;
+        Ok(imap)
     };
-    until_news.await.map_err(|error: client::Trouble| error.to_string())
+    match tokio::time::timeout(LISTEN_MAX, listening).await {
+        Ok(Ok(imap)) => Some(imap),
+        Ok(Err(why)) => {
+            let why: client::Trouble = why;
+            tracing::debug!(%why, "no news by IDLE; by the clock then");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// Until this server has news; for ever where it tells none.
+pub(super) async fn news(listening: Option<Imap>) {
+    let Some(mut imap) = listening else { return std::future::pending().await };
+    if let Err(why) = imap.news().await {
+        tracing::debug!(%why, "no news by IDLE; by the clock then");
+        std::future::pending::<()>().await;
+    }
 }

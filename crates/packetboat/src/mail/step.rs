@@ -32,10 +32,15 @@ pub(super) async fn keep(
     tell: impl Fn(Step<'_>) + Send + Sync,
 ) {
     let Ok(mut changes) = desk.store.watch(desk.account).await else { return };
-    let mut asked = false;
+    let (mut asked, mut failed) = (false, false);
     loop {
         tell(Step::Begins);
-        match remote::sync(&desk, asked).await {
+        // Before the sync, so that what comes during it is told.
+        let listening = if failed { None } else { remote::listen(&desk.profile, &desk.way, &desk.dir).await };
+        let outcome = remote::sync(&desk, asked).await;
+        let is_back = failed && outcome.is_ok();
+        failed = outcome.is_err();
+        match outcome {
             Ok(value) => tell(Step::Done(&value)),
             Err(why) => {
                 tell(Step::Trouble(&why));
@@ -46,6 +51,9 @@ pub(super) async fn keep(
             }
         }
         changes.borrow_and_update();
+        if is_back {
+            continue;
+        }
         let outbox = async {
             loop {
                 tokio::time::sleep(OUTBOX_EVERY).await;
@@ -57,17 +65,12 @@ pub(super) async fn keep(
                 }
             }
         };
-        let news = async {
-            if remote::news(&desk.profile, &desk.way, &desk.dir).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         let over = async { drop(stopped.wait_for(|stopped| *stopped).await) };
         let mut changed = false;
         asked = false;
         tokio::select! {
             () = outbox => {}
-            () = news => {}
+            () = remote::news(listening) => {}
             _ = changes.changed() => changed = true,
             () = urged.notified() => asked = true,
             () = tokio::time::sleep(ROUND) => {}

@@ -233,7 +233,7 @@ impl Links {
         let place = Place::parse(&kept.server).ok().filter(|place| place.protocol == Protocol::Imap)?;
         let password = self.secret_of(key, kept).await.ok()?;
         let mut imap = client::imap::Imap::open(&self.dialer, &place, &kept.login, &password).await.ok()?;
-        imap.examine_inbox().await.ok().filter(|_| imap.has("IDLE"))?;
+        imap.listen().await.ok()?;
         Some(imap)
     }
 
@@ -446,7 +446,7 @@ impl Links {
 /// Until the server tells of something, or for as long as an IDLE may last; for ever without one.
 async fn news(watcher: Option<client::imap::Imap>) {
     let Some(mut imap) = watcher else { return std::future::pending().await };
-    if let Ok(Err(error)) = tokio::time::timeout(IDLE_MAX, imap.news_of_open()).await {
+    if let Ok(Err(error)) = tokio::time::timeout(IDLE_MAX, imap.news()).await {
         tracing::debug!(%error, "no news by IDLE; by the clock then");
         std::future::pending::<()>().await;
     }
