@@ -307,16 +307,18 @@ fn each_note(connection: &Connection, ids: &[u64], mut take: impl FnMut(Option<&
 
 /// `from <= key < to`.
 pub(crate) fn range(connection: &Connection, from: &Key, to: &Key, limit: usize, reverse: bool) -> Result<Vec<(Key, Vec<u8>)>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let order = if reverse { "DESC" } else { "ASC" };
     if from.kind() & 0x80 != 0 && from.kind() < 0xf0 {
         return range_ledger(connection, from, to, limit, order);
     }
-    let text = format!("SELECT value,key FROM kv WHERE key>=?1 AND key<?2 ORDER BY key {order} LIMIT ?3");
+    // No LIMIT: SQLite prepares a statement anew each time another value is bound to one.
+    let text = format!("SELECT value,key FROM kv WHERE key>=?1 AND key<?2 ORDER BY key {order}");
     let mut statement = connection.prepare_cached(&text).map_err(sql_error)?;
-    let mut rows = statement.query(params![from.bytes(), to.bytes(), limit]).map_err(sql_error)?;
+    let mut rows = statement.query([from.bytes(), to.bytes()]).map_err(sql_error)?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(sql_error)? {
+    while found.len() < limit
+        && let Some(row) = rows.next().map_err(sql_error)?
+    {
         let key = row.get_ref(1).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?;
         found.push((Key::new(key), blob(row).map_err(sql_error)?));
     }
@@ -329,16 +331,18 @@ fn first_at(key: &Key) -> i64 {
     if key.bytes().len() > 1 + size_of::<u64>() { id.saturating_add(1) } else { id }
 }
 
-fn range_ledger(connection: &Connection, from: &Key, to: &Key, limit: i64, order: &str) -> Result<Vec<(Key, Vec<u8>)>> {
+fn range_ledger(connection: &Connection, from: &Key, to: &Key, limit: usize, order: &str) -> Result<Vec<(Key, Vec<u8>)>> {
     let kind = from.kind();
     let low = first_at(from);
     let high = if to.kind() == kind { first_at(to) } else { i64::MAX };
     let table = if kind == key::EMAIL { "ledger_81" } else { "ledger_82" };
-    let text = format!("SELECT value,id FROM {table} WHERE id>=?1 AND id<?2 ORDER BY id {order} LIMIT ?3");
+    let text = format!("SELECT value,id FROM {table} WHERE id>=?1 AND id<?2 ORDER BY id {order}");
     let mut statement = connection.prepare_cached(&text).map_err(sql_error)?;
-    let mut rows = statement.query([low, high, limit]).map_err(sql_error)?;
+    let mut rows = statement.query([low, high]).map_err(sql_error)?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(sql_error)? {
+    while found.len() < limit
+        && let Some(row) = rows.next().map_err(sql_error)?
+    {
         let id: i64 = row.get(1).map_err(sql_error)?;
         found.push((ledger_key(kind, id as u64), blob(row).map_err(sql_error)?));
     }
@@ -397,12 +401,12 @@ pub(crate) fn write_note(connection: &Connection, id: u64, note: &[u8]) -> Resul
 
 /// Bodies after `after`; a row that does not decode comes as an error beside its id.
 pub(crate) fn bodies(connection: &Connection, after: u64, limit: usize) -> Result<Vec<(u64, Result<BodyRow>)>> {
-    let mut statement =
-        connection.prepare_cached("SELECT value,id FROM body WHERE id>?1 ORDER BY id LIMIT ?2").map_err(sql_error)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = statement.query([after as i64, limit]).map_err(sql_error)?;
+    let mut statement = connection.prepare_cached("SELECT value,id FROM body WHERE id>?1 ORDER BY id").map_err(sql_error)?;
+    let mut rows = statement.query([after as i64]).map_err(sql_error)?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(sql_error)? {
+    while found.len() < limit
+        && let Some(row) = rows.next().map_err(sql_error)?
+    {
         let id: i64 = row.get(1).map_err(sql_error)?;
         found.push((id as u64, BodyRow::decode(id as u64, &blob(row).map_err(sql_error)?)));
     }
