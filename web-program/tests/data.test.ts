@@ -4,8 +4,9 @@ import * as answer from '../src/data/answer'
 import { email, isEmpty, later, localDate, weight, type Draft } from '../src/data/draft'
 import { Order } from '../src/data/order'
 import { applied, counted, effective, inverse, moved, type Patch } from '../src/data/patch'
-import { completions, merged, met, weightAt, type Entry, type Person } from '../src/data/people'
+import { completions, merged, met, weightAt, whose, type Entry, type Person } from '../src/data/people'
 import { filter, octets, terms, words } from '../src/data/search'
+import type { Card } from '../src/data/vcard'
 import type { Email } from '../src/jmap/types'
 
 const row = { keywords: { $seen: true as const, work: true as const }, mailboxIds: { a: true as const } }
@@ -202,5 +203,18 @@ describe('people', () => {
     const found = merged(here, [entry('s', 'Same@x'), entry('n', 'new@x', { timesUsed: 4, lastUsed: new Date(0).toISOString() }), entry('f', 'forgotten@x', { isEntered: false }), entry('a', 'again@x'), entry('m', 'mine@x')], 0)
     expect(found.map((p) => [p.email, p.id, p.hidden === true, p.weight])).toEqual([['new@x', 'n', false, 4], ['again@x', 'a', false, 1], ['gone@x', undefined, true, 1]])
     expect(merged(new Map(), [entry('1', 'both@x', { name: 'Anna' }), entry('2', 'Both@x', { name: 'Ben' }), entry('3', 'both@x', { name: 'Anna' })], 0).map((p) => [p.email, p.name])).toEqual([['both@x', 'Anna, Ben']])
+    expect(merged(new Map(), [entry('1', 'both@x', { name: 'Doe, Jane' }), entry('2', 'both@x', { name: 'Ben' })], 0).map((p) => p.name)).toEqual(['Ben; Doe, Jane'])
+  })
+  it('are known by their names where they share an address', () => {
+    const card = (name: string | null, email = 'both@x', corrects = false): Card => ({ name, emails: [email], phones: [], organization: '', note: '', vcard: null, ...(corrects ? { corrects: true as const } : {}) })
+    const found = (all: Card[], one: Card): string | null | undefined => { const had = whose(all, one, (c) => c); return had && `${had.name} ${had.emails[0]}` }
+    const [anna, ben, nobody] = [card('Anna'), card('Ben'), card(null)]
+    expect(found([anna, ben], card('BÉN', 'BOTH@x', true))).toBe('Ben both@x')
+    expect(found([nobody, ben], card('Ben'))).toBe('Ben both@x')
+    expect(found([anna, nobody], card('Cy'))).toBe('null both@x')
+    expect(found([anna], card('Cy'))).toBe(undefined)
+    expect(found([anna, card('Dan', 'other@x')], card('Cy', 'both@x', true))).toBe('Anna both@x')
+    expect(found([anna, ben], card('Cy', 'both@x', true))).toBe(undefined)
+    expect(found([anna, ben], card(null))).toBe('Anna both@x')
   })
 })

@@ -2,7 +2,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Offline, Refused } from '../src/jmap/client'
 import type { Row } from '../src/jmap/types'
+import type { Card } from '../src/data/vcard'
 import type { App } from '../src/state/app.svelte'
+import { Book } from '../src/state/book'
 import { Desk } from '../src/state/desk.svelte'
 import { History } from '../src/state/history'
 import { Joined } from '../src/state/joined.svelte'
@@ -103,5 +105,37 @@ describe('what receivers take', () => {
     }
     expect(times).toEqual([1, 1, 2, 2, 2, 3])
     expect(desk.tooLarge(letter)).toContain('bob@there.test')
+  })
+})
+
+describe('the address book', () => {
+  type There = Omit<Card, 'corrects'> & { id: string }
+  const blank = { phones: [], organization: '', note: '', vcard: null }
+  /** A book whose server holds these. */
+  const held = (people: [string, string][]): { book: Book; there: Map<string, There> } => {
+    const there = new Map<string, There>(people.map(([name, email], n) => [`s${n}`, { id: `s${n}`, name, emails: [email], ...blank }]))
+    const call = (calls: [string, { create?: Record<string, Omit<There, 'id'>>; update?: Record<string, Partial<There>> }, string][]): Promise<unknown> => {
+      for (const [, { create, update }] of calls) {
+        for (const one of Object.values(create ?? {})) { const id = `n${there.size}`; there.set(id, { ...one, id }) }
+        for (const [id, patch] of Object.entries(update ?? {})) there.set(id, { ...there.get(id) as There, ...patch })
+      }
+      const answer = { list: [...there.values()].map((one) => ({ ...one, isEntered: true, timesUsed: 0, lastUsed: null })) }
+      return Promise.resolve({ of: () => answer, maybe: () => answer })
+    }
+    const mail = { account: 'a', hasProgram: true, people: new Map(), jmap: { call, limit: () => 500 }, cache: { putPeople: () => Promise.resolve() }, failed: (e: unknown) => { throw e } }
+    return { book: new Book(mail as unknown as Mail), there }
+  }
+  const names = (there: Map<string, There>): string[] => [...there.values()].map((one) => `${one.name} ${one.emails.join()}`).sort()
+  const corrected = (name: string, email: string): Card => ({ name, emails: [email], ...blank, corrects: true })
+
+  it('gives another name to whom an address belongs alone, and to nobody of two who share it', async () => {
+    const alone = held([['Ana', 'ana@x.test'], ['Ben', 'ben@x.test']])
+    await alone.book.add([corrected('Anna', 'Ana@x.test')])
+    expect(names(alone.there)).toEqual(['Anna ana@x.test', 'Ben ben@x.test'])
+    const both = held([['Anna', 'home@x.test'], ['Ben', 'home@x.test']])
+    await both.book.add([corrected('Ben', 'home@x.test')])
+    expect(names(both.there)).toEqual(['Anna home@x.test', 'Ben home@x.test'])
+    await both.book.add([corrected('Cy', 'home@x.test')])
+    expect(names(both.there)).toEqual(['Anna home@x.test', 'Ben home@x.test', 'Cy home@x.test'])
   })
 })

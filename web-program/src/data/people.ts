@@ -27,7 +27,8 @@ function sharers(book: readonly Entry[]): Map<string, Entry> {
       const had = all.get(email)
       const known = names.get(email) ?? new Set()
       names.set(email, entry.name === '' ? known : known.add(entry.name))
-      const name = [...known].sort().join(', ')
+      // Of names that have commas themselves ("Doe, Jane") one sees where the next begins.
+      const name = [...known].sort().join([...known].some((one) => one.includes(',')) ? '; ' : ', ')
       all.set(email, had ? { ...had, name, isEntered: had.isEntered || entry.isEntered, timesUsed: Math.max(had.timesUsed, entry.timesUsed), lastUsed: (had.lastUsed ?? '') < (entry.lastUsed ?? '') ? entry.lastUsed : had.lastUsed } : entry)
     }
   }
@@ -48,6 +49,14 @@ export function merged(people: ReadonlyMap<string, Person>, book: readonly Entry
   }
   for (const { id, ...person } of people.values()) if (id !== undefined && !there.has(person.email)) changed.push({ ...person, hidden: true })
   return changed
+}
+
+/** Which of those with an address of the card it is of. First who has its name, then who has none yet; another name it gives to one who has the address alone, where two of a household share it that is a third. */
+export function whose<T>(all: readonly T[], card: Card, cardOf: (one: T) => Card): T | undefined {
+  const { name, corrects } = card
+  const sharing = all.filter((one) => cardOf(one).emails.some((a) => card.emails.some((b) => a.toLowerCase() === b.toLowerCase())))
+  const called = (one: T): boolean => fold(cardOf(one).name ?? '') === fold(name ?? '')
+  return sharing.find(called) ?? sharing.find((one) => !name || !cardOf(one).name) ?? (corrects && sharing.length === 1 ? sharing[0] : undefined)
 }
 
 export function fold(text: string): string { return text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase() }

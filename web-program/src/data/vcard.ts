@@ -9,7 +9,7 @@ export interface Card {
   note: string
   /** The card as it came, one property a line; `null`: it was entered here. */
   vcard: string | null
-  /** Written here by hand: who is known by that address is meant, under whatever name. */
+  /** Written here by hand: who alone is known by that address is meant, under whatever name. */
   corrects?: true
 }
 

@@ -1,7 +1,7 @@
 // The address book (`Person` of the server's own name space): whom one enters or takes in lies there, on every device and after signing out.
 // Without a network it waits here; on a server that has no address book it stays here.
 
-import { fold, merged, type Entry, type Person } from '../data/people'
+import { merged, whose, type Entry, type Person } from '../data/people'
 import { plain, together, type Card } from '../data/vcard'
 import { Refused, type Call } from '../jmap/client'
 import type { Id, SetAnswer } from '../jmap/types'
@@ -15,14 +15,12 @@ const union = (a: readonly string[], b: readonly string[]): string[] => [...a, .
 
 /** One who is known already, with what a card tells of them besides. */
 const joined = (had: Card, card: Card): Card => ({ name: card.name ?? had.name, emails: union(had.emails, card.emails), phones: union(had.phones, card.phones), organization: card.organization || had.organization, note: card.note || had.note, vcard: together(had.vcard, card.vcard) })
-/** Of cards with an address in common: whether they are of one person. Two of a household may have one mailbox. */
-const isOne = (a: string | null, b: string | null): boolean => !a || !b || fold(a) === fold(b)
-const shares = (a: readonly string[], b: readonly string[]): boolean => a.some((one) => b.some((o) => o.toLowerCase() === one.toLowerCase()))
 
 /** `cards`, and one more: of the same person as one of them it is that one's. */
 function withOne(cards: readonly Card[], card: Card): Card[] {
-  const at = cards.findIndex((one) => card.corrects ?? isOne(one.name, card.name))
-  return at === -1 ? [...cards, card] : cards.map((one, n) => (n === at ? joined(one, card) : one))
+  const had = whose(cards, card, (one) => one)
+  // What is to correct somebody at the server still is, whatever else comes to it here.
+  return had ? cards.map((one) => (one === had ? { ...joined(one, card), ...(one.corrects ?? card.corrects ? { corrects: true as const } : {}) } : one)) : [...cards, card]
 }
 
 export class Book {
@@ -78,7 +76,7 @@ export class Book {
       const create: Record<string, unknown> = {}
       const update: Record<Id, unknown> = {}
       const told = waiting.slice(from, from + most).map(({ person, card }, n) => {
-        const had = book.find((one) => shares(one.card.emails, card.emails) && (card.corrects ?? isOne(one.card.name, card.name)))
+        const had = whose(book, card, (one) => one.card)
         if (had) { had.card = joined(had.card, card); update[had.id] = fields(had.card) }
         else create[`p${n}`] = fields(card)
         return { person, card, key: had?.id ?? `p${n}` }
