@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { axe, binary, browser, desktop, letter, Offices, pictures, signIn, until } from './offices.mjs'
+import { front } from './front.mjs'
+import { axe, binary, browser, desktop, letter, Offices, opened, pictures, signIn, until } from './offices.mjs'
 
 let offices, chrome, me, web, url
 const OWN = ['ann@here.test', 'carol@there.test']
@@ -30,6 +32,7 @@ before(async () => {
   const told = JSON.parse(await until('the program', () => { if (web.exitCode !== null) throw new Error('it ended'); return out.includes('\n') && out.split('\n')[0] }, 60))
   assert.deepEqual(told.addresses, OWN)
   url = told.url.replace(/\/$/, '')
+  if (process.env.PROGRAM) url = await front(fileURLToPath(new URL(`../../${process.env.PROGRAM}`, import.meta.url)), url)
   me = await desktop(chrome)
   await signIn(me, url, OWN[0], told.password)
 }, { timeout: 180_000 })
@@ -84,6 +87,100 @@ describe('accounts of several servers', { timeout: 240_000 }, () => {
     await letter(me, 'bob@here.test', 'From the program', 'Hello Bob.')
     await me.keyboard.press('Control+Enter')
     await until('it is with Bob', async () => (await offices.listed('bob')).includes('From the program'), 60)
+    clean()
+  })
+
+  it('an answer goes out as the account that got the message, by its server, and is kept there', async () => {
+    await me.getByRole('link', { name: /^All inboxes/ }).click()
+    await row('Just now').click()
+    await me.locator('article').getByText('Now.').waitFor()
+    await me.locator('body').press('r')
+    const from = me.getByRole('combobox', { name: 'From' })
+    await from.waitFor()
+    assert.equal(await from.locator('option:checked').innerText(), OWN[1])
+    const editor = me.getByRole('textbox', { name: 'Message' })
+    await editor.click()
+    await me.keyboard.type('Answered as the second.')
+    assert.deepEqual(await axe(me), [])
+    await me.keyboard.press('Control+Enter')
+    const got = await opened(await offices.whole('bob', 'Re: Just now', 'INBOX', 90))
+    assert.ok(got.from.includes(OWN[1]) && got.text.includes('Answered as the second.'), JSON.stringify(got))
+    // Her own server let it out, under her name.
+    assert.match(await offices.whole('bob', 'Re: Just now'), /^Received: from [^;]*there\.test/m)
+    await until('kept among what she sent, at her server', async () => (await offices.listed('carol', 'Sent')).includes('Re: Just now'), 60)
+    assert.ok(!(await offices.listed('ann', 'Sent')).includes('Re: Just now'))
+    await until('marked as answered there', async () => /FLAGS \([^)]*\\Answered[^)]*\)[^\n]*"Just now"/.test(await offices.listed('carol')), 60)
+    clean()
+  })
+
+  it('a letter is written as any of the accounts: its draft and its files go along', async () => {
+    await me.getByRole('link', { name: /^All inboxes/ }).click()
+    await row('To the first account').waitFor()
+    await letter(me, 'bob@here.test', 'As whom', 'With a file.')
+    const from = me.getByRole('combobox', { name: 'From' })
+    assert.equal(await from.locator('option:checked').innerText(), OWN[0])
+    assert.deepEqual(await from.locator('option').allInnerTexts(), OWN)
+    await me.locator('input[type=file][aria-label=Attach]').setInputFiles({ name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('a note of hers') })
+    await me.locator('.compose .status', { hasText: 'Saved' }).waitFor({ timeout: 30_000 })
+    await until('the draft is at the first server', async () => (await offices.listed('ann', 'Drafts')).includes('As whom'), 60)
+    await from.selectOption({ label: OWN[1] })
+    await until('the draft is at the second server', async () => (await offices.listed('carol', 'Drafts')).includes('As whom'), 60)
+    await until('and at the first no more', async () => !(await offices.listed('ann', 'Drafts')).includes('As whom'), 60)
+    await me.getByRole('textbox', { name: 'Message' }).click()
+    await me.keyboard.press('Control+Enter')
+    const got = await opened(await offices.whole('bob', 'As whom', 'INBOX', 90))
+    assert.ok(got.from.includes(OWN[1]) && got.text.includes('With a file.'), JSON.stringify(got))
+    assert.match(await offices.whole('bob', 'As whom'), /filename="?note\.txt/)
+    await until('kept among what she sent', async () => (await offices.listed('carol', 'Sent')).includes('As whom'), 60)
+    await until('and a draft no more', async () => !(await offices.listed('carol', 'Drafts')).includes('As whom'), 60)
+    assert.ok(!(await offices.listed('ann', 'Sent')).includes('As whom'))
+    clean()
+  })
+
+  it('who is chosen in the last moment is who it goes out as', async () => {
+    await letter(me, 'bob@here.test', 'In haste', 'Quick.')
+    await me.locator('input[type=file][aria-label=Attach]').setInputFiles({ name: 'haste.txt', mimeType: 'text/plain', buffer: Buffer.from('quick') })
+    await me.locator('.compose .status', { hasText: 'Saved' }).waitFor({ timeout: 30_000 })
+    await me.getByRole('combobox', { name: 'From' }).selectOption({ label: OWN[1] })
+    await me.getByRole('button', { name: 'Send', exact: true }).click()
+    const got = await opened(await offices.whole('bob', 'In haste', 'INBOX', 90))
+    assert.ok(got.from.includes(OWN[1]), JSON.stringify(got))
+    assert.match(await offices.whole('bob', 'In haste'), /filename="?haste\.txt/)
+    await until('no draft is left', async () => !(await offices.listed('ann', 'Drafts')).includes('In haste') && !(await offices.listed('carol', 'Drafts')).includes('In haste'), 60)
+    clean()
+  })
+
+  it('a draft of the second account is gone on with as it, also after a reload', async () => {
+    await me.getByRole('link', { name: /^All inboxes/ }).click()
+    await row('To the first account').waitFor()
+    await letter(me, '', 'Unfinished', 'Later.')
+    await me.getByRole('combobox', { name: 'From' }).selectOption({ label: OWN[1] })
+    await until('the draft is at the second server', async () => (await offices.listed('carol', 'Drafts')).includes('Unfinished'), 60)
+    await me.reload()
+    const minimised = me.getByRole('button', { name: /Unfinished/ })
+    await minimised.first().click()
+    const from = me.getByRole('combobox', { name: 'From' })
+    await from.waitFor()
+    assert.equal(await from.locator('option:checked').innerText(), OWN[1])
+    await me.getByRole('textbox', { name: 'Message' }).click()
+    await me.keyboard.press('Escape')
+    await from.waitFor({ state: 'detached' })
+    await me.locator('ul[aria-labelledby^=shared]').getByRole('link', { name: /^Drafts/ }).click()
+    await row('Unfinished').click()
+    await from.waitFor()
+    assert.equal(await from.locator('option:checked').innerText(), OWN[1])
+    await me.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
+    await me.keyboard.press('Control+Enter')
+    const got = await opened(await offices.whole('bob', 'Unfinished', 'INBOX', 90))
+    assert.ok(got.from.includes(OWN[1]) && got.text.includes('Later.'), JSON.stringify(got))
+    // What is begun where one account is looked at alone is that one's.
+    await me.locator('ul[aria-labelledby^=shared]').getByRole('link', { name: /^Inbox/ }).click()
+    await row('Just now').waitFor()
+    await me.locator('body').press('c')
+    await from.waitFor()
+    assert.equal(await from.locator('option:checked').innerText(), OWN[1])
+    await me.keyboard.press('Escape')
+    await from.waitFor({ state: 'detached' })
     clean()
   })
 })

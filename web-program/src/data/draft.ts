@@ -35,6 +35,8 @@ export interface Draft {
   references: string[] | null
   answers: Id | null
   forwards: Id | null
+  /** The account of the message that is answered or forwarded. Not said: the draft's own. */
+  of?: Id
   messageId: string
   pieces: Piece[]
   /** The one on the server. */

@@ -270,6 +270,9 @@ export class App {
     return all.filter((mail) => mail.role('inbox')?.myRights.mayReadItems === true)
   }
 
+  /** The accounts that are one's own: as any of them one may write. */
+  get writers(): Mail[] { return this.home ? [this.home, ...[...this.others.values()].filter((mail) => mail.writes)] : [] }
+
   /** All of them are shown as one. */
   get isJoined(): boolean { return this.of === ALL && this.readable.length > 1 }
 
@@ -358,7 +361,7 @@ export class App {
     const row = of?.mail.rows.get(of.id)
     this.cursor = name
     if (!of || !row || (route.at !== 'mail' && route.at !== 'search')) return
-    if (of.mail === this.home && '$draft' in row.keywords && (this.home.role('drafts')?.id ?? '') in row.mailboxIds) { void this.desk.edit(row.id); return }
+    if (of.mail.writes && '$draft' in row.keywords && (of.mail.role('drafts')?.id ?? '') in row.mailboxIds) { void this.desk.edit(row.id, of.mail); return }
     // Asked for before anything is drawn, and before what may be read next.
     const asked = this.prefetch(name, true)
     const wasOpen = route.thread !== ''

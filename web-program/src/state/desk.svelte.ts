@@ -11,6 +11,7 @@ import { ask, Offline, OURS, Refused } from '../jmap/client'
 import { SUBMISSION, type Address, type Email, type Id, type Part, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
 import type { App } from './app.svelte'
+import type { Mail } from './mail.svelte'
 import { toasts } from './toasts.svelte'
 
 const HERE_MS = 300
@@ -60,16 +61,24 @@ export class Letter {
   private saving: Promise<void> = Promise.resolve()
   ended = false
 
-  rest: Pick<Draft, 'inReplyTo' | 'references' | 'answers' | 'forwards' | 'messageId' | 'emailId'>
+  rest: Pick<Draft, 'inReplyTo' | 'references' | 'answers' | 'forwards' | 'of' | 'messageId' | 'emailId'>
+  /** Set: it is written in this account, not in the one that signed in. */
+  private held = $state.raw<Mail | undefined>(undefined)
+  /** As whom it is written as soon as its draft is there. */
+  going = $state.raw<{ mail: Mail; identityId: Id } | undefined>(undefined)
 
   /** Of a draft that is taken up again only what nobody types: all else is the letter's own from now on. */
-  constructor(readonly desk: Desk, readonly key: string, readonly kind: Draft['kind'], { inReplyTo, references, answers, forwards, messageId, emailId }: Letter['rest']) {
-    this.rest = { inReplyTo, references, answers, forwards, messageId, emailId }
+  constructor(readonly desk: Desk, mail: Mail, readonly key: string, readonly kind: Draft['kind'], { inReplyTo, references, answers, forwards, of, messageId, emailId }: Letter['rest']) {
+    this.rest = { inReplyTo, references, answers, forwards, ...(of === undefined ? {} : { of }), messageId, emailId }
+    this.held = mail === desk.mail ? undefined : mail
   }
+
+  /** The account it is written in: its draft lies there, and it goes out from there. */
+  get mail(): Mail { return this.held ?? this.desk.mail }
 
   get draft(): Draft {
     return {
-      key: this.key, account: this.desk.mail.account, kind: this.kind, identityId: this.identityId, to: [...this.to], cc: [...this.cc], bcc: [...this.bcc], subject: this.subject,
+      key: this.key, account: this.mail.account, kind: this.kind, identityId: this.identityId, to: [...this.to], cc: [...this.cc], bcc: [...this.bcc], subject: this.subject,
       html: this.html, text: this.text, quoteHtml: this.quoteHtml, quoteText: this.quoteText, ...this.rest, pieces: $state.snapshot(this.pieces) as Piece[], plain: this.plain, sendAt: this.sendAt, changedAt: Date.now(),
     }
   }
@@ -114,16 +123,43 @@ export class Letter {
     return this.saving
   }
 
+  /** As another of one's addresses. Into another account the draft goes along, with its files. */
+  writeAs(mail: Mail, identityId: Id): void {
+    const going = { mail, identityId }
+    this.going = going
+    this.saving = this.saving.then(() => this.goTo(mail, identityId)).finally(() => { if (this.going === going) this.going = undefined })
+  }
+
+  private async goTo(mail: Mail, identityId: Id): Promise<void> {
+    const from = this.mail
+    if (mail === from) { this.identityId = identityId; this.touched(); return }
+    try {
+      if (this.adrift) await this.adopt()
+      const copy = await this.desk.copied(from, mail, this.pieces.flatMap((p) => p.blobId ?? []))
+      const old = this.rest.emailId
+      for (const piece of this.pieces) piece.blobId = piece.blobId === null ? null : copy(piece.blobId)
+      this.held = mail === this.desk.mail ? undefined : mail
+      this.identityId = identityId
+      this.rest = { ...this.rest, emailId: null }
+      await this.saveOnce()
+      // The one here has taken its place; one that goes out just now does so, too.
+      if (old !== null && (this.ended || this.rest.emailId !== null || isEmpty(this.draft))) await from.dropDraft(old)
+    } catch (error) {
+      mail.failed(error)
+      this.problem = error instanceof Offline ? t.signIn.noServer : error instanceof Error ? error.message : String(error)
+    }
+  }
+
   private async saveOnce(): Promise<void> {
     if (this.ended) return
-    const { mail } = this.desk
+    const { mail } = this
     const { draft } = this
     if (isEmpty(draft) && draft.emailId === null) return
     this.status = 'saving'
     try {
       if (this.adrift) { await this.adopt(); draft.pieces = this.draft.pieces }
       const drafts = await mail.needed('drafts')
-      const create = email(draft, this.desk.facts(draft, drafts))
+      const create = email(draft, this.desk.facts(draft, mail, drafts))
       const answers = await mail.jmap.call([['Email/set', { accountId: mail.account, create: { d: create }, ...(draft.emailId ? { destroy: [draft.emailId] } : {}) }, 's']])
       const set = answers.of<SetAnswer>('s')
       const id = set.created?.d?.id as Id | undefined
@@ -132,7 +168,7 @@ export class Letter {
       await this.adopt()
       this.status = 'saved'
       this.savedAt = new Date()
-      if (!this.ended) await mail.cache.putDraft(this.draft)
+      if (!this.ended) await this.desk.mail.cache.putDraft(this.draft)
     } catch (error) {
       mail.failed(error)
       this.status = 'local'
@@ -150,7 +186,7 @@ export class Letter {
     const { emailId } = this.rest
     if (emailId === null || !this.pieces.some((p) => p.blobId !== null)) return
     this.adrift = true
-    const { jmap, account } = this.desk.mail
+    const { jmap, account } = this.mail
     const answers = await jmap.call([['Email/get', { accountId: account, ids: [emailId], properties: ['attachments', 'htmlBody'] }, 'e']])
     const there = answers.of<{ list: Email[] }>('e').list.flatMap(files)
     for (const piece of this.pieces) {
@@ -182,22 +218,25 @@ export class Letter {
     const abort = new AbortController()
     this.aborts.set(key, abort)
     const started = find()
+    const { mail } = this
     if (started) started.error = null
     try {
-      const done = await this.desk.mail.jmap.upload(this.desk.mail.account, file, (share) => { const p = find(); if (p) p.share = share }, abort.signal)
+      const done = await mail.jmap.upload(mail.account, file, (share) => { const p = find(); if (p) p.share = share }, abort.signal)
       const piece = find()
-      if (piece) { piece.blobId = done.blobId; piece.size = done.size; piece.share = 1; this.touched() }
+      // It is written in another account meanwhile.
+      if (piece && this.mail !== mail) void this.upload(key)
+      else if (piece) { piece.blobId = done.blobId; piece.size = done.size; piece.share = 1; this.touched() }
     } catch (error) {
       const piece = find()
       if (piece) piece.error = error instanceof Offline ? t.signIn.noServer : error instanceof Error ? error.message : String(error)
-    } finally { this.aborts.delete(key) }
+    } finally { if (this.aborts.get(key) === abort) this.aborts.delete(key) }
   }
 
   /** What the editor can show of the pictures in a text; of one that cannot be had now, its place. */
   async preview(html: string): Promise<void> {
     const missing = this.pieces.filter((p) => p.cid !== null && !this.previews.has(p.cid) && shows(html, p.cid))
     await Promise.all(missing.map(async ({ cid, blobId, name, type }) => {
-      const { jmap, account } = this.desk.mail
+      const { jmap, account } = this.mail
       const picture = blobId === null ? new Blob([]) : await ask(jmap.download(account, blobId, name, type)).then((a) => a.blob(), () => new Blob([]))
       // One that came meanwhile stands in the editor.
       if (cid !== null && !this.ended && !this.previews.has(cid)) this.previews.set(cid, URL.createObjectURL(picture))
@@ -228,19 +267,27 @@ export class Desk {
 
   constructor(readonly app: App) {}
 
-  /** One's own: what is written is written there, whoever shares what is answered. */
-  get mail() { return this.app.home as NonNullable<App['home']> }
-  get mine(): string[] { return this.mail.identities.map((i) => i.email) }
+  /** The account that signed in: what is written is kept there in this browser, whichever of one's own it is written in. */
+  get mail(): Mail { return this.app.home as Mail }
+  private get mine(): string[] { return this.app.writers.flatMap((mail) => mail.identities).map((i) => i.email) }
+  /** Where what has to do with messages of this account is written: there if it is one's own, whoever shares it. */
+  private writer(of: Mail | undefined): Mail { return of?.writes ? of : this.mail }
+  /** The account of a draft that goes out: never another than it was written in. */
+  private owner(draft: Draft): Mail {
+    const found = this.app.writers.find((mail) => mail.account === draft.account)
+    if (!found) throw new Refused('accountNotFound', '')
+    return found
+  }
 
-  facts(draft: Draft, drafts: Id): Parameters<typeof email>[1] {
-    const identity = this.mail.identities.find((i) => i.id === draft.identityId) ?? this.mail.identities[0]
+  facts(draft: Draft, mail: Mail, drafts: Id): Parameters<typeof email>[1] {
+    const identity = mail.identities.find((i) => i.id === draft.identityId) ?? mail.identities[0]
     return { from: { name: identity?.name || null, email: identity?.email ?? this.app.address }, drafts, replyTo: identity?.replyTo ?? null, bcc: identity?.bcc ?? [], now: localDate(new Date()) }
   }
 
-  private fresh(kind: Draft['kind']): Letter {
-    const domain = (this.mine[0] ?? this.app.address).split('@')[1] ?? 'localhost'
-    const letter = new Letter(this, token(), kind, { inReplyTo: null, references: null, answers: null, forwards: null, messageId: `${token()}@${domain}`, emailId: null })
-    letter.identityId = this.mail.identities[0]?.id ?? ''
+  private fresh(kind: Draft['kind'], mail: Mail): Letter {
+    const domain = (mail.identities[0]?.email ?? this.app.address).split('@')[1] ?? 'localhost'
+    const letter = new Letter(this, mail, token(), kind, { inReplyTo: null, references: null, answers: null, forwards: null, messageId: `${token()}@${domain}`, emailId: null })
+    letter.identityId = mail.identities[0]?.id ?? ''
     return letter
   }
 
@@ -277,19 +324,20 @@ export class Desk {
 
   focus(letter: Letter): void { letter.minimised = false; this.active = letter }
 
-  private signed(identityId: Id): string {
-    const identity = this.mail.identities.find((i) => i.id === identityId)
+  private signed({ mail, identityId }: Letter): string {
+    const identity = mail.identities.find((i) => i.id === identityId)
     if (!identity) return ''
     if (identity.htmlSignature) return `<div><br></div><div class="signature">${identity.htmlSignature}</div>`
     return identity.textSignature ? `<div><br></div><div class="signature">${answer.htmlOf(identity.textSignature)}</div>` : ''
   }
 
-  async write(to: Address[] = [], subject = '', body = ''): Promise<Letter> {
+  /** `of`: the account of what it has to do with; else the one that is looked at, if it is looked at alone. */
+  async write(to: Address[] = [], subject = '', body = '', of?: Mail): Promise<Letter> {
     this.begin()
-    const letter = this.fresh('new')
+    const letter = this.fresh('new', this.writer(of ?? (this.app.isJoined ? undefined : this.app.mail)))
     letter.to = to
     letter.subject = subject
-    letter.html = (body ? answer.htmlOf(body) : '<div><br></div>') + this.signed(letter.identityId)
+    letter.html = (body ? answer.htmlOf(body) : '<div><br></div>') + this.signed(letter)
     this.show(letter)
     return letter
   }
@@ -299,14 +347,15 @@ export class Desk {
     this.begin()
     try {
       const { email: of, safe } = await from.body(id)
-      const letter = this.fresh(kind)
-      const identity = this.mail.identities.find((i) => i.email === answer.writtenTo(of, this.mine))
+      const letter = this.fresh(kind, this.writer(from))
+      const { identities } = letter.mail
+      const identity = identities.find((i) => i.email === answer.writtenTo(of, identities.map((one) => one.email)))
       if (identity) letter.identityId = identity.id
       const { to, cc } = answer.recipients(kind, of, this.mine)
       letter.to = to
       letter.cc = cc
       letter.subject = answer.subject(kind, of.subject)
-      letter.html = '<div><br></div>' + this.signed(letter.identityId)
+      letter.html = '<div><br></div>' + this.signed(letter)
       const { html, cids } = pictured(safe ? apart(safe.html).html : '', files(of), contentId)
       // Who sent HTML without a text beside it is quoted as text by what one reads in it; `html` is all of it, however many parts it came in.
       const text = of.textBody.some((p) => p.type === 'text/html') ? answer.textOf(new DOMParser().parseFromString(html, 'text/html').body)
@@ -314,18 +363,18 @@ export class Desk {
       this.quote(letter, kind, of, text, safe ? html : null)
       // An answer has the pictures of what it quotes, a forward all files.
       const taken = files(of).filter((p) => kind === 'forward' || cids.has(p.blobId ?? ''))
-      const ours = await this.ours(from, taken.map((p) => p.blobId ?? ''))
+      const ours = await this.copied(from, letter.mail, taken.map((p) => p.blobId ?? ''))
       letter.pieces = taken.map((p) => pieceOf(p, ours(p.blobId ?? ''), cids.get(p.blobId ?? '') ?? null))
-      if (kind === 'forward') letter.rest = { ...letter.rest, forwards: from.home ? null : id }
-      else letter.rest = { ...letter.rest, ...answer.threading(of), answers: from.home ? null : id }
+      if (kind === 'forward') letter.rest = { ...letter.rest, forwards: from.writes ? id : null, of: from.account }
+      else letter.rest = { ...letter.rest, ...answer.threading(of), answers: from.writes ? id : null, of: from.account }
       this.show(letter)
     } catch (error) { this.opening = false; this.app.told(error) }
   }
 
-  /** Blobs of an account that others share become one's own. */
-  private async ours(from: NonNullable<App['mail']>, blobs: Id[]): Promise<(id: Id) => Id | null> {
-    if (!from.home || blobs.length === 0) return (id) => id
-    const answers = await from.jmap.call([['Blob/copy', { fromAccountId: from.account, accountId: this.mail.account, blobIds: blobs }, 'b']])
+  /** What blobs of one account are called in another, once they are there as well. */
+  async copied(from: Mail, to: Mail, blobs: Id[]): Promise<(id: Id) => Id | null> {
+    if (from === to || blobs.length === 0) return (id) => id
+    const answers = await from.jmap.call([['Blob/copy', { fromAccountId: from.account, accountId: to.account, blobIds: blobs }, 'b']])
     const copied = answers.of<{ copied: Record<Id, Id> | null }>('b').copied ?? {}
     return (id) => copied[id] ?? null
   }
@@ -349,22 +398,24 @@ export class Desk {
     const from = this.app.mail ?? this.mail
     const row = from.rows.get(id)
     if (!row) return
-    const blobId = (await this.ours(from, [row.blobId]))(row.blobId)
-    const letter = await this.write([], answer.subject('forward', row.subject))
-    letter.rest = { ...letter.rest, forwards: from.home ? null : id }
+    const blobId = (await this.copied(from, this.writer(from), [row.blobId]))(row.blobId)
+    const letter = await this.write([], answer.subject('forward', row.subject), '', from)
+    letter.rest = { ...letter.rest, forwards: from.writes ? id : null, of: from.account }
     letter.pieces = [{ key: token(), name: `${(row.subject ?? 'message').replace(/[^\p{L}\p{N} -]+/gu, '').slice(0, 60) || 'message'}.eml`, type: 'message/rfc822', size: row.size, blobId, cid: null, share: 1, error: null }]
     letter.touched()
   }
 
   /** A draft of the server, opened to go on with. */
-  async edit(id: Id): Promise<void> {
-    const open = this.letters.find((l) => l.rest.emailId === id)
+  async edit(id: Id, mail: Mail): Promise<void> {
+    const open = this.letters.find((l) => l.rest.emailId === id && l.mail === mail)
     if (open) { this.focus(open); return }
     try {
-      const kept = (await this.mail.cache.drafts()).find((d) => d.emailId === id)
-      if (kept) { const l = this.fresh(kept.kind); const letter = new Letter(this, kept.key, kept.kind, kept); letter.take(kept); void l; this.show(letter); return }
-      const { email: of, safe } = await this.mail.body(id)
-      const letter = this.fresh('new')
+      const kept = (await this.mail.cache.drafts()).find((d) => d.emailId === id && d.account === mail.account)
+      if (kept) { const letter = new Letter(this, mail, kept.key, kept.kind, kept); letter.take(kept); this.show(letter); return }
+      const { email: of, safe } = await mail.body(id)
+      const letter = this.fresh('new', mail)
+      const as = mail.identities.find((i) => same(i.email, of.from?.[0]?.email ?? ''))
+      if (as) letter.identityId = as.id
       letter.rest = { inReplyTo: of.inReplyTo, references: of.references, answers: null, forwards: null, messageId: of.messageId?.[0] ?? letter.rest.messageId, emailId: id }
       letter.to = of.to ?? []
       letter.cc = of.cc ?? []
@@ -396,15 +447,16 @@ export class Desk {
     await this.mail.cache.dropDraft(letter.key)
     const id = letter.rest.emailId
     let back: Id[] = []
-    try { if (id !== null) back = await this.mail.dropDraft(id) } catch (e) { this.mail.failed(e) }
+    const { mail } = letter
+    try { if (id !== null) back = await mail.dropDraft(id) } catch (e) { mail.failed(e) }
     if (isEmpty(draft)) return
     // The one on the server comes back as well: its files are nowhere else.
-    const again = async (): Promise<void> => { await this.reopen({ ...draft, emailId: back.length > 0 ? (await this.mail.restore(back))[0] ?? null : null }) }
+    const again = async (): Promise<void> => { await this.reopen({ ...draft, emailId: back.length > 0 ? (await mail.restore(back))[0] ?? null : null }) }
     toasts.show(t.done.draftDropped, { action: { label: t.act.undo, run: () => { again().catch((e: unknown) => this.app.told(e)) } } })
   }
 
   async reopen(draft: Draft): Promise<void> {
-    const letter = new Letter(this, draft.key, draft.kind, draft)
+    const letter = new Letter(this, this.app.writers.find((mail) => mail.account === draft.account) ?? this.mail, draft.key, draft.kind, draft)
     letter.take({ ...draft, sendAt: null })
     await letter.adopt().catch((e: unknown) => this.mail.failed(e))
     this.show(letter)
@@ -416,9 +468,10 @@ export class Desk {
   /** What was being written when the program ended, and what still has to go out. */
   async restore(): Promise<void> {
     for (const draft of await this.mail.cache.drafts()) {
-      if (draft.account !== this.mail.account || this.letters.some((l) => l.key === draft.key)) continue
+      const mail = this.app.writers.find((one) => one.account === draft.account)
+      if (!mail || this.letters.some((l) => l.key === draft.key)) continue
       if (draft.sendAt !== null) void this.postAgain(draft, draft.sendAt)
-      else { const letter = new Letter(this, draft.key, draft.kind, draft); letter.take(draft); letter.minimised = true; this.letters = [...this.letters, letter] }
+      else { const letter = new Letter(this, mail, draft.key, draft.kind, draft); letter.take(draft); letter.minimised = true; this.letters = [...this.letters, letter] }
     }
   }
 
@@ -471,6 +524,12 @@ export class Desk {
   }
 
   async send(letter: Letter, at?: Date): Promise<void> {
+    const wanted = letter.going?.mail
+    if (wanted) {
+      await letter.settled()
+      // It says why itself. As somebody else than was chosen it does not go.
+      if (letter.mail !== wanted) return
+    }
     const why = this.problem(letter)
     if (why !== '') { letter.problem = why; return }
     if (letter.subject.trim() === '' && !confirm(t.compose.noSubject)) return
@@ -506,8 +565,9 @@ export class Desk {
         await this.mail.cache.dropDraft(draft.key)
         return sent
       })
-      if (sent) { this.told(draft, sent, scheduled); this.mail.submissions.set(sent.emailId, sent); this.mail.followNew() }
-      void this.mail.sync()
+      const mail = this.owner(draft)
+      if (sent) { this.told(draft, sent, scheduled); mail.submissions.set(sent.emailId, sent); mail.followNew() }
+      void mail.sync()
     } catch (error) {
       if (error instanceof Offline) {
         this.mail.lost()
@@ -523,7 +583,7 @@ export class Desk {
 
   /** After a lost answer the Message-ID is looked for first. */
   private async wasSent(draft: Draft): Promise<boolean> {
-    const { mail } = this
+    const mail = this.owner(draft)
     const answers = await mail.jmap.call([
       ['Email/query', { accountId: mail.account, filter: { header: ['Message-ID', draft.messageId] }, limit: 5 }, 'q'],
       ['Email/get', { accountId: mail.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['id', 'keywords'] }, 'e'],
@@ -533,20 +593,20 @@ export class Desk {
   }
 
   private async submit(draft: Draft, sendAt: string, scheduled: boolean, again: boolean): Promise<Submission | undefined> {
-    const { mail } = this
+    const mail = this.owner(draft)
     if (again && await this.wasSent(draft)) return undefined
     const drafts = await mail.needed('drafts')
     const sent = await mail.needed('sent')
-    const facts = this.facts(draft, drafts)
+    const facts = this.facts(draft, mail, drafts)
     const rcptTo = [...draft.to, ...draft.cc, ...draft.bcc, ...facts.bcc].filter((a, i, all) => all.findIndex((b) => same(a.email, b.email)) === i).map((a) => ({ email: a.email, parameters: null }))
-    const hold = this.holdFor(sendAt, scheduled)
+    const hold = this.holdFor(mail, sendAt, scheduled)
     const submission = { identityId: draft.identityId, emailId: '#d', envelope: { mailFrom: { email: facts.from.email, parameters: hold > 0 ? { HOLDFOR: String(hold) } : null }, rcptTo } }
     const update: Record<string, unknown> = { [`mailboxIds/${drafts}`]: null, [`mailboxIds/${sent}`]: true, 'keywords/$draft': null }
     const answers = await mail.jmap.call([
       ['Email/set', { accountId: mail.account, create: { d: email(draft, facts) }, ...(draft.emailId ? { destroy: [draft.emailId] } : {}) }, 'e'],
       ['EmailSubmission/set', { accountId: mail.account, create: { s: submission }, onSuccessUpdateEmail: { '#s': update } }, 's'],
-      ...(draft.answers ? [['Email/set', { accountId: mail.account, update: { [draft.answers]: { 'keywords/$answered': true } } }, 'a'] as [string, Record<string, unknown>, string]] : []),
-      ...(draft.forwards ? [['Email/set', { accountId: mail.account, update: { [draft.forwards]: { 'keywords/$forwarded': true } } }, 'f'] as [string, Record<string, unknown>, string]] : []),
+      ...(draft.answers ? [['Email/set', { accountId: draft.of ?? mail.account, update: { [draft.answers]: { 'keywords/$answered': true } } }, 'a'] as [string, Record<string, unknown>, string]] : []),
+      ...(draft.forwards ? [['Email/set', { accountId: draft.of ?? mail.account, update: { [draft.forwards]: { 'keywords/$forwarded': true } } }, 'f'] as [string, Record<string, unknown>, string]] : []),
     ])
     const made = answers.of<SetAnswer>('e')
     const created = made.created?.d?.id as Id | undefined
@@ -559,8 +619,8 @@ export class Desk {
   }
 
   /** Seconds the server holds it back: what was asked for, or the time to think again. */
-  private holdFor(sendAt: string, scheduled: boolean): number {
-    const account = this.mail.jmap.session.accounts[this.mail.account]?.accountCapabilities[SUBMISSION]
+  private holdFor({ jmap, account: id }: Mail, sendAt: string, scheduled: boolean): number {
+    const account = jmap.session.accounts[id]?.accountCapabilities[SUBMISSION]
     const max = Number(account?.maxDelayedSend ?? 0)
     if (scheduled) return Math.min(max, Math.max(1, Math.round((Date.parse(sendAt) - Date.now()) / 1000)))
     return Math.min(max, this.app.choices.undo)
@@ -569,13 +629,12 @@ export class Desk {
   private told(draft: Draft, sent: Submission, scheduled: boolean): void {
     if (scheduled) { toasts.show(t.done.scheduled(new Date(draft.sendAt ?? '').toLocaleString()), { action: { label: t.act.undo, run: () => { void this.cancel(draft, sent) } } }); return }
     const seconds = this.app.choices.undo
-    if (seconds === 0 || this.holdFor('', false) === 0) { toasts.show(t.done.sent); return }
+    if (seconds === 0 || this.holdFor(this.owner(draft), '', false) === 0) { toasts.show(t.done.sent); return }
     toasts.show(t.done.sending, { seconds, action: { label: t.compose.undoSend, run: () => { void this.cancel(draft, sent) } } })
   }
 
   /** Takes back what the server still holds; it is a draft again. */
-  private async takenBack(sent: Submission): Promise<boolean> {
-    const { mail } = this
+  private async takenBack(sent: Submission, mail: Mail): Promise<boolean> {
     const drafts = await mail.needed('drafts')
     const box = await mail.needed('sent')
     const patch = { [`mailboxIds/${drafts}`]: true, [`mailboxIds/${box}`]: null, 'keywords/$draft': true }
@@ -588,11 +647,12 @@ export class Desk {
   }
 
   async cancel(draft: Draft, sent: Submission): Promise<void> {
-    try { if (await this.takenBack(sent)) await this.reopen({ ...draft, emailId: sent.emailId }) } catch (error) { this.app.told(error) }
+    try { if (await this.takenBack(sent, this.owner(draft))) await this.reopen({ ...draft, emailId: sent.emailId }) } catch (error) { this.app.told(error) }
   }
 
   /** The same for a message whose draft is long gone from here. */
   async recall(sent: Submission): Promise<void> {
-    try { if (await this.takenBack(sent)) { this.app.close(); await this.edit(sent.emailId) } } catch (error) { this.app.told(error) }
+    const mail = this.app.writers.find((one) => one.submissions.get(sent.emailId)?.id === sent.id) ?? this.mail
+    try { if (await this.takenBack(sent, mail)) { this.app.close(); await this.edit(sent.emailId, mail) } } catch (error) { this.app.told(error) }
   }
 }

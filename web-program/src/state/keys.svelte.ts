@@ -48,7 +48,7 @@ export function commands(): Command[] {
     { name: 'recolour', text: names.D ?? '', key: 'D', group: 'show', run: () => { app.recoloured = !app.recoloured }, when: reading },
     { name: 'open-all', text: names[';'] ?? '', key: ';', group: 'show', run: () => { app.openAll += 1 }, when: reading },
     { name: 'why', text: names.w ?? '', key: 'w', group: 'show', run: () => { app.drawer = app.drawer === 'why' ? '' : 'why' }, when: reading },
-    { name: 'redirect', text: act.redirect, group: 'write', run: () => { app.layer = 'redirect' }, when: () => app.reading !== '' && app.mail?.home === undefined },
+    { name: 'redirect', text: act.redirect, group: 'write', run: () => { app.layer = 'redirect' }, when: () => app.reading !== '' && app.mail?.writes === true },
     { name: 'wire', text: t.nav.wire, key: 'W', group: 'show', run: () => router.go({ at: 'wire' }), when: () => app.home?.hasProgram === true },
     { name: 'all', text: t.nav.all, key: 'A', group: 'move', run: () => app.openBox('inbox', ALL), when: () => app.readable.length > 1 },
     { name: 'people', text: t.nav.people, group: 'show', run: () => router.go({ at: 'people' }) },

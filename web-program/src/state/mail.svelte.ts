@@ -76,7 +76,7 @@ export class Mail {
   /** `home`: one's own, when this is an account of others who share something of it. */
   constructor(public jmap: Jmap, readonly account: Id, readonly cache: Cache, private readonly signedOut: () => void, readonly home?: Mail) {
     this.people = home?.people ?? new SvelteMap<string, Person>()
-    this.identities = home?.identities ?? []
+    this.identities = this.writes ? [] : home?.identities ?? []
     this.history = home?.history ?? new History()
   }
 
@@ -98,8 +98,8 @@ export class Mail {
       this.learn(first.rows, true)
       this.first = first.query
     }
+    if (this.writes) this.identities = kept.identities
     if (this.home) return
-    this.identities = kept.identities
     for (const person of people) this.people.set(person.email, person)
   }
 
@@ -906,7 +906,9 @@ export class Mail {
     return answers.of<{ ids: Id[] }>('q').ids.length < 2
   }
 
-  private get sends(): boolean { return !this.home && this.jmap.has(SUBMISSION) }
+  /** One's own: what is written may be written here, and goes out from here. */
+  get writes(): boolean { return !this.home || this.jmap.session.accounts[this.account]?.isPersonal === true }
+  private get sends(): boolean { return this.writes && this.jmap.has(SUBMISSION) }
 
   /** Whether its owner lets one do that with a message, wherever it lies but there. */
   may(row: Row, right: string, but = ''): boolean {
