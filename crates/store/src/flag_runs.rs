@@ -5,8 +5,9 @@
 //! Must not know: engines, acts.
 
 use crate::engine::Key;
+use crate::packed::Rows;
 use crate::rows::{read_flags, write_flags};
-use crate::types::{Flags, MessageRow, StoreError};
+use crate::types::{Flags, MessageRow, ModSeq, StoreError, Uid};
 use crate::value::{Writer, decoded, open};
 
 /// Octets a run takes at most without keywords, about: more of them than rows are worth is not written.
@@ -99,12 +100,19 @@ pub(crate) fn gather_flag_runs(
     (runs.len() * RUN_BYTES <= changed.len() * ROW_BYTES).then_some(runs)
 }
 
+/// The same where one act changed all rows of the mailbox.
+pub(crate) fn flag_runs_of_all(rows: &Rows, mod_seq: ModSeq) -> Option<Vec<FlagRun>> {
+    let run = |(first, last, flags): (Uid, Uid, Flags)| FlagRun { first: first.0, last: last.0, mod_seq: mod_seq.0, flags };
+    let runs: Vec<FlagRun> = rows.spans().into_iter().map(run).collect();
+    (runs.len() * RUN_BYTES <= rows.len() * ROW_BYTES).then_some(runs)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::key;
-    use crate::types::{AccountId, EmailId, MailboxId, ModSeq, Uid};
+    use crate::types::{AccountId, EmailId, MailboxId};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

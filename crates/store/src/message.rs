@@ -7,11 +7,12 @@
 use crate::Store;
 use crate::crossing::Carry;
 use crate::engine::{Batch, NewBody, Outcome, Version, get};
-use crate::flag_runs::{FlagRun, decode_flag_runs, gather_flag_runs};
+use crate::flag_runs::{FlagRun, decode_flag_runs, flag_runs_of_all, gather_flag_runs};
 use crate::key;
 use crate::limits::{CONFLICT_RETRIES, FLAG_RUN_ROWS_MIN, KEYWORD_BYTES_MAX, KEYWORDS_MAX};
 use crate::mailbox::{acting, exclusively, resolve};
 use crate::mark::Mark;
+use crate::packed::Rows;
 use crate::rows::{EmailRecord, decode_accepted, encode_accepted};
 use crate::space::{Act, NewRow, Remade};
 use crate::store::{Inner, Result};
@@ -95,6 +96,25 @@ pub(crate) fn ascending(uids: &[Uid]) -> Vec<Uid> {
     uids.sort_unstable();
     uids.dedup();
     uids
+}
+
+/// The same change of flags for all messages of a mailbox, block by block; `None` when it is none for one of them, or the
+/// runs of flags would take more than the rows.
+fn change_all_flags(
+    act: &mut Act,
+    batch: &mut Batch,
+    mailbox: MailboxId,
+    stood: &Rows,
+    (op, flags, mask): (FlagOp, &Flags, FlagMask),
+) -> Result<Option<FlagsChanged>> {
+    let mod_seq = act.mod_seq();
+    let Some(now) = stood.reflagged(mod_seq, |old| Ok(mask.within(old, apply_flags(old, op, flags)?)))? else { return Ok(None) };
+    let Some(runs) = flag_runs_of_all(&now, mod_seq) else { return Ok(None) };
+    let before: Vec<u8> = stood.system_flags().collect();
+    let rows: Vec<MessageRow> = now.iter().collect();
+    act.remade = Some(Remade { mailbox, before: stood.clone(), after: now.clone() });
+    act.change_rows(batch, mailbox, &before, rows.clone(), Some(runs))?;
+    Ok(Some(FlagsChanged { rows, modified: Vec::new(), whole: Some((stood.clone(), now)) }))
 }
 
 impl Inner {
@@ -384,6 +404,15 @@ impl Inner {
             let messages = state.messages as usize;
             let mut traced = Traced::new(by, "marked-deleted", &state.info.name);
             let stood = self.standing(act, mailbox, &uids).await?;
+            let is_all = uids.len() >= FLAG_RUN_ROWS_MIN && stood.len() == messages;
+            if is_all
+                && unchanged_since.is_none()
+                && by.is_none()
+                && stood.uids(0..messages).eq(uids.iter().copied())
+                && let Some(answer) = change_all_flags(act, batch, mailbox, &stood, change)?
+            {
+                return Ok((true, answer));
+            }
             let mut answer = FlagsChanged::default();
             let mut before = Vec::new();
             let mut after = Vec::new();
@@ -407,7 +436,7 @@ impl Inner {
             }
             let runs = self.flag_runs_after(act, mailbox, &after).await?;
             let changed = !after.is_empty();
-            if changed && uids.len() >= FLAG_RUN_ROWS_MIN && stood.len() == messages {
+            if changed && is_all {
                 let mut now = stood.clone();
                 now.put(&after);
                 answer.whole = Some((stood.clone(), now.clone()));

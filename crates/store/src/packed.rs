@@ -283,6 +283,48 @@ impl Block {
         half
     }
 
+    /// System flags and set of keywords of each row.
+    fn flags(&self) -> impl Iterator<Item = (u8, u16)> + '_ {
+        self.system.iter().copied().zip(self.keywords.iter().copied().chain(std::iter::repeat(0)))
+    }
+
+    fn flags_of(&self, (system, set): (u8, u16)) -> Flags {
+        Flags { system, keywords: self.words.get(usize::from(set)).cloned().flatten() }
+    }
+
+    /// See [`Rows::reflagged`]. What becomes of the same flags is asked once.
+    fn reflagged<E>(&self, mod_seq: ModSeq, change: &mut impl FnMut(&Flags) -> Result<Flags, E>) -> Result<Option<Block>, E> {
+        let mut met: Vec<((u8, u16), (u8, u16))> = Vec::new();
+        let (mut system, mut keywords) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
+        let mut words = vec![None];
+        for before in self.flags() {
+            let now = match met.iter().find(|(known, _)| *known == before) {
+                Some((_, now)) => *now,
+                None => {
+                    let flags = self.flags_of(before);
+                    let changed = change(&flags)?;
+                    if changed == flags {
+                        return Ok(None);
+                    }
+                    let set = words.iter().position(|set| *set == changed.keywords).unwrap_or_else(|| {
+                        words.push(changed.keywords.clone());
+                        words.len() - 1
+                    });
+                    met.push((before, (changed.system, set as u16)));
+                    (changed.system, set as u16)
+                }
+            };
+            system.push(now.0);
+            keywords.push(now.1);
+        }
+        if words.len() == 1 {
+            (keywords, words) = (Vec::new(), Vec::new());
+        }
+        let mod_seqs = Column { base: mod_seq.0, offsets: Offsets::Short(vec![0; self.len()]) };
+        let (uids, emails, dates, sizes) = (self.uids.clone(), self.emails.clone(), self.dates.clone(), self.sizes.clone());
+        Ok(Some(Block { uids, emails, mod_seqs, dates, sizes, system, keywords, words }))
+    }
+
     /// Whether the row at `at` is the same as the other's.
     fn same_mod_seq(&self, at: usize, other: &Block, there: usize) -> bool {
         self.mod_seqs.get(at) == other.mod_seqs.get(there)
@@ -534,6 +576,45 @@ impl Rows {
         }
     }
 
+    /// All of them after an act of this mod-sequence that changes the flags of each; `None` when one keeps what it has.
+    ///
+    /// # Errors
+    /// What `change` says no to.
+    pub(crate) fn reflagged<E>(
+        &self,
+        mod_seq: ModSeq,
+        mut change: impl FnMut(&Flags) -> Result<Flags, E>,
+    ) -> Result<Option<Rows>, E> {
+        let Blocks { blocks, starts, len } = &*self.inner;
+        let changed = blocks.iter().map(|block| block.reflagged(mod_seq, &mut change).map(|block| block.map(Arc::new)));
+        let blocks = changed.collect::<Result<Option<Vec<_>>, E>>()?;
+        Ok(blocks.map(|blocks| Rows { inner: Arc::new(Blocks { blocks, starts: starts.clone(), len: *len }) }))
+    }
+
+    /// The system flags of each.
+    pub(crate) fn system_flags(&self) -> impl Iterator<Item = u8> + '_ {
+        self.inner.blocks.iter().flat_map(|block| block.system.iter().copied())
+    }
+
+    /// Neighbours with the same flags, as their first and last UID.
+    pub(crate) fn spans(&self) -> Vec<(Uid, Uid, Flags)> {
+        let mut spans: Vec<(Uid, Uid, Flags)> = Vec::new();
+        for block in &self.inner.blocks {
+            let mut at = 0;
+            let flags: Vec<(u8, u16)> = block.flags().collect();
+            for same in flags.chunk_by(|a, b| a == b) {
+                let now = same.first().map_or_else(Flags::default, |flags| block.flags_of(*flags));
+                let (first, last) = (Uid(block.uid(at)), Uid(block.uid(at + same.len() - 1)));
+                at += same.len();
+                match spans.last_mut().filter(|(_, _, flags)| *flags == now) {
+                    Some((_, end, _)) => *end = last,
+                    None => spans.push((first, last, now)),
+                }
+            }
+        }
+        spans
+    }
+
     /// Takes rows out (ascending UIDs).
     pub fn remove(&mut self, uids: &[Uid]) {
         if uids.is_empty() {
@@ -662,6 +743,42 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+        // Block by block it is what it is row by row; and the neighbours with the same flags are all rows, in order.
+        #[test]
+        fn all_flags_changed_at_once(words in proptest::collection::vec((0u8..5, 1usize..900), 1..8), add in 0u8..9, word in 0u8..3) {
+            let words = words.into_iter().flat_map(|(word, count)| std::iter::repeat_n(word, count));
+            let all: Vec<MessageRow> = (1..).zip(words).map(|(uid, word)| row(uid * 3, u64::from(uid), word)).collect();
+            let change = |flags: &Flags| -> Result<Flags, ()> {
+                let keywords = if word == 0 { flags.keywords.clone() } else { row(1, 1, word - 1).flags.keywords };
+                Ok(Flags { system: flags.system | add, keywords })
+            };
+            let changed: Vec<MessageRow> = all
+                .iter()
+                .map(|row| MessageRow { flags: change(&row.flags).unwrap(), mod_seq: ModSeq(1 << 40), ..row.clone() })
+                .collect();
+            let stood = Rows::of(&all);
+            let now = stood.reflagged(ModSeq(1 << 40), change).unwrap();
+            let is_of_all = all.iter().zip(&changed).all(|(before, now)| before.flags != now.flags);
+            prop_assert_eq!(now.is_some(), is_of_all);
+            prop_assert!(stood.system_flags().eq(all.iter().map(|row| row.flags.system)));
+            let spans = now.as_ref().unwrap_or(&stood).spans();
+            prop_assert!(spans.windows(2).all(|pair| pair[0].2 != pair[1].2));
+            let told = if is_of_all { &changed } else { &all };
+            let mut left = told.iter();
+            for (first, last, flags) in spans {
+                let mut within = left.by_ref().take_while(|row| row.uid <= last).collect::<Vec<_>>();
+                prop_assert_eq!(within.first().map(|row| row.uid), Some(first));
+                prop_assert!(within.iter().all(|row| row.flags == flags));
+                prop_assert_eq!(within.pop().map(|row| row.uid), Some(last));
+                left = told.get(told.partition_point(|row| row.uid <= last)..).unwrap_or_default().iter();
+            }
+            prop_assert!(left.next().is_none());
+            if let Some(now) = now {
+                prop_assert!(now.iter().eq(changed));
+                prop_assert_eq!(stood.difference(&now).changed.len(), all.len());
+            }
+        }
+
         // Several look at one mailbox, each taking it in when it likes: each is told exactly what became of it.
         #[test]
         fn is_what_a_map_says_to_each_who_looks(acts in proptest::collection::vec((0u8..7, 1u32..1500, 0u8..4), 1..60)) {
