@@ -303,6 +303,7 @@ transcripts! {
     switched_off,
     thread,
     uidbatches,
+    uid_search_by_number,
     uidonly,
     unauthenticate,
     utf8_accept,

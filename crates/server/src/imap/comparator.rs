@@ -24,15 +24,27 @@ impl Session {
     }
 }
 
-/// A pattern of RFC 4790 §3.2: `*` stands for anything.
+/// A pattern of RFC 4790 §3.2: `*` stands for anything. Only the last `*` is ever tried again: many of them cost no more than their length.
 fn fits(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern.eq_ignore_ascii_case(name),
-        Some((start, rest)) => {
-            let begins = name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
-            begins && (start.len()..=name.len()).any(|at| name.get(at..).is_some_and(|left| fits(rest, left)))
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut at, mut read) = (0, 0);
+    // Where the last `*` stands, and where what it took ends.
+    let mut star = None;
+    while let Some(octet) = name.get(read) {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, read));
+                at += 1;
+            }
+            Some(wanted) if wanted.eq_ignore_ascii_case(octet) => (at, read) = (at + 1, read + 1),
+            _ => {
+                let Some((begins, taken)) = star else { return false };
+                star = Some((begins, taken + 1));
+                (at, read) = (begins + 1, taken + 1);
+            }
         }
     }
+    pattern.iter().skip(at).all(|octet| *octet == b'*')
 }
 
 #[cfg(test)]
@@ -44,5 +56,12 @@ mod tests {
         let fit = |pattern| fits(pattern, ACTIVE);
         assert!(fit("i;unicode-casemap") && fit("I;*") && fit("*") && fit("*casemap") && fit("i;*-*map"));
         assert!(!fit("i;octet") && !fit("i;") && !fit("*;octet") && !fit(""));
+        assert!(fit("i;unicode-casemap*") && fit("*i*;*p*") && !fit("i;unicode-casemapx") && !fit("*x"));
+    }
+
+    #[test]
+    fn many_stars_cost_no_more_than_their_length() {
+        assert!(!fits(&"*a".repeat(30_000), ACTIVE));
+        assert!(!fits(&format!("{}z", "*".repeat(60)), ACTIVE));
     }
 }

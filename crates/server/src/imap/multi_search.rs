@@ -23,7 +23,12 @@ impl Session {
         let MultiSearch { sources, search } = multi;
         self.charset_allowed(&search)?;
         let search = self.with_filters(search).await?;
-        self.sync(true).await?;
+        let numbered = names_numbers(&search.keys);
+        if numbered && self.uid_only {
+            return Err(Trouble::UidRequired);
+        }
+        // RFC 9051 §5.5: numbers mean what they meant before the EXPUNGE that this command tells.
+        self.sync(!numbered).await?;
         let selected = self.view.as_ref().map(|view| (view.account, view.mailbox.id));
         let sources = sources.unwrap_or_else(|| vec![MailboxFilter::Selected]);
         let only_selected = sources == [MailboxFilter::Selected];
@@ -32,7 +37,7 @@ impl Session {
             return Err(Trouble::Bad("Select a mailbox first"));
         }
         let saving = search.returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save));
-        if !only_selected && (saving || names_numbers(&search.keys)) {
+        if !only_selected && (saving || numbered) {
             return Err(Trouble::Bad("SAVE and message numbers are of the selected mailbox only (RFC 7377)"));
         }
         if search.update().is_some() {

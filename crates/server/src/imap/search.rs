@@ -64,7 +64,8 @@ impl Session {
 
     /// Indexes of what matches, ascending, and whether mod-sequences are told.
     pub(super) async fn searched(&mut self, search: &Search) -> Result<(Vec<usize>, bool), Trouble> {
-        self.sync(search.uid).await?;
+        // RFC 9051 §5.5: numbers in UID SEARCH mean what they meant before the EXPUNGE that this command tells.
+        self.sync(search.uid && !names_numbers(&search.keys)).await?;
         self.view()?;
         if self.uid_only && names_numbers(&search.keys) {
             return Err(Trouble::UidRequired);

@@ -48,7 +48,7 @@ fn known(name: &str) -> Option<(&'static str, &'static str)> {
         "ID" => ("Client and server say what programs they are.", "RFC 2971 §3.1"),
         "GETJMAPACCESS" => ("Where the same mail is by JMAP.", "RFC 9698 §4"),
         "COMPARATOR" => ("How letters are compared.", "RFC 5255 §4.7"),
-        "GETFILTERS" | "GETFILTER" => ("Named searches.", "RFC 5466 §3"),
+        "UIDBATCHES" => ("Which UIDs stand for so many messages each?", "RFC 10022 §3"),
         _ => return None,
     })
 }
@@ -220,4 +220,16 @@ fn untagged(line: &str, rest: &str) -> Reading {
         _ => ("A response of an extension.", "RFC 9051 §7"),
     };
     Reading::new(masked(line), meaning, section)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_there_is_has_its_sentence() {
+        let missing: Vec<&str> =
+            crate::imap::command::COMMANDS.iter().map(|(name, _)| *name).filter(|name| known(name).is_none()).collect();
+        assert_eq!(missing, ["UID"], "UID stands before another");
+    }
 }

@@ -144,7 +144,7 @@ pub(crate) enum Allowed {
 }
 
 /// Every command word. ENABLE is taken with a mailbox selected, too (lenient).
-const COMMANDS: [(&str, Allowed); 56] = [
+pub(crate) const COMMANDS: [(&str, Allowed); 56] = [
     ("CAPABILITY", Allowed::Always),
     ("NOOP", Allowed::Always),
     ("LOGOUT", Allowed::Always),
