@@ -27,10 +27,10 @@ def named(server):
     return announced, where
 
 
-def session(where, port, server, proxied):
+def session(where, port, server, proxied, account="ann@here.test"):
     """The session resource there, asked as who follows that address would; the proxy is played here."""
     url = urllib.parse.urlparse(where)
-    basic = base64.b64encode(f"ann@here.test:{server.password}".encode()).decode()
+    basic = base64.b64encode(f"{account}:{server.password}".encode()).decode()
     headers = {"Host": url.netloc, "Authorization": f"Basic {basic}"}
     if proxied:
         headers["X-Forwarded-Proto"] = "https"
