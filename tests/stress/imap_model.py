@@ -71,6 +71,46 @@ def number_set(text):
     return found
 
 
+def in_order(text):
+    """The numbers of a set as they are written: `5:3` is 5, 4, 3."""
+    found = []
+    for part in text.decode().split(","):
+        first, _, last = part.partition(":")
+        first, last = int(first), int(last or first)
+        step = 1 if first <= last else -1
+        found.extend(range(first, last + step, step))
+    return found
+
+
+class Watched:
+    """A search with UPDATE (RFC 5267 §4.3): what it finds as far as that is told, by UID, or by number and then each the model's row."""
+
+    def __init__(self, by_uid, key, wants, order=None):
+        self.by_uid, self.key, self.wants, self.order, self.found = by_uid, key, wants, order, []
+        # From when on CANCELUPDATE is on its way.
+        self.ends = False
+
+    def change(self, what, position, items):
+        """Takes one change in; what is wrong with it, if anything."""
+        if what != b"ALL" and (position == 0) != (self.order is None):
+            return f"position {position} where the order is {self.order}"
+        if what == b"REMOVEFROM":
+            for item in items:
+                # What goes at one position: each has taken the place of the one before it.
+                at = position - 1 if self.order else self.found.index(item) if item in self.found else -1
+                if not 0 <= at < len(self.found) or self.found[at] != item:
+                    return f"it is not at {position} of {len(self.found)}"
+                del self.found[at]
+            return None
+        at = position - 1 if position else len(self.found)
+        if at > len(self.found):
+            return f"there are only {len(self.found)}"
+        if any(item in self.found for item in items):
+            return "it is in it already"
+        self.found[at:at] = items
+        return None
+
+
 def tokens_of(response):
     """A response as nested lists of bytes."""
     stack, at = [[]], 0
@@ -114,7 +154,7 @@ class Session:
         self.buffer, self.inflate, self.deflate = b"", None, None
         self.at_once, self.count, self.box, self.rows, self.examined = False, 0, None, None, False
         self.command, self.expected, self.log, self.went_since = "", None, [], set()
-        # The UIDs of the last SORT in their order; searches that are kept up to date, by tag: (flag, UIDs).
+        # The UIDs of the last SORT in their order; searches that are kept up to date, by tag.
         self.sorted, self.watched = None, {}
         self.line()
         self.ok(f'LOGIN {user}@here.test "{password}"')
@@ -204,10 +244,10 @@ class Session:
             _, answer = self.answer(tag, command, expected)
             self.law(answer.startswith(b"OK"), answer)
 
-    def watch(self, command, flag):
-        """A search with UPDATE; its tag names it from now on."""
+    def watch(self, command, one):
+        """A search with UPDATE (`Watched`); its tag names it from now on."""
         tag, text = self.named(command)
-        self.watched[tag.decode()] = (flag, set())
+        self.watched[tag.decode()] = one
         self.send(text)
         told, answer = self.answer(tag, command, None)
         self.law(answer.startswith(b"OK"), answer)
@@ -216,24 +256,28 @@ class Session:
 
     def updated(self, response):
         """RFC 5267 §4.3: an ESEARCH of a search that is watched; false where it is of another."""
-        tag = re.match(rb'\* ESEARCH \(TAG "([^"]+)"\) UID', response)
-        watched = self.watched.get(tag[1].decode()) if tag else None
-        if watched is None:
+        head = re.match(rb'\* ESEARCH \(TAG "([^"]+)"\)( UID)?', response)
+        one = self.watched.get(head[1].decode()) if head else None
+        if one is None:
             return False
-        uids = watched[1]
+        self.law(bool(head[2]) == one.by_uid, "UID belongs to UID commands")
         for what, text in re.findall(rb" (ALL|ADDTO|REMOVEFROM) (\([^)]*\)|\S+)", response):
-            words = text.strip(b"()").split(b" ")
-            named = set()
-            for number_text in words if what == b"ALL" else words[1::2]:
-                named |= set(number_set(number_text))
-            if what == b"REMOVEFROM":
-                self.law(named <= uids, f"REMOVEFROM of {sorted(named - uids)}, which were not in it")
-                uids -= named
-            else:
-                self.law(uids.isdisjoint(named), f"{what} of {sorted(named & uids)}, which are in it")
-                uids |= named
-            self.ledger.count(what.decode())
+            words = [b"0", text] if what == b"ALL" else text.strip(b"()").split(b" ")
+            for position, numbers in zip(words[::2], words[1::2]):
+                items = in_order(numbers)
+                if not one.by_uid:
+                    self.law(all(0 < number <= len(self.rows) for number in items), f"{items} of {len(self.rows)} messages")
+                    items = [self.rows[number - 1] for number in items]
+                wrong = one.change(what, int(position), items)
+                self.law(not wrong, f"{what.decode()} ({position.decode()} {numbers.decode()}): {wrong}")
+            self.ledger.count(f"{what.decode()} {'in an order ' if one.order else ''}by {'UID' if one.by_uid else 'number'}")
         return True
+
+    def left_first(self, uids, row=None):
+        """What is told as gone is in no search any more (RFC 5267 §4.3.4: its number still meant it)."""
+        for tag, one in self.watched.items():
+            stays = [item for item in one.found if not one.ends and (item in uids if one.by_uid else item is row)]
+            self.law(not stays, f"the search {tag} still has {stays}, which went")
 
     def ok(self, command, tail=b"", expected=None):
         told, answer = self.say(command, tail, expected)
@@ -256,6 +300,7 @@ class Session:
                 self.law(self.modes.isdisjoint({"qresync", "uidonly"}), "EXPUNGE where VANISHED belongs")
                 self.law(self.rows is not None and 0 < number <= len(self.rows), f"EXPUNGE {number} of {len(self.rows or ())}")
                 gone = self.rows.pop(number - 1)
+                self.left_first({gone.uid}, gone)
                 if gone.uid:
                     self.ledger.went(self.box, [gone.uid])
             elif what in (b"FETCH", b"UIDFETCH"):
@@ -304,6 +349,7 @@ class Session:
         earlier = b"(EARLIER)" in response
         uids = set(number_set(response.split(b" ")[-1]))
         self.went_since |= uids
+        self.left_first(uids)
         if self.rows is None:
             return
         known = {row.uid for row in self.rows}

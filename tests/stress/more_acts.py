@@ -4,10 +4,11 @@ message, searches that are kept up to date (RFC 5267), and a mailbox whose owner
 
 import re
 
-from imap_model import number_set
+from imap_model import Watched
 
 # Whose rights at it change all the time; nobody but its owner stays in it.
 LOAN = ("ann", "Loan")
+ORDERS = ("SUBJECT", "REVERSE SUBJECT", "SIZE", "REVERSE SIZE")
 
 
 def groups_of(text):
@@ -90,7 +91,7 @@ class MoreActs:
         session, dice = self.session, self.dice
         by_uid = session.by_uid_only or session.at_once or dice.random() < 0.6
         prefix = "UID " if by_uid else ""
-        key = dice.choice(("SUBJECT", "REVERSE SUBJECT", "SIZE", "REVERSE SIZE"))
+        key = dice.choice(ORDERS)
         session.sorted = None
         session.ok(f"{prefix}SORT ({key}) UTF-8 ALL", expected=lambda row: True)
         found = [(self.fact(uid), uid) for uid in session.sorted or []]
@@ -132,19 +133,30 @@ class MoreActs:
         session, dice = self.session, self.dice
         if session.watched and dice.random() < 0.4:
             tag = dice.choice(sorted(session.watched))
+            session.watched[tag].ends = True
             session.ok(f'CANCELUPDATE "{tag}"')
             session.watched.pop(tag, None)
         elif len(session.watched) < 4:
-            flag = dice.choice((r"\Flagged", r"\Seen", "Work"))
-            key = f"KEYWORD {flag}" if flag == "Work" else flag[1:].upper()
-            session.watch(f"UID SEARCH RETURN (UPDATE ALL) {key}", flag.encode())
+            # A VANISHED may name one whose UID is not known here, and then its row is not either.
+            by_uid = session.at_once or not session.modes.isdisjoint({"uidonly", "qresync"}) or dice.random() < 0.5
+            flag = dice.choice((r"\Flagged", r"\Seen", "Work", None))
+            negative = flag is not None and dice.random() < 0.3
+            key = "ALL" if flag is None else f"KEYWORD {flag}" if flag == "Work" else flag[1:].upper()
+            wants = lambda row, f=flag, n=negative: f is None or (f.encode() in row.flags) != n  # noqa: E731
+            one = Watched(by_uid, f"{'NOT ' if negative else ''}{key}", wants, dice.choice((None, None, *ORDERS)))
+            what = f"SORT RETURN (UPDATE ALL) ({one.order}) UTF-8" if one.order else "SEARCH RETURN (UPDATE ALL)"
+            session.watch(f"{'UID ' if by_uid else ''}{what} {one.key}", one)
 
     def check_watched(self):
-        """When all stand still, each is what the model says."""
+        """When all stand still, each is what the model says, and in the order that is told now."""
         session = self.session
-        for tag, (flag, uids) in session.watched.items():
-            want = {row.uid for row in session.rows if flag in row.flags}
-            session.law(uids == want, f"the search {tag} for {flag} says {sorted(uids ^ want)} otherwise")
+        for tag, one in session.watched.items():
+            found = one.found if one.by_uid else [row.uid for row in one.found]
+            want = {row.uid for row in session.rows if one.wants(row)}
+            session.law(set(found) == want, f"the search {tag} for {one.key} says {sorted(set(found) ^ want)} otherwise")
+            if one.order:
+                session.ok(f"UID SORT ({one.order}) UTF-8 {one.key}")
+                session.law(session.sorted == found, f"the search {tag} by {one.order} has {found[:40]}, and it is {session.sorted[:40]}")
 
     # ---- rights that change
 

@@ -343,6 +343,11 @@ class Worker(MoreActs, threading.Thread):
             (lambda row: not (octets in row.flags and b"\\Seen" in row.flags), f"NOT ({key} SEEN)"),
         ))
         form = dice.choice(("", "RETURN (ALL) ", "RETURN (ALL COUNT SAVE) "))
+        if session.rows and not session.by_uid_only and not session.at_once and dice.random() < 0.4:
+            # RFC 9051 §5.5: numbers are those from before any EXPUNGE that the same command tells of, in UID SEARCH too.
+            first, last = sorted(dice.choices(range(1, len(session.rows) + 1), k=2))
+            named, all_wants = session.rows[first - 1 : last], wants
+            wants, text = (lambda row: any(row is one for one in named) and all_wants(row)), f"{first}:{last} {text}"
         session.ok(f"{prefix}SEARCH {form}{text}", expected=wants)
 
     def sort(self):
