@@ -41,9 +41,13 @@ function early(): Plugin {
       handler(html, { bundle }) {
         const chunks = Object.values(bundle ?? {}).filter((one) => one.type === 'chunk')
         const wanted = new Set<string>()
+        const styles = new Set<string>()
         const add = (name: string): void => { if (!wanted.has(name)) { wanted.add(name); for (const next of chunks.find((one) => one.fileName === name)?.imports ?? []) add(next) } }
-        for (const one of chunks) if (one.facadeModuleId?.endsWith('/src/program.ts')) add(one.fileName)
-        return [...wanted].filter((name) => !html.includes(name)).map((name) => ({ tag: 'link', attrs: { rel: 'modulepreload', crossorigin: true, href: `/${name}` }, injectTo: 'head' as const }))
+        for (const one of chunks) if (/\/src\/(door|program)\.ts$/.test(one.facadeModuleId ?? '')) add(one.fileName)
+        // The rows that come with the page look as the program's own do; and nobody waits for the looks of what is there.
+        for (const one of chunks) if (wanted.has(one.fileName)) for (const css of (one as { viteMetadata?: { importedCss: Set<string> } }).viteMetadata?.importedCss ?? []) styles.add(css)
+        const looks = [...styles].filter((name) => !html.includes(name)).map((name) => ({ tag: 'link', attrs: { rel: 'stylesheet', crossorigin: true, href: `/${name}` }, injectTo: 'head' as const }))
+        return [...looks, ...[...wanted].filter((name) => !html.includes(name)).map((name) => ({ tag: 'link', attrs: { rel: 'modulepreload', crossorigin: true, href: `/${name}` }, injectTo: 'head' as const }))]
       },
     },
   }
@@ -71,7 +75,8 @@ function compressed(): Plugin {
 export default defineConfig(({ mode }) => mode === 'worker'
   ? { plugins: [compressed()], publicDir: false, build: { outDir: 'dist', emptyOutDir: false, lib: { entry: 'src/worker.ts', formats: ['es'], fileName: () => 'worker.js' }, target: 'es2022' } }
   : {
-      plugins: [svelte(), icons(), early()],
+      // Classes by name: what is drawn before the program is there (`src/early/rows.ts`) has the same.
+      plugins: [svelte({ compilerOptions: { cssHash: ({ name }) => `s-${name}` } }), icons(), early()],
       build: { target: ['chrome123', 'firefox121', 'safari17.5'], assetsInlineLimit: 0, modulePreload: { polyfill: false }, reportCompressedSize: false, manifest: 'files.json' },
       test: { include: ['tests/**/*.test.ts'] },
     } as never)

@@ -15,11 +15,20 @@ export async function front(dist, office) {
     const path = new URL(asked.url, office).pathname
     const isPage = /^\/(sign-in|m|search|settings|people|wire|print)?(\/|$)/.test(path)
     const name = isPage ? '/index.html' : path
+    // What the office puts into a page (who one is, the beginning of the list) comes with ours.
     const own = asked.method === 'GET' && path !== '/frame' && !/^\/(api|jmap|mail|\.well-known)\//.test(path) ? file(dist, name) : undefined
-    const like = own === undefined ? asked.url : isPage ? '/' : path === '/worker.js' ? '/worker.js' : path.startsWith('/assets/pdf.worker') ? path : '/icon.svg'
+    const like = own === undefined ? asked.url : isPage ? asked.url : path === '/worker.js' ? '/worker.js' : path.startsWith('/assets/pdf.worker') ? path : '/icon.svg'
     const { 'accept-encoding': _, ...headers } = asked.headers
     const onward = request(new URL(like, office), { method: asked.method, headers: own === undefined ? asked.headers : headers }, (got) => {
       if (own === undefined) { answer.writeHead(got.statusCode, got.headers); got.pipe(answer); return }
+      if (isPage && got.headers['cache-control'] === 'no-store') {
+        let whole = ''
+        got.setEncoding('utf8').on('data', (data) => { whole += data }).on('end', () => {
+          const first = /<script type="application\/json" id="first">.*?<\/script>/s.exec(whole)?.[0] ?? ''
+          answer.writeHead(200, got.headers).end(own.toString().replace('<div id="app"></div>', () => `<div id="app"></div>${first}`))
+        })
+        return
+      }
       got.resume()
       const packed = /\bbr\b/.test(String(asked.headers['accept-encoding'])) ? file(dist, `${name}.br`) : undefined
       const keep = KEEPS && path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache'

@@ -1,10 +1,23 @@
-// What is loaded first: the door, which is little, for most of it the program needs as well. Who is not signed in gets that, and the program
-// while he types; all others get the program.
+// What is loaded first, and is little: the rows that came with the page, then the program; for who is not signed in the door, and the program
+// while he types.
 
 import './design/base.css'
-import { open } from './door'
-import { known } from './state/early'
+import { came, known } from './state/early'
+import { draw, painted, type Drawn } from './view/first'
 
 const target = document.getElementById('app') as HTMLElement
-if (known() === null) open(target)
-else void import('./program').then((program) => { program.run(target) }, () => { open(target, true) })
+
+async function begin(drawn: Drawn | undefined): Promise<void> {
+  if (drawn) await painted()
+  let program: typeof import('./program')
+  try { program = await import('./program') } catch {
+    drawn?.over();
+    (await import('./door')).open(target, true)
+    return
+  }
+  program.run(target, undefined, drawn)
+}
+
+const first = came()
+if (known() === null) void import('./door').then((door) => { door.open(target) })
+else void begin(first && draw(target, first))

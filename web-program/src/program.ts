@@ -1,14 +1,23 @@
 // The program itself.
 
-import { mount } from 'svelte'
+import { flushSync, mount } from 'svelte'
 import { app } from './state/app.svelte'
 import { idle } from './state/early'
 import App from './view/App.svelte'
+import type { Drawn } from './view/first'
 
-/** `address`: who signed in just now. */
-export function run(target: HTMLElement, address?: string): void {
+/** `address`: who signed in just now. `drawn`: what stands there until the program does. */
+export function run(target: HTMLElement, address?: string, drawn?: Drawn): void {
   mount(App, { target })
-  void (address === undefined ? app.start() : app.signedIn(address)).then(() => {
+  const begun = address === undefined ? app.start() : app.signedIn(address)
+  const was = drawn?.over()
+  if (was) {
+    flushSync()
+    const list = document.getElementById('list')
+    if (list && was.top > 0) list.scrollTop = was.top
+    if (was.pressed !== undefined) app.open(was.pressed)
+  }
+  void begun.then(() => {
     // It keeps the files of the program, and takes pushes. First comes what one looks at.
     if ('serviceWorker' in navigator && import.meta.env.PROD) idle(() => { navigator.serviceWorker.register('/worker.js').catch(() => undefined) })
   })

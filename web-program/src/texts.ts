@@ -6,7 +6,7 @@ export const t = {
   name: 'Packetboat',
   roles: { inbox: 'Inbox', drafts: 'Drafts', sent: 'Sent', archive: 'Archive', junk: 'Spam', trash: 'Deleted', all: 'All mail', flagged: 'Starred', important: 'Important', snoozed: 'Later', scheduled: 'Scheduled' } as Record<string, string>,
   signIn: { title: 'Sign in', address: 'Address', password: 'Password', code: '6-digit code', haveCode: 'I have a 6-digit code', go: 'Sign in', wrong: 'Address or password is not right.', needsCode: 'This account asks for a code as well.', wrongCode: 'That is not the code of now.', wait: (s: number) => `Too many tries. Try again in ${plural(s, 'second', 'seconds')}.`, noServer: 'The server does not answer.', expired: 'You were signed out. What you wrote is kept.' },
-  nav: { label: 'Mailboxes', all: 'All inboxes', write: 'Write', settings: 'Settings', people: 'People', signOut: 'Sign out', keys: 'Keys', folderNew: 'New folder', search: 'Search', mail: 'Mail', menu: 'Mailboxes', wire: 'Wire', shared: (by: string) => `Shared by ${by}` },
+  nav: { label: 'Mailboxes', all: 'All inboxes', write: 'Write', settings: 'Settings', people: 'People', signOut: 'Sign out', signOutSure: 'Something you wrote or did has not reached the server, and lies on this device alone. Sign out all the same, and lose it?', keys: 'Keys', folderNew: 'New folder', search: 'Search', mail: 'Mail', menu: 'Mailboxes', wire: 'Wire', shared: (by: string) => `Shared by ${by}` },
   skip: { list: 'Skip to the list', reader: 'Skip to the message' },
   line: { live: 'live', connecting: 'connecting', offline: (at: string, n: number) => n > 0 ? `Offline since ${at}, ${n} waiting` : `Offline since ${at}` },
   list: {

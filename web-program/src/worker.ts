@@ -36,6 +36,14 @@ self.addEventListener('install', (event) => {
 
 self.addEventListener('activate', (event) => { event.waitUntil(self.clients.claim()) })
 
+/** The page as nobody's. One that came with somebody's mail is not kept; the other is the same without it. */
+async function keep(page: Response): Promise<void> {
+  const isOurs = page.headers.get('cache-control')?.includes('no-store') !== true
+  if (!isOurs) void page.body?.cancel()
+  const bare = isOurs ? page : await fetch(SHELL, { cache: 'no-cache' })
+  if (bare.ok) await (await caches.open(KEPT)).put(SHELL, bare)
+}
+
 self.addEventListener('fetch', (event) => {
   const url = new URL(event.request.url)
   if (event.request.method !== 'GET' || url.origin !== location.origin) return
@@ -44,10 +52,7 @@ self.addEventListener('fetch', (event) => {
     event.respondWith((async () => {
       try {
         const page = await fetch(event.request)
-        if (page.ok && page.headers.get('content-type')?.startsWith('text/html')) {
-          const kept = page.clone()
-          event.waitUntil(caches.open(KEPT).then((cache) => cache.put(SHELL, kept)))
-        }
+        if (page.ok && page.headers.get('content-type')?.startsWith('text/html')) event.waitUntil(keep(page.clone()))
         return page
       } catch {
         return await caches.match(SHELL) ?? Response.error()

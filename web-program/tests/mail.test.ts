@@ -69,7 +69,56 @@ describe('the line to the server', () => {
   })
 })
 
+describe('what comes while one begins', () => {
+  const line = (): Nothing | undefined => Nothing.made.at(-1)
+  it('after the list was asked for and before the account was, is in the list all the same', async () => {
+    mail = new Mail(await Jmap.open(), 'a1', cache, () => undefined)
+    await mail.fromCache()
+    const list = mail.current = mail.list(inbox)
+    await list.ensure(0, 50)
+    const made = fake.deliver({ subject: 'Between' })
+    await mail.boot()
+    await settled()
+    expect([list.at(0), list.total]).toEqual([made.id, 121])
+  })
+  it('the same, when the list is answered last', async () => {
+    mail = new Mail(await Jmap.open(), 'a1', cache, () => undefined)
+    await mail.fromCache()
+    let letGo = (): void => undefined
+    const held = new Promise<void>((go) => { letGo = go })
+    vi.stubGlobal('fetch', async (url: string, init?: RequestInit) => { const answer = await fake.fetch(url, init); await held; return answer })
+    const list = mail.current = mail.list(inbox)
+    const asked = list.ensure(0, 50)
+    await settled()
+    vi.stubGlobal('fetch', (url: string, init?: RequestInit) => fake.fetch(url, init))
+    const made = fake.deliver({ subject: 'Between' })
+    await mail.boot()
+    letGo()
+    await asked
+    await settled()
+    expect([list.at(0), list.total]).toEqual([made.id, 121])
+  })
+  it('after the account was asked and before its line stands, is in the list, and is told of', async () => {
+    const made = fake.deliver({ subject: 'Between' })
+    let told: string[] = []
+    mail.arrived = (rows) => { told = rows.map((r) => r.id) }
+    line()?.onopen?.()
+    await settled()
+    expect([mail.current?.at(0), mail.current?.total, told]).toEqual([made.id, 121, [made.id]])
+  })
+})
+
 describe('a list', () => {
+  it('that could not be brought up to date is asked for once more', async () => {
+    const list = mail.current
+    const made = fake.deliver({ subject: 'Refused' })
+    let refusals = 2
+    vi.stubGlobal('fetch', async (url: string, init?: RequestInit) => /Email\/query/.test(String(init?.body)) && refusals-- > 0 ? new Response('{"type":"limit"}', { status: 400 }) : fake.fetch(url, init))
+    await mail.sync()
+    expect([list?.at(0), list?.lacks(0, 10), (list?.pause ?? 0) > 0]).toEqual(['e120', true, true])
+    await list?.ensure(0, 10)
+    expect([list?.at(0), list?.lacks(0, 10)]).toEqual([made.id, false])
+  })
   it('fetches only the windows that are looked at', async () => {
     const list = mail.current
     expect([list?.total, list?.at(0), list?.at(49), list?.at(50)]).toEqual([120, 'e120', 'e71', undefined])

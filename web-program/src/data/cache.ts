@@ -34,39 +34,48 @@ export interface Kept { session: Session; mailboxes: Mailbox[]; identities: Iden
 export interface First { query: KeptQuery; rows: Row[] }
 export interface Begun { kept: Kept; first: First | undefined; journal: Waiting[]; people: Person[] }
 
+/** Whether something waits for the server: what can be known before the database is open. */
+export const waits = {
+  get is(): boolean { try { return localStorage.getItem('waits') !== null } catch { return true } },
+  set is(so: boolean) { try { if (so) localStorage.setItem('waits', '1'); else localStorage.removeItem('waits') } catch { /* Nothing is kept here. */ } },
+}
+
 /** Every failure of the cache is borne: without it the program asks the server. */
 export class Cache {
   static isBarred = false
 
-  private constructor(private readonly db: IDBPDatabase<Tables> | undefined, private readonly name: string) {}
+  private constructor(private readonly opening: Promise<IDBPDatabase<Tables> | undefined>, private readonly name: string) {}
 
   /** From now on nothing is read or kept: what lies there is another's, and cannot be purged. */
   static bar(): void { this.isBarred = true }
 
-  /** One's own, or that of an account of somebody else: equal messages have equal ids in both. */
-  static async open(account: Id = ''): Promise<Cache> {
+  /** One's own, or that of an account of somebody else: equal messages have equal ids in both. What it is asked waits until it is open. */
+  static at(account: Id = ''): Cache {
     const name = ofAccount(account)
-    if (this.isBarred) return new Cache(undefined, name)
-    try {
-      return new Cache(await openDB<Tables>(name, 1, {
-        upgrade(db) {
-          db.createObjectStore('meta')
-          db.createObjectStore('rows', { keyPath: 'id' })
-          db.createObjectStore('bodies', { keyPath: 'id' }).createIndex('at', 'at')
-          db.createObjectStore('queries', { keyPath: 'key' })
-          db.createObjectStore('journal', { keyPath: 'seq', autoIncrement: true })
-          db.createObjectStore('drafts', { keyPath: 'key' })
-          db.createObjectStore('people', { keyPath: 'email' })
-        },
-        blocking(_from, _to, event) { (event.target as IDBDatabase).close() },
-      }), name)
-    } catch {
-      return new Cache(undefined, name)
-    }
+    if (this.isBarred) return new Cache(Promise.resolve(undefined), name)
+    return new Cache(Promise.resolve().then(() => openDB<Tables>(name, 1, {
+      upgrade(db) {
+        db.createObjectStore('meta')
+        db.createObjectStore('rows', { keyPath: 'id' })
+        db.createObjectStore('bodies', { keyPath: 'id' }).createIndex('at', 'at')
+        db.createObjectStore('queries', { keyPath: 'key' })
+        db.createObjectStore('journal', { keyPath: 'seq', autoIncrement: true })
+        db.createObjectStore('drafts', { keyPath: 'key' })
+        db.createObjectStore('people', { keyPath: 'email' })
+      },
+      blocking(_from, _to, event) { (event.target as IDBDatabase).close() },
+    })).catch(() => undefined), name)
+  }
+
+  /** The same, open. */
+  static async open(account: Id = ''): Promise<Cache> {
+    const cache = this.at(account)
+    await cache.opening
+    return cache
   }
 
   async purge(): Promise<void> {
-    this.db?.close()
+    (await this.opening)?.close()
     await gone(this.name)
   }
 
@@ -94,8 +103,9 @@ export class Cache {
   }
 
   private async try<T>(act: (db: IDBPDatabase<Tables>) => Promise<T>, otherwise: T): Promise<T> {
-    if (!this.db) return otherwise
-    try { return await act(this.db) } catch { return otherwise }
+    const db = await this.opening
+    if (!db) return otherwise
+    try { return await act(db) } catch { return otherwise }
   }
 
   async kept(): Promise<Kept | undefined> { return this.try(async (db) => await db.get('meta', 'kept') as Kept | undefined, undefined) }

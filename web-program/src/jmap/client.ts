@@ -4,6 +4,7 @@
 import { CORE, type Id, type Session } from './types'
 
 export type Call = [method: string, args: Record<string, unknown>, id: string]
+export type Answer = [name: string, answer: Record<string, unknown>, id: string]
 
 export class SignedOut extends Error {}
 export class Offline extends Error {}
@@ -32,7 +33,7 @@ export async function ask(url: string, init: RequestInit = {}): Promise<Response
 
 /** The answers to one request, by the id of the call. */
 export class Answers {
-  constructor(private readonly list: [string, Record<string, unknown>, string][]) {}
+  constructor(private readonly list: Answer[]) {}
 
   /** The answer to a call; an error of the method is thrown. */
   of<T>(id: string): T {
@@ -78,7 +79,7 @@ export class Jmap {
     this.busy += 1
     try {
       const answer = await ask(local(this.session.apiUrl), { method: 'POST', headers: OURS, body: JSON.stringify({ using, methodCalls: calls }), signal: signal ?? null })
-      const body = await answer.json() as { methodResponses: [string, Record<string, unknown>, string][] }
+      const body = await answer.json() as { methodResponses: Answer[] }
       return new Answers(body.methodResponses)
     } finally {
       this.busy -= 1

@@ -1,16 +1,18 @@
 // The program: who is signed in, what is shown, and every command there is, by its name.
 
 import { Cache, type Begun } from '../data/cache'
+import { chosen, type Choices } from '../data/choices'
 import { same, shown } from '../data/address'
 import { part } from '../data/part'
 import * as search from '../data/search'
 import { Jmap, Offline, SignedOut } from '../jmap/client'
 import { LEAVING, signIn, signOut, type Told } from '../jmap/sign-in'
 import { SvelteMap } from 'svelte/reactivity'
-import { MAIL, type Filter, type Id, type Mailbox, type Row, type SetAnswer } from '../jmap/types'
+import { MAIL, type Filter, type Id, type Mailbox, type Row, type Session, type SetAnswer } from '../jmap/types'
 import { t } from '../texts'
 import { Desk } from './desk.svelte'
 import { begin, known } from './early'
+import type { First } from './first'
 import { Joined, split } from './joined.svelte'
 import type { Asked, List, Listing, Owner } from './list.svelte'
 import { Mail, type Doing } from './mail.svelte'
@@ -18,14 +20,9 @@ import { ALL, router } from './route.svelte'
 import { toasts } from './toasts.svelte'
 
 export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze' | 'redirect' | 'nav' | 'folder'
-export type Theme = 'system' | 'light' | 'dark'
-export interface Choices { theme: Theme; rows: 'full' | 'compact'; keys: boolean; undo: number; reader: 'right' | 'off'; notify: boolean }
 
-const CHOICES: Choices = { theme: 'system', rows: 'full', keys: true, undo: 10, reader: 'right', notify: false }
-
-function chosen(): Choices {
-  try { return { ...CHOICES, ...(JSON.parse(localStorage.getItem('choices') ?? '{}') as Partial<Choices>) } } catch { return CHOICES }
-}
+/** So long what was typed last may take on its way to the server, before one is asked. */
+const SAVING_MS = 10_000
 
 export class App {
   /** One's own account. */
@@ -58,15 +55,19 @@ export class App {
 
   async start(): Promise<void> {
     addEventListener('storage', this.stored)
-    const { session, kept } = begin()
-    const { cache, begun } = await kept ?? {}
-    if (cache && begun && same(known() ?? '', begun.kept.session.username)) await this.enter(new Jmap(begun.kept.session), cache, begun)
+    const { session, kept, first } = begin()
+    const { cache } = kept ?? {}
+    if (cache && first) this.came(new Jmap(first.session), cache, first)
+    const begun = await kept?.begun
+    if (this.home) { if (begun && same(this.address, begun.kept.session.username)) this.home.resume(begun) }
+    else if (cache && begun && same(known() ?? '', begun.kept.session.username)) await this.enter(new Jmap(begun.kept.session), cache, begun)
     try {
       const jmap = await session
       const store = cache ?? await Cache.open()
-      if (await this.anothers(jmap, store)) return
+      if (await this.anothers(jmap, store, begun?.kept.session)) return
       if (this.home) this.home.jmap = jmap
       else await this.enter(jmap, Cache.isBarred ? await Cache.open() : store)
+      if (first) await this.welcome()
       await this.home?.boot()
       void this.share()
       void this.desk.restore()
@@ -88,8 +89,8 @@ export class App {
   }
 
   /** What is shown or kept is another's than who is signed in: it goes, and the page begins anew. */
-  private async anothers(jmap: Jmap, cache: Cache): Promise<boolean> {
-    const session = this.home?.jmap.session ?? (await cache.kept())?.session
+  private async anothers(jmap: Jmap, cache: Cache, kept: Session | undefined): Promise<boolean> {
+    const session = kept ?? this.home?.jmap.session ?? (await cache.kept())?.session
     if (!session || same(session.username, jmap.session.username)) return false
     this.drop()
     localStorage.setItem('signed-in', jmap.session.username)
@@ -120,17 +121,43 @@ export class App {
   }
 
   private async enter(jmap: Jmap, cache: Cache, begun?: Begun): Promise<void> {
-    const account = jmap.session.primaryAccounts[MAIL] ?? Object.keys(jmap.session.accounts)[0] ?? ''
-    const mail = new Mail(jmap, account, cache, () => this.leave(true))
+    const mail = this.mailOf(jmap, cache)
     if (begun) mail.take(begun)
     else await mail.fromCache()
-    this.address = jmap.session.username
+    this.settle(mail)
+    await this.welcome()
+    this.show()
+  }
+
+  /** The same, at once: all that is shown first came with the page. */
+  private came(jmap: Jmap, cache: Cache, first: First): void {
+    const mail = this.mailOf(jmap, cache)
+    mail.give(first)
+    this.settle(mail)
+    this.show()
+  }
+
+  private mailOf(jmap: Jmap, cache: Cache): Mail {
+    const account = jmap.session.primaryAccounts[MAIL] ?? Object.keys(jmap.session.accounts)[0] ?? ''
+    return new Mail(jmap, account, cache, () => this.leave(true))
+  }
+
+  private settle(mail: Mail): void {
+    this.address = mail.jmap.session.username
     localStorage.setItem('signed-in', this.address)
     this.home = mail
     mail.elsewhere = (states) => { void this.heard(states) }
     mail.again = () => { for (const other of this.others.values()) void other.revisit() }
-    for (const id of this.shared(mail)) await this.other(mail, id).then((other) => this.others.set(id, other))
     mail.arrived = (rows) => this.notify(rows)
+  }
+
+  /** What others share, as far as it is kept here. */
+  private async welcome(): Promise<void> {
+    const { home } = this
+    if (home) for (const id of this.shared(home)) if (!this.others.has(id)) await this.other(home, id).then((other) => this.others.set(id, other))
+  }
+
+  private show(): void {
     this.phase = 'ready'
     if (router.route.at === 'sign-in' || location.pathname === '/') router.go({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }, true)
   }
@@ -225,8 +252,19 @@ export class App {
     await this.start()
   }
 
+  /** Nothing is only here that would go with what is kept: what was typed last, what is to be sent, what was done without a network. */
+  private async isTold(): Promise<boolean> {
+    const end = Date.now() + SAVING_MS
+    const late = new Promise<boolean>((done) => { setTimeout(() => done(false), SAVING_MS) })
+    const kept = await Promise.race([this.desk.isKept(), late])
+    for (const mail of [this.home, ...this.others.values()]) void mail?.drain()
+    while (this.waiting > 0 && this.home?.offlineSince === undefined && Date.now() < end) await new Promise((go) => setTimeout(go, 50))
+    return kept && this.waiting === 0
+  }
+
   async signOut(): Promise<void> {
     const mail = this.home
+    if (mail && !await this.isTold() && !confirm(t.nav.signOutSure)) return
     // What is still being asked will hear "401": the form shows when nothing is left here, not before.
     this.leaving = true
     if (this.pushed) await this.push(false)

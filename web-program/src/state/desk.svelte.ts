@@ -59,7 +59,12 @@ export class Letter {
   private here: ReturnType<typeof setTimeout> | undefined
   private there: ReturnType<typeof setTimeout> | undefined
   private saving: Promise<void> = Promise.resolve()
+  /** How often it was changed, and as of which change the server has it. */
+  private changes = 0
+  private savedAs = -1
   ended = false
+  /** Takes over what stands in the editor. */
+  flush?: () => boolean
 
   rest: Pick<Draft, 'inReplyTo' | 'references' | 'answers' | 'forwards' | 'of' | 'messageId' | 'emailId'>
   /** Set: it is written in this account, not in the one that signed in. */
@@ -101,6 +106,7 @@ export class Letter {
 
   touched(): void {
     if (this.ended) return
+    this.changes += 1
     this.problem = ''
     clearTimeout(this.here)
     clearTimeout(this.there)
@@ -153,7 +159,7 @@ export class Letter {
   private async saveOnce(): Promise<void> {
     if (this.ended) return
     const { mail } = this
-    const { draft } = this
+    const { draft, changes } = this
     if (isEmpty(draft) && draft.emailId === null) return
     this.status = 'saving'
     try {
@@ -165,6 +171,7 @@ export class Letter {
       const id = set.created?.d?.id as Id | undefined
       if (id === undefined) throw new Refused(set.notCreated?.d?.type ?? 'refused', set.notCreated?.d?.description ?? '')
       this.rest = { ...this.rest, emailId: id }
+      this.savedAs = changes
       await this.adopt()
       this.status = 'saved'
       this.savedAt = new Date()
@@ -174,6 +181,14 @@ export class Letter {
       this.status = 'local'
       if (error instanceof Refused) this.problem = error.message
     }
+  }
+
+  /** All that was typed goes to the server now: whether it is there. */
+  async kept(): Promise<boolean> {
+    if (this.flush?.()) this.changes += 1
+    const isThere = (): boolean => this.ended || (this.savedAs === this.changes && !this.uploading) || (isEmpty(this.draft) && this.rest.emailId === null)
+    if (!isThere()) await this.save()
+    return isThere()
   }
 
   // ---- files
@@ -320,6 +335,12 @@ export class Desk {
     if (active && typedAhead !== '' && active.to.length > 0) { active.html = answer.htmlOf(typedAhead) + active.html; active.text = `${typedAhead}\n${active.text}` }
     else if (active && typedAhead !== '') active.to = [...active.to, ...parsed(typedAhead)]
     await Promise.all(this.letters.filter((letter) => !letter.ended && !isEmpty(letter.draft)).map((letter) => this.mail.cache.putDraft(letter.draft)))
+  }
+
+  /** Whether of what is being written nothing lies on this device alone. */
+  async isKept(): Promise<boolean> {
+    const kept = await Promise.all(this.letters.map((letter) => letter.kept()))
+    return kept.every(Boolean)
   }
 
   focus(letter: Letter): void { letter.minimised = false; this.active = letter }

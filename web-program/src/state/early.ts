@@ -1,8 +1,9 @@
 // What the first look needs, asked for while the program itself is still on its way: what is kept here, and who one is to the server.
 
-import { Cache, type Begun } from '../data/cache'
+import { Cache, waits, type Begun } from '../data/cache'
 import { Jmap, SignedOut } from '../jmap/client'
 import { LEAVING, signOut } from '../jmap/sign-in'
+import { first, type First } from './first'
 
 /** Who was signed in here; `null`: nobody, and then not even an empty database is made. */
 export const known = (): string | null => localStorage.getItem('signed-in')
@@ -16,17 +17,31 @@ async function open(): Promise<Jmap> {
   return await Jmap.open()
 }
 
-async function kept(): Promise<{ cache: Cache; begun: Begun | undefined }> {
-  const cache = await Cache.open()
-  return { cache, begun: await cache.begun() }
+interface Kept { cache: Cache; begun: Promise<Begun | undefined> }
+function kept(): Kept {
+  const cache = Cache.at()
+  return { cache, begun: cache.begun() }
 }
 
 const quiet = <T>(asked: Promise<T>): Promise<T> => { asked.catch(() => undefined); return asked }
-let early: { session: Promise<Jmap>; kept: ReturnType<typeof kept> | undefined } | undefined = { session: quiet(open()), kept: known() === null ? undefined : kept() }
+
+/** What is asked for at the beginning, or came with the page. */
+export interface Begin { session: Promise<Jmap>; kept: Kept | undefined; first: First | undefined }
+
+function asked(): Begin {
+  const who = known()
+  // What came is true, unless what was done without a network is not in it yet.
+  const came = localStorage.getItem(LEAVING) === null && !waits.is ? first(who) : undefined
+  return { session: came ? Promise.resolve(new Jmap(came.session)) : quiet(open()), kept: who === null ? undefined : kept(), first: came }
+}
+let early: Begin | undefined = asked()
+
+/** What came with the page. */
+export const came = (): First | undefined => early?.first
 
 /** The same, once; later on it is asked anew. */
-export function begin(): { session: Promise<Jmap>; kept: ReturnType<typeof kept> | undefined } {
-  const begun = early ?? { session: quiet(open()), kept: known() === null ? undefined : kept() }
+export function begin(): Begin {
+  const begun = early ?? asked()
   early = undefined
   return begun
 }

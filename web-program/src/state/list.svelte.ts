@@ -1,7 +1,7 @@
 // One query as a list on the screen: its order, of which only windows are known, and how they are fetched and kept true.
 
 import { untrack } from 'svelte'
-import { Offline } from '../jmap/client'
+import { Offline, type Answers, type Call } from '../jmap/client'
 import { ROW, type Filter, type Id, type QueryAnswer, type QueryChanges, type Row } from '../jmap/types'
 import { matches } from '../data/local'
 import { Order, WINDOW } from '../data/order'
@@ -64,6 +64,8 @@ export class List implements Listing {
   private failures = 0
   /** It failed because no server was there. */
   private wasOffline = false
+  /** The account's state before this was asked, while the account itself was still being asked for its own. */
+  private asOf: string | undefined
 
   constructor(readonly mail: Mail, readonly asked: Asked) {
     this.key = JSON.stringify(asked)
@@ -158,43 +160,42 @@ export class List implements Listing {
   private fetch(position: number): Promise<void> {
     const asked = this.fetchOnce(position).finally(() => {
       this.under.delete(position)
-      if (!this.behind || this.under.size > 0) return
-      this.behind = false
-      if (this.mail.current === this) void this.refresh(this.mail.visible)
-      else this.order.forget()
+      this.caughtUp()
     })
     this.under.set(position, asked)
     return asked
   }
 
+  /** With the account's own state known: what came after this was asked and before that is in no change that anybody will tell. */
+  caughtUp(): void {
+    const { mail } = this
+    if (this.asOf !== undefined && mail.emailState !== undefined) {
+      if (this.asOf !== mail.emailState) this.behind = true
+      this.asOf = undefined
+    }
+    if (!this.behind || this.under.size > 0) return
+    this.behind = false
+    if (mail.current === this) void this.refresh(mail.visible)
+    else this.order.forget()
+  }
+
   private async fetchOnce(position: number): Promise<void> {
     const { mail, asked } = this
+    const isEarly = mail.emailState === undefined
     try {
       const account = mail.account
       const refer = (of: string, name: string, path: string): Record<string, string> => ({ resultOf: of, name, path })
       const answers = await mail.jmap.call([
+        ...(isEarly ? [['Email/get', { accountId: account, ids: [] }, 's'] as Call] : []),
         ['Email/query', { accountId: account, filter: asked.filter, sort: asked.sort, collapseThreads: asked.collapse, position, limit: WINDOW, calculateTotal: true }, 'q'],
         ['Email/get', { accountId: account, '#ids': refer('q', 'Email/query', '/ids'), properties: ROW }, 'e'],
         ...(asked.collapse ? [
-          ['Thread/get', { accountId: account, '#ids': refer('e', 'Email/get', '/list/*/threadId') }, 't'] as [string, Record<string, unknown>, string],
-          ['Email/get', { accountId: account, '#ids': refer('t', 'Thread/get', '/list/*/emailIds'), properties: ROW }, 'te'] as [string, Record<string, unknown>, string],
+          ['Thread/get', { accountId: account, '#ids': refer('e', 'Email/get', '/list/*/threadId') }, 't'] as Call,
+          ['Email/get', { accountId: account, '#ids': refer('t', 'Thread/get', '/list/*/emailIds'), properties: ROW }, 'te'] as Call,
         ] : []),
       ])
-      const found = answers.of<QueryAnswer>('q')
-      const rows = answers.of<{ list: Row[]; state: string }>('e')
-      mail.learn(rows.list)
-      const threads = answers.maybe<{ list: { id: Id; emailIds: Id[] }[] }>('t')
-      for (const thread of threads?.list ?? []) mail.threads.set(thread.id, thread.emailIds)
-      const others = answers.maybe<{ list: Row[] }>('te')
-      if (others) mail.learn(others.list)
-      this.order.put(found.position ?? position, found.ids.filter((id) => mail.rows.has(id)), found.total ?? found.ids.length, found.queryState)
-      this.hidePending()
-      this.failures = 0
-      if (this.state === 'kept') this.deselect()
-      this.guessed = false
-      this.state = 'ready'
-      this.changed()
-      if (position === 0) void this.keep()
+      if (isEarly) this.asOf = answers.maybe<{ state: string }>('s')?.state
+      this.take(answers, position)
     } catch (error) {
       // Windows that fail together fail once.
       if (this.pause === 0) this.failures += 1
@@ -210,6 +211,25 @@ export class List implements Listing {
       }
       this.changed()
     }
+  }
+
+  /** What the server answered for a window. */
+  take(answers: Answers, position: number): void {
+    const { mail } = this
+    const found = answers.of<QueryAnswer>('q')
+    mail.learn(answers.of<{ list: Row[] }>('e').list)
+    const threads = answers.maybe<{ list: { id: Id; emailIds: Id[] }[] }>('t')
+    for (const thread of threads?.list ?? []) mail.threads.set(thread.id, thread.emailIds)
+    const others = answers.maybe<{ list: Row[] }>('te')
+    if (others) mail.learn(others.list)
+    this.order.put(found.position ?? position, found.ids.filter((id) => mail.rows.has(id)), found.total ?? found.ids.length, found.queryState)
+    this.hidePending()
+    this.failures = 0
+    if (this.state === 'kept') this.deselect()
+    this.guessed = false
+    this.state = 'ready'
+    this.changed()
+    if (position === 0) void this.keep()
   }
 
   /** Of what was selected while the list was a guess, what the server does not have in it. */
@@ -274,6 +294,7 @@ export class List implements Listing {
     } catch (error) {
       if (error instanceof Offline) { mail.lost(); return }
       await this.again(visible)
+      if (this.pause > 0) return
     }
     await this.ensure(...visible)
   }
@@ -282,7 +303,9 @@ export class List implements Listing {
   async again(visible: [number, number]): Promise<void> {
     const before = this.order.state
     await this.fetch(Math.floor(visible[0] / WINDOW) * WINDOW)
-    if (before === this.order.state && visible[0] >= WINDOW) this.order.forget()
+    // What failed is asked for once more, in a while: nobody will tell of the same change again.
+    const hasFailed = this.failures > 0 && !this.wasOffline
+    if (hasFailed || (before === this.order.state && visible[0] >= WINDOW)) { this.order.forget(); this.changed() }
   }
 
   private async keep(): Promise<void> {

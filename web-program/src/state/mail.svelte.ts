@@ -3,18 +3,19 @@
 
 import { untrack } from 'svelte'
 import { SvelteMap, SvelteSet } from 'svelte/reactivity'
-import type { Begun, Body, Cache, KeptQuery, Waiting } from '../data/cache'
+import { waits, type Begun, type Body, type Cache, type KeptQuery, type Waiting } from '../data/cache'
 import { same } from '../data/address'
 import { applied, counted, effective, inverse, moved, path, type Patch, type Patches } from '../data/patch'
 import { met, type Person } from '../data/people'
 import { safe, type Safe } from '../data/safe'
 import { askAgain } from '../data/sent'
 import { keyword, LATER, ROOM, setting, until } from '../data/snooze'
-import { Offline, Refused, SignedOut, type Answers, type Call, type Jmap } from '../jmap/client'
+import { Answers, Offline, Refused, SignedOut, type Call, type Jmap } from '../jmap/client'
 import { Push, type States } from '../jmap/push'
 import { MAIL, PROGRAM, ROW, SUBMISSION, WHOLE, type Changes, type Email, type Id, type Identity, type Mailbox, type Row, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
 import { Book } from './book'
+import type { First } from './first'
 import { History, type Stood, type Waited } from './history'
 import { List, type Asked } from './list.svelte'
 import { toasts } from './toasts.svelte'
@@ -47,6 +48,8 @@ export class Mail {
   waiting = $state(0)
   /** The server was asked what is there. */
   isBooted = false
+  /** What it says first came with the page. */
+  private isGiven = false
   visible: [number, number] = [0, 50]
   /** Something in the inbox is, or was just now, pinned. */
   pins = $state(false)
@@ -103,15 +106,44 @@ export class Mail {
     for (const person of people) this.people.set(person.email, person)
   }
 
-  async boot(): Promise<void> {
-    const any = (keyword: string): Record<string, unknown> => ({ accountId: this.account, filter: { hasKeyword: keyword }, limit: 1 })
-    const calls: Call[] = [['Mailbox/get', { accountId: this.account, ids: null }, 'm'], ['Email/get', { accountId: this.account, ids: [] }, 'e'], ['Email/query', any('$pinned'), 'pins'], ['Email/query', any('$muted'), 'mutes']]
-    if (this.sends) calls.push(['Identity/get', { accountId: this.account, ids: null }, 'i'], ...this.submissionCalls())
-    calls.push(...this.book.calls)
-    const answers = await this.jmap.call(calls)
+  /** What came with the page, instead of asking for it. */
+  give({ about, list }: First): void {
+    this.about(new Answers(about))
+    this.isGiven = true
+    if (!list) return
+    const { filter, collapse, sort } = list.asked
+    const named = sort.map(({ property, keyword, isAscending }) => ({ property, ...(keyword === undefined ? {} : { keyword }), isAscending }))
+    this.list({ filter, collapse, sort: named }).take(new Answers(list.answers), 0)
+  }
+
+  /** What was kept, when the rest came with the page. What waits for the server was done before anything that one did since. */
+  resume({ kept, journal, people }: Begun): void {
+    if (this.identities.length === 0) this.identities = kept.identities
+    for (const person of people) if (!this.people.has(person.email)) this.people.set(person.email, person)
+    const before = journal.filter((w) => w.account === this.account && !this.pending.some((p) => p.seq === w.seq))
+    this.pending = [...before, ...this.pending]
+    this.waiting = this.pending.length
+    for (const { patches } of before) { this.apply(patches); this.leave(patches) }
+  }
+
+  private about(answers: Answers): void {
     this.takeMailboxes(answers.of('m'))
     this.states.Email = answers.of<{ state: string }>('e').state
-    await this.narrowed(this.states.Email)
+    if (this.home) return
+    if ((answers.maybe<{ ids: Id[] }>('pins')?.ids.length ?? 0) > 0) this.pins = true
+    this.mutes = (answers.maybe<{ ids: Id[] }>('mutes')?.ids.length ?? 0) > 0
+  }
+
+  async boot(): Promise<void> {
+    const any = (keyword: string): Record<string, unknown> => ({ accountId: this.account, filter: { hasKeyword: keyword }, limit: 1 })
+    const { isGiven } = this
+    const calls: Call[] = isGiven ? [] : [['Mailbox/get', { accountId: this.account, ids: null }, 'm'], ['Email/get', { accountId: this.account, ids: [] }, 'e'], ['Email/query', any('$pinned'), 'pins'], ['Email/query', any('$muted'), 'mutes']]
+    if (this.sends) calls.push(['Identity/get', { accountId: this.account, ids: null }, 'i'], ...this.submissionCalls())
+    calls.push(...this.book.calls)
+    const answers = calls.length === 0 ? new Answers([]) : await this.jmap.call(calls)
+    this.isGiven = false
+    if (!isGiven) this.about(answers)
+    await this.narrowed(this.states.Email ?? '')
     const identities = answers.maybe<{ list: Identity[] }>('i')
     if (identities) this.identities = identities.list
     this.takeSubmissions(answers.maybe('s'))
@@ -119,11 +151,10 @@ export class Mail {
     this.keep()
     this.found()
     this.isBooted = true
+    for (const list of this.lists.values()) list.caughtUp()
     // What was not done by its owner's programs is not done by others'.
     if (this.home) { void this.drain(); void this.current?.refresh(this.visible); return }
     if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else { this.live = false; this.missed = true } }, () => { void this.sync() })
-    if ((answers.maybe<{ ids: Id[] }>('pins')?.ids.length ?? 0) > 0) this.pins = true
-    this.mutes = (answers.maybe<{ ids: Id[] }>('mutes')?.ids.length ?? 0) > 0
     void this.passMuted()
     void this.wake()
     void this.drain()
@@ -164,7 +195,20 @@ export class Mail {
     this.found()
     void this.drain()
     if (was) { void this.sync({ Email: '', Mailbox: '', EmailSubmission: '', Identity: '', Person: '' }); this.again?.() }
+    else void this.compare()
   }
+
+  /** What happened after the account was asked and before the line stood is told by nobody. */
+  private async compare(): Promise<void> {
+    const types = ['Email', 'Mailbox']
+    try {
+      const answers = await this.jmap.call(types.map((type) => [`${type}/get`, { accountId: this.account, ids: [] }, type]))
+      this.told({ [this.account]: Object.fromEntries(types.map((type) => [type, answers.of<{ state: string }>(type).state])) })
+    } catch (error) { this.failed(error) }
+  }
+
+  /** What the account is known as. */
+  get emailState(): string | undefined { return this.states.Email }
 
   /** The server answered. */
   found(): void { this.offlineSince = undefined }
@@ -406,6 +450,7 @@ export class Mail {
     const entry: Waiting = { account: this.account, patches, inverse: back, ...(keep ? {} : { quiet: true }), ...(until === undefined ? {} : { until }) }
     this.pending.push(entry)
     this.waiting = this.pending.length
+    if (!this.home) waits.is = true
     const seq = await this.cache.write({ ...entry })
     if (seq > 0) entry.seq = seq
     await this.drain()
@@ -438,6 +483,7 @@ export class Mail {
       } else this.failed(error)
     } finally {
       this.draining = false
+      if (!this.home && this.pending.length === 0) waits.is = false
     }
   }
 

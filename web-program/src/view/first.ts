@@ -1,0 +1,83 @@
+// The rows that came with the page, drawn before the program is there: what one wants to see first waits for nothing. As the program draws
+// them (`ListPane.svelte`, `Shell.svelte`), by the same names of classes; what is pressed meanwhile is kept for it.
+
+import { chosen, dress, listWidth } from '../data/choices'
+import { facts, people } from '../data/row'
+import { Answers } from '../jmap/client'
+import type { Id, Mailbox, QueryAnswer, Row } from '../jmap/types'
+import type { First } from '../state/first'
+import { t } from '../texts'
+import { brief } from './when'
+
+const ROWS = 20
+
+/** `over`: the program has taken its place; it is told what was pressed, and how far the list was scrolled. */
+export interface Drawn { over: () => { pressed: Id | undefined; top: number } }
+
+type Made = (tag: string, name: string, ...inside: (Node | string)[]) => HTMLElement
+const maker = (component: string): Made => (tag, name, ...inside) => {
+  const made = document.createElement(tag)
+  made.className = `${name} s-${component}`.trim()
+  made.append(...inside)
+  return made
+}
+const shell = maker('Shell'), pane = maker('ListPane')
+
+function line(row: Row, all: Row[], box: Mailbox, me: string, isCompact: boolean, index: number): HTMLElement {
+  const f = facts(all, row, box.id)
+  const isOutgoing = box.role === 'sent' || box.role === 'drafts'
+  const first = pane('div', 'line', pane('span', 'who', people(all, row, me, isOutgoing)))
+  if (f.n > 1) first.append(pane('span', 'n tabular', String(f.n)))
+  if (f.draft && !isOutgoing) first.append(pane('span', 'draft', t.list.draft))
+  first.append(pane('span', 'icons'), pane('span', 'at tabular', brief(row.receivedAt)))
+  const second = pane('div', 'line second', pane('span', 'subject', row.subject || t.list.none), ...f.labels.map((label) => pane('span', 'chip', label)))
+  const inside = pane('div', 'in', first, second)
+  if (!isCompact) inside.append(pane('div', 'line preview', f.newest.preview))
+  const made = pane('div', `row${f.unread ? ' unread' : ''}`, pane('div', 'cell', pane('span', 'tick'), inside))
+  made.style.transform = `translateY(calc(${index} * var(--row)))`
+  made.dataset.id = row.id
+  return made
+}
+
+/** Nothing, where the page shows something else than a list. */
+export function draw(target: HTMLElement, { session, about, list }: First): Drawn | undefined {
+  if (!list || !/^\/m\/0\/[^/]+$/.test(location.pathname) || location.search !== '') return undefined
+  const answers = new Answers(list.answers)
+  const found = answers.of<QueryAnswer>('q')
+  const box = new Answers(about).of<{ list: Mailbox[] }>('m').list.find(({ id }) => id === list.asked.filter.inMailbox)
+  if (!box || found.ids.length === 0) return undefined
+  const rows = new Map([...answers.maybe<{ list: Row[] }>('te')?.list ?? [], ...answers.of<{ list: Row[] }>('e').list].map((row) => [row.id, row]))
+  const threads = new Map(answers.maybe<{ list: { id: Id; emailIds: Id[] }[] }>('t')?.list.map(({ id, emailIds }) => [id, emailIds]))
+  const choices = chosen()
+  const isCompact = choices.rows === 'compact'
+  dress(document.documentElement, choices)
+
+  const all = pane('div', 'all')
+  all.style.height = `min(15000000px, calc(${found.total ?? found.ids.length} * var(--row)))`
+  for (const [index, id] of found.ids.slice(0, ROWS).entries()) {
+    const row = rows.get(id)
+    if (!row) continue
+    const whole = (threads.get(row.threadId) ?? []).map((one) => rows.get(one)).filter((one) => one !== undefined)
+    all.append(line(row, list.asked.collapse && whole.length > 0 ? whole : [row], box, session.username, isCompact, index))
+  }
+  const view = pane('div', `view${isCompact ? ' compact' : ''}`, all)
+  const tools = pane('div', 'tools', pane('h1', '', (box.role !== null && t.roles[box.role]) || box.name))
+  const header = maker('Header')('header', '', maker('Header')('span', 'icon-button menu'))
+  const bar = shell('nav', 'bar', shell('button', ''))
+  const whole = shell('div', 'shell', header, maker('Nav')('nav', ''), shell('main', `panes${choices.reader === 'off' ? ' off' : ''}`, shell('section', 'list', tools, pane('div', 'around', view)), shell('div', 'border'), shell('section', 'reader')), bar)
+  whole.style.setProperty('--list', `${listWidth()}px`)
+  whole.ariaBusy = 'true'
+  let pressed: Id | undefined
+  view.addEventListener('click', ({ target: at }) => { pressed = at instanceof Element ? at.closest<HTMLElement>('.row')?.dataset.id : undefined })
+  target.append(whole)
+  return { over: () => { const top = view.scrollTop; whole.remove(); return { pressed, top } } }
+}
+
+/** It is on the screen, or nobody looks. */
+export function painted(): Promise<void> {
+  return new Promise((done) => {
+    if (document.hidden) { done(); return }
+    setTimeout(done, 200)
+    requestAnimationFrame(() => { setTimeout(done) })
+  })
+}
