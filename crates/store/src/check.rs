@@ -7,7 +7,7 @@ use crate::Store;
 use crate::access::Acl;
 use crate::account::decode_gone;
 use crate::engine::{Engine, Found, Key, Query};
-use crate::flag_runs::{FlagRun, apply_flag_runs, decode_flag_runs};
+use crate::flag_runs::{FlagRun, apply_flag_runs, decode_flag_runs, newest_of};
 use crate::key;
 use crate::queue::{decode_entry, due_parts};
 use crate::rows::{Counters, EmailRecord, MailboxState, UndoRow, decode_accepted, decode_account, decode_number, decode_uid};
@@ -28,6 +28,8 @@ pub(crate) struct Everything {
     pub(crate) rows: Vec<(AccountId, MailboxId, MessageRow)>,
     pub(crate) changes: BTreeMap<AccountId, Vec<u64>>,
     flag_runs: BTreeMap<(AccountId, MailboxId), Vec<FlagRun>>,
+    /// The newest of them.
+    pub(crate) flags_at: BTreeMap<(AccountId, MailboxId), u64>,
     /// Annotations and access lists of mailboxes.
     pub(crate) annotations: Vec<(AccountId, MailboxId, Key)>,
     pub(crate) undo: Vec<(AccountId, UnixSecs, EmailId, UndoRow)>,
@@ -196,6 +198,7 @@ impl Everything {
             of_one.clear();
             of_one.extend(rows.iter().map(|(_, _, row)| row.clone()));
             apply_flag_runs(&mut of_one, &runs);
+            self.flags_at.insert((account, mailbox), newest_of(&runs));
             rows.iter_mut().zip(of_one.drain(..)).for_each(|(row, now)| row.2 = now);
         }
     }
@@ -275,6 +278,10 @@ impl Everything {
                 == (state.messages, state.unseen, state.deleted, state.size_bytes);
             if !same {
                 wrong.push((place.clone(), format!("counts {:?}, really {:?}", kept.status(), state.status())));
+            }
+            let flags_at = self.flags_at.get(at).copied().unwrap_or(0);
+            if kept.flags_at != 0 && kept.flags_at != flags_at {
+                wrong.push((place.clone(), format!("its flags were last written by act {}, not {flags_at}", kept.flags_at)));
             }
             if kept.uid_next <= *last {
                 wrong.push((place.clone(), format!("UIDNEXT {} but UID {last} exists", kept.uid_next)));

@@ -213,6 +213,8 @@ pub(crate) trait Engine: Send + Sync {
     fn submit(&self, batch: Batch, on_commit: OnCommit);
     /// Octets of a body, short at its end. Checksums verified.
     fn body(&self, id: BodyId, offset: u64, len: u64) -> Later<'_, Bytes>;
+    /// The newest value of a key in what the index is made from: for a row that the index has lost.
+    fn logged(&self, key: Key) -> Later<'_, Option<Vec<u8>>>;
     /// Proves what only the engine can: checksums of all bodies, records against the index.
     fn check(&self) -> Later<'_, Vec<Defect>>;
     /// Gives back the room of dead bodies.
@@ -237,6 +239,9 @@ impl<T: Engine> Engine for Arc<T> {
     }
     fn body(&self, id: BodyId, offset: u64, len: u64) -> Later<'_, Bytes> {
         (**self).body(id, offset, len)
+    }
+    fn logged(&self, key: Key) -> Later<'_, Option<Vec<u8>>> {
+        (**self).logged(key)
     }
     fn check(&self) -> Later<'_, Vec<Defect>> {
         (**self).check()

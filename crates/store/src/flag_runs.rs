@@ -59,6 +59,11 @@ pub(crate) fn decode_flag_runs(key: &Key, stored: &[u8]) -> Result<Vec<FlagRun>,
     )
 }
 
+/// The act that wrote them: it changed something itself.
+pub(crate) fn newest_of(runs: &[FlagRun]) -> u64 {
+    runs.iter().map(|run| run.mod_seq).max().unwrap_or(0)
+}
+
 /// Gives rows (ascending) what the runs say of them.
 pub(crate) fn apply_flag_runs(rows: &mut [MessageRow], runs: &[FlagRun]) {
     let mut runs = runs.iter().peekable();
@@ -163,6 +168,7 @@ mod tests {
                         now.extend(some.iter().map(|row| (row.uid.0, row.clone())));
                         match gathered {
                             Some(gathered) => {
+                                prop_assert!(some.is_empty() || newest_of(&gathered) == mod_seq);
                                 runs = encode_flag_runs(&at, &gathered);
                                 prop_assert_eq!(decode_flag_runs(&at, &runs).unwrap(), gathered);
                             }

@@ -26,6 +26,7 @@ mod machine;
 mod mailbox;
 mod mark;
 mod memory_disk;
+mod mended;
 mod message;
 mod muted;
 mod news;

@@ -7,7 +7,7 @@
 use crate::Store;
 use crate::crossing::Carry;
 use crate::engine::{Batch, NewBody, Outcome, Version, get};
-use crate::flag_runs::{FlagRun, decode_flag_runs, flag_runs_of_all, gather_flag_runs};
+use crate::flag_runs::{FlagRun, flag_runs_of_all, gather_flag_runs};
 use crate::key;
 use crate::limits::{CONFLICT_RETRIES, FLAG_RUN_ROWS_MIN, KEYWORD_BYTES_MAX, KEYWORDS_MAX};
 use crate::mailbox::{acting, exclusively, resolve};
@@ -458,9 +458,9 @@ impl Inner {
         if after.len() < FLAG_RUN_ROWS_MIN {
             return Ok(None);
         }
-        let at = key::flags(act.account(), mailbox);
-        let old = get(&*self.engine, at.clone()).await?;
-        let old = old.map_or(Ok(Vec::new()), |stored| decode_flag_runs(&at, &stored))?;
+        let flags_at = act.space().flags_at(mailbox);
+        let old = get(&*self.engine, key::flags(act.account(), mailbox)).await?;
+        let old = self.flag_runs(act.space(), mailbox, old, flags_at).await?;
         let rows = self.rows_of(act.space(), mailbox).await?;
         // Where all changes, what there was says nothing more.
         Ok(match after.len() == rows.len() {

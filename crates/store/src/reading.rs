@@ -6,7 +6,7 @@
 use crate::Store;
 use crate::change_log::decode_act;
 use crate::engine::{Batch, Found, Key, Query, commit};
-use crate::flag_runs::{apply_flag_runs, decode_flag_runs};
+use crate::flag_runs::apply_flag_runs;
 use crate::key;
 use crate::limits::{BODY_PIECE_BYTES, READ_AHEAD, READ_AHEAD_GAP, SNAPSHOT_ROWS_CACHED};
 use crate::message::{facts_of, note_of};
@@ -127,7 +127,7 @@ impl Inner {
         let (mut from, to) = key::uids_of(space.id, mailbox);
         let mut begun_at = None;
         let (first, last) = loop {
-            let (read_at, page, next) = self.page(space.id, mailbox, (from, to.clone())).await?;
+            let (read_at, page, next) = self.page(space, mailbox, (from, to.clone())).await?;
             let first = *begun_at.get_or_insert(read_at);
             rows.put(&page);
             match next {
@@ -155,14 +155,15 @@ impl Inner {
     /// Some rows at one instant: (its mod-sequence, the rows, where the next ones begin).
     async fn page(
         &self,
-        account: AccountId,
+        space: &Space,
         mailbox: MailboxId,
         (from, to): (Key, Key),
     ) -> Result<(u64, Vec<MessageRow>, Option<Key>)> {
-        let (space_key, flags_key) = (key::space(account), key::flags(account, mailbox));
+        let space_key = key::space(space.id);
+        let flags_at = space.flags_at(mailbox);
         let queries = vec![
             Query::Get(space_key.clone()),
-            Query::Get(flags_key.clone()),
+            Query::Get(key::flags(space.id, mailbox)),
             Query::Range { from, to, limit: FILL_ROWS, reverse: false },
         ];
         let mut found = self.engine.read(queries).await?.into_iter();
@@ -175,10 +176,10 @@ impl Inner {
             match decode_uid(at, value) {
                 Ok(row) => rows.push(row),
                 // Damage is local: one message is missing, and `check` says which.
-                Err(error) => tracing::error!(?error, account = account.0, mailbox = mailbox.0, "a message row cannot be read"),
+                Err(error) => tracing::error!(?error, account = space.id.0, mailbox = mailbox.0, "a message row cannot be read"),
             }
         }
-        put_flag_runs(&flags_key, runs, &mut rows);
+        apply_flag_runs(&mut rows, &self.flag_runs(space, mailbox, runs, flags_at).await?);
         let next = pairs.last().filter(|_| pairs.len() == FILL_ROWS).map(|(at, _)| at.behind());
         Ok((read_at, rows, next))
     }
@@ -194,7 +195,7 @@ impl Inner {
         let is_cached = space.published().cached.contains_key(&mailbox);
         let (mut rows, at) = match is_cached || uids.len() > 64 {
             true => self.with_rows(space, mailbox, |rows, at| (rows.clone(), at)).await?,
-            false => self.rows_in_index(space.id, mailbox, uids).await?,
+            false => self.rows_in_index(space, mailbox, uids).await?,
         };
         act.bring_up(&mut rows, at, mailbox);
         Ok(rows)
@@ -206,17 +207,19 @@ impl Inner {
     }
 
     /// A few rows and the mod-sequence they are as of.
-    async fn rows_in_index(&self, account: AccountId, mailbox: MailboxId, uids: &[Uid]) -> Result<(Rows, u64)> {
-        let (space_key, flags_key) = (key::space(account), key::flags(account, mailbox));
-        let keys: Vec<_> = uids.iter().map(|uid| key::uid(account, mailbox, *uid)).collect();
-        let queries = vec![Query::Get(space_key.clone()), Query::Many(keys.clone()), Query::Get(flags_key.clone())];
+    async fn rows_in_index(&self, space: &Space, mailbox: MailboxId, uids: &[Uid]) -> Result<(Rows, u64)> {
+        let (space_key, flags_key) = (key::space(space.id), key::flags(space.id, mailbox));
+        let flags_at = space.flags_at(mailbox);
+        let keys: Vec<_> = uids.iter().map(|uid| key::uid(space.id, mailbox, *uid)).collect();
+        let queries = vec![Query::Get(space_key.clone()), Query::Many(keys.clone()), Query::Get(flags_key)];
         let mut found = self.engine.read(queries).await?.into_iter();
         let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
         let read_at = Counters::decode(&space_key, &stored)?.mod_seq;
         let stored = found.next().map(Found::values).unwrap_or_default();
         let rows = keys.iter().zip(stored).filter_map(|(at, stored)| stored.map(|stored| decode_uid(at, &stored)));
         let mut rows: Vec<MessageRow> = rows.collect::<Result<_>>()?;
-        put_flag_runs(&flags_key, found.next().and_then(Found::value), &mut rows);
+        let runs = found.next().and_then(Found::value);
+        apply_flag_runs(&mut rows, &self.flag_runs(space, mailbox, runs, flags_at).await?);
         Ok((Rows::of(&rows), read_at))
     }
 
@@ -351,15 +354,6 @@ impl Inner {
         let Some(rows) = published.cached.get(&mailbox) else { return Ok(None) };
         let updated = rows.iter().filter(|row| row.mod_seq.0 > since).collect();
         Ok(Some(Changes { updated, vanished: vanished.into_iter().collect(), highest_mod_seq, uid_next, complete, gone: false }))
-    }
-}
-
-/// What a mailbox's runs of flags say of these rows. Damage is local: then the rows stand as they are, and `check` tells.
-fn put_flag_runs(at: &Key, stored: Option<Vec<u8>>, rows: &mut [MessageRow]) {
-    match stored.map(|stored| decode_flag_runs(at, &stored)) {
-        Some(Ok(runs)) => apply_flag_runs(rows, &runs),
-        Some(Err(error)) => tracing::error!(?error, "flags of a mailbox cannot be read"),
-        None => {}
     }
 }
 

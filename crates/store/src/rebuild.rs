@@ -141,6 +141,15 @@ fn recount_mailboxes(all: &Everything, lost: &BTreeSet<EmailId>, batch: &mut Bat
         state.uid_next = state.uid_next.max(row.uid.0.saturating_add(1));
         state.highest = state.highest.max(row.mod_seq);
     }
+    for (at, state) in &mut states {
+        // The record that held the newest flags may be one of those that are lost.
+        let flags_at = all.flags_at.get(at).copied().unwrap_or(0);
+        if flags_at < state.flags_at {
+            let place = format!("account {} mailbox {}", at.0.0, at.1.0);
+            skipped.push(Defect { place, what: "flags that many of its messages were given are lost".into() });
+        }
+        state.flags_at = flags_at;
+    }
     let mut spaces = all.spaces.clone();
     for id in all.accounts.keys() {
         spaces.entry(*id).or_insert_with(|| Counters { quota_bytes: None, next_mailbox: 1, ..Counters::default() });

@@ -35,6 +35,9 @@ pub(crate) struct MailboxState {
     pub(crate) deleted: u32,
     pub(crate) size_bytes: u64,
     pub(crate) highest: ModSeq,
+    /// The act that last wrote the row of its runs of flags, which is the newest of them: so that a row that is not there is
+    /// missed. 0: it has none, or one that an older release wrote.
+    pub(crate) flags_at: u64,
 }
 
 /// What an email is apart from where it lies.
@@ -109,7 +112,16 @@ pub(crate) fn special_use_of(byte: u8) -> Option<Option<SpecialUse>> {
 
 impl MailboxState {
     pub(crate) fn new(info: Mailbox, mod_seq: u64) -> MailboxState {
-        MailboxState { info, uid_next: 1, messages: 0, unseen: 0, deleted: 0, size_bytes: 0, highest: ModSeq(mod_seq) }
+        MailboxState {
+            info,
+            uid_next: 1,
+            messages: 0,
+            unseen: 0,
+            deleted: 0,
+            size_bytes: 0,
+            highest: ModSeq(mod_seq),
+            flags_at: 0,
+        }
     }
 
     pub(crate) fn encode(&self, key: &Key) -> Vec<u8> {
@@ -118,6 +130,10 @@ impl MailboxState {
         out.u8(self.info.special_use.map_or(0, |used| used as u8)).u8(u8::from(self.info.subscribed));
         out.number(u64::from(self.uid_next)).number(u64::from(self.messages)).number(u64::from(self.unseen));
         out.number(u64::from(self.deleted)).number(self.size_bytes).number(self.highest.0);
+        // Rows of older releases end here; so does one of a mailbox without runs of flags.
+        if self.flags_at != 0 {
+            out.number(self.flags_at);
+        }
         out.seal(key)
     }
 
@@ -140,6 +156,7 @@ impl MailboxState {
                 deleted: reader.number32()?,
                 size_bytes: reader.number()?,
                 highest: ModSeq(reader.number()?),
+                flags_at: if reader.end().is_some() { 0 } else { reader.number()? },
             };
             reader.end()?;
             Some(state)
@@ -432,6 +449,20 @@ mod tests {
             let short = stored.get(..stored.len().min(20)).unwrap_or_default();
             prop_assert!(short.len() == stored.len() || decode_uid(&at, short).is_err());
         }
+    }
+
+    #[test]
+    fn a_mailbox_of_an_older_release_says_nothing_of_its_runs_of_flags() {
+        let at = key::mailbox(AccountId(1), MailboxId(1));
+        let info = Mailbox { id: MailboxId(1), name: "a".into(), uid_validity: 9, special_use: None, subscribed: true };
+        let now = MailboxState { flags_at: 300, ..MailboxState::new(info, 7) };
+        assert_eq!(MailboxState::decode(&at, &now.encode(&at)).unwrap(), now);
+        let mut out = Writer::new();
+        out.text("a").number(9).u8(0).u8(1).number(1).number(0).number(0).number(0).number(0).number(7);
+        let older = out.seal(&at);
+        let read = MailboxState::decode(&at, &older).unwrap();
+        assert_eq!(read, MailboxState { flags_at: 0, ..now });
+        assert_eq!(read.encode(&at), older);
     }
 
     proptest! {

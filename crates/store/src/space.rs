@@ -181,6 +181,11 @@ impl Space {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The act that last wrote a mailbox's runs of flags, as far as readers see; 0: none that is known.
+    pub(crate) fn flags_at(&self, mailbox: MailboxId) -> u64 {
+        self.published().mailboxes.get(&mailbox).map_or(0, |state| state.flags_at)
+    }
+
     async fn load(&self, engine: &dyn Engine, head: &mut Head) -> Result<()> {
         self.stale.store(true, Ordering::SeqCst);
         let space_key = key::space(self.id);
@@ -506,6 +511,7 @@ impl Act {
         state.highest = mod_seq;
         match runs {
             Some(runs) => {
+                state.flags_at = mod_seq.0;
                 let key = key::flags(account, mailbox);
                 let value = encode_flag_runs(&key, &runs);
                 batch.put(key, value);

@@ -13,6 +13,7 @@ use crate::engine::{Batch, Engine, Found, Outcome, Query, commit, get};
 use crate::key;
 use crate::limits::{IDS_RESERVED, RENDERED_BYTES_MAX, RENDERED_BYTES_MIN, RENDERED_MEMORY_PARTS, SPACES_LOADED};
 use crate::machine;
+use crate::mended::Mended;
 use crate::news::News;
 use crate::queue::QueueState;
 use crate::reading::SnapshotBudget;
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) queue: QueueState,
     pub(crate) free: FreeSpace,
     pub(crate) budget: SnapshotBudget,
+    pub(crate) mended: Mended,
     pub(crate) news: News,
     pub(crate) emails: Cache<EmailId, EmailRecord>,
     pub(crate) last_email: AtomicU64,

@@ -7,7 +7,7 @@ use super::committer::{self, Committer, Job, Message, Pace};
 use super::index::{self, BodyRow, Position};
 use super::overlay::{Overlay, View};
 use super::stage::{Moves, Stage};
-use super::{Batch, Engine, Found, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
+use super::{Batch, Engine, Found, Key, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
 use crate::hash::xxh64;
 use crate::limits::{
     BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, INDEX_BEHIND, INDEX_ROWS_AT_ONCE, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES,
@@ -551,6 +551,14 @@ impl Engine for Embedded {
             let shared = self.shared.clone();
             blocking(move || read_body_twice(&shared, id.0, offset, len)).await
         })
+    }
+
+    fn logged(&self, key: Key) -> Later<'_, Option<Vec<u8>>> {
+        let shared = self.shared.clone();
+        Box::pin(blocking(move || {
+            let position = shared.write_behind(index::position)?.unwrap_or_default();
+            replay::newest_put(&shared.segments, position, &key)
+        }))
     }
 
     fn check(&self) -> Later<'_, Vec<Defect>> {

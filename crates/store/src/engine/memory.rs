@@ -238,6 +238,14 @@ impl Engine for Memory {
         })
     }
 
+    fn logged(&self, key: Key) -> Later<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let mut inner = self.inner();
+            tick(&mut inner)?;
+            Ok(inner.state.keys.get(&key).cloned())
+        })
+    }
+
     fn check(&self) -> Later<'_, Vec<Defect>> {
         Box::pin(async move {
             let inner = self.inner();

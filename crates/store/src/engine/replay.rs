@@ -6,10 +6,10 @@
 //! is what the records say, each taken once.
 
 use super::index::{self, Position};
-use super::io_error;
 use super::overlay::View;
 use super::segment::{self, FILE_HEAD, FileHead, HALF_WRITTEN, Next, Record, SegmentFile};
 use super::stage::{BodyActs, Moves, Stage};
+use super::{Key, io_error};
 use crate::types::{Defect, StoreError};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -194,6 +194,41 @@ pub(crate) fn limit_of(files: &[(PathBuf, FileHead)], number: usize, segment: &S
     }
 }
 
+/// A file of the stream and where in it to stop, `position` being where the index ends. `None`: there is nothing to read.
+fn up_to(position: Position, files: &[(PathBuf, FileHead)], number: usize) -> Result<Option<(SegmentFile, u64)>> {
+    let Some((path, head)) = files.get(number).filter(|(path, head)| head.order <= position.order && path.exists()) else {
+        return Ok(None);
+    };
+    let Some(segment) = SegmentFile::open(path)? else { return Ok(None) };
+    let limit = limit_of(files, number, &segment);
+    let limit = if head.order == position.order { limit.min(position.end) } else { limit };
+    Ok(Some((segment, limit)))
+}
+
+/// What the stream up to `position` last put under a key. `None`: nothing, or it was deleted.
+pub(crate) fn newest_put(folder: &Path, position: Position, key: &Key) -> Result<Option<Vec<u8>>> {
+    let (files, _) = segment::list(folder)?;
+    for number in (0..files.len()).rev() {
+        let Some((segment, limit)) = up_to(position, &files, number)? else { continue };
+        let (mut at, mut newest) = (FILE_HEAD, None);
+        while at < limit {
+            at = match segment.next(at, false)? {
+                Next::Record(record) | Next::BadBodies(record, _) => {
+                    let end = record.end();
+                    let last = record.manifest.writes.into_iter().rev().find(|(written, _)| written == key);
+                    newest = last.map(|(_, value)| value).or(newest);
+                    end
+                }
+                _ => segment.find(at + 1)?.unwrap_or(limit),
+            };
+        }
+        if let Some(value) = newest {
+            return Ok(value);
+        }
+    }
+    Ok(None)
+}
+
 /// Reads the stream up to `position`, where the index ends, and tells of every record that is not good. Bodies are
 /// proven elsewhere; `is_told`: replay has passed over it and told so.
 pub(crate) fn check(
@@ -206,11 +241,9 @@ pub(crate) fn check(
     for path in passed {
         defects.push(Defect { place: path.display().to_string(), what: "is no segment".into() });
     }
-    for (number, (path, head)) in files.iter().enumerate().filter(|(_, (_, head))| head.order <= position.order) {
+    for (number, (_, head)) in files.iter().enumerate() {
         // A file that was rewritten and removed while we looked is no defect.
-        let Some(segment) = path.exists().then(|| SegmentFile::open(path)).transpose()?.flatten() else { continue };
-        let limit = limit_of(&files, number, &segment);
-        let limit = if head.order == position.order { limit.min(position.end) } else { limit };
+        let Some((segment, limit)) = up_to(position, &files, number)? else { continue };
         let mut at = FILE_HEAD;
         while at < limit {
             at = match segment.next(at, false)? {

@@ -3,6 +3,7 @@
 //! A sample of all octets; `STORE_FLIP_STEP=1` (`make soak`) takes every one.
 use super::durability::{killed, queue_entry};
 use super::*;
+use crate::key;
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -140,6 +141,80 @@ async fn a_flipped_bit_in_the_words_of_any_table_is_found() {
             assert!(!store.check().await.is_ok_and(|defects| defects.is_empty()), "{name} at {at}: not found");
         }
     }
+}
+
+/// Where these octets lie, once each, in a file.
+fn places_of(path: &Path, octets: &[u8]) -> Vec<usize> {
+    let all = std::fs::read(path).unwrap();
+    all.windows(octets.len()).enumerate().filter(|(_, window)| *window == octets).map(|(at, _)| at).collect()
+}
+
+/// The row that keeps the flags an act gave to many: under a wrong key, or not what it was.
+#[tokio::test]
+async fn flags_given_to_many_are_served_though_their_row_is_lost() {
+    let place = Place::new();
+    a_life(&place).await;
+    let whole = served(&killed(&place).open().await, "whole").await;
+    let at = key::flags(AccountId(1), MailboxId(1));
+    let index = Path::new("index.sqlite");
+    let found = places_of(&place.config().data_dir.join(index), at.bytes());
+    assert_eq!(found.len(), 1, "one row");
+    for octet in found[0]..found[0] + at.bytes().len() + 12 {
+        for bit in 0..8 {
+            let (copy, told) = (killed(&place), format!("octet {octet} bit {bit}"));
+            flip(&copy.config().data_dir.join(index), octet as u64, bit);
+            let store = copy.open().await;
+            assert!(!store.check().await.unwrap().is_empty(), "{told}: not found");
+            let now = served(&store, &told).await;
+            assert_eq!(now.difference(&whole).collect::<Vec<_>>(), Vec::<&String>::new(), "{told}");
+            // Under a wrong key it is in its neighbours' way, too: of them some are not found.
+            assert!(octet < found[0] + at.bytes().len() || now == whole, "{told}");
+            // What it is made from is looked at once, and what is given to many now stands on it.
+            let many = [Uid(3), Uid(5)];
+            store.flags(AccountId(1), MailboxId(1), &many, FlagOp::Add, &FLAGGED, None).await.unwrap();
+            let before = served(&store, &told).await;
+            store.close().await.unwrap();
+            Store::rebuild(copy.config()).await.unwrap();
+            let store = copy.open().await;
+            sound(&store).await;
+            let rebuilt = served(&store, &told).await;
+            assert_eq!(before.difference(&rebuilt).collect::<Vec<_>>(), Vec::<&String>::new(), "{told}: rebuilt");
+            assert_eq!(messages(&rebuilt), messages(&whole), "{told}: rebuilt");
+        }
+    }
+}
+
+const FLAGGED: Flags = Flags { system: Flags::FLAGGED, keywords: None };
+
+/// Neither the index nor a segment has them: nobody is told others, and `rebuild` says that they are lost.
+#[tokio::test]
+async fn flags_that_are_lost_are_never_served_as_if_they_were_not() {
+    let place = Place::new();
+    a_life(&place).await;
+    let (ann, inbox, at) = (AccountId(1), MailboxId(1), key::flags(AccountId(1), MailboxId(1)));
+    for name in ["index.sqlite", "segments/00000001.segment"] {
+        let path = place.config().data_dir.join(name);
+        flip(&path, *places_of(&path, at.bytes()).last().unwrap() as u64 + 8, 0);
+    }
+    let store = place.open().await;
+    let refused = store.snapshot(ann, inbox).await;
+    assert!(matches!(refused, Err(StoreError::Damaged(_))), "{refused:?}");
+    let refused = store.flags(ann, inbox, &[Uid(5)], FlagOp::Add, &FLAGGED, None).await;
+    assert!(matches!(refused, Err(StoreError::Damaged(_))), "{refused:?}");
+    let archive = store.mailbox(ann, "Archive").await.unwrap().unwrap().id;
+    assert_eq!(uids(&store, ann, archive).await, [1], "the others are served");
+    store.accept(acceptance(text(99), &[ann])).await.unwrap();
+    store.close().await.unwrap();
+    let rebuilt = Store::rebuild(place.config()).await.unwrap();
+    assert!(!rebuilt.skipped.is_empty());
+    let store = place.open().await;
+    sound(&store).await;
+    let rows = store.snapshot(ann, inbox).await.unwrap().rows;
+    assert_eq!((rows.len(), rows.iter().filter(|row| row.flags.system != 0).count()), (11, 0));
+    store.flags(ann, inbox, &[Uid(2), Uid(3)], FlagOp::Add, &FLAGGED, None).await.unwrap();
+    store.close().await.unwrap();
+    let rows = place.open().await.snapshot(ann, inbox).await.unwrap().rows;
+    assert_eq!(rows.iter().filter(|row| row.flags == FLAGGED).count(), 2);
 }
 
 #[tokio::test]
