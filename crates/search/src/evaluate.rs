@@ -84,7 +84,7 @@ impl Searcher {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
-                    () = keeper.run() => {}
+                    () = store::rest::aside(keeper.run()) => {}
                 }
             });
         };

@@ -20,7 +20,7 @@ pub(crate) use chunk::{Chunk, Verdict};
 pub(crate) use columns::Column;
 pub(crate) use record::{Numbers, ORDERS, Record};
 pub(crate) use terms::Terms;
-pub(crate) use writer::Fresh;
+pub(crate) use writer::{Fresh, GoesOn};
 
 use crate::limits;
 use std::collections::{BTreeSet, HashMap};
@@ -136,13 +136,13 @@ impl Index {
     ///
     /// # Errors
     /// Nothing of them is here then.
-    pub(crate) fn add(&self, account: AccountId, messages: Vec<Fresh>) -> std::io::Result<()> {
+    pub(crate) fn add(&self, account: AccountId, messages: Vec<Fresh>, goes_on: &mut GoesOn<'_>) -> std::io::Result<()> {
         let folder = self.folder_of(account);
         fs::create_dir_all(&folder)?;
         let mut chunks = self.chunks(account).to_vec();
-        chunks.push(Arc::new(written(&folder, &chunks, &writer::of_messages(messages))?));
+        chunks.push(Arc::new(written(&folder, &chunks, &writer::of_messages(messages, goes_on))?));
         while let Some(some) = to_join(&chunks) {
-            self.join(&folder, &mut chunks, &some, |_| true)?;
+            self.join(&folder, &mut chunks, &some, |_| true, goes_on)?;
         }
         self.publish(account, chunks);
         Ok(())
@@ -152,14 +152,14 @@ impl Index {
     ///
     /// # Errors
     /// Files that cannot be written.
-    pub(crate) fn sweep(&self, account: AccountId, alive: &BTreeSet<u64>) -> std::io::Result<()> {
+    pub(crate) fn sweep(&self, account: AccountId, alive: &BTreeSet<u64>, goes_on: &mut GoesOn<'_>) -> std::io::Result<()> {
         let mut chunks = self.chunks(account).to_vec();
         if self.docs(account) <= alive.len() * 2 + limits::INDEX_DEAD_MIN {
             return Ok(());
         }
         let folder = self.folder_of(account);
         for chunk in chunks.clone() {
-            self.join(&folder, &mut chunks, &[chunk], |email| alive.contains(&email))?;
+            self.join(&folder, &mut chunks, &[chunk], |email| alive.contains(&email), goes_on)?;
         }
         self.publish(account, chunks);
         Ok(())
@@ -172,9 +172,10 @@ impl Index {
         chunks: &mut Vec<Arc<Chunk>>,
         some: &[Arc<Chunk>],
         alive: impl Fn(u64) -> bool,
+        goes_on: &mut GoesOn<'_>,
     ) -> std::io::Result<()> {
         let parts: Vec<&Chunk> = some.iter().map(|chunk| &**chunk).collect();
-        let joined = match writer::of_chunks(&parts, alive, &self.stop) {
+        let joined = match writer::of_chunks(&parts, alive, &mut || !self.is_stopped() && goes_on()) {
             Some(octets) => Some(Arc::new(written(folder, chunks, &octets)?)),
             None if self.is_stopped() => return Err(std::io::ErrorKind::Interrupted.into()),
             None => {

@@ -1,6 +1,6 @@
 //! Keeps the index up to date: one thread of the lowest priority that takes in what the store tells was touched.
 //!
-//! Work is done some messages at a time; while mail is being delivered it rests nine tenths of the time. Invariant: losing it
+//! Work is done in pieces; while others are busy it rests nineteen twentieths of the time. Invariant: losing it
 //! (or being behind) costs searches time, never an answer. Must not know: queries, protocols.
 
 use crate::index::{Fresh, Index, Record, Seen, Terms};
@@ -20,16 +20,19 @@ pub(crate) struct Keeper {
     /// Up to where each mailbox of an account was looked at.
     seen: HashMap<AccountId, Seen>,
     rest: Rest,
+    /// It has a thread of its own to rest on.
+    is_aside: bool,
 }
 
 impl Keeper {
     pub(crate) fn new(store: Store, index: Arc<Index>) -> Keeper {
-        let rest = Rest::new(store.commit_counts().2, Instant::now());
-        Keeper { store, index, seen: HashMap::new(), rest }
+        let rest = Rest::new(store.asked_by_others(), Instant::now());
+        Keeper { store, index, seen: HashMap::new(), rest, is_aside: false }
     }
 
-    /// Every account once, then whatever is touched, for ever.
+    /// Every account once, then whatever is touched, for ever. Rests on the thread it runs on.
     pub(crate) async fn run(mut self) {
+        self.is_aside = true;
         let news = self.store.news();
         let mut after: Option<String> = None;
         let mut known = BTreeSet::new();
@@ -52,7 +55,7 @@ impl Keeper {
                     lost
                 }
             };
-            self.rest.begin(Instant::now());
+            self.rest.begin(self.store.asked_by_others(), Instant::now());
             for account in touched {
                 self.look_at(account).await;
             }
@@ -138,16 +141,21 @@ impl Keeper {
             let (now, later) = rest.split_at(count.min(rest.len()));
             rest = later;
             self.take_in_some(account, now).await?;
-            let due = self.rest.due(self.store.commit_counts().2, Instant::now());
-            if !due.is_zero() {
-                tokio::time::sleep(due).await;
-            }
         }
         self.seen.entry(account).or_default().insert(mailbox, now);
         Ok(())
     }
 
-    async fn take_in_some(&self, account: AccountId, some: &[(EmailId, u64)]) -> Result<(), StoreError> {
+    /// After each piece of work. False: the index is being closed.
+    fn breathe(&mut self) -> bool {
+        if self.is_aside {
+            let due = self.rest.due(self.store.asked_by_others(), Instant::now());
+            store::rest::sleep(due, || self.index.is_stopped());
+        }
+        !self.index.is_stopped()
+    }
+
+    async fn take_in_some(&mut self, account: AccountId, some: &[(EmailId, u64)]) -> Result<(), StoreError> {
         if !self.store.has_space() {
             return Err(StoreError::NoSpace);
         }
@@ -155,7 +163,7 @@ impl Keeper {
         let facts = facts_of(&self.store, account, &emails).await?;
         let mut fresh: Vec<Fresh> = Vec::with_capacity(some.len());
         for ((email, size), facts) in some.iter().zip(facts) {
-            if self.index.is_stopped() {
+            if !self.breathe() {
                 return Err(StoreError::Io("the search index is being closed".into()));
             }
             let octets = match self.store.body(account, *email, 0, *size).await {
@@ -176,10 +184,11 @@ impl Keeper {
         if fresh.is_empty() {
             return Ok(());
         }
-        self.index.add(account, fresh).map_err(|error| StoreError::Io(error.to_string()))
+        let index = Arc::clone(&self.index);
+        index.add(account, fresh, &mut || self.breathe()).map_err(|error| StoreError::Io(error.to_string()))
     }
 
-    async fn sweep(&self, account: AccountId) -> Result<(), StoreError> {
+    async fn sweep(&mut self, account: AccountId) -> Result<(), StoreError> {
         let mut alive = BTreeSet::new();
         for mailbox in self.store.mailboxes(account).await?.iter() {
             match self.store.snapshot(account, mailbox.id).await {
@@ -188,6 +197,7 @@ impl Keeper {
                 Err(error) => return Err(error),
             }
         }
-        self.index.sweep(account, &alive).map_err(|error| StoreError::Io(error.to_string()))
+        let index = Arc::clone(&self.index);
+        index.sweep(account, &alive, &mut || self.breathe()).map_err(|error| StoreError::Io(error.to_string()))
     }
 }

@@ -386,7 +386,7 @@ fn stopping_leaves_what_is_being_put_together_and_loses_nothing() {
         let octets = format!("Subject: number {email}\r\n\r\nword{email}\r\n").into_bytes();
         let mut terms = Terms::default();
         let record = Record::of(email, &octets, &Facts::compute(&octets), &mut terms);
-        index.add(ann, vec![(record, terms)])
+        index.add(ann, vec![(record, terms)], &mut || true)
     };
     let index = Index::new(folder.path().to_owned());
     (1..4).for_each(|email| add(&index, email).unwrap());

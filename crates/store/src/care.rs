@@ -66,14 +66,13 @@ impl FreeSpace {
 }
 
 impl Inner {
-    /// After a piece of care, in which there were so many acts of its own.
-    pub(crate) async fn let_others(&self, rest: &mut Rest, acts: u64) {
-        rest.did(acts);
+    /// After a piece of care.
+    pub(crate) async fn let_others(&self, rest: &mut Rest) {
         self.haste.set_tight(self.free.lately() < self.config.free_bytes_tight);
         if self.haste.is() {
             return;
         }
-        let due = rest.due(self.engine.counts().2, tokio::time::Instant::now());
+        let due = rest.due(self.engine.others().so_far(), tokio::time::Instant::now());
         if !due.is_zero() {
             tokio::time::sleep(due).await;
         }
@@ -119,7 +118,7 @@ impl Inner {
                 rows.iter().for_each(|(at, _)| batch.delete(at.clone()));
                 Ok((true, ()))
             })?;
-            self.let_others(rest, 1).await;
+            self.let_others(rest).await;
         }
     }
 
@@ -172,17 +171,23 @@ impl Store {
     /// Erases what is past its undo days, rewrites mostly dead segments, trims trace and logs. A damaged row costs itself:
     /// all that can be done is done, then the first trouble is told.
     pub async fn maintain(&self, now_secs: UnixSecs) -> Result<()> {
-        let rest = &mut *self.inner.care.lock().await;
-        rest.begin(tokio::time::Instant::now());
+        crate::rest::aside(self.inner.maintain(now_secs)).await
+    }
+}
+
+impl Inner {
+    async fn maintain(&self, now_secs: UnixSecs) -> Result<()> {
+        let rest = &mut *self.care.lock().await;
+        rest.begin(self.engine.others().so_far(), tokio::time::Instant::now());
         // What one of them stumbles over keeps none of the others from their work.
         let done = [
-            self.inner.erase_old(now_secs, rest).await,
-            self.inner.trim_trace(now_secs, rest).await,
-            self.inner.trim_suppressed(now_secs).await,
-            self.inner.trim_changes(rest).await,
-            self.inner.trim_idempotency().await,
-            self.inner.trim_saved().await,
-            self.inner.give_room_back().await.map(|_| ()),
+            self.erase_old(now_secs, rest).await,
+            self.trim_trace(now_secs, rest).await,
+            self.trim_suppressed(now_secs).await,
+            self.trim_changes(rest).await,
+            self.trim_idempotency().await,
+            self.trim_saved().await,
+            self.give_room_back().await.map(|_| ()),
         ];
         done.into_iter().collect()
     }

@@ -18,7 +18,7 @@ pub(crate) mod stage;
 mod contract;
 
 use crate::hash::xxh64;
-use crate::rest::Haste;
+use crate::rest::{Haste, Others};
 use crate::types::{BodyId, Defect, Spooled, StoreError};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -225,6 +225,8 @@ pub(crate) trait Engine: Send + Sync {
     }
     /// (syncs, groups, batches) since the start.
     fn counts(&self) -> (u64, u64, u64);
+    /// What was asked of it, but for what care asks.
+    fn others(&self) -> &Others;
     /// Waits for what is queued and lets go of everything.
     fn close(&self) -> Later<'_, ()>;
 }
@@ -254,6 +256,9 @@ impl<T: Engine> Engine for Arc<T> {
     }
     fn counts(&self) -> (u64, u64, u64) {
         (**self).counts()
+    }
+    fn others(&self) -> &Others {
+        (**self).others()
     }
     fn close(&self) -> Later<'_, ()> {
         (**self).close()

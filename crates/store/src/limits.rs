@@ -28,6 +28,10 @@ pub const ROOM_GROUP_BYTES_MAX: u64 = 256 * 1024;
 pub const AT_ONCE_BYTES_MAX: u64 = 64 * 1024;
 /// The index's write-ahead log is folded back past this many octets.
 pub const WAL_BYTES_FOLD: u64 = 4 * 1024 * 1024;
+/// When nothing was written for so long it is folded back and cut off ...
+pub const WAL_QUIET: Duration = Duration::from_secs(1);
+/// ... if it is longer than this: a sync or two for a few rows would be dear.
+pub const WAL_BYTES_QUIET: u64 = 256 * 1024;
 /// The index is written behind the segments: so many rows at once ...
 pub const INDEX_ROWS_AT_ONCE: usize = 4096;
 /// ... or what there is after this time.
@@ -136,14 +140,25 @@ pub const SUBSCRIPTIONS_ELSEWHERE_MAX: usize = 10_000;
 pub const CARE_ROWS: usize = 500;
 /// Emails erased in one act: others' acts wait for it.
 pub const ERASE_ROWS: usize = 100;
-/// With more acts of others than this in a second, work in the background goes on for a tenth of the time only ...
-pub const BUSY_ACTS_PER_SEC: f64 = 20.0;
+/// When others ask for more than this in a second, work in the background rests ...
+pub const BUSY_WEIGHT_PER_SEC: f64 = 100.0;
+/// ... where an act counts as so many reads ...
+pub const ACT_WEIGHT: u64 = 5;
 /// ... counted over so long at least ...
 pub const BUSY_LOOKED_AT: Duration = Duration::from_millis(100);
-/// ... having worked for so long ...
-pub const WORK_BEFORE_REST: Duration = Duration::from_millis(4);
-/// ... and resting at most so long at a time.
+/// ... after each piece of so long: whoever comes waits for no more ...
+pub const WORK_BEFORE_REST: Duration = Duration::from_millis(1);
+/// ... for so many times as long as it worked ...
+pub const RESTS_TO_WORK: u32 = 19;
+/// ... and at most so long at a time ...
 pub const REST_MAX: Duration = Duration::from_secs(5);
+/// ... half as long with each look that finds nobody, and not at all after so many in a row.
+pub const QUIET_LOOKS: u32 = 5;
+/// A thread that rests looks so often whether it is over.
+pub const REST_LOOKED_AT: Duration = Duration::from_millis(50);
+/// The index's log grows to so much while the index is proven; past it there are no rests, for the proof keeps it from
+/// being folded back.
+pub const WAL_BYTES_PROVEN: u64 = 64 * 1024 * 1024;
 /// Octets of a segment written anew before they are synced: what others sync never waits for more.
 pub const REWRITE_SYNC_BYTES: u64 = 1024 * 1024;
 /// A closed segment is rewritten when less than this share (in percent) is alive.

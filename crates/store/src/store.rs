@@ -214,6 +214,7 @@ impl Store {
             queue: QueueState::new(),
             free,
             budget: SnapshotBudget::default(),
+            mended: Mended::default(),
             news: News::default(),
             emails: Cache::new(crate::rendered::usual_count(remembered)),
             roots: Default::default(),
@@ -287,6 +288,11 @@ impl Store {
     /// Syncs of the segments so far: at most one for each group of acts made durable together.
     pub fn sync_count(&self) -> u64 {
         self.inner.engine.counts().0
+    }
+
+    /// How much others than care have asked so far: for who works in the background ([`crate::rest::Rest`]).
+    pub fn asked_by_others(&self) -> u64 {
+        self.inner.engine.others().so_far()
     }
 
     /// (syncs, groups, acts) so far.

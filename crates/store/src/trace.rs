@@ -351,7 +351,7 @@ impl Inner {
                 return Ok(());
             }
             crate::undo::done(self.commit(batch).await)?;
-            self.let_others(rest, 1).await;
+            self.let_others(rest).await;
         }
     }
 }

@@ -106,7 +106,7 @@ impl Inner {
             let rows = range(&*self.engine, (from.clone(), to.clone()), ERASE_ROWS).await?;
             let Some((last, _)) = rows.last() else { break };
             from = last.behind();
-            self.let_others(rest, 1).await;
+            self.let_others(rest).await;
             if let Ok(Some(octets)) = self.erase(account, rows.clone()).await {
                 erased += octets;
                 continue;
@@ -192,7 +192,7 @@ impl Inner {
             if rows.is_empty() {
                 break;
             }
-            self.let_others(rest, 1).await;
+            self.let_others(rest).await;
             let mut batch = Batch { spaces: vec![id.0], ..Batch::default() };
             for (at, stored) in rows {
                 // Of one that cannot be read the email stays behind, for `rebuild` to find.
@@ -224,7 +224,7 @@ impl Inner {
                 if rows.is_empty() {
                     break;
                 }
-                self.let_others(rest, 1).await;
+                self.let_others(rest).await;
                 let holders = rows.iter().filter(|_| kind == key::RECORD).filter_map(|(at, _)| crate::record::parts_of(at));
                 let holders: BTreeSet<Key> = holders.map(|(_, collection, _)| key::record_holder(collection, id)).collect();
                 let writes = rows.into_iter().map(|(at, _)| (at, None)).chain(holders.into_iter().map(|at| (at, None))).collect();

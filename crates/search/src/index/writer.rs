@@ -11,12 +11,13 @@ use super::lists::ListsWriter;
 use super::record::{FIELDS, ORDERS, Record};
 use super::terms::{GRAM, Terms, grams};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Words of one document only are kept as grams from this length on, octets ...
 const LONELY_BYTES_MIN: usize = 8;
 /// ... in chunks of at least so many documents: in smaller ones nothing can be told.
 const LONELY_DOCS_MIN: usize = if cfg!(test) { 24 } else { 1024 };
+/// Words written before it is asked whether to go on.
+const WORDS_AT_ONCE: usize = 16;
 /// Buckets of grams, in bits.
 const BITS: std::ops::RangeInclusive<u32> = 8..=17;
 
@@ -90,8 +91,11 @@ impl TermsWriter {
     }
 }
 
+/// Asked after each small piece of work, which may take its time to answer. False: it is time to stop.
+pub(crate) type GoesOn<'a> = dyn FnMut() -> bool + 'a;
+
 /// The file of a chunk of these messages (ascending by email, each once).
-pub(crate) fn of_messages(messages: Vec<Fresh>) -> Vec<u8> {
+pub(crate) fn of_messages(messages: Vec<Fresh>, goes_on: &mut GoesOn<'_>) -> Vec<u8> {
     let (records, terms): (Vec<Record>, Vec<Terms>) = messages.into_iter().unzip();
     let grams_of_all: usize = terms.iter().map(|terms| terms.grams.len()).sum();
     let mut writer = TermsWriter::new(records.len(), bits_for(grams_of_all, records.len()));
@@ -101,10 +105,14 @@ pub(crate) fn of_messages(messages: Vec<Fresh>) -> Vec<u8> {
         for word in terms.words {
             words.entry(word).or_default().docs.push(doc);
         }
+        goes_on();
     }
     let mut words: Vec<(Box<[u8]>, Docs)> = words.into_iter().collect();
     words.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    words.iter().for_each(|(word, docs)| writer.word(word, docs));
+    for some in words.chunks(WORDS_AT_ONCE) {
+        some.iter().for_each(|(word, docs)| writer.word(word, docs));
+        goes_on();
+    }
     file(&records, writer.finish())
 }
 
@@ -142,7 +150,7 @@ impl Source<'_> {
 
 /// The file of these chunks put together, without the messages that are not `alive`. `None`: one cannot be read, or it is
 /// time to stop.
-pub(crate) fn of_chunks(chunks: &[&Chunk], alive: impl Fn(u64) -> bool, stop: &AtomicBool) -> Option<Vec<u8>> {
+pub(crate) fn of_chunks(chunks: &[&Chunk], alive: impl Fn(u64) -> bool, goes_on: &mut GoesOn<'_>) -> Option<Vec<u8>> {
     let mut all: Vec<(Record, usize, usize)> = Vec::new();
     for (source, chunk) in chunks.iter().enumerate() {
         let records = chunk.records()?.into_iter().enumerate();
@@ -161,14 +169,16 @@ pub(crate) fn of_chunks(chunks: &[&Chunk], alive: impl Fn(u64) -> bool, stop: &A
     let bits = sources.iter().map(|source| source.part.bits).min().unwrap_or(*BITS.start());
     let records: Vec<Record> = all.into_iter().map(|(record, ..)| record).collect();
     let mut writer = TermsWriter::new(records.len(), bits);
-    join_words(&mut sources, &mut writer, stop)?;
-    join_grams(&mut sources, &mut writer, stop)?;
+    join_words(&mut sources, &mut writer, goes_on)?;
+    join_grams(&mut sources, &mut writer, goes_on)?;
     Some(file(&records, writer.finish()))
 }
 
-fn join_words(sources: &mut [Source<'_>], writer: &mut TermsWriter, stop: &AtomicBool) -> Option<()> {
+fn join_words(sources: &mut [Source<'_>], writer: &mut TermsWriter, goes_on: &mut GoesOn<'_>) -> Option<()> {
+    let mut joined = 0;
     while let Some(word) = sources.iter().filter_map(Source::word).min().map(<[u8]>::to_vec) {
-        if stop.load(Ordering::Relaxed) {
+        joined += 1;
+        if joined % WORDS_AT_ONCE == 0 && !goes_on() {
             return None;
         }
         let mut docs = Docs::default();
@@ -185,11 +195,11 @@ fn join_words(sources: &mut [Source<'_>], writer: &mut TermsWriter, stop: &Atomi
     Some(())
 }
 
-fn join_grams(sources: &mut [Source<'_>], writer: &mut TermsWriter, stop: &AtomicBool) -> Option<()> {
+fn join_grams(sources: &mut [Source<'_>], writer: &mut TermsWriter, goes_on: &mut GoesOn<'_>) -> Option<()> {
     for source in sources {
         let first = source.part.dictionary.len();
         for bucket in 0..1usize << source.part.bits {
-            if stop.load(Ordering::Relaxed) {
+            if !goes_on() {
                 return None;
             }
             let mut docs = Docs::default();
@@ -263,9 +273,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let half = (0..40).map(|n| fresh(n, if n % 2 == 0 { "common" } else { "other" })).collect();
         let none = (40..140).map(|n| fresh(n, if n == 99 { "commons" } else { "other" })).collect();
-        let half = chunk(folder.path(), "1.idx", &of_messages(half));
-        let none = chunk(folder.path(), "2.idx", &of_messages(none));
-        let both = of_chunks(&[&half, &none], |_| true, &AtomicBool::new(false)).unwrap();
+        let half = chunk(folder.path(), "1.idx", &of_messages(half, &mut || true));
+        let none = chunk(folder.path(), "2.idx", &of_messages(none, &mut || true));
+        let both = of_chunks(&[&half, &none], |_| true, &mut || true).unwrap();
         let verdict = chunk(folder.path(), "3.idx", &both).judge(&Leaf::Text(Needle::new("common"))).unwrap();
         let of = |bits: &super::super::bits::Bits| (0..140).filter(|doc| bits.get(*doc)).collect::<Vec<_>>();
         assert_eq!(of(&verdict.does), [99]);

@@ -5,15 +5,15 @@
 
 use super::committer::{self, Committer, Job, Message, Pace};
 use super::index::{self, BodyRow, Position};
-use super::overlay::{Overlay, View};
+use super::overlay::{Overlay, View, Waited};
 use super::stage::{Moves, Stage};
 use super::{Batch, Engine, Found, Key, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
 use crate::hash::xxh64;
 use crate::limits::{
     BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, INDEX_BEHIND, INDEX_ROWS_AT_ONCE, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES,
-    READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, SYNC_CHEAP, SYNC_SOON, WAL_BYTES_FOLD,
+    READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, SYNC_CHEAP, SYNC_SOON, WAL_BYTES_FOLD, WAL_BYTES_QUIET, WAL_QUIET,
 };
-use crate::rest::Haste;
+use crate::rest::{Haste, Others};
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
@@ -135,6 +135,7 @@ pub(crate) struct Shared {
     pub(crate) wal: PathBuf,
     pub(crate) next_file: AtomicU32,
     pub(crate) counts: Counts,
+    pub(crate) others: Others,
     pub(crate) tuning: Tuning,
     /// What is durable and not in the index yet.
     pub(crate) overlay: Overlay,
@@ -257,9 +258,15 @@ impl Shared {
 
     /// Brings the index up behind the committer, and folds its log back, until the end.
     fn index_loop(&self) {
-        let mut folded_at = 0;
-        while self.overlay.wait(INDEX_ROWS_AT_ONCE, INDEX_BEHIND) {
-            let written = self.write_behind(|connection| self.fold(connection, &mut folded_at));
+        let (mut folded_at, mut is_folded) = (0, false);
+        loop {
+            let waited = self.overlay.wait(INDEX_ROWS_AT_ONCE, INDEX_BEHIND, (!is_folded).then_some(WAL_QUIET));
+            is_folded = waited == Waited::Quiet;
+            let written = match waited {
+                Waited::Stop => return,
+                Waited::Grown => self.write_behind(|connection| self.fold(connection, &mut folded_at)),
+                Waited::Quiet => self.write_behind(|connection| self.fold_all(connection)),
+            };
             if let Err(error) = written {
                 tracing::error!(?error, "the index could not be written; it is tried again");
                 std::thread::sleep(INDEX_BEHIND);
@@ -279,6 +286,17 @@ impl Shared {
             }
         }
         Ok(())
+    }
+}
+
+impl Shared {
+    /// Folds all of the index's log back and cuts it off, unless it is short or somebody reads what it has.
+    fn fold_all(&self, connection: &Connection) -> Result<()> {
+        let length = std::fs::metadata(&self.wal).map_or(0, |meta| meta.len());
+        if length <= WAL_BYTES_QUIET || !index::fold(connection, "PASSIVE")? {
+            return Ok(());
+        }
+        index::cut_log(connection)
     }
 }
 
@@ -345,6 +363,7 @@ impl Embedded {
             index: index.clone(),
             wal,
             counts: Counts::default(),
+            others: Others::default(),
             overlay: Overlay::default(),
             pace: Pace::new(tuning.sync_cheap, tuning.sync_soon),
             tuning,
@@ -515,6 +534,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
 
 impl Engine for Embedded {
     fn read(&self, queries: Vec<Query>) -> Later<'_, Vec<Found>> {
+        self.shared.others.read();
         Box::pin(async move {
             if is_small(&queries) && self.shared.has_free_reader() {
                 return read_at_once(&self.shared, &queries);
@@ -525,6 +545,7 @@ impl Engine for Embedded {
     }
 
     fn submit(&self, batch: Batch, on_commit: OnCommit) {
+        self.shared.others.act();
         let mut job = Job { batch, on_commit };
         if self.shared.pace.is_at_once(&job.batch)
             && let Ok(mut committer) = self.committer.try_lock()
@@ -543,6 +564,7 @@ impl Engine for Embedded {
     }
 
     fn body(&self, id: BodyId, offset: u64, len: u64) -> Later<'_, Bytes> {
+        self.shared.others.read();
         Box::pin(async move {
             // Short ones that the page cache has are read where we stand.
             if let Ok(Some(octets)) = read_body(&self.shared, id.0, offset, len, false) {
@@ -578,6 +600,10 @@ impl Engine for Embedded {
     fn counts(&self) -> (u64, u64, u64) {
         let counts = &self.shared.counts;
         (counts.syncs.load(Ordering::Relaxed), counts.groups.load(Ordering::Relaxed), counts.batches.load(Ordering::Relaxed))
+    }
+
+    fn others(&self) -> &Others {
+        &self.shared.others
     }
 
     fn close(&self) -> Later<'_, ()> {

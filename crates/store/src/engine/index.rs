@@ -15,6 +15,9 @@ use std::path::Path;
 pub(crate) const FORMAT: i64 = 1;
 const APPLICATION: i64 = 0x5042_4f58;
 
+/// How long one waits for another that holds the index.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
 type Result<T> = std::result::Result<T, StoreError>;
 
 pub(crate) fn sql_error(error: rusqlite::Error) -> StoreError {
@@ -130,7 +133,7 @@ fn set(connection: &Connection, name: &str, value: &str, read_back: &str) -> Res
 }
 
 fn configure(connection: &Connection, cache_kib: u32) -> Result<()> {
-    connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(sql_error)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sql_error)?;
     connection.set_prepared_statement_cache_capacity(64);
     set(connection, "mmap_size", "0", "0")?;
     set(connection, "synchronous", "1", "1")?;
@@ -200,8 +203,12 @@ fn ledger(key: &Key) -> Option<(&'static str, i64)> {
 }
 
 fn blob(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
-    // A flipped bit may make a text of it: then it costs itself, by its checksum.
-    row.get_ref(0)?.as_bytes().map(<[u8]>::to_vec).map_err(rusqlite::Error::from)
+    bytes_in(row, 0).map(<[u8]>::to_vec)
+}
+
+/// A flipped bit may make a text or a number of it: then it costs itself, by its checksum.
+fn bytes_in<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<&'a [u8]> {
+    row.get_ref(column).map(|value| value.as_bytes().unwrap_or_default())
 }
 
 pub(crate) fn get(connection: &Connection, key: &Key) -> Result<Option<Vec<u8>>> {
@@ -247,7 +254,7 @@ fn each_by_id(connection: &Connection, table: &str, ids: &[i64], mut take: impl 
 
 /// A value where it lies.
 fn octets<'a>(row: &'a Row<'_>) -> Result<&'a [u8]> {
-    row.get_ref(0).and_then(|value| value.as_bytes().map_err(rusqlite::Error::from)).map_err(sql_error)
+    bytes_in(row, 0).map_err(sql_error)
 }
 
 fn walk_ids(
@@ -319,7 +326,7 @@ pub(crate) fn range(connection: &Connection, from: &Key, to: &Key, limit: usize,
     while found.len() < limit
         && let Some(row) = rows.next().map_err(sql_error)?
     {
-        let key = row.get_ref(1).map_err(sql_error)?.as_blob().map_err(|error| sql_error(error.into()))?;
+        let key = bytes_in(row, 1).map_err(sql_error)?;
         found.push((Key::new(key), blob(row).map_err(sql_error)?));
     }
     Ok(found)
@@ -573,10 +580,35 @@ pub(crate) fn fold(connection: &Connection, mode: &str) -> Result<bool> {
     Ok(blocked == 0 && logged == folded)
 }
 
+/// Cuts off the write-ahead log, when all of it is folded back and nobody reads it: nobody is waited for.
+pub(crate) fn cut_log(connection: &Connection) -> Result<()> {
+    connection.busy_timeout(std::time::Duration::ZERO).map_err(sql_error)?;
+    let cut = fold(connection, "TRUNCATE");
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sql_error)?;
+    cut.map(|_| ())
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::types::EmailId;
+
+    /// As a flipped bit in the head of a row makes it.
+    #[test]
+    fn a_value_that_became_a_number_costs_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open_writer(&folder.path().join("index.sqlite")).unwrap();
+        for id in [1, 2] {
+            write_note(&connection, id, b"note").unwrap();
+            write(&connection, &Key::new(vec![0x50, id as u8]), Some(b"value")).unwrap();
+        }
+        connection.execute_batch("UPDATE note SET value=7 WHERE id=1; UPDATE kv SET value=7 WHERE key=x'5001'").unwrap();
+        assert_eq!(notes(&connection, &[1, 2]).unwrap(), [None, Some(b"note".to_vec())]);
+        let rows = range(&connection, &Key::new(vec![0x50]), &Key::new(vec![0x51]), 9, false).unwrap();
+        assert_eq!(rows.iter().map(|(_, value)| value.len()).collect::<Vec<_>>(), [0, 5]);
+        assert_eq!(get(&connection, &Key::new(vec![0x50, 1])).unwrap(), Some(Vec::new()));
+    }
 
     #[test]
     fn behind_a_ledger_row_is_the_next() {

@@ -3,7 +3,7 @@
 //! Invariant: the same answers as the embedded engine for the same batches. Must not know: files.
 
 use super::{Batch, Engine, Found, Key, Later, OnCommit, Outcome, Packed, Query, Version};
-use crate::rest::Haste;
+use crate::rest::{Haste, Others};
 use crate::types::{BodyId, Defect, StoreError};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -43,6 +43,7 @@ struct Inner {
 #[derive(Default)]
 pub(crate) struct Memory {
     inner: Mutex<Inner>,
+    others: Others,
 }
 
 impl Memory {
@@ -53,7 +54,7 @@ impl Memory {
     /// What would be there after a crash now: everything committed, nothing held back.
     pub(crate) fn crash(&self) -> Memory {
         let state = self.inner().state.clone();
-        Memory { inner: Mutex::new(Inner { state, ..Inner::default() }) }
+        Memory { inner: Mutex::new(Inner { state, ..Inner::default() }), others: Others::default() }
     }
 
     /// Batches wait until `resume`.
@@ -206,6 +207,7 @@ fn answer(state: &State, query: &Query) -> Found {
 
 impl Engine for Memory {
     fn read(&self, queries: Vec<Query>) -> Later<'_, Vec<Found>> {
+        self.others.read();
         Box::pin(async move {
             let mut inner = self.inner();
             tick(&mut inner)?;
@@ -214,6 +216,7 @@ impl Engine for Memory {
     }
 
     fn submit(&self, batch: Batch, on_commit: OnCommit) {
+        self.others.act();
         let mut inner = self.inner();
         if inner.paused {
             inner.queue.push_back((batch, on_commit));
@@ -228,6 +231,7 @@ impl Engine for Memory {
     }
 
     fn body(&self, id: BodyId, offset: u64, len: u64) -> Later<'_, Bytes> {
+        self.others.read();
         Box::pin(async move {
             let mut inner = self.inner();
             tick(&mut inner)?;
@@ -261,6 +265,10 @@ impl Engine for Memory {
     fn counts(&self) -> (u64, u64, u64) {
         let inner = self.inner();
         (inner.batches, inner.batches, inner.batches)
+    }
+
+    fn others(&self) -> &Others {
+        &self.others
     }
 
     fn close(&self) -> Later<'_, ()> {

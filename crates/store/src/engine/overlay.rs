@@ -52,6 +52,16 @@ pub(crate) struct Frozen {
     pushed: u64,
 }
 
+/// How [`Overlay::wait`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// There is something to write.
+    Grown,
+    /// Nothing came.
+    Quiet,
+    Stop,
+}
+
 impl Overlay {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,18 +124,28 @@ impl Overlay {
         debug_assert!(frozen.pushed <= state.pushed);
     }
 
-    /// Waits until there is something to write, and then for more, but not long. False: time to stop.
-    pub(crate) fn wait(&self, wake_at: usize, patience: Duration) -> bool {
+    /// Waits until there is something to write, and then for more, but not long; or, when it is asked for, until nothing
+    /// came for so long.
+    pub(crate) fn wait(&self, wake_at: usize, patience: Duration, quiet: Option<Duration>) -> Waited {
         let mut state = self.state();
         while state.layers.is_empty() && !state.stopping {
-            state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let Some(quiet) = quiet else {
+                state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let nothing = |state: &mut State| state.layers.is_empty() && !state.stopping;
+            let (next, timeout) = self.grown.wait_timeout_while(state, quiet, nothing).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if timeout.timed_out() {
+                return Waited::Quiet;
+            }
         }
         if !state.stopping && state.weight < wake_at {
             let enough = |state: &mut State| !state.stopping && state.weight < wake_at;
             let (next, _) = self.grown.wait_timeout_while(state, patience, enough).unwrap_or_else(PoisonError::into_inner);
             state = next;
         }
-        !state.stopping
+        if state.stopping { Waited::Stop } else { Waited::Grown }
     }
 
     pub(crate) fn stop(&self) {
@@ -370,6 +390,29 @@ mod tests {
         assert_eq!(ids(found.next().unwrap()), there);
         assert_eq!(ids(found.next().unwrap()), there[..there.len().min(2)]);
         number
+    }
+
+    #[tokio::test]
+    async fn the_log_is_cut_off_when_nothing_was_written_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Embedded::open(folder.path(), Tuning::default()).unwrap().0;
+        let log = || std::fs::metadata(folder.path().join("index.sqlite-wal")).unwrap().len();
+        for round in 0..2 {
+            for number in round * 200 + 1..=round * 200 + 200 {
+                let mut batch = act(number);
+                batch.put(Key::new([&[0x52], &number.to_be_bytes()[..]].concat()), vec![9; 4000]);
+                assert_eq!(commit(&engine, batch).await, Outcome::Done);
+            }
+            engine.shared.write_behind(|_| Ok(())).unwrap();
+            assert!(log() > crate::limits::WAL_BYTES_QUIET);
+            let begun = std::time::Instant::now();
+            while log() > 0 {
+                assert!(begun.elapsed().as_secs() < 60, "{} octets", log());
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            assert_eq!(look(&engine).await, (round + 1) * 200);
+        }
+        assert!(engine.check().await.unwrap().is_empty());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -11,8 +11,8 @@ use super::overlay::View;
 use super::segment::{self, FILE_HEAD, FileHead, HALF_WRITTEN, Next, Record, SegmentFile, record_front};
 use super::{io_error, replay};
 use crate::hash::xxh64;
-use crate::limits::{BODY_PIECE_BYTES, REWRITE_SYNC_BYTES, SEGMENT_ALIVE_PERCENT_MIN};
-use crate::rest::{Haste, Rest, yield_to_others};
+use crate::limits::{BODY_PIECE_BYTES, REWRITE_SYNC_BYTES, SEGMENT_ALIVE_PERCENT_MIN, WAL_BYTES_PROVEN};
+use crate::rest::{self, Haste, Rest, yield_to_others};
 use crate::types::{Defect, StoreError};
 use crate::value::is_sound;
 use rusqlite::Connection;
@@ -30,6 +30,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// How often, and after what time, it is tried whether all is on the disk.
 const FOLD_TRIES: usize = 20;
 const FOLD_AGAIN: Duration = Duration::from_millis(50);
+/// Steps of SQLite (a page, an instruction) between two looks whether to rest.
+const STEPS_PROVEN: i32 = 32;
 
 /// Every body against its sums, every segment against its counts, every record against its head, the index's own pages.
 pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
@@ -113,8 +115,8 @@ pub(crate) async fn maintain(engine: &Embedded, haste: Arc<Haste>) -> Result<()>
         return Ok(());
     }
     // What the index has lost would be taken for dead: the truth is never thrown away on the word of a damaged view.
-    let shared = engine.shared.clone();
-    aside(haste.is(), move || index::prove(&shared.own_reader()?)).await?;
+    let (shared, own) = (engine.shared.clone(), haste.clone());
+    aside(haste.is(), move || prove(shared, own)).await?;
     let mut told = Ok(());
     for row in wanted {
         // What one segment has damaged does not keep the others from giving their room back.
@@ -124,6 +126,14 @@ pub(crate) async fn maintain(engine: &Embedded, haste: Arc<Haste>) -> Result<()>
         }
     }
     told
+}
+
+/// Proves the index, with rests.
+fn prove(shared: Arc<Shared>, haste: Arc<Haste>) -> Result<()> {
+    let reader = shared.own_reader()?;
+    let mut breath = Breath::new(shared, haste);
+    reader.progress_handler(STEPS_PROVEN, Some(move || breath.draw_beside_log().is_err()));
+    index::prove(&reader)
 }
 
 /// Closed segments that are mostly dead; what an interrupted rewriting left behind goes.
@@ -214,8 +224,8 @@ struct Rewritten {
 }
 
 async fn rewrite_one(engine: &Embedded, old: SegmentRow, haste: &Arc<Haste>) -> Result<()> {
-    let (shared, own) = (engine.shared.clone(), haste.clone());
-    let Some(new) = aside(haste.is(), move || write_anew(&shared, old, &own)).await? else {
+    let breath = Breath::new(engine.shared.clone(), haste.clone());
+    let Some(new) = aside(haste.is(), move || write_anew(breath, old)).await? else {
         return Ok(());
     };
     let shared = engine.shared.clone();
@@ -282,34 +292,61 @@ fn point_at(writer: &mut Writer, old: SegmentRow, new: &Rewritten) -> Result<()>
     Ok(())
 }
 
-/// A segment being written anew, and the rests in between.
-struct Pacing<'a> {
-    shared: &'a Shared,
+/// The rests between pieces of long work.
+struct Breath {
+    shared: Arc<Shared>,
+    rest: Rest,
+    haste: Arc<Haste>,
+}
+
+impl Breath {
+    fn new(shared: Arc<Shared>, haste: Arc<Haste>) -> Breath {
+        let rest = Rest::new(shared.others.so_far(), Instant::now());
+        Breath { shared, rest, haste }
+    }
+
+    /// After each piece. An error: the store is being closed.
+    fn draw(&mut self) -> Result<()> {
+        self.rest_unless(|_| false)
+    }
+
+    /// The same while the index's log grows by resting.
+    fn draw_beside_log(&mut self) -> Result<()> {
+        self.rest_unless(|shared| std::fs::metadata(&shared.wal).is_ok_and(|log| log.len() > WAL_BYTES_PROVEN))
+    }
+
+    fn rest_unless(&mut self, pressed: impl Fn(&Shared) -> bool) -> Result<()> {
+        let due = self.rest.due(self.shared.others.so_far(), Instant::now());
+        if !due.is_zero() && !self.haste.is() && !pressed(&self.shared) {
+            rest::sleep(due, || self.shared.overlay.is_stopping() || self.haste.is());
+        }
+        if self.shared.overlay.is_stopping() { Err(StoreError::Io("the store is being closed".into())) } else { Ok(()) }
+    }
+}
+
+/// A segment being written anew.
+struct Copying {
+    breath: Breath,
     target: File,
     /// Written, and up to where it is synced.
     to: u64,
     synced: u64,
-    rest: Rest,
-    haste: &'a Haste,
 }
 
-impl Pacing<'_> {
+impl Copying {
     /// After each record. Not before much was written it is synced: others' syncs would wait for it.
     fn step(&mut self) -> Result<()> {
         if self.to - self.synced >= REWRITE_SYNC_BYTES {
             self.target.sync_data().map_err(|error| io_error(&error))?;
             self.synced = self.to;
         }
-        let due = self.rest.due(self.shared.counts.batches.load(Ordering::Relaxed), Instant::now());
-        if !self.haste.is() {
-            std::thread::sleep(due);
-        }
-        if self.shared.overlay.is_stopping() { Err(StoreError::Io("the store is being closed".into())) } else { Ok(()) }
+        self.breath.draw()
     }
 }
 
 /// Writes what of a segment still matters to a file of its own. `None`: there is damage in it.
-fn write_anew(shared: &Shared, old: SegmentRow, haste: &Haste) -> Result<Option<Rewritten>> {
+fn write_anew(breath: Breath, old: SegmentRow) -> Result<Option<Rewritten>> {
+    let shared = &breath.shared.clone();
     let Some(source) = SegmentFile::open(&shared.segment_path(old.file))? else {
         return Ok(None);
     };
@@ -317,7 +354,7 @@ fn write_anew(shared: &Shared, old: SegmentRow, haste: &Haste) -> Result<Option<
     let row = SegmentRow { file: number, order: old.order, alive: 0, written: 0 };
     let temporary = shared.segment_path(number).with_extension(HALF_WRITTEN);
     let mut written = Rewritten { row, temporary, places: Vec::new() };
-    let done = copy_records(shared, &source, &mut written, haste);
+    let done = copy_records(breath, &source, &mut written);
     if done != Ok(true) {
         let _ = std::fs::remove_file(&written.temporary);
     }
@@ -328,7 +365,8 @@ fn write_anew(shared: &Shared, old: SegmentRow, haste: &Haste) -> Result<Option<
 }
 
 /// False: damage is not ours to throw away.
-fn copy_records(shared: &Shared, source: &SegmentFile, written: &mut Rewritten, haste: &Haste) -> Result<bool> {
+fn copy_records(breath: Breath, source: &SegmentFile, written: &mut Rewritten) -> Result<bool> {
+    let shared = &breath.shared.clone();
     // What lies behind the place where the stream left this file failed once and must not come back.
     let (files, _) = segment::list(&shared.segments)?;
     let place = files.iter().position(|(_, head)| head.order == source.head.order).unwrap_or(files.len());
@@ -338,22 +376,21 @@ fn copy_records(shared: &Shared, source: &SegmentFile, written: &mut Rewritten, 
     let target =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(|error| io_error(&error))?;
     target.write_all_at(&head.encode(), 0).map_err(|error| io_error(&error))?;
-    let rest = Rest::new(shared.counts.batches.load(Ordering::Relaxed), Instant::now());
-    let mut pacing = Pacing { shared, target, to: FILE_HEAD, synced: 0, rest, haste };
+    let mut copying = Copying { breath, target, to: FILE_HEAD, synced: 0 };
     let reader = shared.own_reader()?;
     let mut from = FILE_HEAD;
     while from < limit {
         match source.next(from, false)? {
             Next::Record(record) | Next::BadBodies(record, _) => {
                 from = record.end();
-                pacing.to = copy_record(&reader, source, record, (&pacing.target, pacing.to), written)?;
-                pacing.step()?;
+                copying.to = copy_record(&reader, source, record, (&copying.target, copying.to), written)?;
+                copying.step()?;
             }
             Next::End => break,
             Next::Torn(_) | Next::Nonsense => return Ok(false),
         }
     }
-    pacing.target.sync_all().map_err(|error| io_error(&error))?;
+    copying.target.sync_all().map_err(|error| io_error(&error))?;
     Ok(true)
 }
 
@@ -415,6 +452,10 @@ mod tests {
 
     const BODIES: u64 = 12;
 
+    fn breath(engine: &Embedded) -> Breath {
+        Breath::new(engine.shared.clone(), Arc::default())
+    }
+
     fn octets(id: u64) -> Vec<u8> {
         vec![id as u8; 500]
     }
@@ -437,7 +478,7 @@ mod tests {
     async fn what_was_staged_while_a_segment_moved_is_put_right() {
         let folder = tempfile::tempdir().unwrap();
         let (engine, old) = filled(folder.path()).await;
-        let new = write_anew(&engine.shared, old, &Haste::default()).unwrap().unwrap();
+        let new = write_anew(breath(&engine), old).unwrap().unwrap();
         let number = new.row.file;
         std::fs::rename(&new.temporary, engine.shared.segment_path(number)).unwrap();
         // Acts on bodies of the segment go through while the index is pointed at its new file.
@@ -477,15 +518,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (engine, old) = filled(folder.path()).await;
         // Broken off while it was written, and before it was put into use.
-        let half = write_anew(&engine.shared, old, &Haste::default()).unwrap().unwrap();
-        let unused = write_anew(&engine.shared, old, &Haste::default()).unwrap().unwrap();
+        let half = write_anew(breath(&engine), old).unwrap().unwrap();
+        let unused = write_anew(breath(&engine), old).unwrap().unwrap();
         let unused_path = engine.shared.segment_path(unused.row.file);
         std::fs::rename(&unused.temporary, &unused_path).unwrap();
         mostly_dead(&engine.shared).unwrap();
         assert!(!half.temporary.exists() && !unused_path.exists());
         assert!(engine.shared.segment_path(old.file).exists());
         // In use, and the old one not gone yet.
-        let new = write_anew(&engine.shared, old, &Haste::default()).unwrap().unwrap();
+        let new = write_anew(breath(&engine), old).unwrap().unwrap();
         let new_path = engine.shared.segment_path(new.row.file);
         assert_eq!(swap(&engine.shared, old, &new), Ok(true));
         mostly_dead(&engine.shared).unwrap();
