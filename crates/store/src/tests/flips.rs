@@ -160,27 +160,25 @@ async fn flags_given_to_many_are_served_though_their_row_is_lost() {
     let found = places_of(&place.config().data_dir.join(index), at.bytes());
     assert_eq!(found.len(), 1, "one row");
     for octet in found[0]..found[0] + at.bytes().len() + 12 {
-        for bit in 0..8 {
-            let (copy, told) = (killed(&place), format!("octet {octet} bit {bit}"));
-            flip(&copy.config().data_dir.join(index), octet as u64, bit);
-            let store = copy.open().await;
-            assert!(!store.check().await.unwrap().is_empty(), "{told}: not found");
-            let now = served(&store, &told).await;
-            assert_eq!(now.difference(&whole).collect::<Vec<_>>(), Vec::<&String>::new(), "{told}");
-            // Under a wrong key it is in its neighbours' way, too: of them some are not found.
-            assert!(octet < found[0] + at.bytes().len() || now == whole, "{told}");
-            // What it is made from is looked at once, and what is given to many now stands on it.
-            let many = [Uid(3), Uid(5)];
-            store.flags(AccountId(1), MailboxId(1), &many, FlagOp::Add, &FLAGGED, None).await.unwrap();
-            let before = served(&store, &told).await;
-            store.close().await.unwrap();
-            Store::rebuild(copy.config()).await.unwrap();
-            let store = copy.open().await;
-            sound(&store).await;
-            let rebuilt = served(&store, &told).await;
-            assert_eq!(before.difference(&rebuilt).collect::<Vec<_>>(), Vec::<&String>::new(), "{told}: rebuilt");
-            assert_eq!(messages(&rebuilt), messages(&whole), "{told}: rebuilt");
-        }
+        let (copy, bit, told) = (killed(&place), (octet % 8) as u8, format!("octet {octet}"));
+        flip(&copy.config().data_dir.join(index), octet as u64, bit);
+        let store = copy.open().await;
+        assert!(!store.check().await.unwrap().is_empty(), "{told}: not found");
+        let now = served(&store, &told).await;
+        assert_eq!(now.difference(&whole).collect::<Vec<_>>(), Vec::<&String>::new(), "{told}");
+        // Under a wrong key it is in its neighbours' way, too: of them some are not found.
+        assert!(octet < found[0] + at.bytes().len() || now == whole, "{told}");
+        // What it is made from is looked at once, and what is given to many now stands on it.
+        let many = [Uid(3), Uid(5)];
+        store.flags(AccountId(1), MailboxId(1), &many, FlagOp::Add, &FLAGGED, None).await.unwrap();
+        let before = served(&store, &told).await;
+        store.close().await.unwrap();
+        Store::rebuild(copy.config()).await.unwrap();
+        let store = copy.open().await;
+        sound(&store).await;
+        let rebuilt = served(&store, &told).await;
+        assert_eq!(before.difference(&rebuilt).collect::<Vec<_>>(), Vec::<&String>::new(), "{told}: rebuilt");
+        assert_eq!(messages(&rebuilt), messages(&whole), "{told}: rebuilt");
     }
 }
 
