@@ -158,6 +158,14 @@ my %acts = (
         return { announced => announces($imap, 'FILTERS'), found => scalar $imap->search('FILTER', 'fruit'), others => scalar $imap->search('NOT', 'FILTER', 'fruit'),
                  sorted => scalar $imap->sort('(REVERSE SUBJECT)', 'UTF-8', 'FILTER', 'fruit'), none => refused(sub { $imap->search('FILTER', 'none') }) };
     },
+    # INPROGRESS.
+    progress => sub {
+        my $imap = client();
+        $imap->select('INBOX') // die $@;
+        my $found = $imap->search('NOT', 'BODY', 'no such words', 'NOT', 'BODY', 'nor such words', 'NOT', 'BODY', 'such words neither') // die $@;
+        my ($tag, $told) = (last_tag($imap), code($imap, 'inprogress'));
+        return { announced => announces($imap, 'INPROGRESS'), found => scalar @$found, told => $told eq qq{("$tag" NIL NIL)} ? 'of this search' : $told };
+    },
     # JMAPACCESS.
     jmap => sub {
         my $imap = client();

@@ -3,6 +3,10 @@ writes each command and reads each answer. What it made of them is checked, and 
 
 import json
 import os
+import random
+import signal
+import subprocess
+import time
 import unittest
 
 import lab
@@ -12,12 +16,14 @@ from test_jmap_access import session
 BOB = "bob@here.test"
 
 
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "imaptalk.pl")
+
+
 class ImapTalk(Clients):
     def act(self, name, *said, server=None):
         server = server or self.server
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "imaptalk.pl")
         with lab.Wire(server) as dialogue:
-            done = lab.client("perl", script, str(server.ports["imap"]), BOB, name, stdin=server.password.encode() + b"\n")
+            done = lab.client("perl", SCRIPT, str(server.ports["imap"]), BOB, name, stdin=server.password.encode() + b"\n")
             dialogue.said(*said)
         self.assertEqual(done.stderr.decode(), "")
         got = json.loads(done.stdout)
@@ -105,6 +111,29 @@ class ImapTalk(Clients):
         fill(self.server, "Cherry", "Apple", "Banana")
         got = self.act("filters", '^setmetadata "" \\("/private/filters/values/fruit" ', "^uid search FILTER fruit$")
         self.assertEqual(got, {"found": [2, 3], "others": [1], "sorted": [3, 2], "none": "no [UNDEFINED-FILTER none]"})
+
+    def test_imaptalk_is_told_that_a_long_search_goes_on(self):
+        """What it looks through takes a while; that the server is stopped for ten seconds of it makes it long on any machine."""
+        rng, there = random.Random(1), imap(self.server)
+        words = [b"%06x" % rng.getrandbits(24) for _ in range(3000)]
+        for subject in range(40):
+            lines = b"\r\n".join(b" ".join(rng.choices(words, k=10)) for _ in range(300))
+            there.append("INBOX", None, None, b"Subject: %d\r\n\r\n%s\r\n" % (subject, lines))
+        there.select("INBOX")
+        for _ in range(5):
+            there.uid("COPY", "1:*", "INBOX")
+            there.noop()
+        there.logout()
+        with lab.Wire(self.server) as dialogue:
+            client = subprocess.Popen(["perl", SCRIPT, str(self.port["imap"]), BOB, "progress"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            client.stdin.write(self.server.password.encode() + b"\n")
+            client.stdin.flush()
+            dialogue.said("^uid search ")
+            os.kill(self.server.process.pid, signal.SIGSTOP)
+            time.sleep(10.5)
+            os.kill(self.server.process.pid, signal.SIGCONT)
+            out, _ = client.communicate(timeout=180)
+        self.assertEqual(json.loads(out), {"announced": [True], "found": 1280, "told": "of this search"})
 
     def test_imaptalk_is_shown_to_jmap(self):
         with lab.Server(accounts=("bob",), also=("https",)) as server:
