@@ -174,6 +174,29 @@ describe('a list', () => {
   })
 })
 
+describe('a search that one types on', () => {
+  it('holds up none that comes after it', async () => {
+    let letGo = (): void => undefined
+    const held = new Promise<void>((go) => { letGo = go })
+    const asked: string[] = []
+    vi.stubGlobal('fetch', async (url: string, init?: RequestInit) => { asked.push(/"subject":"(\w+)"/.exec(String(init?.body))?.[1] ?? ''); await held; return fake.fetch(url, init) })
+    const lists = ['m', 'me', 'mes', 'mess', 'messa', 'messag', 'message'].map((subject) => {
+      const list = mail.current = mail.list({ ...inbox, filter: { subject } })
+      return { list, under: list.ensure(0, 1) }
+    })
+    await settled()
+    letGo()
+    await Promise.all(lists.map(({ under }) => under))
+    await settled()
+    expect(asked).toEqual(['m', 'me', 'mes', 'mess', 'message'])
+    expect(lists.map(({ list }) => list.isFresh)).toEqual([false, false, false, false, true, true, false])
+    // Gone back to, it is asked.
+    mail.current = lists[5]?.list
+    await mail.current?.ensure(0, 1)
+    expect([asked.at(-1), mail.current?.isFresh]).toEqual(['messag', false])
+  })
+})
+
 describe('an act', () => {
   it('is seen at once, told to the server, and undone', async () => {
     const before = mail.mailboxes.get('mi')?.unreadEmails

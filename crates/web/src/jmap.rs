@@ -56,8 +56,8 @@ use view::Views;
 /// A JSON object.
 pub(crate) type Object = Map<String, Value>;
 
-const CORE: &str = "urn:ietf:params:jmap:core";
-const MAIL: &str = "urn:ietf:params:jmap:mail";
+pub(crate) const CORE: &str = "urn:ietf:params:jmap:core";
+pub(crate) const MAIL: &str = "urn:ietf:params:jmap:mail";
 const SUBMISSION: &str = "urn:ietf:params:jmap:submission";
 const QUOTA: &str = "urn:ietf:params:jmap:quota";
 const VACATION: &str = "urn:ietf:params:jmap:vacationresponse";
@@ -148,7 +148,8 @@ pub(crate) async fn session(State(site): State<Shared>, request: Request) -> Res
     }
 }
 
-async fn session_of(site: &Site, account: &Arc<Account>, base: &str) -> Value {
+/// What the session resource says to an account under the name `base`.
+pub(crate) async fn session_of(site: &Site, account: &Arc<Account>, base: &str) -> Value {
     let id = account_id(account.id);
     let mut all = capabilities(site).await;
     for (_, server, _) in all.iter_mut().filter(|(urn, ..)| *urn == WEBSOCKET) {
@@ -234,7 +235,7 @@ fn refused(kind: &'static str, detail: &str, limit: Option<&'static str>) -> Res
 }
 
 /// Room for one more request of an account, while it is held.
-fn place_for(site: &Site, account: AccountId) -> Option<tokio::sync::OwnedSemaphorePermit> {
+pub(crate) fn place_for(site: &Site, account: AccountId) -> Option<tokio::sync::OwnedSemaphorePermit> {
     let mut at_work = site.jmap.at_work.lock().unwrap_or_else(PoisonError::into_inner);
     at_work.retain(|_, places| Arc::strong_count(places) > 1 || places.available_permits() < CONCURRENT_REQUESTS_MAX);
     let new = || Arc::new(Semaphore::new(CONCURRENT_REQUESTS_MAX));

@@ -112,6 +112,10 @@ pub const PUSH_AGAIN: Duration = Duration::from_secs(30);
 pub const PUSH_AGAIN_MAX: Duration = Duration::from_secs(3600);
 /// Accounts of one person.
 pub const ONE_PERSON_ACCOUNTS_MAX: usize = 100;
+/// Rows of a list that come with the page: a window of the program's (`web-program/src/data/order.ts`).
+pub const FIRST_ROWS: usize = 50;
+/// A page does not wait longer for what comes with it.
+pub const FIRST_PATIENCE: Duration = Duration::from_millis(150);
 /// Depth of a filter.
 pub const FILTER_DEPTH_MAX: usize = 16;
 /// Conditions in a filter.

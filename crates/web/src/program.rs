@@ -4,12 +4,14 @@
 //! asked of any other host: the policy says so, and the tests in a real browser watch it. Must not know: mail, sessions.
 
 mod files;
+mod first;
 mod safe;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use files::Embedded;
+pub(crate) use first::{opened, page};
 pub(crate) use safe::html;
 
 /// What the page may do. Styles by attribute are the mail editor's; frames are the messages', with a policy of their own.
@@ -156,7 +158,8 @@ mod tests {
     fn files_are_compressed_kept_by_hash_and_not_sent_twice() {
         for one in files::all().iter().filter(|f| f.path.starts_with("/assets/")) {
             assert!(said(&get(one.path, ""), header::CACHE_CONTROL).contains("immutable"), "{}", one.path);
-            if one.path.ends_with(".js") {
+            // What is very little does not become less.
+            if one.path.ends_with(".js") && one.plain.len() > 200 {
                 assert_eq!(said(&get(one.path, "gzip, br"), header::CONTENT_ENCODING), "br", "{}", one.path);
                 assert_eq!(said(&get(one.path, "gzip"), header::CONTENT_ENCODING), "gzip", "{}", one.path);
                 assert_eq!(said(&get(one.path, "identity"), header::CONTENT_ENCODING), "", "{}", one.path);

@@ -200,14 +200,18 @@ pub(crate) fn router(site: Shared) -> Router {
 }
 
 /// The program's files, and 404 for the rest.
-async fn file(request: Request) -> Response {
+async fn file(State(site): State<Shared>, request: Request) -> Response {
     let announced = request.body().size_hint().lower();
     let too_large = || problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large.");
     // Who asks first need not send what is not wanted.
     if announced > DISCARDED_BYTES_MAX || announced > UNWANTED_BYTES_MAX && request.headers().contains_key(header::EXPECT) {
         return too_large();
     }
-    let answer = program::file(request.method(), request.uri().path(), request.headers());
+    let page = match program::opened(&request) {
+        Some(opened) => program::page(&site, opened).await,
+        None => None,
+    };
+    let answer = page.unwrap_or_else(|| program::file(request.method(), request.uri().path(), request.headers()));
     match read(request, UNWANTED_BYTES_MAX, DISCARDED_BYTES_MAX).await {
         Ok(_) => answer,
         Err(unread) => unread.answer(too_large()),

@@ -8,6 +8,8 @@ mod blobs;
 mod boxes;
 #[path = "outside/discovery.rs"]
 mod discovery;
+#[path = "outside/first.rs"]
+mod first;
 #[path = "outside/http.rs"]
 mod http;
 #[path = "outside/junk.rs"]

@@ -72,10 +72,14 @@ export class Jmap {
     return typeof value === 'number' ? value : otherwise
   }
 
-  async call(calls: Call[], signal?: AbortSignal): Promise<Answers> {
+  /** `isIdle`: while it waited for its turn it became of no use. It is not sent then, and holds nobody up. */
+  async call(calls: Call[], signal?: AbortSignal, isIdle: () => boolean = () => false): Promise<Answers> {
     const using = Object.keys(this.session.capabilities)
     // With room it goes out now, before what is drawn next.
-    while (this.busy >= this.most) await new Promise<void>((go) => this.queue.push(go))
+    while (this.busy >= this.most) {
+      await new Promise<void>((go) => this.queue.push(go))
+      if (isIdle()) { this.queue.shift()?.(); throw new DOMException('of no use any more', 'AbortError') }
+    }
     this.busy += 1
     try {
       const answer = await ask(local(this.session.apiUrl), { method: 'POST', headers: OURS, body: JSON.stringify({ using, methodCalls: calls }), signal: signal ?? null })

@@ -193,10 +193,12 @@ export class List implements Listing {
           ['Thread/get', { accountId: account, '#ids': refer('e', 'Email/get', '/list/*/threadId') }, 't'] as Call,
           ['Email/get', { accountId: account, '#ids': refer('t', 'Thread/get', '/list/*/emailIds'), properties: ROW }, 'te'] as Call,
         ] : []),
-      ])
+      ], undefined, () => this.isPassed)
       if (isEarly) this.asOf = answers.maybe<{ state: string }>('s')?.state
       this.take(answers, position)
     } catch (error) {
+      // It is asked for when somebody looks at it again.
+      if (error instanceof DOMException && error.name === 'AbortError') return
       // Windows that fail together fail once.
       if (this.pause === 0) this.failures += 1
       this.failedAt = Date.now()
@@ -212,6 +214,9 @@ export class List implements Listing {
       this.changed()
     }
   }
+
+  /** A search that was typed on: nobody waits for it. */
+  private get isPassed(): boolean { return typeof this.asked.filter.inMailbox !== 'string' && this.mail.current !== this }
 
   /** What the server answered for a window. */
   take(answers: Answers, position: number): void {

@@ -9,8 +9,6 @@ import type { First } from '../state/first'
 import { t } from '../texts'
 import { brief } from './when'
 
-const ROWS = 20
-
 /** `over`: the program has taken its place; it is told what was pressed, and how far the list was scrolled. */
 export interface Drawn { over: () => { pressed: Id | undefined; top: number } }
 
@@ -54,7 +52,7 @@ export function draw(target: HTMLElement, { session, about, list }: First): Draw
 
   const all = pane('div', 'all')
   all.style.height = `min(15000000px, calc(${found.total ?? found.ids.length} * var(--row)))`
-  for (const [index, id] of found.ids.slice(0, ROWS).entries()) {
+  for (const [index, id] of found.ids.slice(0, Math.ceil(innerHeight / (isCompact ? 32 : 72))).entries()) {
     const row = rows.get(id)
     if (!row) continue
     const whole = (threads.get(row.threadId) ?? []).map((one) => rows.get(one)).filter((one) => one !== undefined)

@@ -213,6 +213,8 @@ pub(crate) struct View {
     is_filled: bool,
     /// Once asked for, kept up.
     threads: Option<HashMap<ThreadKey, BTreeSet<EmailKey>>>,
+    /// Those that came since and are in no conversation yet: who asked may have gone away in the middle of it.
+    unthreaded: Vec<EmailKey>,
 }
 
 impl View {
@@ -236,6 +238,11 @@ impl View {
             None => Rights::ALL,
             Some(rights) => rights.get(&mailbox).copied().unwrap_or(Rights::NONE),
         }
+    }
+
+    /// How many there are, hidden ones with them.
+    pub(crate) fn len(&self) -> usize {
+        self.emails.len()
     }
 
     fn may_read(&self, mailbox: MailboxId) -> bool {
@@ -336,7 +343,6 @@ impl View {
                 None => new.push(row),
             }
         }
-        let mut fresh = Vec::new();
         for rows in new.chunks(FACTS_CHUNK) {
             let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
             let bodies = store.bodies(account, &emails).await?;
@@ -344,17 +350,20 @@ impl View {
                 // Gone meanwhile: the next look tells.
                 let Some(body) = body else { continue };
                 let key = EmailKey { body, date_secs: row.internal_date_secs };
+                let (threads, unthreaded) = (&self.threads, &mut self.unthreaded);
                 let entry = self.emails.entry(key).or_insert_with(|| {
-                    fresh.push(key);
+                    unthreaded.extend(threads.is_some().then_some(key));
                     Entry { places: Vec::new(), size_bytes: row.size_bytes, known: None }
                 });
                 entry.places.push(Place { mailbox, uid: row.uid, email: row.email, flags: row.flags.clone() });
                 self.at.insert((mailbox, row.uid), key);
             }
         }
-        if self.threads.is_some() {
+        if !self.unthreaded.is_empty() {
+            let fresh = self.unthreaded.clone();
             self.learn(store, account, &fresh).await?;
             self.thread_up(&fresh);
+            self.unthreaded.clear();
         }
         Ok(())
     }

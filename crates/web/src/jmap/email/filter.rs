@@ -130,7 +130,7 @@ impl Condition {
         };
         Some(match self {
             Condition::InMailbox(mailbox) => mailbox.is_some_and(|id| entry.is_in(id)),
-            Condition::InMailboxOtherThan(others) => entry.mailboxes().iter().any(|id| !others.contains(&Some(*id))),
+            Condition::InMailboxOtherThan(others) => entry.places().any(|place| !others.contains(&Some(place.mailbox))),
             Condition::Before(secs) => key.date_secs < *secs,
             Condition::After(secs) => key.date_secs >= *secs,
             Condition::MinSize(size) => u64::from(entry.size_bytes) >= *size,

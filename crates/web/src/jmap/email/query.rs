@@ -98,11 +98,12 @@ impl Question {
         }
         let mut hits: Hits = vec![None; filter.leaves().len()];
         for (number, leaf) in filter.leaves().iter().enumerate() {
-            // Only these, and only where they lie; what one condition has ruled out the next is not asked of.
-            let emails = open.iter().filter_map(|(_, entry)| entry.email()).collect();
-            let mailboxes = open.iter().filter_map(|(_, entry)| entry.first_mailbox()).collect();
-            let among = Query::All(vec![Query::Mailboxes(mailboxes), Query::Emails(emails)]);
-            let asked = Query::All(vec![among, leaf.clone()]);
+            // Only where they lie, and of few only these; what one condition has ruled out the next is not asked of.
+            let mut asked = vec![Query::Mailboxes(open.iter().filter_map(|(_, entry)| entry.first_mailbox()).collect())];
+            if open.len() < view.len() / 2 {
+                asked.push(Query::Emails(open.iter().filter_map(|(_, entry)| entry.email()).collect()));
+            }
+            let asked = Query::All(vec![Query::All(asked), leaf.clone()]);
             let held = searcher.account(account, asked).await?.into_iter().map(|hit| hit.row.email).collect();
             if let Some(place) = hits.get_mut(number) {
                 *place = Some(held);

@@ -1,0 +1,179 @@
+//! The first look, in the page itself: who it is, the mailboxes and the beginning of the list that is opened, as inert JSON.
+//!
+//! The page comes at once; this follows it on the same connection while the browser fetches the program, which then asks for
+//! nothing before it shows mail. Invariant: it is told to nobody but who signed in, only where a browser opens the page, and
+//! no cache keeps it; nothing in it ends the element that it stands in. Must not know: how it is drawn.
+
+use super::{PAGE_POLICY, files, protect};
+use crate::jmap::{self, Pieces};
+use crate::limits::{FIRST_PATIENCE, FIRST_ROWS};
+use crate::sessions;
+use crate::site::{Asking, Shared, SignedIn, signed_in};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, header};
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+/// Where it goes: after what the program is drawn into.
+const MARK: &[u8] = b"<div id=\"app\"></div>";
+/// What a row shows (`web-program/src/jmap/types.ts`).
+const ROW: [&str; 12] = [
+    "id",
+    "blobId",
+    "threadId",
+    "mailboxIds",
+    "keywords",
+    "size",
+    "receivedAt",
+    "from",
+    "to",
+    "subject",
+    "preview",
+    "hasAttachment",
+];
+
+/// A browser opens a mailbox.
+pub(crate) struct Opened {
+    mailbox: String,
+    asking: Asking,
+}
+
+/// `None`: it is asked for in another way, or as a page that is nobody's.
+pub(crate) fn opened(request: &Request) -> Option<Opened> {
+    let headers = request.headers();
+    let navigates = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+    let plain = request.uri().query().is_none() && !headers.contains_key(header::AUTHORIZATION);
+    if request.method() != Method::GET || !navigates || !plain || sessions::cookie_of(headers).is_none() {
+        return None;
+    }
+    Some(Opened { mailbox: mailbox_in(request.uri().path())?.to_owned(), asking: Asking::of(request) })
+}
+
+/// The page, with the first look for who signed in; `None`: nobody did.
+pub(crate) async fn page(site: &Shared, Opened { mailbox, asking }: Opened) -> Option<Response> {
+    let whole = files::find("/index.html")?.plain;
+    let at = whole.windows(MARK.len()).position(|part| part == MARK)? + MARK.len();
+    let (before, after) = whole.split_at_checked(at)?;
+    let base = asking.base_url();
+    let signed_in = signed_in(site, asking).await.ok()?;
+    let place = jmap::place_for(site, signed_in.account.id)?;
+    let (sender, receiver) = mpsc::channel(3);
+    let site = Shared::clone(site);
+    // What takes longer than one waits for (a mailbox that is read in for the first time) goes on, and the program asks for it.
+    let mut telling = tokio::spawn(async move {
+        let _place = place;
+        told(&site, &signed_in, &base, &mailbox).await
+    });
+    tokio::spawn(async move {
+        if sender.send(Bytes::from_static(before)).await.is_err() {
+            return;
+        }
+        if let Ok(Ok(Some(told))) = tokio::time::timeout(FIRST_PATIENCE, &mut telling).await {
+            let _ = sender.send(element(&told)).await;
+        }
+        let _ = sender.send(Bytes::from_static(after)).await;
+    });
+    let mut response = Response::new(Body::new(Pieces(receiver)));
+    protect(response.headers_mut(), "text/html; charset=utf-8", PAGE_POLICY);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(response)
+}
+
+/// The mailbox of one's own that an address opens: its role or its id.
+fn mailbox_in(path: &str) -> Option<&str> {
+    let mut parts = path.strip_prefix("/m/0/")?.split('/');
+    parts.next().filter(|name| !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-'))
+}
+
+/// `<` alone could end it, or begin a comment in it.
+fn element(told: &Value) -> Bytes {
+    let text = told.to_string().replace('<', "\\u003c");
+    Bytes::from(format!("<script type=\"application/json\" id=\"first\">{text}</script>"))
+}
+
+/// What the program would have asked: about the account, and for the list as it opens it (`web-program/src/state/first.ts`).
+async fn told(site: &Shared, signed_in: &SignedIn, base: &str, mailbox: &str) -> Option<Value> {
+    let account = jmap::account_id(signed_in.account.id);
+    let any = |keyword: &str| json!({"accountId": account, "filter": {"hasKeyword": keyword}, "limit": 1});
+    let about = asked(
+        site,
+        signed_in,
+        json!([
+            ["Mailbox/get", {"accountId": account, "ids": null}, "m"],
+            ["Email/get", {"accountId": account, "ids": []}, "e"],
+            ["Email/query", any("$pinned"), "pins"],
+            ["Email/query", any("$muted"), "mutes"],
+        ]),
+    )
+    .await?;
+    let of = |id: &str| about.as_array()?.iter().find(|answer| answer.get(2).is_some_and(|name| name == id))?.get(1);
+    let is_it = |one: &&Value| ["role", "id"].iter().any(|name| one.get(*name).is_some_and(|value| value == mailbox));
+    let pinned = of("pins")?.get("ids")?.as_array().is_some_and(|ids| !ids.is_empty());
+    let list = match of("m")?.get("list")?.as_array()?.iter().find(is_it) {
+        Some(found) => list(site, signed_in, &account, found, pinned).await?,
+        None => Value::Null,
+    };
+    let session = jmap::session_of(site, &signed_in.account, base).await;
+    Some(json!({"session": session, "about": about, "list": list}))
+}
+
+/// The beginning of a mailbox, and what was asked for it.
+async fn list(site: &Shared, signed_in: &SignedIn, account: &str, mailbox: &Value, pinned: bool) -> Option<Value> {
+    let role = mailbox.get("role").and_then(Value::as_str);
+    let mut sort = vec![json!({"property": "receivedAt", "isAscending": false})];
+    if pinned && role == Some("inbox") {
+        sort.insert(0, json!({"property": "hasKeyword", "keyword": "$pinned", "isAscending": false}));
+    }
+    let (filter, collapse) = (json!({"inMailbox": mailbox.get("id")?}), role != Some("drafts"));
+    let refer = |of: &str, name: &str, path: &str| json!({"resultOf": of, "name": name, "path": path});
+    let rows = |refers: Value| json!({"accountId": account, "#ids": refers, "properties": ROW});
+    let query = json!({
+        "accountId": account, "filter": filter, "sort": sort, "collapseThreads": collapse, "position": 0, "limit": FIRST_ROWS,
+        "calculateTotal": true,
+    });
+    let mut calls = vec![json!(["Email/query", query, "q"]), json!(["Email/get", rows(refer("q", "Email/query", "/ids")), "e"])];
+    if collapse {
+        let threads = json!({"accountId": account, "#ids": refer("e", "Email/get", "/list/*/threadId")});
+        calls.push(json!(["Thread/get", threads, "t"]));
+        calls.push(json!(["Email/get", rows(refer("t", "Thread/get", "/list/*/emailIds")), "te"]));
+    }
+    let answers = asked(site, signed_in, Value::Array(calls)).await?;
+    Some(json!({"asked": {"filter": filter, "collapse": collapse, "sort": sort}, "answers": answers}))
+}
+
+async fn asked(site: &Shared, signed_in: &SignedIn, calls: Value) -> Option<Value> {
+    let request = json!({"using": [jmap::CORE, jmap::MAIL], "methodCalls": calls}).to_string();
+    let mut answer = jmap::answer(site, signed_in, request.as_bytes()).await.ok()?;
+    answer.get_mut("methodResponses").map(Value::take)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_ends_the_element() {
+        let told = element(&json!({"subject": "</script><script>alert(1)</script><!--"}));
+        let text = std::str::from_utf8(&told).unwrap_or_default();
+        assert_eq!(text.matches('<').count(), 2, "{text}");
+        assert!(text.contains("\\u003c/script>\\u003cscript>alert(1)"), "{text}");
+    }
+
+    #[test]
+    fn an_address_names_a_mailbox_of_ones_own() {
+        let cases = [
+            ("/m/0/inbox", Some("inbox")),
+            ("/m/0/F1-2/t/T1", Some("F1-2")),
+            ("/m/A2/inbox", None),
+            ("/m/0/", None),
+            ("/m/0/a%2f", None),
+            ("/", None),
+        ];
+        for (path, named) in cases {
+            assert_eq!(mailbox_in(path), named, "{path}");
+        }
+    }
+}
