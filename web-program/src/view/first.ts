@@ -71,11 +71,11 @@ export function draw(target: HTMLElement, { session, about, list }: First): Draw
   return { over: () => { const top = view.scrollTop; whole.remove(); return { pressed, top } } }
 }
 
-/** It is on the screen, or nobody looks. */
+/** It is on the screen, and the browser has done what it has to do before the program takes all its time; or nobody looks. */
 export function painted(): Promise<void> {
   return new Promise((done) => {
     if (document.hidden) { done(); return }
     setTimeout(done, 200)
-    requestAnimationFrame(() => { setTimeout(done) })
+    requestAnimationFrame(() => { if ('requestIdleCallback' in globalThis) requestIdleCallback(() => done(), { timeout: 100 }); else setTimeout(done) })
   })
 }
