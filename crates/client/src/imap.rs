@@ -3,7 +3,7 @@
 //! Invariant: nothing here counts messages by number; what comes without a UID is passed over. Must not know: the store.
 
 use crate::dial::{Dialer, nonce};
-use crate::limits::{GOODBYE_MAX, MAILBOXES_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{ANSWERS_MAX, GOODBYE_MAX, MAILBOXES_MAX, MESSAGE_BYTES_MAX};
 use crate::place::Place;
 use crate::trouble::Trouble;
 use bytes::{Bytes, BytesMut};
@@ -45,6 +45,9 @@ pub struct Imap {
     octets: Vec<Option<Bytes>>,
     gathering: Option<(BytesMut, bool)>,
     listening: Listening,
+    /// Answers to one command, and octets of the large literals of one answer.
+    pub(crate) answers_max: usize,
+    pub(crate) octets_max: u64,
 }
 
 /// What [`Imap::listen`] has come to.
@@ -203,6 +206,8 @@ impl Imap {
             octets: Vec::new(),
             gathering: None,
             listening: Listening::default(),
+            answers_max: ANSWERS_MAX,
+            octets_max: MESSAGE_BYTES_MAX,
         };
         loop {
             match imap.event().await? {
@@ -253,7 +258,9 @@ impl Imap {
             match self.event().await? {
                 Event::OctetsBegin { size, .. } => {
                     self.literal_ends();
-                    let fits = size <= MESSAGE_BYTES_MAX;
+                    // One answer may have many of them.
+                    let held: u64 = self.octets.iter().flatten().map(|octets| octets.len() as u64).sum();
+                    let fits = size <= self.octets_max.saturating_sub(held);
                     // What the server announces is no reason to take that much memory before it comes.
                     let room = usize::try_from(size).unwrap_or(0).min(if fits { 1 << 20 } else { 0 });
                     self.gathering = Some((BytesMut::with_capacity(room), fits));
@@ -284,20 +291,21 @@ impl Imap {
     /// Sends a command and waits for its end.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection is over, or the answer has no end.
     pub async fn run(
         &mut self,
         command: &Command,
         mut on: impl FnMut((Response, Vec<Option<Bytes>>)),
     ) -> Result<StatusText, Trouble> {
         let tag = self.send(command);
-        loop {
+        for _ in 0..self.answers_max {
             match self.next().await? {
                 Heard::Response(response, octets) => on((response, octets)),
                 Heard::Tagged(of, status) if of == tag => return Ok(status),
                 other => tracing::debug!(?other, "nobody waits for this"),
             }
         }
+        Err(Trouble::Protocol(format!("{} answers without an end", self.host)))
     }
 
     /// The same, and the server must agree.
@@ -366,12 +374,14 @@ impl Imap {
     /// The connection is over, or the server said no.
     pub async fn select(&mut self, select: Select) -> Result<Selected, Trouble> {
         let mut selected = Selected { read_only: select.examine, ..Selected::default() };
+        let mut vanished = Vec::new();
         let name = select.mailbox.as_str().to_owned();
         let told = |(response, octets): (Response, Vec<Option<Bytes>>)| match response {
             Response::Exists(exists) => selected.exists = Some(exists),
-            Response::Vanished { uids, .. } => selected.vanished = uids,
+            Response::Vanished { uids, .. } => vanished.extend_from_slice(uids.ranges()),
             Response::Fetch { items, .. } | Response::UidFetch { items, .. } => {
-                selected.changed.push(Fetched::of(items, octets));
+                // Nobody asked for octets.
+                selected.changed.push(Fetched { body: None, header: None, ..Fetched::of(items, octets) });
             }
             Response::Condition(StatusText { code: Some(code), .. }) => match code {
                 Code::UidValidity(value) => selected.uid_validity = value,
@@ -389,6 +399,8 @@ impl Imap {
         };
         let status = self.must(&format!("to open {name}"), &Command::Select(select), told).await?;
         selected.read_only |= status.code == Some(Code::ReadOnly);
+        let number = |(first, last): (u32, u32)| (SeqNumber::Number(first), SeqNumber::Number(last));
+        selected.vanished = SequenceSet::Ranges(vanished.into_iter().map(number).collect()).resolve(0);
         Ok(selected)
     }
 

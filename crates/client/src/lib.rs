@@ -24,6 +24,9 @@ pub mod progress;
 pub mod sync;
 pub mod trouble;
 
+#[cfg(test)]
+mod tests;
+
 pub use dial::Dialer;
 pub use door::{Door, StoreDoor};
 pub use place::{Place, Protocol};

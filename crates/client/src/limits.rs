@@ -42,6 +42,10 @@ pub const LOOK_MAX: Duration = Duration::from_secs(60);
 pub const MAILDROP_MESSAGES_MAX: usize = 5_000_000;
 /// Marks or hashes told in one answer.
 pub const PAGE_ROWS: usize = 5_000;
+/// Lines in which a server may answer one command: one a message, in a mailbox larger than anybody's.
+pub const ANSWERS_MAX: usize = 10_000_000;
+/// Characters of a sender or a subject that are shown, or kept beside what stays on the server.
+pub const TEXT_CHARS_MAX: usize = 500;
 /// Octets of messages in one page of an export.
 pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Levels of folders below one another that are walked.

@@ -7,9 +7,9 @@ pub mod first;
 use crate::dial::Dialer;
 use crate::door::StoreDoor;
 use crate::flags::from_wire;
-use crate::imap::{Fetched, Imap, fetch, from, header_fields, set_of, whole};
+use crate::imap::{Fetched, Heard, Imap, fetch, from, header_fields, set_of, whole};
 use crate::import::{self, Options, Source};
-use crate::limits::FETCH_UIDS;
+use crate::limits::{BUNDLE_BYTES, FETCH_UIDS, TEXT_CHARS_MAX};
 use crate::maildrop;
 use crate::place::Place;
 use crate::pop::{Listed, Pop};
@@ -25,7 +25,7 @@ use wire::imap::command::Command;
 use wire::imap::fetch::FetchItem;
 use wire::imap::flag::Flag;
 use wire::imap::mailbox_name::MailboxName;
-use wire::imap::response::Response;
+use wire::imap::response::{Kind, Response};
 use wire::imap::select::Select;
 use wire::imap::store::{Store as StoreFlags, StoreOperation};
 use wire::pop3::client::{Event, Request};
@@ -64,7 +64,9 @@ pub struct Who<'a> {
 }
 
 fn by_header(id: String, is_here: bool, head: &[u8], size_bytes: u64, unread: bool) -> Seen {
-    let text = |name: &str| header::first(head, name).map(|field| field.text().into_owned()).unwrap_or_default();
+    let text = |name: &str| {
+        header::first(head, name).map(|field| field.text().chars().take(TEXT_CHARS_MAX).collect()).unwrap_or_default()
+    };
     let place = if is_here { "both" } else { "on server" };
     let date = header::first(head, "Date").and_then(|field| date::parse_rfc_5322(&field.value()));
     let date = date.map(|date| date::format_rfc_3339(date.unix_secs())).unwrap_or_default();
@@ -132,20 +134,30 @@ impl Who<'_> {
         wanted.dedup();
         let mut count = 0;
         for some in wanted.chunks(FETCH_UIDS) {
+            let items = vec![FetchItem::Uid, FetchItem::Flags, FetchItem::InternalDate, whole()];
+            let tag = imap.send(&fetch(set_of(some), items));
+            let mut missing: BTreeSet<u32> = some.iter().copied().collect();
             let mut batch = Batch::default();
-            let told = |(response, octets): (Response, Vec<Option<Bytes>>)| {
-                if let Response::Fetch { items, .. } | Response::UidFetch { items, .. } = response {
-                    let fetched = Fetched::of(items, octets);
-                    if let (Some(uid), Some(body)) = (fetched.uid, fetched.body.clone())
-                        && some.contains(&uid)
-                    {
-                        batch.push((uid, left.contains_key(&uid)), fetched, body);
+            let status = loop {
+                match imap.next().await? {
+                    Heard::Response(Response::Fetch { items, .. } | Response::UidFetch { items, .. }, octets) => {
+                        let fetched = Fetched::of(items, octets);
+                        let (Some(uid), Some(body)) = (fetched.uid, fetched.body.clone()) else { continue };
+                        if missing.remove(&uid) {
+                            batch.push((uid, left.contains_key(&uid)), fetched, body);
+                        }
+                        if batch.octets() >= BUNDLE_BYTES {
+                            count += std::mem::take(&mut batch).put(self.store, self.account, mailbox.id).await?;
+                        }
                     }
+                    Heard::Tagged(of, status) if of == tag => break status,
+                    _ => {}
                 }
             };
-            let items = vec![FetchItem::Uid, FetchItem::Flags, FetchItem::InternalDate, whole()];
-            imap.must("FETCH", &fetch(set_of(some), items), told).await?;
             count += batch.put(self.store, self.account, mailbox.id).await?;
+            if status.kind != Kind::Ok {
+                return Err(imap.refused("FETCH", &status));
+            }
         }
         imap.logout().await;
         Ok(count)

@@ -8,6 +8,7 @@ use crate::place::Place;
 use crate::trouble::Trouble;
 use bytes::{Bytes, BytesMut};
 use net::{Connection, Next};
+use std::collections::HashMap;
 use wire::pop3::client::{Client, Config, Event, Failure, Request, Stls};
 use wire::pop3::{Capability, ResponseCode};
 use wire::sasl::Secret;
@@ -105,6 +106,8 @@ impl Pop {
         self.request(Request::List);
         self.request(Request::Uidl);
         let mut found: Vec<Listed> = Vec::new();
+        // Where each number is; made when the two lists differ in order, which they do not, as a rule.
+        let mut places: Option<HashMap<u32, usize>> = None;
         loop {
             match self.next().await? {
                 Event::Listed { message, octets } => {
@@ -114,12 +117,13 @@ impl Pop {
                     found.push(Listed { number: message, octets, unique_id: String::new() });
                 }
                 Event::UniqueId { message, id } => {
-                    // Both lists are in order, as a rule.
                     let usual = (message as usize).wrapping_sub(1);
                     let at = if found.get(usual).is_some_and(|listed| listed.number == message) {
                         Some(usual)
                     } else {
-                        found.iter().position(|listed| listed.number == message)
+                        let place = |(at, listed): (usize, &Listed)| (listed.number, at);
+                        let places = places.get_or_insert_with(|| found.iter().enumerate().rev().map(place).collect());
+                        places.get(&message).copied()
                     };
                     if let Some(listed) = at.and_then(|at| found.get_mut(at)) {
                         listed.unique_id = id;

@@ -38,6 +38,7 @@ use wire::imap::flag::Flag;
 use wire::imap::mailbox_name::MailboxName;
 use wire::imap::response::{Kind, Response};
 use wire::imap::select::{QResync, Select};
+use wire::imap::sequence_set::NumberSet;
 use wire::imap::store::{Store as StoreFlags, StoreOperation};
 use wire::sasl::Secret;
 
@@ -102,7 +103,7 @@ struct There {
     selected: Selected,
     /// Everything that is there; `None`: all that is paired but `gone`, and what is in `flags`.
     present: Option<BTreeSet<u32>>,
-    gone: BTreeSet<u32>,
+    gone: NumberSet,
     /// Told flags; of pairs that are missing here they are as they were.
     flags: BTreeMap<u32, Flags>,
 }
@@ -111,7 +112,7 @@ impl There {
     fn has(&self, uid: u32) -> bool {
         match &self.present {
             Some(present) => present.contains(&uid),
-            None => !self.gone.contains(&uid),
+            None => !self.gone.contains(uid),
         }
     }
 
@@ -196,9 +197,9 @@ impl Run<'_> {
             return Err(Trouble::Refused(text));
         }
         let same = boxed.is_some_and(|boxed| boxed.uid_validity == selected.uid_validity);
-        let mut there = There { selected: Selected::default(), present: None, gone: BTreeSet::new(), flags: BTreeMap::new() };
+        let mut there = There { selected: Selected::default(), present: None, gone: NumberSet::new(), flags: BTreeMap::new() };
         if by_qresync && same && selected.highest_mod_seq.is_some() && !selected.no_mod_seq {
-            there.gone = selected.vanished.iter().collect();
+            there.gone = std::mem::take(&mut selected.vanished);
             for fetched in std::mem::take(&mut selected.changed) {
                 if let (Some(uid), Some(flags)) = (fetched.uid, fetched.flags) {
                     there.flags.insert(uid, from_wire(&flags));
@@ -611,6 +612,11 @@ impl Batch {
             internal_date_secs: fetched.date_secs.unwrap_or_else(unix_now),
             body: Spooled::from_bytes(body),
         });
+    }
+
+    /// Octets of its messages.
+    pub(crate) fn octets(&self) -> usize {
+        self.octets
     }
 
     fn marks(&self, mailbox: MailboxId) -> Vec<Mark> {

@@ -3,7 +3,9 @@
 //! Texts, HTML and messages attached are part of the message's own text already. Invariant: bounded in octets unpacked, whatever the
 //! attachment claims; one that cannot be read has no words. Must not know: indexes, queries.
 
-use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_ENTRIES_MAX, ATTACHMENT_TEXT_BYTES_MAX, ATTACHMENTS_READ_MAX};
+use crate::limits::{
+    ATTACHMENT_BYTES_MAX, ATTACHMENT_ENTRIES_LISTED_MAX, ATTACHMENT_ENTRIES_MAX, ATTACHMENT_TEXT_BYTES_MAX, ATTACHMENTS_READ_MAX,
+};
 use crate::pdf;
 use message::attachment::{self, Attachment};
 use message::{Message, html_text};
@@ -56,6 +58,11 @@ fn kind_of(attachment: &Attachment) -> Option<Kind> {
 }
 
 pub(crate) fn texts_of(octets: &[u8], bytes_max: u64) -> Vec<String> {
+    // A list of entries takes seven times its octets in memory, and is read as a whole.
+    let entries = memchr::memmem::find_iter(octets, b"PK\x01\x02").take(ATTACHMENT_ENTRIES_LISTED_MAX + 1);
+    if entries.count() > ATTACHMENT_ENTRIES_LISTED_MAX {
+        return Vec::new();
+    }
     let Ok(mut archive) = zip::ZipArchive::new(Cursor::new(octets)) else { return Vec::new() };
     let mut left = bytes_max;
     let mut texts = Vec::new();
@@ -151,6 +158,18 @@ pub(crate) mod tests {
         assert_eq!(seen("boat.bin", &docx), ["boat.bin"]);
         assert_eq!(seen("broken.docx", &docx[..docx.len() / 2]), ["broken.docx"]);
         assert_eq!(seen("none.docx", b""), ["none.docx"]);
+    }
+
+    #[test]
+    fn an_archive_of_very_many_files_is_no_document() {
+        let words = |entries: usize| {
+            let names: Vec<String> = (1..entries).map(|number| number.to_string()).collect();
+            let mut files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+            files.insert(0, ("content.xml", "<text:p>boat</text:p>"));
+            texts_of(&archive(&files), 1_000)
+        };
+        assert_eq!(words(ATTACHMENT_ENTRIES_LISTED_MAX), ["boat"]);
+        assert!(words(ATTACHMENT_ENTRIES_LISTED_MAX + 1).is_empty());
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub const DMARC_WALK_MAX: usize = 8;
 pub const DMARC_AUTHORS_MAX: usize = 5;
 /// Where a DMARC record wants reports: URIs that are kept.
 pub const DMARC_URIS_MAX: usize = 5;
+/// Octets of a TLS report: its JSON takes many times that in memory.
+pub const TLS_REPORT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Policies of one TLS report, and lines of one policy.
 pub const TLS_POLICIES_MAX: usize = 100;
 /// Kinds of failure of one policy.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what others wrote is read within bounds, and is text without controls. Must not know: where reports are sent, gzip.
 
-use crate::limits::{TLS_FAILURES_MAX, TLS_POLICIES_MAX, TLS_TEXT_BYTES_MAX, TLS_URIS_MAX};
+use crate::limits::{TLS_FAILURES_MAX, TLS_POLICIES_MAX, TLS_REPORT_BYTES_MAX, TLS_TEXT_BYTES_MAX, TLS_URIS_MAX};
 use message::date::{format_rfc_3339, parse_rfc_3339};
 use serde_json::{Map, Value, json};
 
@@ -85,6 +85,9 @@ impl Report {
 
     /// Of others. `None`: it is no report.
     pub fn parse(octets: &[u8]) -> Option<Report> {
+        if octets.len() > TLS_REPORT_BYTES_MAX {
+            return None;
+        }
         let whole: Value = serde_json::from_slice(octets).ok()?;
         let range = whole.get("date-range")?;
         let time = |name: &str| Some(parse_rfc_3339(range.get(name)?.as_str()?.as_bytes())?.unix_secs());
@@ -305,6 +308,9 @@ mod tests {
         );
         assert_eq!((policy.failures[0].count, policy.failures[1].receiving_ip.as_str()), (100, "203.0.113.58"));
         assert_eq!(Report::parse(report.render().as_bytes()), Some(report));
+        let padded = |octets: usize| format!("{EXAMPLE}{}", " ".repeat(octets - EXAMPLE.len()));
+        assert!(Report::parse(padded(TLS_REPORT_BYTES_MAX).as_bytes()).is_some());
+        assert_eq!(Report::parse(padded(TLS_REPORT_BYTES_MAX + 1).as_bytes()), None);
         for bad in ["", "[]", "{}", "{\"date-range\":{},\"policies\":[]}"] {
             assert_eq!(Report::parse(bad.as_bytes()), None, "{bad}");
         }

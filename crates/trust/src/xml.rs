@@ -2,10 +2,16 @@
 //!
 //! Invariant: bounded in depth and number of elements; nothing is ever fetched. Must not know: what elements mean.
 
+use std::borrow::Cow;
+
 /// Elements inside each other.
 const DEPTH_MAX: usize = 16;
 /// Elements of one document.
 const ELEMENTS_MAX: usize = 500_000;
+/// Octets of one text that count.
+const TEXT_BYTES_MAX: usize = 1_000;
+/// The longest name of a character: `&#x10FFFF;`.
+const REFERENCE_BYTES_MAX: usize = 8;
 
 /// An element. Names are without prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,15 +28,19 @@ impl Element {
     pub(crate) fn all<'e>(&'e self, name: &'e str) -> impl Iterator<Item = &'e Element> {
         self.children.iter().filter(move |child| child.name == name)
     }
-    /// The text at the end of a path; empty when there is none.
+    /// The text at the end of a path, its beginning if it is long; empty when there is none.
     pub(crate) fn at(&self, path: &[&str]) -> &str {
-        path.iter().try_fold(self, |element, name| element.child(name)).map_or("", |element| element.text.trim())
+        let text = path.iter().try_fold(self, |element, name| element.child(name)).map_or("", |element| element.text.trim());
+        text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default().trim_end()
     }
 }
 
 /// The root element, or why there is none.
 pub(crate) fn parse(text: &str) -> Result<Element, &'static str> {
-    let text: String = text.chars().filter(|c| is_text(*c)).collect();
+    let text: Cow<'_, str> = match text.chars().all(is_text) {
+        true => text.into(),
+        false => text.chars().filter(|c| is_text(*c)).collect(),
+    };
     let mut open: Vec<Element> = vec![Element::default()];
     let mut rest = text.trim_start_matches('\u{feff}');
     let mut count = 0;
@@ -93,7 +103,9 @@ fn unescape(text: &str, out: &mut String) {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         out.push_str(before);
-        let Some((name, behind)) = after.split_once(';').filter(|(name, _)| name.len() <= 8) else {
+        // Looked for no further than it can be: a text may be nothing but ampersands.
+        let near = after.get(..after.floor_char_boundary(REFERENCE_BYTES_MAX + 1)).unwrap_or_default();
+        let Some((name, behind)) = near.find(';').and_then(|at| Some((near.get(..at)?, after.get(at + 1..)?))) else {
             out.push('&');
             rest = after;
             continue;
@@ -143,5 +155,16 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert_eq!(parse(&format!("<a>{}</a>", escape("<&>\u{1}é"))).unwrap().text, "<&>é");
+        assert_eq!(parse("<a>&&ä&#x10FFFF;&#x010FFFF;&amp</a>").unwrap().text, "&&ä\u{10ffff}&#x010FFFF;&amp");
+        assert_eq!(parse(&format!("<r><a> {}  b</a></r>", "x".repeat(999))).unwrap().at(&["a"]), "x".repeat(999));
+    }
+
+    /// Squared, this is hours.
+    #[test]
+    fn ampersands_are_no_work_without_an_end() {
+        let begun = std::time::Instant::now();
+        let text = "&".repeat(4 << 20);
+        assert_eq!(parse(&format!("<a>{text}</a>")).unwrap().text, text);
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     }
 }

@@ -7,7 +7,7 @@
 use crate::dial::Dialer;
 use crate::flags::from_wire;
 use crate::imap::{Fetched, Imap};
-use crate::limits::{LOOK_FOLDERS_MAX, LOOK_MAX};
+use crate::limits::{LOOK_FOLDERS_MAX, LOOK_MAX, TEXT_CHARS_MAX};
 use crate::mailbox_name::{is_no_mailbox, special_use, to_local, use_word, usual_use};
 use crate::place::{Place, Protocol};
 use crate::pop::Pop;
@@ -132,6 +132,8 @@ async fn by_pop(mut pop: Pop, newest: u32) -> Result<Vec<Folder>, Trouble> {
 }
 
 fn by_header(head: &[u8], unread: bool) -> Newest {
-    let text = |name: &str| header::first(head, name).map(|field| field.text().into_owned()).unwrap_or_default();
+    let text = |name: &str| {
+        header::first(head, name).map(|field| field.text().chars().take(TEXT_CHARS_MAX).collect()).unwrap_or_default()
+    };
     Newest { from: text("From"), subject: text("Subject"), date: text("Date"), unread }
 }

@@ -6,14 +6,13 @@
 
 use super::pairs::all;
 use crate::flags::with_keywords;
+use crate::limits::TEXT_CHARS_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{AccountId, Flags, Mailbox, MailboxId, Mark, Store, StoreError};
 
 /// Before the value.
 const VERSION: u8 = 1;
-/// Characters that are kept of a sender or a subject.
-const TEXT_MAX: usize = 500;
 
 /// A message that is only there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +31,7 @@ pub struct Left {
 impl Left {
     /// By what a server told of it.
     pub(super) fn new((from, subject): (&str, &str), date_secs: i64, size_bytes: u64, flags: &Flags) -> Left {
-        let short = |text: &str| text.chars().take(TEXT_MAX).collect();
+        let short = |text: &str| text.chars().take(TEXT_CHARS_MAX).collect();
         let mut left = Left { from: short(from), subject: short(subject), date_secs, size_bytes, ..Left::default() };
         left.set_flags(flags);
         left
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(mark.name, "sync/left/0000000003/0000000009");
         let value = mark.value.unwrap();
         let back = Left::decode(&value).unwrap();
-        assert_eq!((back.flags(), back.subject.len(), &back), (flags, TEXT_MAX, &left));
+        assert_eq!((back.flags(), back.subject.len(), &back), (flags, TEXT_CHARS_MAX, &left));
         assert_eq!(Left::decode(&[&[9][..], value.get(1..).unwrap()].concat()), None);
         assert_eq!((Left::decode(b""), Left::decode(b"\x01{")), (None, None));
     }
