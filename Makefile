@@ -122,7 +122,7 @@ bench-list: program ## a list of 100,000 messages in the browser program: frames
 instructions:   ## counts the instructions of six hot operations anew and keeps the bounds
 	python3 tests/bench/instructions.py keep --release
 
-fuzz:           ## SECS=n seconds per target; needs cargo-fuzz
+fuzz:           ## SECS=n seconds per target; KEEP=1 keeps what reaches new code
 	tests/fuzz.sh $(or $(SECS),60)
 
 deny:           ## licences and duplicate versions; needs cargo-deny

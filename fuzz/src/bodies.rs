@@ -15,7 +15,7 @@ const ENCODINGS: [TransferEncoding; 6] = [
 ];
 
 /// Decoding in any pieces is decoding in one; encoding and decoding gives the octets back.
-pub fn transfer(data: &[u8]) {
+pub(crate) fn transfer(data: &[u8]) {
     let ([which, seed], rest) = take(data);
     let encoding = ENCODINGS[usize::from(which) % ENCODINGS.len()];
     let whole = transfer::decode(encoding, rest);
@@ -47,7 +47,7 @@ pub fn transfer(data: &[u8]) {
 }
 
 /// The first line names the charset, the rest is in it.
-pub fn charset(data: &[u8]) {
+pub(crate) fn charset(data: &[u8]) {
     let (label, rest) = first_line(data);
     let text = charsets::decode(label, rest);
     assert!(text.len() <= 3 * rest.len() + 3, "{} octets of {}", text.len(), rest.len());
@@ -62,7 +62,7 @@ pub fn charset(data: &[u8]) {
 }
 
 /// The first line is what is looked for, the rest a message.
-pub fn search_text(data: &[u8]) {
+pub(crate) fn search_text(data: &[u8]) {
     let (words, message) = first_line(data);
     let words = String::from_utf8_lossy(words);
     let needle = Needle::new(&words);

@@ -4,7 +4,7 @@ use crate::pieces::take;
 use wire::explain::{Explained, Explainer, Protocol, Side};
 
 /// Data: protocol and size of pieces; then lines, each begun by an octet whose lowest bit is the side.
-pub fn explain(data: &[u8]) {
+pub(crate) fn explain(data: &[u8]) {
     let ([which, size], rest) = take(data);
     let protocol = [Protocol::Smtp, Protocol::Lmtp, Protocol::Pop3, Protocol::Imap][usize::from(which) % 4];
     let said: Vec<(Side, Vec<u8>)> = rest

@@ -7,7 +7,7 @@ use message::limits::{LINE_BYTES_MAX, LINE_BYTES_WANTED, PARAMETERS_MAX};
 use message::{encoded_word as words, parameter as parameters};
 
 /// Fields lie in order inside the header; those picked by name are the same fields.
-pub fn header_fields(data: &[u8]) {
+pub(crate) fn header_fields(data: &[u8]) {
     assert!(header_end(data) <= data.len());
     let all: Vec<_> = fields(data).collect();
     let mut last = 0;
@@ -28,7 +28,7 @@ pub fn header_fields(data: &[u8]) {
 }
 
 /// Decoding takes anything; what is encoded is short lines of ASCII, and decodes to the same text.
-pub fn encoded_word(data: &[u8]) {
+pub(crate) fn encoded_word(data: &[u8]) {
     let _ = words::decode(data);
     let ([column], rest) = take(data);
     let text: String = String::from_utf8_lossy(rest).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -43,7 +43,7 @@ pub fn encoded_word(data: &[u8]) {
 }
 
 /// Parameters: bounded; what is encoded is read back.
-pub fn parameter(data: &[u8]) {
+pub(crate) fn parameter(data: &[u8]) {
     let ([at], rest) = take(data);
     let list = parameters::parse_parameters(rest, usize::from(at));
     assert!(list.0.len() <= PARAMETERS_MAX);
@@ -64,7 +64,7 @@ pub fn parameter(data: &[u8]) {
 }
 
 /// Dates: what is read in any format is written and read the same in all.
-pub fn date(data: &[u8]) {
+pub(crate) fn date(data: &[u8]) {
     for date in [date::parse_rfc_5322(data), date::parse_imap(data), date::parse_rfc_3339(data)].into_iter().flatten() {
         every_format(date);
     }

@@ -8,6 +8,7 @@ use wire::imap::mailbox_name::{decode_utf7, encode_utf7};
 use wire::imap::response::{Response, ServerLine};
 use wire::imap::select::Select;
 use wire::imap::sequence_set::SeqNumber;
+use wire::imap::url::ImapUrl;
 use wire::imap::{Code, Command, Cursor, Encoder, MailboxName, NumberSet, SequenceSet};
 
 fn written(command: &Command, utf8: bool) -> Vec<u8> {
@@ -26,13 +27,13 @@ fn both_ways(text: &[u8], utf8: bool) -> Option<Command> {
 }
 
 /// Any command but APPEND, whose octets only a session takes.
-pub fn imap_command(data: &[u8]) {
+pub(crate) fn imap_command(data: &[u8]) {
     let ([utf8], text) = take(data);
     both_ways(text, utf8 & 1 != 0);
 }
 
 /// One line of a server, with its literals.
-pub fn imap_response(data: &[u8]) {
+pub(crate) fn imap_response(data: &[u8]) {
     let ([flags], text) = take(data);
     let utf8 = flags & 1 != 0;
     let Ok(line) = ServerLine::parse(&mut Cursor::with_utf8(text, utf8)) else { return };
@@ -70,7 +71,7 @@ pub fn imap_response(data: &[u8]) {
 }
 
 /// Names in both spellings.
-pub fn imap_mailbox_name(data: &[u8]) {
+pub(crate) fn imap_mailbox_name(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let wire = encode_utf7(&text);
     assert!(wire.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{wire:?}");
@@ -95,7 +96,7 @@ pub fn imap_mailbox_name(data: &[u8]) {
 }
 
 /// A set of numbers: as written, and as known ranges.
-pub fn imap_sequence_set(data: &[u8]) {
+pub(crate) fn imap_sequence_set(data: &[u8]) {
     let ([max], text) = take(data);
     let Some(Command::Expunge { uids: Some(set) }) = both_ways(&[b"UID EXPUNGE ", text].concat(), false) else { return };
     let max = u32::from(max);
@@ -137,7 +138,7 @@ fn sound(set: &NumberSet) {
 }
 
 /// SEARCH's keys.
-pub fn imap_search(data: &[u8]) {
+pub(crate) fn imap_search(data: &[u8]) {
     let ([flags], text) = take(data);
     let head: &[u8] = if flags & 1 != 0 { b"UID SEARCH " } else { b"SEARCH " };
     if let Some(Command::Search(search)) = both_ways(&[head, text].concat(), flags & 2 != 0) {
@@ -147,7 +148,7 @@ pub fn imap_search(data: &[u8]) {
 }
 
 /// FETCH's items, and STORE on the way.
-pub fn imap_fetch(data: &[u8]) {
+pub(crate) fn imap_fetch(data: &[u8]) {
     let ([flags], text) = take(data);
     let head: &[u8] = match flags & 3 {
         0 => b"FETCH ",
@@ -161,7 +162,7 @@ pub fn imap_fetch(data: &[u8]) {
 }
 
 /// LIST's wildcards against a slow and simple way to say the same.
-pub fn imap_list_pattern(data: &[u8]) {
+pub(crate) fn imap_list_pattern(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (pattern, name) = text.split_once('\n').unwrap_or((&text, "INBOX/a"));
     let pattern: String = pattern.chars().take(40).collect();
@@ -188,4 +189,16 @@ fn slow(pattern: &[char], name: &[char]) -> bool {
             .collect();
     }
     good[0]
+}
+
+/// A URL as CATENATE and URLFETCH take it: what is signed and the token behind it are the whole text.
+pub(crate) fn imap_url(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Some(url) = ImapUrl::parse(&text) else { return };
+    assert!(url.uid > 0 && url.text == text);
+    assert_eq!(url.access.is_some(), url.rump().is_some());
+    if let (Some(access), Some(rump)) = (&url.access, url.rump()) {
+        let token = access.authorization.as_ref().map(|(mechanism, token)| format!(":{mechanism}:{token}"));
+        assert_eq!(format!("{rump}{}", token.unwrap_or_default()), text);
+    }
 }

@@ -276,7 +276,7 @@ impl<A: FnMut(&mut Server, Event, &mut Vec<String>)> Caller<'_, A> {
 }
 
 /// A server and a client that mostly knows what it does.
-pub fn imap_server_dialog(data: &[u8]) {
+pub(crate) fn imap_server_dialog(data: &[u8]) {
     let ([mode, mood, cuts], choices) = take(data);
     let make = || (Server::new(server_config(mode)), server_owner(mood));
     let nudge = |server: &mut Server, how: u8| match how {
@@ -343,7 +343,7 @@ const UNTAGGED: &[&str] = &[
 ];
 
 /// A client and a server that mostly behaves.
-pub fn imap_client_dialog(data: &[u8]) {
+pub(crate) fn imap_client_dialog(data: &[u8]) {
     let ([mode, _, cuts], choices) = take(data);
     let make = || (Client::new(client_config(mode)), client_owner());
     let (session, owner) = make();

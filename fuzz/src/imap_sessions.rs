@@ -179,7 +179,7 @@ pub(crate) fn server_owner(mood: u8) -> impl FnMut(&mut Server, Event, &mut Vec<
 }
 
 /// The server against any client.
-pub fn imap_server(data: &[u8]) {
+pub(crate) fn imap_server(data: &[u8]) {
     let ([mode, mood, cuts], script) = take(data);
     let signed_in = [b"z LOGIN ann pw\r\n", script].concat();
     let script = if mode & 8 == 0 { signed_in.as_slice() } else { script };
@@ -252,7 +252,7 @@ pub(crate) fn client_owner() -> impl FnMut(&mut Client, client::Event, &mut Vec<
 }
 
 /// The client against any server.
-pub fn imap_client(data: &[u8]) {
+pub(crate) fn imap_client(data: &[u8]) {
     let ([mode, _, cuts], script) = take(data);
     at_any_chunking(|| Client::new(client_config(mode)), script, cuts, CLIENT_HELD_MAX, client_owner);
 }

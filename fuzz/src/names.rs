@@ -6,7 +6,7 @@ use message::domain;
 use message::limits::ADDRESSES_MAX;
 
 /// What is read as an address is written so that it is read the same.
-pub fn address(data: &[u8]) {
+pub(crate) fn address(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(address) = Address::parse(&text) {
         let written = address.to_string();
@@ -30,7 +30,7 @@ pub fn address(data: &[u8]) {
 }
 
 /// Any octets are an address list: bounded, with groups that open and close.
-pub fn address_list(data: &[u8]) {
+pub(crate) fn address_list(data: &[u8]) {
     let list = address_list::parse(data);
     assert!(list.len() <= ADDRESSES_MAX + 1);
     let mut in_group = false;

@@ -3,7 +3,7 @@
 use mta::sts::{Policy, record_id};
 
 /// A policy that is understood is written so that it is understood the same, and is bounded.
-pub fn sts_policy(data: &[u8]) {
+pub(crate) fn sts_policy(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(policy) = Policy::parse(&text) {
         assert!(policy.mx.len() <= 64 && policy.max_age_secs >= 0);
@@ -17,6 +17,6 @@ pub fn sts_policy(data: &[u8]) {
 }
 
 /// The first three octets and so many more are a record, the rest is a certificate held against it.
-pub fn tlsa(data: &[u8]) {
+pub(crate) fn tlsa(data: &[u8]) {
     net::fuzzing::tlsa(data);
 }

@@ -5,7 +5,7 @@ use wire::pop3::multiline::{Stuffer, TopCutter, Unstuffer};
 use wire::pop3::{Capability, Command, Reply};
 
 /// A command line: what is read is written as one line and read the same.
-pub fn pop3_command(data: &[u8]) {
+pub(crate) fn pop3_command(data: &[u8]) {
     let line = data.split(|octet| matches!(octet, b'\r' | b'\n')).next().unwrap_or_default();
     let Ok(command) = Command::parse(line) else { return };
     let mut out = Vec::new();
@@ -16,7 +16,7 @@ pub fn pop3_command(data: &[u8]) {
 }
 
 /// A status line, and the same line as a capability.
-pub fn pop3_reply(data: &[u8]) {
+pub(crate) fn pop3_reply(data: &[u8]) {
     let line = data.split(|octet| matches!(octet, b'\r' | b'\n')).next().unwrap_or_default();
     if let Some(reply) = Reply::parse(line) {
         let mut out = Vec::new();
@@ -31,7 +31,7 @@ pub fn pop3_reply(data: &[u8]) {
 }
 
 /// Dots doubled and taken away again, at any cutting; and what TOP leaves.
-pub fn pop3_multiline(data: &[u8]) {
+pub(crate) fn pop3_multiline(data: &[u8]) {
     let ([seed, seed_back, lines], message) = take(data);
     let (mut stuffer, mut wire) = (Stuffer::default(), Vec::new());
     pieces(message, seed).into_iter().for_each(|piece| stuffer.write(piece, &mut wire));

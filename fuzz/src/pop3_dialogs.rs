@@ -110,7 +110,7 @@ impl<A: FnMut(&mut Server, Event, &mut Vec<String>)> Caller<'_, A> {
 }
 
 /// A server and a client that mostly knows what it does.
-pub fn pop3_server_dialog(data: &[u8]) {
+pub(crate) fn pop3_server_dialog(data: &[u8]) {
     let ([mode, mood, cuts], choices) = take(data);
     let make = || (Server::new(server_config(mode)), server_owner(mood));
     let (session, owner) = make();
@@ -168,7 +168,7 @@ fn good(line: &[u8]) -> &'static [u8] {
 }
 
 /// A client and a server that mostly behaves.
-pub fn pop3_client_dialog(data: &[u8]) {
+pub(crate) fn pop3_client_dialog(data: &[u8]) {
     let ([mode, _, cuts], choices) = take(data);
     let make = || (client_of(mode), client_owner());
     let (session, owner) = make();

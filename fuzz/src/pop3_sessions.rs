@@ -99,7 +99,7 @@ pub(crate) fn server_owner(mood: u8) -> impl FnMut(&mut Server, Event, &mut Vec<
 pub(crate) const SERVER_HELD_MAX: usize = limits::INPUT_BYTES_MAX + limits::AUTH_BYTES_MAX;
 
 /// The server against any client.
-pub fn pop3_server(data: &[u8]) {
+pub(crate) fn pop3_server(data: &[u8]) {
     let ([mode, mood, cuts], script) = take(data);
     let make = || Server::new(server_config(mode));
     let played = at_any_chunking(make, script, cuts, SERVER_HELD_MAX, || server_owner(mood));
@@ -157,7 +157,7 @@ pub(crate) fn client_owner() -> impl FnMut(&mut Client, client::Event, &mut Vec<
 }
 
 /// The client against any server.
-pub fn pop3_client(data: &[u8]) {
+pub(crate) fn pop3_client(data: &[u8]) {
     let ([mode, _, cuts], script) = take(data);
     let played = at_any_chunking(|| client_of(mode), script, cuts, limits::CHUNK_BYTES_MAX, client_owner);
     lines_are_sound(&played.out);

@@ -8,7 +8,7 @@ use message::limits::LINE_BYTES_MAX;
 use message::parse::PartKind;
 
 /// A delivery-status body: what is read is written and read the same, also inside a whole report.
-pub fn dsn(data: &[u8]) {
+pub(crate) fn dsn(data: &[u8]) {
     let Some(read) = DeliveryStatus::parse(data) else { return };
     let written = read.encode();
     let Some(status) = DeliveryStatus::parse(written.as_bytes()) else { panic!("{written:?} reports on nobody") };
@@ -37,7 +37,7 @@ pub fn dsn(data: &[u8]) {
 }
 
 /// Subject, text, file name and file, parted by NUL; the built message holds them as they were given.
-pub fn message_build(data: &[u8]) {
+pub(crate) fn message_build(data: &[u8]) {
     let ([flags], rest) = take(data);
     let given: Vec<&[u8]> = rest.splitn(4, |b| *b == 0).collect();
     let words = |at: usize| String::from_utf8_lossy(given.get(at).copied().unwrap_or_default()).into_owned();

@@ -21,7 +21,7 @@ fn mechanism(octet: u8) -> Mechanism {
 }
 
 /// The server's half: lines of a client, decoded. Without the password nothing is proved.
-pub fn sasl_server(data: &[u8]) {
+pub(crate) fn sasl_server(data: &[u8]) {
     let ([which], rest) = take(data);
     if let Ok(octets) = sasl::decode_line(rest) {
         assert!(octets.len() <= limits::LINE_BYTES_MAX);
@@ -65,7 +65,7 @@ pub fn sasl_server(data: &[u8]) {
 }
 
 /// The client's half: challenges of a server. With SCRAM no server without the verifier is believed.
-pub fn sasl_client(data: &[u8]) {
+pub(crate) fn sasl_client(data: &[u8]) {
     let ([which], rest) = take(data);
     let mechanism = mechanism(which);
     let credentials = Credentials { login: "a=n,n".into(), password: Secret::new(b"not pw at all".to_vec()) };
@@ -95,7 +95,7 @@ fn rounds(challenge: &[u8]) -> u64 {
 }
 
 /// Both halves: name and password, parted by NUL. The right password signs in, the wrong one does not.
-pub fn sasl_pair(data: &[u8]) {
+pub(crate) fn sasl_pair(data: &[u8]) {
     let ([which], rest) = take(data);
     let mut words = rest.splitn(2, |octet| *octet == 0);
     let login = String::from_utf8_lossy(words.next().unwrap_or_default()).into_owned();

@@ -9,7 +9,7 @@ const NEVER: &[&str] =
     &["<script", "<iframe", "<object", "<embed", "<svg", "<math", "<form", "<meta", "<base", "<link", "<template"];
 
 /// Any HTML becomes a box that runs nothing, loads nothing and ends where it should; made safe again it stays safe.
-pub fn safe_html(data: &[u8]) {
+pub(crate) fn safe_html(data: &[u8]) {
     let html = String::from_utf8_lossy(data);
     let safe = sanitise(&html, &Policy::default());
     let lower = safe.html.to_ascii_lowercase();
@@ -45,7 +45,7 @@ fn tags(body: &str) {
 }
 
 /// Report fields: what is read is written and read the same.
-pub fn report_fields(data: &[u8]) {
+pub(crate) fn report_fields(data: &[u8]) {
     if let Some(read) = DispositionNotification::parse(data) {
         let written = read.encode();
         let Some(again) = DispositionNotification::parse(written.as_bytes()) else { return };

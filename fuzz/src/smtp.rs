@@ -12,7 +12,7 @@ use wire::smtp::reply::{self, NoReply};
 use wire::smtp::{EnhancedCode, Keywords, RcptParameters};
 
 /// A command line: what is read of it can be written, and is read the same.
-pub fn smtp_command(data: &[u8]) {
+pub(crate) fn smtp_command(data: &[u8]) {
     let ([flags], line) = take(data);
     let bit = |n: u8| flags >> n & 1 != 0;
     let keywords = if bit(5) { keywords() } else { Keywords::default() };
@@ -75,7 +75,7 @@ fn recipient(parameters: &RcptParameters) {
 }
 
 /// A reply: found at the same place however much has come, and written so that it is read the same.
-pub fn smtp_reply(data: &[u8]) {
+pub(crate) fn smtp_reply(data: &[u8]) {
     let ([cut], input) = take(data);
     let taken = reply::take(input);
     let Ok(Some((read, used))) = taken else {
@@ -99,7 +99,7 @@ pub fn smtp_reply(data: &[u8]) {
 }
 
 /// The lines of an EHLO reply: what is understood is written and understood the same.
-pub fn smtp_ehlo(data: &[u8]) {
+pub(crate) fn smtp_ehlo(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let lines: Vec<Cow<'static, str>> = text.split('\n').map(|line| Cow::Owned(line.to_owned())).collect();
     let offers = Offers::parse(&lines);
@@ -110,7 +110,7 @@ pub fn smtp_ehlo(data: &[u8]) {
 }
 
 /// A message to the wire and off it: the one end is where we put it, and no lenient reader finds another.
-pub fn smtp_data(data: &[u8]) {
+pub(crate) fn smtp_data(data: &[u8]) {
     let ([seed, seed_back], message) = take(data);
     let (mut encoder, mut wire) = (Encoder::default(), Vec::new());
     pieces(message, seed).into_iter().for_each(|piece| encoder.encode(piece, &mut wire));

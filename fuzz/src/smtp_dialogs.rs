@@ -236,7 +236,7 @@ impl<A: FnMut(&mut Server, wire::smtp::server::Event, &mut Vec<String>)> Caller<
 }
 
 /// A server and a client that mostly knows what it does.
-pub fn smtp_server_dialog(data: &[u8]) {
+pub(crate) fn smtp_server_dialog(data: &[u8]) {
     let ([mode, mood, cuts], choices) = take(data);
     let config = server_config(mode);
     let make = || (Server::new(config.clone()), server_owner(mood, config.mode));
@@ -321,7 +321,7 @@ const ODD_REPLIES: &[&[u8]] = &[
 ];
 
 /// A client and a server that mostly behaves.
-pub fn smtp_client_dialog(data: &[u8]) {
+pub(crate) fn smtp_client_dialog(data: &[u8]) {
     let ([mode, flags, cuts], choices) = take(data);
     let make = || (Client::new(client_config(mode)), client_owner(flags));
     let (session, owner) = make();

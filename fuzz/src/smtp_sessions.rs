@@ -135,7 +135,7 @@ pub(crate) fn server_owner(mood: u8, mode: Mode) -> impl FnMut(&mut Server, Even
 }
 
 /// The server against any client.
-pub fn smtp_server(data: &[u8]) {
+pub(crate) fn smtp_server(data: &[u8]) {
     let ([mode, mood, cuts], script) = take(data);
     let config = server_config(mode);
     let owner = || server_owner(mood, config.mode);
@@ -209,7 +209,7 @@ pub(crate) fn client_owner(flags: u8) -> impl FnMut(&mut Client, client::Event, 
 }
 
 /// The client against any server: as many outcomes as messages were begun, one result a recipient.
-pub fn smtp_client(data: &[u8]) {
+pub(crate) fn smtp_client(data: &[u8]) {
     let ([mode, flags, cuts], script) = take(data);
     let make = || Client::new(client_config(mode));
     let played = line_by_line(make, script, cuts, limits::REPLY_BYTES_MAX, || client_owner(flags));

@@ -1,11 +1,11 @@
 //! What lies on the disk: `store`'s rows and segment files.
 
 /// Rows of every kind, under a good seal.
-pub fn store_row(data: &[u8]) {
+pub(crate) fn store_row(data: &[u8]) {
     store::fuzzing::stored_row(data);
 }
 
 /// A segment file, record by record.
-pub fn store_segment(data: &[u8]) {
+pub(crate) fn store_segment(data: &[u8]) {
     store::fuzzing::segment_file(data);
 }

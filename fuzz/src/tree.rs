@@ -10,7 +10,7 @@ use wire::imap::response::{Response, ServerLine};
 use wire::imap::{Cursor, Encoder};
 
 /// Any octets are a message: a tree whose ranges nest.
-pub fn message_parse(data: &[u8]) {
+pub(crate) fn message_parse(data: &[u8]) {
     let message = message::parse(data);
     assert!(!message.parts.is_empty() && message.parts.len() <= PARTS_MAX);
     let root = &message.parts[0];
@@ -47,7 +47,7 @@ fn check_part(message: &Message<'_>, index: usize) {
 }
 
 /// Facts: kept and read back the same, every section inside the message, and readable by our own client.
-pub fn message_facts(data: &[u8]) {
+pub(crate) fn message_facts(data: &[u8]) {
     let facts = Facts::compute(data);
     assert_eq!(Facts::decode(&facts.encode()).as_ref(), Some(&facts));
     if let Some(damaged) = Facts::decode(data) {

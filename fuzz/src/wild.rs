@@ -7,7 +7,7 @@ use message::{
 };
 
 /// Any octets as each of the packed formats: what is found lies inside them, and its size is bounded.
-pub fn packed_files(data: &[u8]) {
+pub(crate) fn packed_files(data: &[u8]) {
     for file in uuencode::find(data) {
         assert!(file.range.end <= data.len() && file.content.len() <= data.len());
     }
@@ -31,17 +31,17 @@ pub fn packed_files(data: &[u8]) {
 }
 
 /// Any octets as an office document attached.
-pub fn office_document(data: &[u8]) {
+pub(crate) fn office_document(data: &[u8]) {
     search::fuzzing::office_document(data);
 }
 
 /// Any octets as a PDF attached.
-pub fn pdf_document(data: &[u8]) {
+pub(crate) fn pdf_document(data: &[u8]) {
     search::fuzzing::pdf_document(data);
 }
 
 /// Any octets as a message, and as the text of one: everything that is derived of it.
-pub fn derived_facts(data: &[u8]) {
+pub(crate) fn derived_facts(data: &[u8]) {
     let message = message::parse(data);
     for found in attachment::list(&message) {
         let content = attachment::content(&message, &found).expect("every attachment can be read");

@@ -117,34 +117,112 @@ fn mutate(octets: &mut Vec<u8>, other: &[u8], random: &mut Random) {
 }
 
 macro_rules! replays {
-    ($($target:ident)*) => {
-        $(#[test]
+    ($($module:ident: $($target:ident)+;)+) => {
+        $($(#[test]
         fn $target() {
             replay(stringify!($target));
-        })*
-
-        const TESTED: &[&str] = &[$(stringify!($target)),*];
+        })+)+
     };
 }
 
-replays! {
-    derived_facts office_document pdf_document packed_files aggregate_report arc_chain dkim_key dkim_signature dmarc_record forged_results spf_record
-    address address_list autoconfig_file charset configuration control_request date dns_answer dsn encoded_word explain header_fields imap_client imap_client_dialog imap_command
-    jmap_request imap_fetch imap_list_pattern imap_mailbox_name imap_response imap_search imap_sequence_set imap_server
-    imap_server_dialog mbox_file message_build message_facts message_parse parameter pop3_client pop3_client_dialog pop3_command
-    pop3_multiline pop3_reply pop3_server proxy_header report_fields safe_html pop3_server_dialog sasl_client sasl_pair sasl_server search_text smtp_client
-    smtp_client_dialog smtp_command smtp_data smtp_ehlo smtp_reply smtp_server smtp_server_dialog store_row
-    store_segment sts_policy tls_report tlsa transfer
+fuzz::targets!(replays);
+
+#[test]
+fn every_corpus_has_a_target() {
+    let corpora = std::fs::read_dir(corpus()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let targets: BTreeSet<String> = fuzz::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(corpora.collect::<BTreeSet<_>>(), targets);
+}
+
+/// Names of functions that read what somebody else wrote.
+const READERS: &[&str] =
+    &["parse", "decode", "decompress", "read", "find", "from_text", "of_header", "servers", "sanitise", "back", "to_local"];
+
+/// Readers that no target names, with the one that gets there.
+const ON_THE_WAY: &[(&str, &str)] = &[
+    ("authentication_results::parse", "derived_facts"),
+    ("charset::decode", "charset"),
+    ("ContentType::parse", "message_parse"),
+    ("Disposition::parse", "message_parse"),
+    ("ContentFields::read", "message_parse"),
+    ("encoded_word::decode", "encoded_word"),
+    ("EnvelopeFields::read", "message_facts"),
+    ("html_text::read", "derived_facts"),
+    ("mapi::parse", "packed_files"),
+    ("parse::parse", "message_parse"),
+    ("Canon::parse", "dkim_signature"),
+    ("Section::from_text", "imap_fetch"),
+    ("ResponseCode::parse", "pop3_reply"),
+    ("Mechanism::parse", "imap_client"),
+];
+
+/// What only this machine writes: the configuration, names of files, rows of the queue.
+const OURS: &[&str] = &["Binding::parse", "CapabilityOff::parse", "Name::read", "route::read"];
+
+fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+}
+
+/// `pub fn` of these names that take text or octets, as `Type::name` or `file::name`; and `SESSION path` for every session.
+fn readers(path: &Path, source: &str) -> Vec<String> {
+    let stem = path.file_stem().unwrap().to_string_lossy();
+    let (mut of, mut found) = (String::new(), Vec::new());
+    for line in source.split("#[cfg(test)]").next().unwrap().lines() {
+        if line.starts_with("impl") {
+            let of_type = line.split(" for ").last().unwrap().trim_start_matches("impl ").trim_start_matches("impl<'a> ");
+            of = of_type.split([' ', '<']).next().unwrap().to_owned();
+            found.extend(line.starts_with("impl Session for ").then(|| format!("SESSION {}", path.display())));
+        } else if line == "}" {
+            of.clear();
+        }
+        let Some((name, arguments)) = line.trim().strip_prefix("pub fn ").and_then(|rest| rest.split_once('(')) else { continue };
+        let takes_text = !arguments.contains("self") && (arguments.contains("[u8]") || arguments.contains("str"));
+        let of = if of.is_empty() { &*stem } else { of.as_str() };
+        found.extend((takes_text && READERS.contains(&name)).then(|| format!("{of}::{name}")));
+    }
+    found
 }
 
 #[test]
-fn every_target_has_a_corpus_a_binary_and_a_test() {
-    let targets: BTreeSet<String> = fuzz::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let entries = |dir: PathBuf| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let stem = |path: PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
-    assert_eq!(TESTED.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), targets);
-    assert_eq!(entries(corpus()).map(stem).collect::<BTreeSet<_>>(), targets);
-    assert_eq!(entries(corpus().with_file_name("fuzz_targets")).map(stem).collect::<BTreeSet<_>>(), targets);
+fn every_parser_and_session_has_a_target() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut said, mut code) = (Vec::new(), Vec::new());
+    sources(&root.join("src"), &mut said);
+    sources(&root.with_file_name("crates"), &mut code);
+    let is_door = |path: &Path| path.ends_with("fuzzing.rs") || path.ends_with("client/src/mbox.rs");
+    code.retain(|(path, text)| {
+        said.extend(is_door(path).then(|| (path.clone(), text.clone())));
+        let path = path.to_string_lossy();
+        path.contains("/src/") && !["tests", "fuzzing.rs", "/tidy/", "/simulation/"].iter().any(|part| path.contains(part))
+    });
+    let said: String = said.into_iter().map(|(_, text)| text).collect();
+    let targets: BTreeSet<&str> = fuzz::TARGETS.iter().map(|(name, _)| *name).collect();
+    let mut missing = Vec::new();
+    let mut sessions = 0;
+    for reader in code.iter().flat_map(|(path, source)| readers(path, source)) {
+        let known = match reader.strip_prefix("SESSION ").map(|path| path.trim_end_matches(".rs").rsplit('/').collect::<Vec<_>>())
+        {
+            Some(path) if path[1] == "src" || path[0] == "connection" => continue,
+            Some(path) => {
+                sessions += 1;
+                ["", "_dialog"].iter().all(|kind| targets.contains(&*format!("{}_{}{kind}", path[1], path[0])))
+            }
+            None => {
+                let on_the_way = ON_THE_WAY.iter().any(|(name, target)| *name == reader && targets.contains(target));
+                said.contains(&reader) || on_the_way || OURS.contains(&reader.as_str())
+            }
+        };
+        missing.extend((!known).then_some(reader));
+    }
+    assert!(missing.is_empty() && sessions == 6, "no target for {missing:?}; {sessions} sessions");
 }
 
 #[test]

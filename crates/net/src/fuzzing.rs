@@ -79,3 +79,13 @@ pub fn proxy_header(data: &[u8]) {
     assert!(alone.is_empty());
     assert!(now(crate::proxy::read(&mut &header[..header.len() - 1])).is_err(), "a part of a header is none");
 }
+
+/// All that a web server says: its body lies within it, and it is nowhere that no line can name.
+pub fn https_answer(data: &[u8]) {
+    if let Ok(answer) = crate::https::read(data) {
+        assert!(answer.body.len() <= data.len() && !answer.media_type().contains([' ', ';', '\t']));
+    }
+    if let Some(elsewhere) = crate::https::moved(data) {
+        assert!(!elsewhere.contains("\r\n"), "{elsewhere:?}");
+    }
+}

@@ -129,7 +129,7 @@ async fn within(
 }
 
 /// RFC 9110 §15.4
-fn moved(answer: &[u8]) -> Option<String> {
+pub(crate) fn moved(answer: &[u8]) -> Option<String> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let mut lines = std::str::from_utf8(answer.get(..end)?).ok()?.split("\r\n");
     let status = lines.next()?;

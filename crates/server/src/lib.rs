@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod context;
 mod facts;
+pub mod fuzzing;
 pub mod imap;
 pub mod outbound;
 pub mod pop;

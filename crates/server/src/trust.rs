@@ -97,6 +97,8 @@ pub struct Settings {
     pub greylist: greylist::Greylist,
     /// What our reports will say.
     pub counts: counts::Counts,
+    /// Reads those of others.
+    pub reader: reports::Reader,
     /// Rewrites and leads back; `None`: mail is forwarded with the reverse-path it came with.
     pub srs: Option<Srs>,
 }

@@ -140,3 +140,19 @@ pub fn aggregate_report(octets: &[u8]) {
         assert_eq!((again.rows.len(), again.totals()), (report.rows.len(), report.totals()));
     }
 }
+
+/// The local part of a recipient: only what was rewritten here leads back, and then to where it came from.
+pub fn rewritten_address(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    let srs = crate::srs::Srs::new(b"secret");
+    const NOW: i64 = 1_795_000_000;
+    if let Some(back) = srs.back(&text, NOW) {
+        panic!("{text:?} leads to {back}");
+    }
+    let Some(rewritten) = srs.forward(&text, "here.test", NOW) else { return };
+    let (local, _) = rewritten.rsplit_once('@').expect("an address");
+    let back = srs.back(local, NOW).expect("the way back");
+    if !crate::srs::is_rewritten(&text) {
+        assert_eq!(back, text);
+    }
+}

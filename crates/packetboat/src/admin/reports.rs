@@ -8,26 +8,28 @@ use trust::tls_report::{self, Policy};
 
 impl Admin {
     pub(super) async fn reports_list(&self) -> Answer {
-        let all = kept(&self.store).await.map_err(|error| told(&error))?;
-        let list: Vec<Value> = all.iter().map(|(id, came, report)| head(id, *came, report)).collect();
+        let list = kept(&self.store, None, |id, came, report| head(id, came, &report)).await.map_err(|error| told(&error))?;
         Ok(json!({ "reports": list }))
     }
 
     pub(super) async fn reports_show(&self, id: &str) -> Answer {
-        let all = kept(&self.store).await.map_err(|error| told(&error))?;
-        let (id, came, report) =
-            all.iter().find(|(known, _, _)| known == id).ok_or_else(|| format!("there is no report {id}"))?;
-        let mut value = head(id, *came, report);
-        if let Some(object) = value.as_object_mut() {
-            object.insert(
-                "rows".into(),
-                match report {
-                    Received::Dmarc(report) => report.rows.iter().map(row).collect(),
-                    Received::Tls(report) => report.policies.iter().flat_map(policy_rows).collect(),
-                },
-            );
+        let one = kept(&self.store, Some(id), |id, came, report| {
+            let mut value = head(id, came, &report);
+            if let Some(object) = value.as_object_mut() {
+                object.insert(
+                    "rows".into(),
+                    match &report {
+                        Received::Dmarc(report) => report.rows.iter().map(row).collect(),
+                        Received::Tls(report) => report.policies.iter().flat_map(policy_rows).collect(),
+                    },
+                );
+            }
+            value
+        });
+        match one.await.map_err(|error| told(&error))?.pop() {
+            Some(value) => Ok(json!({ "report": value })),
+            None => Err(format!("there is no report {id}")),
         }
-        Ok(json!({ "report": value }))
     }
 }
 

@@ -282,8 +282,8 @@ impl Intake {
             away::answer(context, &self.envelope.reverse_path, &taken, (&fulfilled, &full), &octets);
         }
         if account.is_none() && is_for_postmaster(&taken) && reports::is_likely(&octets) {
-            let store = context.store.clone();
-            tokio::spawn(async move { reports::take_in(&store, octets, unix_now()).await });
+            let context = context.clone();
+            tokio::spawn(async move { context.trust.reader.take_in(&context.store, octets, unix_now()).await });
         }
         self.tell_delivered(context, &taken, &full, body);
         Ok(answers)

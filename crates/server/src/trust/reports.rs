@@ -14,18 +14,25 @@ use mta::route::destination_of;
 use std::io::{Read, Write};
 use std::time::Duration;
 use store::{Acceptance, NewQueueEntry, QueueRecipient, RecipientState, Spooled, Store, StoreError, TrustKind};
+use tokio::sync::{Mutex, Semaphore};
 use trust::aggregate::{Report, Row};
 use trust::dmarc::{Record, takes_reports};
 use trust::tls_report;
 
 /// How often it is looked whether a day is over.
 const LOOK_EVERY: Duration = Duration::from_secs(900);
-/// Octets of one report, unpacked.
+/// Octets of a message that is looked through for reports.
+const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Octets of all that is unpacked of one message.
 const REPORT_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Octets of one report as it is kept.
+/// Messages that wait to be looked through; what comes meanwhile only lies in the postmaster's mailbox.
+const WAITING_MAX: usize = 16;
+/// Octets of one report as it is kept, packed and not.
 const KEPT_BYTES_MAX: usize = 200 * 1024;
-/// Reports of others that are kept; the oldest go.
+const KEPT_TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Reports of others that are kept, and their octets together; the oldest go.
 pub const KEPT_MAX: usize = 2_000;
+const ALL_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Reports in one message.
 const IN_MESSAGE_MAX: usize = 4;
 
@@ -166,16 +173,38 @@ pub(crate) fn entry(address: &str, now_secs: i64, lifetime_secs: i64) -> NewQueu
 
 /// Could this message be a report? Looked at before anything is unpacked.
 pub(crate) fn is_likely(octets: &[u8]) -> bool {
+    if octets.len() > MESSAGE_BYTES_MAX {
+        return false;
+    }
     let subject = message::header::first(octets, "Subject").map(|field| field.text().to_ascii_lowercase()).unwrap_or_default();
     ["report domain:", "dmarc", "tls"].iter().any(|word| subject.contains(word))
 }
 
-/// Finds the reports of a message, and keeps them.
-pub(crate) async fn take_in(store: &Store, octets: bytes::Bytes, now_secs: i64) {
-    let found = tokio::task::spawn_blocking(move || reports_of(&octets)).await.unwrap_or_default();
-    for report in found {
-        if let Err(error) = keep(store, &report, now_secs).await {
-            tracing::warn!(?error, "a report could not be kept");
+/// Who looks through the postmaster's mail: anybody may write there, so one message at a time.
+pub struct Reader {
+    places: Semaphore,
+    turn: Mutex<()>,
+}
+
+impl Default for Reader {
+    fn default() -> Reader {
+        Reader { places: Semaphore::new(WAITING_MAX), turn: Mutex::default() }
+    }
+}
+
+impl Reader {
+    /// Finds the reports of a message, and keeps them.
+    pub(crate) async fn take_in(&self, store: &Store, octets: bytes::Bytes, now_secs: i64) {
+        let Ok(_place) = self.places.try_acquire() else {
+            tracing::warn!("too many reports come at once: one is not looked at");
+            return;
+        };
+        let _turn = self.turn.lock().await;
+        let found = tokio::task::spawn_blocking(move || reports_of(&octets)).await.unwrap_or_default();
+        for report in found {
+            if let Err(error) = keep(store, &report, now_secs).await {
+                tracing::warn!(?error, "a report could not be kept");
+            }
         }
     }
 }
@@ -211,28 +240,41 @@ impl Received {
 
 fn reports_of(octets: &[u8]) -> Vec<Received> {
     let message = message::parse(octets);
-    let mut found = Vec::new();
+    let (mut found, mut left) = (Vec::new(), REPORT_BYTES_MAX);
     for part in message.parts.iter().filter(|part| !part.is_text() || part.content_type.is("text", "xml")) {
         let content = part.content();
-        let text = unpack(&content);
-        found.extend(text.and_then(|text| Received::parse(&text)));
-        if found.len() >= IN_MESSAGE_MAX {
+        let Some(text) = unpack(&content, left) else { continue };
+        left = left.saturating_sub(text.len() as u64);
+        found.extend(Received::parse(&text));
+        if found.len() >= IN_MESSAGE_MAX || left == 0 {
             break;
         }
     }
     found
 }
 
-/// XML or JSON as it is, in gzip, or the first file of a zip archive.
-fn unpack(octets: &[u8]) -> Option<String> {
+/// See `fuzzing`.
+pub(crate) fn fuzz(octets: &[u8]) {
+    for report in reports_of(octets) {
+        let (_, _, _, text) = report.parts();
+        match (Received::parse(&text), report) {
+            (Some(Received::Dmarc(again)), Received::Dmarc(report)) => assert_eq!(again, report),
+            (Some(Received::Tls(again)), Received::Tls(report)) => assert_eq!(again.policies, report.policies),
+            (again, report) => assert!(again.is_some(), "{report:?} is written as {text}"),
+        }
+    }
+}
+
+/// XML or JSON as it is, in gzip, or the first file of a zip archive; so many octets of it at most.
+fn unpack(octets: &[u8], most: u64) -> Option<String> {
     let mut out = Vec::new();
     match octets {
-        [0x1f, 0x8b, ..] => GzDecoder::new(octets).take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
-        [b'P', b'K', 3, 4, ..] => unzip(octets)?.take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
-        [b'<' | b'{' | 0xef | b' ' | b'\r' | b'\n', ..] => octets.take(REPORT_BYTES_MAX).read_to_end(&mut out).ok()?,
+        [0x1f, 0x8b, ..] => GzDecoder::new(octets).take(most).read_to_end(&mut out).ok()?,
+        [b'P', b'K', 3, 4, ..] => unzip(octets)?.take(most).read_to_end(&mut out).ok()?,
+        [b'<' | b'{' | 0xef | b' ' | b'\r' | b'\n', ..] => octets.take(most).read_to_end(&mut out).ok()?,
         _ => return None,
     };
-    Some(String::from_utf8_lossy(&out).into_owned())
+    Some(String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// The first file, by its local header; an archive that tells the size only behind it works too, for the stream knows its end.
@@ -256,7 +298,7 @@ const TLS: u8 = 2;
 async fn keep(store: &Store, report: &Received, now_secs: i64) -> Result<(), StoreError> {
     let (version, end_secs, likeness, text) = report.parts();
     let packed = packed(text.as_bytes()).map_err(|error| StoreError::Io(error.to_string()))?;
-    if packed.len() > KEPT_BYTES_MAX {
+    if packed.len() > KEPT_BYTES_MAX || text.len() > KEPT_TEXT_BYTES_MAX {
         return Err(StoreError::Invalid("the report is too large to keep"));
     }
     let likeness = blake3::hash(likeness.as_bytes());
@@ -264,23 +306,28 @@ async fn keep(store: &Store, report: &Received, now_secs: i64) -> Result<(), Sto
     let name = format!("{end:012}-{}", likeness.to_hex().get(..8).unwrap_or_default());
     let value = [&[version], now_secs.to_be_bytes().as_slice(), &packed].concat();
     let kept = store.trust_rows(TrustKind::Report, "", None, KEPT_MAX + 1).await?;
-    let mut rows: Vec<(String, Option<Vec<u8>>)> = Vec::new();
-    if kept.len() >= KEPT_MAX {
-        rows.extend(kept.first().map(|(oldest, _)| (oldest.clone(), None)));
-    }
+    let (mut count, mut all) = (kept.len(), kept.iter().map(|(_, value)| value.len()).sum::<usize>() + value.len());
+    let too_many = kept.into_iter().take_while(|(_, value)| {
+        let goes = count >= KEPT_MAX || all > ALL_KEPT_BYTES_MAX;
+        (count, all) = (count.saturating_sub(1), all.saturating_sub(value.len()));
+        goes
+    });
+    let mut rows: Vec<(String, Option<Vec<u8>>)> = too_many.map(|(oldest, _)| (oldest, None)).collect();
     rows.push((name, Some(value)));
     store.trust_set(TrustKind::Report, rows).await
 }
 
-/// What is kept: (name, when it came, the report), the newest first.
-pub async fn kept(store: &Store) -> Result<Vec<(String, i64, Received)>, StoreError> {
+/// What `told` makes of what is kept (name, when it came, the report), or of this one alone; the newest first, and one after
+/// the other: a small file may be a large report.
+pub async fn kept<T>(store: &Store, only: Option<&str>, told: impl Fn(&str, i64, Received) -> T) -> Result<Vec<T>, StoreError> {
     let rows = store.trust_rows(TrustKind::Report, "", None, KEPT_MAX + 1).await?;
     let read = |(name, octets): (String, Vec<u8>)| {
         let (came, packed) = octets.strip_prefix(&[DMARC]).or(octets.strip_prefix(&[TLS]))?.split_first_chunk::<8>()?;
-        let report = Received::parse(&unpack(packed)?)?;
-        Some((name, i64::from_be_bytes(*came), report))
+        let report = Received::parse(&unpack(packed, REPORT_BYTES_MAX)?)?;
+        Some(told(&name, i64::from_be_bytes(*came), report))
     };
-    Ok(rows.into_iter().rev().filter_map(read).collect())
+    let wanted = |(name, _): &(String, Vec<u8>)| only.is_none_or(|only| only == name);
+    Ok(rows.into_iter().rev().filter(wanted).filter_map(read).collect())
 }
 
 #[cfg(test)]
@@ -326,16 +373,72 @@ mod tests {
         zip.extend([5, 0, 0, 0]);
         zip.extend(b"a.xml");
         zip.extend(&packed);
-        assert_eq!(unpack(&zip).unwrap(), xml);
+        assert_eq!(unpack(&zip, 100_000).unwrap(), xml);
         for cut in 0..zip.len().min(60) {
-            let _ = unpack(&zip[..cut]);
+            let _ = unpack(&zip[..cut], 100_000);
         }
         let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
         let zeros = vec![b' '; 1 << 20];
         for _ in 0..18 {
             bomb.write_all(&zeros).unwrap();
         }
-        assert_eq!(unpack(&bomb.finish().unwrap()).unwrap().len() as u64, REPORT_BYTES_MAX);
-        assert_eq!(unpack(b"%PDF"), None);
+        let bomb = bomb.finish().unwrap();
+        assert_eq!(unpack(&bomb, REPORT_BYTES_MAX).unwrap().len() as u64, REPORT_BYTES_MAX);
+        assert_eq!(unpack(b"%PDF", 9), None);
+        // Each of a thousand parts would be unpacked to its bound.
+        let part = format!(
+            "--x\r\nContent-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
+            data_encoding::BASE64.encode(&bomb)
+        );
+        let report = super::packed(one().render().as_bytes()).unwrap();
+        let good = part.replace(&data_encoding::BASE64.encode(&bomb), &data_encoding::BASE64.encode(&report));
+        let head = "Subject: DMARC\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n";
+        assert_eq!(reports_of(format!("{head}{good}{part}").as_bytes()), [Received::Dmarc(one())]);
+        assert_eq!(reports_of(format!("{head}{part}{good}").as_bytes()), [], "nothing is unpacked behind a bomb");
+    }
+
+    async fn store() -> Store {
+        let data_dir = "unused".into();
+        let config = store::StoreConfig { data_dir, undo_days: 30, free_bytes_min: 0, free_bytes_tight: 0, message_bytes_max: 9 };
+        Store::memory(config).await.unwrap()
+    }
+
+    /// Anybody may send them: they are bounded together, and the newest stay.
+    #[tokio::test]
+    async fn what_is_kept_is_bounded() {
+        let store = store().await;
+        let before = ALL_KEPT_BYTES_MAX / 100_000;
+        let row = |number: usize| (format!("{number:012}-0"), Some(vec![DMARC; 100_000]));
+        store.trust_set(TrustKind::Report, (0..before).map(row).collect()).await.unwrap();
+        keep(&store, &Received::Dmarc(one()), 1_000_000).await.unwrap();
+        let names = || async { store.trust_rows(TrustKind::Report, "", None, KEPT_MAX).await.unwrap() };
+        assert_eq!(names().await.len(), before + 1, "there is room for a small one");
+        keep(&store, &Received::Dmarc(Report { id: "2".into(), ..one() }), 1_000_000).await.unwrap();
+        store.trust_set(TrustKind::Report, vec![row(before), row(before + 1)]).await.unwrap();
+        keep(&store, &Received::Dmarc(Report { id: "3".into(), ..one() }), 1_000_000).await.unwrap();
+        let rows = names().await;
+        let all: usize = rows.iter().map(|(_, value)| value.len()).sum();
+        assert!((ALL_KEPT_BYTES_MAX - 100_000..=ALL_KEPT_BYTES_MAX).contains(&all), "{all} in {}", rows.len());
+        let newest = kept(&store, None, |name, _, report| (name.to_owned(), report)).await.unwrap();
+        assert!(
+            newest.len() == 3 && newest.iter().any(|(_, report)| *report == Received::Dmarc(Report { id: "3".into(), ..one() }))
+        );
+        assert_eq!(kept(&store, Some(&newest[1].0), |_, _, report| report).await.unwrap(), [newest[1].1.clone()]);
+    }
+
+    #[tokio::test]
+    async fn of_too_many_at_once_some_are_not_looked_at() {
+        let (store, reader) = (store().await, Reader::default());
+        let turn = reader.turn.lock().await;
+        let text = bytes::Bytes::from(message(&one(), "mx.here.test", "here.test", &["a@x.test".into()], 0));
+        let all: Vec<_> = (0..WAITING_MAX).map(|_| reader.take_in(&store, text.clone(), 1_000)).collect();
+        let mut waiting = std::pin::pin!(trust::dns::together(all));
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err());
+        assert_eq!(reader.places.available_permits(), 0);
+        reader.take_in(&store, text.clone(), 1_000).await;
+        drop(turn);
+        waiting.await;
+        assert_eq!(reader.places.available_permits(), WAITING_MAX);
+        assert_eq!(kept(&store, None, |_, _, _| ()).await.unwrap().len(), 1);
     }
 }

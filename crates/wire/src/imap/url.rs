@@ -190,6 +190,10 @@ impl ImapUrl {
             self.mailbox = Some(MailboxName::new(&unescape(mailbox)?));
         }
         for parameter in parameters {
+            // What stood behind URLAUTH would be neither signed nor part of the token (RFC 4467 §7).
+            if self.access.is_some() {
+                return None;
+            }
             let (name, value) = parameter.split_once('=')?;
             // Each but EXPIRE and URLAUTH is a path of its own: `/;UID=20/;SECTION=1.2`.
             let plain = value.strip_suffix('/').unwrap_or(value);

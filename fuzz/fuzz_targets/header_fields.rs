@@ -1,5 +1,0 @@
-//! cargo-fuzz's door to `fuzz::header_fields`.
-#![no_main]
-#![allow(unsafe_code, missing_docs)]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::header_fields(data));

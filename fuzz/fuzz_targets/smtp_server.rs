@@ -1,5 +1,0 @@
-//! cargo-fuzz's door to `fuzz::smtp_server`.
-#![no_main]
-#![allow(unsafe_code, missing_docs)]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::smtp_server(data));
