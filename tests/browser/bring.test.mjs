@@ -154,6 +154,24 @@ describe('leaving another provider', { timeout: 300_000 }, () => {
     clean(ann)
   })
 
+  it('what is collected of a muted conversation goes past the inbox, though nobody has the page open', async () => {
+    const at = ann.url()
+    await ann.goto('about:blank')
+    const submit = (id, subject, more = '') => offices.submit('bob@here.test', OLD, `From: Bob <bob@here.test>\nTo: ${OLD}\nSubject: ${subject}\nMessage-ID: <${id}@here.test>\n${more}\nText.\n`)
+    await submit('noise-1', 'Noise')
+    await until('the first', async () => (await offices.listed('ann')).includes('"Noise"'), 90)
+    const uid = /UID (\d+)[^\n]*"Noise"/.exec(await offices.imap('ann', 'INBOX', '-X', 'FETCH 1:* (UID ENVELOPE)'))[1]
+    await offices.imap('ann', 'INBOX', '-X', `UID STORE ${uid} +FLAGS ($muted)`)
+    await submit('noise-2', 'Re: Noise', 'In-Reply-To: <noise-1@here.test>\nReferences: <noise-1@here.test>\n')
+    await submit('signal', 'Signal')
+    await until('another', async () => (await offices.listed('ann')).includes('"Signal"'), 90)
+    const archive = async () => offices.imap('ann', 'Archive', '-X', 'SEARCH KEYWORD $muted UNSEEN SUBJECT "Re: Noise"')
+    await until('past the inbox', async () => /SEARCH \d+/.test(await archive()), 30)
+    assert.ok(!(await offices.listed('ann')).includes('Re: Noise'))
+    await ann.goto(at)
+    clean(ann)
+  })
+
   it('brings a maildrop by POP3 and a mailbox by IMAP from Debian\'s Dovecot', async () => {
     await dovecot.open()
     const put = (user, n) => offices.curl('--user', `${user}:${dovecot.password}`, `imap://127.0.0.1:${dovecot.imap}/INBOX`, '-T', offices.file(`From: Eve <eve@else.test>\r\nTo: ${user}@box.test\r\nSubject: Drop ${n}\r\nMessage-ID: <drop-${n}-${user}@else.test>\r\n\r\nText of drop ${n}\r\n`))

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use std::future::Future;
 use std::sync::Arc;
-use store::{AccountId, Flags, MailboxId, Mark, NewEmail, Spooled, Store, StoreError, Uid};
+use store::{AccountId, Flags, Mailbox, MailboxId, Mark, NewEmail, SpecialUse, Spooled, Store, StoreError, Uid};
 
 /// A message without its octets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,11 +195,22 @@ pub struct StoreDoor {
     pub store: Store,
     /// Whose.
     pub account: AccountId,
+    /// What joins a muted conversation goes past the INBOX, as it does at delivery.
+    pub mutes: bool,
 }
 
 impl Door for StoreDoor {
     async fn ask(&mut self, ask: Ask, octets: Vec<Bytes>) -> Result<(Answer, Bytes), Trouble> {
-        Ok(perform(&self.store, self.account, ask, octets).await?)
+        match ask {
+            Ask::Put { mailbox, messages, marks } if self.mutes => {
+                let (store, account) = (&self.store, self.account);
+                let inbox = store.mailbox(account, "INBOX").await?.filter(|inbox| inbox.id == MailboxId(mailbox));
+                let messages = Messages { heads: messages, octets, marks };
+                let answer = put(store, (account, MailboxId(mailbox)), messages, inbox.is_some()).await?;
+                Ok((answer, Bytes::new()))
+            }
+            ask => Ok(perform(&self.store, self.account, ask, octets).await?),
+        }
     }
 }
 
@@ -223,7 +234,8 @@ pub async fn perform(store: &Store, account: AccountId, ask: Ask, octets: Vec<By
         Ask::Mailboxes => mailboxes(store, account).await?,
         Ask::Mailbox { name, special_use, subscribe } => {
             let special_use = special_use.and_then(|word| use_of_word(&word));
-            mailbox(store, account, &name, special_use, subscribe).await?
+            let found = mailbox_of(store, account, &name, special_use, subscribe).await?;
+            Answer::Mailbox { id: found.id.0, name: found.name.to_string() }
         }
         Ask::Marks { prefix, after } => {
             let found = store.marks(account, &prefix, after.as_deref(), PAGE_ROWS).await?;
@@ -243,7 +255,9 @@ pub async fn perform(store: &Store, account: AccountId, ask: Ask, octets: Vec<By
                 Err(error) => return Err(error),
             }
         }
-        Ask::Put { mailbox, messages, marks } => put(store, account, MailboxId(mailbox), (messages, octets), marks).await?,
+        Ask::Put { mailbox, messages, marks } => {
+            put(store, (account, MailboxId(mailbox)), Messages { heads: messages, octets, marks }, false).await?
+        }
         Ask::Page { mailbox, after } => return page(store, account, MailboxId(mailbox), after).await,
         Ask::Hashes { mailbox, after } => hashes(store, account, MailboxId(mailbox), after).await?,
     };
@@ -263,13 +277,13 @@ async fn mailboxes(store: &Store, account: AccountId) -> Result<Answer, StoreErr
     Ok(Answer::Mailboxes { list })
 }
 
-async fn mailbox(
+async fn mailbox_of(
     store: &Store,
     account: AccountId,
     name: &str,
-    special_use: Option<store::SpecialUse>,
+    special_use: Option<SpecialUse>,
     subscribe: bool,
-) -> Result<Answer, StoreError> {
+) -> Result<Mailbox, StoreError> {
     let there = store.mailboxes(account).await?;
     let by_use = there.iter().find(|mailbox| special_use.is_some() && mailbox.special_use == special_use);
     let found = match by_use.or_else(|| there.iter().find(|mailbox| mailbox.name == name)) {
@@ -283,27 +297,59 @@ async fn mailbox(
     if subscribe && !found.subscribed {
         store.mailbox_subscribe(account, &found.name, true).await?;
     }
-    Ok(Answer::Mailbox { id: found.id.0, name: found.name.to_string() })
+    Ok(found)
+}
+
+/// What is put.
+struct Messages {
+    heads: Vec<Head>,
+    octets: Vec<Bytes>,
+    marks: Vec<MarkText>,
 }
 
 async fn put(
     store: &Store,
-    account: AccountId,
-    mailbox: MailboxId,
-    (heads, octets): (Vec<Head>, Vec<Bytes>),
-    marks: Vec<MarkText>,
+    (account, mailbox): (AccountId, MailboxId),
+    Messages { heads, octets, marks }: Messages,
+    mutes: bool,
 ) -> Result<Answer, StoreError> {
     if heads.len() != octets.len() {
         return Err(StoreError::Invalid("as many messages as heads are wanted"));
     }
     let marks = marks.into_iter().map(MarkText::into_mark).collect::<Result<Vec<_>, _>>()?;
-    let emails = computed(heads.into_iter().zip(octets).collect()).await?;
+    let mut emails = computed(heads.into_iter().zip(octets).collect()).await?;
+    let muted = if mutes { mute(store, account, &mut emails).await? } else { Vec::new() };
     match store.append_marked(account, mailbox, emails, marks).await {
-        Ok(appended) => Ok(Answer::Done { uids: appended.uids.iter().map(|uid| uid.0).collect() }),
+        Ok(appended) => {
+            let past: Vec<Uid> = muted.iter().filter_map(|at| appended.uids.get(*at).copied()).collect();
+            if !past.is_empty() {
+                // Cut off in between, they lie in the INBOX with the keyword, and programs know what that means.
+                let archive = mailbox_of(store, account, "Archive", Some(SpecialUse::Archive), true).await?;
+                store.move_(account, mailbox, &past, archive.id, unix_now()).await?;
+            }
+            Ok(Answer::Done { uids: appended.uids.iter().map(|uid| uid.0).collect() })
+        }
         Err(StoreError::Exists) => Ok(Answer::Moved),
         Err(StoreError::Invalid(why)) => Ok(Answer::Invalid { why: why.to_owned() }),
         Err(error) => Err(error),
     }
+}
+
+/// Marks those that join a muted conversation; which they are.
+async fn mute(store: &Store, account: AccountId, emails: &mut [NewEmail]) -> Result<Vec<usize>, StoreError> {
+    let mut muted = Vec::new();
+    for (at, email) in emails.iter_mut().enumerate() {
+        let Some(root) = store::object_id::thread_root(&email.facts) else { continue };
+        if !store.is_muted(account, root).await? {
+            continue;
+        }
+        muted.push(at);
+        let words = email.flags.keywords.as_deref().unwrap_or_default();
+        if !words.iter().any(|word| word.eq_ignore_ascii_case(store::MUTED)) {
+            email.flags.keywords = Some(words.iter().cloned().chain([store::MUTED.into()]).collect());
+        }
+    }
+    Ok(muted)
 }
 
 /// Facts on all cores, away from the threads that wait for the wire.
@@ -363,4 +409,62 @@ async fn hashes(store: &Store, account: AccountId, mailbox: MailboxId, after: u3
     }
     let more = list.len() == PAGE_ROWS;
     Ok(Answer::Hashes { list, last, more })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use store::{FlagOp, MemoryDisk, NewAccount, Secrets, StoreConfig};
+
+    const NOW: i64 = 1_700_000_000;
+
+    async fn store() -> (Store, AccountId) {
+        let config = StoreConfig {
+            data_dir: "unused".into(),
+            undo_days: 30,
+            free_bytes_min: 0,
+            free_bytes_tight: 0,
+            message_bytes_max: 1_000_000,
+        };
+        let store = MemoryDisk::default().open(config).await.unwrap();
+        let secrets = Secrets { argon2: String::new(), scram: None };
+        let ann = NewAccount { address: "ann@here.test".into(), secrets, quota_bytes: None };
+        let ids = store.accounts_add(vec![ann], NOW).await.unwrap();
+        (store, ids[0])
+    }
+
+    /// As at delivery: past the INBOX, with the keyword, unread; each is known again by its own mark.
+    #[tokio::test]
+    async fn what_joins_a_muted_conversation_goes_past_the_inbox_where_that_is_wanted() {
+        let (store, ann) = store().await;
+        let inbox = store.mailbox(ann, "INBOX").await.unwrap().unwrap().id;
+        let message = |id: u32, of: u32| Bytes::from(format!("Message-ID: <{id}@x>\r\nReferences: <{of}@x>\r\n\r\nx\r\n"));
+        let put = async |mutes: bool, mailbox: MailboxId, ids: &[(u32, u32)]| {
+            let octets: Vec<Bytes> = ids.iter().map(|(id, of)| message(*id, *of)).collect();
+            let messages = octets.iter().map(|octets| Head::new(&Flags::default(), NOW, octets.len())).collect();
+            let marks = ids.iter().map(|(id, _)| MarkText::set(format!("import/{id}"), b"")).collect();
+            let mut door = StoreDoor { store: store.clone(), account: ann, mutes };
+            let (answer, _) = door.ask(Ask::Put { mailbox: mailbox.0, messages, marks }, octets).await.unwrap();
+            assert!(matches!(answer, Answer::Done { uids } if uids.len() == ids.len()));
+        };
+        let count = async |mailbox: MailboxId| store.snapshot(ann, mailbox).await.unwrap().rows.len();
+        put(true, inbox, &[(1, 1)]).await;
+        let muted = Flags { system: 0, keywords: Some([store::MUTED.into()].into()) };
+        store.flags(ann, inbox, &[Uid(1)], FlagOp::Add, &muted, None).await.unwrap();
+        put(true, inbox, &[(2, 9), (3, 1), (4, 8), (5, 1)]).await;
+        assert_eq!(count(inbox).await, 3);
+        let archive = store.mailboxes(ann).await.unwrap();
+        let archive = archive.iter().find(|one| one.special_use == Some(SpecialUse::Archive)).unwrap().id;
+        let rows = store.snapshot(ann, archive).await.unwrap().rows;
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(|row| row.flags == muted));
+        let names: Vec<String> = (2..6).map(|id| format!("import/{id}")).collect();
+        assert!(store.marks_named(ann, &names).await.unwrap().iter().all(Option::is_some));
+        // Not into other mailboxes, and not where a mailbox is brought as it is.
+        let other = store.mailbox_create(ann, "Other", None, NOW).await.unwrap().id;
+        put(true, other, &[(6, 1)]).await;
+        put(false, inbox, &[(7, 1)]).await;
+        assert_eq!((count(other).await, count(inbox).await, count(archive).await), (1, 4, 2));
+    }
 }

@@ -248,7 +248,7 @@ impl Who<'_> {
         maildrop::forget(self.store, self.account, &self.pop_prefix(), unique_ids).await?;
         let (login, password) = (self.login.to_owned(), self.password.clone());
         let source = Source::Server { place: self.place.clone(), login: login.clone(), user: login, password };
-        let mut door = StoreDoor { store: self.store.clone(), account: self.account };
+        let mut door = StoreDoor { store: self.store.clone(), account: self.account, mutes: false };
         let options = Options { unique_ids: Some(unique_ids.iter().cloned().collect()), ..Options::default() };
         let report = import::run(&mut door, self.dialer, &source, &options, &Progress::default()).await?;
         maildrop::note(self.store, self.account, &self.pop_prefix(), &report.there).await?;

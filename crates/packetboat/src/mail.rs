@@ -254,7 +254,7 @@ async fn on_desk(desk: &Desk, command: &MailCommand, json: bool) -> Result<Value
         }
         MailCommand::Import(what) => remote::bring_house(desk, what, json).await,
         MailCommand::Export(what) => {
-            let mut door = StoreDoor { store: desk.store.clone(), account: desk.account };
+            let mut door = StoreDoor { store: desk.store.clone(), account: desk.account, mutes: false };
             let dialer = Profile { tls_ca: what.tls_ca.clone(), ..desk.profile.clone() }.dialer(&desk.way)?;
             moving::write_out(&mut door, &dialer, what, json).await
         }

@@ -115,6 +115,8 @@ pub(crate) struct Space {
     pub(crate) annotated: AtomicU64,
     stale: AtomicBool,
     pub(crate) shares: Arc<Shares>,
+    /// Whoever asks keeps it up to date.
+    pub(crate) muted: tokio::sync::Mutex<crate::muted::Index>,
     news: News,
 }
 
@@ -135,6 +137,7 @@ impl Space {
             annotated: AtomicU64::new(0),
             stale: AtomicBool::new(false),
             shares,
+            muted: tokio::sync::Mutex::default(),
             news,
         }
     }

@@ -41,7 +41,7 @@ async fn door(config: &Config, doer: &Doer, account: &str) -> Result<AnyDoor, St
     match doer {
         Doer::Here(admin, store) => {
             let account = admin.find(account).await?.id;
-            Ok(AnyDoor::Store(StoreDoor { store: store.clone(), account }))
+            Ok(AnyDoor::Store(StoreDoor { store: store.clone(), account, mutes: false }))
         }
         Doer::Server(_) => {
             let client = Client::connect(&config.data_dir).await.map_err(|error| error.to_string())?;

@@ -110,7 +110,7 @@ async fn fetch_pop(desk: &Desk) -> Result<Value, String> {
     let place = profile.place(profile.pop3.as_deref(), "POP3")?;
     let (login, password) = (profile.login.clone(), desk.secret().await?);
     let source = Source::Server { place: place.clone(), login: login.clone(), user: login, password };
-    let mut door = StoreDoor { store: desk.store.clone(), account: desk.account };
+    let mut door = StoreDoor { store: desk.store.clone(), account: desk.account, mutes: false };
     let options = Options { skip_bad: true, ..Options::default() };
     let report = import::run(&mut door, &dialer, &source, &options, &Progress::default()).await;
     let report = report.map_err(|error| error.to_string())?;
@@ -124,7 +124,7 @@ async fn fetch_pop(desk: &Desk) -> Result<Value, String> {
 pub(super) async fn bring_house(desk: &Desk, what: &BringArgs, json: bool) -> Result<Value, String> {
     let source = moving::source(what)?;
     let dialer = Profile { tls_ca: what.tls_ca.clone(), ..desk.profile.clone() }.dialer(&desk.way)?;
-    let mut door = StoreDoor { store: desk.store.clone(), account: desk.account };
+    let mut door = StoreDoor { store: desk.store.clone(), account: desk.account, mutes: false };
     let progress = std::sync::Arc::new(Progress::default());
     let (options, account) = (moving::options(what), desk.account);
     let report = moving::watched(&progress, json, import::run(&mut door, &dialer, &source, &options, &progress)).await?;

@@ -249,7 +249,8 @@ impl Links {
         let login = kept.login.clone();
         let source = Source::Server { place: Place::parse(&kept.server)?, user: login.clone(), login, password };
         let options = Options { skip_bad: true, only: kept.folders.clone(), ..Options::default() };
-        let mut door = StoreDoor { store: self.store.clone(), account: key.0 };
+        // What was there before is brought as it lies; what comes from now on is new mail.
+        let mut door = StoreDoor { store: self.store.clone(), account: key.0, mutes: kept.is_brought };
         match import::run(&mut door, &self.dialer, &source, &options, &progress).await {
             // A long round may outlive its token; the next has another.
             Err(Trouble::SignIn(why)) if self.has_aged(key).await => Err(Trouble::Lost(why)),
