@@ -50,8 +50,8 @@ macro_rules! targets {
             imap_dialogs: imap_client_dialog imap_server_dialog;
             imap_sessions: imap_client imap_server;
             names: address address_list;
-            office: autoconfig_file configuration control_request dns_answer https_answer jmap_request mailbox_name_elsewhere mbox_file
-                proxy_header report_mail;
+            office: autoconfig_file configuration control_request dns_answer https_answer jmap_request mail_archive
+                mailbox_name_elsewhere mbox_file proxy_header report_mail;
             policies: sts_policy tlsa;
             pop3: pop3_command pop3_multiline pop3_reply;
             pop3_dialogs: pop3_client_dialog pop3_server_dialog;

@@ -15,6 +15,11 @@ pub(crate) fn jmap_request(data: &[u8]) {
     web::fuzzing::jmap_request(data);
 }
 
+/// A ZIP archive of mail.
+pub(crate) fn mail_archive(data: &[u8]) {
+    web::fuzzing::mail_archive(data);
+}
+
 /// An mbox of somebody else, as each of its kinds.
 pub(crate) fn mbox_file(data: &[u8]) {
     client::mbox::fuzz(data);

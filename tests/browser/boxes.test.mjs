@@ -74,6 +74,40 @@ print(json.dumps([[i.filename, base64.b64encode(z.read(i)).decode(), i.date_time
     clean()
   })
 
+  it('such an archive comes in again, and one that Python made', async () => {
+    await settings()
+    await ann.getByRole('combobox', { name: 'Folder' }).selectOption({ label: 'Journal' })
+    const { file } = await given('As ZIP')
+    for (const box of ['Back', 'Packed']) await offices.imap('ann', '', '-X', `CREATE ${box}`)
+    const take = async (box, name, octets, said) => {
+      await settings()
+      await ann.getByRole('combobox', { name: 'Into' }).selectOption({ label: box })
+      await ann.getByLabel('Choose files').setInputFiles({ name, mimeType: 'application/zip', buffer: octets })
+      await ann.locator('.toast').getByText(said).waitFor({ timeout: 60_000 })
+    }
+    await take('Back', 'Journal.zip', readFileSync(file), '402 messages taken in')
+    for (const uid of [1, 2, 402]) assert.equal(await offices.imap('ann', `Back;UID=${uid}`), await offices.imap('ann', `Journal;UID=${uid}`))
+    await take('Back', 'Journal.zip', readFileSync(file), '0 messages taken in, 402 were here already')
+    const packed = python(`
+import io, sys, zipfile
+out = io.BytesIO()
+with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+    for n in range(50): z.writestr(f"mail/{n}.eml", f"Subject: Packed {n}\\r\\n\\r\\ntext {n}\\r\\n")
+    z.writestr("mail/more.mbox", "From a@b.test Sun May 17 12:00:00 2020\\nSubject: In a box\\nStatus: RO\\n\\ntext\\n\\n")
+    z.writestr("notes.txt", "no mail")
+sys.stdout.buffer.write(out.getvalue())`)
+    await take('Packed', 'packed.zip', packed, '51 messages taken in')
+    const listed = await flags('Packed', 51)
+    assert.equal((listed.match(/\\Seen/g) ?? []).length, 1)
+    const bomb = python(`
+import io, sys, zipfile
+out = io.BytesIO()
+with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z: z.writestr("bomb.eml", b"0" * 200_000_000)
+sys.stdout.buffer.write(out.getvalue())`)
+    await take('Packed', 'bomb.zip', bomb, 'It unpacks to more than mail does.')
+    ann.troubles.splice(0)
+  })
+
   it('an mbox that Python wrote comes in with its flags, once', async () => {
     const file = offices.file('') + '.mbox'
     python(`

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use wire::sasl::Secret;
 
-pub use files::Kind;
+pub use files::{Kind, read_single};
 pub use mbox_files::{Boxed, read_box};
 
 /// Where mail comes from.

@@ -1,7 +1,10 @@
-//! A mailbox as a file, and an mbox into a mailbox, as they stream: `/api/export` and `/api/import`.
+//! A mailbox as a file, and an mbox or a ZIP archive of messages and mboxes into a mailbox, as they stream: `/api/export` and
+//! `/api/import`.
 //!
 //! Invariant: memory holds a few messages, however many there are; what breaks off is seen to have broken off; what was taken in
 //! stays, and a second time it is known. Must not know: how an mbox is written (see [`Boxes`]).
+
+pub(crate) mod archive;
 
 use crate::jmap::sharing::{Eyes, masked};
 use crate::jmap::still_good;
@@ -16,7 +19,7 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use message::facts::Facts;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -254,7 +257,16 @@ impl BufRead for Coming {
     }
 }
 
-/// `POST /api/import/{accountId}/{mailboxId}`: an mbox, as it is.
+/// What an upload is, by its media type.
+fn form_of(request: &Request) -> Option<Form> {
+    match site::media_type(request.headers()).as_str() {
+        "application/mbox" => Some(Form::Mbox),
+        "application/zip" => Some(Form::Zip),
+        _ => None,
+    }
+}
+
+/// `POST /api/import/{accountId}/{mailboxId}`: an mbox, as it is, or a ZIP archive of such and of single messages.
 pub(crate) async fn import(
     State(site): State<Shared>,
     Path((account, mailbox)): Path<(String, String)>,
@@ -264,9 +276,9 @@ pub(crate) async fn import(
         Ok(signed_in) => signed_in,
         Err(response) => return discard(request, response).await,
     };
-    if site::media_type(request.headers()) != "application/mbox" {
-        return discard(request, problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send application/mbox.")).await;
-    }
+    let Some(form) = form_of(&request) else {
+        return discard(request, problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send application/mbox or application/zip.")).await;
+    };
     let eyes = site.eyes_on(&signed_in.account, &account).await;
     let found = eyes.and_then(|eyes| Some((store::object_id::mailbox(eyes.account, &mailbox)?, eyes)));
     let found = found.filter(|(id, eyes)| eyes.rights(&site.store, *id).has(Right::Insert));
@@ -284,7 +296,11 @@ pub(crate) async fn import(
     let (found, messages) = mpsc::channel(4);
     let boxes = Arc::clone(&site.boxes);
     let max = site.message_bytes_max;
-    let reading = tokio::task::spawn_blocking(move || read(&*boxes, Coming { from, left: Bytes::new() }, max, &found));
+    let coming = Coming { from, left: Bytes::new() };
+    let reading = tokio::task::spawn_blocking(move || match form {
+        Form::Mbox => read(&*boxes, coming, max, &found),
+        Form::Zip => unpack(&*boxes, coming, max, &found),
+    });
     let (told, held) = (Told::default(), Vec::new());
     let mut taking = Taking { site: &site, signed_in: &signed_in, eyes: &eyes, mailbox, name, told, held, octets: 0 };
     let (fed, ()) = tokio::join!(feed(request, to_reader), taking.all(messages));
@@ -296,12 +312,101 @@ pub(crate) async fn import(
     site::answer(StatusCode::OK, &told.value())
 }
 
-/// Every message of the file, with what is known of it.
-fn read(boxes: &dyn Boxes, mut coming: Coming, max: u64, found: &mpsc::Sender<(Boxed, Arc<Facts>)>) -> io::Result<()> {
-    boxes.read(&mut coming, max, &mut |boxed| {
+/// What a file holds, one after the other.
+enum Found {
+    /// A message of an mbox, or a file of its own; with what is known of it.
+    Message(Boxed, Arc<Facts>, Origin),
+    /// This was in it before.
+    Again,
+    /// What is no message, and why.
+    Bad(String, String),
+}
+
+/// What a message is known again by is said of what it came out of.
+#[derive(Debug, Clone, Copy)]
+enum Origin {
+    Mbox,
+    File,
+}
+
+impl Found {
+    fn message(boxed: Boxed, origin: Origin) -> Found {
         let facts = Arc::new(Facts::compute(&boxed.octets));
-        found.blocking_send((boxed, facts)).is_ok()
-    })
+        Found::Message(boxed, facts, origin)
+    }
+}
+
+/// Every message of an mbox.
+fn read(boxes: &dyn Boxes, mut coming: Coming, max: u64, found: &mpsc::Sender<Found>) -> io::Result<()> {
+    boxes.read(&mut coming, max, &mut |boxed| found.blocking_send(Found::message(boxed, Origin::Mbox)).is_ok())
+}
+
+/// Every message of an archive.
+fn unpack(boxes: &dyn Boxes, coming: Coming, max: u64, found: &mpsc::Sender<Found>) -> io::Result<()> {
+    let mut unpacking = Unpacking { boxes, max, found, single: None, known: HashSet::new(), is_any: false };
+    archive::read(coming, &mut unpacking)?;
+    match unpacking.is_any {
+        true => Ok(()),
+        false => Err(io::Error::other("No file of a message (.eml) or of many (.mbox) is in it.")),
+    }
+}
+
+struct Unpacking<'a> {
+    boxes: &'a dyn Boxes,
+    max: u64,
+    found: &'a mpsc::Sender<Found>,
+    /// A message that is whole when its entry proves to be.
+    single: Option<Boxed>,
+    known: HashSet<String>,
+    is_any: bool,
+}
+
+/// What systems put beside files.
+fn is_beside(name: &str) -> bool {
+    let leaf = name.rsplit('/').next().unwrap_or_default();
+    name.ends_with('/') || name.starts_with("__MACOSX/") || leaf.starts_with('.')
+}
+
+impl archive::Unpacking for Unpacking<'_> {
+    fn entry(&mut self, entry: &archive::Entry, content: &mut dyn BufRead) -> io::Result<bool> {
+        if is_beside(&entry.name) {
+            return Ok(true);
+        }
+        let ending = entry.name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).unwrap_or_default();
+        if ending == "eml" {
+            let mut octets = Vec::new();
+            content.take(self.max.saturating_add(1)).read_to_end(&mut octets)?;
+            self.single = Some(self.boxes.single(octets, entry.changed_secs));
+            return Ok(true);
+        }
+        // Mail programs name their mailboxes without an ending.
+        if !["mbox", "mbx"].contains(&ending.as_str()) && !content.fill_buf()?.starts_with(b"From ") {
+            return Ok(true);
+        }
+        self.is_any = true;
+        let found = self.found;
+        let mut goes_on = true;
+        let mut each = |boxed| {
+            goes_on = found.blocking_send(Found::message(boxed, Origin::Mbox)).is_ok();
+            goes_on
+        };
+        match self.boxes.read(content, self.max, &mut each) {
+            // It may be the archive that is at fault: reading on tells.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                goes_on = self.found.blocking_send(Found::Bad(entry.name.clone(), error.to_string())).is_ok();
+            }
+            read => read?,
+        }
+        Ok(goes_on)
+    }
+
+    fn proved(&mut self) -> io::Result<bool> {
+        let Some(boxed) = self.single.take() else { return Ok(true) };
+        self.is_any = true;
+        let is_new = self.known.insert(boxed.hash.clone());
+        let found = if is_new { Found::message(boxed, Origin::File) } else { Found::Again };
+        Ok(self.found.blocking_send(found).is_ok())
+    }
 }
 
 /// The upload to its reader, as fast as that one reads; `Err`: it broke off.
@@ -356,16 +461,29 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    async fn all(&mut self, mut messages: mpsc::Receiver<(Boxed, Arc<Facts>)>) {
-        while let Some((boxed, facts)) = messages.recv().await {
-            if self.take(boxed, facts).await.is_err() {
-                return;
+    async fn all(&mut self, mut messages: mpsc::Receiver<Found>) {
+        while let Some(found) = messages.recv().await {
+            match found {
+                Found::Message(boxed, facts, origin) => {
+                    if self.take(boxed, facts, origin).await.is_err() {
+                        return;
+                    }
+                }
+                Found::Again => self.told.known += 1,
+                Found::Bad(what, why) => self.bad(what, why),
             }
         }
         let _ = self.commit().await;
     }
 
-    async fn take(&mut self, boxed: Boxed, facts: Arc<Facts>) -> Result<(), ()> {
+    fn bad(&mut self, what: String, why: String) {
+        self.told.not_taken += 1;
+        if self.told.bad.len() < BAD_MAX {
+            self.told.bad.push(json!({"what": what, "why": why}));
+        }
+    }
+
+    async fn take(&mut self, boxed: Boxed, facts: Arc<Facts>, origin: Origin) -> Result<(), ()> {
         let number = self.told.imported + self.told.known + self.told.not_taken + self.held.len() as u64 + 1;
         let wrong = if boxed.octets.is_empty() {
             Some("There is nothing in it.".to_owned())
@@ -374,10 +492,7 @@ impl Taking<'_> {
                 .then(|| format!("It is larger than {} octets.", self.site.message_bytes_max))
         };
         if let Some(why) = wrong {
-            self.told.not_taken += 1;
-            if self.told.bad.len() < BAD_MAX {
-                self.told.bad.push(json!({"what": format!("message {number}"), "why": why}));
-            }
+            self.bad(format!("message {number}"), why);
             return Ok(());
         }
         let rights = self.eyes.rights(&self.site.store, self.mailbox);
@@ -387,7 +502,11 @@ impl Taking<'_> {
         }
         self.octets += boxed.octets.len();
         // As `packetboat import` marks it, so that the same file comes once by either.
-        let mark = format!("import/mbox/{}/{}", self.name, boxed.hash);
+        let origin = match origin {
+            Origin::Mbox => "mbox",
+            Origin::File => "file",
+        };
+        let mark = format!("import/{origin}/{}/{}", self.name, boxed.hash);
         let (flags, internal_date_secs) = (masked(rights, &boxed.flags), boxed.date_secs);
         self.held.push((NewEmail { body: Spooled::from_bytes(boxed.octets), facts, flags, internal_date_secs }, mark));
         if self.held.len() >= TOGETHER || self.octets >= TOGETHER_BYTES {

@@ -1,4 +1,5 @@
-//! The door for the fuzz target of JMAP (`fuzz/src/office.rs`): the octets of a request, answered on a small store in memory.
+//! The doors for the fuzz targets of JMAP and of archives (`fuzz/src/office.rs`): the octets of a request, answered on a small store
+//! in memory; and of a ZIP archive.
 //!
 //! Invariant: each call is answered in its turn, and the mailboxes count right afterwards, whatever was asked. Not for use
 //! by anybody else.
@@ -6,11 +7,13 @@
 #![doc(hidden)]
 #![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
+use crate::boxes::archive;
 use crate::jmap;
 use crate::site::{Shared, SignedIn, Site};
 use crate::{Doorkeeper, Later, Outgoing, Plaintext, Refused, Sender, Sent, Settings, Wire};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::io::{self, BufRead, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use store::{Account, Flags, NewAccount, NewEmail, Secrets, Spooled, Store, StoreConfig};
@@ -39,6 +42,9 @@ impl Doorkeeper for Nobody {
 impl Wire for Nobody {}
 
 impl crate::Boxes for Nobody {
+    fn single(&self, octets: Vec<u8>, _: Option<i64>) -> crate::Boxed {
+        crate::Boxed { octets: octets.into(), flags: store::Flags::default(), date_secs: NOW, hash: String::new() }
+    }
     fn write(&self, _: &store::Flags, _: i64, octets: &[u8]) -> Vec<u8> {
         octets.to_vec()
     }
@@ -161,4 +167,37 @@ async fn the_mailboxes_count_right(site: &Shared, ann: &SignedIn) {
             assert_eq!(asked["methodResponses"][0][1]["total"], mailbox[count], "{count} of {mailbox}");
         }
     }
+}
+
+/// What an archive holds.
+#[derive(Default, PartialEq, Debug)]
+struct Unpacked {
+    entries: Vec<(archive::Entry, Vec<u8>)>,
+    proved: usize,
+}
+
+impl archive::Unpacking for Unpacked {
+    fn entry(&mut self, entry: &archive::Entry, content: &mut dyn BufRead) -> io::Result<bool> {
+        let mut octets = Vec::new();
+        content.take(1000).read_to_end(&mut octets)?;
+        self.entries.push((entry.clone(), octets));
+        Ok(true)
+    }
+    fn proved(&mut self) -> io::Result<bool> {
+        self.proved += 1;
+        Ok(true)
+    }
+}
+
+/// A ZIP archive: the same however it comes, and what is proved was there.
+pub fn mail_archive(data: &[u8]) {
+    let unpacked = |piece: usize| {
+        let mut all = Unpacked::default();
+        let read = archive::read(io::BufReader::with_capacity(piece, data), &mut all);
+        (read.map_err(|error| error.to_string()), all)
+    };
+    let whole = unpacked(data.len().max(1));
+    assert!(whole.1.proved <= whole.1.entries.len());
+    assert!(whole.0.is_err() || whole.1.proved == whole.1.entries.len(), "what is damaged says so");
+    assert_eq!(whole.1, unpacked(3).1);
 }

@@ -177,7 +177,7 @@ pub trait Sender: Send + Sync {
     }
 }
 
-/// A message of an mbox.
+/// A message of an mbox, or a file of its own.
 #[derive(Debug, Clone)]
 pub struct Boxed {
     /// It, lines ended by CR LF.
@@ -190,8 +190,11 @@ pub struct Boxed {
     pub hash: String,
 }
 
-/// mbox files, as all of Packetboat writes and reads them.
+/// mbox files and files of single messages, as all of Packetboat writes and reads them.
 pub trait Boxes: Send + Sync {
+    /// What a file of one message (.eml) holds; `changed_secs`: the file's time.
+    fn single(&self, octets: Vec<u8>, changed_secs: Option<UnixSecs>) -> Boxed;
+
     /// A message as it stands in one.
     fn write(&self, flags: &store::Flags, date_secs: UnixSecs, octets: &[u8]) -> Vec<u8>;
 

@@ -20,6 +20,14 @@ pub const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const STOPPED_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// A body nobody asked for is answered 413 when it is larger.
 pub const UNWANTED_BYTES_MAX: u64 = 1024 * 1024;
+/// Files in a ZIP archive that is taken in.
+pub const ARCHIVE_ENTRIES_MAX: usize = 200_000;
+/// Octets that one may unpack to ...
+pub const ARCHIVE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+/// ... and past so many of them ...
+pub const ARCHIVE_UNJUDGED_BYTES: u64 = 16 * 1024 * 1024;
+/// ... no more than so many for each octet that came. Mail is packed to a third or so.
+pub const ARCHIVE_RATIO_MAX: u64 = 100;
 /// Octets of a request's head.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 

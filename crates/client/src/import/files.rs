@@ -3,7 +3,7 @@
 //! A message is known by what does not change when files move: the unique part of a Maildir name, else the hash of its
 //! octets. Must not know: the store.
 
-use super::mbox_files;
+use super::mbox_files::{self, Boxed};
 use super::{Bad, Brought, Bundle, Candidate, Load, Options, Outlet, gone, placed};
 use crate::door::{Head, hash_of};
 use crate::flags::with_keywords;
@@ -375,20 +375,27 @@ fn bring_single(folder: &Folder, name: &Arc<str>, outlet: &Outlet) -> Result<(),
             packer.bad(path.display().to_string(), EMPTY.into())?;
             continue;
         }
-        let mark = format!("import/file/{}/{}", folder.mailbox, hash_of(&octets));
-        let flags = if folder.kind == Kind::Mh { sequences.flags(&name_of(&path)) } else { eml_flags(&octets) };
-        let date_secs = date_of(&octets).or_else(|| changed_secs(&path)).unwrap_or_else(unix_now);
-        let octets = with_crlf(octets);
+        let mut one = read_single(octets, changed_secs(&path));
+        if folder.kind == Kind::Mh {
+            one.flags = sequences.flags(&name_of(&path));
+        }
         packer.push(Candidate {
-            mark: Some(mark),
+            mark: Some(format!("import/file/{}/{}", folder.mailbox, one.hash)),
             uid: 0,
             uid_mark: None,
-            head: Head::new(&flags, date_secs, octets.len()),
-            load: Load::Octets(octets),
+            head: Head::new(&one.flags, one.date_secs, one.octets.len()),
+            load: Load::Octets(one.octets),
             what: path.display().to_string(),
         })?;
     }
     packer.finish()
+}
+
+/// What a file of one message holds; `changed_secs`: the file's time.
+pub fn read_single(octets: Vec<u8>, changed_secs: Option<i64>) -> Boxed {
+    let (hash, flags) = (hash_of(&octets), eml_flags(&octets));
+    let date_secs = date_of(&octets).or(changed_secs).unwrap_or_else(unix_now);
+    Boxed { octets: with_crlf(octets), flags, date_secs, hash }
 }
 
 /// A draft says so (Apple Mail, Outlook); nothing else is known of a file.

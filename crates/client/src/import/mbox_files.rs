@@ -81,7 +81,7 @@ pub(super) fn bring(folder: &Folder, name: &Arc<str>, quoting: Quoting, outlet: 
     others.into_iter().try_for_each(Packer::finish)
 }
 
-/// A message of an mbox that comes as a stream.
+/// A message of an mbox that comes as a stream, or a file of its own.
 #[derive(Debug, Clone)]
 pub struct Boxed {
     /// It, lines ended by CR LF.

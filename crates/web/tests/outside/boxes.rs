@@ -13,6 +13,11 @@ use wire::imap::acl::Rights;
 pub(crate) struct Plain;
 
 impl web::Boxes for Plain {
+    fn single(&self, octets: Vec<u8>, changed_secs: Option<i64>) -> Boxed {
+        let hash = blake3::hash(&octets).to_hex().to_string();
+        Boxed { octets: octets.into(), flags: Flags::default(), date_secs: changed_secs.unwrap_or(NOW), hash }
+    }
+
     fn write(&self, flags: &Flags, _: i64, octets: &[u8]) -> Vec<u8> {
         format!("From x {}\n{}\n", flags.system, String::from_utf8_lossy(octets)).into_bytes()
     }
@@ -125,6 +130,96 @@ async fn bad_files_cost_themselves() {
     let answer = taken(&office, &inbox, &many).await;
     assert_eq!(answer["stopped"], "There is no room left in the account.", "{answer}");
     assert_eq!(office.ids("INBOX").await.len() as u64, answer["imported"].as_u64().unwrap());
+}
+
+/// A body that was sent in chunks (RFC 9112 §7.1).
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let end = body.windows(2).position(|two| two == b"\r\n").unwrap();
+        let length = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return whole;
+        }
+        whole.extend_from_slice(&body[end + 2..end + 2 + length]);
+        body = &body[end + 2 + length + 2..];
+    }
+}
+
+/// What is given out as an archive comes in again, octet for octet; and archives of other people's files.
+#[tokio::test]
+async fn an_archive_that_was_given_out_comes_in_again() {
+    let office = Office::new().await;
+    let (archive, junk) = (office.mailbox_id("Archive").await, office.mailbox_id("Junk").await);
+    for n in 0..250 {
+        let text = format!(
+            "Subject: number {n}\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n\r\nFrom here {n}\r\n{}",
+            "x".repeat(n * 40)
+        );
+        office.put("Archive", &text, NOW, 0).await;
+    }
+    let basic = Office::basic("ann@here.test", "pw");
+    let zip = unchunked(&office.ask(&format!("GET /api/export/A1/{archive}?as=zip HTTP/1.1\r\n{basic}"), b"").await.body);
+    let take = async |octets: &[u8]| office.ask(&head("A1", &junk, "Content-Type: application/zip\r\n"), octets).await.json();
+    assert_eq!(take(&zip).await, outcome(250, 0));
+    assert_eq!(take(&zip).await, outcome(0, 250), "a second time");
+    let octets = async |name: &str| {
+        let mut all = Vec::new();
+        let mailbox = office.mailbox(name).await;
+        for row in office.store.snapshot(office.ann, mailbox).await.unwrap().rows.iter() {
+            all.push(office.store.body(office.ann, row.email, 0, u64::from(u32::MAX)).await.unwrap());
+        }
+        all
+    };
+    assert_eq!(octets("Junk").await, octets("Archive").await);
+    // Cut short: what came whole stays, and it is said.
+    let inbox = office.mailbox_id("INBOX").await;
+    let cut = office.ask(&head("A1", &inbox, "Content-Type: application/zip\r\n"), &zip[..zip.len() / 2]).await.json();
+    let came = cut["imported"].as_u64().unwrap();
+    assert!(came > 50 && came < 250 && cut["stopped"].is_string(), "{cut}");
+    assert_eq!(octets("INBOX").await, octets("Archive").await[..usize::try_from(came).unwrap()]);
+}
+
+#[tokio::test]
+async fn an_archive_of_other_people_s_files() {
+    let office = Office::new().await;
+    let inbox = office.mailbox_id("INBOX").await;
+    let take = async |entries: &[(&str, &[u8])]| {
+        let mut archive = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, octets) in entries {
+            archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            io::Write::write_all(&mut archive, octets).unwrap();
+        }
+        let octets = archive.finish().unwrap().into_inner();
+        office.ask(&head("A1", &inbox, "Content-Type: application/zip\r\n"), &octets).await.json()
+    };
+    let mbox = b"From x\nSubject: two\n\nx\nFrom x\nSubject: three\n\nx\n".as_slice();
+    let told = take(&[
+        ("one.EML", b"Subject: one\r\n\r\nx\r\n"),
+        ("again/one.eml", b"Subject: one\r\n\r\nx\r\n"),
+        ("empty.eml", b""),
+        ("box.mbox", mbox),
+        ("Old/Inbox", b"From y\nSubject: four\n\nx\n"),
+        ("__MACOSX/._one.eml", b"what a system puts there"),
+        (".hidden.eml", b"Subject: hidden\r\n\r\n"),
+        ("readme.txt", b"no mail"),
+        ("picture.png", &[137, 80, 78, 71]),
+    ])
+    .await;
+    // Mailboxes are known by their messages' places, of which the test's own reader has the number alone.
+    assert_eq!((&told["stopped"], &told["notTaken"]), (&Value::Null, &json!(1)), "{told}");
+    assert_eq!(told["imported"].as_u64().unwrap() + told["known"].as_u64().unwrap(), 5, "{told}");
+    for subject in ["one", "two", "three"] {
+        assert_eq!(office.call("Email/query", json!({"filter": {"subject": subject}})).await["ids"].as_array().unwrap().len(), 1);
+    }
+    let none = take(&[("readme.txt", b"no mail")]).await;
+    assert_eq!(none["stopped"], "No file of a message (.eml) or of many (.mbox) is in it.");
+    let large = take(&[("large.eml", &vec![b'x'; 10_000_001]), ("small.eml", b"Subject: small\r\n\r\nx")]).await;
+    assert_eq!((&large["imported"], &large["notTaken"]), (&json!(1), &json!(1)), "{large}");
+    let zeros = vec![0; 20_000_000];
+    let bomb = take(&[("before.eml", b"Subject: before\r\n\r\nx"), ("bomb.eml", &zeros)]).await;
+    assert_eq!((&bomb["imported"], &bomb["stopped"]), (&json!(1), &json!("It unpacks to more than mail does.")), "{bomb}");
+    assert_eq!(take(&[]).await["imported"], 0);
 }
 
 /// The message that was on its way when the line broke is not taken for a whole one.
