@@ -17,6 +17,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 
+/// The collection under whose number the change log tells of an account's quota; it holds no records.
+pub const QUOTA: u8 = 13;
+const QUOTA_NAME: &str = "octets";
+
 const EPOCH_NEWS: usize = 1024;
 
 /// Caches of the directory and its lock.
@@ -243,7 +247,7 @@ impl Inner {
         Ok(alias)
     }
 
-    /// Reads an account, changes it, writes it back; tells the sessions when the epoch grew.
+    /// Reads an account, changes it, writes it back; tells the sessions when the epoch grew. Another quota stands in the change log.
     async fn account_change(self: &Arc<Self>, id: AccountId, change: impl Fn(&mut Account)) -> Result<()> {
         let _turn = self.directory.lock.lock().await;
         for _ in 0..CONFLICT_RETRIES {
@@ -256,6 +260,12 @@ impl Inner {
             if new.quota_bytes != old.quota_bytes {
                 let mut act = self.act(id, true).await?;
                 act.counters.quota_bytes = new.quota_bytes;
+                let touch = match (old.quota_bytes, new.quota_bytes) {
+                    (None, _) => Touch::Created,
+                    (_, None) => Touch::Destroyed,
+                    _ => Touch::Updated,
+                };
+                act.records.push((QUOTA, QUOTA_NAME.into(), touch));
                 acts.push(act);
             }
             match self.commit_directory(acts, batch).await {

@@ -56,6 +56,7 @@ mod value;
 mod tests;
 
 pub use access::{ANYONE, Acl, AclChange};
+pub use account::QUOTA;
 pub use annotation::Annotations;
 pub use arriving::Horizon;
 pub use mark::Mark;

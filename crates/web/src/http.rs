@@ -13,6 +13,7 @@ use net::Peer;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -27,6 +28,8 @@ pub(crate) struct Asker {
     pub(crate) tls: bool,
     /// What is begun (a body, a message of a WebSocket) is waited for so long.
     pub(crate) patience: Duration,
+    /// Octets that came on the connection, of whatever.
+    pub(crate) arrived: Arc<AtomicU64>,
     /// As a browser sees it: a proxy in front that ends TLS says so itself; who says it without one only misleads himself.
     pub(crate) https: bool,
 }
@@ -42,6 +45,7 @@ struct Patient<S, H> {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Something came since we last spoke.
     is_asked: bool,
+    arrived: Arc<AtomicU64>,
     /// Takes the stream when whoever drove it is done, and whether something was asked.
     back: Option<oneshot::Sender<(S, H, bool)>>,
 }
@@ -79,7 +83,9 @@ impl<S: AsyncRead + Unpin, H: Unpin> AsyncRead for Patient<S, H> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = self.stream()?.poll_read(cx, buffer);
-        self.is_asked |= buffer.filled().len() > before;
+        let came = buffer.filled().len() - before;
+        self.is_asked |= came > 0;
+        self.arrived.fetch_add(came as u64, Ordering::Relaxed);
         poll
     }
 }
@@ -149,7 +155,7 @@ impl Web {
     {
         let (back, mut given_back) = oneshot::channel();
         let (held, max) = (Some((stream, held)), self.connection_max);
-        let stream = Patient { held, max, stalled: None, is_asked: false, back: Some(back) };
+        let stream = Patient { held, max, stalled: None, is_asked: false, arrived: Arc::default(), back: Some(back) };
         let ended = self.drive(stream, (peer, tls)).await;
         // One that became a WebSocket does not come back.
         if let Ok((stream, _held, is_asked)) = given_back.try_recv() {
@@ -168,7 +174,7 @@ impl Web {
     {
         let router = self.router.clone();
         let patience = (self.connection_max * 2).min(Duration::from_secs(BODY_SECS_MAX));
-        let asker = Asker { peer, tls, patience, https: tls };
+        let asker = Asker { peer, tls, patience, arrived: Arc::clone(&stream.arrived), https: tls };
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             let is_proxied = request.headers().get("x-forwarded-proto").is_some_and(|value| value == "https");

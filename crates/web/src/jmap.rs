@@ -13,6 +13,7 @@ pub(crate) mod email;
 mod failure;
 pub(crate) mod fate;
 mod followed;
+mod i_json;
 pub(crate) mod identity;
 mod mailbox;
 mod mdn;
@@ -101,7 +102,7 @@ async fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
         "maxSizeUpload": site.message_bytes_max, "maxConcurrentUpload": CONCURRENT_UPLOADS_MAX,
         "maxSizeRequest": REQUEST_BYTES_MAX, "maxConcurrentRequests": CONCURRENT_REQUESTS_MAX,
         "maxCallsInRequest": CALLS_MAX, "maxObjectsInGet": GET_MAX, "maxObjectsInSet": SET_MAX,
-        "collationAlgorithms": ["i;ascii-casemap", "i;unicode-casemap"],
+        "collationAlgorithms": answers::COLLATIONS,
     });
     let mail = json!({
         "maxMailboxesPerEmail": Value::Null, "maxMailboxDepth": store::limits::MAILBOX_LEVELS_MAX,
@@ -194,6 +195,10 @@ pub(crate) async fn session_of(site: &Site, account: &Arc<Account>, base: &str) 
 /// Changes when what the session resource says changes.
 async fn session_state(site: &Site, account: &Arc<Account>) -> String {
     let mut state = format!("s{:x}", account.epoch);
+    // "When a server needs to replace its VAPID key, it MUST update the sessionState" (RFC 9749 §5).
+    if let Ok(key) = site.pushes.public_key(&site.store).await {
+        state.push_str(&format!("-{}", &blake3::hash(key.as_bytes()).to_hex().as_str()[..8]));
+    }
     for own in site.own(account).await.iter().flatten().filter(|own| own.id != account.id) {
         state.push_str(&format!("-{}", account_id(own.id)));
     }
@@ -273,7 +278,7 @@ struct Asked {
 
 fn read_request(octets: &[u8], known: &[&str]) -> Result<Asked, RequestError> {
     let wrong = |detail: &str| RequestError::new("notRequest", detail, None);
-    let value: Value = serde_json::from_slice(octets).map_err(|_| RequestError::new("notJSON", "That is not I-JSON.", None))?;
+    let value = i_json::read(octets).ok_or_else(|| RequestError::new("notJSON", "That is not I-JSON.", None))?;
     let Value::Object(mut request) = value else { return Err(wrong("A request is an object.")) };
     let using = request.get("using").and_then(Value::as_array).ok_or_else(|| wrong("`using` is missing."))?;
     let using: Option<BTreeSet<String>> = using.iter().map(|urn| urn.as_str().map(str::to_owned)).collect();
@@ -314,6 +319,7 @@ pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -
     let own = site.own(&signed_in.account).await.unwrap_or_else(|_| vec![Arc::clone(&signed_in.account)]);
     let mut context = Context {
         site,
+        using: &asked.using,
         shared: site,
         account: &signed_in.account,
         own: &own,
@@ -328,7 +334,7 @@ pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -
         let about = arguments.get("accountId").and_then(Value::as_str);
         context.account = own.iter().find(|one| about == Some(account_id(one.id).as_str())).unwrap_or(&signed_in.account);
         let answered = match reference::resolve(arguments, &responses) {
-            Ok(arguments) => Box::pin(dispatch(&mut context, &asked.using, &name, arguments)).await,
+            Ok(arguments) => Box::pin(dispatch(&mut context, &name, arguments)).await,
             Err(error) => Err(error),
         };
         match answered {
@@ -349,6 +355,8 @@ pub(crate) struct Context<'a> {
     pub(crate) site: &'a Site,
     /// The same, for what outlives the request.
     pub(crate) shared: &'a Shared,
+    /// The capabilities that the request uses.
+    pub(crate) using: &'a BTreeSet<String>,
     /// Who asks: of his accounts the one that the call is about, else the one he signed in to.
     pub(crate) account: &'a Arc<Account>,
     /// All of them.
@@ -367,7 +375,7 @@ pub(crate) struct Context<'a> {
 /// A method's answers: its own, and those of what it did besides.
 pub(crate) type Answers = Result<Vec<(String, Object)>, MethodError>;
 
-async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &str, arguments: Object) -> Answers {
+async fn dispatch(context: &mut Context<'_>, name: &str, arguments: Object) -> Answers {
     let capability = match name.split('/').next().unwrap_or_default() {
         "Core" | "PushSubscription" => CORE,
         "Identity" | "EmailSubmission" => SUBMISSION,
@@ -381,7 +389,7 @@ async fn dispatch(context: &mut Context<'_>, using: &BTreeSet<String>, name: &st
         _ => MAIL,
     };
     let delivers = context.site.wishes.is_some() || !name.starts_with("MailRules/");
-    if !using.contains(capability) || !delivers {
+    if !context.using.contains(capability) || !delivers {
         return Err(MethodError::new("unknownMethod"));
     }
     if name == "Core/echo" {

@@ -9,6 +9,9 @@ use crate::limits::{CHANGES_MAX, FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, QUERY_
 use serde_json::{Value, json};
 use store::ModSeq;
 
+/// `collationAlgorithms`; the first where nobody says which.
+pub(crate) const COLLATIONS: [&str; 2] = ["i;unicode-casemap", "i;ascii-casemap"];
+
 fn object(value: Value) -> Object {
     match value {
         Value::Object(object) => object,
@@ -147,16 +150,36 @@ fn judged_in(
     Ok(all)
 }
 
+/// How a comparator (RFC 8620 §5.5) compares: ascending or not, and by which of [`COLLATIONS`].
+pub(crate) fn how_compared(comparator: &Value) -> Result<(bool, &'static str), MethodError> {
+    let given = |name: &str| comparator.get(name).filter(|value| !value.is_null());
+    let ascending = match given("isAscending") {
+        None => true,
+        Some(is) => is.as_bool().ok_or_else(|| MethodError::arguments("isAscending is true or false"))?,
+    };
+    let [default, ..] = COLLATIONS;
+    let collation = match given("collation") {
+        None => default,
+        Some(name) => {
+            let name = name.as_str().ok_or_else(|| MethodError::arguments("a collation has a name"))?;
+            let known = COLLATIONS.into_iter().find(|known| *known == name);
+            known.ok_or_else(|| MethodError::new("unsupportedSort"))?
+        }
+    };
+    Ok((ascending, collation))
+}
+
 /// `sort` (RFC 8620 §5.5) by properties of these names: (property, ascending).
 pub(crate) fn sorted_by(args: &mut Args, known: &[&str]) -> Result<Vec<(String, bool)>, MethodError> {
     let wrong = || MethodError::arguments("sort is not a list of comparators");
     let Some(sort) = args.take("sort") else { return Ok(Vec::new()) };
     let one = |value: &Value| {
         let property = value.get("property").and_then(Value::as_str).ok_or_else(wrong)?;
+        let (ascending, _) = how_compared(value)?;
         if !known.contains(&property) {
             return Err(MethodError::new("unsupportedSort"));
         }
-        Ok((property.to_owned(), value.get("isAscending").is_none_or(|is| is.as_bool() != Some(false))))
+        Ok((property.to_owned(), ascending))
     };
     sort.as_array().ok_or_else(wrong)?.iter().map(one).collect()
 }

@@ -151,7 +151,7 @@ impl Other {
             let is_shown = |mailbox| self.eyes.rights(store, mailbox).has(Right::Read);
             sift(store, (self.eyes.account, &self.told), (all, seen), &is_shown, &mut types).await?;
         }
-        types.retain(|name| TYPES.contains(name) || [DELIVERY, INBOX_DELIVERY].contains(name));
+        types.retain(|name| self.eyes.are_own() || TYPES.contains(name) || [DELIVERY, INBOX_DELIVERY].contains(name));
         if is_seen_otherwise {
             types.extend(TYPES);
         }

@@ -102,10 +102,7 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     let mut outcome = Outcome::default();
     for (creation, object) in setting.create {
         match create(context, object).await {
-            Ok(id) => {
-                let answer = json!({"id": id, "mayDelete": true}).as_object().cloned().unwrap_or_default();
-                outcome.created(context, creation, id, answer);
-            }
+            Ok((id, answer)) => outcome.created(context, creation, id, answer),
             Err(error) => outcome.not_created(creation, error),
         }
     }
@@ -141,7 +138,8 @@ pub(crate) fn place<'a>(context: &'a Context<'_>) -> Place<'a> {
     Place { store, domains, reachable: None, unreachable_text: "", srs: None, poster: None }
 }
 
-async fn create(context: &Context<'_>, object: Object) -> Result<String, SetError> {
+/// Its id, and what of it was not said.
+async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object), SetError> {
     check(&object, &["name", "email", "replyTo", "bcc", "textSignature", "htmlSignature"])?;
     let email = object.get("email").and_then(Value::as_str).unwrap_or_default().to_owned();
     if email.is_empty() {
@@ -151,11 +149,15 @@ async fn create(context: &Context<'_>, object: Object) -> Result<String, SetErro
     if !elsewhere && !place(context).owns(context.account, &email).await? {
         return Err(SetError::why("forbiddenFrom", "That address is not yours."));
     }
+    let id = new_id().ok_or_else(|| SetError::new("serverFail"))?;
+    let mut answer = fresh(&email);
+    answer.retain(|name, _| !object.contains_key(name));
+    answer.insert("id".into(), json!(id));
+    answer.insert("mayDelete".into(), json!(true));
     let mut whole = fresh(&email);
     whole.extend(object);
-    let id = new_id().ok_or_else(|| SetError::new("serverFail"))?;
     keep(context, &id, &whole).await?;
-    Ok(id)
+    Ok((id, answer))
 }
 
 fn new_id() -> Option<String> {

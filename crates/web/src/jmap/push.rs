@@ -82,7 +82,9 @@ pub(crate) async fn event_source(
     Query(query): Query<HashMap<String, String>>,
     request: Request,
 ) -> Response {
-    let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).and_then(state_of);
+    let last = request.headers().get("last-event-id").filter(|id| !id.is_empty());
+    // Of one that is none of ours nobody knows what came since: everything may have.
+    let last = last.map(|id| id.to_str().ok().and_then(state_of).unwrap_or(ModSeq(0)));
     let signed_in = match signed_in(&site, Asking::of(&request)).await {
         Ok(signed_in) => signed_in,
         Err(response) => return response,
@@ -127,6 +129,7 @@ pub(super) fn changed(changes: Option<&AccountChanges>) -> BTreeSet<&'static str
             SUBMISSIONS => Some("EmailSubmission"),
             mta::wishes::VACATION => Some("VacationResponse"),
             mta::wishes::RULES => Some("MailRules"),
+            store::QUOTA => Some("Quota"),
             PEOPLE => Some("Person"),
             SNOOZES => Some("Snooze"),
             _ => None,

@@ -35,6 +35,8 @@ pub(super) struct Kept {
     /// Of the sign-in that made it.
     epoch: u64,
     session: Option<String>,
+    /// The key of ours that the browser tied it to; `None`: made by a release that did not say.
+    vapid: Option<String>,
 }
 
 impl Kept {
@@ -56,6 +58,7 @@ impl Kept {
             types: types.map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
             epoch: value.get("epoch")?.as_u64()?,
             session: text("session"),
+            vapid: text("vapid"),
         })
     }
 
@@ -67,6 +70,7 @@ impl Kept {
         let value = json!({
             "v": VERSION, "device": self.device, "url": self.url, "p256dh": p256dh, "auth": auth, "code": self.code,
             "verified": self.verified, "expires": self.expires_secs, "types": self.types, "epoch": self.epoch, "session": self.session,
+            "vapid": self.vapid,
         });
         value.to_string().into_bytes()
     }
@@ -134,8 +138,12 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
         match made(context, &object).await {
             Ok((id, kept)) => {
                 context.created.insert(creation.clone(), id.clone());
-                let expires = message::date::format_rfc_3339(kept.expires_secs);
-                note("created", creation, json!({"id": id, "expires": expires, "keys": null}));
+                // "Any properties [...] that were not sent by the client."
+                let mut made = json!({"id": id, "expires": message::date::format_rfc_3339(kept.expires_secs)});
+                for name in ["keys", "types"].into_iter().filter(|name| object.get(name).is_none()) {
+                    made[name] = Value::Null;
+                }
+                note("created", creation, made);
             }
             Err(error) => note("notCreated", creation, error.into_value()),
         }
@@ -157,7 +165,12 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
             note("notDestroyed", id, SetError::new("notFound").into_value());
         }
     }
-    answer.insert("destroyed".into(), json!(gone));
+    if !gone.is_empty() {
+        answer.insert("destroyed".into(), json!(gone));
+    }
+    for name in ["created", "updated", "destroyed", "notCreated", "notUpdated", "notDestroyed"] {
+        answer.entry(name).or_insert(Value::Null);
+    }
     Ok(answer)
 }
 
@@ -237,6 +250,7 @@ async fn made(context: &Context<'_>, object: &Value) -> Result<(String, Kept), S
         types: types_of(object.get("types"))?,
         epoch: account.epoch,
         session: context.session.map(str::to_owned),
+        vapid: site.pushes.public_key(&site.store).await.ok(),
     };
     let there = all(site, account.id).await?;
     // A device that asks again has forgotten its last subscription, or its address is another one now.
@@ -288,10 +302,13 @@ async fn updated(context: &Context<'_>, id: &str, patch: &Value) -> Result<Value
 /// Those whose time and sign-in are not over; the others are removed.
 pub(super) async fn good(site: &Shared, account: AccountId) -> Result<Vec<(String, Kept)>, StoreError> {
     let now = site.store.account_by_id(account).await?;
+    // "The server MUST destroy push subscriptions that use the old key" (RFC 9749 §5).
+    let key = site.pushes.public_key(&site.store).await.ok();
+    let is_tied = |kept: &Kept| kept.vapid.is_none() || key.is_none() || kept.vapid == key;
     let mut left = Vec::new();
     for (id, kept) in all(site, account).await? {
         let is_good = match &now {
-            Some(now) if now.epoch == kept.epoch && kept.expires_secs > net::clock::unix_now() => {
+            Some(now) if now.epoch == kept.epoch && is_tied(&kept) && kept.expires_secs > net::clock::unix_now() => {
                 still_good(site, &SignedIn { account: now.clone(), session: kept.session.clone(), peer: None }).await
             }
             _ => false,

@@ -5,20 +5,28 @@
 use super::answers::{Told, Window, changed, changes_max, got, judged, query_changed, sorted_by};
 use super::args::Args;
 use super::failure::MethodError;
-use super::{Context, Object};
+use super::{Context, MAIL, Object};
 use message::search::Needle;
 use serde_json::{Value, json};
+use store::Touch;
 
 const ID: &str = "octets";
+/// The type's name as it is registered, and as RFC 9425's own examples have it, which programs look for.
+const TYPES: [&str; 2] = ["Email", "Mail"];
 const PROPERTIES: [&str; 10] =
     ["id", "resourceType", "used", "hardLimit", "scope", "name", "types", "warnLimit", "softLimit", "description"];
 
 async fn quota(context: &Context<'_>) -> Result<Option<Object>, MethodError> {
     let usage = context.site.store.usage(context.account.id).await?;
     let Some(limit) = usage.quota_bytes else { return Ok(None) };
+    // "The server MUST NOT return Quota objects for which there are no types recognized by the client", and that is told by what
+    // the request uses.
+    if !context.using.contains(MAIL) {
+        return Ok(None);
+    }
     let value = json!({
         "id": ID, "resourceType": "octets", "used": usage.bytes, "hardLimit": limit, "scope": "account", "name": context.account.address,
-        "types": ["Mail"], "warnLimit": limit / 10 * 9, "softLimit": null, "description": null,
+        "types": TYPES, "warnLimit": limit / 10 * 9, "softLimit": null, "description": null,
     });
     Ok(value.as_object().cloned())
 }
@@ -51,12 +59,25 @@ pub(super) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result
     args.end()?;
     let cannot = || MethodError::new("cannotCalculateChanges");
     let changes = context.site.store.account_changes(context.account.id, since, usize::MAX).await?.ok_or_else(cannot)?;
+    let touches: Vec<Touch> = changes.records.iter().filter(|(of, ..)| *of == store::QUOTA).map(|(.., touch)| *touch).collect();
+    let was_there = touches.first() != Some(&Touch::Created);
+    // As of the end of what is told here: what happened later is told later.
+    let is_there = match touches.last() {
+        Some(last) => *last != Touch::Destroyed,
+        None => context.site.store.usage(context.account.id).await?.quota_bytes.is_some(),
+    };
     let mut told = Told::default();
-    if !changes.messages.is_empty() && quota(context).await?.is_some() {
-        told.updated.push(ID.to_owned());
+    if context.using.contains(MAIL) {
+        match (was_there, is_there) {
+            (false, true) => told.created.push(ID.to_owned()),
+            (true, false) if !touches.is_empty() => told.destroyed.push(ID.to_owned()),
+            (true, true) if !touches.is_empty() || !changes.messages.is_empty() => told.updated.push(ID.to_owned()),
+            _ => {}
+        }
     }
+    let only_used = touches.is_empty();
     let mut answer = changed(context, (since, changes.mod_seq, changes.more), told);
-    answer.insert("updatedProperties".into(), json!(["used"]));
+    answer.insert("updatedProperties".into(), if only_used { json!(["used"]) } else { Value::Null });
     Ok(answer)
 }
 

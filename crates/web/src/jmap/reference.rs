@@ -35,7 +35,8 @@ pub(crate) fn resolve(arguments: Object, earlier: &[(String, Object, String)]) -
 fn look(reference: &Value, earlier: &[(String, Object, String)]) -> Option<Value> {
     let text = |name: &str| reference.get(name).and_then(Value::as_str);
     let (result_of, name, path) = (text("resultOf")?, text("name")?, text("path")?);
-    let (_, answer, _) = earlier.iter().find(|(answered, _, id)| id == result_of && answered == name)?;
+    // The first answer of that call, and if it has another name none.
+    let (_, answer, _) = earlier.iter().find(|(.., id)| id == result_of).filter(|(answered, ..)| answered == name)?;
     let mut steps = path.split('/');
     if steps.next() != Some("") {
         return None;
@@ -113,6 +114,13 @@ mod tests {
             let error = ask(of, name, path).unwrap_err().into_object();
             assert_eq!(error.get("type"), Some(&json!("invalidResultReference")), "{of} {name} {path}");
         }
+        // "Find the first response with a method call id identical to resultOf", and what a call did besides comes behind its own.
+        let set = object(json!({"updated": {"e1": null}}));
+        let two = [("EmailSubmission/set".into(), set.clone(), "t".into()), ("Email/set".into(), set, "t".into())];
+        let of = |name: &str| object(json!({"#ids": {"resultOf": "t", "name": name, "path": "/updated"}}));
+        assert!(resolve(of("EmailSubmission/set"), &two).is_ok());
+        let error = resolve(of("Email/set"), &two).unwrap_err().into_object();
+        assert_eq!(error.get("type"), Some(&json!("invalidResultReference")));
         let twice = object(json!({"ids": [], "#ids": {"resultOf": "t0", "name": "Foo/changes", "path": "/created"}}));
         assert_eq!(resolve(twice, &earlier).unwrap_err().into_object().get("type"), Some(&json!("invalidArguments")));
     }

@@ -7,6 +7,7 @@ use super::failure::{MethodError, SetError};
 use super::{Context, Object, account_id};
 use crate::limits::SET_MAX;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use store::ModSeq;
 
 /// The arguments.
@@ -23,6 +24,52 @@ pub(crate) fn id_or_created(context: &Context<'_>, id: &str) -> Option<String> {
         Some(creation) => context.created.get(creation).cloned(),
         None => Some(id.to_owned()),
     }
+}
+
+/// Everything in `value` that reads like `#creation-id`.
+fn references(value: &Value, into: &mut Vec<String>) {
+    let mut note = |text: &str| into.extend(text.strip_prefix('#').map(str::to_owned));
+    match value {
+        Value::String(text) => note(text),
+        Value::Array(list) => list.iter().for_each(|one| references(one, into)),
+        Value::Object(object) => {
+            object.keys().for_each(|name| note(name));
+            object.values().for_each(|one| references(one, into));
+        }
+        _ => {}
+    }
+}
+
+/// Those first to which others refer ("the server MUST order the creates [...] so that creates happen before their creation ids
+/// are referenced", RFC 8620 §5.3). What refers in a circle comes last, and finds nothing.
+pub(crate) fn in_order(create: Object) -> Vec<(String, Value)> {
+    let mut waits_for: HashMap<&str, usize> = HashMap::new();
+    let mut awaited_by: HashMap<String, Vec<&str>> = HashMap::new();
+    for (creation, value) in &create {
+        let mut of = Vec::new();
+        references(value, &mut of);
+        of.sort_unstable();
+        of.dedup();
+        of.retain(|other| other != creation && create.contains_key(other));
+        waits_for.insert(creation, of.len());
+        of.into_iter().for_each(|other| awaited_by.entry(other).or_default().push(creation));
+    }
+    let mut order: Vec<String> = create.keys().filter(|name| waits_for.get(name.as_str()) == Some(&0)).cloned().collect();
+    let mut at = 0;
+    while let Some(made) = order.get(at).cloned() {
+        at += 1;
+        for waiting in awaited_by.remove(&made).unwrap_or_default() {
+            let left = waits_for.entry(waiting).or_default();
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                order.push(waiting.to_owned());
+            }
+        }
+    }
+    let mut create = create;
+    let mut ordered: Vec<(String, Value)> = order.into_iter().filter_map(|name| create.remove_entry(&name)).collect();
+    ordered.extend(create);
+    ordered
 }
 
 /// A patch without what it says again as it is (RFC 8620 §5.3: what only the server sets may stand in it so).
@@ -43,7 +90,7 @@ fn objects(args: &mut Args, name: &str) -> Result<Vec<(String, Object)>, MethodE
         Value::Object(object) => Ok((id, object)),
         _ => Err(MethodError::arguments(format!("{name} holds something that is no object"))),
     };
-    all.into_iter().map(one).collect()
+    in_order(all).into_iter().map(one).collect()
 }
 
 impl Setting {

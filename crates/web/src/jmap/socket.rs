@@ -7,7 +7,7 @@ use super::args::{state, state_of};
 use super::arrivals::{Told, since};
 use super::followed::Followed;
 use super::push::{state_change, still_good};
-use super::{RequestError, answer, place_for};
+use super::{RequestError, answer, i_json, place_for};
 use crate::limits::*;
 use crate::site::{Asking, Shared, SignedIn, problem, signed_in, unavailable};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
@@ -17,6 +17,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use store::ModSeq;
 use tokio::sync::mpsc;
@@ -34,6 +35,7 @@ pub(crate) async fn web_socket(State(site): State<Shared>, request: Request) -> 
     }
     let asking = Asking::of(&request);
     let patience = asking.asker.as_ref().map_or(SOCKET_PING, |asker| asker.patience);
+    let arrived = asking.asker.as_ref().map(|asker| Arc::clone(&asker.arrived)).unwrap_or_default();
     let signed_in = match signed_in(&site, asking).await {
         Ok(signed_in) => signed_in,
         Err(response) => return response,
@@ -57,7 +59,7 @@ pub(crate) async fn web_socket(State(site): State<Shared>, request: Request) -> 
     upgrade.on_upgrade(move |socket| async move {
         let _place = place;
         let mut line = Line::new(socket, site, signed_in);
-        line.serve(patience.min(SOCKET_PING)).await;
+        line.serve(patience.min(SOCKET_PING), &arrived).await;
     })
 }
 
@@ -74,6 +76,20 @@ async fn happened(followed: &mut Option<Followed>) {
         Some(followed) => followed.happened().await,
         None => std::future::pending().await,
     }
+}
+
+/// A WebSocketPushEnable's `dataTypes` and `pushState` (RFC 8887 §4.3.5.2); of a state that is none of ours everything may have
+/// changed since. `None`: it is not of its form.
+fn enabling(value: &Value) -> Option<(Option<BTreeSet<String>>, Option<ModSeq>)> {
+    let types = match value.get("dataTypes").filter(|types| !types.is_null()) {
+        None => None,
+        Some(types) => Some(types.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<_>>()?),
+    };
+    let since = match value.get("pushState").filter(|state| !state.is_null()) {
+        None => None,
+        Some(state) => Some(state_of(state.as_str()?).unwrap_or(ModSeq(0))),
+    };
+    Some((types, since))
 }
 
 /// What is pushed.
@@ -109,14 +125,15 @@ impl Line {
         self.socket.send(Message::Text(text.into())).await.is_ok()
     }
 
-    async fn serve(&mut self, ping_every: Duration) {
+    /// `arrived`: octets that came.
+    async fn serve(&mut self, ping_every: Duration, arrived: &AtomicU64) {
         let account = self.signed_in.account.id;
         let Ok(mut watch) = self.site.store.watch(account).await else { return };
         let mut epochs = self.site.store.epoch_watch();
         let mut shutdown = self.site.shutdown.clone();
         let mut ping = interval(ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
+        let (mut heard, mut came) = (Instant::now(), arrived.load(Ordering::Relaxed));
         loop {
             let goes_on = tokio::select! {
                 message = self.socket.recv() => {
@@ -146,6 +163,11 @@ impl Line {
                 _ = shutdown.changed() => return self.close(close_code::AWAY, "the server goes down").await,
                 _ = epochs.recv() => true,
                 _ = ping.tick() => {
+                    // A large message that comes slowly leaves its sender no room to answer pings.
+                    let now_came = arrived.load(Ordering::Relaxed);
+                    if std::mem::replace(&mut came, now_came) != now_came {
+                        heard = Instant::now();
+                    }
                     let silent = heard.elapsed() > 3 * ping_every;
                     !silent && self.socket.send(Message::Ping(Default::default())).await.is_ok()
                 }
@@ -166,11 +188,15 @@ impl Line {
 
     /// One message of the client.
     async fn take(&mut self, text: &str) -> bool {
-        let value: Value = match serde_json::from_str(text) {
-            Ok(value) => value,
-            Err(_) => return self.refuse(&RequestError::new("notJSON", "That is not I-JSON.", None), None).await,
+        let value = match i_json::read(text.as_bytes()) {
+            Some(value) => value,
+            None => return self.refuse(&RequestError::new("notJSON", "That is not I-JSON.", None), None).await,
         };
-        let id = value.get("id").and_then(Value::as_str).map(str::to_owned);
+        let id = match value.get("id") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(id)) => Some(id.clone()),
+            Some(_) => return self.refuse(&RequestError::new("notRequest", "`id` is a string.", None), None).await,
+        };
         match value.get("@type").and_then(Value::as_str) {
             Some("Request") => self.ask(text, id).await,
             Some("WebSocketPushEnable") => self.enable(&value).await,
@@ -217,18 +243,19 @@ impl Line {
     }
 
     async fn enable(&mut self, value: &Value) -> bool {
-        let types = value.get("dataTypes").and_then(Value::as_array);
-        let types = types.map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+        let Some((types, since)) = enabling(value) else {
+            let wrong = RequestError::new("notRequest", "`dataTypes` is a list of names, `pushState` a string.", None);
+            return self.refuse(&wrong, None).await;
+        };
         self.wish = Some(Wish { types });
         let Ok(now) = Told::now(&self.site.store, self.signed_in.account.id).await else { return false };
-        let since = value.get("pushState").is_some_and(Value::is_string);
-        let Ok(followed) = Followed::new(&self.site, &self.signed_in.account, since).await else { return false };
+        let Ok(followed) = Followed::new(&self.site, &self.signed_in.account, since.is_some()).await else { return false };
         self.followed = Some(followed);
         // RFC 8887 §4.3.5.2: what happened since the client was here.
-        let known = value.get("pushState").and_then(Value::as_str).and_then(state_of).unwrap_or(now.mod_seq);
+        let known = since.unwrap_or(now.mod_seq);
         let at = now.mod_seq;
         self.known = if known == at { now } else { Told { mod_seq: known, horizon: None } };
-        (known == at || self.tell(at).await) && (!since || self.tell_of_others().await)
+        (known == at || self.tell(at).await) && (since.is_none() || self.tell_of_others().await)
     }
 
     /// Of accounts with something shared.

@@ -59,6 +59,55 @@ async fn blobs_lead_back_to_what_has_them() {
     assert_eq!((&found["list"][0]["matchedIds"], &found["list"][1]["matchedIds"]), (&wanted, &wanted));
     assert_eq!(found["notFound"], json!(["Unone"]));
     assert_eq!(office.fails("Blob/lookup", json!({"typeNames": ["Nothing"], "ids": []})).await, "unknownDataType");
+    // RFC 9404 §4.3: "If a type name is not known by the server, or the associated capability has not been requested, then the
+    // server returns an \"unknownDataType\" error."
+    let using = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:blob"];
+    let lookup = json!(["Blob/lookup", {"accountId": "A1", "typeNames": ["Email"], "ids": [id]}, "0"]);
+    let answer = office.request(&json!({"using": using, "methodCalls": [lookup]})).await.json();
+    assert_eq!(answer["methodResponses"][0][1]["type"], "unknownDataType", "{answer}");
+}
+
+/// RFC 9404 §4.1 and §4.2, what their text says beside the examples.
+#[tokio::test]
+async fn what_cannot_be_put_together_or_shown_is_said() {
+    let office = Office::new().await;
+    // "If the range cannot be fully satisfied (i.e., it begins or extends past the end of the data in the blob), then the
+    // DataSourceObject is invalid"; "invalid characters in the base64 [...] MUST result in a notCreated response".
+    let create = json!({
+        "empty": {"data": []}, "text": {"data": [{"data:asText": "h\u{e9}llo"}], "type": "text/plain"},
+        "base64": {"data": [{"data:asBase64": "a b"}]}, "both": {"data": [{"data:asText": "x", "data:asBase64": "eA=="}]},
+        "begins": {"data": [{"blobId": "#text", "offset": 7}]}, "extends": {"data": [{"blobId": "#text", "offset": 3, "length": 4}]},
+        "none": {"data": [{}]}, "kind": {"data": [], "type": "nonsense"}, "strange": {"data": [], "name": "x"}, "nothing": {},
+    });
+    let up = office.call("Blob/upload", json!({"create": create})).await;
+    assert_eq!((up["created"]["empty"]["size"].as_u64(), up["created"]["text"]["size"].as_u64()), (Some(0), Some(6)), "{up}");
+    for bad in ["base64", "both", "begins", "extends", "none", "kind", "strange", "nothing"] {
+        assert_eq!(up["notCreated"][bad]["type"], "invalidProperties", "{bad}: {up}");
+    }
+    let id = up["created"]["text"]["id"].as_str().unwrap();
+    let get = async |arguments: Value| {
+        let mut asked = json!({"ids": [id]});
+        asked.as_object_mut().unwrap().extend(arguments.as_object().unwrap().clone());
+        office.call("Blob/get", asked).await["list"][0].clone()
+    };
+    // "Including truncating in the middle of a multi-octet sequence".
+    let half = get(json!({"offset": 0, "length": 2})).await;
+    assert_eq!((&half["data:asBase64"], &half["isEncodingProblem"]), (&json!("aMM="), &json!(true)));
+    let text = get(json!({"properties": ["data:asText"], "length": 2})).await;
+    assert_eq!((&text["data:asText"], &text["isEncodingProblem"]), (&Value::Null, &json!(true)));
+    let base64 = get(json!({"properties": ["data:asBase64"], "length": 2})).await;
+    assert_eq!(base64, json!({"id": id, "data:asBase64": "aMM="}), "nobody asked for text");
+    // "An empty string if the offset is past the end of the blob"; without a length that is no truncation before the end.
+    assert_eq!(get(json!({"offset": 6})).await, json!({"id": id, "data:asText": "", "size": 6}));
+    assert_eq!(get(json!({"offset": 7})).await, json!({"id": id, "data:asText": "", "size": 6, "isTruncated": true}));
+    // "Any digest is calculated on the octets that would be returned for a data field."
+    let digest = get(json!({"offset": 0, "length": 1, "properties": ["digest:sha"]})).await;
+    assert_eq!(digest["digest:sha"], "J9VILuvQdd5EOJd0/OKMafRcinU=", "{digest}");
+    for wrong in [json!({"properties": ["digest:md4"]}), json!({"offset": -1}), json!({"length": "1"})] {
+        let mut asked = json!({"ids": [id]});
+        asked.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        assert_eq!(office.fails("Blob/get", asked).await, "invalidArguments", "{wrong}");
+    }
 }
 
 /// The samples of RFC 9007 §3.

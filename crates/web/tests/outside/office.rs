@@ -149,6 +149,54 @@ impl web::Sender for Doors {
     }
 }
 
+/// How the web face is set up.
+struct Manner {
+    plaintext: Plaintext,
+    one_person: bool,
+    authority: Option<std::path::PathBuf>,
+    connection_max: Duration,
+}
+
+impl Manner {
+    fn plain(plaintext: Plaintext) -> Manner {
+        Manner { plaintext, one_person: false, authority: None, connection_max: Duration::from_secs(30) }
+    }
+
+    fn opened(&self, store: &Store, search: &search::Searcher, doors: &Arc<Doors>) -> (Web, watch::Sender<bool>) {
+        let (stop, shutdown) = watch::channel(false);
+        let resolver = net::Resolver::with_servers(vec![([127, 0, 0, 1], 9).into()]).unwrap();
+        let verified = net::TlsClient::verified(self.authority.as_deref()).unwrap();
+        let outside = net::Outside::new(net::Network::System, resolver, verified, net::Reach::Loopback);
+        let web = Web::start(Settings {
+            store: store.clone(),
+            search: search.clone(),
+            doorkeeper: doors.clone(),
+            sender: doors.clone(),
+            pushes: outside.clone(),
+            outside,
+            wire: doors.clone(),
+            boxes: Arc::new(crate::boxes::Plain),
+            links: Some(doors.clone()),
+            wishes: Some(Arc::default()),
+            hostname: "mail.here.test".into(),
+            domains: vec!["here.test".into()],
+            offered: vec![
+                Offered { protocol: "imap", port: 993, tls: OfferedTls::First },
+                Offered { protocol: "pop3", port: 110, tls: OfferedTls::StartTls },
+                Offered { protocol: "smtp", port: 465, tls: OfferedTls::First },
+                Offered { protocol: "smtp", port: 587, tls: OfferedTls::StartTls },
+            ],
+            message_bytes_max: 10_000_000,
+            recipients_max: RECIPIENTS_MAX,
+            one_person: self.one_person,
+            plaintext: self.plaintext,
+            connection_max: self.connection_max,
+            shutdown,
+        });
+        (web, stop)
+    }
+}
+
 pub(crate) struct Office {
     pub(crate) store: Store,
     pub(crate) disk: MemoryDisk,
@@ -156,6 +204,7 @@ pub(crate) struct Office {
     pub(crate) ann: AccountId,
     pub(crate) search: search::Searcher,
     web: Web,
+    manner: Manner,
     /// Of the index.
     _folder: tempfile::TempDir,
     _stop: watch::Sender<bool>,
@@ -194,14 +243,20 @@ impl Office {
 
     /// All accounts are ann's.
     pub(crate) async fn of_one_person() -> Office {
-        Office::furnished((Plaintext::Loopback, true), false, None).await
+        Office::furnished(Manner { one_person: true, ..Manner::plain(Plaintext::Loopback) }, false).await
     }
 
     async fn made(plaintext: Plaintext, indexed: bool, authority: Option<&std::path::Path>) -> Office {
-        Office::furnished((plaintext, false), indexed, authority).await
+        Office::furnished(Manner { authority: authority.map(Into::into), ..Manner::plain(plaintext) }, indexed).await
     }
 
-    async fn furnished((plaintext, one_person): (Plaintext, bool), indexed: bool, authority: Option<&std::path::Path>) -> Office {
+    /// Who is silent for three seconds is gone.
+    pub(crate) async fn impatient() -> Office {
+        let manner = Manner { connection_max: Duration::from_millis(500), ..Manner::plain(Plaintext::Loopback) };
+        Office::furnished(manner, false).await
+    }
+
+    async fn furnished(manner: Manner, indexed: bool) -> Office {
         let config = StoreConfig {
             data_dir: "unused".into(),
             undo_days: 30,
@@ -223,37 +278,13 @@ impl Office {
             true => search::Searcher::indexed(store.clone(), folder.path().join("search")),
             false => search::Searcher::new(store.clone()),
         };
-        let (stop, shutdown) = watch::channel(false);
-        let resolver = net::Resolver::with_servers(vec![([127, 0, 0, 1], 9).into()]).unwrap();
-        let verified = net::TlsClient::verified(authority).unwrap();
-        let outside = net::Outside::new(net::Network::System, resolver, verified, net::Reach::Loopback);
-        let web = Web::start(Settings {
-            store: store.clone(),
-            search: search.clone(),
-            doorkeeper: doors.clone(),
-            sender: doors.clone(),
-            pushes: outside.clone(),
-            outside,
-            wire: doors.clone(),
-            boxes: Arc::new(crate::boxes::Plain),
-            links: Some(doors.clone()),
-            wishes: Some(Arc::default()),
-            hostname: "mail.here.test".into(),
-            domains: vec!["here.test".into()],
-            offered: vec![
-                Offered { protocol: "imap", port: 993, tls: OfferedTls::First },
-                Offered { protocol: "pop3", port: 110, tls: OfferedTls::StartTls },
-                Offered { protocol: "smtp", port: 465, tls: OfferedTls::First },
-                Offered { protocol: "smtp", port: 587, tls: OfferedTls::StartTls },
-            ],
-            message_bytes_max: 10_000_000,
-            recipients_max: RECIPIENTS_MAX,
-            one_person,
-            plaintext,
-            connection_max: Duration::from_secs(30),
-            shutdown,
-        });
-        Office { store, disk, doors, ann: ids[0], search, web, _folder: folder, _stop: stop }
+        let (web, stop) = manner.opened(&store, &search, &doors);
+        Office { store, disk, doors, ann: ids[0], search, web, manner, _folder: folder, _stop: stop }
+    }
+
+    /// The server goes down and comes up again.
+    pub(crate) fn restart(&mut self) {
+        (self.web, self._stop) = self.manner.opened(&self.store, &self.search, &self.doors);
     }
 
     /// A connection, from loopback or from elsewhere.

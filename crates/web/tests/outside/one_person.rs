@@ -84,4 +84,11 @@ async fn a_stream_tells_of_all_of_them() {
             got.push_str(&String::from_utf8_lossy(&buffer[..octets]));
         }
     }
+    // Of all types: they are one's own.
+    let change = json!({"accountId": format!("A{:x}", bob.0), "update": {"main": {"name": "Bob"}}});
+    office.calls(json!([["Identity/set", change, "0"]])).await;
+    while !got.contains("\"Identity\"") {
+        let octets = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut buffer)).await.unwrap().unwrap();
+        got.push_str(&String::from_utf8_lossy(&buffer[..octets]));
+    }
 }

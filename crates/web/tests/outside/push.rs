@@ -250,6 +250,50 @@ async fn a_subscription_ends_with_the_sign_in_that_made_it() {
     assert!(service.told.try_recv().is_err(), "nothing was told after it");
 }
 
+/// RFC 9749 §5: "When a server needs to replace its VAPID key, it MUST update the sessionState"; it "MUST destroy push subscriptions
+/// that use the old key".
+#[tokio::test]
+async fn a_subscription_ends_with_the_key_it_was_tied_to() {
+    let mut service = PushService::open().await;
+    let mut office = service.office().await;
+    verified(&office, &mut service, "phone").await;
+    let session = async |office: &Office| {
+        let head = format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+        let session = office.ask(&head, b"").await.json();
+        let key = session["capabilities"]["urn:ietf:params:jmap:webpush-vapid"]["applicationServerKey"].clone();
+        (session["state"].clone(), key)
+    };
+    let before = session(&office).await;
+    office.restart();
+    assert_eq!(session(&office).await, before, "the key is kept");
+    let there = call(&office, "PushSubscription/get", json!({"ids": null})).await["list"].clone();
+    assert_eq!(there[0]["deviceClientId"], "phone");
+    office.store.trust_set(store::TrustKind::Secret, vec![("vapid".into(), None)]).await.unwrap();
+    office.restart();
+    let after = session(&office).await;
+    assert!(after.0 != before.0 && after.1 != before.1, "{before:?} {after:?}");
+    until_gone(&office).await;
+}
+
+/// RFC 8620 §5.3, `created`: "any properties [...] that were not sent by the client", and what §7.2.2 shows of it.
+#[tokio::test]
+async fn of_a_new_subscription_is_told_what_was_not_said() {
+    let office = Office::new().await;
+    let key = data_encoding::BASE64URL_NOPAD.encode(&[[4].as_slice(), &[1; 64]].concat());
+    let keys = json!({"p256dh": key, "auth": data_encoding::BASE64URL_NOPAD.encode(&[7; 16])});
+    let set = async |more: Value| {
+        let mut wanted = json!({"deviceClientId": "phone", "url": "https://push.test/1"});
+        wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut made = call(&office, "PushSubscription/set", json!({"create": {"p": wanted}})).await;
+        let told = made["created"]["p"].as_object_mut().unwrap();
+        assert!(told.remove("id").is_some_and(|id| id.is_string()) && told.remove("expires").is_some_and(|at| at.is_string()));
+        (Value::Object(told.clone()), made["destroyed"].clone(), made["notCreated"].clone())
+    };
+    assert_eq!(set(json!({"types": null})).await, (json!({"keys": null}), Value::Null, Value::Null));
+    assert_eq!(set(json!({"keys": keys, "types": ["Email"]})).await.0, json!({}));
+    assert_eq!(set(json!({"keys": keys})).await.0, json!({"types": null}));
+}
+
 #[tokio::test]
 async fn what_cannot_be_pushed_to_is_refused() {
     let office = Office::new().await;

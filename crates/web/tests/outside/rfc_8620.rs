@@ -113,3 +113,146 @@ async fn the_quota_is_fetched_and_followed() {
     assert_eq!((&answers[0].1["updated"], &answers[0].1["updatedProperties"]), (&json!([quota["id"]]), &json!(["used"])));
     assert_eq!(answers[1].1["list"], json!([{"id": quota["id"], "used": 15}]));
 }
+
+/// RFC 8620 §5.3: "In the case of records with references to the same type, the server MUST order the creates and updates within a
+/// single method call so that creates happen before their creation ids are referenced by another create/update in the same call."
+#[tokio::test]
+async fn what_is_referred_to_is_created_first() {
+    let office = Office::new().await;
+    let boxes = json!({"a": {"name": "leaf", "parentId": "#m"}, "m": {"name": "middle", "parentId": "#z"}, "z": {"name": "top"}});
+    let made = office.call("Mailbox/set", json!({"create": boxes})).await;
+    assert_eq!((made["created"].as_object().unwrap().len(), &made["notCreated"]), (3, &Value::Null), "{made}");
+    assert!(office.store.mailbox(office.ann, "top/middle/leaf").await.unwrap().is_some());
+    // RFC 9404 §4.1 likewise.
+    let pieces = |of: &str| json!({"data": [{"data:asText": "x"}, {"blobId": of}]});
+    let blobs = json!({"a": pieces("#b"), "b": pieces("#z"), "z": {"data": [{"data:asText": "y"}]}, "p": pieces("#q"), "q": pieces("#p")});
+    let made = office.call("Blob/upload", json!({"create": blobs})).await;
+    assert_eq!(made["created"]["a"]["size"], 3, "{made}");
+    let (p, q) = (&made["notCreated"]["p"]["type"], &made["notCreated"]["q"]["type"]);
+    assert_eq!((p, q), (&json!("blobNotFound"), &json!("blobNotFound")), "a circle leads nowhere");
+}
+
+/// RFC 8620 §5.3: "A single method call could rename an object A => B and simultaneously rename another object B => A. If the final
+/// state is valid, this is allowed."
+#[tokio::test]
+async fn names_change_hands_in_one_call() {
+    let office = Office::new().await;
+    let boxes = json!({"a": {"name": "A"}, "b": {"name": "B"}, "c": {"name": "C"}, "d": {"name": "D"}, "under": {"name": "deep", "parentId": "#a"}});
+    let made = office.call("Mailbox/set", json!({"create": boxes})).await["created"].clone();
+    let id = |name: &str| made[name]["id"].as_str().unwrap().to_owned();
+    let names = async || {
+        let all = office.store.mailboxes(office.ann).await.unwrap();
+        let named = |name: &str| {
+            let wanted = store::object_id::mailbox(office.ann, &id(name)).unwrap();
+            all.iter().find(|one| one.id == wanted).map(|one| one.name.to_string()).unwrap_or_default()
+        };
+        [named("a"), named("b"), named("c"), named("d"), named("under")]
+    };
+    let rename = async |names: &[(&str, &str)]| {
+        let update: serde_json::Map<_, _> = names.iter().map(|(of, name)| (id(of), json!({"name": name}))).collect();
+        office.call("Mailbox/set", json!({"update": update})).await
+    };
+    let done = rename(&[("a", "B"), ("b", "A")]).await;
+    assert_eq!((done["updated"].as_object().unwrap().len(), &done["notUpdated"]), (2, &Value::Null), "{done}");
+    assert_eq!(names().await, ["B", "A", "C", "D", "B/deep"]);
+    // Round in a longer circle, one that takes the place of another that goes, and one whose name nobody gives up.
+    rename(&[("a", "A"), ("b", "C"), ("c", "B")]).await;
+    assert_eq!(names().await, ["A", "C", "B", "D", "A/deep"]);
+    rename(&[("a", "B"), ("c", "free")]).await;
+    assert_eq!(names().await, ["B", "C", "free", "D", "B/deep"]);
+    let done = rename(&[("a", "D"), ("b", "B")]).await;
+    assert_eq!(done["notUpdated"].as_object().unwrap().len(), 2, "{done}");
+    assert_eq!(names().await, ["B", "C", "free", "D", "B/deep"]);
+    // What lies above goes with what lies under it, however they are named.
+    for both in [["a", "under"], ["under", "a"]].map(|both| both.map(id)) {
+        let made = office.call("Mailbox/set", json!({"destroy": both})).await;
+        let again = made["notDestroyed"].as_object().map(|all| all.values().all(|why| why["type"] == "notFound"));
+        assert!(made["destroyed"].as_array().is_some_and(|gone| gone.len() == 2) || again == Some(true), "{made}");
+    }
+}
+
+/// §3.6.1 `notJSON`: "the request did not parse as I-JSON"; RFC 7493 §2.3: no member comes twice.
+#[tokio::test]
+async fn a_request_is_i_json() {
+    let office = Office::new().await;
+    let head = format!("POST /jmap/api HTTP/1.1\r\n{}Content-Type: application/json\r\n", Office::basic("ann@here.test", "pw"));
+    let twice = r#"{"using": ["urn:ietf:params:jmap:core"], "methodCalls": [["Core/echo", {"a": 1, "a": 2}, "c"]]}"#;
+    let answer = office.ask(&head, twice.as_bytes()).await;
+    assert_eq!((answer.status, &answer.json()["type"]), (400, &json!("urn:ietf:params:jmap:error:notJSON")));
+    assert_eq!(office.ask(&head, twice.replace("\"a\": 2", "\"b\": 2").as_bytes()).await.status, 200);
+}
+
+/// §5.5 `unsupportedSort`: "includes a property the server does not support sorting on or a collation method it does not recognise".
+#[tokio::test]
+async fn an_order_is_one_that_is_known() {
+    let office = Office::new().await;
+    let head = format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+    let session = office.ask(&head, b"").await.json();
+    let known = session["capabilities"]["urn:ietf:params:jmap:core"]["collationAlgorithms"].as_array().unwrap().clone();
+    for (method, property) in
+        [("Email/query", "subject"), ("Mailbox/query", "name"), ("Quota/query", "name"), ("EmailSubmission/query", "emailId")]
+    {
+        let sort = |more: Value| {
+            let mut one = json!({"property": property});
+            one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"sort": [one]})
+        };
+        for collation in &known {
+            office.call(method, sort(json!({"collation": collation}))).await;
+        }
+        assert_eq!(office.fails(method, sort(json!({"collation": "i;klingon"}))).await, "unsupportedSort", "{method}");
+        assert_eq!(office.fails(method, sort(json!({"isAscending": "yes"}))).await, "invalidArguments", "{method}");
+    }
+}
+
+/// RFC 9425 §4, `types`: "The server MUST filter out any types for which the client did not request the associated capability", and
+/// then "MUST NOT return Quota objects for which there are no types". §4.2, `updatedProperties`: "If the server is unable to tell
+/// if only \"used\" has changed, it MUST be null."
+#[tokio::test]
+async fn another_limit_is_another_state_of_the_quota() {
+    let office = Office::new().await;
+    let asked = |using: &[&str]| {
+        let using: Vec<String> = using.iter().map(|one| format!("urn:ietf:params:jmap:{one}")).collect();
+        json!({"using": using, "methodCalls": [["Quota/get", {"accountId": "A1", "ids": null}, "0"], ["Quota/query", {"accountId": "A1"}, "1"]]})
+    };
+    let answer = office.request(&asked(&["core", "quota"])).await.json();
+    assert_eq!((&answer["methodResponses"][0][1]["list"], &answer["methodResponses"][1][1]["ids"]), (&json!([]), &json!([])));
+    let answer = office.request(&asked(&["core", "quota", "mail"])).await.json();
+    let first = answer["methodResponses"][0][1].clone();
+    assert_eq!(first["list"][0]["types"], json!(["Email", "Mail"]));
+    let since = async |state: &Value| {
+        let told = office.call("Quota/changes", json!({"sinceState": state})).await;
+        let ids = |name: &str| told[name].as_array().unwrap().len();
+        ((ids("created"), ids("updated"), ids("destroyed")), told["updatedProperties"].clone(), told["newState"].clone())
+    };
+    let mut events = office.store.watch(office.ann).await.unwrap();
+    events.borrow_and_update();
+    office.store.account_quota(office.ann, Some(7)).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(60), events.changed()).await.unwrap().unwrap();
+    let (changed, properties, state) = since(&first["state"]).await;
+    assert_eq!((changed, properties), ((0, 1, 0), Value::Null), "the limit is another one");
+    assert_eq!(since(&state).await.0, (0, 0, 0));
+    office.store.account_quota(office.ann, None).await.unwrap();
+    assert_eq!(since(&state).await.0, (0, 0, 1));
+    let none = office.call("Quota/get", json!({"ids": null})).await;
+    assert_eq!(none["list"], json!([]));
+    office.store.account_quota(office.ann, Some(100_000)).await.unwrap();
+    assert_eq!(since(&none["state"]).await.0, (1, 0, 0));
+    assert_eq!(since(&first["state"]).await.0, (0, 1, 0), "there, gone and there again");
+    office.put("INBOX", "Subject: x\r\n\r\nx", NOW, 0).await;
+    let last = office.call("Quota/get", json!({"ids": null})).await["state"].clone();
+    office.put("INBOX", "Subject: x\r\n\r\nx", NOW, 0).await;
+    let (changed, properties, _) = since(&last).await;
+    assert_eq!((changed, properties), ((0, 1, 0), json!(["used"])));
+}
+
+/// §5.3, `created`: "any properties that were omitted by the client and so set to a default by the server".
+#[tokio::test]
+async fn what_was_not_said_of_a_new_object_is_told() {
+    let office = Office::new().await;
+    let create = json!({"create": {"i": {"name": "Anna", "email": "ann@here.test"}}});
+    let mut made = office.call("Identity/set", create).await["created"]["i"].clone();
+    assert!(made.as_object_mut().unwrap().remove("id").is_some());
+    let wanted = json!({"replyTo": null, "bcc": null, "textSignature": "", "htmlSignature": "", "mayDelete": true});
+    assert_eq!(made, wanted);
+}

@@ -32,6 +32,18 @@ impl Socket {
     }
 
     pub(crate) async fn say(&mut self, text: &str) {
+        self.0.write_all(&Socket::frame(text)).await.unwrap();
+    }
+
+    /// Octet by octet.
+    async fn say_slowly(&mut self, text: &str, pause: Duration) {
+        for octet in Socket::frame(text) {
+            self.0.write_all(&[octet]).await.unwrap();
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn frame(text: &str) -> Vec<u8> {
         let octets = text.as_bytes();
         let mut frame = vec![0x81];
         match u8::try_from(octets.len()) {
@@ -44,7 +56,7 @@ impl Socket {
         let mask = [1, 2, 3, 4];
         frame.extend(mask);
         frame.extend(octets.iter().zip(mask.iter().cycle()).map(|(octet, mask)| octet ^ mask));
-        self.0.write_all(&frame).await.unwrap();
+        frame
     }
 
     /// The next text; `None`: closed. Pings are passed over.
@@ -108,6 +120,49 @@ async fn requests_and_changes_on_one_socket() {
     let secrets = store::Secrets { argon2: "new".into(), scram: None };
     office.store.account_secrets(office.ann, secrets).await.unwrap();
     while socket.hear().await.is_some() {}
+}
+
+/// RFC 8887 §4.3.1: a server answers what is not of the form of an object it knows with a RequestError. §4.3.5.2: "Upon receipt of a
+/// pushState token, the server SHOULD immediately send all changes since that state token."
+#[tokio::test]
+async fn what_is_not_of_its_form_is_refused_and_a_strange_state_tells_everything() {
+    let office = Office::new().await;
+    office.put("INBOX", "Subject: one\r\n\r\nx", NOW, 0).await;
+    let mut socket = Socket::open(&office).await;
+    for wrong in [
+        json!({"@type": "WebSocketPushEnable", "dataTypes": "Email"}),
+        json!({"@type": "WebSocketPushEnable", "dataTypes": ["Email", 1]}),
+        json!({"@type": "WebSocketPushEnable", "dataTypes": null, "pushState": 1}),
+        json!({"@type": "Request", "id": 1, "using": [], "methodCalls": []}),
+        json!({"@type": "Response"}),
+        json!(["Request"]),
+    ] {
+        socket.say(&wrong.to_string()).await;
+        let error = socket.hear().await.unwrap();
+        assert_eq!((&error["@type"], &error["type"]), (&json!("RequestError"), &json!("urn:ietf:params:jmap:error:notRequest")));
+    }
+    socket.say(r#"{"@type": "Request", "id": "R", "id": "R", "using": [], "methodCalls": []}"#).await;
+    assert_eq!(socket.hear().await.unwrap()["type"], "urn:ietf:params:jmap:error:notJSON");
+    for strange in ["somebody else's", "99999999"] {
+        socket.say(&json!({"@type": "WebSocketPushEnable", "dataTypes": ["Email"], "pushState": strange}).to_string()).await;
+        let told = socket.hear().await.unwrap();
+        assert!(told["@type"] == "StateChange" && told["changed"]["A1"]["Email"].is_string(), "{told}");
+    }
+}
+
+/// A large message from somewhere with a slow line: pings cannot be answered meanwhile.
+#[tokio::test]
+async fn a_message_that_comes_slowly_is_waited_for_and_silence_is_not() {
+    let office = Office::impatient().await;
+    let mut socket = Socket::open(&office).await;
+    let request = json!({"@type": "Request", "id": "R", "using": ["urn:ietf:params:jmap:core"], "methodCalls": []}).to_string();
+    let began = std::time::Instant::now();
+    socket.say_slowly(&request, Duration::from_millis(50)).await;
+    assert!(began.elapsed() > Duration::from_secs(3), "longer than silence is borne");
+    assert_eq!(socket.hear().await.unwrap()["requestId"], "R");
+    let began = std::time::Instant::now();
+    while socket.hear().await.is_some() {}
+    assert!(began.elapsed() < Duration::from_secs(15));
 }
 
 #[tokio::test]

@@ -49,6 +49,17 @@ fn told(office: &Office, change: &Value) -> (bool, bool) {
     (states["Email"].is_string(), states["EmailDelivery"].is_string())
 }
 
+/// RFC 8620 §7.3: of an event id that the server does not know anything may have happened since.
+#[tokio::test]
+async fn after_a_strange_event_everything_is_told() {
+    let office = Office::new().await;
+    office.put("INBOX", LETTER, NOW, 0).await;
+    for strange in ["somebody else's", "99999999"] {
+        let mut events = Events::open(&office, &format!("Last-Event-ID: {strange}\r\n")).await;
+        assert!(told(&office, &events.next().await.0).0, "{strange}");
+    }
+}
+
 #[tokio::test]
 async fn of_what_is_moved_or_copied_no_delivery_is_told() {
     let office = Office::new().await;

@@ -6,7 +6,7 @@
 use super::SORTS;
 use super::changes::Affected;
 use super::filter::{Filter, Hits};
-use crate::jmap::answers::{Window, changes_max, query_changed};
+use crate::jmap::answers::{Window, changes_max, how_compared, query_changed};
 use crate::jmap::args::Args;
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, Entry, Known, View};
@@ -170,19 +170,15 @@ fn comparators(sort: Option<&Value>) -> Result<Vec<Comparator>, MethodError> {
     let list = sort.as_array().ok_or_else(wrong)?;
     let one = |value: &Value| {
         let property = value.get("property").and_then(Value::as_str).ok_or_else(wrong)?;
-        let collation = value.get("collation").and_then(Value::as_str).unwrap_or("i;unicode-casemap");
-        if !SORTS.contains(&property) || !matches!(collation, "i;unicode-casemap" | "i;ascii-casemap") {
+        let (ascending, _) = how_compared(value)?;
+        if !SORTS.contains(&property) {
             return Err(MethodError::new("unsupportedSort"));
         }
         let keyword = value.get("keyword").and_then(Value::as_str).map(str::to_ascii_lowercase);
         if property.ends_with("Keyword") && keyword.is_none() {
             return Err(MethodError::arguments("the comparator needs a keyword"));
         }
-        Ok(Comparator {
-            property: property.to_owned(),
-            ascending: value.get("isAscending").is_none_or(|is| is.as_bool() != Some(false)),
-            keyword: keyword.unwrap_or_default(),
-        })
+        Ok(Comparator { property: property.to_owned(), ascending, keyword: keyword.unwrap_or_default() })
     };
     list.iter().map(one).collect()
 }

@@ -10,9 +10,15 @@ use crate::jmap::sharing::{forbidden, my_rights};
 use crate::jmap::{Context, Object};
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use store::Mailbox;
 use wire::imap::acl::{Right, Rights};
 
+/// Mailboxes of one call that step aside for each other.
+const CIRCLES_MAX: usize = 16;
+/// Times that those which wait for a name are looked at again.
+const PASSES_MAX: usize = 32;
 /// What nobody but the server sets.
 const OF_SERVER: [&str; 6] = ["id", "totalEmails", "unreadEmails", "totalThreads", "unreadThreads", "myRights"];
 
@@ -28,6 +34,7 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
             Err(error) => outcome.not_created(creation, error),
         }
     }
+    let mut updates = Vec::new();
     for (id, patch) in setting.update {
         let patch = match patch.keys().any(|name| OF_SERVER.contains(&name.as_str())) {
             true => {
@@ -37,14 +44,128 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
             }
             false => patch,
         };
-        let done = update(context, &id, patch).await;
+        updates.push((id, patch));
+    }
+    for (id, done) in updated(context, updates).await {
         outcome.update(id, done.map(|()| Value::Null));
     }
-    for id in setting.destroy {
+    // What lies under another one goes first: "if the final state is valid, this is allowed" (RFC 8620 §5.3).
+    let mut doomed = setting.destroy;
+    let all = mailboxes(context).await.unwrap_or_default();
+    let length = |id: &str| {
+        let wanted = store::object_id::mailbox(context.eyes.account, id);
+        all.iter().find(|one| Some(one.id) == wanted).map_or(0, |one| one.name.len())
+    };
+    doomed.sort_by_cached_key(|id| Reverse(length(id)));
+    for id in doomed {
         let done = destroy(context, &id, remove_emails).await;
         outcome.destroy(id, done);
     }
     outcome.answer(context, setting.old_state).await
+}
+
+fn taken() -> SetError {
+    SetError::properties(&["name"], "there is one of that name")
+}
+
+type Done = Vec<(String, Result<(), SetError>)>;
+
+/// One whose name another has still waits until that one has its own; where names go round ("rename an object A => B and
+/// simultaneously rename another object B => A", RFC 8620 §5.3) one of them steps aside meanwhile.
+async fn updated(context: &Context<'_>, mut left: Vec<(String, Object)>) -> Done {
+    let (mut done, mut circles) = (Vec::new(), 0);
+    loop {
+        settle(context, &mut left, &mut done).await;
+        if left.is_empty() {
+            return done;
+        }
+        let is_circle = circles < CIRCLES_MAX && is_circle(context, &left).await;
+        let (id, patch) = left.remove(0);
+        circles += 1;
+        let outcome = match is_circle {
+            true => aside(context, (&id, patch), &mut left, &mut done).await,
+            false => Err(taken()),
+        };
+        done.push((id, outcome));
+    }
+}
+
+/// Whatever can be done now; the rest stays.
+async fn settle(context: &Context<'_>, left: &mut Vec<(String, Object)>, done: &mut Done) {
+    for _ in 0..PASSES_MAX {
+        let before = left.len();
+        for (id, patch) in std::mem::take(left) {
+            match update(context, &id, patch.clone()).await {
+                Err(error) if error == taken() => left.push((id, patch)),
+                outcome => done.push((id, outcome)),
+            }
+        }
+        if left.is_empty() || left.len() == before {
+            return;
+        }
+    }
+}
+
+/// Leads the name that the first of them is to have, over who has it and is to have another, back to its own?
+async fn is_circle(context: &Context<'_>, left: &[(String, Object)]) -> bool {
+    let mut names = HashMap::new();
+    for (id, patch) in left {
+        if let Some((now, then)) = names_of(context, id, patch).await {
+            names.insert(now, then);
+        }
+    }
+    let Some((first, mut name)) = (match left.first() {
+        Some((id, patch)) => names_of(context, id, patch).await,
+        None => None,
+    }) else {
+        return false;
+    };
+    for _ in 0..left.len() {
+        if name == first {
+            return true;
+        }
+        match names.get(&name) {
+            Some(next) => name.clone_from(next),
+            None => return false,
+        }
+    }
+    false
+}
+
+/// What a mailbox is called, and what it is to be.
+async fn names_of(context: &Context<'_>, id: &str, patch: &Object) -> Option<(String, String)> {
+    let (mailbox, _) = one(context, id).await.ok()?;
+    let wanted = patch.get("name").and_then(Value::as_str).unwrap_or_else(|| leaf(&mailbox));
+    let then = match (patch.get("parentId"), mailbox.name.rsplit_once('/')) {
+        (Some(parent), _) => whole(context, parent.as_str(), wanted).await.ok()?,
+        (None, Some((superior, _))) => format!("{superior}/{wanted}"),
+        (None, None) => wanted.to_owned(),
+    };
+    Some((mailbox.name.to_string(), then))
+}
+
+async fn aside(
+    context: &Context<'_>,
+    (id, mut patch): (&str, Object),
+    left: &mut Vec<(String, Object)>,
+    done: &mut Done,
+) -> Result<(), SetError> {
+    let (mailbox, rights) = one(context, id).await?;
+    if mailbox.name == "INBOX" || !rights.has(Right::DeleteMailbox) {
+        return Err(taken());
+    }
+    let (store, account, now) = (&context.site.store, context.eyes.account, net::clock::unix_now());
+    let meanwhile = format!("{} ({})", mailbox.name, id_of(account, mailbox.id));
+    store.mailbox_rename(account, &mailbox.name, &meanwhile, now).await?;
+    settle(context, left, done).await;
+    patch.entry("name").or_insert_with(|| json!(leaf(&mailbox)));
+    let outcome = update(context, id, patch).await;
+    if outcome.is_err()
+        && let Err(error) = store.mailbox_rename(account, &meanwhile, &mailbox.name, now).await
+    {
+        tracing::error!(?error, "a mailbox did not get its name back");
+    }
+    outcome
 }
 
 /// All, also those that are hidden from who asks.
@@ -109,7 +230,7 @@ async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object
     may_be_made(context, &name).await?;
     let (store, account) = (&context.site.store, context.eyes.account);
     let made = store.mailbox_create(account, &name, used, net::clock::unix_now()).await.map_err(|error| match error {
-        store::StoreError::Exists => SetError::properties(&["name"], "there is one of that name"),
+        store::StoreError::Exists => taken(),
         error => error.into(),
     })?;
     if object.get("isSubscribed").and_then(Value::as_bool) == Some(true) {
@@ -169,7 +290,10 @@ async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), Se
                 return Err(forbidden());
             }
             may_be_made(context, &whole_name).await?;
-            store.mailbox_rename(account, &mailbox.name, &whole_name, now).await?;
+            store.mailbox_rename(account, &mailbox.name, &whole_name, now).await.map_err(|error| match error {
+                store::StoreError::Exists => taken(),
+                error => error.into(),
+            })?;
         }
     }
     if subscribed != mailbox.subscribed {
