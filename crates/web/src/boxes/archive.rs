@@ -161,7 +161,7 @@ impl<R: BufRead> Read for Content<'_, R> {
         self.crc.update(out.get(..octets).unwrap_or_default());
         self.size += octets as u64;
         *self.unpacked += octets as u64;
-        let most = taken.saturating_mul(ARCHIVE_RATIO_MAX).max(ARCHIVE_UNJUDGED_BYTES).min(ARCHIVE_BYTES_MAX);
+        let most = taken.saturating_mul(ARCHIVE_RATIO_MAX).clamp(ARCHIVE_UNJUDGED_BYTES, ARCHIVE_BYTES_MAX);
         if *self.unpacked > most {
             return Err(wrong("It unpacks to more than mail does."));
         }
