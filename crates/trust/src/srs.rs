@@ -52,8 +52,9 @@ impl Srs {
             // Rewritten twice before: only the last but one host matters, it knows the way on.
             Some((1, rest)) => {
                 let (_, rest) = rest.split_once('=')?;
-                let (first, _) = rest.split_once("==")?;
-                format!("SRS1={}={rest}", self.hash(&[first, rest.split_once("==")?.1]))
+                // Nothing leads back to what is no host.
+                let (first, inner) = rest.split_once("==").filter(|(first, _)| message::domain::is_domain(first))?;
+                format!("SRS1={}={rest}", self.hash(&[first, inner]))
             }
             Some((_, rest)) => format!("SRS1={}={host}=={rest}", self.hash(&[host, rest])),
             None => {
@@ -137,7 +138,9 @@ mod tests {
             assert_eq!(srs.back(local, NOW - DAY).as_deref(), Some(address));
             assert_eq!(Srs::new(b"another").back(local, NOW), None);
         }
-        assert_eq!(srs.forward("", "here.test", NOW), None);
+        for none in ["", "SRS1=AAAAAAAA=no host==AAAAAAAA=AA=there.test=ann@two.test"] {
+            assert_eq!(srs.forward(none, "here.test", NOW), None);
+        }
         assert_eq!(srs.forward(&format!("{}@x.test", "a".repeat(300)), "here.test", NOW), None);
     }
 
