@@ -304,7 +304,10 @@ mod tests {
         archive.finish().unwrap().into_inner()
     }
 
-    fn found(octets: &[u8]) -> (Vec<(String, Vec<u8>, bool)>, Option<String>) {
+    /// Name, content, and whether it was proved.
+    type Entries = Vec<(String, Vec<u8>, bool)>;
+
+    fn found(octets: &[u8]) -> (Entries, Option<String>) {
         let mut all = Found::default();
         // However it comes.
         let read = read(io::BufReader::with_capacity(7, octets), &mut all);
@@ -315,7 +318,7 @@ mod tests {
     fn however_it_was_packed() {
         let text = b"Subject: x\r\n\r\ntext text text text\r\n".repeat(1000);
         let entries: [(&str, &[u8]); 4] = [("a.eml", &text), ("f/", b""), ("f/\u{e4}.eml", b"x"), ("empty", b"")];
-        let wanted: Vec<(String, Vec<u8>, bool)> = entries.map(|(name, octets)| (name.into(), octets.to_vec(), true)).into();
+        let wanted: Entries = entries.map(|(name, octets)| (name.into(), octets.to_vec(), true)).into();
         for archive in [packed(&entries, Stored), packed(&entries, Deflated), streamed(&entries, false), streamed(&entries, true)]
         {
             assert_eq!(found(&archive), (wanted.clone(), None));
