@@ -19,7 +19,7 @@ const clean = () => { assert.deepEqual(ann.troubles.splice(0), []) }
 /** The flags of a mailbox by IMAP, a few at a time, as curl takes them. */
 const flags = async (box, count) => {
   const pieces = []
-  for (let from = 1; from <= count; from += 50) pieces.push(await offices.imap('ann', box, '-X', `FETCH ${from}:${from + 49} (FLAGS)`).catch(() => ''))
+  for (let from = 1; from <= count; from += 50) pieces.push(await offices.imap('ann', box, '-X', `FETCH ${from}:${Math.min(from + 49, count)} (FLAGS)`).catch(() => ''))
   return pieces.join('')
 }
 const given = async (name) => {

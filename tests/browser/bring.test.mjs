@@ -157,6 +157,8 @@ describe('leaving another provider', { timeout: 300_000 }, () => {
   it('what is collected of a muted conversation goes past the inbox, though nobody has the page open', async () => {
     const at = ann.url()
     await ann.goto('about:blank')
+    // What the tests put into every page finds no store there.
+    ann.troubles.splice(0)
     const submit = (id, subject, more = '') => offices.submit('bob@here.test', OLD, `From: Bob <bob@here.test>\nTo: ${OLD}\nSubject: ${subject}\nMessage-ID: <${id}@here.test>\n${more}\nText.\n`)
     await submit('noise-1', 'Noise')
     await until('the first', async () => (await offices.listed('ann')).includes('"Noise"'), 90)
