@@ -98,6 +98,8 @@ pub const BLOB_SOURCES_MAX: usize = 64;
 pub const STREAMS_MAX: usize = 32;
 /// A WebSocket is pinged so often (more often where silence is borne for less); after three that nobody answers it is over.
 pub const SOCKET_PING: Duration = Duration::from_secs(60);
+/// A message that comes by WebSocket slower than this is not waited for past that.
+pub const SOCKET_BYTES_PER_SEC_MIN: u64 = 1024;
 /// Octets that wait for a slow WebSocket before it is over.
 pub const SOCKET_WRITE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Pings come no more often ...

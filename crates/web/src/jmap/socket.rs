@@ -163,9 +163,9 @@ impl Line {
                 _ = shutdown.changed() => return self.close(close_code::AWAY, "the server goes down").await,
                 _ = epochs.recv() => true,
                 _ = ping.tick() => {
-                    // A large message that comes slowly leaves its sender no room to answer pings.
+                    // A large message that comes slowly leaves its sender no room to answer pings. It may come slowly, not for ever.
                     let now_came = arrived.load(Ordering::Relaxed);
-                    if std::mem::replace(&mut came, now_came) != now_came {
+                    if now_came - std::mem::replace(&mut came, now_came) >= SOCKET_BYTES_PER_SEC_MIN * ping_every.as_secs().max(1) {
                         heard = Instant::now();
                     }
                     let silent = heard.elapsed() > 3 * ping_every;
