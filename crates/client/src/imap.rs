@@ -8,6 +8,7 @@ use crate::place::Place;
 use crate::trouble::Trouble;
 use bytes::{Bytes, BytesMut};
 use net::{Connection, Next};
+use std::time::Duration;
 use wire::imap::client::{Client, ClientConfig, Event, Failure, StartTls};
 use wire::imap::command::Command;
 use wire::imap::fetch::{Data, Fetch, FetchData, FetchItem, Section, SectionText};
@@ -526,6 +527,15 @@ impl Imap {
                 Heard::Tagged(of, status) if of == tag => return Err(self.refused("IDLE", &status)),
                 _ => {}
             }
+        }
+    }
+
+    /// The same for at most so long; for ever where no server tells of news, or it fails to: others look at the clock then.
+    pub async fn news_of(listening: Option<Imap>, longest: Duration) {
+        let Some(mut imap) = listening else { return std::future::pending().await };
+        if let Ok(Err(error)) = tokio::time::timeout(longest, imap.news()).await {
+            tracing::debug!(%error, "no news by IDLE; by the clock then");
+            std::future::pending::<()>().await;
         }
     }
 

@@ -102,14 +102,18 @@ pub(crate) fn gather_flag_runs(
         }
         goes_on = true;
     }
-    (runs.len() * RUN_BYTES <= changed.len() * ROW_BYTES).then_some(runs)
+    shorter(runs, changed.len())
+}
+
+/// `None`: so many rows of their own take less.
+fn shorter(runs: Vec<FlagRun>, rows: usize) -> Option<Vec<FlagRun>> {
+    (runs.len() * RUN_BYTES <= rows * ROW_BYTES).then_some(runs)
 }
 
 /// The same where one act changed all rows of the mailbox.
 pub(crate) fn flag_runs_of_all(rows: &Rows, mod_seq: ModSeq) -> Option<Vec<FlagRun>> {
     let run = |(first, last, flags): (Uid, Uid, Flags)| FlagRun { first: first.0, last: last.0, mod_seq: mod_seq.0, flags };
-    let runs: Vec<FlagRun> = rows.spans().into_iter().map(run).collect();
-    (runs.len() * RUN_BYTES <= rows.len() * ROW_BYTES).then_some(runs)
+    shorter(rows.spans().into_iter().map(run).collect(), rows.len())
 }
 
 #[cfg(test)]

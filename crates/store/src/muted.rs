@@ -121,8 +121,7 @@ impl Store {
             for uid in &one.updated {
                 index.looked_at += 1;
                 index.take((*mailbox, *uid));
-                let at = rows.lower_bound(*uid);
-                let row = rows.range(at..at.saturating_add(1).min(rows.len())).next().filter(|row| row.uid == *uid);
+                let row = rows.index_of(*uid).and_then(|index| rows.get(index));
                 muted.extend(row.filter(says_so).map(|row| (row.uid, row.email)));
             }
             self.learn(account, (index, *mailbox), &muted).await?;

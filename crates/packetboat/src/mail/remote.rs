@@ -342,7 +342,7 @@ async fn listen_to_each(arguments: &MailArgs, out_of_reach: &HashSet<String>, wa
 async fn news_of_any(listening: Vec<Imap>) {
     let mut waiting = JoinSet::new();
     for imap in listening {
-        waiting.spawn(news(Some(imap)));
+        waiting.spawn(Imap::news_of(Some(imap), ROUND));
     }
     match waiting.join_next().await {
         Some(_) => {}
@@ -367,14 +367,5 @@ pub(super) async fn listen(profile: &Profile, way: &Way, dir: &Path) -> Option<I
             None
         }
         Err(_) => None,
-    }
-}
-
-/// Until this server has news; for ever where it tells none.
-pub(super) async fn news(listening: Option<Imap>) {
-    let Some(mut imap) = listening else { return std::future::pending().await };
-    if let Err(why) = imap.news().await {
-        tracing::debug!(%why, "no news by IDLE; by the clock then");
-        std::future::pending::<()>().await;
     }
 }

@@ -3,6 +3,7 @@
 //! Rounds of sync, sooner when something changed here or there; the outbox whenever something is due. Must not know: who shows it.
 
 use super::{Desk, remote};
+use client::imap::Imap;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +71,7 @@ pub(super) async fn keep(
         asked = false;
         tokio::select! {
             () = outbox => {}
-            () = remote::news(listening) => {}
+            () = Imap::news_of(listening, ROUND) => {}
             _ = changes.changed() => changed = true,
             () = urged.notified() => asked = true,
             () = tokio::time::sleep(ROUND) => {}

@@ -222,7 +222,7 @@ impl Links {
             };
             tokio::select! {
                 () = nudge.notified() => {}
-                () = news(watcher.filter(|_| failures == 0)) => {}
+                () = client::imap::Imap::news_of(watcher.filter(|_| failures == 0), IDLE_MAX) => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -441,15 +441,6 @@ impl Links {
             }
         }
         Ok(Some(self.shown(&key, kept)))
-    }
-}
-
-/// Until the server tells of something, or for as long as an IDLE may last; for ever without one.
-async fn news(watcher: Option<client::imap::Imap>) {
-    let Some(mut imap) = watcher else { return std::future::pending().await };
-    if let Ok(Err(error)) = tokio::time::timeout(IDLE_MAX, imap.news()).await {
-        tracing::debug!(%error, "no news by IDLE; by the clock then");
-        std::future::pending::<()>().await;
     }
 }
 
