@@ -211,6 +211,38 @@ describe('an act', () => {
     await settled()
     expect(fake.emails.get('e118')?.mailboxIds).toEqual({ mi: true })
   })
+  for (const first of ['what is there', 'the act']) {
+    it(`that is taken back stays so, whatever is answered of before it, and the server says ${first} first`, async () => {
+      await mail.toRole(['e120'], 'archive', (n) => `${n}`)
+      await settled()
+      // Held back: the answer with which the row is away, or both it and what is said to the undo.
+      const held: (() => void)[] = []
+      vi.stubGlobal('fetch', async (url: string, init?: RequestInit) => {
+        const answer = await fake.fetch(url, init)
+        await new Promise<void>((go) => { held.push(go) })
+        return answer
+      })
+      const synced = mail.sync()
+      await settled()
+      held.shift()?.()
+      await settled()
+      expect([held.length, mail.current?.at(0)]).toEqual([1, 'e119'])
+      mail.undo()
+      await settled()
+      expect([held.length, mail.current?.at(0), mail.current?.total]).toEqual([2, 'e120', 120])
+      if (first === 'the act') held.reverse()
+      for (let n = 0; n < 8; n++) {
+        held.shift()?.()
+        await settled()
+        expect([mail.current?.at(0), mail.current?.at(1), mail.current?.at(119), mail.current?.total]).toEqual(['e120', 'e119', undefined, 120])
+      }
+      vi.stubGlobal('fetch', (url: string, init?: RequestInit) => fake.fetch(url, init))
+      while (held.length > 0) { held.shift()?.(); await settled() }
+      await synced
+      await mail.sync()
+      expect([mail.current?.at(0), mail.current?.at(1), mail.current?.total, mail.rows.get('e120')?.mailboxIds]).toEqual(['e120', 'e119', 120, { mi: true }])
+    })
+  }
   it('that is refused comes back with the reason', async () => {
     fake.refuse.e120 = 'not yours'
     await mail.toRole(['e120'], 'trash', (n) => `${n}`)

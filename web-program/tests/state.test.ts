@@ -59,7 +59,7 @@ describe('several lists as one', () => {
 describe('what failed', () => {
   const failing = (error: () => Error): { list: List; mail: Mail; calls: () => number } => {
     const call = vi.fn(() => Promise.reject(error()))
-    const mail: { offlineSince: Date | undefined } = { account: 'a', offlineSince: undefined, jmap: { call }, cache: { allRows: () => Promise.resolve([]) }, rows: new Map(), learn: () => undefined, failed: () => undefined, lost: () => { mail.offlineSince ??= new Date() } } as unknown as Mail
+    const mail: { offlineSince: Date | undefined } = { account: 'a', offlineSince: undefined, ask: call, jmap: { call }, cache: { allRows: () => Promise.resolve([]) }, rows: new Map(), learn: () => undefined, failed: () => undefined, lost: () => { mail.offlineSince ??= new Date() } } as unknown as Mail
     const list = new List(mail as Mail, { filter: {}, collapse: false, sort: [] })
     return { list, mail: mail as Mail, calls: () => call.mock.calls.length }
   }

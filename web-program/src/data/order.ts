@@ -65,7 +65,8 @@ export class Order {
     // Something went from where we know nothing: what lies behind the first hole may have moved.
     const hole = this.hole()
     if (hole !== -1 && changes.removed.some((id) => !this.ids.includes(id))) this.ids.length = hole
-    this.remove(new Set(changes.removed))
+    // What is told as new may be here before: an act shows what it brings at once.
+    this.remove(new Set([...changes.removed, ...changes.added.map(({ id }) => id)]))
     for (const { id, index } of changes.added.toSorted((a, b) => a.index - b.index)) {
       if (index > this.ids.length) this.ids.length = index
       this.ids.splice(index, 0, id)

@@ -58,6 +58,12 @@ export function moved(row: Patched, to: Id, from?: Id): Patch {
   return patch
 }
 
+/** Whom they bring into a mailbox. */
+export function brought(patches: Patches, box: Id): Id[] {
+  const into = path('mailboxIds', box)
+  return Object.keys(patches).filter((id) => patches[id]?.[into] === true)
+}
+
 /** How the counts of mailboxes change: what the nav shows before the server has answered. */
 export function counted(before: Patched, after: Patched): Map<Id, { total: number; unread: number }> {
   const by = new Map<Id, { total: number; unread: number }>()

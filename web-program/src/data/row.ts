@@ -1,6 +1,6 @@
 // What a row of a list says: of one message, or of its whole conversation. A function of its arguments.
 
-import type { Id, Row } from '../jmap/types'
+import type { Email, Id, Row } from '../jmap/types'
 import { t } from '../texts'
 import { short, shown } from './address'
 
@@ -24,4 +24,10 @@ export function people(all: readonly Row[], row: Row, me: string, isOutgoing: bo
   for (const one of all) { const from = one.from?.[0]; if (from) names.set(from.email.toLowerCase(), from.email === me ? t.reader.me : short(from)) }
   const list = [...names.values()]
   return list.length > 3 ? `${list[0]} .. ${list.slice(-2).join(', ')}` : list.join(', ')
+}
+
+/** A row of a whole message. */
+export function strip(email: Email): Row {
+  const { id, blobId, threadId, mailboxIds, keywords, size, receivedAt, from, to, subject, preview, hasAttachment } = email
+  return { id, blobId, threadId, mailboxIds, keywords, size, receivedAt, from, to, subject, preview, hasAttachment }
 }

@@ -185,7 +185,7 @@ export class List implements Listing {
     try {
       const account = mail.account
       const refer = (of: string, name: string, path: string): Record<string, string> => ({ resultOf: of, name, path })
-      const answers = await mail.jmap.call([
+      const answers = await mail.ask([
         ...(isEarly ? [['Email/get', { accountId: account, ids: [] }, 's'] as Call] : []),
         ['Email/query', { accountId: account, filter: asked.filter, sort: asked.sort, collapseThreads: asked.collapse, position, limit: WINDOW, calculateTotal: true }, 'q'],
         ['Email/get', { accountId: account, '#ids': refer('q', 'Email/query', '/ids'), properties: ROW }, 'e'],
@@ -193,7 +193,7 @@ export class List implements Listing {
           ['Thread/get', { accountId: account, '#ids': refer('e', 'Email/get', '/list/*/threadId') }, 't'] as Call,
           ['Email/get', { accountId: account, '#ids': refer('t', 'Thread/get', '/list/*/emailIds'), properties: ROW }, 'te'] as Call,
         ] : []),
-      ], undefined, () => this.isPassed)
+      ], () => this.isPassed)
       if (isEarly) this.asOf = answers.maybe<{ state: string }>('s')?.state
       this.take(answers, position)
     } catch (error) {
@@ -227,8 +227,7 @@ export class List implements Listing {
     for (const thread of threads?.list ?? []) mail.threads.set(thread.id, thread.emailIds)
     const others = answers.maybe<{ list: Row[] }>('te')
     if (others) mail.learn(others.list)
-    this.order.put(found.position ?? position, found.ids.filter((id) => mail.rows.has(id)), found.total ?? found.ids.length, found.queryState)
-    this.hidePending()
+    this.keeping(() => this.order.put(found.position ?? position, found.ids.filter((id) => mail.rows.has(id)), found.total ?? found.ids.length, found.queryState))
     this.failures = 0
     if (this.state === 'kept') this.deselect()
     this.guessed = false
@@ -266,6 +265,16 @@ export class List implements Listing {
     if (gone.size > 0) this.order.remove(gone)
   }
 
+  /** What we brought here and the server has not heard of yet stays where it stands, whatever is answered meanwhile. */
+  private keeping<T>(change: () => T): T {
+    const { inMailbox } = this.asked.filter
+    const stood = typeof inMailbox === 'string' ? this.order.remove(this.mail.brought(inMailbox)) : []
+    const done = change()
+    this.order.restore(stood)
+    this.hidePending()
+    return done
+  }
+
   /** Whether the row can still be in this list, as far as mailboxes tell. */
   holds(row: Row): boolean {
     const box = this.asked.filter.inMailbox
@@ -281,7 +290,7 @@ export class List implements Listing {
     if (order.state === undefined) return this.ensure(...visible)
     try {
       const known = order.ids.findLast((id) => id !== undefined)
-      const answers = await mail.jmap.call([
+      const answers = await mail.ask([
         ['Email/queryChanges', { accountId: mail.account, filter: asked.filter, sort: asked.sort, collapseThreads: asked.collapse, sinceQueryState: order.state, calculateTotal: true, maxChanges: 500, ...(order.ids.includes(undefined) && known ? { upToId: known } : {}) }, 'c'],
         ['Email/get', { accountId: mail.account, '#ids': { resultOf: 'c', name: 'Email/queryChanges', path: '/added/*/id' }, properties: ROW }, 'e'],
         ['Thread/get', { accountId: mail.account, '#ids': { resultOf: 'e', name: 'Email/get', path: '/list/*/threadId' } }, 't'],
@@ -292,8 +301,7 @@ export class List implements Listing {
       mail.learn(answers.maybe<{ list: Row[] }>('e')?.list ?? [])
       for (const thread of answers.maybe<{ list: { id: Id; emailIds: Id[] }[] }>('t')?.list ?? []) mail.threads.set(thread.id, thread.emailIds)
       mail.learn(answers.maybe<{ list: Row[] }>('te')?.list ?? [])
-      if (!order.change(changes)) throw new Error('cannotCalculateChanges')
-      this.hidePending()
+      if (!this.keeping(() => order.change(changes))) throw new Error('cannotCalculateChanges')
       this.changed()
       void this.keep()
     } catch (error) {

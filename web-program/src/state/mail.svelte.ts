@@ -5,8 +5,9 @@ import { untrack } from 'svelte'
 import { SvelteMap, SvelteSet } from 'svelte/reactivity'
 import { waits, type Begun, type Body, type Cache, type KeptQuery, type Waiting } from '../data/cache'
 import { same } from '../data/address'
-import { applied, counted, effective, inverse, moved, path, type Patch, type Patches } from '../data/patch'
+import { applied, brought, counted, effective, inverse, moved, path, type Patch, type Patches } from '../data/patch'
 import { met, type Person } from '../data/people'
+import { strip } from '../data/row'
 import { safe, type Safe } from '../data/safe'
 import { askAgain } from '../data/sent'
 import { keyword, LATER, ROOM, setting, until } from '../data/snooze'
@@ -27,9 +28,9 @@ const REMOVED_MAX = 100
 const UNDO_BESIDES = 50
 
 /** What the server can bring back. */
+interface Undoable { id: Id; mailboxId: Id; size: number }
 /** What went from a mailbox: how many for ever, what brings these back, and what only left it. */
 interface Gone { n: number; back: Id[]; out: Id[] }
-interface Undoable { id: Id; mailboxId: Id; size: number }
 
 /** What a right is needed for; one that is a role is a move there. */
 export type Doing = 'archive' | 'trash' | 'junk' | 'inbox' | 'move' | 'destroy' | 'keywords' | 'seen'
@@ -69,6 +70,8 @@ export class Mail {
   readonly history: History
   private pending: (Waiting & { sent?: boolean })[] = []
   private draining = false
+  /** How many acts the server has answered. */
+  private settled = 0
   private push: Push | undefined
   private following: ReturnType<typeof setTimeout> | undefined
   private followed = 0
@@ -302,6 +305,17 @@ export class Mail {
 
   *pendingIds(): Iterable<Id> { for (const w of this.pending) yield* Object.keys(w.patches) }
 
+  /** What acts that the server has not heard of yet bring into a mailbox. */
+  brought(box: Id): Set<Id> { return new Set(this.pending.flatMap((w) => brought(w.patches, box)).filter((id) => box in (this.peek(id)?.mailboxIds ?? {}))) }
+
+  /** Asks for what the screen shows; once more when an act of ours went through meanwhile, for the answer may be of before it. Who goes on acting does not wait for ever. */
+  async ask(calls: Call[], isPassed?: () => boolean): Promise<Answers> {
+    for (let tries = 1, settled = this.settled; ; tries++, settled = this.settled) {
+      const answers = await this.jmap.call(calls, undefined, isPassed)
+      if (settled === this.settled || tries === 3) return answers
+    }
+  }
+
   list(asked: Asked): List {
     const key = JSON.stringify(asked)
     let list = this.lists.get(key)
@@ -465,21 +479,16 @@ export class Mail {
         const answers = await this.jmap.call(entry.until === undefined ? [['Email/set', { accountId: this.account, update: entry.patches }, 's']] : this.snoozeCalls(entry))
         const set = answers.of<SetAnswer>('s')
         const snoozed = answers.maybe<SetAnswer>('z')
-        this.pending.shift()
-        this.waiting = this.pending.length
+        this.settle(entry)
         this.found()
-        if (entry.seq !== undefined) void this.cache.strike(entry.seq)
-        const refused = [...Object.entries(set.notUpdated ?? {}), ...Object.entries(snoozed?.notCreated ?? {})].filter(([, e]) => e.type !== 'notFound')
-        if (refused.length > 0) this.takeBack(entry, refused.map(([id]) => id), refused[0]?.[1].description ?? refused[0]?.[1].type ?? '')
+        const failed = [...Object.entries(set.notUpdated ?? {}), ...Object.entries(snoozed?.notCreated ?? {})]
+        const refused = failed.filter(([, e]) => e.type !== 'notFound') // that has no way back, but may stand in the list
+        if (failed.length > 0) this.takeBack(entry, refused.map(([id]) => id), refused[0]?.[1].description ?? refused[0]?.[1].type ?? '')
       }
     } catch (error) {
       if (error instanceof Refused) {
-        const entry = this.pending.shift()
-        this.waiting = this.pending.length
-        if (entry) {
-          if (entry.seq !== undefined) void this.cache.strike(entry.seq)
-          this.takeBack(entry, Object.keys(entry.patches), error.message)
-        }
+        const entry = this.pending[0]
+        if (entry) { this.settle(entry); this.takeBack(entry, Object.keys(entry.patches), error.message) }
       } else this.failed(error)
     } finally {
       this.draining = false
@@ -487,12 +496,19 @@ export class Mail {
     }
   }
 
+  private settle(entry: Waiting): void {
+    this.pending.shift()
+    this.waiting = this.pending.length
+    this.settled += 1
+    if (entry.seq !== undefined) void this.cache.strike(entry.seq)
+  }
+
   private takeBack(entry: Waiting, ids: Id[], why: string): void {
     const back: Patches = {}
     for (const id of ids) { const patch = entry.inverse[id]; if (patch) back[id] = patch }
     this.apply(back)
     // What the program did by itself is taken back without a word.
-    if (!entry.quiet) toasts.show(t.done.refused(why), { kind: 'error' })
+    if (ids.length > 0 && !entry.quiet) toasts.show(t.done.refused(why), { kind: 'error' })
     if (this.current) void this.current.again(this.visible)
   }
 
@@ -859,7 +875,7 @@ export class Mail {
     if ('EmailSubmission' in told && this.sends) calls.push(...this.submissionCalls())
     if ('Person' in told) calls.push(...this.book.calls)
     if ('Identity' in told && this.sends) calls.push(['Identity/get', { accountId, ids: null }, 'i'])
-    const answers = await this.jmap.call(calls)
+    const answers = await this.ask(calls)
     this.found()
     this.takeSubmissions(answers.maybe('s'))
     this.book.take(answers.maybe('people'))
@@ -981,10 +997,4 @@ export class Mail {
   get hasProgram(): boolean { return !this.home && this.jmap.has(PROGRAM) }
   /** Old accounts elsewhere can be linked. */
   get hasLinks(): boolean { return this.jmap.session.accounts[this.account]?.accountCapabilities[PROGRAM]?.hasLinks === true }
-}
-
-/** A row of a whole message. */
-export function strip(email: Email): Row {
-  const { id, blobId, threadId, mailboxIds, keywords, size, receivedAt, from, to, subject, preview, hasAttachment } = email
-  return { id, blobId, threadId, mailboxIds, keywords, size, receivedAt, from, to, subject, preview, hasAttachment }
 }
