@@ -155,7 +155,7 @@ box.close()`, file)
     const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${offices.process.pid}/status`, 'utf8'))[1]) / 1024
     const before = resident()
     let most = before
-    const looking = setInterval(() => { most = Math.max(most, resident()) }, 20)
+    const looking = setInterval(() => { most = Math.max(most, resident()) }, 20).unref()
     const cookie = (await ann.context().cookies()).find((c) => c.name === 'packetboat')
     const { account, mailbox } = await ann.evaluate(async () => {
       const session = await (await fetch('/jmap/session', { headers: { 'X-Packetboat': '1' } })).json()
@@ -164,9 +164,9 @@ box.close()`, file)
       return { account, mailbox: (await answer.json()).methodResponses[0][1].list.find((b) => b.name === 'Old').id }
     })
     const url = `${offices.here}/api/import/${account}/${mailbox}`
-    const told = JSON.parse(await offices.curl('-H', `Cookie: packetboat=${cookie.value}`, '-H', 'X-Packetboat: 1', '-H', `Origin: ${offices.here}`, '-H', 'Content-Type: application/mbox', '--data-binary', `@${file}`, url))
+    const told = JSON.parse(await offices.curl('-H', `Cookie: packetboat=${cookie.value}`, '-H', 'X-Packetboat: 1', '-H', `Origin: ${offices.here}`, '-H', 'Content-Type: application/mbox', '--data-binary', `@${file}`, '--max-time', '120', url))
     assert.deepEqual([told.imported, told.stopped], [megabytes, null])
-    await offices.curl('-H', `Cookie: packetboat=${cookie.value}`, '-o', `${file}.out`, `${offices.here}/api/export/${account}/${mailbox}`)
+    await offices.curl('-H', `Cookie: packetboat=${cookie.value}`, '-o', `${file}.out`, '--max-time', '120', `${offices.here}/api/export/${account}/${mailbox}`)
     clearInterval(looking)
     assert.ok(readFileSync(`${file}.out`).length > megabytes * 1_000_000)
     // Up to 94 were seen; the file would be 150 at least.
