@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
@@ -71,9 +72,16 @@ function compressed(): Plugin {
   }
 }
 
+/** What the service worker keeps is of one version: its name is that of the page and of the list of files, which name all others by their hash. */
+function version(): string {
+  const hash = createHash('sha256')
+  for (const name of ['index.html', 'files.json']) hash.update(readFileSync(fileURLToPath(new URL(`./dist/${name}`, import.meta.url))))
+  return hash.digest('hex').slice(0, 16)
+}
+
 // The service worker is a second build: one file, named without a hash, next to the others.
 export default defineConfig(({ mode }) => mode === 'worker'
-  ? { plugins: [compressed()], publicDir: false, build: { outDir: 'dist', emptyOutDir: false, lib: { entry: 'src/worker.ts', formats: ['es'], fileName: () => 'worker.js' }, target: 'es2022' } }
+  ? { plugins: [compressed()], publicDir: false, define: { VERSION: JSON.stringify(version()) }, build: { outDir: 'dist', emptyOutDir: false, lib: { entry: 'src/worker.ts', formats: ['es'], fileName: () => 'worker.js' }, target: 'es2022' } }
   : {
       // Classes by name: what is drawn before the program is there (`src/early/rows.ts`) has the same.
       plugins: [svelte({ compilerOptions: { cssHash: ({ name }) => `s-${name}` } }), icons(), early()],

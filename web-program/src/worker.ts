@@ -3,8 +3,12 @@
 /// <reference lib="webworker" />
 declare const self: ServiceWorkerGlobalScope
 
-const KEPT = 'program-1'
+/** Of the page and its files (`vite.config.ts`): one version is kept in one place, whole. */
+declare const VERSION: string
+const OURS = 'program-'
+const KEPT = OURS + VERSION
 const SHELL = '/'
+const OTHERS = ['/frame', '/icon.svg', '/manifest.webmanifest']
 
 /** Where a browser knows of it (Chromium does): what need not come to us does not, and is not kept waiting until we have started. */
 interface Rule { condition: { urlPattern: { pathname: string }; requestMode?: 'navigate' }; source: 'network' | 'race-network-and-fetch-handler' | { cacheName: string } }
@@ -23,26 +27,30 @@ self.addEventListener('install', (event) => {
   event.waitUntil((async () => {
     const cache = await caches.open(KEPT)
     const page = await fetch(SHELL, { cache: 'no-store' })
-    await cache.put(SHELL, page.clone())
     const files = await (await fetch('/files.json', { cache: 'no-store' })).json() as Record<string, { file: string; css?: string[]; assets?: string[] }>
     // All but what shows PDF files: large, and of no use without the network that brings the file.
-    const all = new Set<string>(['/frame', '/icon.svg', '/manifest.webmanifest'])
+    const all = new Set<string>(OTHERS)
     for (const [name, entry] of Object.entries(files)) if (!/pdf/i.test(name)) for (const file of [entry.file, ...(entry.css ?? []), ...(entry.assets ?? [])]) all.add(`/${file}`)
-    await Promise.all([...all].map(async (file) => { if (!(await cache.match(file))) await cache.add(file) }))
-    for (const request of await cache.keys()) if (!all.has(new URL(request.url).pathname) && new URL(request.url).pathname !== SHELL) await cache.delete(request)
+    // Between the two another version may have come; it is begun anew then.
+    const named = [...(await page.clone().text()).matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)].map(([, file]) => file ?? '')
+    if (!page.ok || named.length === 0 || named.some((file) => !all.has(file))) throw new Error('the page and its files are of two versions')
+    // What is named by its hash, and is here already, is taken from there.
+    const taken = async (file: string): Promise<Response | undefined> => file.startsWith('/assets/') ? await caches.match(file, { ignoreVary: true }) : undefined
+    await Promise.all([...all].map(async (file) => { const had = await taken(file); await (had ? cache.put(file, had) : cache.add(new Request(file, { cache: 'no-cache' }))) }))
+    // Last: where there is a page, there is all that it needs.
+    await cache.put(SHELL, page)
     await self.skipWaiting()
   })())
 })
 
-self.addEventListener('activate', (event) => { event.waitUntil(self.clients.claim()) })
-
-/** The page as nobody's. One that came with somebody's mail is not kept; the other is the same without it. */
-async function keep(page: Response): Promise<void> {
-  const isOurs = page.headers.get('cache-control')?.includes('no-store') !== true
-  if (!isOurs) void page.body?.cancel()
-  const bare = isOurs ? page : await fetch(SHELL, { cache: 'no-cache' })
-  if (bare.ok) await (await caches.open(KEPT)).put(SHELL, bare)
-}
+self.addEventListener('activate', (event) => {
+  event.waitUntil((async () => {
+    // Windows that are open are of the version before, and may want parts of it still.
+    const others = (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== KEPT)
+    for (const name of others.slice(0, -1)) await caches.delete(name)
+    await self.clients.claim()
+  })())
+})
 
 self.addEventListener('fetch', (event) => {
   const url = new URL(event.request.url)
@@ -50,13 +58,8 @@ self.addEventListener('fetch', (event) => {
   if (/^\/(api|jmap|\.well-known)\//.test(url.pathname)) return
   if (event.request.mode === 'navigate' && url.pathname !== '/frame') {
     event.respondWith((async () => {
-      try {
-        const page = await fetch(event.request)
-        if (page.ok && page.headers.get('content-type')?.startsWith('text/html')) event.waitUntil(keep(page.clone()))
-        return page
-      } catch {
-        return await caches.match(SHELL) ?? Response.error()
-      }
+      // What a page that comes needs is not here before its own worker is. Without a network that one opens whose files are here.
+      try { return await fetch(event.request) } catch { return await (await caches.open(KEPT)).match(SHELL) ?? Response.error() }
     })())
     return
   }
