@@ -1,7 +1,7 @@
 // What goes wrong and is done again: a session that ended, a reload in the middle of sending, a part of the program that does not come.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, desktop, letter, Offices, page, PNG, signIn, until } from './offices.mjs'
+import { browser, byRequests, desktop, letter, Offices, page, PNG, signIn, until } from './offices.mjs'
 
 const ANN = 'ann@here.test', BOB = 'bob@here.test'
 let offices, chrome
@@ -16,6 +16,7 @@ after(async () => { await chrome?.close(); await offices?.close() })
 /** A window in which Ann is signed in. */
 async function annAt() {
   const ann = await desktop(chrome)
+  await byRequests(ann.context())
   await signIn(ann, offices.here, ANN, offices.password(ANN))
   await ann.locator('.row', { hasText: 'A walrus' }).waitFor()
   return ann
@@ -224,6 +225,7 @@ describe('sending, interrupted', { timeout: 120_000, concurrency: 3 }, () => {
 
   it('in one window, taken back, is not sent by another', async () => {
     const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })
+    await byRequests(context)
     const ann = await page(context)
     await signIn(ann, offices.here, ANN, offices.password(ANN))
     const caught = sending(ann)

@@ -2,7 +2,7 @@
 // What it takes on a quiet machine stands in `docs/bench.md`; a list of 100,000 is measured by `make bench-list`.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, desktop, Offices, page, signIn, until } from './offices.mjs'
+import { browser, byRequests, desktop, Offices, page, signIn, until } from './offices.mjs'
 
 const COUNT = 1200
 const letter = (n) => `From: Writer ${n % 97} <w${n % 97}@there.test>\r\nTo: ann@here.test\r\nSubject: Letter ${n}\r\nMessage-ID: <${n}@there.test>\r\n\r\nThis is the text of letter ${n}.\r\n`
@@ -74,6 +74,7 @@ describe('it is fast', { timeout: 120_000 }, () => {
 
   // Without a clock: what is asked, and when. From the press of a finger, and from the cursor's rest, to the opening there is time to fetch.
   it('a message is asked for before it is opened, first of all when it is, and once', async () => {
+    await byRequests(ann.context())
     const asked = []
     const listen = (r) => { const body = r.postData() ?? ''; if (body.includes('"fetchTextBodyValues"')) asked.push(JSON.parse(body).methodCalls.find(([, args]) => args.fetchTextBodyValues)[1].ids[0]); else if (/\/jmap\/api$/.test(r.url()) && body.includes('"Email/query"')) asked.push('query') }
     ann.on('request', listen)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
-import { browser, hasty, Offices, page, signIn, until } from './offices.mjs'
+import { browser, byRequests, hasty, Offices, page, signIn, until } from './offices.mjs'
 
 let offices, chrome
 before(async () => {
@@ -16,6 +16,7 @@ after(async () => { await chrome?.close(); await offices?.close() })
 /** A window whose program comes when it is let go: the page alone is here until then. */
 async function held(view, choices = {}) {
   const context = await chrome.newContext({ serviceWorkers: 'block', ...view })
+  await byRequests(context)
   await context.addInitScript((choices) => { localStorage.setItem('choices', JSON.stringify({ undo: 0, ...choices })) }, choices)
   const ann = await page(context)
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))

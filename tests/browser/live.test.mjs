@@ -1,4 +1,5 @@
-// Where no WebSocket gets through (a proxy that knows only requests), the page is told by server-sent events, and nothing is lost meanwhile.
+// Where a WebSocket stands, the page asks on it. Where none gets through (a proxy that knows only requests), it is told by server-sent events.
+// Nothing is lost meanwhile.
 import assert from 'node:assert/strict'
 import { createServer, request } from 'node:http'
 import { after, before, describe, it } from 'node:test'
@@ -31,6 +32,40 @@ after(async () => { await chrome?.close(); await offices?.close(); proxy?.close(
 
 const row = (subject) => ann.locator('.row', { hasText: subject })
 const letter = (subject) => offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ${ANN}\r\nSubject: ${subject}\r\n\r\nText of ${subject}\r\n`)
+
+describe('with WebSocket', { timeout: 120_000 }, () => {
+  it('all is asked on it: by requests before it stands, and when it is gone', async () => {
+    const p = await desktop(chrome)
+    let cut
+    await p.routeWebSocket(/\/jmap\/ws$/, (socket) => { socket.connectToServer(); cut = () => socket.close() })
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ${ANN}\r\nSubject: Over the line\r\n\r\nText of the line\r\n`)
+    await signIn(p, offices.here, ANN, offices.password(ANN))
+    await p.locator('.live.on').waitFor()
+    await p.waitForLoadState('networkidle')
+    const asked = []
+    p.on('request', (r) => { if (r.url().endsWith('/jmap/api')) asked.push(r.postData()) })
+    await p.keyboard.press('/')
+    await p.keyboard.insertText('subject:line')
+    await p.getByRole('heading', { name: '1 result', exact: true }).waitFor()
+    await p.locator('.row', { hasText: 'Over the line' }).click()
+    await p.locator('article').getByText('Text of the line').waitFor()
+    await p.keyboard.press('s')
+    await until('its star', async () => /Flagged[^\n]*Over the line/.test(await offices.listed('ann')))
+    assert.deepEqual(asked, [])
+    cut()
+    await p.keyboard.press('s')
+    await until('no star', async () => /Over the line/.test(await offices.listed('ann')) && !/Flagged[^\n]*Over the line/.test(await offices.listed('ann')))
+    // It comes back by itself.
+    await p.locator('.live.on').waitFor()
+    await p.waitForLoadState('networkidle')
+    asked.length = 0
+    await p.keyboard.press('s')
+    await until('a star again', async () => /Flagged[^\n]*Over the line/.test(await offices.listed('ann')))
+    assert.deepEqual(asked, [])
+    assert.deepEqual(p.troubles, [])
+    await p.context().close()
+  })
+})
 
 describe('without WebSocket', { timeout: 120_000 }, () => {
   it('is live by server-sent events, after it tried', async () => {

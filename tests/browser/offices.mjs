@@ -242,6 +242,9 @@ export const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAA
 /** Sends at once: no time to think again. */
 export const hasty = (context) => context.addInitScript(() => { if (!localStorage.getItem('choices')) localStorage.setItem('choices', JSON.stringify({ undo: 0 })) })
 
+/** Asks by HTTP alone, which a test can count, hold up and turn away; else the program asks on the WebSocket that stands. From the next page on. */
+export const byRequests = (context) => context.addInitScript(() => { delete globalThis.WebSocket })
+
 /** A desktop's window of its own, in which nothing can be taken back, so that what is sent goes at once. */
 export async function desktop(chrome) {
   const context = await chrome.newContext({ viewport: { width: 1360, height: 860 } })

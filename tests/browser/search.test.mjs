@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
-import { browser, desktop, Offices, signIn, until } from './offices.mjs'
+import { browser, byRequests, desktop, Offices, signIn, until } from './offices.mjs'
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 /** Noon of a day, as IMAP writes it. */
@@ -30,6 +30,7 @@ before(async () => {
   await put('Sent', '\\Seen', noon(2026, 2, 11), text(['From: Ann <ann@here.test>', 'To: Carol Lee <carol@there.test>', 'Bcc: Hidden <hidden@else.test>', 'Subject: My answer'], 'Paid with pleasure.'))
   await put('Drafts', '\\Seen \\Draft', noon(2026, 2, 12), text(['From: Ann <ann@here.test>', 'To: Eve <eve@else.test>', 'Subject: Half a letter'], 'Dear'))
   ann = await desktop(chrome)
+  await byRequests(ann.context())
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
   await ann.locator('.row', { hasText: 'Fresh thing' }).waitFor()
   await ann.locator('.live.on').waitFor()

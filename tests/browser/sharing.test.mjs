@@ -1,7 +1,7 @@
 // Mailboxes that others share, given and taken by IMAP: shown at once, read, changed as far as the rights go, answered as oneself.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { axeSource, browser, desktop, Offices, pictures, signIn, until } from './offices.mjs'
+import { axeSource, browser, byRequests, desktop, Offices, pictures, signIn, until } from './offices.mjs'
 
 let offices, chrome, ann
 const club = (subject, more = '') => `From: Bob <bob@here.test>\r\nTo: club@here.test\r\nSubject: ${subject}\r\nMessage-ID: <${subject.replaceAll(' ', '')}@x>\r\n${more || `Content-Type: text/plain\r\n\r\nText of ${subject}\r\n`}`
@@ -60,6 +60,37 @@ describe('sharing', { timeout: 150_000 }, () => {
     await ann.reload()
     await row('Minutes').waitFor()
     assert.match(ann.url(), /\/m\/A[0-9a-f]+\//)
+    clean()
+  })
+
+  it('shows what came while the account was being asked for, though nobody tells of it again', async () => {
+    await byRequests(ann.context())
+    const own = await ann.evaluate(async () => Object.values((await (await fetch('/jmap/session')).json()).primaryAccounts)[0])
+    // The answer of the beginning is of before; what came since is told before that answer is here.
+    let letGo, isHeld = false
+    const held = new Promise((go) => { letGo = go })
+    await ann.route('**/jmap/api', async (route) => {
+      const [[name, { accountId }] = []] = JSON.parse(route.request().postData()).methodCalls
+      if (isHeld || name !== 'Mailbox/get' || accountId === own) { await route.continue(); return }
+      isHeld = true
+      const answer = await route.fetch()
+      await held
+      await route.fulfill({ response: answer })
+    })
+    const unread = async () => Number((await link().locator('.count').allInnerTexts()).join().replace(/\D/g, ''))
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await until('it is asked for', () => isHeld)
+    await ann.locator('.live.on').waitFor()
+    const before = (await flags()).split('\n').filter((line) => /^\* .*FLAGS/.test(line) && !/Seen/.test(line)).length
+    await offices.appendAll('bob', [club('Agenda')], 'Club', '')
+    await until('it is there', async () => (await flags()).includes('Agenda'))
+    // What tells of it comes, and is over.
+    await ann.waitForTimeout(1500)
+    letGo()
+    await until('it is counted', async () => await unread() === before + 1)
+    await ann.unroute('**/jmap/api')
+    await link().click()
+    await row('Agenda').waitFor()
     clean()
   })
 

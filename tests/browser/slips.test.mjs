@@ -2,7 +2,7 @@
 // just before signing out; and what has no room or is lost on the way.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, desktop, hasty, letter, Offices, opened, page, PNG, signIn, until } from './offices.mjs'
+import { browser, byRequests, desktop, hasty, letter, Offices, opened, page, PNG, signIn, until } from './offices.mjs'
 
 let offices, chrome, ann
 const password = () => offices.password('ann@here.test')
@@ -10,6 +10,7 @@ before(async () => {
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
   for (let n = 1; n <= 4; n++) await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Letter ${n}\r\nMessage-ID: <s${n}@here.test>\r\n\r\nText of ${n}.\r\n`)
   ann = await desktop(chrome)
+  await byRequests(ann.context())
   ann.dialogs = []
   ann.on('dialog', (d) => ann.dialogs.push(d.message()))
   await signIn(ann, offices.here, 'ann@here.test', password())

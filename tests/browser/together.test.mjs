@@ -183,4 +183,40 @@ describe('accounts of several servers', { timeout: 240_000 }, () => {
     await from.waitFor({ state: 'detached' })
     clean()
   })
+
+  it('the other account is one’s own as well: it is not called shared, has its own signature, and puts off what comes to it', async () => {
+    assert.equal(await me.getByRole('heading', { name: OWN[1] }).getAttribute('title'), OWN[1])
+    await me.getByRole('link', { name: 'Settings' }).click()
+    await me.getByRole('link', { name: 'Names and signatures' }).click()
+    const second = me.getByRole('region', { name: OWN[1] })
+    assert.deepEqual(await me.getByRole('main').getByRole('heading', { level: 2 }).allInnerTexts(), OWN)
+    await second.getByLabel('Signature').fill('The second one')
+    await second.getByRole('button', { name: 'Save' }).click()
+    await me.locator('.toast', { hasText: 'Saved' }).waitFor()
+    assert.deepEqual(await axe(me), [])
+    await me.reload()
+    await until('it is kept', async () => await second.getByLabel('Signature').inputValue() === 'The second one')
+    assert.equal(await me.getByRole('region', { name: OWN[0] }).getByLabel('Signature').inputValue(), '')
+
+    const snoozed = () => me.evaluate(async (name) => {
+      const { apiUrl, accounts } = await (await fetch('/.well-known/jmap')).json()
+      const accountId = Object.entries(accounts).find(([, account]) => account.name === name)[0]
+      const using = ['urn:ietf:params:jmap:core', 'urn:packetboat:params:jmap:program']
+      const answer = await fetch(new URL(apiUrl).pathname, { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Packetboat': '1' }, body: JSON.stringify({ using, methodCalls: [['Snooze/get', { accountId, ids: null }, 's']] }) })
+      return (await answer.json()).methodResponses[0][1].list.length
+    }, OWN[1])
+    await me.getByRole('link', { name: /^All inboxes/ }).click()
+    await row('Just now').click()
+    await me.locator('article').getByText('Now.').waitFor()
+    await me.locator('body').press('b')
+    await me.getByRole('dialog', { name: 'Later' }).getByLabel('Another time').fill('in 3h')
+    await me.keyboard.press('Enter')
+    await row('Just now').waitFor({ state: 'detached' })
+    await until('the second account waits for it', async () => await snoozed() === 1)
+    await until('away at its server', async () => !(await offices.listed('carol')).includes('"Just now"'), 60)
+    await me.keyboard.press('z')
+    await row('Just now').waitFor()
+    await until('it waits no more', async () => await snoozed() === 0)
+    clean()
+  })
 })

@@ -1,6 +1,6 @@
 // The data layer against a server in memory: what is seen at once, what is told, what comes back.
 import 'fake-indexeddb/auto'
-import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Fake } from './fake.js'
 import type { Mailbox, Row } from '../src/jmap/types'
 import type { Doing } from '../src/state/mail.svelte'
@@ -66,6 +66,122 @@ describe('the line to the server', () => {
     Nothing.made.at(-1)?.onopen?.()
     await settled()
     expect([mail.live, mail.current?.at(0), mail.current?.total]).toEqual([true, made.id, 121])
+  })
+})
+
+/** A WebSocket that takes requests; the test answers them. */
+class Socket extends Nothing {
+  static all: Socket[] = []
+  readonly OPEN = 1
+  onmessage: ((event: { data: string }) => void) | null = null
+  onclose: (() => void) | null = null
+  sent: { '@type': string; id: string; methodCalls: [string, Record<string, unknown>, string][] }[] = []
+  constructor() { super(); Socket.all.push(this) }
+  send(text: string): void { this.sent.push(JSON.parse(text) as Socket['sent'][0]) }
+  get requests(): Socket['sent'] { return this.sent.filter((one) => one['@type'] === 'Request') }
+  tells(what: Record<string, unknown>): void { this.onmessage?.({ data: JSON.stringify(what) }) }
+  async answers(one = this.requests.at(-1)): Promise<void> { this.tells({ '@type': 'Response', requestId: one?.id, ...await (await fake.fetch('/jmap/api', { body: JSON.stringify(one) })).json() }) }
+}
+
+describe('requests on the line', () => {
+  let line: Socket
+  const asked = (): number => fake.calls.length
+  beforeEach(async () => {
+    fake.session.capabilities = { ...fake.session.capabilities, 'urn:ietf:params:jmap:websocket': { url: 'ws://localhost/jmap/ws' } } as never
+    vi.stubGlobal('navigator', { onLine: true })
+    vi.stubGlobal('WebSocket', Socket)
+    await fresh()
+    line = Socket.all.at(-1) as Socket
+    line.readyState = 1
+    line.onopen?.()
+    // What is asked first when it stands.
+    for (const one of line.requests) await line.answers(one)
+    await settled()
+  })
+  afterEach(() => { mail.close(); vi.stubGlobal('WebSocket', Nothing); vi.stubGlobal('navigator', {}) })
+
+  it('need none of their own, in any order', async () => {
+    const before = asked()
+    const [first, second] = [mail.jmap.call([['Mailbox/get', { accountId: 'a1', ids: null }, 'm']]), mail.jmap.call([['Email/get', { accountId: 'a1', ids: ['e1'] }, 'e']])]
+    const [one, other] = line.requests.slice(-2)
+    expect(asked()).toBe(before)
+    await line.answers(other)
+    await line.answers(one)
+    expect((await first).of<{ list: unknown[] }>('m').list).toHaveLength(7)
+    expect((await second).of<{ list: Row[] }>('e').list.map((row) => row.id)).toEqual(['e1'])
+  })
+
+  it('are refused as over HTTP, and one that nobody waits for holds nothing', async () => {
+    const refused = mail.jmap.call([['Mailbox/get', { accountId: 'a1', ids: null }, 'm']])
+    line.tells({ '@type': 'RequestError', requestId: line.requests.at(-1)?.id, type: 'urn:ietf:params:jmap:error:notRequest', status: 400, detail: 'No.' })
+    await expect(refused).rejects.toMatchObject({ type: 'urn:ietf:params:jmap:error:notRequest', status: 400, message: 'No.' })
+    const given = new AbortController()
+    const aborted = mail.jmap.call([['Mailbox/get', { accountId: 'a1', ids: null }, 'm']], given.signal)
+    given.abort()
+    await expect(aborted).rejects.toMatchObject({ name: 'AbortError' })
+    await line.answers()
+  })
+
+  it('that are long, or asked when the browser knows of no network, go by themselves', async () => {
+    const before = line.requests.length
+    await mail.jmap.call([['Email/get', { accountId: 'a1', ids: ['e1'], properties: ['x'.repeat(70_000)] }, 'e']])
+    vi.stubGlobal('navigator', { onLine: false })
+    await mail.jmap.call([['Email/get', { accountId: 'a1', ids: ['e1'] }, 'e']])
+    expect(line.requests.length).toBe(before)
+  })
+
+  it('are asked again when it breaks, unless they change something: that waits', async () => {
+    const read = mail.jmap.call([['Email/get', { accountId: 'a1', ids: ['e120'] }, 'e']])
+    mail.act({ e120: { 'keywords/$flagged': true } }, 'Starred')
+    await settled()
+    expect(line.requests.slice(-2).map((one) => one.methodCalls[0]?.[0])).toEqual(['Email/get', 'Email/set'])
+    line.readyState = 3
+    line.onclose?.()
+    expect((await read).of<{ list: Row[] }>('e').list.map((row) => row.id)).toEqual(['e120'])
+    await settled()
+    expect([mail.waiting, fake.emails.get('e120')?.keywords]).toEqual([1, {}])
+    await mail.drain()
+    expect([mail.waiting, fake.emails.get('e120')?.keywords]).toEqual([0, { $flagged: true }])
+  })
+})
+
+describe('a session that became another', () => {
+  it('is told of once, by whatever is asked', async () => {
+    const jmap = await Jmap.open()
+    let [times, state] = [0, 's']
+    vi.stubGlobal('fetch', async (url: string, init?: RequestInit) => url === '/jmap/api' ? Response.json({ ...await (await fake.fetch(url, init)).json(), sessionState: state }) : fake.fetch(url, init))
+    jmap.outdated = () => { times += 1 }
+    const ask = (): Promise<unknown> => jmap.call([['Email/get', { accountId: 'a1', ids: [] }, 'e']])
+    await ask()
+    expect(times).toBe(0)
+    state = 's-b1'
+    await ask()
+    await ask()
+    expect(times).toBe(1)
+    jmap.session = { ...jmap.session, state }
+    state = 's'
+    await ask()
+    expect(times).toBe(2)
+  })
+})
+
+describe('a server that is busy with others of ours', () => {
+  const busy = (times: number): void => {
+    vi.stubGlobal('fetch', (url: string, init?: RequestInit) => {
+      if (url === '/jmap/api' && times-- > 0) return Promise.resolve(new Response(JSON.stringify({ type: 'urn:ietf:params:jmap:error:limit', limit: 'maxConcurrentRequests', status: 400, detail: 'Too many.' }), { status: 400, headers: { 'Content-Type': 'application/problem+json' } }))
+      return fake.fetch(url, init)
+    })
+  }
+  it('is asked again: one begins all the same, and nothing that was done is taken back', async () => {
+    mail = new Mail(await Jmap.open(), 'a1', cache, () => undefined)
+    busy(2)
+    await mail.boot()
+    expect(mail.isBooted).toBe(true)
+    mail.learn([fake.emails.get('e1') as unknown as Row])
+    busy(1)
+    mail.act({ e1: { 'keywords/$flagged': true } }, 'Starred')
+    for (let i = 0; i < 100 && mail.waiting > 0; i++) await new Promise((r) => setTimeout(r, 20))
+    expect([mail.waiting, fake.emails.get('e1')?.keywords, mail.rows.get('e1')?.keywords]).toEqual([0, { $flagged: true }, { $flagged: true }])
   })
 })
 
@@ -462,7 +578,7 @@ describe('a folder', () => {
     const of = mail.mailboxes.get('mi') as Mailbox
     mail.mailboxes.set('mx', { ...of, id: 'mx', name: 'Old', role: null, parentId: 'mi' })
     const before = fake.emails.size
-    await expect(mail.removeMailbox(of)).rejects.toMatchObject({ type: 'mailboxHasChild' })
+    await expect(mail.removal.removeMailbox(of)).rejects.toMatchObject({ type: 'mailboxHasChild' })
     expect([before, fake.emails.size]).toEqual([120, 120])
   })
 })

@@ -9,8 +9,25 @@ export type Answer = [name: string, answer: Record<string, unknown>, id: string]
 export class SignedOut extends Error {}
 export class Offline extends Error {}
 export class Refused extends Error {
-  constructor(readonly type: string, message: string, readonly status = 0) { super(message || type) }
+  constructor(readonly type: string, message: string, readonly status = 0, readonly limit = '') { super(message || type) }
 }
+
+/** What a server says that refuses a whole request (RFC 8620 3.6.1). */
+interface Trouble { type?: string; detail?: string; limit?: string; status?: number }
+export const refusal = (told: Trouble, status: number): Refused => new Refused(told.type ?? 'http', told.detail ?? `the server answered ${status}`, status, told.limit)
+
+/** Several windows may ask at once, more than the server takes: so often it is asked again, and so long after, twice as long each time. */
+const BUSY_TRIES = 6
+const BUSY_MS = 200
+
+interface Whole { methodResponses: Answer[]; sessionState?: string }
+export interface Request { using: string[]; methodCalls: Call[] }
+
+/** A connection that stands (RFC 8887): a request on it needs none of its own. Nothing: it does not stand, or takes no such request. */
+export interface Line { ask(request: Request, signal: AbortSignal | undefined): Promise<unknown> | undefined }
+
+/** It may be asked twice. */
+const onlyReads = ({ methodCalls }: Request): boolean => methodCalls.every(([name]) => /\/(get|query|changes|queryChanges|parse|lookup)$/.test(name))
 
 /** What the program says of itself with everything that changes something. */
 export const OURS = { 'Content-Type': 'application/json', 'X-Packetboat': '1' }
@@ -27,8 +44,7 @@ export async function ask(url: string, init: RequestInit = {}): Promise<Response
   // What nobody reads would hold its connection.
   if (answer.status === 401) { void answer.body?.cancel(); throw new SignedOut('sign in') }
   if (answer.status === 502 || answer.status === 503 || answer.status === 504) { void answer.body?.cancel(); throw new Offline(`the server answered ${answer.status}`) }
-  const told = await answer.json().catch(() => ({})) as { type?: string; detail?: string }
-  throw new Refused(told.type ?? 'http', told.detail ?? `the server answered ${answer.status}`, answer.status)
+  throw refusal(await answer.json().catch(() => ({})) as Trouble, answer.status)
 }
 
 /** The answers to one request, by the id of the call. */
@@ -58,6 +74,10 @@ export function local(url: string): string {
 export class Jmap {
   private busy = 0
   private readonly queue: (() => void)[] = []
+  line: Line | undefined
+  /** Told that the session is not what it was when it was asked for (RFC 8620 3.4): an account may have come or gone. */
+  outdated: (() => void) | undefined
+  private told: string | undefined
 
   constructor(public session: Session) {}
 
@@ -82,13 +102,35 @@ export class Jmap {
     }
     this.busy += 1
     try {
-      const answer = await ask(local(this.session.apiUrl), { method: 'POST', headers: OURS, body: JSON.stringify({ using, methodCalls: calls }), signal: signal ?? null })
-      const body = await answer.json() as { methodResponses: Answer[] }
-      return new Answers(body.methodResponses)
+      const { methodResponses, sessionState } = await this.patiently({ using, methodCalls: calls }, signal)
+      // Of each state once: what changes it all the time would be asked for all the time.
+      if (sessionState !== this.session.state && sessionState !== this.told) { this.told = sessionState; this.outdated?.() }
+      return new Answers(methodResponses)
     } finally {
       this.busy -= 1
       this.queue.shift()?.()
     }
+  }
+
+  /** Refused because others of ours are at work, it is asked again in a while. */
+  private async patiently(request: Request, signal: AbortSignal | undefined): Promise<Whole> {
+    for (let tries = 0; ; tries++) {
+      try { return await this.ask(request, signal) } catch (error) {
+        if (!(error instanceof Refused) || error.limit !== 'maxConcurrentRequests' || tries === BUSY_TRIES) throw error
+      }
+      await new Promise((go) => setTimeout(go, BUSY_MS * 2 ** tries))
+      signal?.throwIfAborted()
+    }
+  }
+
+  /** On the line that stands, else by a request of its own: also when the line broke and it may be asked twice. */
+  private async ask(request: Request, signal: AbortSignal | undefined): Promise<Whole> {
+    const asked = navigator.onLine ? this.line?.ask(request, signal) : undefined
+    if (asked) {
+      try { return await asked as Whole } catch (error) { if (!(error instanceof Offline) || !onlyReads(request)) throw error }
+    }
+    const answer = await ask(local(this.session.apiUrl), { method: 'POST', headers: OURS, body: JSON.stringify(request), signal: signal ?? null })
+    return await answer.json() as Whole
   }
 
   /** No more requests at once than the server takes. */

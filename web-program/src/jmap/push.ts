@@ -1,15 +1,21 @@
 // What changed on the server, told at once: by WebSocket (RFC 8887), else by EventSource (RFC 8620 7.3), or by the worker that a push woke.
-// It comes back by itself, later and later up to 30 s, and at once when the network does.
+// It comes back by itself, later and later up to 30 s, and at once when the network does. A WebSocket that stands takes requests, too: a
+// browser has less to do for one than for a request of HTTP.
 
-import { local } from './client'
+import { local, Offline, refusal, type Line as Asking, type Request } from './client'
 import type { Session } from './types'
 
 export type States = Record<string, Record<string, string>>
 export type Line = 'live' | 'waiting'
 
 const WEBSOCKET = 'urn:ietf:params:jmap:websocket'
+/** What is longer goes by itself: it would hold up what is asked after it. */
+const LINE_LENGTH_MAX = 64 * 1024
 
-export class Push {
+interface Told { '@type'?: string; requestId?: string; changed?: States; type?: string; detail?: string; status?: number }
+interface Waits { done: (answer: unknown) => void; failed: (error: Error) => void }
+
+export class Push implements Asking {
   private socket: WebSocket | undefined
   private source: EventSource | undefined
   private timer: ReturnType<typeof setTimeout> | undefined
@@ -18,6 +24,9 @@ export class Push {
   private sockets = true
   /** The connection that is tried now stood. */
   private opened = false
+  /** What was asked on the socket, and has no answer yet. */
+  private asked = new Map<string, Waits>()
+  private next = 0
 
   constructor(private readonly session: Session, private readonly changed: (states: States) => void, private readonly line: (state: Line) => void, private readonly refused: () => void = () => undefined) {
     addEventListener('online', this.again)
@@ -36,6 +45,19 @@ export class Push {
     this.source?.close()
   }
 
+  ask(request: Request, signal: AbortSignal | undefined): Promise<unknown> | undefined {
+    const { socket, asked } = this
+    if (socket === undefined || socket.readyState !== socket.OPEN || signal?.aborted === true) return undefined
+    const id = String(++this.next)
+    const text = JSON.stringify({ '@type': 'Request', id, ...request })
+    if (text.length > LINE_LENGTH_MAX) return undefined
+    return new Promise((done, failed) => {
+      asked.set(id, { done, failed })
+      signal?.addEventListener('abort', () => { if (asked.delete(id)) failed(new DOMException('nobody waits for it', 'AbortError')) })
+      socket.send(text)
+    })
+  }
+
   private readonly woken = (event: MessageEvent<{ changed?: States }>): void => {
     if (event.data.changed) this.changed(event.data.changed)
     if (!this.isOpen()) this.again()
@@ -51,7 +73,7 @@ export class Push {
   }
 
   private isOpen(): boolean {
-    return this.socket?.readyState === WebSocket.OPEN || this.source?.readyState === EventSource.OPEN
+    return (this.socket !== undefined && this.socket.readyState === this.socket.OPEN) || this.source?.readyState === EventSource.OPEN
   }
 
   private connect(): void {
@@ -60,7 +82,7 @@ export class Push {
     this.source?.close()
     this.opened = false
     const url = this.session.capabilities[WEBSOCKET]?.url
-    if (this.sockets && typeof url === 'string') this.bySocket(url)
+    if (this.sockets && typeof url === 'string' && 'WebSocket' in globalThis) this.bySocket(url)
     else this.bySource()
   }
 
@@ -69,6 +91,8 @@ export class Push {
     at.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:'
     const socket = new WebSocket(at, 'jmap')
     this.socket = socket
+    const asked = new Map<string, Waits>()
+    this.asked = asked
     socket.onopen = () => {
       this.opened = true
       this.tries = 0
@@ -76,10 +100,16 @@ export class Push {
       this.line('live')
     }
     socket.onmessage = (event: MessageEvent<string>) => {
-      const told = JSON.parse(event.data) as { '@type'?: string; changed?: States }
+      const told = JSON.parse(event.data) as Told
+      const waits = asked.get(told.requestId ?? '')
+      asked.delete(told.requestId ?? '')
       if (told['@type'] === 'StateChange' && told.changed) this.changed(told.changed)
+      else if (told['@type'] === 'Response') waits?.done(told)
+      else if (told['@type'] === 'RequestError') waits?.failed(refusal(told, told.status ?? 400))
     }
     socket.onclose = () => {
+      for (const { failed } of asked.values()) failed(new Offline('the line broke'))
+      asked.clear()
       if (socket !== this.socket) return
       if (!this.opened && this.tries > 0 && navigator.onLine) this.sockets = false
       this.later()

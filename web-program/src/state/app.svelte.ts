@@ -23,6 +23,8 @@ export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze'
 
 /** So long what was typed last may take on its way to the server, before one is asked. */
 const SAVING_MS = 10_000
+/** After a beginning that failed it is tried again. */
+const AGAIN_MS = 3000
 
 export class App {
   /** One's own account. */
@@ -65,6 +67,7 @@ export class App {
       const jmap = await session
       const store = cache ?? await Cache.open()
       if (await this.anothers(jmap, store, begun?.kept.session)) return
+      jmap.outdated = () => { void this.renew() }
       if (this.home) this.home.jmap = jmap
       else await this.enter(jmap, Cache.isBarred ? await Cache.open() : store)
       if (first) await this.welcome()
@@ -75,9 +78,8 @@ export class App {
       if (this.choices.notify) void this.push(true)
     } catch (error) {
       if (error instanceof SignedOut) this.leave(this.home !== undefined)
-      else if (error instanceof Offline) {
-        if (this.home) { this.home.lost(); void this.desk.restore(); this.invited(); this.retry() } else this.phase = 'signed-out'
-      } else { this.home?.failed(error); if (!this.home) this.phase = 'signed-out' }
+      else if (this.home) { this.home.failed(error); void this.desk.restore(); this.invited(); this.retry() }
+      else this.phase = 'signed-out'
     }
   }
 
@@ -113,11 +115,12 @@ export class App {
     setTimeout(() => {
       void Jmap.open().then(async (jmap) => {
         if (!this.home) return
+        jmap.outdated = () => { void this.renew() }
         this.home.jmap = jmap
         await this.home.boot()
         void this.share()
       }).catch((e: unknown) => { if (e instanceof SignedOut) this.leave(true); else this.retry() })
-    }, 3000)
+    }, AGAIN_MS)
   }
 
   private async enter(jmap: Jmap, cache: Cache, begun?: Begun): Promise<void> {
@@ -148,6 +151,7 @@ export class App {
     this.home = mail
     mail.elsewhere = (states) => { void this.heard(states) }
     mail.again = () => { for (const other of this.others.values()) void other.revisit() }
+    mail.beside = () => { for (const other of this.others.values()) if (other.isBooted) void other.compare() }
     mail.arrived = (rows) => this.notify(rows)
   }
 
@@ -192,7 +196,15 @@ export class App {
       const known = this.others.get(id)
       if (known?.isBooted) return
       const mail = known ?? await this.other(home, id)
-      try { await mail.boot(); if (this.home === home) this.others.set(id, mail) } catch (error) { home.failed(error) }
+      try {
+        await mail.boot()
+        if (this.home !== home) return
+        this.others.set(id, mail)
+        if (home.live) void mail.compare()
+      } catch (error) {
+        home.failed(error)
+        if (this.home === home) setTimeout(() => { void this.share() }, AGAIN_MS)
+      }
     }))
     if (this.of !== '' && !this.isJoined && !this.others.has(this.of)) this.openBox('inbox')
   }
@@ -203,7 +215,13 @@ export class App {
     if (!home) return
     const foreign = Object.entries(states).filter(([id]) => id !== home.account)
     for (const [id] of foreign) this.others.get(id)?.told(states)
-    if (foreign.every(([id, types]) => this.others.has(id) && !Object.values(types).includes('gone'))) return
+    if (foreign.some(([id, types]) => !this.others.has(id) || Object.values(types).includes('gone'))) await this.renew()
+  }
+
+  /** The session is another one: what is shared may be. */
+  private async renew(): Promise<void> {
+    const { home } = this
+    if (!home) return
     try {
       home.jmap.session = (await Jmap.open()).session
       await this.share()
@@ -375,8 +393,7 @@ export class App {
     this.layer = ''
     this.cursor = ''
     this.deselect()
-    router.go({ at: 'mail', of, box: path, thread: '', email: '', flat: router.route.at === 'mail' && router.route.flat, only: '' })
-    this.begin()
+    router.go({ at: 'mail', of, box: path, thread: '', email: '', flat: router.route.at === 'mail' && router.route.flat, only: '' }, false, () => this.begin())
   }
 
   /** Asks for what is to be shown before it is drawn. */
@@ -426,8 +443,7 @@ export class App {
   search(query: string): void {
     const { route } = router
     if (query.trim() === '') { if (route.at === 'search') router.back({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }); return }
-    router.go({ at: 'search', of: this.of, query, thread: '', email: '' }, route.at === 'search')
-    this.begin()
+    router.go({ at: 'search', of: this.of, query, thread: '', email: '' }, route.at === 'search', () => this.begin())
     for (const part of this.list?.parts ?? []) part.guess()
   }
 
@@ -441,8 +457,8 @@ export class App {
     return of?.mail.rows.has(of.id) ? [[of.mail, [of.id]]] : []
   }
 
-  /** Those of one's own account. */
-  get own(): [Mail, Id[]][] { return this.targets.filter(([mail]) => !mail.home) }
+  /** Those of one's own accounts. */
+  get own(): [Mail, Id[]][] { return this.targets.filter(([mail]) => mail.writes) }
 
   /** Their rows. */
   get target(): Row[] { return this.targets.flatMap(([mail, ids]) => ids.map((id) => mail.rows.get(id)).filter((row) => row !== undefined)) }
@@ -524,7 +540,7 @@ export class App {
     const what = this.removing
     if (!this.allowed(what)) return
     if (what === 'trash') void this.away((mail, ids) => mail.toRole(ids, 'trash', t.done.deleted))
-    else if (confirm(t.folder.emptySure(this.meant.length))) void this.away((mail, ids) => mail.destroy(ids))
+    else if (confirm(t.folder.emptySure(this.meant.length))) void this.away((mail, ids) => mail.removal.destroy(ids))
   }
 
   spam(): void {
@@ -591,7 +607,7 @@ export class App {
     if (own.length === 0) return
     const muted = own.every(([mail, ids]) => ids.every((id) => { const row = mail.rows.get(id); return row !== undefined && mail.thread(row).some((r) => '$muted' in r.keywords) }))
     if (muted) for (const [mail, ids] of own) mail.flag(ids, '$muted', false, t.done.unmuted, true)
-    else void this.away((mail, ids) => mail.home ? undefined : mail.mute(ids))
+    else void this.away((mail, ids) => mail.writes ? mail.mute(ids) : undefined)
   }
 
   /** Nothing more from this sender: the server puts it away before it is seen. */
@@ -608,7 +624,7 @@ export class App {
     } catch (error) { this.told(error) }
   }
 
-  snooze(at: Date): void { if (this.own.length > 0) void this.away((mail, ids) => mail.home ? undefined : mail.snooze(ids, at)) }
+  snooze(at: Date): void { if (this.own.length > 0) void this.away((mail, ids) => mail.writes ? mail.snooze(ids, at) : undefined) }
 
   label(keyword: string): void {
     if (keyword === '' || !this.allowed('keywords')) return

@@ -149,7 +149,7 @@ export class Letter {
       this.rest = { ...this.rest, emailId: null }
       await this.saveOnce()
       // The one here has taken its place; one that goes out just now does so, too.
-      if (old !== null && (this.ended || this.rest.emailId !== null || isEmpty(this.draft))) await from.dropDraft(old)
+      if (old !== null && (this.ended || this.rest.emailId !== null || isEmpty(this.draft))) await from.removal.dropDraft(old)
     } catch (error) {
       mail.failed(error)
       this.problem = error instanceof Offline ? t.signIn.noServer : error instanceof Error ? error.message : String(error)
@@ -469,10 +469,10 @@ export class Desk {
     const id = letter.rest.emailId
     let back: Id[] = []
     const { mail } = letter
-    try { if (id !== null) back = await mail.dropDraft(id) } catch (e) { mail.failed(e) }
+    try { if (id !== null) back = await mail.removal.dropDraft(id) } catch (e) { mail.failed(e) }
     if (isEmpty(draft)) return
     // The one on the server comes back as well: its files are nowhere else.
-    const again = async (): Promise<void> => { await this.reopen({ ...draft, emailId: back.length > 0 ? (await mail.restore(back))[0] ?? null : null }) }
+    const again = async (): Promise<void> => { await this.reopen({ ...draft, emailId: back.length > 0 ? (await mail.removal.restore(back))[0] ?? null : null }) }
     toasts.show(t.done.draftDropped, { action: { label: t.act.undo, run: () => { again().catch((e: unknown) => this.app.told(e)) } } })
   }
 

@@ -19,18 +19,10 @@ import { Book } from './book'
 import type { First } from './first'
 import { History, type Stood, type Waited } from './history'
 import { List, type Asked } from './list.svelte'
+import { Removal } from './removal'
 import { toasts } from './toasts.svelte'
 
 const LISTS_MAX = 12
-/** Messages that are removed for ever, or brought back, by one request. */
-const REMOVED_MAX = 100
-/** What others may remove at the same time. */
-const UNDO_BESIDES = 50
-
-/** What the server can bring back. */
-interface Undoable { id: Id; mailboxId: Id; size: number }
-/** What went from a mailbox: how many for ever, what brings these back, and what only left it. */
-interface Gone { n: number; back: Id[]; out: Id[] }
 
 /** What a right is needed for; one that is a role is a move there. */
 export type Doing = 'archive' | 'trash' | 'junk' | 'inbox' | 'move' | 'destroy' | 'keywords' | 'seen'
@@ -66,6 +58,7 @@ export class Mail {
   private readonly bodies = new Map<Id, Body>()
   private readonly loading = new Map<Id, Promise<Body>>()
   readonly book = new Book(this)
+  readonly removal = new Removal(this)
   /** One for all accounts. */
   readonly history: History
   private pending: (Waiting & { sent?: boolean })[] = []
@@ -132,7 +125,7 @@ export class Mail {
   private about(answers: Answers): void {
     this.takeMailboxes(answers.of('m'))
     this.states.Email = answers.of<{ state: string }>('e').state
-    if (this.home) return
+    if (!this.writes) return
     if ((answers.maybe<{ ids: Id[] }>('pins')?.ids.length ?? 0) > 0) this.pins = true
     this.mutes = (answers.maybe<{ ids: Id[] }>('mutes')?.ids.length ?? 0) > 0
   }
@@ -156,8 +149,14 @@ export class Mail {
     this.isBooted = true
     for (const list of this.lists.values()) list.caughtUp()
     // What was not done by its owner's programs is not done by others'.
-    if (this.home) { void this.drain(); void this.current?.refresh(this.visible); return }
+    if (this.home) {
+      if (this.writes) { void this.passMuted(); void this.wake() }
+      void this.drain()
+      void this.current?.refresh(this.visible)
+      return
+    }
     if (!this.push) this.push = new Push(this.jmap.session, (s) => this.told(s), (l) => { if (l === 'live') this.back(); else { this.live = false; this.missed = true } }, () => { void this.sync() })
+    this.jmap.line = this.push
     void this.passMuted()
     void this.wake()
     void this.drain()
@@ -198,11 +197,11 @@ export class Mail {
     this.found()
     void this.drain()
     if (was) { void this.sync({ Email: '', Mailbox: '', EmailSubmission: '', Identity: '', Person: '' }); this.again?.() }
-    else void this.compare()
+    else { void this.compare(); this.beside?.() }
   }
 
   /** What happened after the account was asked and before the line stood is told by nobody. */
-  private async compare(): Promise<void> {
+  async compare(): Promise<void> {
     const types = ['Email', 'Mailbox']
     try {
       const answers = await this.jmap.call(types.map((type) => [`${type}/get`, { accountId: this.account, ids: [] }, type]))
@@ -326,7 +325,8 @@ export class Mail {
       const { first } = this
       if (first?.key === key) { this.first = undefined; untrack(() => made.begin(first.ids)) }
       this.lists.set(key, list)
-      void list.fromCache()
+      // First the server is asked.
+      queueMicrotask(() => { void made.fromCache() })
       if (this.lists.size > LISTS_MAX) {
         const oldest = this.lists.keys().next().value
         if (oldest !== undefined && oldest !== this.current?.key) this.lists.delete(oldest)
@@ -577,7 +577,7 @@ export class Mail {
   async snooze(ids: Iterable<Id>, at: Date): Promise<void> {
     const said = t.done.snoozed(at.toLocaleString(undefined, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }))
     try {
-      if (this.hasProgram) {
+      if (this.isOurs) {
         const room = [...this.mailboxes.values()].find((b) => b.parentId === null && b.name === ROOM)?.id ?? await this.create(ROOM, null)
         const rows = this.meant(ids)
         const waited = await this.waited(rows.filter((row) => room in row.mailboxIds).map((row) => row.id))
@@ -640,112 +640,11 @@ export class Mail {
     } catch (error) { this.failed(error) }
   }
 
-  /** Calls that remove at most `most` messages for ever, and what the server can bring back of those that are meant. */
-  private async removing(calls: Call[], most: number, isMeant: (one: Undoable) => boolean): Promise<{ answers: Answers; back: Id[] }> {
-    if (!this.hasProgram) return { answers: await this.jmap.call(calls), back: [] }
-    const look = (id: string): Call => ['Undo/get', { accountId: this.account, limit: most + UNDO_BESIDES }, id]
-    const answers = await this.jmap.call([look('before'), ...calls, look('after')])
-    const before = new Set(answers.maybe<{ list: Undoable[] }>('before')?.list.map((one) => one.id))
-    return { answers, back: (answers.maybe<{ list: Undoable[] }>('after')?.list ?? []).filter((one) => !before.has(one.id) && isMeant(one)).map((one) => one.id) }
-  }
-
-  /** Brings back what was removed for ever: what it is called now. */
-  async restore(ids: readonly Id[]): Promise<Id[]> {
-    const back: Id[] = []
-    for (let from = 0; from < ids.length; from += REMOVED_MAX) {
-      const answers = await this.jmap.call([['Undo/restore', { accountId: this.account, ids: ids.slice(from, from + REMOVED_MAX) }, 'r']])
-      const { restored, notFound } = answers.of<{ restored: Record<Id, { emailId: Id | null }>; notFound: Id[] }>('r')
-      if (notFound.length > 0) throw new Refused('notFound', t.reader.gone)
-      back.push(...Object.values(restored).flatMap((one) => one.emailId ?? []))
-    }
-    await this.sync()
-    return back
-  }
-
-  /** A draft goes for ever: what brings it back. */
-  async dropDraft(id: Id): Promise<Id[]> {
-    const drafts = this.role('drafts')?.id
-    return (await this.removing([['Email/set', { accountId: this.account, destroy: [id] }, 's']], 1, (one) => one.mailboxId === drafts)).back.slice(0, 1)
-  }
-
-  /** `did`, where there is a way back; else it is said alone. */
-  private removed(n: number, back: readonly Id[], run: () => Promise<unknown> = () => this.restore(back)): void {
-    if (back.length > 0) this.did(t.done.destroyed, run, n)
-    else toasts.show(t.done.destroyed(n))
-  }
-
-  async destroy(ids: Iterable<Id>): Promise<void> {
-    const rows = this.meant(ids)
-    const back: Id[] = []
-    let n = 0
-    try {
-      for (let from = 0; from < rows.length; from += REMOVED_MAX) {
-        const some = rows.slice(from, from + REMOVED_MAX)
-        const found = await this.removing([['Email/set', { accountId: this.account, destroy: some.map((row) => row.id) }, 's']], some.length * 2, (one) => some.some((row) => row.size === one.size && one.mailboxId in row.mailboxIds))
-        const done = found.answers.of<SetAnswer>('s').destroyed ?? []
-        back.push(...found.back)
-        n += done.length
-        for (const list of this.lists.values()) { if (list.order.remove(new Set(done)).length > 0) list.changed() }
-        for (const id of done) { this.rows.delete(id); this.selected.delete(id) }
-        void this.cache.forget(done)
-      }
-    } catch (error) { this.failed(error); toasts.show(t.done.refused(error instanceof Error ? error.message : ''), { kind: 'error' }) }
-    // Also when it ended halfway.
-    if (n > 0) this.removed(n, back)
-  }
-
-  /** All that lies in a mailbox goes from there, and for ever what lies nowhere else; `gone` has what went, also when this ends halfway. */
-  private async emptied(of: Id, gone: Gone): Promise<void> {
-    for (let round = 0; round < 500; round++) {
-      const found = await this.jmap.call([['Email/query', { accountId: this.account, filter: { inMailbox: of }, limit: REMOVED_MAX }, 'q'], ['Email/get', { accountId: this.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['id', 'mailboxIds'] }, 'e']])
-      const rows = found.of<{ list: Pick<Row, 'id' | 'mailboxIds'>[] }>('e').list
-      if (rows.length === 0) break
-      const alone = rows.filter((row) => Object.keys(row.mailboxIds).length === 1)
-      const update = Object.fromEntries(rows.filter((row) => !alone.includes(row)).map((row) => [row.id, { [path('mailboxIds', of)]: null }]))
-      const done = await this.removing([['Email/set', { accountId: this.account, destroy: alone.map((row) => row.id), update }, 's']], rows.length * 2, (one) => one.mailboxId === of)
-      const set = done.answers.of<SetAnswer>('s')
-      const refused = [...Object.values(set.notDestroyed ?? {}), ...Object.values(set.notUpdated ?? {})].find((e) => e.type !== 'notFound')
-      if (refused) throw new Refused(refused.type, refused.description ?? '')
-      gone.n += alone.length
-      gone.out.push(...Object.keys(update))
-      gone.back.push(...done.back)
-    }
-  }
-
-  /** What went comes back to a mailbox. */
-  private async comesBack({ back, out }: Gone, to: () => Promise<Id>): Promise<void> {
-    // The server makes the mailbox of what it brings back.
-    if (back.length > 0) await this.restore(back)
-    const id = await to()
-    for (let from = 0; from < out.length; from += REMOVED_MAX) {
-      const update = Object.fromEntries(out.slice(from, from + REMOVED_MAX).map((one) => [one, { [path('mailboxIds', id)]: true }]))
-      await this.jmap.call([['Email/set', { accountId: this.account, update }, 's']])
-    }
-    if (out.length > 0) await this.sync()
-  }
-
-  async empty(of: Id): Promise<void> {
-    const gone: Gone = { n: 0, back: [], out: [] }
-    try { await this.emptied(of, gone) } finally {
-      if (gone.back.length + gone.out.length > 0) this.did(gone.n > 0 ? t.done.destroyed(gone.n) : t.done.emptied, () => this.comesBack(gone, () => Promise.resolve(of)))
-      else if (gone.n > 0) toasts.show(t.done.destroyed(gone.n))
-    }
-    await this.sync()
-  }
-
-  /** A mailbox with all that is in it; none that has others under it, of which nothing is touched then. */
-  async removeMailbox({ id, name, parentId }: Mailbox): Promise<void> {
-    if ([...this.mailboxes.values()].some((b) => b.parentId === id)) throw new Refused('mailboxHasChild', t.folder.hasOthers)
-    const gone: Gone = { n: 0, back: [], out: [] }
-    let isGone = false
-    const again = async (): Promise<Id> => [...this.mailboxes.values()].find((b) => b.name === name && b.parentId === parentId)?.id ?? await this.create(name, parentId)
-    try {
-      await this.emptied(id, gone)
-      await this.changeMailbox(id, null)
-      isGone = true
-    } finally {
-      if (isGone || gone.back.length + gone.out.length > 0) this.did(isGone ? t.folder.removed : t.done.destroyed(gone.n), () => this.comesBack(gone, again))
-    }
+  /** These are there no more. */
+  dropRows(ids: readonly Id[]): void {
+    for (const list of this.lists.values()) { if (list.order.remove(new Set(ids)).length > 0) list.changed() }
+    for (const id of ids) { this.rows.delete(id); this.selected.delete(id) }
+    void this.cache.forget(ids)
   }
 
   /** Another name, or another place. */
@@ -921,6 +820,8 @@ export class Mail {
   elsewhere: ((states: States) => void) | undefined
   /** Told when the server is there again. */
   again: (() => void) | undefined
+  /** Told when the line stands. */
+  beside: (() => void) | undefined
   /** Told of new mail in the inbox. */
   arrived: ((rows: Row[]) => void) | undefined
 
@@ -995,6 +896,8 @@ export class Mail {
   }
 
   get hasProgram(): boolean { return !this.home && this.jmap.has(PROGRAM) }
+  /** One's own, at a server of ours: it calls back what waits, and keeps for a while what was removed. */
+  get isOurs(): boolean { return this.writes && this.jmap.has(PROGRAM) }
   /** Old accounts elsewhere can be linked. */
   get hasLinks(): boolean { return this.jmap.session.accounts[this.account]?.accountCapabilities[PROGRAM]?.hasLinks === true }
 }

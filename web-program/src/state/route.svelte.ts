@@ -48,13 +48,15 @@ class Router {
 
   constructor() { addEventListener('popstate', () => { this.route = read(new URL(location.href)) }) }
 
-  go(route: Route, replace = false): void {
+  /** `first`: what is to be asked for, before the browser writes down where one is. */
+  go(route: Route, replace = false, first: () => void = () => undefined): void {
+    this.route = route
+    first()
     const to = href(route)
     if (to !== location.pathname + location.search + location.hash) {
       if (replace) history.replaceState({ depth: (history.state as { depth?: number } | null)?.depth ?? 0 }, '', to)
       else history.pushState({ depth: ((history.state as { depth?: number } | null)?.depth ?? 0) + 1 }, '', to)
     }
-    this.route = route
   }
 
   /** Back where one came from within the program, else to `otherwise`. */
