@@ -235,6 +235,16 @@ impl RequestError {
     }
 }
 
+impl From<i_json::Unreadable> for RequestError {
+    fn from(why: i_json::Unreadable) -> RequestError {
+        match why {
+            i_json::Unreadable::NotIJson => RequestError::new("notJSON", "That is not I-JSON.", None),
+            // Of the limits that have a name the one it comes closest to (RFC 8620 §3.6.1).
+            i_json::Unreadable::TooMany => RequestError::new("limit", "There are too many values in it.", Some("maxSizeRequest")),
+        }
+    }
+}
+
 fn refused(kind: &'static str, detail: &str, limit: Option<&'static str>) -> Response {
     RequestError::new(kind, detail, limit).response()
 }
@@ -278,7 +288,7 @@ struct Asked {
 
 fn read_request(octets: &[u8], known: &[&str]) -> Result<Asked, RequestError> {
     let wrong = |detail: &str| RequestError::new("notRequest", detail, None);
-    let value = i_json::read(octets).ok_or_else(|| RequestError::new("notJSON", "That is not I-JSON.", None))?;
+    let value = i_json::read(octets)?;
     let Value::Object(mut request) = value else { return Err(wrong("A request is an object.")) };
     let using = request.get("using").and_then(Value::as_array).ok_or_else(|| wrong("`using` is missing."))?;
     let using: Option<BTreeSet<String>> = using.iter().map(|urn| urn.as_str().map(str::to_owned)).collect();

@@ -78,6 +78,8 @@ pub const SNOOZE_SECS_MAX: i64 = 10 * 366 * 86_400;
 pub const REQUEST_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// maxConcurrentRequests, per account.
 pub const CONCURRENT_REQUESTS_MAX: usize = 8;
+/// Values in a request, each of which takes many times what it takes to write: numbers and strings, lists and objects.
+pub const REQUEST_VALUES_MAX: usize = 200_000;
 /// maxCallsInRequest
 pub const CALLS_MAX: usize = 64;
 /// maxObjectsInGet
@@ -92,6 +94,8 @@ pub const UPLOADED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const UPLOADED_SECS_MAX: i64 = 6 * 3600;
 /// Uploads of one account that wait.
 pub const UPLOADS_MAX: usize = 1000;
+/// What is downloaded is read so much at a time.
+pub const DOWNLOAD_PIECE_BYTES: u64 = 256 * 1024;
 /// maxDataSources (RFC 9404 §3.1)
 pub const BLOB_SOURCES_MAX: usize = 64;
 /// Event streams of an account.

@@ -189,8 +189,8 @@ impl Line {
     /// One message of the client.
     async fn take(&mut self, text: &str) -> bool {
         let value = match i_json::read(text.as_bytes()) {
-            Some(value) => value,
-            None => return self.refuse(&RequestError::new("notJSON", "That is not I-JSON.", None), None).await,
+            Ok(value) => value,
+            Err(why) => return self.refuse(&RequestError::from(why), None).await,
         };
         let id = match value.get("id") {
             None | Some(Value::Null) => None,

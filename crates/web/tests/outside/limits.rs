@@ -43,6 +43,22 @@ async fn octets_of_an_upload() {
     assert_eq!(upload(&office, &vec![b'x'; max + 1]).await.status, 413);
 }
 
+/// Ten megabytes of small numbers are a hundred and sixty in memory.
+#[tokio::test]
+async fn values_of_a_request() {
+    let office = Office::new().await;
+    let head = format!("POST /jmap/api HTTP/1.1\r\n{}Content-Type: application/json\r\n", Office::basic("ann@here.test", "pw"));
+    let of = |values: usize| {
+        let numbers = vec!["1"; values].join(",");
+        format!(r#"{{"using":["urn:ietf:params:jmap:core"],"methodCalls":[["Core/echo",{{"a":[{numbers}]}},"c"]]}}"#)
+    };
+    let few = office.ask(&head, of(150_000).as_bytes()).await;
+    assert_eq!(few.json()["methodResponses"][0][1]["a"].as_array().map(Vec::len), Some(150_000));
+    let many = office.ask(&head, of(200_000).as_bytes()).await;
+    assert_eq!((many.status, many.json()["type"].as_str()), (400, Some("urn:ietf:params:jmap:error:limit")));
+    assert_eq!(many.json()["limit"], "maxSizeRequest");
+}
+
 #[tokio::test]
 async fn uploads_and_requests_at_once() {
     let office = Office::new().await;
