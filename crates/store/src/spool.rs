@@ -151,6 +151,23 @@ impl Spooled {
         task.await.map_err(|error| StoreError::Io(error.to_string()))?
     }
 
+    /// Octets from `offset`, at most `len` (short at the end).
+    pub async fn piece(&self, offset: u64, len: u64) -> Result<Bytes, StoreError> {
+        let end = offset.saturating_add(len).min(self.len());
+        let start = offset.min(end);
+        let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
+        let file = match &self.inner.content {
+            Content::Memory(bytes) => return Ok(bytes.slice(at(start)..at(end))),
+            Content::File(file, _) => Arc::clone(file),
+        };
+        let task = tokio::task::spawn_blocking(move || {
+            let mut buffer = vec![0; at(end - start)];
+            file.read_exact_at(&mut buffer, start).map_err(|error| io_error(&error))?;
+            Ok(Bytes::from(buffer))
+        });
+        task.await.map_err(|error| StoreError::Io(error.to_string()))?
+    }
+
     pub(crate) fn read_all(&self) -> Result<Bytes, StoreError> {
         match &self.inner.content {
             Content::Memory(bytes) => Ok(bytes.clone()),
@@ -189,4 +206,32 @@ impl Spooled {
 
 pub(crate) fn piece_sums(bytes: &[u8]) -> Vec<u64> {
     bytes.chunks(BODY_PIECE_BYTES).map(|piece| xxh64(piece, 0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// What lies in a file is read where it is wanted, and short at its end.
+    #[tokio::test]
+    async fn pieces_of_what_was_spooled() {
+        let folder = tempfile::tempdir().unwrap();
+        let octets: Vec<u8> = (0..SPOOL_MEMORY_BYTES_MAX as u32 + 99).flat_map(|n| u8::try_from(n % 251)).collect();
+        for folder in [None, Some(folder.path().to_owned())] {
+            let is_file = folder.is_some();
+            let mut spool = Spool::new(folder);
+            for part in octets.chunks(10_000) {
+                spool.write(part).await.unwrap();
+            }
+            let spooled = spool.finish().await.unwrap();
+            assert_eq!(matches!(spooled.inner.content, Content::File(..)), is_file);
+            let end = octets.len();
+            for (at, len) in [(0, 5), (777, 100_000), (end - 3, 10), (end, 10), (end + 10, 10), (0, end)] {
+                let wanted = octets.get(at.min(end)..(at + len).min(end)).unwrap();
+                assert_eq!(spooled.piece(at as u64, len as u64).await.unwrap(), wanted, "{at} {len}");
+            }
+            assert_eq!(spooled.piece(u64::MAX, u64::MAX).await.unwrap(), "");
+        }
+    }
 }

@@ -3,20 +3,23 @@
 //! Invariant: what is downloaded can run nothing in a browser; uploads are bounded in number, octets and time.
 //! Must not know: what a blob is for.
 
+mod download;
+
 use super::Context;
 use super::failure::MethodError;
 use super::sharing::Eyes;
 use super::view::EmailKey;
 use crate::limits::*;
 use crate::site::{self, Asking, Coming, Shared, Site, discard, problem, signed_in, unavailable};
-use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
 use bytes::Bytes;
+pub(crate) use download::{download, percent};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use store::{AccountId, Spooled, Store, StoreError, UnixSecs};
+use store::{AccountId, EmailId, Spooled, Store, StoreError, UnixSecs};
 use tokio::sync::Semaphore;
 
 /// Messages in messages in messages of which parts are blobs.
@@ -113,36 +116,61 @@ pub(super) fn is_media_type(kind: &str) -> bool {
     kind.contains('/') && kind.len() <= 200 && kind.bytes().all(|b| (b' '..0x7f).contains(&b))
 }
 
-/// The octets of a blob that these eyes may see; `None`: there is none.
-pub(crate) async fn octets(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<Bytes>, StoreError> {
+/// Where a blob's octets lie.
+enum Lies {
+    Uploaded(Spooled),
+    /// A message: all of its so many octets.
+    Email(EmailId, u64),
+    /// The part of this number in a message.
+    Part(EmailId, usize),
+    /// The part of this number in a blob that was read as a message.
+    Inside(String, usize),
+}
+
+/// Where a blob lies that these eyes may see; `None`: there is none.
+async fn lies(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<Lies>, StoreError> {
     if let Some(uploaded) = site.jmap.uploads.get(eyes, id) {
-        return uploaded.bytes().await.map(Some);
+        return Ok(Some(Lies::Uploaded(uploaded)));
     }
-    // A part of a blob that was read as a message.
     if let Some((of, part)) = id.rsplit_once('_') {
         let part = part.parse::<usize>().ok().filter(|_| id.matches('_').count() <= PARSED_LEVELS_MAX);
-        let Some(part) = part else { return Ok(None) };
-        return match Box::pin(octets(site, eyes, of)).await? {
-            Some(whole) => content(whole, part).await,
-            None => Ok(None),
-        };
+        return Ok(part.map(|part| Lies::Inside(of.to_owned(), part)));
     }
     let (key, part) = match id.strip_prefix('P').and_then(|rest| rest.rsplit_once('-')) {
         Some((of, part)) => (EmailKey::of(&format!("M{of}")), part.parse::<usize>().ok()),
         None => (EmailKey::of(id), None),
     };
     let Some(key) = key else { return Ok(None) };
-    let email = site.jmap.views.seen_by(&site.store, eyes).await?.get(key).and_then(|entry| entry.email());
-    let Some(email) = email else { return Ok(None) };
+    let view = site.jmap.views.seen_by(&site.store, eyes).await?;
+    let found = view.get(key).and_then(|entry| Some((entry.email()?, u64::from(entry.size_bytes))));
+    Ok(found.and_then(|(email, size)| match part {
+        _ if id.starts_with('M') => Some(Lies::Email(email, size)),
+        part => part.map(|part| Lies::Part(email, part)),
+    }))
+}
+
+/// The octets of a blob that these eyes may see; `None`: there is none.
+pub(crate) async fn octets(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<Bytes>, StoreError> {
+    let (email, part) = match lies(site, eyes, id).await? {
+        None => return Ok(None),
+        Some(Lies::Uploaded(uploaded)) => return uploaded.bytes().await.map(Some),
+        Some(Lies::Inside(of, part)) => {
+            return match Box::pin(octets(site, eyes, &of)).await? {
+                Some(whole) => content(whole, part).await,
+                None => Ok(None),
+            };
+        }
+        Some(Lies::Email(email, _)) => (email, None),
+        Some(Lies::Part(email, part)) => (email, Some(part)),
+    };
     let whole = match site.store.body(eyes.account, email, 0, u64::from(u32::MAX)).await {
         Err(StoreError::NotFound) => return Ok(None),
         other => other?,
     };
-    if id.starts_with('M') {
-        return Ok(Some(whole));
+    match part {
+        None => Ok(Some(whole)),
+        Some(part) => content(whole, part).await,
     }
-    let Some(part) = part else { return Ok(None) };
-    content(whole, part).await
 }
 
 /// A part's content; `None`: there is no such part.
@@ -173,43 +201,4 @@ fn name_of(hash: blake3::Hash) -> String {
 /// The same for a method.
 pub(crate) async fn blob(context: &Context<'_>, id: &str) -> Result<Option<Bytes>, MethodError> {
     Ok(octets(context.site, &context.eyes, id).await?)
-}
-
-/// `GET /jmap/download/{accountId}/{blobId}/{name}?type=`
-pub(crate) async fn download(
-    State(site): State<Shared>,
-    Path((account, id, name)): Path<(String, String, String)>,
-    Query(query): Query<HashMap<String, String>>,
-    request: Request,
-) -> Response {
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return response,
-    };
-    let missing = || problem(StatusCode::NOT_FOUND, "There is no such blob.");
-    let Some(eyes) = site.eyes_on(&signed_in.account, &account).await else { return missing() };
-    let found = match octets(&site, &eyes, &id).await {
-        Ok(Some(found)) => found,
-        Ok(None) => return missing(),
-        Err(_) => return unavailable(),
-    };
-    let kind = query.get("type").filter(|kind| is_media_type(kind)).map_or("application/octet-stream", String::as_str);
-    let mut response = found.into_response();
-    let headers = response.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(kind) {
-        headers.insert(header::CONTENT_TYPE, kind);
-    }
-    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename*=UTF-8''{}", percent(&name))) {
-        headers.insert(header::CONTENT_DISPOSITION, disposition);
-    }
-    // A blob never changes; whatever it says it is, it runs nothing and asks for nothing.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-    response
-}
-
-pub(crate) fn percent(name: &str) -> String {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    name.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

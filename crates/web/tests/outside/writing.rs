@@ -17,6 +17,38 @@ async fn download(office: &Office, blob: &str, more: &str) -> crate::office::Ans
     office.ask(&head, b"").await
 }
 
+/// Large blobs are read in pieces: what came out is the octets that went in, and its length is told first, also of what is encoded.
+#[tokio::test]
+async fn what_is_large_comes_back_as_it_was() {
+    let office = Office::new().await;
+    let octets: Vec<u8> = (0..1_500_001u32).flat_map(|n| u8::try_from(n * 31 % 251)).collect();
+    let picture = uploaded(&office, &octets).await;
+    let back = download(&office, picture["blobId"].as_str().unwrap(), "").await;
+    assert_eq!((back.status, back.headers["content-length"].as_str()), (200, "1500001"));
+    assert!(back.body == octets);
+    let drafts = office.mailbox_id("Drafts").await;
+    let draft = json!({
+        "mailboxIds": {&drafts: true}, "subject": "Large", "bodyValues": {"t": {"value": "See"}},
+        "textBody": [{"partId": "t", "type": "text/plain"}],
+        "attachments": [{"blobId": picture["blobId"], "type": "image/png", "name": "large.png"}],
+    });
+    let set = office.call("Email/set", json!({"create": {"d": draft}})).await;
+    let id = &set["created"]["d"]["id"];
+    let got =
+        office.call("Email/get", json!({"ids": [id], "properties": ["attachments", "blobId", "size"]})).await["list"][0].clone();
+    let part = download(&office, got["attachments"][0]["blobId"].as_str().unwrap(), "").await;
+    assert_eq!((part.status, part.headers["content-length"].as_str()), (200, "1500001"));
+    assert!(part.body == octets);
+    let whole = download(&office, got["blobId"].as_str().unwrap(), "").await;
+    let size = got["size"].as_u64().unwrap();
+    assert_eq!((whole.status, whole.headers["content-length"].as_str()), (200, size.to_string().as_str()));
+    assert_eq!(whole.body.len() as u64, size);
+    assert_eq!(message::parse(&whole.body).parts.iter().filter(|part| part.content().as_ref() == octets).count(), 1);
+    // There is no such part, and no such message.
+    let none = got["attachments"][0]["blobId"].as_str().unwrap().rsplit_once('-').unwrap().0;
+    assert_eq!(download(&office, &format!("{none}-99"), "").await.status, 404);
+}
+
 #[tokio::test]
 async fn a_draft_with_a_picture_is_made_and_read_back() {
     let office = Office::new().await;
