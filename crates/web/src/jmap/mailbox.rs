@@ -16,6 +16,7 @@ use super::view::{Entry, ThreadKey, View};
 use super::{Context, Object};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use store::{AccountId, Mailbox, MailboxId, SpecialUse, Touch};
 
 const PROPERTIES: [&str; 11] = [
@@ -115,17 +116,35 @@ fn counts(view: &View) -> HashMap<MailboxId, Counts> {
     let mut seen: HashSet<(MailboxId, ThreadKey)> = HashSet::new();
     for (_, entry) in view.all() {
         let thread = entry.known().map(|known| known.thread);
-        for mailbox in entry.mailboxes() {
+        let is_unread = u64::from(entry.is_unread());
+        let mut count_in = |mailbox| {
             let count = counts.entry(mailbox).or_default();
             count.emails += 1;
-            count.unread_emails += u64::from(entry.is_unread());
+            count.unread_emails += is_unread;
             if let Some(thread) = thread.filter(|thread| seen.insert((mailbox, *thread))) {
                 count.threads += 1;
                 count.unread_threads += u64::from(unread.contains_key(&(thread, is_trash(&mailbox))));
             }
+        };
+        match entry.only_mailbox() {
+            Some(mailbox) => count_in(mailbox),
+            None => entry.mailboxes().into_iter().for_each(count_in),
         }
     }
     counts
+}
+
+/// The same, as long as nothing changes counted once.
+fn counts_of(view: &mut View) -> Arc<HashMap<MailboxId, Counts>> {
+    let now = view.mod_seq;
+    match &view.counts {
+        Some((at, known)) if *at == now => Arc::clone(known),
+        _ => {
+            let counts = Arc::new(counts(view));
+            view.counts = Some((now, Arc::clone(&counts)));
+            counts
+        }
+    }
 }
 
 fn property(view: &View, account: AccountId, (mailbox, counts): (&Mailbox, Counts), name: &str) -> Value {
@@ -157,9 +176,9 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     let counts = match COUNTS.iter().any(|name| wanted(name)) {
         true => {
             view.learn_all(store, account).await?;
-            counts(&view)
+            counts_of(&mut view)
         }
-        false => HashMap::new(),
+        false => Arc::default(),
     };
     let ids = ids.unwrap_or_else(|| view.mailboxes.keys().map(|id| id_of(account, *id)).collect());
     let (mut list, mut not_found) = (Vec::new(), Vec::new());

@@ -4,6 +4,7 @@
 //! \Deleted is not there for JMAP (RFC 8621 §2). Invariant: a view tells at least what had happened at its mod-sequence, and is
 //! thrown away at any time. Must not know: methods.
 
+use super::mailbox::Counts;
 use super::sharing::Eyes;
 use crate::limits::{FACTS_CHUNK, RESULTS_KEPT, VIEW_EMAILS_MAX};
 use message::facts::Facts;
@@ -127,6 +128,12 @@ impl Entry {
         self.places().any(|place| place.mailbox == mailbox)
     }
 
+    /// The mailbox it is in, if that is one, as it mostly is.
+    pub(crate) fn only_mailbox(&self) -> Option<MailboxId> {
+        let mut places = self.places().map(|place| place.mailbox);
+        places.next().filter(|_| places.next().is_none())
+    }
+
     pub(crate) fn mailboxes(&self) -> BTreeSet<MailboxId> {
         self.places().map(|place| place.mailbox).collect()
     }
@@ -208,6 +215,8 @@ pub(crate) struct View {
     at: HashMap<(MailboxId, Uid), EmailKey>,
     /// Answers of queries, as long as nothing changes.
     pub(crate) results: Results,
+    /// What is in each mailbox, as long as nothing changes: whoever opens the program asks for it.
+    pub(crate) counts: Option<(ModSeq, Arc<HashMap<MailboxId, Counts>>)>,
     /// What the reader may do where; `None`: all of it, it is the owner.
     rights: Option<BTreeMap<MailboxId, Rights>>,
     is_filled: bool,
@@ -274,6 +283,7 @@ impl View {
             }
             if rights != self.rights {
                 self.results = Results::default();
+                self.counts = None;
             }
             self.rights = rights;
             let seen = states.into_iter().filter(|(mailbox, _)| self.rights(mailbox.id).has(Right::Lookup));

@@ -70,6 +70,11 @@ impl Filter {
         self.tree.any(is)
     }
 
+    /// Every condition has to hold: then so does everything that only messages can tell.
+    pub(crate) fn needs_all(&self) -> bool {
+        self.tree.needs_all()
+    }
+
     /// What only messages can tell.
     pub(crate) fn leaves(&self) -> &[Query] {
         &self.leaves
@@ -95,6 +100,14 @@ impl Tree {
         match self {
             Tree::And(list) | Tree::Or(list) | Tree::Not(list) => list.iter().any(|one| one.any(is)),
             Tree::One(condition) => is(condition),
+        }
+    }
+
+    fn needs_all(&self) -> bool {
+        match self {
+            Tree::And(list) => list.iter().all(Tree::needs_all),
+            Tree::Or(_) | Tree::Not(_) => false,
+            Tree::One(_) => true,
         }
     }
 

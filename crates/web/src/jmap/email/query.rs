@@ -96,14 +96,20 @@ impl Question {
         if open.is_empty() {
             return Ok(found);
         }
+        if filter.needs_all() {
+            // One search for all of it; what the others rule out is not among those that it asks about.
+            let mut asked = vec![asked_of(view, &open)];
+            asked.extend(filter.leaves().iter().cloned());
+            let hits = searcher.account(account, Query::All(asked)).await?;
+            let keys: BTreeSet<EmailKey> = hits.iter().filter_map(|hit| view.at(hit.mailbox, hit.row.uid)).collect();
+            let may = |key: &EmailKey| view.get(*key).is_some_and(|entry| filter.judge(view, (*key, entry), None) != Some(false));
+            found.extend(keys.into_iter().filter(may));
+            return Ok(found);
+        }
         let mut hits: Hits = vec![None; filter.leaves().len()];
         for (number, leaf) in filter.leaves().iter().enumerate() {
-            // Only where they lie, and of few only these; what one condition has ruled out the next is not asked of.
-            let mut asked = vec![Query::Mailboxes(open.iter().filter_map(|(_, entry)| entry.first_mailbox()).collect())];
-            if open.len() < view.len() / 2 {
-                asked.push(Query::Emails(open.iter().filter_map(|(_, entry)| entry.email()).collect()));
-            }
-            let asked = Query::All(vec![Query::All(asked), leaf.clone()]);
+            // What one condition has ruled out the next is not asked of.
+            let asked = Query::All(vec![asked_of(view, &open), leaf.clone()]);
             let held = searcher.account(account, asked).await?.into_iter().map(|hit| hit.row.email).collect();
             if let Some(place) = hits.get_mut(number) {
                 *place = Some(held);
@@ -137,6 +143,22 @@ impl Question {
             }),
         }
     }
+}
+
+/// Only where these lie is looked, and of few only at these.
+fn asked_of(view: &View, open: &[(EmailKey, &Entry)]) -> Query {
+    let mut mailboxes = BTreeSet::new();
+    let mut last = None;
+    for mailbox in open.iter().filter_map(|(_, entry)| entry.first_mailbox()) {
+        if last.replace(mailbox) != Some(mailbox) {
+            mailboxes.insert(mailbox);
+        }
+    }
+    let mut asked = vec![Query::Mailboxes(mailboxes)];
+    if open.len() < view.len() / 2 {
+        asked.push(Query::Emails(open.iter().filter_map(|(_, entry)| entry.email()).collect()));
+    }
+    Query::All(asked)
 }
 
 impl Comparator {
