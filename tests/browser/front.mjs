@@ -20,7 +20,8 @@ export async function front(dist, office) {
     const like = own === undefined ? asked.url : isPage ? asked.url : path === '/worker.js' ? '/worker.js' : path.startsWith('/assets/pdf.worker') ? path : '/icon.svg'
     const { 'accept-encoding': _, ...headers } = asked.headers
     const onward = request(new URL(like, office), { method: asked.method, headers: own === undefined ? asked.headers : headers }, (got) => {
-      if (own === undefined) { answer.writeHead(got.statusCode, got.headers); got.pipe(answer); return }
+      // Who comes by a name that is not ours is turned away by the office.
+      if (own === undefined || got.statusCode === 421) { answer.writeHead(got.statusCode, got.headers); got.pipe(answer); return }
       if (isPage && got.headers['cache-control'] === 'no-store') {
         let whole = ''
         got.setEncoding('utf8').on('data', (data) => { whole += data }).on('end', () => {
