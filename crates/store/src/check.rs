@@ -30,6 +30,8 @@ pub(crate) struct Everything {
     flag_runs: BTreeMap<(AccountId, MailboxId), Vec<FlagRun>>,
     /// The newest of them.
     pub(crate) flags_at: BTreeMap<(AccountId, MailboxId), u64>,
+    /// By mailbox, of its readers' rows of their own \Seen.
+    pub(crate) own_seen_sums: BTreeMap<(AccountId, MailboxId), u64>,
     /// Annotations and access lists of mailboxes.
     pub(crate) annotations: Vec<(AccountId, MailboxId, Key)>,
     pub(crate) undo: Vec<(AccountId, UnixSecs, EmailId, UndoRow)>,
@@ -159,7 +161,11 @@ impl Everything {
                     self.annotations.push((account, mailbox, at.clone()));
                 }
             }
-            key::OWN_SEEN => drop(crate::own_seen::decode(at, stored)?),
+            key::OWN_SEEN => {
+                let (account, mailbox, one) = crate::own_seen::summand(at, stored)?.ok_or_else(bad_key)?;
+                let sum = self.own_seen_sums.entry((account, mailbox)).or_default();
+                *sum = sum.wrapping_add(one);
+            }
             key::SAVED => drop(crate::saved::decode(at, stored)?),
             key::RECORD => {
                 crate::record::parts_of(at).ok_or_else(bad_key)?;
@@ -282,6 +288,9 @@ impl Everything {
             let flags_at = self.flags_at.get(at).copied().unwrap_or(0);
             if kept.flags_at != 0 && kept.flags_at != flags_at {
                 wrong.push((place.clone(), format!("its flags were last written by act {}, not {flags_at}", kept.flags_at)));
+            }
+            if kept.own_seen_sum != 0 && kept.own_seen_sum != self.own_seen_sums.get(at).copied().unwrap_or(0) {
+                wrong.push((place.clone(), "what its readers have seen is not what was written last".to_owned()));
             }
             if kept.uid_next <= *last {
                 wrong.push((place.clone(), format!("UIDNEXT {} but UID {last} exists", kept.uid_next)));

@@ -1,23 +1,28 @@
 //! What each reader of a shared mailbox has seen, where every reader keeps that alone (RFC 4314 §4: \Seen per user).
 //!
 //! A set of UIDs for each (mailbox, reader), beside the flags that all share. Whoever marks moves the mod-sequence of the
-//! messages on, so that the reader's other sessions learn of it as of any change. Invariant: the set and the new
-//! mod-sequences are one commit. Must not know: which mailboxes are kept so.
+//! messages on, so that the reader's other sessions learn of it as of any change. The mailbox's own row has a sum of all its
+//! readers' rows: one that is not there is missed, and read from the segments. Invariant: the set, the new mod-sequences and
+//! the sum are one commit. Must not know: which mailboxes are kept so.
 
 use crate::Store;
 use crate::change_log::{read_uids, write_uids};
-use crate::engine::{Key, get};
+use crate::engine::{Key, get, range};
+use crate::hash::xxh64;
 use crate::key;
 use crate::mailbox::exclusively;
-use crate::store::Result;
+use crate::store::{Inner, Result};
 use crate::types::*;
 use crate::value::{Writer, decoded, open};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What one reader has seen in a mailbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnSeen {
     uids: BTreeSet<Uid>,
+    /// The act that wrote the row; 0 in one of an older release, `None` where there is no row.
+    act: Option<u64>,
 }
 
 impl OwnSeen {
@@ -48,7 +53,28 @@ fn encode(at: &Key, seen: &OwnSeen) -> Vec<u8> {
     let mut out = Writer::new();
     let uids: Vec<Uid> = seen.uids.iter().copied().collect();
     write_uids(&mut out, &uids);
+    // Rows of older releases end here.
+    if let Some(act) = seen.act.filter(|act| *act != 0) {
+        out.number(act);
+    }
     out.seal(at)
+}
+
+/// What a reader's row adds to the sum of its mailbox.
+fn share(reader: AccountId, act: u64) -> u64 {
+    let mut octets = [0; 12];
+    octets[..4].copy_from_slice(&reader.0.to_le_bytes());
+    octets[4..].copy_from_slice(&act.to_le_bytes());
+    xxh64(&octets, 0)
+}
+
+/// Where a row belongs, and what it adds to the sum there.
+pub(crate) fn summand(at: &Key, stored: &[u8]) -> Result<Option<(AccountId, MailboxId, u64)>> {
+    let act = decode(at, stored)?.act.unwrap_or(0);
+    let mut parts = key::Parts::of(at);
+    let mut next = || parts.u32();
+    let (Some(owner), Some(mailbox), Some(reader)) = (next(), next(), next()) else { return Ok(None) };
+    Ok(Some((AccountId(owner), MailboxId(mailbox), share(AccountId(reader), act))))
 }
 
 pub(crate) fn decode(at: &Key, stored: &[u8]) -> Result<OwnSeen> {
@@ -57,19 +83,69 @@ pub(crate) fn decode(at: &Key, stored: &[u8]) -> Result<OwnSeen> {
         at,
         (|| {
             let uids = read_uids(&mut reader)?.into_iter().collect();
+            let act = if reader.end().is_some() { 0 } else { reader.number()? };
             reader.end()?;
-            Some(OwnSeen { uids })
+            Some(OwnSeen { uids, act: Some(act) })
         })(),
     )
+}
+
+impl Inner {
+    /// What `reader` has seen; `sum` is of the same instant as the index.
+    async fn own_seen(&self, (owner, mailbox): (AccountId, MailboxId), reader: AccountId, sum: u64) -> Result<Arc<OwnSeen>> {
+        let at = key::own_seen(owner, mailbox, reader);
+        let stored = get(&*self.engine, at.clone()).await?.map(|stored| decode(&at, &stored));
+        match stored {
+            Some(Ok(own)) => return Ok(Arc::new(own)),
+            None if sum == 0 => return Ok(Arc::default()),
+            _ => {}
+        }
+        if let Some(known) = self.mended.own_seen.known(&at, sum) {
+            return known.ok_or_else(|| lost(&at));
+        }
+        if stored.is_none() && self.sum_of_own_seen((owner, mailbox)).await? == sum {
+            self.mended.own_seen.remember(at, sum, Some(Arc::default()));
+            return Ok(Arc::default());
+        }
+        let logged = self.engine.logged(at.clone()).await?;
+        let found = logged.and_then(|stored| decode(&at, &stored).ok()).map(Arc::new);
+        tracing::error!(key = %at, found = found.is_some(), "what a reader has seen is damaged; `packetboat rebuild` mends the index");
+        // Where no record tells of this reader, it is another's row that is missing.
+        let found = found.or_else(|| stored.is_none().then(Arc::default));
+        self.mended.own_seen.remember(at.clone(), sum, found.clone());
+        found.ok_or_else(|| lost(&at))
+    }
+
+    /// Of the rows that are there and good.
+    async fn sum_of_own_seen(&self, (owner, mailbox): (AccountId, MailboxId)) -> Result<u64> {
+        let rows = range(&*self.engine, key::own_seen_at(owner, mailbox), usize::MAX).await?;
+        let summands = rows.iter().filter_map(|(at, stored)| summand(at, stored).ok().flatten());
+        Ok(summands.fold(0, |sum: u64, (_, _, one)| sum.wrapping_add(one)))
+    }
+}
+
+fn lost(at: &Key) -> StoreError {
+    StoreError::Damaged(format!("{at}: what a reader has seen is lost"))
 }
 
 impl Store {
     /// What `reader` has seen in somebody's mailbox.
     pub async fn own_seen(&self, (owner, mailbox): (AccountId, MailboxId), reader: AccountId) -> Result<OwnSeen> {
-        self.inner.ready(owner).await?;
+        let space = self.inner.ready(owner).await?;
         let at = key::own_seen(owner, mailbox, reader);
-        let stored = get(&*self.inner.engine, at.clone()).await?;
-        stored.map_or(Ok(OwnSeen::default()), |stored| decode(&at, &stored))
+        if let Some(Ok(own)) = get(&*self.inner.engine, at.clone()).await?.map(|stored| decode(&at, &stored)) {
+            return Ok(own);
+        }
+        let sum = space.own_seen_sum(mailbox);
+        if let Some(Some(known)) = self.inner.mended.own_seen.known(&at, sum) {
+            return Ok((*known).clone());
+        }
+        // With nothing in flight the sum is of the rows that are there.
+        let head = space.lock(&*self.inner.engine, true).await?;
+        let sum = space.own_seen_sum(mailbox);
+        let own = self.inner.own_seen((owner, mailbox), reader, sum).await?;
+        drop(head);
+        Ok((*own).clone())
     }
 
     /// Marks these as seen by `reader`, or as not seen. The rows of those that are there, as the reader has them now.
@@ -84,10 +160,8 @@ impl Store {
         wanted.sort_unstable();
         wanted.dedup();
         exclusively!(self.inner, owner, |act, batch| {
-            act.mailbox(mailbox).ok_or(StoreError::NotFound)?;
-            let at = key::own_seen(owner, mailbox, reader);
-            let stored = get(&*self.inner.engine, at.clone()).await?;
-            let mut own = stored.map_or(Ok(OwnSeen::default()), |stored| decode(&at, &stored))?;
+            let sum = act.mailbox(mailbox).ok_or(StoreError::NotFound)?.own_seen_sum;
+            let mut own = (*self.inner.own_seen((owner, mailbox), reader, sum).await?).clone();
             let mut rows = self.inner.some_rows(act, mailbox, &wanted).await?;
             let mut changed = Vec::new();
             for row in &mut rows {
@@ -101,6 +175,12 @@ impl Store {
             let before: Vec<u8> = changed.iter().map(|row| row.flags.system).collect();
             let runs = self.inner.flag_runs_after(act, mailbox, &changed).await?;
             act.change_rows(batch, mailbox, &before, changed, runs)?;
+            // Of rows that older releases wrote there is no sum yet.
+            let sum = if sum == 0 { self.inner.sum_of_own_seen((owner, mailbox)).await? } else { sum };
+            let sum = own.act.map_or(sum, |before| sum.wrapping_sub(share(reader, before)));
+            own.act = Some(act.mod_seq().0);
+            act.mailbox_mut(mailbox)?.own_seen_sum = sum.wrapping_add(share(reader, act.mod_seq().0));
+            let at = key::own_seen(owner, mailbox, reader);
             let value = encode(&at, &own);
             batch.put(at, value);
             rows.iter_mut().for_each(|row| own.show(row));

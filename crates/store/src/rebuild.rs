@@ -149,6 +149,12 @@ fn recount_mailboxes(all: &Everything, lost: &BTreeSet<EmailId>, batch: &mut Bat
             skipped.push(Defect { place, what: "flags that many of its messages were given are lost".into() });
         }
         state.flags_at = flags_at;
+        let own_seen_sum = all.own_seen_sums.get(at).copied().unwrap_or(0);
+        if state.own_seen_sum != 0 && state.own_seen_sum != own_seen_sum {
+            let place = format!("account {} mailbox {}", at.0.0, at.1.0);
+            skipped.push(Defect { place, what: "what some of its readers have seen is lost".into() });
+        }
+        state.own_seen_sum = own_seen_sum;
     }
     let mut spaces = all.spaces.clone();
     for id in all.accounts.keys() {

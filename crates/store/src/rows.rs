@@ -38,6 +38,9 @@ pub(crate) struct MailboxState {
     /// The act that last wrote the row of its runs of flags, which is the newest of them: so that a row that is not there is
     /// missed. 0: it has none, or one that an older release wrote.
     pub(crate) flags_at: u64,
+    /// The sum of what its readers' rows of their own \Seen add (`own_seen.rs`): so that one that is not there is missed.
+    /// 0: there are none, or only such as an older release wrote.
+    pub(crate) own_seen_sum: u64,
 }
 
 /// What an email is apart from where it lies.
@@ -121,6 +124,7 @@ impl MailboxState {
             size_bytes: 0,
             highest: ModSeq(mod_seq),
             flags_at: 0,
+            own_seen_sum: 0,
         }
     }
 
@@ -130,9 +134,12 @@ impl MailboxState {
         out.u8(self.info.special_use.map_or(0, |used| used as u8)).u8(u8::from(self.info.subscribed));
         out.number(u64::from(self.uid_next)).number(u64::from(self.messages)).number(u64::from(self.unseen));
         out.number(u64::from(self.deleted)).number(self.size_bytes).number(self.highest.0);
-        // Rows of older releases end here; so does one of a mailbox without runs of flags.
-        if self.flags_at != 0 {
+        // Rows of older releases end here; so does one of a mailbox without runs of flags, and with no reader's own \Seen.
+        if self.flags_at != 0 || self.own_seen_sum != 0 {
             out.number(self.flags_at);
+        }
+        if self.own_seen_sum != 0 {
+            out.fixed64(self.own_seen_sum);
         }
         out.seal(key)
     }
@@ -157,6 +164,7 @@ impl MailboxState {
                 size_bytes: reader.number()?,
                 highest: ModSeq(reader.number()?),
                 flags_at: if reader.end().is_some() { 0 } else { reader.number()? },
+                own_seen_sum: if reader.end().is_some() { 0 } else { reader.fixed64()? },
             };
             reader.end()?;
             Some(state)
@@ -456,7 +464,10 @@ mod tests {
         let at = key::mailbox(AccountId(1), MailboxId(1));
         let info = Mailbox { id: MailboxId(1), name: "a".into(), uid_validity: 9, special_use: None, subscribed: true };
         let now = MailboxState { flags_at: 300, ..MailboxState::new(info, 7) };
-        assert_eq!(MailboxState::decode(&at, &now.encode(&at)).unwrap(), now);
+        for (flags_at, own_seen_sum) in [(300, 0), (0, 9), (300, u64::MAX)] {
+            let one = MailboxState { flags_at, own_seen_sum, ..now.clone() };
+            assert_eq!(MailboxState::decode(&at, &one.encode(&at)).unwrap(), one);
+        }
         let mut out = Writer::new();
         out.text("a").number(9).u8(0).u8(1).number(1).number(0).number(0).number(0).number(0).number(7);
         let older = out.seal(&at);

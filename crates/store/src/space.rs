@@ -189,6 +189,11 @@ impl Space {
         self.published().mailboxes.get(&mailbox).map_or(0, |state| state.flags_at)
     }
 
+    /// The sum of what a mailbox's readers have seen ([`MailboxState::own_seen_sum`]), as far as readers see.
+    pub(crate) fn own_seen_sum(&self, mailbox: MailboxId) -> u64 {
+        self.published().mailboxes.get(&mailbox).map_or(0, |state| state.own_seen_sum)
+    }
+
     async fn load(&self, engine: &dyn Engine, head: &mut Head) -> Result<()> {
         self.stale.store(true, Ordering::SeqCst);
         let space_key = key::space(self.id);

@@ -252,3 +252,86 @@ async fn a_flipped_bit_anywhere_in_the_index_is_found_and_serves_nothing_wrong()
     println!("{length} octets: {refused} refused, {found} found, {harmless} without effect");
     assert!(refused > 0 && found > 5 && harmless > 5, "{refused} {found} {harmless}");
 }
+
+/// Two readers of the inbox, each with what it has seen, and one with nothing.
+async fn readers(place: &Place) -> [AccountId; 3] {
+    let store = place.open().await;
+    let new = ["bob@here.test", "eve@here.test", "dan@here.test"].map(new_account);
+    let ids = store.accounts_add(new.into(), NOW).await.unwrap();
+    let inbox = (AccountId(1), MailboxId(1));
+    for (reader, seen) in [(ids[0], [2, 5]), (ids[1], [3, 5])] {
+        store.set_own_seen(inbox, reader, &seen.map(Uid), true).await.unwrap();
+    }
+    store.close().await.unwrap();
+    [ids[0], ids[1], ids[2]]
+}
+
+async fn seen_by(store: &Store, reader: AccountId) -> Vec<u32> {
+    let own = store.own_seen((AccountId(1), MailboxId(1)), reader).await.unwrap();
+    (1..20).filter(|uid| own.has(Uid(*uid))).collect()
+}
+
+/// The row of one reader's own \Seen: under a wrong key, or not what it was.
+#[tokio::test]
+async fn what_a_reader_has_seen_is_served_though_its_row_is_lost() {
+    let place = Place::new();
+    a_life(&place).await;
+    let [bob, eve, dan] = readers(&place).await;
+    let at = key::own_seen(AccountId(1), MailboxId(1), bob);
+    let index = Path::new("index.sqlite");
+    let found = places_of(&place.config().data_dir.join(index), at.bytes());
+    assert_eq!(found.len(), 1, "one row");
+    for octet in found[0]..found[0] + at.bytes().len() + 8 {
+        let (copy, told) = (killed(&place), format!("octet {octet}"));
+        flip(&copy.config().data_dir.join(index), octet as u64, (octet % 8) as u8);
+        let store = copy.open().await;
+        assert!(!store.check().await.unwrap().is_empty(), "{told}: not found");
+        for _ in 0..2 {
+            assert_eq!(seen_by(&store, bob).await, [2, 5], "{told}");
+            assert_eq!(seen_by(&store, eve).await, [3, 5], "{told}");
+            assert_eq!(seen_by(&store, dan).await, [0; 0], "{told}");
+        }
+        // What is marked now stands on it.
+        store.set_own_seen((AccountId(1), MailboxId(1)), bob, &[Uid(6)], true).await.unwrap();
+        store.set_own_seen((AccountId(1), MailboxId(1)), dan, &[Uid(3)], true).await.unwrap();
+        let all = [(bob, vec![2, 5, 6]), (eve, vec![3, 5]), (dan, vec![3])];
+        for (reader, seen) in &all {
+            assert_eq!(seen_by(&store, *reader).await, *seen, "{told}");
+        }
+        store.close().await.unwrap();
+        let rebuilt = Store::rebuild(copy.config()).await.unwrap();
+        assert_eq!(rebuilt.skipped, [], "{told}");
+        let store = copy.open().await;
+        sound(&store).await;
+        for (reader, seen) in &all {
+            assert_eq!(seen_by(&store, *reader).await, *seen, "{told}: rebuilt");
+        }
+    }
+}
+
+/// Neither the index nor a segment has it: `check` finds it missing, `rebuild` says so, and the others' are as they were.
+#[tokio::test]
+async fn what_a_reader_has_seen_is_missed_where_nothing_has_it() {
+    let place = Place::new();
+    a_life(&place).await;
+    let [bob, eve, dan] = readers(&place).await;
+    let at = key::own_seen(AccountId(1), MailboxId(1), bob);
+    for name in ["index.sqlite", "segments/00000001.segment"] {
+        let path = place.config().data_dir.join(name);
+        flip(&path, *places_of(&path, at.bytes()).last().unwrap() as u64 + 8, 0);
+    }
+    let store = place.open().await;
+    let missing = |what: &Defect| what.what.contains("readers have seen");
+    assert!(store.check().await.unwrap().iter().any(missing));
+    assert_eq!(seen_by(&store, eve).await, [3, 5]);
+    assert_eq!(seen_by(&store, dan).await, [0; 0]);
+    store.close().await.unwrap();
+    let rebuilt = Store::rebuild(place.config()).await.unwrap();
+    assert!(rebuilt.skipped.iter().any(|what| what.what.contains("readers have seen")), "{:?}", rebuilt.skipped);
+    let store = place.open().await;
+    sound(&store).await;
+    assert_eq!(seen_by(&store, eve).await, [3, 5]);
+    store.set_own_seen((AccountId(1), MailboxId(1)), bob, &[Uid(2)], true).await.unwrap();
+    assert_eq!(seen_by(&store, bob).await, [2]);
+    sound(&store).await;
+}
