@@ -7,7 +7,7 @@ use crate::index::{Bits, Chunk, Chunks, Index, Verdict};
 use crate::keeper::Keeper;
 use crate::keys::{MailboxKeys, Shelf};
 use crate::limits;
-use crate::plan::Plan;
+use crate::plan::{Cost, Plan};
 use crate::query::Query;
 use crate::reading::{Headers, Open, Reader, headers};
 use std::collections::BTreeSet;
@@ -62,6 +62,12 @@ impl Searcher {
     /// With an index in this folder, which holds nothing that is not made anew when it is missing.
     pub fn indexed(store: Store, folder: PathBuf) -> Searcher {
         Searcher::with(store, Some(Arc::new(Index::new(folder))))
+    }
+
+    /// The same with an index that is there.
+    #[cfg(test)]
+    pub(crate) fn over(store: Store, index: Arc<Index>) -> Searcher {
+        Searcher::with(store, Some(index))
     }
 
     fn with(store: Store, index: Option<Arc<Index>>) -> Searcher {
@@ -236,7 +242,7 @@ impl Searcher {
         let (large, headers) = (Arc::clone(large), Arc::clone(headers));
         let reader = Reader { store: store.clone(), large, headers, account, mailbox, plan: Arc::clone(plan) };
         let mut finder = Finder::new(&judged.chunks);
-        let (mut found, mut open) = (Vec::new(), Vec::new());
+        let (mut found, mut open, mut lacking) = (Vec::new(), Vec::new(), 0u32);
         for (index, row) in rows.iter().enumerate() {
             let place = finder.find(row.email);
             let known = |leaf: usize| judged.known(place?, leaf);
@@ -244,6 +250,7 @@ impl Searcher {
                 Some(true) => found.push(index),
                 Some(false) => {}
                 None => {
+                    lacking += u32::from(place.is_none());
                     let known = place.iter().flat_map(|_| (0..plan.leaves.len()).map(known)).collect();
                     open.push(Open { index, row, known });
                 }
@@ -254,6 +261,10 @@ impl Searcher {
         }
         if !open.is_empty() {
             found.extend(reader.matching(open).await?);
+        }
+        if let Some(index) = self.inner.index.as_ref().filter(|_| lacking > 0) {
+            let cost = if plan.cost() <= Cost::Header { limits::LACKING_HEADER_COST } else { limits::LACKING_MESSAGE_COST };
+            index.want(account, cost.saturating_mul(lacking));
         }
         found.sort_unstable();
         Ok(found)

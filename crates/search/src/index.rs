@@ -28,6 +28,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use store::{AccountId, MailboxId, ModSeq};
 
 /// All chunks of an account, as of one moment.
@@ -44,7 +45,17 @@ pub(crate) struct Index {
     lost: Mutex<BTreeSet<AccountId>>,
     some_lost: tokio::sync::Notify,
     losses: AtomicU64,
+    wanted: Mutex<Wanted>,
+    some_wanted: tokio::sync::Notify,
     stop: AtomicBool,
+}
+
+/// What searches had to read because no chunk has it.
+#[derive(Debug, Default)]
+struct Wanted {
+    accounts: BTreeSet<AccountId>,
+    /// What that cost them, about: so long the keeper works without a rest, so that it does not cost them again and again.
+    owed: Duration,
 }
 
 /// Up to where each mailbox of an account was looked at.
@@ -68,6 +79,8 @@ impl Index {
             lost: Mutex::default(),
             some_lost: tokio::sync::Notify::new(),
             losses: AtomicU64::new(0),
+            wanted: Mutex::default(),
+            some_wanted: tokio::sync::Notify::new(),
             stop: AtomicBool::new(false),
         }
     }
@@ -257,6 +270,44 @@ impl Index {
             }
             self.some_lost.notified().await;
         }
+    }
+
+    fn wanted(&self) -> std::sync::MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A search in this account read what no chunk has, which cost it so much.
+    pub(crate) fn want(&self, account: AccountId, cost: Duration) {
+        let mut wanted = self.wanted();
+        wanted.owed = (wanted.owed + cost).min(limits::INDEX_OWED_MAX);
+        if wanted.accounts.insert(account) {
+            self.some_wanted.notify_one();
+        }
+    }
+
+    /// An account that is wanted, once.
+    pub(crate) fn take_wanted(&self) -> Option<AccountId> {
+        self.wanted().accounts.pop_first()
+    }
+
+    /// Is another account wanted?
+    pub(crate) fn wants_beside(&self, account: AccountId) -> bool {
+        self.wanted().accounts.iter().any(|wanted| *wanted != account)
+    }
+
+    /// Waits until an account is wanted. Cancel-safe.
+    pub(crate) async fn is_wanted(&self) {
+        while self.wanted().accounts.is_empty() {
+            self.some_wanted.notified().await;
+        }
+    }
+
+    /// May a rest of so long be left out for what searches had to read? Once for each.
+    pub(crate) fn pays(&self, rest: Duration) -> bool {
+        let mut wanted = self.wanted();
+        let left = wanted.owed.checked_sub(rest);
+        wanted.owed = left.unwrap_or(wanted.owed);
+        left.is_some()
     }
 
     /// Messages an account's index has.

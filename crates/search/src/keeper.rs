@@ -1,7 +1,8 @@
 //! Keeps the index up to date: one thread of the lowest priority that takes in what the store tells was touched.
 //!
-//! Work is done in pieces; while others are busy it rests nineteen twentieths of the time. Invariant: losing it
-//! (or being behind) costs searches time, never an answer. Must not know: queries, protocols.
+//! Work is done in pieces; while others are busy it rests nineteen twentieths of the time, but for as long as searches have
+//! spent on what it does not have: accounts that are searched come first. Invariant: losing it (or being behind) costs
+//! searches time, never an answer. Must not know: queries, protocols.
 
 use crate::index::{Fresh, Index, Record, Seen, Terms};
 use crate::limits;
@@ -22,12 +23,14 @@ pub(crate) struct Keeper {
     rest: Rest,
     /// It has a thread of its own to rest on.
     is_aside: bool,
+    /// Another account came first: something was left for later.
+    has_left: bool,
 }
 
 impl Keeper {
     pub(crate) fn new(store: Store, index: Arc<Index>) -> Keeper {
         let rest = Rest::new(store.asked_by_others(), Instant::now());
-        Keeper { store, index, seen: HashMap::new(), rest, is_aside: false }
+        Keeper { store, index, seen: HashMap::new(), rest, is_aside: false, has_left: false }
     }
 
     /// Every account once, then whatever is touched, for ever. Rests on the thread it runs on.
@@ -42,25 +45,35 @@ impl Keeper {
                 break;
             };
             after = Some(last.address.clone());
-            for account in &accounts {
-                known.insert(account.id);
-                self.look_at(account.id).await;
-            }
+            known.extend(accounts.iter().map(|account| account.id));
+            self.look_at_all(accounts.iter().map(|account| account.id).collect()).await;
         }
         loop {
-            let touched = tokio::select! {
+            let mut touched = tokio::select! {
                 touched = news.take() => touched,
                 lost = self.index.lost() => {
                     self.seen.retain(|account, _| !lost.contains(account));
                     lost
                 }
+                () = self.index.is_wanted() => BTreeSet::new(),
             };
+            touched.extend(std::iter::from_fn(|| self.index.take_wanted()));
             self.rest.begin(self.store.asked_by_others(), Instant::now());
-            for account in touched {
-                self.look_at(account).await;
-            }
+            self.look_at_all(touched).await;
             // What comes meanwhile is taken together.
             tokio::time::sleep(limits::INDEX_WAIT).await;
+        }
+    }
+
+    /// Those that are searched meanwhile come in between: one of them, one of the others, in turn.
+    async fn look_at_all(&mut self, mut accounts: BTreeSet<AccountId>) {
+        while !accounts.is_empty() && !self.index.is_stopped() {
+            for account in self.index.take_wanted().into_iter().chain(accounts.pop_first()) {
+                self.look_at(account).await;
+                if std::mem::take(&mut self.has_left) {
+                    accounts.insert(account);
+                }
+            }
         }
     }
 
@@ -141,6 +154,10 @@ impl Keeper {
             let (now, later) = rest.split_at(count.min(rest.len()));
             rest = later;
             self.take_in_some(account, now).await?;
+            if self.is_aside && !rest.is_empty() && self.index.wants_beside(account) {
+                self.has_left = true;
+                return Ok(());
+            }
         }
         self.seen.entry(account).or_default().insert(mailbox, now);
         Ok(())
@@ -150,7 +167,9 @@ impl Keeper {
     fn breathe(&mut self) -> bool {
         if self.is_aside {
             let due = self.rest.due(self.store.asked_by_others(), Instant::now());
-            store::rest::sleep(due, || self.index.is_stopped());
+            if !due.is_zero() && !self.index.pays(due) {
+                store::rest::sleep(due, || self.index.is_stopped());
+            }
         }
         !self.index.is_stopped()
     }
@@ -199,5 +218,62 @@ impl Keeper {
         }
         let index = Arc::clone(&self.index);
         index.sweep(account, &alive, &mut || self.breathe()).map_err(|error| StoreError::Io(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Query, Searcher};
+    use std::time::Duration;
+    use store::{Flags, NewAccount, NewEmail, Secrets, Spooled, StoreConfig};
+
+    async fn account_with(store: &Store, name: &str, messages: usize) -> (AccountId, MailboxId) {
+        let secrets = Secrets { argon2: String::new(), scram: None };
+        let new = NewAccount { address: format!("{name}@here.test"), secrets, quota_bytes: None };
+        let account = store.accounts_add(vec![new], 1).await.unwrap()[0];
+        let inbox = store.mailbox(account, "INBOX").await.unwrap().unwrap().id;
+        let email = |number: usize| {
+            let text = format!("Subject: number {number}\r\n\r\nhello\r\n").into_bytes();
+            let facts = Arc::new(Facts::compute(&text));
+            NewEmail { body: Spooled::from_bytes(text.into()), facts, flags: Flags::default(), internal_date_secs: 1 }
+        };
+        store.append(account, inbox, (0..messages).map(email).collect()).await.unwrap();
+        (account, inbox)
+    }
+
+    /// A search of what the index lacks makes its account the next, in the midst of another that has much.
+    #[tokio::test]
+    async fn who_searches_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            data_dir: folder.path().join("data"),
+            undo_days: 30,
+            free_bytes_min: 0,
+            free_bytes_tight: 0,
+            message_bytes_max: 1 << 20,
+        };
+        let store = Store::open(config).await.unwrap();
+        let much = limits::INDEX_BATCH_DOCS * 5;
+        let (ann, _) = account_with(&store, "ann", much).await;
+        let (bob, inbox) = account_with(&store, "bob", 3).await;
+        let index = Arc::new(Index::new(folder.path().join("search")));
+        let searcher = Searcher::over(store.clone(), Arc::clone(&index));
+        let rows = store.snapshot(bob, inbox).await.unwrap().rows;
+        let subject = || Query::header("Subject", "number 2");
+        assert_eq!(searcher.mailbox(bob, inbox, &rows, subject()).await.unwrap(), [2]);
+        // What the search read is owed, once.
+        assert!(!index.pays(limits::LACKING_HEADER_COST * 3 + Duration::from_nanos(1)));
+        assert!(index.pays(limits::LACKING_HEADER_COST * 3));
+        assert!(!index.pays(Duration::from_nanos(1)));
+        let mut keeper = Keeper { is_aside: true, ..Keeper::new(store.clone(), Arc::clone(&index)) };
+        keeper.look_at(ann).await;
+        assert_eq!((index.docs(ann), std::mem::take(&mut keeper.has_left)), (limits::INDEX_BATCH_DOCS, true));
+        keeper.look_at_all(BTreeSet::from([ann])).await;
+        assert_eq!((index.docs(ann), index.docs(bob), index.take_wanted()), (much, 3, None));
+        // It has all of it: nobody is wanted any more.
+        assert_eq!(searcher.mailbox(bob, inbox, &rows, subject()).await.unwrap(), [2]);
+        assert_eq!(index.take_wanted(), None);
     }
 }
