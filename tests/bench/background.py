@@ -1,18 +1,22 @@
 """What the server does on the side, and how much of it those in front feel: the search index made anew, dead segments rewritten.
 
 Ours alone, in pairs: the same work at rest and while it goes on, in turn. A round counts only where it really went on.
+Both are done on mailboxes that are alike: the load puts messages into those it reads, and what it put there a moment ago is
+not in the search index yet.
 """
 
 import glob
 import imaplib
 import json
 import os
-import statistics
 import time
 
 import parts
 
 LOGIN = "back@bench.test"
+CLIENTS = 10
+# The rewriting rests while there is much to do: no more rounds beside it than these.
+ROUNDS_BESIDE = 6
 MESSAGES = 60_000
 DEAD = 12_000
 
@@ -29,11 +33,22 @@ def settled(side):
     parts.lab.wait_for("the index has everything", lambda: behind(side) == 0, 600, 0.5)
 
 
-def in_front(bench, side):
+def in_front(bench, side, people):
     """What is measured: the mixed load of ten clients, then deliveries over sixteen connections."""
-    mixed = bench.run("imap-mixed", "--imap", parts.at(side, "imap"), "--login", "m{}@bench.test", "--users", parts.USERS, "--conc", 10, "--secs", 3)
+    mixed = bench.run("imap-mixed", "--imap", parts.at(side, "imap"), "--login", people, "--users", CLIENTS, "--conc", CLIENTS, "--secs", 3)
     sent = parts.deliver(bench, side, "--users", parts.USERS, count=bench.scaled(4000), seed=int(time.time()), via="lmtp", verify="none")
     return {"ops": mixed["ops_per_s"], "sent": sent["accepted_per_s"], "p99": 1 / sent["final_reply"]["p99_ms"]}
+
+
+def two_crowds(bench, side, turn):
+    """Two times ten people whose mailboxes nobody has used yet, all in the search index."""
+    crowds = [f"c{turn}{what}{{}}@bench.test" for what in ("rest", "busy")]
+    names = [crowd.replace("{}", str(number)) for crowd in crowds for number in range(CLIENTS)]
+    side.run("account", "add", "--csv", "-", stdin="".join(f"{name},bench\n" for name in names))
+    for crowd in crowds:
+        fill(bench, side, crowd, 80, 800, "--users", CLIENTS, "--conc", 4)
+    settled(side)
+    return crowds
 
 
 def pair(bench, what, rest, busy):
@@ -47,12 +62,12 @@ def fill(bench, side, login, count, seed, *more):
 
 
 def indexing(bench, side):
-    for _ in bench.turns():
-        settled(side)
-        rest = in_front(bench, side)
+    for turn in bench.turns():
+        at_rest, beside = two_crowds(bench, side, f"i{turn}")
+        rest = in_front(bench, side, at_rest)
         settled(side)
         side.run("index", "rebuild", LOGIN)
-        busy = in_front(bench, side)
+        busy = in_front(bench, side, beside)
         assert behind(side) > 0, "the index was ready before the load was"
         pair(bench, "indexing", rest, busy)
 
@@ -83,29 +98,44 @@ def rewriting(side):
     return any(name.endswith(".new") for name in os.listdir(os.path.join(side.mail_folder(), "segments")))
 
 
+def all_rewritten(side):
+    """One segment after another: none for a while."""
+    seen = [time.monotonic()]
+
+    def is_over():
+        if rewriting(side):
+            seen[0] = time.monotonic()
+        return time.monotonic() - seen[0] > 5
+
+    parts.lab.wait_for("all segments are rewritten", is_over, 600, 0.01)
+
+
 def cleaning(bench, side):
     for turn in bench.turns():
         dead(bench, side, 900 + turn)
-        settled(side)
-        for _ in ("what was just filled comes from the disk once", "measured"):
-            restarted(side, 30)
-            before = segments(side)
-            rest = in_front(bench, side)
-        assert segments(side) >= before and not rewriting(side), "nothing was to be rewritten"
+        at_rest, beside = two_crowds(bench, side, f"s{turn}")
+        before = segments(side)
         restarted(side, 0)
-        # It rests while there is much to do: first comes the erasing, then the first segment. Only rounds count in which it went on to the end.
-        rounds = []
-        while segments(side) >= before:
-            assert len(rounds) < 20, "no segment was rewritten"
-            rounds.append(in_front(bench, side))
-        print(f"  rewriting: {len(rounds)} rounds until a segment was", flush=True)
-        pair(bench, "cleaning", rest, {metric: statistics.median([one[metric] for one in rounds]) for metric in rest})
+        # It rests while there is much to do: first comes the erasing, then the first segment.
+        busy, begun = [], time.monotonic()
+        while segments(side) >= before and len(busy) < ROUNDS_BESIDE:
+            busy.append(in_front(bench, side, beside))
+        # Which goes on to the end by itself.
+        parts.lab.wait_for("a segment is rewritten", lambda: not segments(side) >= before, 600, 0.5)
+        print(f"  rewriting: {len(busy)} rounds beside it, a segment rewritten after {time.monotonic() - begun:.0f} s", flush=True)
+        all_rewritten(side)
+        settled(side)
+        restarted(side, 30)
+        # As many rounds, for in each the mailboxes have more than in the one before.
+        rest = [in_front(bench, side, at_rest) for _ in busy]
+        assert not rewriting(side), "something was rewritten that nothing was to be"
+        for one, other in zip(rest, busy):
+            pair(bench, "cleaning", one, other)
 
 
 def part_background(bench):
     """Ours alone."""
     side = bench.sides[0]
-    fill(bench, side, "m{}@bench.test", 80, 800, "--users", parts.USERS, "--conc", 4)
     fill(bench, side, LOGIN, 1000, 801)
     parts.grow(side, LOGIN, bench.scaled(MESSAGES))
     indexing(bench, side)
