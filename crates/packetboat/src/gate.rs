@@ -7,6 +7,7 @@ use net::Peer;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// Counts of open connections.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub(crate) struct Gate {
     per_ip_max: u32,
     all_max: u32,
     counts: Mutex<Counts>,
+    stirred: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +53,12 @@ fn network(peer: &Peer) -> Option<IpAddr> {
 
 impl Gate {
     pub(crate) fn new(per_ip_max: u32, all_max: u32) -> Arc<Gate> {
-        Arc::new(Gate { per_ip_max, all_max, counts: Mutex::default() })
+        Arc::new(Gate { per_ip_max, all_max, counts: Mutex::default(), stirred: Notify::new() })
+    }
+
+    /// When somebody came or went since this was last awaited.
+    pub(crate) async fn stirred(&self) {
+        self.stirred.notified().await;
     }
 
     /// One more connection.
@@ -69,6 +76,8 @@ impl Gate {
             *count += 1;
         }
         counts.all += 1;
+        drop(counts);
+        self.stirred.notify_one();
         Ok(Pass { gate: Arc::clone(self), ip })
     }
 }
@@ -85,6 +94,8 @@ impl Drop for Pass {
                 counts.by_ip.remove(&ip);
             }
         }
+        drop(counts);
+        self.gate.stirred.notify_one();
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod faces;
 mod links;
+mod quiet;
 mod web_doors;
 
 use crate::admin::{Admin, told};
@@ -120,6 +121,7 @@ impl Office {
         helpers.spawn(Arc::clone(&links).keep());
         let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
+        helpers.spawn(quiet::keep(Arc::clone(&gate)));
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
         let offered = web_doors::offered(&bound, tls.is_some());
         let web = web::Web::start(web_doors::settings(&context, (outside, pushes), http_max, (offered, links)));

@@ -120,6 +120,13 @@ impl Server {
         assert!(done.success());
     }
 
+    /// KiB of a field of `/proc/PID/status`.
+    pub(crate) fn memory(&self, field: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = text.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// SIGTERM, then the exit code and what it printed on standard output.
     pub(crate) fn stop(mut self) -> (i32, String) {
         self.signal("TERM");

@@ -2,6 +2,7 @@
 
 use crate::running::{Place, Talk};
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 const LISTEN: &str = "[listen]\nsmtp = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\"]\npop3 = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\nimaps = [\"127.0.0.1:0\"]\n[tls]\nself_signed = true\n[auth]\nplaintext = \"loopback\"\n";
 
@@ -56,6 +57,31 @@ fn commands_go_through_the_server() {
     let rebuild = place.run("rebuild --yes", "");
     assert!(String::from_utf8_lossy(&rebuild.stderr).contains("stop it first"));
     assert!(place.ok("check", "").contains("sound"));
+    assert_eq!(server.stop().0, 0);
+}
+
+#[test]
+fn a_quiet_server_gives_its_own_pages_back() {
+    let place = Place::new(LISTEN);
+    let server = place.serve();
+    place.ok("account add ann@here.test --password-stdin", "first\n");
+    // Quiet is not that nobody is there.
+    let mut imap = Talk::to(&server.address("imap"));
+    imap.line();
+    imap.say("a LOGIN ann@here.test first");
+    assert!(imap.until("a ").pop().unwrap().starts_with("a OK "));
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let (file, most) = (server.memory("RssFile:"), server.memory("VmHWM:"));
+        if file < most / 2 {
+            break;
+        }
+        assert!(Instant::now() < until, "{file} KiB of files after a minute, {most} KiB at most");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    imap.say("b NOOP");
+    assert!(imap.line().starts_with("b OK "));
+    assert!(Talk::to(&server.address("pop3")).line().starts_with("+OK "));
     assert_eq!(server.stop().0, 0);
 }
 
