@@ -58,7 +58,8 @@ async fn main() {
             let begun = Instant::now();
             let mut keys = searcher.keys(account, inbox, &rows, &all).await.unwrap();
             let made = begun.elapsed();
-            let mut order: Vec<(u64, usize)> = rows.iter().map(|row| keys.value(Key::Subject, &row)).zip(all.clone()).collect();
+            let mut walk = keys.walk();
+            let mut order: Vec<(u64, usize)> = rows.iter().map(|row| walk.value(Key::Subject, &row)).zip(all.clone()).collect();
             order.sort_unstable();
             let sorted = begun.elapsed();
             let forest = keys.forest(&rows, &all, Algorithm::References);

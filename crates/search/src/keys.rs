@@ -68,7 +68,7 @@ pub struct MailboxKeys {
 }
 
 /// One message's; texts by number.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Entry {
     uid: u32,
     has_message_key: bool,
@@ -211,7 +211,8 @@ impl MailboxKeys {
         {
             return Arc::clone(forest);
         }
-        let messages: Vec<Threadable<'_>> = rows.at(found).map(|row| self.threadable(&row)).collect();
+        let mut walk = self.walk();
+        let messages: Vec<Threadable<'_>> = rows.at(found).map(|row| walk.threadable(&row)).collect();
         let forest = Arc::new(threading::thread(&messages, algorithm));
         self.forest = Some((algorithm, uids, Arc::clone(&forest)));
         forest
@@ -229,13 +230,33 @@ impl MailboxKeys {
         self.entries.capacity() * size_of::<Entry>() + self.references.capacity() * 8 + self.texts.bytes() + forest
     }
 
-    /// Makes ready what [`MailboxKeys::value`] answers for texts.
+    /// Makes ready what [`Walk::value`] answers for texts.
     fn rank(&mut self) {
         self.texts.rank();
     }
 
+    /// For many messages, best in the order of their UIDs.
+    pub fn walk(&self) -> Walk<'_> {
+        Walk { keys: self, at: 0 }
+    }
+
+    /// The key of the message that its conversation began with (RFC 8474 §5.2).
+    pub fn thread_root(&self, row: &MessageRow) -> Option<u64> {
+        let message = self.walk().threadable(row);
+        message.reference_keys.first().copied().or(message.message_key)
+    }
+}
+
+/// Keys of one message after the other. Those of the next one are looked for from where the last ones were.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    keys: &'a MailboxKeys,
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
     /// A number that is in order as the key is.
-    pub fn value(&self, key: Key, row: &MessageRow) -> u64 {
+    pub fn value(&mut self, key: Key, row: &MessageRow) -> u64 {
         let entry = self.entry(row.uid);
         let text = match key {
             Key::Arrival => return ascending(row.internal_date_secs),
@@ -248,16 +269,16 @@ impl MailboxKeys {
             Key::DisplayFrom => entry.display_from,
             Key::DisplayTo => entry.display_to,
         };
-        u64::from(self.texts.rank_of(text))
+        u64::from(self.keys.texts.rank_of(text))
     }
 
     /// As the threader wants it.
-    pub fn threadable(&self, row: &MessageRow) -> Threadable<'_> {
+    pub fn threadable(&mut self, row: &MessageRow) -> Threadable<'a> {
         let entry = self.entry(row.uid);
         let first = entry.first_reference as usize;
         Threadable {
             message_key: entry.has_message_key.then_some(entry.message_key),
-            reference_keys: self.references.get(first..first + usize::from(entry.reference_count)).unwrap_or_default(),
+            reference_keys: self.keys.references.get(first..first + usize::from(entry.reference_count)).unwrap_or_default(),
             subject_key: u64::from(entry.subject),
             is_reply: entry.is_reply,
             sent_secs: entry.sent(row),
@@ -265,20 +286,46 @@ impl MailboxKeys {
         }
     }
 
-    /// The key of the message that its conversation began with (RFC 8474 §5.2).
-    pub fn thread_root(&self, row: &MessageRow) -> Option<u64> {
-        let message = self.threadable(row);
-        message.reference_keys.first().copied().or(message.message_key)
+    /// Without keys (gone or damaged): as of a message that says nothing.
+    fn entry(&mut self, uid: Uid) -> &'a Entry {
+        self.go_to(uid.0);
+        self.keys.entries.get(self.at).filter(|entry| entry.uid == uid.0).unwrap_or(&Entry::NOTHING)
     }
 
-    /// Without keys (gone or damaged): as of a message that says nothing.
-    fn entry(&self, uid: Uid) -> Entry {
-        let place = self.entries.binary_search_by_key(&uid.0, |entry| entry.uid).ok();
-        place.and_then(|at| self.entries.get(at)).copied().unwrap_or(Entry { sent_secs: i64::MIN, ..Entry::default() })
+    /// To the first entry that is not below this UID: in steps that double, then by halves within the last step.
+    fn go_to(&mut self, uid: u32) {
+        let entries = &self.keys.entries;
+        let is_below = |at: usize| entries.get(at).is_some_and(|entry| entry.uid < uid);
+        if self.at.checked_sub(1).is_some_and(|before| !is_below(before)) {
+            self.at = 0;
+        }
+        let (mut low, mut step) = (self.at, 1);
+        while is_below(low + step - 1) {
+            low += step;
+            step *= 2;
+        }
+        let within = entries.get(low..entries.len().min(low + step - 1)).unwrap_or_default();
+        self.at = low + within.partition_point(|entry| entry.uid < uid);
     }
 }
 
 impl Entry {
+    const NOTHING: Entry = Entry {
+        uid: 0,
+        has_message_key: false,
+        is_reply: false,
+        reference_count: 0,
+        first_reference: 0,
+        subject: 0,
+        from: 0,
+        to: 0,
+        cc: 0,
+        display_from: 0,
+        display_to: 0,
+        sent_secs: i64::MIN,
+        message_key: 0,
+    };
+
     /// RFC 5256 §2.2: without a good Date field INTERNALDATE.
     fn sent(&self, row: &MessageRow) -> i64 {
         if self.sent_secs == i64::MIN { row.internal_date_secs } else { self.sent_secs }
@@ -345,6 +392,7 @@ impl Shelf {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
     use store::{Flags, ModSeq};
 
     fn row(uid: u32) -> MessageRow {
@@ -369,12 +417,33 @@ mod tests {
         keys.settle();
         keys.rank();
         assert_eq!(keys.missing(&rows, &[0, 1, 3]), []);
-        let subjects: Vec<u64> = [2, 4, 6, 9].map(|uid| keys.value(Key::Subject, &row(uid))).to_vec();
+        let subjects: Vec<u64> = [2, 4, 6, 9].map(|uid| keys.walk().value(Key::Subject, &row(uid))).to_vec();
         assert_eq!(subjects, [2, 2, 0, 1]);
-        assert!(keys.value(Key::Date, &row(4)) < keys.value(Key::Date, &row(9)));
-        assert_eq!(keys.value(Key::Date, &row(4)), keys.value(Key::Arrival, &row(4)));
+        let value = |key, uid| keys.walk().value(key, &row(uid));
+        assert!(value(Key::Date, 4) < value(Key::Date, 9));
+        assert_eq!(value(Key::Date, 4), value(Key::Arrival, 4));
         keys.forget_gone(0);
         assert_eq!(keys.entries.len(), 3);
+    }
+
+    proptest! {
+        /// Wherever the walk stands, it finds what is there and nothing else.
+        #[test]
+        fn a_walk_finds_every_message(there in proptest::collection::btree_set(1u32..200, 0..80), asked in proptest::collection::vec(0u32..210, 0..80)) {
+            let mut keys = MailboxKeys::default();
+            for uid in &there {
+                keys.entries.push(Entry { uid: *uid, sent_secs: i64::from(*uid), ..Entry::NOTHING });
+            }
+            let mut ascending: Vec<u32> = asked.clone();
+            ascending.sort_unstable();
+            for asked in [asked, ascending] {
+                let mut walk = keys.walk();
+                for uid in asked {
+                    let found = walk.entry(Uid(uid));
+                    prop_assert_eq!(found.sent_secs, if there.contains(&uid) { i64::from(uid) } else { i64::MIN });
+                }
+            }
+        }
     }
 
     #[test]

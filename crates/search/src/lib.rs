@@ -20,6 +20,6 @@ mod tests;
 mod texts;
 
 pub use evaluate::{Hit, Indexed, Searcher};
-pub use keys::{Key, MailboxKeys};
+pub use keys::{Key, MailboxKeys, Walk};
 pub use message::search::Needle;
 pub use query::{Query, phrases};

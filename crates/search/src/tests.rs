@@ -284,7 +284,7 @@ impl House {
         for key in [Key::Subject, Key::From, Key::To, Key::Cc, Key::Date, Key::DisplayFrom, Key::DisplayTo] {
             let order = |keys: &crate::MailboxKeys| {
                 let mut places = all.clone();
-                places.sort_by_key(|at| (keys.value(key, &rows.get(*at).unwrap()), *at));
+                places.sort_by_key(|at| (keys.walk().value(key, &rows.get(*at).unwrap()), *at));
                 places
             };
             assert_eq!(order(&one), order(&other), "{key:?}");

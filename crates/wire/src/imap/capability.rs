@@ -110,11 +110,20 @@ pub(crate) fn of_server(config: &ServerConfig, state: State, channel: Option<&Ch
         list.extend(mechanisms(config, channel).map(|mechanism| format_smolstr!("AUTH={}", mechanism.name())));
     } else {
         list.extend(SIGNED_IN.iter().map(|name| SmolStr::new_static(name)));
+        // Whoever is to have no long literals unasked may still have the short ones (RFC 7888 §5).
+        if is_off(config, "LITERAL+") {
+            list.push(SmolStr::new_static("LITERAL-"));
+        }
         list.push(format_smolstr!("APPENDLIMIT={}", config.append_bytes_max));
         list.extend(config.capabilities_more.iter().cloned());
     }
-    list.retain(|name| !config.capabilities_off.iter().any(|off| off.eq_ignore_ascii_case(name)));
+    list.retain(|name| !is_off(config, name));
     list
+}
+
+/// Switched off by the configuration?
+pub(crate) fn is_off(config: &ServerConfig, name: &str) -> bool {
+    config.capabilities_off.iter().any(|off| off.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -160,5 +169,21 @@ mod tests {
             );
             assert!(!list.has("LITERAL-") && !list.has("STARTTLS") && !list.has("AUTH=PLAIN") && !list.has("CONDSTORE"));
         }
+    }
+
+    /// RFC 7888 §5: LITERAL- says less than LITERAL+, and stands where that is not to be had.
+    #[test]
+    fn short_literals_stay_when_long_ones_are_switched_off() {
+        let list = |off: &[&str], state| {
+            let capabilities_off = off.iter().map(|name| SmolStr::new(name)).collect();
+            Capabilities(of_server(&ServerConfig { capabilities_off, ..config(true, false) }, state, None))
+        };
+        for state in [State::NotAuthenticated, State::Authenticated, State::Selected] {
+            let off = list(&["literal+"], state);
+            assert!(off.has("LITERAL-") && !off.has("LITERAL+"), "{state:?}: {off:?}");
+            let none = list(&["LITERAL+", "LITERAL-"], state);
+            assert!(!none.has("LITERAL-") && !none.has("LITERAL+"), "{state:?}: {none:?}");
+        }
+        assert!(!list(&["LITERAL-"], State::Authenticated).has("LITERAL-"));
     }
 }
