@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Gives octets to the fuzz targets by libFuzzer, one target after the other: tests/fuzz.sh SECS [TARGET ...]
 #
-# One line a target, with the processor time it took. The first that crashes, takes more than a second or 256 MB ends the
-# run: its name, its octets' file (in target/fuzz/crashes/TARGET; once the bug is fixed it belongs into fuzz/corpus/TARGET,
+# One line a target, with the processor time it took. One that crashes, takes more than a second or 256 MB fails the run, which
+# goes on with the next: its name, its octets' file (in target/fuzz/crashes/TARGET; once the bug is fixed it belongs into fuzz/corpus/TARGET,
 # where the ordinary tests replay it) and what was said. What the fuzzer finds of interest goes to target/fuzz/found/TARGET
 # and is used again; KEEP=1 adds to the corpus the few files of at most 1 KB that reach code which the corpus does not.
 # Instrumented by the compiler's own flags, without sanitizers: the code has no `unsafe`.
@@ -26,6 +26,7 @@ cargo build --locked --release -p fuzz --features libfuzzer --target "$host" --t
 # A copy, so that sources that change meanwhile build nothing anew.
 cp "$out/build/$host/release/fuzzer" "$out/fuzzer"
 [ $# -gt 0 ] || set -- $(ls fuzz/corpus)
+failed=0
 for target; do
     export FUZZ_TARGET=$target
     found=$out/found/$target crashes=$out/crashes/$target log=$out/$target.log corpus=fuzz/corpus/$target
@@ -38,10 +39,10 @@ for target; do
     printf '%-20s %-8s %6.1f s %10s runs %6s edges\n' "$target" "$verdict" "$(echo "$took" | awk '{ print $1 + $2 }')" "${runs:-?}" "${covered:-?}"
     if [ "$verdict" != ok ]; then
         grep -aE 'panicked|^assertion|left:|right:|ERROR: libFuzzer|Test unit written' -A 1 "$log" | head -n 20
-        exit 1
-    fi
-    if [ "${KEEP:-0}" = 1 ]; then
+        failed=1
+    elif [ "${KEEP:-0}" = 1 ]; then
         find "$found" -size +1024c -delete
         "$out/fuzzer" -set_cover_merge=1 -use_counters=0 -timeout=1 "$corpus" "$found" >>"$log" 2>&1
     fi
 done
+exit "$failed"

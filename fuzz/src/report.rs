@@ -41,7 +41,9 @@ pub(crate) fn message_build(data: &[u8]) {
     let ([flags], rest) = take(data);
     let given: Vec<&[u8]> = rest.splitn(4, |b| *b == 0).collect();
     let words = |at: usize| String::from_utf8_lossy(given.get(at).copied().unwrap_or_default()).into_owned();
-    let plain = |at: usize| words(at).chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    // In front of an encoded word U+FEFF is a byte order mark, and no part of the text.
+    let shown = |c: char| (c != '\u{feff}').then_some(if c.is_control() { ' ' } else { c });
+    let plain = |at: usize| words(at).chars().filter_map(shown).collect::<String>();
     let (subject, text, file_name) = (plain(0), words(1), plain(2));
     let octets = given.get(3).copied().unwrap_or_default().to_vec();
     let address = Address { local: "ann".into(), domain: "here.test".into() };

@@ -104,7 +104,7 @@ fn host_and_port(text: &str, usual: u16) -> Option<(String, u16)> {
         None => text.rsplit_once(':').unwrap_or((text, "")),
     };
     let port = if port.is_empty() { usual } else { port.parse().ok().filter(|port| *port != 0)? };
-    let fine = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/');
+    let fine = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '[' | ']'));
     fine.then(|| (host.to_owned(), port))
 }
 
@@ -158,9 +158,16 @@ mod tests {
     fn a_password_in_a_url_is_refused_and_not_repeated() {
         let why = Place::parse("imaps://ann:hunter2@old.example").unwrap_err().to_string();
         assert!(why.contains("--password-stdin") && !why.contains("hunter2"), "{why}");
-        for bad in
-            ["old.example", "http://a@b", "imap://a@", "imap://a@b:0", "imap://a@b:99999", "imap://a@[::1", "imap://a%00@b"]
-        {
+        for bad in [
+            "old.example",
+            "http://a@b",
+            "imap://a@",
+            "imap://a@b:0",
+            "imap://a@b:99999",
+            "imap://a@[::1",
+            "imap://a@::1]",
+            "imap://a%00@b",
+        ] {
             assert!(Place::parse(bad).is_err(), "{bad}");
         }
     }
