@@ -453,7 +453,7 @@ impl Imap {
     ) -> Result<Result<Option<(u32, u32)>, StatusText>, Trouble> {
         let tag = self.send(&Command::Append(append));
         let mut rest = octets;
-        loop {
+        for _ in 0..self.answers_max {
             match self.next().await? {
                 Heard::AppendReady(of) if of == tag => {
                     while !rest.is_empty() {
@@ -477,6 +477,7 @@ impl Imap {
                 other => tracing::debug!(?other, "nobody waits for this"),
             }
         }
+        Err(Trouble::Protocol(format!("{} answers without an end", self.host)))
     }
 
     /// Asks to hear of every mailbox, not only of the open one (RFC 5465), if the server can tell.

@@ -40,6 +40,8 @@ pub const LOOK_FOLDERS_MAX: usize = 500;
 pub const LOOK_MAX: Duration = Duration::from_secs(60);
 /// Messages of one maildrop.
 pub const MAILDROP_MESSAGES_MAX: usize = 5_000_000;
+/// Lines of UIDL more than LIST had.
+pub const STRANGERS_MAX: usize = 1_000;
 /// Marks or hashes told in one answer.
 pub const PAGE_ROWS: usize = 5_000;
 /// Lines in which a server may answer one command: one a message, in a mailbox larger than anybody's.

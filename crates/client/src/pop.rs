@@ -3,7 +3,7 @@
 //! Invariant: messages are known by their UIDL alone; their numbers count within one session only. Must not know: the store.
 
 use crate::dial::{Dialer, nonce};
-use crate::limits::{GOODBYE_MAX, MAILDROP_MESSAGES_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{GOODBYE_MAX, MAILDROP_MESSAGES_MAX, MESSAGE_BYTES_MAX, STRANGERS_MAX};
 use crate::place::Place;
 use crate::trouble::Trouble;
 use bytes::{Bytes, BytesMut};
@@ -108,6 +108,7 @@ impl Pop {
         let mut found: Vec<Listed> = Vec::new();
         // Where each number is; made when the two lists differ in order, which they do not, as a rule.
         let mut places: Option<HashMap<u32, usize>> = None;
+        let mut ids = 0;
         loop {
             match self.next().await? {
                 Event::Listed { message, octets } => {
@@ -117,6 +118,10 @@ impl Pop {
                     found.push(Listed { number: message, octets, unique_id: String::new() });
                 }
                 Event::UniqueId { message, id } => {
+                    ids += 1;
+                    if ids > found.len().saturating_add(STRANGERS_MAX) {
+                        return Err(Trouble::Protocol(format!("{} tells UIDs of messages without an end", self.host)));
+                    }
                     let usual = (message as usize).wrapping_sub(1);
                     let at = if found.get(usual).is_some_and(|listed| listed.number == message) {
                         Some(usual)

@@ -226,3 +226,30 @@ async fn a_maildrop_listed_backwards_is_no_work_without_an_end() {
     assert_eq!(listed.len(), COUNT as usize - 2);
     assert!(listed.iter().all(|one| one.unique_id == format!("id{}", one.number)));
 }
+
+/// More UIDs than messages: the listing never ends.
+#[tokio::test]
+async fn a_maildrop_that_tells_uids_for_ever_is_left() {
+    for line in ["1 a\r\n", "7 b\r\n"] {
+        let place = server("pop3", "+OK hi\r\n", move |command| match command {
+            "CAPA" => "+OK\r\nUSER\r\nUIDL\r\nPIPELINING\r\n.\r\n".into(),
+            "LIST" => "+OK\r\n1 5\r\n2 5\r\n.\r\n".into(),
+            "UIDL" => format!("+OK\r\n{}", line.repeat(2_000)),
+            _ => "+OK\r\n".into(),
+        });
+        let mut pop = Pop::open(&Dialer::new(None).unwrap(), &place.await, "ann", &password()).await.unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(30), pop.list()).await.unwrap();
+        assert!(told.unwrap_err().to_string().contains("without an end"));
+    }
+}
+
+#[tokio::test]
+async fn an_append_that_is_answered_with_other_news_for_ever_is_left() {
+    let greeting = "* PREAUTH [CAPABILITY IMAP4rev1] hi\r\n";
+    let mut imap = imap(&server("imap", greeting, |_| "* 1 EXISTS\r\n".repeat(5_000)).await).await;
+    imap.answers_max = 4_000;
+    let message = wire::imap::append::AppendMessage { flags: vec![], date: None, size: 1, binary: false, utf8: false };
+    let append = wire::imap::append::Append { mailbox: wire::imap::mailbox_name::MailboxName::new("INBOX"), message };
+    let told = tokio::time::timeout(Duration::from_secs(60), imap.append(append, b"x")).await.unwrap();
+    assert!(told.unwrap_err().to_string().contains("without an end"));
+}

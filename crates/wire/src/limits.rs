@@ -2,10 +2,20 @@
 //!
 //! Invariant: nothing a peer sends is held without one of these above it.
 
+use crate::pace::Patience;
+
 /// IMAP and POP3: silence borne from whoever has not signed in, seconds; not round, so that both sides do not close at once.
 pub const BEFORE_SIGN_IN_SECS_MAX: u64 = 2 * 60 + 7;
 /// The slowest a message, literal or line may come in, octets a second (a modem of 1985 was faster).
 pub const BYTES_PER_SEC_MIN: u64 = 100;
+
+/// What a client of IMAP or POP3 asks of an answer once it has begun, besides the silence it bears: a line of a listing in some
+/// seconds (servers that look each message up first are slow), but not an octet now and then for ever.
+pub(crate) const CLIENT_PATIENCE: Patience =
+    Patience { before_sign_in_secs: BEFORE_SIGN_IN_SECS_MAX, silence_secs: None, bytes_per_sec_min: 10 };
+/// Octets of one message, or of the literals of one response, that a client of IMAP or POP3 lets pass; past them the server has no
+/// end.
+pub const MESSAGE_BYTES_PASSED_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
 /// SASL (RFC 4422).
 pub mod sasl {
@@ -92,12 +102,12 @@ pub mod pop3 {
     pub const REPLY_BYTES_MAX: usize = 4_096;
     /// Capability lines a client keeps.
     pub const CAPABILITIES_MAX: usize = 128;
-    /// Messages of one maildrop a client is willing to hear of.
+    /// Messages of one maildrop a client is willing to hear of, and lines of one listing.
     pub const MESSAGES_MAX: u32 = 10_000_000;
     /// Commands a client sends ahead of their answers.
     pub const PIPELINE_MAX: usize = 32;
     /// Message octets a client hands over in one piece.
     pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
-    /// A client waits this long for an answer.
+    /// A client waits this long for an answer to begin, and bears as long a silence within it.
     pub const CLIENT_SECS_MAX: u64 = 300;
 }

@@ -542,3 +542,55 @@ fn octets_behind_the_answer_to_stls_end_the_client() {
     });
     assert_eq!(String::from_utf8(out).unwrap(), "CAPA\r\nSTLS\r\n");
 }
+
+/// Signed in, and so much is asked.
+fn asked(requests: &[Request]) -> Client {
+    let mut client = Client::new(client::Config { plaintext: true, ..client_config("secret") });
+    requests.iter().for_each(|request| client.request(*request));
+    client.receive(b"+OK hi\r\n-ERR\r\n+OK\r\n+OK\r\n");
+    assert!(matches!(client.poll(Time(0)), Step::Event(client::Event::Ready(_))));
+    assert_eq!(client.poll(Time(0)), Step::Wait);
+    client
+}
+
+/// When a client gives up that hears these octets again and again, so many seconds apart: seconds, 100,000 at most.
+fn gives_up(mut client: Client, octets: &[u8], every_secs: u64) -> u64 {
+    let mut secs = 0;
+    while secs < 100_000 {
+        match client.poll(Time(0).plus_secs(secs)) {
+            Step::Event(client::Event::Failed(client::Failure::TimedOut)) => return secs,
+            Step::Event(_) => {}
+            Step::Wait => {
+                secs += every_secs;
+                if client.deadline().is_none_or(|due| due > Time(0).plus_secs(secs)) {
+                    client.receive(octets);
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    secs
+}
+
+#[test]
+fn a_server_that_trickles_is_left_and_a_slow_one_is_not() {
+    let uidl = || asked(&[Request::Uidl]);
+    assert!((300..700).contains(&gives_up(uidl(), b"x", 60)), "an octet now and then");
+    let mut listing = uidl();
+    listing.receive(b"+OK\r\n");
+    assert!((300..700).contains(&gives_up(listing, b"1", 20)));
+    let mut listing = uidl();
+    listing.receive(b"+OK\r\n");
+    assert_eq!(gives_up(listing, b"1 abcdefghijklmn\r\n", 1), 100_000, "a line a second");
+    let mut body = asked(&[Request::Retr(1)]);
+    body.receive(b"+OK\r\n");
+    assert!((300..700).contains(&gives_up(body, b"x\r\n", 10)));
+    assert!((300..700).contains(&gives_up(Client::new(client_config("secret")), b"x", 60)), "before sign-in");
+    // Nothing is owed to whoever asks nothing, and whoever asks after a long rest is not late.
+    let mut client = asked(&[]);
+    let long = Time(0).plus_secs(9_000);
+    assert_eq!((client.poll(long), client.deadline()), (Step::Wait, None));
+    client.request(Request::Noop);
+    assert_eq!(client.poll(long), Step::Wait);
+    assert!(matches!(client.poll(long.plus_secs(301)), Step::Event(client::Event::Failed(client::Failure::TimedOut))));
+}

@@ -15,14 +15,16 @@ use super::encoder::{Encoder, Literals};
 use super::fetch::FetchData;
 use super::framing::{Framed, Framing};
 use super::limits::{
-    BUFFER_BYTES_KEPT, CLIENT_SECS_MAX, INPUT_BYTES_MAX, RESPONSE_LINE_BYTES_MAX, RESPONSE_LITERAL_INLINE_BYTES_MAX,
-    RESPONSE_LITERALS_BYTES_MAX,
+    BUFFER_BYTES_KEPT, CLIENT_COMMAND_SECS_MAX, CLIENT_SECS_MAX, INPUT_BYTES_MAX, RESPONSE_LINE_BYTES_MAX,
+    RESPONSE_LITERAL_INLINE_BYTES_MAX, RESPONSE_LITERALS_BYTES_MAX, STRAY_LINES_MAX,
 };
 use super::response::{Kind, Response, ServerLine, StatusText};
 use super::response_code::Code;
 use super::string::LiteralHead;
 use super::tag::Tag;
 use crate::deflate::Deflate;
+use crate::limits::{CLIENT_PATIENCE, MESSAGE_BYTES_PASSED_MAX};
+use crate::pace::Pace;
 use crate::sasl::client::Credentials;
 use crate::session::{Session, Step, Time};
 use bytes::{Bytes, BytesMut};
@@ -148,6 +150,8 @@ enum Busy {
 struct Held {
     bytes: Vec<u8>,
     streamed: Vec<(usize, u64)>,
+    /// Octets of all streamed literals.
+    octets: u64,
     /// Octets of the literal that are still to come, and whether anybody wants them.
     left: u64,
     wanted: bool,
@@ -173,8 +177,11 @@ pub struct Client {
     events: VecDeque<Event>,
     bye: Option<String>,
     tag: u64,
-    heard: bool,
-    heard_at: Option<Time>,
+    /// Of the line under way, and of the command under way.
+    line_pace: Pace,
+    command_pace: Pace,
+    /// Lines of the command under way that meant nothing.
+    stray_lines: u32,
     closed: bool,
     /// Of the TLS that is on.
     channel: Option<Box<crate::sasl::Channel>>,
@@ -200,8 +207,9 @@ impl Client {
             events: VecDeque::new(),
             bye: None,
             tag: 0,
-            heard: true,
-            heard_at: None,
+            line_pace: Pace::default(),
+            command_pace: Pace::default(),
+            stray_lines: 0,
             closed: false,
             channel: None,
         }
@@ -239,6 +247,9 @@ impl Client {
             e.raw("\r\n");
         }
         let outgoing = Outgoing { tag: tag.clone(), bytes: e.bytes, waits: e.waits.into(), sent: 0, then };
+        if self.pending.is_empty() {
+            self.command_begins();
+        }
         self.pending.push_back(tag.clone());
         self.outgoing.push_back(outgoing);
         self.send();
@@ -256,6 +267,8 @@ impl Client {
         if left == 0 {
             self.out.extend_from_slice(if utf8 { b")\r\n" } else { b"\r\n" });
             self.busy = Busy::No;
+            // Until now it was the server's turn to listen.
+            self.command_begins();
             self.send();
         }
         len
@@ -266,8 +279,17 @@ impl Client {
         if matches!(self.busy, Busy::Idle) {
             self.out.extend_from_slice(b"DONE\r\n");
             self.busy = Busy::No;
+            self.command_begins();
             self.send();
         }
+    }
+
+    /// An answer is owed from now on, and none was a moment ago.
+    fn command_begins(&mut self) {
+        let buffered = self.input.len();
+        self.line_pace.end(buffered);
+        self.command_pace.end(buffered);
+        self.stray_lines = 0;
     }
 
     fn literals(&self) -> Literals {
@@ -340,6 +362,7 @@ impl Client {
     fn tagged(&mut self, tag: Tag, status: StatusText) {
         let Some(at) = self.pending.iter().position(|pending| *pending == tag) else { return };
         self.pending.remove(at);
+        self.command_begins();
         let being_sent = self.outgoing.front().is_some_and(|next| next.tag == tag);
         let idle = matches!(&self.busy, Busy::IdleAsked(asked) if *asked == tag)
             || (matches!(self.busy, Busy::Idle) && self.pending.is_empty());
@@ -447,6 +470,10 @@ impl Client {
         self.framing = Framing::default();
         self.held.bytes.extend_from_slice(&taken);
         self.held.streamed.push((self.held.bytes.len(), head.len));
+        self.held.octets = self.held.octets.saturating_add(head.len);
+        if self.held.octets > MESSAGE_BYTES_PASSED_MAX {
+            return self.fail(Failure::Protocol("a literal without an end"));
+        }
         self.held.left = head.len;
         let before = self.held.bytes.len().saturating_sub(total - text + head.head_len);
         let begun = fetch_so_far(self.held.bytes.get(..before).unwrap_or_default(), self.utf8, &self.held.streamed);
@@ -469,8 +496,20 @@ impl Client {
         true
     }
 
-    /// A whole response.
+    /// A whole response. One that nobody hears of is passed over, but not one after the other for ever.
     fn line(&mut self, text: usize, total: usize) {
+        let events = self.events.len();
+        self.whole_line(text, total);
+        self.line_pace.end(self.input.len());
+        if self.events.len() == events {
+            self.stray_lines += 1;
+            if self.stray_lines > STRAY_LINES_MAX {
+                self.fail(Failure::Protocol("nothing the server says means anything"));
+            }
+        }
+    }
+
+    fn whole_line(&mut self, text: usize, total: usize) {
         let mut line = self.input.split_to(total);
         line.truncate(text);
         self.framing = Framing::default();
@@ -520,7 +559,8 @@ impl Session for Client {
                 Some(deflate) => deflate.receive(bytes),
                 None => self.input.extend_from_slice(bytes),
             }
-            self.heard = true;
+            self.line_pace.hear(bytes.len());
+            self.command_pace.hear(bytes.len());
         }
     }
 
@@ -529,9 +569,9 @@ impl Session for Client {
     }
 
     fn poll(&mut self, now: Time) -> Step<Event> {
-        if std::mem::take(&mut self.heard) || self.heard_at.is_none() {
-            self.heard_at = Some(now);
-        } else if self.deadline().is_some_and(|deadline| now >= deadline) {
+        self.line_pace.tick(now);
+        self.command_pace.tick(now);
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
             self.fail(Failure::TimedOut);
         }
         loop {
@@ -572,7 +612,12 @@ impl Session for Client {
     fn deadline(&self) -> Option<Time> {
         let owed =
             !self.opening.is_done() || (!self.pending.is_empty() && !matches!(self.busy, Busy::Idle | Busy::Append { .. }));
-        self.heard_at.filter(|_| owed && !self.opening.wants_tls()).map(|at| at.plus_secs(CLIENT_SECS_MAX))
+        if !owed || self.opening.wants_tls() {
+            return None;
+        }
+        let line = self.line_pace.deadline(CLIENT_SECS_MAX, &CLIENT_PATIENCE);
+        let command = self.command_pace.deadline(CLIENT_COMMAND_SECS_MAX, &CLIENT_PATIENCE);
+        line.into_iter().chain(command).min()
     }
 
     fn wants_input(&self) -> bool {
@@ -587,7 +632,7 @@ impl Session for Client {
     }
 
     fn tls_started(&mut self) {
-        self.heard = true;
+        self.command_begins();
         self.opening_tls_started();
     }
 }
@@ -595,5 +640,26 @@ impl Session for Client {
 impl crate::laws::Buffered for Client {
     fn input_buffered(&self) -> usize {
         self.buffered() + self.held.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_mean_nothing_are_not_listened_to_for_ever() {
+        let starttls = StartTls::Never;
+        let mut client =
+            Client::new(ClientConfig { tls: true, starttls, credentials: None, plaintext: true, nonce: String::new() });
+        client.receive(b"* OK [CAPABILITY IMAP4rev1] hi\r\n");
+        assert_eq!(client.poll(Time(0)), Step::Event(Event::Ready));
+        client.command(&Command::Noop);
+        client.stray_lines = STRAY_LINES_MAX - 1;
+        client.receive(b"* 1 FETCH nonsense\r\n* 1 EXISTS\r\n");
+        assert_eq!(client.poll(Time(0)), Step::Event(Event::Response(Response::Exists(1))));
+        assert_eq!(client.poll(Time(0)), Step::Wait);
+        client.receive(b"nonsense\r\n");
+        assert!(matches!(client.poll(Time(0)), Step::Event(Event::Failed(Failure::Protocol(_)))));
     }
 }

@@ -58,8 +58,12 @@ pub const RESPONSE_LINE_BYTES_MAX: usize = 1024 * 1024;
 pub const RESPONSE_LITERAL_INLINE_BYTES_MAX: u64 = 64 * 1024;
 /// Client: all inline literals of one response together, octets.
 pub const RESPONSE_LITERALS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Client: seconds without a word from the server (outside IDLE).
+/// Client: seconds without a word from the server (outside IDLE), and for the rest of a line that has begun.
 pub const CLIENT_SECS_MAX: u64 = 5 * 60;
+/// Client: seconds until a command's end, whatever the server says meanwhile (`* OK Still here`); octets of answers buy more.
+pub const CLIENT_COMMAND_SECS_MAX: u64 = 2 * 60 * 60;
+/// Client: lines within one command that mean nothing; past them the server does not speak IMAP.
+pub const STRAY_LINES_MAX: u32 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,8 @@
 
 use super::multiline::Unstuffer;
 use super::{Capability, Command, Reply};
-use crate::limits::pop3 as limits;
+use crate::limits::{CLIENT_PATIENCE, MESSAGE_BYTES_PASSED_MAX, pop3 as limits};
+use crate::pace::Pace;
 use crate::sasl::client::{self as sasl_client, Credentials, Exchange};
 use crate::sasl::{self, Mechanism};
 use crate::session::{Session, Step, Time};
@@ -185,10 +186,12 @@ pub struct Client {
     input: BytesMut,
     /// The message under way is complete but for its `Done`.
     content_done: bool,
+    /// Octets of the message, or lines of the listing under way.
+    passed: u64,
     out: Vec<u8>,
     ended: bool,
-    touched: bool,
-    active: Option<Time>,
+    /// Of the answer under way.
+    pace: Pace,
     /// Of the TLS that is on.
     channel: Option<Box<sasl::Channel>>,
 }
@@ -206,10 +209,10 @@ impl Client {
             sent: VecDeque::new(),
             input: BytesMut::new(),
             content_done: false,
+            passed: 0,
             out: Vec::new(),
             ended: false,
-            touched: true,
-            active: None,
+            pace: Pace::default(),
             channel: None,
         }
     }
@@ -242,14 +245,17 @@ impl Client {
             }
             let Some(request) = self.waiting.pop_front() else { return };
             request.command().encode(&mut self.out);
+            if self.sent.is_empty() {
+                self.pace.end(self.input.len());
+            }
             self.sent.push_back(request);
-            self.touched = true;
         }
     }
 
     fn say(&mut self, command: &Command, next: Phase) {
         command.encode(&mut self.out);
         self.phase = next;
+        self.pace.end(self.input.len());
     }
 
     fn fail(&mut self, failure: Failure) -> Option<Event> {
@@ -333,6 +339,7 @@ impl Client {
                 self.out.extend_from_slice(sasl::encode_line(&answer).as_bytes());
                 self.out.extend_from_slice(b"\r\n");
                 self.phase = Phase::Auth(exchange);
+                self.pace.end(self.input.len());
                 None
             }
             Err(failure) => {
@@ -428,6 +435,7 @@ impl Client {
             return self.fail(Failure::Protocol("an answer to nothing"));
         };
         if reply.ok && request.is_multi_line() {
+            self.passed = 0;
             self.phase = match request {
                 Request::List | Request::Uidl => Phase::Lines(request),
                 _ => Phase::Content(request, Unstuffer::default()),
@@ -452,6 +460,7 @@ impl Client {
     /// The oldest request is answered.
     fn finish(&mut self) {
         let request = self.sent.pop_front();
+        self.pace.end(self.input.len());
         self.phase = if request == Some(Request::Quit) { Phase::Closing } else { Phase::Ready };
         self.send();
     }
@@ -462,6 +471,10 @@ impl Client {
             return Some(Event::Done(request));
         }
         self.phase = Phase::Lines(request);
+        self.passed += 1;
+        if self.passed > u64::from(limits::MESSAGES_MAX) {
+            return self.fail(Failure::Protocol("a listing without an end"));
+        }
         let text = String::from_utf8_lossy(line);
         let (number, rest) = text.split_once(' ').unwrap_or((&text, ""));
         let word = rest.trim_start().split(' ').next().unwrap_or_default();
@@ -488,6 +501,10 @@ impl Client {
             self.finish();
             return Some(Event::Done(request));
         }
+        self.passed += octets.len() as u64;
+        if self.passed > MESSAGE_BYTES_PASSED_MAX {
+            return self.fail(Failure::Protocol("a message without an end"));
+        }
         self.phase = Phase::Content(request, unstuffer);
         (!octets.is_empty()).then(|| Event::Content(octets.into()))
     }
@@ -511,7 +528,7 @@ impl Session for Client {
 
     fn receive(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
-        self.touched = true;
+        self.pace.hear(bytes.len());
     }
 
     fn receive_end(&mut self) {
@@ -520,9 +537,7 @@ impl Session for Client {
 
     fn poll(&mut self, now: Time) -> Step<Event> {
         loop {
-            if std::mem::take(&mut self.touched) || self.active.is_none() {
-                self.active = Some(now);
-            }
+            self.pace.tick(now);
             match self.phase {
                 Phase::Closing => return Step::Close,
                 Phase::StartingTls if self.input.is_empty() => return Step::StartTls,
@@ -560,7 +575,7 @@ impl Session for Client {
         if idle || matches!(self.phase, Phase::Closing) {
             return None;
         }
-        self.active.map(|active| active.plus_secs(limits::CLIENT_SECS_MAX))
+        self.pace.deadline(limits::CLIENT_SECS_MAX, &CLIENT_PATIENCE)
     }
 
     fn wants_input(&self) -> bool {
@@ -574,7 +589,6 @@ impl Session for Client {
     fn tls_started(&mut self) {
         self.config.tls = true;
         self.capabilities.clear();
-        self.touched = true;
         // No new greeting; what it can do must be asked again (RFC 2595 §4).
         self.say(&Command::Capa, Phase::Capa);
     }
@@ -583,5 +597,42 @@ impl Session for Client {
 impl crate::laws::Buffered for Client {
     fn input_buffered(&self) -> usize {
         self.input.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sasl::Secret;
+
+    /// Signed in, this was asked, so much of the answer came already, and now this comes.
+    fn hears(request: Request, passed: u64, octets: &[u8]) -> Vec<Event> {
+        let credentials = Credentials { login: "ann".into(), password: Secret::new(b"pw".to_vec()) };
+        let nonce = "client-nonce-client-nonce".into();
+        let mut client = Client::new(Config { tls: true, stls: Stls::Never, plaintext: true, credentials, nonce, utf8: false });
+        client.request(request);
+        client.receive(b"+OK hi\r\n-ERR\r\n+OK\r\n+OK\r\n+OK\r\n");
+        let mut events = Vec::new();
+        for more in [b"".as_slice(), octets] {
+            client.receive(more);
+            while let Step::Event(event) = client.poll(Time(0)) {
+                events.push(event);
+            }
+            client.passed += passed;
+        }
+        events.split_off(1)
+    }
+
+    #[test]
+    fn a_listing_or_a_message_without_an_end_is_left() {
+        let most = u64::from(limits::MESSAGES_MAX);
+        let id = Event::UniqueId { message: 1, id: "a".into() };
+        assert_eq!(hears(Request::Uidl, most - 1, b"1 a\r\n"), [id.clone()]);
+        let end = Event::Failed(Failure::Protocol("a listing without an end"));
+        assert_eq!(hears(Request::Uidl, most - 1, b"1 a\r\n1 a\r\n"), [id, end]);
+        let came = |passed| hears(Request::Retr(1), passed, b"abc\r\n");
+        assert!(matches!(came(MESSAGE_BYTES_PASSED_MAX - 5)[..], [Event::Content(_)]), "{:?}", came(0));
+        let end = Event::Failed(Failure::Protocol("a message without an end"));
+        assert_eq!(came(MESSAGE_BYTES_PASSED_MAX - 2), [end]);
     }
 }

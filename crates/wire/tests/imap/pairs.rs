@@ -379,3 +379,87 @@ fn the_client_never_panics_and_is_bounded() {
         laws::bounded(signed_in(), &garbage.repeat(500), wire::imap::limits::RESPONSE_LINE_BYTES_MAX, |_, _| {});
     }
 }
+
+/// When a client gives up that hears these octets again and again, so many seconds apart: seconds, 100,000 at most.
+fn gives_up(mut client: Client, octets: &[u8], every_secs: u64) -> u64 {
+    let mut secs = 0;
+    loop {
+        match client.poll(Time(0).plus_secs(secs)) {
+            Step::Event(Event::Failed(Failure::TimedOut)) => return secs,
+            Step::Event(_) => {}
+            Step::Wait => {
+                secs += every_secs;
+                if secs > 100_000 || client.poll(Time(0).plus_secs(secs)) != Step::Wait {
+                    return secs;
+                }
+                client.receive(octets);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_server_that_trickles_or_only_says_that_it_is_there_is_left() {
+    let asks = || {
+        let mut client = signed_in();
+        client.command(&Command::Noop);
+        assert_eq!(client.poll(Time(0)), Step::Wait);
+        client
+    };
+    assert!((300..700).contains(&gives_up(asks(), b"x", 60)), "an octet now and then");
+    assert!((7_000..15_000).contains(&gives_up(asks(), b"* OK Still here\r\n", 15)), "words, and no answer");
+    assert!(gives_up(asks(), b"* 1 FETCH (UID 1)\r\n", 1) > 100_000, "slow, but an answer");
+    // Octets of a literal, and before sign-in.
+    let mut body = asks();
+    body.receive(b"* 1 FETCH (UID 1 BODY[] {900000}\r\n");
+    assert!((300..700).contains(&gives_up(body, b"x", 10)));
+    assert!((300..700).contains(&gives_up(Client::new(client_config()), b"x", 60)));
+}
+
+#[test]
+fn who_listened_or_gave_octets_for_long_is_not_late() {
+    let long = Time(0).plus_secs(3_000);
+    let mut client = signed_in();
+    client.command(&Command::Noop);
+    client.receive(b"p1 OK\r\n");
+    assert!(matches!(client.poll(Time(0)), Step::Event(Event::Tagged(..))));
+    assert_eq!((client.poll(Time(0)), client.deadline()), (Step::Wait, None));
+    client.command(&Command::Idle);
+    client.receive(b"+ idling\r\n");
+    assert!(matches!(client.poll(long), Step::Event(Event::Idling(_))), "after a long rest");
+    assert_eq!((client.poll(long), client.deadline()), (Step::Wait, None));
+    client.done();
+    let longer = long.plus_secs(3_000);
+    assert_eq!(client.poll(longer), Step::Wait, "IDLE was long");
+    client.receive(b"p2 OK\r\n");
+    assert!(matches!(client.poll(longer), Step::Event(Event::Tagged(..))));
+    let message = AppendMessage { flags: vec![], date: None, size: 2, binary: false, utf8: false };
+    client.command(&Command::Append(Append { mailbox: MailboxName::new("INBOX"), message }));
+    assert!(matches!(client.poll(longer), Step::Event(Event::AppendReady(_))));
+    client.append_octets(b"a");
+    assert_eq!(client.poll(longer), Step::Wait);
+    let last = longer.plus_secs(3_000);
+    client.append_octets(b"b");
+    assert_eq!(client.poll(last), Step::Wait, "the octets took long to go");
+    assert_eq!(client.poll(last.plus_secs(301)), Step::Event(Event::Failed(Failure::TimedOut)));
+}
+
+#[test]
+fn a_literal_without_an_end_is_left() {
+    let fails = |client: &mut Client| loop {
+        match client.poll(Time(0)) {
+            Step::Event(Event::Failed(failure)) => return Some(failure),
+            Step::Event(_) => {}
+            _ => return None,
+        }
+    };
+    let most = wire::limits::MESSAGE_BYTES_PASSED_MAX;
+    for (size, is_left) in [(most, false), (most + 1, true), (u64::MAX, true)] {
+        for before in ["* 1 FETCH (BODY[] ", "* LIST () "] {
+            let mut client = signed_in();
+            client.receive(format!("{before}{{{size}}}\r\nabc").as_bytes());
+            assert_eq!(fails(&mut client).is_some(), is_left, "{before}{size}");
+        }
+    }
+}
