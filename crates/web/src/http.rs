@@ -141,9 +141,11 @@ impl Web {
     pub fn start(settings: Settings) -> Web {
         let (connection_max, shutdown) = (settings.connection_max, settings.shutdown.clone());
         let site = Arc::new(site::Site::new(settings));
-        tokio::spawn(crate::jmap::snooze::keep(Arc::clone(&site)));
-        tokio::spawn(crate::jmap::pushing::resume(Arc::clone(&site)));
-        tokio::spawn(crate::jmap::fate::follow(Arc::clone(&site)));
+        let of = || Arc::clone(&site);
+        let (one, two, three) = (of(), of(), of());
+        tokio::spawn(net::lasting("snoozed messages", move || crate::jmap::snooze::keep(Arc::clone(&one))));
+        tokio::spawn(net::lasting("push subscriptions", move || crate::jmap::pushing::resume(Arc::clone(&two))));
+        tokio::spawn(net::lasting("what came of what was sent", move || crate::jmap::fate::follow(Arc::clone(&three))));
         Web { router: site::router(site), connection_max, shutdown }
     }
 

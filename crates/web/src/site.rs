@@ -322,6 +322,10 @@ impl Coming {
 /// # Errors
 /// It is too large, or does not come.
 pub(crate) async fn read(request: Request, max: u64, read_max: u64) -> Result<Bytes, Unread> {
+    // What is announced as larger than is ever read needs no waiting for.
+    if request.body().size_hint().lower() > max.max(read_max) {
+        return Err(Unread::TooLarge);
+    }
     let mut coming = Coming::new(request);
     let mut got = Vec::new();
     while let Some(data) = coming.next().await? {

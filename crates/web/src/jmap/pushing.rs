@@ -85,11 +85,18 @@ impl Owed {
 
 /// Goes on telling what was subscribed to before the server started.
 pub(crate) async fn resume(site: Shared) {
+    let mut shutdown = site.shutdown.clone();
     let mut after: Option<AccountId> = None;
     loop {
         let page = match site.store.record_holders(PUSH_SUBSCRIPTIONS, after, 500).await {
             Ok(page) => page,
-            Err(error) => return tracing::error!(?error, "push subscriptions could not be read"),
+            Err(error) => {
+                tracing::error!(?error, "push subscriptions could not be read yet");
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => continue,
+                    _ = shutdown.wait_for(|down| *down) => return,
+                }
+            }
         };
         let Some(last) = page.last() else { return };
         after = Some(*last);

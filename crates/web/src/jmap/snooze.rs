@@ -80,8 +80,12 @@ fn encode(kept: &Kept) -> Vec<u8> {
 /// Brings back what is due, until the server ends.
 pub(crate) async fn keep(site: Shared) {
     let mut shutdown = site.shutdown.clone();
-    if let Err(error) = load(&site).await {
-        tracing::error!(?error, "what is snoozed could not be read");
+    while let Err(error) = load(&site).await {
+        tracing::error!(?error, "what is snoozed could not be read yet");
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = shutdown.wait_for(|down| *down) => return,
+        }
     }
     loop {
         let now_secs = net::clock::unix_now();

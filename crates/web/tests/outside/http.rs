@@ -223,6 +223,12 @@ async fn a_request_is_as_large_as_said_and_no_larger() {
     assert_eq!(office.ask(&head, &body(max)).await.status, 200);
     let answer = office.ask(&head, &body(max + 1)).await;
     assert_eq!((answer.status, answer.json()["limit"].as_str()), (400, Some("maxSizeRequest")));
+    // What is announced as larger than is ever read is not waited for.
+    let mut stream = office.connect("127.0.0.1", false);
+    let endless = format!("{head}Host: here.test\r\nConnection: close\r\nContent-Length: 9223372036854775807\r\n\r\n{{");
+    stream.write_all(endless.as_bytes()).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(20), read_answer(&mut stream)).await.expect("it waits for the body");
+    assert_eq!((answer.status, answer.json()["limit"].as_str()), (400, Some("maxSizeRequest")));
 }
 
 #[tokio::test]
