@@ -64,7 +64,7 @@ pub(crate) fn unbind(data_dir: &Path) {
 }
 
 /// Answers requests until the task is dropped.
-pub(crate) async fn serve(listener: UnixListener, admin: Arc<Admin>) {
+pub(crate) async fn serve(listener: Arc<UnixListener>, admin: Arc<Admin>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -302,7 +302,7 @@ mod tests {
         };
         let store = store::Store::open(config).await.unwrap();
         let admin = Arc::new(Admin::new(store.clone(), search::Searcher::new(store), vec!["here.test".into()], None));
-        let serving = tokio::spawn(serve(bind(dir.path()).unwrap(), admin));
+        let serving = tokio::spawn(serve(Arc::new(bind(dir.path()).unwrap()), admin));
         let mut client = Client::connect(dir.path()).await.unwrap().unwrap();
         let connect = async || UnixStream::connect(dir.path().join(NAME)).await.unwrap();
         let (mut silent, mut half) = (connect().await, connect().await);

@@ -7,7 +7,11 @@ use net::Peer;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Connections that are told at the same time that they may not come in. Telling takes a moment and a descriptor each; a flood
+/// must not take those of the store.
+const REFUSALS_MAX: usize = 256;
 
 /// Counts of open connections.
 #[derive(Debug)]
@@ -16,6 +20,7 @@ pub(crate) struct Gate {
     all_max: u32,
     counts: Mutex<Counts>,
     stirred: Notify,
+    refusals: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -53,12 +58,18 @@ fn network(peer: &Peer) -> Option<IpAddr> {
 
 impl Gate {
     pub(crate) fn new(per_ip_max: u32, all_max: u32) -> Arc<Gate> {
-        Arc::new(Gate { per_ip_max, all_max, counts: Mutex::default(), stirred: Notify::new() })
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+        Arc::new(Gate { per_ip_max, all_max, counts: Mutex::default(), stirred: Notify::new(), refusals })
     }
 
     /// When somebody came or went since this was last awaited.
     pub(crate) async fn stirred(&self) {
         self.stirred.notified().await;
+    }
+
+    /// A place to say no from; `None`: the connection is to be closed without a word.
+    pub(crate) fn refusal(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.refusals).try_acquire_owned().ok()
     }
 
     /// One more connection.
@@ -128,6 +139,15 @@ mod tests {
         let _held = gate.enter(&peer("2001:db8::1")).unwrap();
         assert_eq!(gate.enter(&peer("2001:db8::ffff:2")).unwrap_err(), Full::Address);
         assert!(gate.enter(&peer("2001:db8:0:1::1")).is_ok());
+    }
+
+    #[test]
+    fn those_told_no_at_once_are_limited() {
+        let gate = Gate::new(10, 1);
+        let held: Vec<_> = (0..REFUSALS_MAX).map(|_| gate.refusal().unwrap()).collect();
+        assert!(gate.refusal().is_none());
+        drop(held);
+        assert!(gate.refusal().is_some());
     }
 
     #[test]

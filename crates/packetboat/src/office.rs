@@ -70,7 +70,7 @@ pub(crate) struct Office {
     stop: watch::Sender<bool>,
     /// The accept loops; each ends, with its sessions, when `stop` is sent.
     loops: JoinSet<()>,
-    outbound: tokio::task::JoinHandle<()>,
+    outbound: JoinSet<()>,
     helpers: JoinSet<()>,
     data_dir: std::path::PathBuf,
 }
@@ -111,15 +111,22 @@ impl Office {
         let mut helpers = JoinSet::new();
         let admin =
             Arc::new(Admin::new(store.clone(), context.search.clone(), config.domains.clone(), Some(Arc::clone(&context))));
-        helpers.spawn(control::serve(socket, admin));
-        helpers.spawn(care(store));
+        let socket = Arc::new(socket);
+        helpers.spawn(net::lasting("the control socket", move || control::serve(Arc::clone(&socket), Arc::clone(&admin))));
+        helpers.spawn(net::lasting("the store's care", move || care(store.clone())));
+        let shared = || Arc::clone(&context);
         if config.inbound.reports {
-            helpers.spawn(server::trust::reports::run(Arc::clone(&context)));
+            let context = shared();
+            helpers.spawn(net::lasting("DMARC reports", move || server::trust::reports::run(Arc::clone(&context))));
         }
-        helpers.spawn(server::smtp::keep_counts(Arc::clone(&context)));
+        let counting = shared();
+        helpers.spawn(net::lasting("what accounts sent", move || server::smtp::keep_counts(Arc::clone(&counting))));
         let links = links::Links::open(&context, config, &outbound_settings, reach_of(config.private_links, reach)).await?;
         helpers.spawn(Arc::clone(&links).keep());
-        let outbound = tokio::spawn(server::outbound::run(Arc::clone(&context), outbound_settings));
+        let mut outbound = JoinSet::new();
+        let sending = shared();
+        outbound
+            .spawn(net::lasting("outgoing mail", move || server::outbound::run(Arc::clone(&sending), outbound_settings.clone())));
         let gate = Gate::new(config.limits.connections_per_ip, config.connections_max);
         helpers.spawn(quiet::keep(Arc::clone(&gate)));
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
@@ -161,17 +168,24 @@ impl Office {
         }
     }
 
+    /// Waits for a listener that fails, after which nobody is let in there any more.
+    pub(crate) async fn listener_lost(&mut self) {
+        if self.loops.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Lets sessions and the queue finish (bounded by [`DRAIN_MAX`]), then closes the store.
     pub(crate) async fn close(mut self) -> Result<(), String> {
         let _ = self.stop.send(true);
         let all_gone = async {
             while self.loops.join_next().await.is_some() {}
-            let _ = (&mut self.outbound).await;
+            while self.outbound.join_next().await.is_some() {}
         };
         if timeout(DRAIN_MAX, all_gone).await.is_err() {
             tracing::warn!("some connections did not end in time and are cut");
         }
-        self.outbound.abort();
+        self.outbound.shutdown().await;
         self.loops.shutdown().await;
         self.helpers.shutdown().await;
         control::unbind(&self.data_dir);

@@ -110,7 +110,7 @@ fn give_away(config: &Config, bound: &[Bound], user: &User) -> Result<(), String
 
 async fn serve(ready: Ready) -> Result<(), String> {
     let mut signals = Signals::new()?;
-    let office = tokio::select! {
+    let mut office = tokio::select! {
         office = Office::open(&ready.config, ready.bound, ready.tls, Trial::default()) => office?,
         () = signals.stop() => return Ok(()),
     };
@@ -119,18 +119,20 @@ async fn serve(ready: Ready) -> Result<(), String> {
     }
     eprintln!("packetboat ready");
     let store = office.context.store.clone();
-    loop {
+    let outcome = loop {
         tokio::select! {
             told = signals.next() => match told {
                 Told::Reload => office.reload(),
-                Told::Stop => break,
+                Told::Stop => break Ok(()),
             },
+            // The others are served until then; a new start listens again.
+            () = office.listener_lost() => break Err("a listener has failed; ends, to be started again".to_owned()),
             // Nothing could be accepted any more; a new start reads what was acknowledged from the segments.
             () = store.broken() => return Err("the store's writer has failed; ends, to be started again".into()),
         }
-    }
+    };
     tracing::info!("stops: sessions get {} seconds; a second signal stops at once", office::DRAIN_MAX.as_secs());
-    stop(office.close(), &mut signals).await
+    stop(office.close(), &mut signals).await.and(outcome)
 }
 
 /// Waits for the end, or for a second signal.

@@ -204,12 +204,16 @@ pub async fn run(context: Shared, settings: Settings) {
         if let Err(error) = outbound.sessions.load(&outbound.context.store).await {
             tracing::error!(?error, "what TLS reports are made of cannot be read");
         }
-        tokio::spawn(tls_reports::run(Arc::clone(&outbound)));
     }
-    tokio::select! {
-        () = dispatch::run(Arc::clone(&outbound)) => {}
-        () = freshness::run(outbound) => {}
+    // Beside the queue; none of them may hold it up.
+    let mut beside = tokio::task::JoinSet::new();
+    if outbound.settings.tls_reports {
+        let outbound = Arc::clone(&outbound);
+        beside.spawn(net::lasting("TLS reports", move || tls_reports::run(Arc::clone(&outbound))));
     }
+    let fresh = Arc::clone(&outbound);
+    beside.spawn(net::lasting("MTA-STS policies", move || freshness::run(Arc::clone(&fresh))));
+    dispatch::run(outbound).await;
 }
 
 fn usable(made: Result<TlsClient, net::TlsError>) -> Option<TlsClient> {

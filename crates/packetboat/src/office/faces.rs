@@ -11,6 +11,7 @@ use server::smtp::Mode;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -48,8 +49,9 @@ impl Faces {
                         sessions.spawn(self.clone().serve(service, incoming, pass));
                     }
                     Err(full) => {
-                        tracing::warn!(service = service.name(), peer = ?incoming.peer(), ?full, "too many connections");
-                        sessions.spawn(refuse(service, incoming, full));
+                        if let Some(place) = self.gate.refusal() {
+                            sessions.spawn(refuse(service, incoming, full, place));
+                        }
                     }
                 },
                 Err(error) => {
@@ -79,8 +81,9 @@ impl Faces {
         match self.gate.enter(incoming.peer()) {
             Ok(pass) => self.serve(service, incoming, pass).await,
             Err(full) => {
-                tracing::warn!(service = service.name(), peer = ?incoming.peer(), ?full, "too many connections");
-                refuse(service, incoming, full).await;
+                if let Some(place) = self.gate.refusal() {
+                    refuse(service, incoming, full, place).await;
+                }
             }
         }
     }
@@ -142,7 +145,8 @@ impl Faces {
 }
 
 /// Says no in the protocol's own words where no TLS comes first.
-async fn refuse(service: Service, incoming: Incoming, full: Full) {
+async fn refuse(service: Service, incoming: Incoming, full: Full, _place: OwnedSemaphorePermit) {
+    tracing::warn!(service = service.name(), peer = ?incoming.peer(), ?full, "too many connections");
     let why = match full {
         Full::Address => "Too many connections from your address",
         Full::All => "Too many connections",

@@ -24,10 +24,17 @@ use std::time::Duration;
 use store::{Account, AccountId, Store, UnixSecs};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
 use web::{FoundServer, FoundServers, LINKS_COLLECTION, Later, Link, LinkAct, NewLink, OldFolder, OldMessage, OldServer};
 use web::{Grant, GrantState, Proof, WantedGrant};
 use zeroize::Zeroizing;
 
+/// Rounds at work at once are few: one that is at work for so long makes way for others, and goes on when it is its turn again;
+/// so does one whose server gave no message for so long, and that counts as a failure.
+const TURN_MAX: Duration = Duration::from_secs(60 * 60);
+const NOTHING_MAX: Duration = Duration::from_secs(30 * 60);
+/// For the connection that tells of news.
+const WATCHER_MAX: Duration = Duration::from_secs(60);
 /// Links of one account.
 const LINKS_MAX: usize = 10;
 /// Rounds at work at once, of all accounts together.
@@ -66,6 +73,23 @@ struct Run {
 }
 
 type Key = (AccountId, String);
+
+/// The work of a round while it is its turn; see [`TURN_MAX`].
+async fn turn(bringing: impl Future<Output = Result<Report, Trouble>>, progress: &Progress) -> Result<Option<Report>, Trouble> {
+    let mut bringing = std::pin::pin!(bringing);
+    let until = Instant::now() + TURN_MAX;
+    loop {
+        let (done, ..) = progress.read();
+        match timeout_at(until.min(Instant::now() + NOTHING_MAX), &mut bringing).await {
+            Ok(outcome) => return outcome.map(Some),
+            Err(_) if progress.read().0 == done => {
+                return Err(Trouble::Lost("the server gave no message for half an hour".into()));
+            }
+            Err(_) if Instant::now() >= until => return Ok(None),
+            Err(_) => {}
+        }
+    }
+}
 
 /// See the module.
 pub(super) struct Links {
@@ -142,7 +166,8 @@ impl Links {
         loop {
             tokio::select! {
                 Some(key) = begun.recv() => {
-                    let task = tasks.spawn(Arc::clone(&self).live(key.clone()));
+                    let (me, of) = (Arc::clone(&self), key.clone());
+                    let task = tasks.spawn(net::lasting("a link", move || Arc::clone(&me).live(of.clone())));
                     if let Some(old) = self.runs().entry(key).or_default().task.replace(task) {
                         old.abort();
                     }
@@ -200,13 +225,23 @@ impl Links {
         let nudge = self.note(&key, |run| Arc::clone(&run.nudge));
         let mut failures = 0;
         loop {
-            let Ok(Some(kept)) = self.kept(&key).await else { return };
-            if !kept.is_active() {
-                return;
-            }
+            let kept = match self.kept(&key).await {
+                Ok(Some(kept)) if kept.is_active() => kept,
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "a link cannot be read yet");
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+            };
             // Before the round, so that what comes during it is told.
-            let watcher = if kept.is_brought { self.watcher(&key, &kept).await } else { None };
-            let outcome = self.round(&key, &kept).await;
+            let watcher =
+                if kept.is_brought { timeout(WATCHER_MAX, self.watcher(&key, &kept)).await.ok().flatten() } else { None };
+            let outcome = match self.round(&key, &kept).await {
+                Ok(Some(report)) => Ok(report),
+                Ok(None) => continue,
+                Err(error) => Err(error),
+            };
             failures = if outcome.is_ok() { 0 } else { failures + 1 };
             let goes_on = self.settle(&key, outcome).await;
             let pause = match goes_on {
@@ -237,8 +272,8 @@ impl Links {
         Some(imap)
     }
 
-    /// Brings what is not here yet.
-    async fn round(&self, key: &Key, kept: &Kept) -> Result<Report, Trouble> {
+    /// Brings what is not here yet. `None`: there is more, and it is the turn of others.
+    async fn round(&self, key: &Key, kept: &Kept) -> Result<Option<Report>, Trouble> {
         let Ok(_turn) = self.rounds.acquire().await else { return Err(Trouble::Lost("the server stops".into())) };
         let progress = Arc::new(Progress::default());
         self.note(key, |run| {
@@ -251,7 +286,8 @@ impl Links {
         let options = Options { skip_bad: true, only: kept.folders.clone(), ..Options::default() };
         // What was there before is brought as it lies; what comes from now on is new mail.
         let mut door = StoreDoor { store: self.store.clone(), account: key.0, mutes: kept.is_brought };
-        match import::run(&mut door, &self.dialer, &source, &options, &progress).await {
+        let bringing = import::run(&mut door, &self.dialer, &source, &options, &progress);
+        match turn(bringing, &progress).await {
             // A long round may outlive its token; the next has another.
             Err(Trouble::SignIn(why)) if self.has_aged(key).await => Err(Trouble::Lost(why)),
             outcome => outcome,
@@ -278,7 +314,7 @@ impl Links {
             }
             Err(error) => {
                 // A password that is wrong now will be wrong in an hour, and asking again may lock its owner out.
-                kept.stopped = !error.is_temporary() && !matches!(error, Trouble::Moved(_));
+                kept.stopped = matches!(error, Trouble::SignIn(_) | Trouble::Refused(_) | Trouble::Protocol(_));
                 kept.error = Some(error.to_string());
                 self.note(key, |run| {
                     run.state = if kept.stopped { "failed" } else { "retrying" };
@@ -530,5 +566,35 @@ impl web::Links for Links {
 
     fn sends_as(&self, account: AccountId, address: &str) -> bool {
         self.way(account, address).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that gives a message every so many seconds, `messages` in all, and its end as long after the last.
+    async fn slow(progress: &Progress, every_secs: u64, messages: u64) -> Result<Report, Trouble> {
+        for _ in 0..messages {
+            tokio::time::sleep(Duration::from_secs(every_secs)).await;
+            progress.advance(1, 100);
+        }
+        tokio::time::sleep(Duration::from_secs(every_secs)).await;
+        Ok(Report::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_its_time_keeps_nobody_elses() {
+        let begun = Instant::now();
+        let with = async |every_secs, messages| {
+            let (progress, begun) = (Progress::default(), Instant::now());
+            let came = turn(slow(&progress, every_secs, messages), &progress).await;
+            (came.map(|report| report.is_some()), begun.elapsed())
+        };
+        assert_eq!(with(60, 20).await, (Ok(true), Duration::from_secs(21 * 60)), "done in its time");
+        let (stuck, after) = with(10_000, 5).await;
+        assert!(matches!(stuck, Err(Trouble::Lost(_))) && after == NOTHING_MAX, "{stuck:?} {after:?}");
+        assert_eq!(with(600, 100).await, (Ok(false), TURN_MAX), "slow, or a lot");
+        assert!(begun.elapsed() < Duration::from_secs(2 * 3600));
     }
 }

@@ -552,6 +552,43 @@ async fn room_made_later_lets_the_waiting_in() {
     there.close().await;
 }
 
+/// A network where whoever dials this address breaks, and rings first.
+struct Breaks(SocketAddr, Arc<tokio::sync::Notify>);
+
+impl net::Dial for Breaks {
+    fn dial(&self, to: SocketAddr) -> net::Dialling {
+        if to == self.0 {
+            self.1.notify_one();
+            panic!("broken on purpose");
+        }
+        Box::pin(async move {
+            let stream = tokio::net::TcpStream::connect(to).await?;
+            let local = stream.local_addr()?;
+            Ok((Box::new(stream) as Box<dyn net::Octets>, local))
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_breaks_keeps_no_place() {
+    let (_dns, resolver) = dns().await;
+    let (mut here, there) = (here().await, there().await);
+    let bad: SocketAddr = ([127, 0, 0, 1], 1).into();
+    let mut settings = settings(&resolver, &[("mx.there.test", there.mx), ("mx.timeless.test", bad)]);
+    let broken = Arc::new(tokio::sync::Notify::new());
+    settings.network = net::Network::Other(Arc::new(Breaks(bad, Arc::clone(&broken))));
+    (settings.connections_max, settings.connections_per_destination) = (1, 1);
+    here.send(settings);
+    ann_sends(&here, &["x@timeless.test"]).await;
+    tokio::time::timeout(Duration::from_secs(30), broken.notified()).await.expect("never dialled");
+    ann_sends(&here, &["carol@there.test"]).await;
+    wait_for(&there.context.store, "carol@there.test", 1).await;
+    let waiting = here.context.store.queue_list(None, 10).await.unwrap();
+    assert_eq!(waiting.len(), 1, "it waits, and is not lost: {waiting:#?}");
+    here.close().await;
+    there.close().await;
+}
+
 #[tokio::test]
 async fn a_kill_in_the_middle_loses_nothing() {
     let (_dns, resolver) = dns().await;

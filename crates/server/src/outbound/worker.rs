@@ -2,7 +2,7 @@
 //!
 //! Invariant: each entry claimed is settled or its lease is left to end; a connection that was only stale is not the
 //! message's fault and costs it no attempt. When nothing can be reached, all that waits in the lane is put off together; while
-//! it is not known whether anything can, the worker does not keep others from theirs.
+//! it is not known whether anything can, the worker does not keep others from theirs; nor does one that breaks.
 
 use super::connect::{Open, Story, open};
 use super::lanes::{LaneKey, Went};
@@ -13,7 +13,7 @@ use mta::queue::{Outcome, Verdict};
 use net::Next;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Claim, DueRow};
+use store::{Claim, DueRow, QueueId};
 use wire::smtp::client::Event;
 
 /// Longer than any attempt may take.
@@ -25,36 +25,67 @@ const IDLE: Duration = Duration::from_secs(3);
 /// Who is not reached by then is waited for beside the others.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a worker has at hand besides the entry it works on.
-#[derive(Default)]
+/// What a worker has at hand. Dropped where it broke, it leaves its lane as if it had gone by itself: others get its place, and
+/// the entry it broke over comes again when its lease ends.
 struct Hand {
+    outbound: Arc<Outbound>,
+    key: LaneKey,
+    /// The entry it works on.
+    at: Option<QueueId>,
     connection: Option<Open>,
     /// Known for as long as this worker lives, which is only until its lane is empty.
     unreachable: Option<Outcome>,
     /// It gave its place to another.
     beside: bool,
+    idle: bool,
+    left: bool,
+}
+
+impl Hand {
+    fn new(outbound: &Arc<Outbound>, key: LaneKey) -> Hand {
+        let outbound = Arc::clone(outbound);
+        Hand { outbound, key, at: None, connection: None, unreachable: None, beside: false, idle: false, left: false }
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        if self.left {
+            return;
+        }
+        if self.idle {
+            self.outbound.lanes.busy(self.key);
+        }
+        if let Some(id) = self.at {
+            self.outbound.lanes.done(id);
+        }
+        self.outbound.lanes.leave(self.key, true, self.beside);
+    }
 }
 
 pub(super) async fn work(outbound: Arc<Outbound>, key: LaneKey) {
-    let mut hand = Hand::default();
+    let mut hand = Hand::new(&outbound, key);
     loop {
         let draining = *outbound.context.shutdown.borrow();
         let next = if draining { None } else { outbound.lanes.next(key) };
         let Some(row) = next else {
-            if !draining && more(&outbound, key, &mut hand.connection).await {
+            if !draining && more(&mut hand).await {
                 continue;
             }
             if let Some(open) = hand.connection.take() {
                 open.quit().await;
             }
-            if outbound.lanes.leave(key, draining, hand.beside) {
+            hand.left = outbound.lanes.leave(key, draining, hand.beside);
+            if hand.left {
                 return;
             }
             continue;
         };
+        hand.at = Some(row.id);
         if let Some(claim) = claim(&outbound, row).await {
             attempt(&outbound, key, &claim, &mut hand).await;
         }
+        hand.at = None;
         outbound.lanes.done(row.id);
     }
 }
@@ -81,19 +112,21 @@ fn how(outcomes: &[Option<Outcome>]) -> Option<Went> {
 }
 
 /// Waits a little for more of the same lane, if there is a connection to use it on.
-async fn more(outbound: &Outbound, key: LaneKey, connection: &mut Option<Open>) -> bool {
-    let Some(open) = connection else { return false };
-    let wake = outbound.lanes.idle(key);
-    let mut shutdown = outbound.context.shutdown.clone();
+async fn more(hand: &mut Hand) -> bool {
+    let Some(open) = &mut hand.connection else { return false };
+    let wake = hand.outbound.lanes.idle(hand.key);
+    hand.idle = true;
+    let mut shutdown = hand.outbound.context.shutdown.clone();
     let came = tokio::select! {
         biased;
         () = wake.notified() => true,
         // Nothing is expected from the server now: whatever comes, it means the end.
-        () = lost(open) => { *connection = None; false }
+        () = lost(open) => { hand.connection = None; false }
         () = tokio::time::sleep(IDLE) => false,
         down = shutdown.wait_for(|down| *down) => { drop(down); false }
     };
-    outbound.lanes.busy(key);
+    hand.outbound.lanes.busy(hand.key);
+    hand.idle = false;
     came
 }
 
