@@ -200,10 +200,10 @@ impl Outbound {
 /// Sends what is due until shutdown; then finishes what is under way (bounded) and returns.
 pub async fn run(context: Shared, settings: Settings) {
     let outbound = Arc::new(Outbound::new(context, settings));
-    if outbound.settings.tls_reports {
-        if let Err(error) = outbound.sessions.load(&outbound.context.store).await {
-            tracing::error!(?error, "what TLS reports are made of cannot be read");
-        }
+    if outbound.settings.tls_reports
+        && let Err(error) = outbound.sessions.load(&outbound.context.store).await
+    {
+        tracing::error!(?error, "what TLS reports are made of cannot be read");
     }
     // Beside the queue; none of them may hold it up.
     let mut beside = tokio::task::JoinSet::new();

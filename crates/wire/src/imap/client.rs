@@ -656,7 +656,7 @@ mod tests {
         assert_eq!(client.poll(Time(0)), Step::Event(Event::Ready));
         client.command(&Command::Noop);
         client.stray_lines = STRAY_LINES_MAX - 1;
-        client.receive(b"* 1 FETCH nonsense\r\n* 1 EXISTS\r\n");
+        client.receive(b"x9 OK nobody asked\r\n* 1 EXISTS\r\n");
         assert_eq!(client.poll(Time(0)), Step::Event(Event::Response(Response::Exists(1))));
         assert_eq!(client.poll(Time(0)), Step::Wait);
         client.receive(b"nonsense\r\n");
