@@ -626,10 +626,10 @@ mod tests {
     #[test]
     fn a_listing_or_a_message_without_an_end_is_left() {
         let most = u64::from(limits::MESSAGES_MAX);
-        let id = Event::UniqueId { message: 1, id: "a".into() };
-        assert_eq!(hears(Request::Uidl, most - 1, b"1 a\r\n"), [id.clone()]);
+        let id = || Event::UniqueId { message: 1, id: "a".into() };
+        assert_eq!(hears(Request::Uidl, most - 1, b"1 a\r\n"), [id()]);
         let end = Event::Failed(Failure::Protocol("a listing without an end"));
-        assert_eq!(hears(Request::Uidl, most - 1, b"1 a\r\n1 a\r\n"), [id, end]);
+        assert_eq!(hears(Request::Uidl, most - 1, b"1 a\r\n1 a\r\n"), [id(), end]);
         let came = |passed| hears(Request::Retr(1), passed, b"abc\r\n");
         assert!(matches!(came(MESSAGE_BYTES_PASSED_MAX - 5)[..], [Event::Content(_)]), "{:?}", came(0));
         let end = Event::Failed(Failure::Protocol("a message without an end"));
