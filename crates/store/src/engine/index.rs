@@ -327,7 +327,10 @@ pub(crate) fn range(connection: &Connection, from: &Key, to: &Key, limit: usize,
         && let Some(row) = rows.next().map_err(sql_error)?
     {
         let key = bytes_in(row, 1).map_err(sql_error)?;
-        found.push((Key::new(key), blob(row).map_err(sql_error)?));
+        // Where a key is damaged SQLite begins before what was asked: who asks on behind the last row would ask for ever.
+        if (from.bytes()..to.bytes()).contains(&key) {
+            found.push((Key::new(key), blob(row).map_err(sql_error)?));
+        }
     }
     Ok(found)
 }

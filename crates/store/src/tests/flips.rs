@@ -215,6 +215,32 @@ async fn flags_that_are_lost_are_never_served_as_if_they_were_not() {
     assert_eq!(rows.iter().filter(|row| row.flags == FLAGGED).count(), 2);
 }
 
+/// A key that is far too large stands in the midst of smaller ones: no reading of them goes on for ever.
+#[tokio::test]
+async fn a_mailbox_with_a_row_under_a_far_key_is_read_to_its_end() {
+    let place = Place::new();
+    a_life(&place).await;
+    for uid in (2..=12).filter(|uid| *uid != 7) {
+        let copy = killed(&place);
+        let path = copy.config().data_dir.join("index.sqlite");
+        let at = key::uid(AccountId(1), MailboxId(1), Uid(uid));
+        flip(&path, (*places_of(&path, at.bytes()).last().unwrap() + at.bytes().len() - 4) as u64, 5);
+        let (done, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let rows = runtime.block_on(async {
+                let store = copy.open().await;
+                let rows = store.snapshot(AccountId(1), MailboxId(1)).await.map(|snapshot| snapshot.rows.len());
+                let _ = store.close().await;
+                rows
+            });
+            let _ = done.send(rows);
+        });
+        let rows = told.recv_timeout(std::time::Duration::from_secs(60)).unwrap_or_else(|_| panic!("UID {uid}: it never ends"));
+        assert!(rows.is_ok_and(|rows| rows < 11), "UID {uid}");
+    }
+}
+
 #[tokio::test]
 async fn a_flipped_bit_anywhere_in_the_index_is_found_and_serves_nothing_wrong() {
     let place = Place::new();
