@@ -354,7 +354,10 @@ fn range_ledger(connection: &Connection, from: &Key, to: &Key, limit: usize, ord
         && let Some(row) = rows.next().map_err(sql_error)?
     {
         let id: i64 = row.get(1).map_err(sql_error)?;
-        found.push((ledger_key(kind, id as u64), blob(row).map_err(sql_error)?));
+        // As above.
+        if (low..high).contains(&id) {
+            found.push((ledger_key(kind, id as u64), blob(row).map_err(sql_error)?));
+        }
     }
     Ok(found)
 }
@@ -418,6 +421,9 @@ pub(crate) fn bodies(connection: &Connection, after: u64, limit: usize) -> Resul
         && let Some(row) = rows.next().map_err(sql_error)?
     {
         let id: i64 = row.get(1).map_err(sql_error)?;
+        if id <= after as i64 {
+            continue;
+        }
         found.push((id as u64, BodyRow::decode(id as u64, &blob(row).map_err(sql_error)?)));
     }
     Ok(found)
