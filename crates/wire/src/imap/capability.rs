@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn short_literals_stay_when_long_ones_are_switched_off() {
         let list = |off: &[&str], state| {
-            let capabilities_off = off.iter().map(|name| SmolStr::new(name)).collect();
+            let capabilities_off = off.iter().map(SmolStr::new).collect();
             Capabilities(of_server(&ServerConfig { capabilities_off, ..config(true, false) }, state, None))
         };
         for state in [State::NotAuthenticated, State::Authenticated, State::Selected] {
