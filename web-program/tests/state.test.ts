@@ -1,7 +1,8 @@
 // What is taken back, joined and asked again, by itself: the state without a screen.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Offline, Refused } from '../src/jmap/client'
-import type { Row } from '../src/jmap/types'
+import { Push } from '../src/jmap/push'
+import type { Row, Session } from '../src/jmap/types'
 import type { Card } from '../src/data/vcard'
 import type { App } from '../src/state/app.svelte'
 import { Book } from '../src/state/book'
@@ -53,6 +54,40 @@ describe('several lists as one', () => {
     const a = list('a', true, [['1', 10, true], ['2', 50]])
     expect(new Joined([a, list('b', false, [['1', 60], ['2', 40, true], ['3', 30]])]).known()).toEqual(['a.1', 'b.1', 'a.2', 'b.2', 'b.3'])
     expect(new Joined([a, list('b', true, [['2', 40, true], ['1', 60], ['3', 30]])]).known()).toEqual(['b.2', 'a.1', 'b.1', 'a.2', 'b.3'])
+  })
+})
+
+describe('the line to the server', () => {
+  class Socket {
+    static made: Socket[] = []
+    readonly OPEN = 1
+    readyState = 1
+    sent: string[] = []
+    onopen = (): void => undefined
+    onmessage = (_: { data: string }): void => undefined
+    onclose = (): void => undefined
+    constructor() { Socket.made.push(this) }
+    send(text: string): void { this.sent.push(text) }
+    /** As one whose other end is gone: nothing more comes of it. */
+    close(): void { this.readyState = 2 }
+  }
+  it('that owes an answer for long is left for another, and what was told meanwhile counts as missed', async () => {
+    for (const [name, value] of Object.entries({ WebSocket: Socket, addEventListener: vi.fn(), removeEventListener: vi.fn(), document: { addEventListener: vi.fn(), removeEventListener: vi.fn() }, location: new URL('http://localhost/'), navigator: { onLine: true } })) vi.stubGlobal(name, value)
+    const said: string[] = []
+    const push = new Push({ capabilities: { 'urn:ietf:params:jmap:websocket': { url: 'ws://localhost/jmap/ws' } } } as unknown as Session, () => undefined, (line) => said.push(line))
+    Socket.made[0]?.onopen()
+    const request = { using: [], methodCalls: [] }
+    const answered = push.ask(request, undefined)
+    const { id } = JSON.parse(Socket.made[0]?.sent.at(-1) ?? '{}') as { id: string }
+    Socket.made[0]?.onmessage({ data: JSON.stringify({ '@type': 'Response', requestId: id, methodResponses: [] }) })
+    await expect(answered).resolves.toMatchObject({ methodResponses: [] })
+    vi.advanceTimersByTime(60_000)
+    expect([Socket.made.length, said]).toEqual([1, ['live']])
+    const owed = expect(push.ask(request, undefined)).rejects.toBeInstanceOf(Offline)
+    vi.advanceTimersByTime(60_000)
+    await owed
+    expect([Socket.made.length, said]).toEqual([2, ['live', 'waiting']])
+    push.close()
   })
 })
 

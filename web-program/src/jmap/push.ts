@@ -11,6 +11,8 @@ export type Line = 'live' | 'waiting'
 const WEBSOCKET = 'urn:ietf:params:jmap:websocket'
 /** What is longer goes by itself: it would hold up what is asked after it. */
 const LINE_LENGTH_MAX = 64 * 1024
+/** A connection that broke without a word (a network left, a laptop that slept) looks like one that stands: so long it may owe an answer. */
+const ANSWER_MS = 20_000
 
 interface Told { '@type'?: string; requestId?: string; changed?: States; type?: string; detail?: string; status?: number }
 interface Waits { done: (answer: unknown) => void; failed: (error: Error) => void }
@@ -52,8 +54,14 @@ export class Push implements Asking {
     const text = JSON.stringify({ '@type': 'Request', id, ...request })
     if (text.length > LINE_LENGTH_MAX) return undefined
     return new Promise((done, failed) => {
-      asked.set(id, { done, failed })
-      signal?.addEventListener('abort', () => { if (asked.delete(id)) failed(new DOMException('nobody waits for it', 'AbortError')) })
+      const late = setTimeout(() => {
+        if (asked.delete(id)) failed(new Offline('no answer on the line'))
+        // What was told meanwhile is asked for when another stands.
+        if (socket === this.socket) { this.line('waiting'); this.connect() }
+      }, ANSWER_MS)
+      const ends = <T>(end: (told: T) => void) => (told: T): void => { clearTimeout(late); end(told) }
+      asked.set(id, { done: ends(done), failed: ends(failed) })
+      signal?.addEventListener('abort', () => { const waits = asked.get(id); asked.delete(id); waits?.failed(new DOMException('nobody waits for it', 'AbortError')) })
       socket.send(text)
     })
   }
