@@ -123,6 +123,14 @@ export class Letter {
 
   async settled(): Promise<void> { await this.saving }
 
+  /** The page may have ended before it heard that its draft was taken: under which id it lies there is asked first. */
+  meet(): void {
+    this.saving = this.saving.then(async () => {
+      const id = (await this.desk.named(this.draft)).find((e) => '$draft' in e.keywords)?.id
+      if (id !== undefined) this.rest = { ...this.rest, emailId: id }
+    }).catch((error: unknown) => this.mail.failed(error))
+  }
+
   /** One draft on the server: the new one takes the place of the old in one call. */
   save(): Promise<void> {
     this.saving = this.saving.then(() => this.saveOnce())
@@ -492,7 +500,7 @@ export class Desk {
       const mail = this.app.writers.find((one) => one.account === draft.account)
       if (!mail || this.letters.some((l) => l.key === draft.key)) continue
       if (draft.sendAt !== null) void this.postAgain(draft, draft.sendAt)
-      else { const letter = new Letter(this, mail, draft.key, draft.kind, draft); letter.take(draft); letter.minimised = true; this.letters = [...this.letters, letter] }
+      else { const letter = new Letter(this, mail, draft.key, draft.kind, draft); letter.take(draft); letter.minimised = true; this.letters = [...this.letters, letter]; letter.meet() }
     }
   }
 
@@ -602,16 +610,18 @@ export class Desk {
     this.outbox.delete(draft.key)
   }
 
-  /** After a lost answer the Message-ID is looked for first. */
-  private async wasSent(draft: Draft): Promise<boolean> {
+  /** What lies on the server under a draft's Message-ID. */
+  async named(draft: Draft): Promise<Email[]> {
     const mail = this.owner(draft)
     const answers = await mail.jmap.call([
       ['Email/query', { accountId: mail.account, filter: { header: ['Message-ID', draft.messageId] }, limit: 5 }, 'q'],
       ['Email/get', { accountId: mail.account, '#ids': { resultOf: 'q', name: 'Email/query', path: '/ids' }, properties: ['id', 'keywords'] }, 'e'],
     ])
-    const found = answers.maybe<{ list: Email[] }>('e')?.list ?? []
-    return found.some((e) => !('$draft' in e.keywords))
+    return answers.maybe<{ list: Email[] }>('e')?.list ?? []
   }
+
+  /** After a lost answer the Message-ID is looked for first. */
+  private async wasSent(draft: Draft): Promise<boolean> { return (await this.named(draft)).some((e) => !('$draft' in e.keywords)) }
 
   private async submit(draft: Draft, sendAt: string, scheduled: boolean, again: boolean): Promise<Submission | undefined> {
     const mail = this.owner(draft)
