@@ -6,6 +6,8 @@
 mod connect;
 #[cfg(test)]
 mod converted_tests;
+#[cfg(test)]
+mod crowded_tests;
 mod dispatch;
 mod endings;
 mod freshness;

@@ -5,6 +5,7 @@
 
 use super::endings::Ending;
 use super::policy::{self, Guard};
+use super::worker::Reached;
 use super::{Outbound, linked, relay, tls_reports};
 use crate::auth::sign_in::nonce;
 use mta::queue::{Outcome, Verdict};
@@ -39,6 +40,8 @@ pub(super) struct Open {
     pub(super) broke: Option<&'static str>,
     /// A message was ended on it, and what became of it is not written down yet.
     pub(super) ending: Option<Ending>,
+    /// Counts among its lane's.
+    pub(super) _reached: Option<Reached>,
 }
 
 impl Open {
@@ -308,7 +311,16 @@ pub(super) async fn begin(
     loop {
         match connection.next(&mut client).await {
             Next::Event(Event::Ready) => {
-                return Ok(Open { connection, client, host: host.to_owned(), sent: 0, ready: true, broke: None, ending: None });
+                return Ok(Open {
+                    connection,
+                    client,
+                    host: host.to_owned(),
+                    sent: 0,
+                    ready: true,
+                    broke: None,
+                    ending: None,
+                    _reached: None,
+                });
             }
             Next::Event(Event::Failed(failure)) => {
                 return Err(Trouble { tls: is_tls(&failure), outcome: outcome(host, &failure) });

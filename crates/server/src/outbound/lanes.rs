@@ -1,7 +1,7 @@
 //! Who works on what: a lane a destination, entries waiting in it sender by sender, workers at it.
 //!
-//! A lane begins with few connections and gets more as they work; a busy signal halves them; when nobody can be reached it
-//! rests, longer each time, and asks again with one. A silent destination is found out only after minutes: until a lane was answered
+//! A lane begins with few connections and gets more as they work; a busy signal halves them; one that is not let in beside others
+//! that are says how many are; when nobody can be reached it rests, longer each time, and asks again with one. A silent destination is found out only after minutes: until a lane was answered
 //! it has few entries in hand, and a worker that nobody answers for a few seconds gives its place to another and waits beside
 //! ([`Lanes::linger`]), so that those who live need not wait for the dead. Invariant: an entry is in at most one lane
 //! once; never more workers in a place than the limits allow, never more than a quarter of them for lanes that did not work last
@@ -37,6 +37,8 @@ const REFILL: usize = IN_HAND_MAX / 4 * 3;
 const SENDER_REFILL: usize = SENDER_MAX / 4 * 3;
 /// Connections a lane begins with.
 const BEGIN: usize = 2;
+/// So long a lane has no more connections than were let in when one was not.
+const CROWDED: Duration = Duration::from_secs(600);
 /// The longest rest of a lane where nobody could be reached.
 const REST_SECS_MAX: u32 = 600;
 /// Lanes remembered for their troubles only.
@@ -70,6 +72,10 @@ struct Lane {
     wake: Arc<Notify>,
     /// Connections it may have just now.
     most: usize,
+    /// Connections that stand.
+    reached: usize,
+    /// More than so many were not let in, and until when that is remembered.
+    crowded: Option<(usize, Instant)>,
     /// Times in a row that nobody could be reached.
     troubles: usize,
     rests_until: Option<Instant>,
@@ -91,6 +97,8 @@ impl Default for Lane {
             idle: 0,
             wake: Arc::default(),
             most: BEGIN,
+            reached: 0,
+            crowded: None,
             troubles: 0,
             rests_until: None,
             answered: false,
@@ -137,8 +145,14 @@ impl Lane {
         self.rests_until.is_some_and(|until| until > now)
     }
 
+    /// Connections it is let have, as far as is known.
+    fn let_in(&self, now: Instant) -> usize {
+        self.crowded.filter(|(_, until)| *until > now).map_or(usize::MAX, |(most, _)| most)
+    }
+
     fn is_forgettable(&self, now: Instant) -> bool {
-        self.count == 0 && self.hands() == 0 && self.troubles == 0 && self.most == BEGIN && !self.rests(now)
+        let plain = self.most == BEGIN && self.let_in(now) == usize::MAX && self.reached == 0;
+        self.count == 0 && self.hands() == 0 && self.troubles == 0 && plain && !self.rests(now)
     }
 }
 
@@ -379,7 +393,7 @@ impl Lanes {
             Went::Well => {
                 lane.troubles = 0;
                 lane.rests_until = None;
-                lane.most = (lane.most + 1).min(self.workers_per_lane.max(BEGIN));
+                lane.most = (lane.most + 1).min(self.workers_per_lane.max(BEGIN)).min(lane.let_in(Instant::now()));
             }
             Went::Busy => lane.most = (lane.most / 2).max(1),
             Went::Unreachable => {
@@ -401,6 +415,28 @@ impl Lanes {
         if went == Went::Well && lane.count > lane.idle {
             self.left.notify_one();
         }
+    }
+
+    /// A connection came about.
+    pub(super) fn reached(&self, key: LaneKey) {
+        self.board().lanes.entry(key).or_default().reached += 1;
+    }
+
+    /// And is no more.
+    pub(super) fn closed(&self, key: LaneKey) {
+        if let Some(lane) = self.board().lanes.get_mut(&key) {
+            lane.reached = lane.reached.saturating_sub(1);
+        }
+    }
+
+    /// A connection did not come about. Do others stand? Then nobody is unreachable: there are as many as are let in, and for a while
+    /// the lane has no more.
+    pub(super) fn is_crowded(&self, key: LaneKey) -> bool {
+        let mut board = self.board();
+        let Some(lane) = board.lanes.get_mut(&key).filter(|lane| lane.reached > 0) else { return false };
+        lane.most = lane.most.min(lane.reached);
+        lane.crowded = Some((lane.reached, Instant::now() + CROWDED));
+        true
     }
 
     /// No lane rests any more: somebody wants it tried now.
@@ -605,6 +641,30 @@ mod tests {
         assert_eq!(lanes.rested_at(), Some(Instant::now() + Duration::from_secs(30)));
         lanes.wake_all();
         assert_eq!(lanes.rested_at(), None);
+    }
+
+    /// A server that lets in three at once: nobody is put off, and it is not asked for a fourth for a while.
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_has_as_many_as_are_let_in() {
+        let lanes = Lanes::new(100, 8, vec![10, 30]);
+        answered(&lanes, 1..2);
+        (0..50).for_each(|id| assert!(lanes.add(1, row(id, 0), true)));
+        (0..5).for_each(|_| lanes.went(1, Went::Well));
+        assert_eq!(lanes.hire().len(), 7);
+        assert!(!lanes.is_crowded(1), "nobody was reached: it is not known that there is somebody");
+        (0..3).for_each(|_| lanes.reached(1));
+        for _ in 3..7 {
+            assert!(lanes.is_crowded(1));
+            assert!(lanes.leave(1, true, false));
+        }
+        (0..9).for_each(|_| lanes.went(1, Went::Well));
+        assert!(lanes.hire().is_empty() && lanes.rested_at().is_none());
+        tokio::time::advance(CROWDED).await;
+        lanes.went(1, Went::Well);
+        assert_eq!(lanes.hire(), [1], "it may be another by now");
+        // All of them break: the next that finds nobody is right.
+        (0..3).for_each(|_| lanes.closed(1));
+        assert!(!lanes.is_crowded(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,8 @@ use store::{Acceptance, Claim, RecipientState, Settlement, StoreError};
 
 /// Without room for reports, the entry comes back after this.
 const NO_SPACE_SECS: i64 = 600;
+/// An entry for which there was no connection beside those that stand.
+const PUT_BACK_SECS: i64 = 2;
 /// The store is asked this often before the lease is left to end.
 const TRIES: u32 = 5;
 
@@ -64,6 +66,23 @@ pub(super) async fn settle(
                 tokio::time::sleep(Duration::from_millis(200) * attempt * attempt).await;
             }
         }
+    }
+}
+
+/// The entry comes again soon, as if nothing had been tried.
+pub(super) async fn put_back(outbound: &Outbound, claim: &Claim) {
+    let now_secs = unix_now();
+    let settlement = Settlement {
+        recipients: claim.entry.message.recipients.clone(),
+        next_secs: now_secs + PUT_BACK_SECS,
+        attempted: false,
+        notices: Vec::new(),
+        trace: Vec::new(),
+        bounced: Vec::new(),
+        now_secs,
+    };
+    if let Err(error) = outbound.context.store.queue_settle(claim, settlement).await {
+        tracing::warn!(?error, id = claim.entry.id.0, "a queue entry could not be put back: it comes again when its lease ends");
     }
 }
 

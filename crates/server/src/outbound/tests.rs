@@ -583,7 +583,14 @@ async fn a_worker_that_breaks_keeps_no_place() {
     tokio::time::timeout(Duration::from_secs(30), broken.notified()).await.expect("never dialled");
     ann_sends(&here, &["carol@there.test"]).await;
     wait_for(&there.context.store, "carol@there.test", 1).await;
-    let waiting = here.context.store.queue_list(None, 10).await.unwrap();
+    // Hers goes when it is written down that she has it.
+    let waiting = loop {
+        let waiting = here.context.store.queue_list(None, 10).await.unwrap();
+        if waiting.iter().all(|entry| entry.message.destination != "there.test") {
+            break waiting;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     assert_eq!(waiting.len(), 1, "it waits, and is not lost: {waiting:#?}");
     here.close().await;
     there.close().await;

@@ -35,6 +35,8 @@ struct Hand {
     connection: Option<Open>,
     /// Known for as long as this worker lives, which is only until its lane is empty.
     unreachable: Option<Outcome>,
+    /// It was not let in beside others that are: it goes, and they do the work.
+    crowded: bool,
     /// It gave its place to another.
     beside: bool,
     idle: bool,
@@ -44,7 +46,36 @@ struct Hand {
 impl Hand {
     fn new(outbound: &Arc<Outbound>, key: LaneKey) -> Hand {
         let outbound = Arc::clone(outbound);
-        Hand { outbound, key, at: None, connection: None, unreachable: None, beside: false, idle: false, left: false }
+        Hand {
+            outbound,
+            key,
+            at: None,
+            connection: None,
+            unreachable: None,
+            crowded: false,
+            beside: false,
+            idle: false,
+            left: false,
+        }
+    }
+}
+
+/// A connection that stands, for as long as it does.
+pub(super) struct Reached {
+    outbound: Arc<Outbound>,
+    key: LaneKey,
+}
+
+impl Reached {
+    fn new(outbound: &Arc<Outbound>, key: LaneKey) -> Reached {
+        outbound.lanes.reached(key);
+        Reached { outbound: Arc::clone(outbound), key }
+    }
+}
+
+impl Drop for Reached {
+    fn drop(&mut self) {
+        self.outbound.lanes.closed(self.key);
     }
 }
 
@@ -87,6 +118,10 @@ pub(super) async fn work(outbound: Arc<Outbound>, key: LaneKey) {
         }
         hand.at = None;
         outbound.lanes.done(row.id);
+        if hand.crowded {
+            hand.left = outbound.lanes.leave(key, true, hand.beside);
+            return;
+        }
     }
 }
 
@@ -149,7 +184,8 @@ async fn attempt(outbound: &Outbound, key: LaneKey, claim: &Claim, hand: &mut Ha
     let mut story = Story::new();
     let sending = send(outbound, key, claim, hand, &mut story);
     let outcomes = match tokio::time::timeout(ATTEMPT_MAX, sending).await {
-        Ok(outcomes) => outcomes,
+        Ok(Some(outcomes)) => outcomes,
+        Ok(None) => return settle::put_back(outbound, claim).await,
         Err(_) => {
             hand.connection = None;
             settle::same(claim, &Outcome::deferred((4, 4, 7), "The attempt took too long"))
@@ -164,15 +200,27 @@ async fn attempt(outbound: &Outbound, key: LaneKey, claim: &Claim, hand: &mut Ha
     }
 }
 
-async fn send(outbound: &Outbound, key: LaneKey, claim: &Claim, hand: &mut Hand, story: &mut Story) -> Vec<Option<Outcome>> {
+/// What came of it for each recipient. `None`: nothing was tried, for there are as many connections as are let in.
+async fn send(
+    outbound: &Outbound,
+    key: LaneKey,
+    claim: &Claim,
+    hand: &mut Hand,
+    story: &mut Story,
+) -> Option<Vec<Option<Outcome>>> {
     if let Some(outcome) = &hand.unreachable {
-        return all_the_same(outbound, claim, outcome, story).await;
+        return Some(all_the_same(outbound, claim, outcome, story).await);
     }
     loop {
         let mut open = match hand.connection.take() {
             Some(open) => open,
             None => match reach(outbound, key, &claim.entry.message.destination, &mut hand.beside, story).await {
-                Ok(open) => open,
+                Ok(open) => Open { _reached: Some(Reached::new(&hand.outbound, key)), ..open },
+                Err(outcome) if outcome.verdict == Verdict::Deferred && outbound.lanes.is_crowded(key) => {
+                    tracing::info!(id = claim.entry.id.0, said = %outcome.reply_line(), "not let in beside others that are");
+                    hand.crowded = true;
+                    return None;
+                }
                 Err(outcome) => {
                     let outcomes = all_the_same(outbound, claim, &outcome, story).await;
                     // A domain that is not there, or takes no mail, is an answer.
@@ -180,7 +228,7 @@ async fn send(outbound: &Outbound, key: LaneKey, claim: &Claim, hand: &mut Hand,
                         outbound.lanes.went(key, Went::Unreachable);
                     }
                     hand.unreachable = Some(outcome);
-                    return outcomes;
+                    return Some(outcomes);
                 }
             },
         };
@@ -188,14 +236,15 @@ async fn send(outbound: &Outbound, key: LaneKey, claim: &Claim, hand: &mut Hand,
         match transaction::send(outbound, claim, &mut open).await {
             Sent::Stale if reused => {}
             Sent::Stale => {
-                return settle::same(claim, &Outcome::deferred((4, 4, 2), format!("{}: the connection was lost", open.host)));
+                let outcome = Outcome::deferred((4, 4, 2), format!("{}: the connection was lost", open.host));
+                return Some(settle::same(claim, &outcome));
             }
             Sent::Done { outcomes, usable } => {
                 if let Some(went) = how(&outcomes) {
                     outbound.lanes.went(key, went);
                 }
                 hand.connection = usable.then_some(open);
-                return outcomes;
+                return Some(outcomes);
             }
         }
     }
