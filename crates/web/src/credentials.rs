@@ -64,7 +64,7 @@ impl Change {
         let response = answer(status, value);
         let (Some(old), Some(asker)) = (&self.signed_in.session, &self.asker) else { return response };
         let Ok(Some(account)) = site.store.account_by_id(self.signed_in.account.id).await else { return response };
-        let from = asker.peer.ip().map(|ip| ip.to_string()).unwrap_or_default();
+        let from = asker.from.map(|ip| ip.to_string()).unwrap_or_default();
         let begun = site.sessions.begin(&site.store, &account, (&self.agent, from), net::clock::unix_now()).await;
         let Ok(token) = begun else { return response };
         if site.sessions.end(&site.store, account.id, old).await.is_err() {

@@ -7,10 +7,12 @@ use crate::limits::{BODY_SECS_MAX, HEAD_BYTES_MAX, LINGER_MAX, UNWANTED_BYTES_MA
 use crate::{Settings, site};
 use axum::Router;
 use axum::body::Body;
+use hyper::HeaderMap;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use net::Peer;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,10 @@ use tower_service::Service;
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
     pub(crate) peer: Peer,
+    /// Where it comes from: the peer's address, or what a proxy on this machine says.
+    pub(crate) from: Option<IpAddr>,
+    /// Where it comes from as far as wrong passwords count; `None` is unproxied loopback, which never waits.
+    pub(crate) counted: Option<IpAddr>,
     pub(crate) tls: bool,
     /// What is begun (a body, a message of a WebSocket) is waited for so long.
     pub(crate) patience: Duration,
@@ -32,6 +38,19 @@ pub(crate) struct Asker {
     pub(crate) arrived: Arc<AtomicU64>,
     /// As a browser sees it: a proxy in front that ends TLS says so itself; who says it without one only misleads himself.
     pub(crate) https: bool,
+}
+
+/// Somebody of whom a proxy says that he is on its own machine, or nothing to be understood: that earns nothing.
+const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+/// The last address of `X-Forwarded-For`, which is the one that the proxy next to us put there: what is before it anybody may
+/// have written. `None`: there is no such field.
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let value = headers.get_all("x-forwarded-for").iter().next_back()?;
+    let last = value.to_str().ok().and_then(|text| text.rsplit(',').next()).unwrap_or_default().trim();
+    let parsed = last.parse().or_else(|_| last.parse::<SocketAddr>().map(|both| both.ip()));
+    let parsed = parsed.or_else(|_| last.trim_start_matches('[').trim_end_matches(']').parse());
+    Some(parsed.map_or(UNKNOWN, |ip: IpAddr| ip.to_canonical()))
 }
 
 /// To whoever began a request and did not end it (RFC 9110 §15.5.9).
@@ -176,11 +195,16 @@ impl Web {
     {
         let router = self.router.clone();
         let patience = (self.connection_max * 2).min(Duration::from_secs(BODY_SECS_MAX));
-        let asker = Asker { peer, tls, patience, arrived: Arc::clone(&stream.arrived), https: tls };
+        let from = peer.ip();
+        let asker = Asker { peer, from, counted: None, tls, patience, arrived: Arc::clone(&stream.arrived), https: tls };
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             let is_proxied = request.headers().get("x-forwarded-proto").is_some_and(|value| value == "https");
-            request.extensions_mut().insert(Asker { https: tls || is_proxied, ..asker.clone() });
+            // Elsewhere the field is anybody's word. Said from this machine it can only cost its speaker something.
+            let said = if asker.peer.is_loopback() { forwarded_for(request.headers()) } else { asker.from };
+            let counted = said.map(|ip| if ip.is_loopback() { UNKNOWN } else { ip });
+            let from = said.filter(|ip| *ip != UNKNOWN).or(asker.from);
+            request.extensions_mut().insert(Asker { from, counted, https: tls || is_proxied, ..asker.clone() });
             router.clone().call(request)
         });
         let mut builder = hyper::server::conn::http1::Builder::new();

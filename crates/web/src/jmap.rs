@@ -335,7 +335,8 @@ pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -
         own: &own,
         eyes: sharing::Eyes::own(&signed_in.account),
         mark: String::new(),
-        peer: signed_in.peer,
+        // For `Received`, which names nobody as 0.0.0.0.
+        peer: signed_in.peer.filter(|ip| !ip.is_unspecified()),
         session: signed_in.session.as_deref(),
         created: asked.created.unwrap_or_default(),
     };

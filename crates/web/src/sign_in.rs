@@ -50,7 +50,7 @@ pub(crate) async fn sign_in(State(site): State<Shared>, request: Request) -> Res
     let (Some(address), Some(password)) = (text(&value, "address"), text(&value, "password").map(Zeroizing::new)) else {
         return problem(StatusCode::BAD_REQUEST, "Send address and password.");
     };
-    let peer = if asker.peer.is_loopback() { None } else { asker.peer.ip() };
+    let peer = asker.counted;
     let account = match site.doorkeeper.password(&address, password.as_bytes(), peer).await {
         Ok(account) => account,
         Err(refused) => {
@@ -71,7 +71,7 @@ pub(crate) async fn sign_in(State(site): State<Shared>, request: Request) -> Res
         Ok(verdict) => return needs_code(verdict),
         Err(_) => return unavailable(),
     }
-    let from = asker.peer.ip().map(|ip| ip.to_string()).unwrap_or_default();
+    let from = asker.from.map(|ip| ip.to_string()).unwrap_or_default();
     let Ok(token) = site.sessions.begin(&site.store, &account, (&agent, from), net::clock::unix_now()).await else {
         return unavailable();
     };

@@ -392,7 +392,7 @@ pub(crate) async fn signed_in(site: &Site, asking: Asking) -> Result<SignedIn, R
     if !site.allows(&asker) {
         return Err(problem(StatusCode::FORBIDDEN, "Signing in needs TLS here: use https."));
     }
-    let peer = if asker.peer.is_loopback() { None } else { asker.peer.ip() };
+    let peer = asker.counted;
     if let Some(authorization) = headers.get(header::AUTHORIZATION) {
         return basic(site, authorization, peer).await;
     }

@@ -123,6 +123,44 @@ async fn a_password_needs_tls_where_the_mail_listeners_say_so() {
 }
 
 #[tokio::test]
+async fn wrong_passwords_through_a_proxy_count_where_they_come_from() {
+    let office = Office::new().await;
+    for (peer, fields, counted) in [
+        // Nobody in between: loopback never waits, and from elsewhere a field is only words.
+        ("127.0.0.1", "", None),
+        ("192.0.2.1", "", Some("192.0.2.1")),
+        ("192.0.2.1", "X-Forwarded-For: 198.51.100.7\r\n", Some("192.0.2.1")),
+        // A proxy on this machine: what it adds is the last of all.
+        ("127.0.0.1", "X-Forwarded-For: 198.51.100.7\r\n", Some("198.51.100.7")),
+        ("::1", "X-Forwarded-For: 203.0.113.1, 198.51.100.7\r\n", Some("198.51.100.7")),
+        ("127.0.0.1", "X-Forwarded-For: 203.0.113.1\r\nX-Forwarded-For: 2001:db8::7\r\n", Some("2001:db8::7")),
+        ("127.0.0.1", "X-Forwarded-For: [2001:db8::7]:4711\r\n", Some("2001:db8::7")),
+        ("127.0.0.1", "X-Forwarded-For: [2001:db8::7]\r\n", Some("2001:db8::7")),
+        ("127.0.0.1", "X-Forwarded-For: 198.51.100.7:4711\r\n", Some("198.51.100.7")),
+        ("127.0.0.1", "X-Forwarded-For: ::ffff:198.51.100.7\r\n", Some("198.51.100.7")),
+        // Its word that somebody is on its own machine earns nothing, nor does what nobody can read.
+        ("127.0.0.1", "X-Forwarded-For: 127.0.0.1\r\n", Some("0.0.0.0")),
+        ("127.0.0.1", "X-Forwarded-For: unknown\r\n", Some("0.0.0.0")),
+        ("127.0.0.1", "X-Forwarded-For: 198.51.100.7,\r\n", Some("0.0.0.0")),
+    ] {
+        let counted = counted.map(|ip| ip.parse().unwrap());
+        let body = br#"{"address": "ann@here.test", "password": "wrong"}"#;
+        let page = format!("POST /api/sign-in HTTP/1.1\r\n{OURS}{fields}");
+        assert_eq!(office.ask_from(peer, true, &page, body).await.status, 401);
+        assert_eq!(office.doors.counted.lock().unwrap().take(), counted, "{peer} {fields}");
+        let program = format!("GET /.well-known/jmap HTTP/1.1\r\n{}{fields}", Office::basic("ann@here.test", "wrong"));
+        assert_eq!(office.ask_from(peer, true, &program, b"").await.status, 401);
+        assert_eq!(office.doors.counted.lock().unwrap().take(), counted, "{peer} {fields}");
+    }
+    // One's list of sessions says so, too.
+    let page = format!("POST /api/sign-in HTTP/1.1\r\n{OURS}X-Forwarded-For: 198.51.100.7\r\n");
+    let answer = office.ask(&page, br#"{"address": "ann@here.test", "password": "pw"}"#).await;
+    let cookie = answer.headers["set-cookie"].split(';').next().unwrap().to_owned();
+    let all = office.ask(&format!("GET /api/sessions HTTP/1.1\r\nCookie: {cookie}\r\n"), b"").await.json();
+    assert_eq!(all["sessions"][0]["address"], "198.51.100.7");
+}
+
+#[tokio::test]
 async fn hostile_http_is_answered_or_closed() {
     let office = Office::new().await;
     for junk in [

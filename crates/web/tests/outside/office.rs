@@ -24,6 +24,8 @@ pub(crate) struct Doors {
     pub(crate) store: Store,
     pub(crate) sent: Mutex<Vec<Outgoing>>,
     pub(crate) links: Mutex<Vec<(AccountId, web::Link)>>,
+    /// For whom passwords were said, last.
+    pub(crate) counted: Mutex<Option<IpAddr>>,
 }
 
 impl web::Doorkeeper for Doors {
@@ -31,8 +33,9 @@ impl web::Doorkeeper for Doors {
         &'a self,
         login: &'a str,
         password: &'a [u8],
-        _peer: Option<IpAddr>,
+        peer: Option<IpAddr>,
     ) -> Later<'a, Result<Arc<Account>, Refused>> {
+        *self.counted.lock().unwrap() = peer;
         Box::pin(async move {
             if password == b"later" {
                 return Err(Refused::Later);
@@ -272,7 +275,8 @@ impl Office {
             quota_bytes: Some(100_000_000),
         };
         let ids = store.accounts_add(vec![person("ann@here.test"), person("bob@here.test")], NOW).await.unwrap();
-        let doors = Arc::new(Doors { store: store.clone(), sent: Mutex::default(), links: Mutex::default() });
+        let doors =
+            Arc::new(Doors { store: store.clone(), sent: Mutex::default(), links: Mutex::default(), counted: Mutex::default() });
         let folder = tempfile::tempdir().unwrap();
         let search = match indexed {
             true => search::Searcher::indexed(store.clone(), folder.path().join("search")),
