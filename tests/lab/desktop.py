@@ -110,6 +110,10 @@ for line in sys.stdin:
 '''
 
 
+# A desktop on a busy machine takes its time.
+PATIENCE = 120
+
+
 class Desktop:
     """`with Desktop(home) as desk: desk.begin("evolution"); desk.look(name="Reply")`. Nothing of it is outside `home`."""
 
@@ -168,17 +172,17 @@ class Desktop:
         """Every node on the screen that fits: `window`, `role`, `name` and `text` (exactly), `holds` (a part of either)."""
         return self.ask("look", **order)
 
-    def see(self, seconds=30, **order):
+    def see(self, seconds=PATIENCE, **order):
         try:
             return lab.wait_for(f"{order} on the screen", lambda: self.look(**order), seconds, every=0.3)[0]
         except AssertionError as e:
             raise AssertionError(f"{e}; windows: {self.ask('windows')}") from e
 
-    def press(self, seconds=30, **order):
+    def press(self, seconds=PATIENCE, **order):
         return lab.wait_for(f"{order} to press", lambda: self.ask("press", **order), seconds, every=0.3)
 
     def x(self, *words):
-        return subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, timeout=20).stdout
+        return subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, timeout=60).stdout
 
     def click(self, node):
         """A click of the mouse near the beginning of what `look` gave."""
@@ -188,10 +192,21 @@ class Desktop:
     def windows(self, title):
         return self.x("search", "--onlyvisible", "--name", title).split()
 
+    def focus(self, title):
+        """Gives the newest window of that title the focus: there is no window manager. One that is not shown yet cannot have it."""
+        def has_it():
+            found = self.windows(title)[-1:]
+            self.x("windowfocus", *found) if found else None
+            return found and self.x("getwindowfocus").split() == found
+        lab.wait_for(f"a window {title} with the focus", has_it, PATIENCE, every=0.3)
+
     def type(self, title, text):
-        """Types into the newest window of that title (there is no window manager, so it is given the focus first)."""
-        window = lab.wait_for(f"a window {title}", lambda: self.windows(title), 30, every=0.3)[-1]
-        self.x("windowfocus", "--sync", window, "type", "--delay", "20", text)
+        self.focus(title)
+        self.x("type", "--delay", "20", text)
+
+    def key(self, title, key):
+        self.focus(title)
+        self.x("key", key)
 
     # ---- its end
 

@@ -1,4 +1,4 @@
-"""The other mail programs of a terminal: getmail6, s-nail, alpine, aerc."""
+"""The other mail programs of a terminal: getmail6, s-nail, alpine, aerc. Those that write answer with an attachment."""
 
 import os
 import re
@@ -53,6 +53,23 @@ def files(*folders):
     return found
 
 
+class Writing(Clients):
+    """Clients that answer with a picture."""
+
+    def picture(self):
+        path = os.path.join(self.dir, "boat.png")
+        with open(path, "wb") as f:
+            f.write(lab.png())
+        return path
+
+    def answered(self, words):
+        answer = self.got(1, "ann")[0]
+        self.assertIn(words, answer)
+        self.assertRegex(answer, rb"(?im)^In-Reply-To: <")
+        self.assertRegex(answer, rb"(?im)^Subject: Re: ")
+        lab.assert_attachments(answer, [("boat.png", "image", "png", lab.png())])
+
+
 class Getmail(Clients):
     def rc(self, retriever, port, **options):
         maildir = os.path.join(self.dir, retriever)
@@ -88,27 +105,53 @@ class Getmail(Clients):
         self.assertEqual(inbox(self.server), [])
 
 
-class SNail(Clients):
+class SNail(Writing):
+    def setUp(self):
+        super().setUp()
+        self.where = {"HOME": self.dir, "MAILRC": "/dev/null"}
+        self.escaped = self.server.password.replace(" ", "%20")
+        self.base = ["s-nail", "-:/", "-Sv15-compat", f"-Stls-ca-file={self.cert}", "-Stls-ca-no-defaults", "-Stls-verify=strict"]
+
+    def sending(self, user):
+        return [f"-Sfrom={user}@here.test", "-Ssmtp-auth=plain", "-Ssendwait",
+                f"-Smta=smtps://{user}%40here.test:{self.escaped}@localhost:{self.port['submissions']}"]
+
+    def reading(self, protocol, *options, commands):
+        """What it says to these commands in bob's mailbox."""
+        box = f"{protocol}://bob%40here.test:{self.escaped}@localhost:{self.port[protocol]}"
+        said = lab.client(*self.base, *self.sending("bob"), "-#", "-~", "-Spop3-auth=plain", "-Simap-auth=login", *options, "-f", box, stdin=commands.encode(), env=self.where)
+        return said.stdout.decode()
+
     def test_s_nail_sends_and_reads(self):
-        where = {"HOME": self.dir, "MAILRC": "/dev/null"}
-        picture = os.path.join(self.dir, "boat.png")
-        with open(picture, "wb") as f:
-            f.write(lab.png())
-        user, password = "ann%40here.test", self.server.password.replace(" ", "%20")
-        base = ["s-nail", "-:/", "-Sv15-compat", f"-Stls-ca-file={self.cert}", "-Stls-ca-no-defaults", "-Stls-verify=strict",]
-        lab.client(*base, "-Sfrom=ann@here.test", f"-Smta=smtps://{user}:{password}@localhost:{self.port['submissions']}", "-Ssmtp-auth=plain",
-                   "-s", "By s-nail", "-a", picture, "-Ssendwait", "bob@here.test", stdin="Grüße\n".encode(), env=where)
-        octets = self.got()[0]
-        lab.assert_attachments(octets, [("boat.png", "image", "png", lab.png())])
-        bob = f"bob%40here.test:{password}@localhost"
-        for box in (f"pop3s://{bob}:{self.port['pop3s']}", f"imaps://{bob}:{self.port['imaps']}"):
-            with self.subTest(box[:5]):
-                read = lab.client(*base, "-N", "-R", "-Spop3-auth=plain", "-Simap-auth=login", "-f", box, stdin=b"headers\ntype 1\nquit\n", env=where)
-                self.assertIn("By s-nail", read.stdout.decode())
-                self.assertIn("Grüße", read.stdout.decode())
+        lab.client(*self.base, *self.sending("ann"), "-s", "By s-nail", "-a", self.picture(), "bob@here.test", stdin="Grüße\n".encode(), env=self.where)
+        lab.assert_attachments(self.got()[0], [("boat.png", "image", "png", lab.png())])
+        for protocol in ("pop3s", "imaps"):
+            with self.subTest(protocol):
+                read = self.reading(protocol, "-R", commands="headers\ntype 1\nquit\n")
+                self.assertIn("By s-nail", read)
+                self.assertIn("Grüße", read)
+
+    def test_s_nail_answers_deletes_and_reads_offline(self):
+        picture = self.picture()
+        fill(self.server, "To delete", "For s-nail")
+        cache = f"-Simap-cache={self.dir}/cache"
+        self.reading("imaps", cache, "-Smarkanswered", commands=f"type 2\nreply 2\n~@ {picture}\nAnswer from s-nail.\n~.\ndelete 1\nquit\n")
+        self.answered(b"Answer from s-nail.")
+        left = lab.wait_for("the expunge", lambda: (m := inbox(self.server)) and len(m) == 1 and m, 15)
+        self.assertIn(b"For s-nail", left[0])
+        there = imap(self.server)
+        there.select("INBOX")
+        self.assertEqual((there.search(None, "SEEN")[1][0], there.search(None, "ANSWERED")[1][0]), (b"1", b"1"))
+        there.logout()
+        self.server.stop()
+        self.assertIn("Grüße", self.reading("imaps", cache, "-Sdisconnected", "-R", commands="type 1\nquit\n"))
+        self.server.start()
+        self.port = self.server.ports
+        self.reading("pop3s", commands="delete 1\nquit\n")
+        self.assertEqual(inbox(self.server), [])
 
 
-class Alpine(Clients):
+class Alpine(Writing):
     def test_alpine_reads_replies_and_deletes(self):
         fill(self.server, "For alpine")
         pinerc = self.secret("pinerc", f"""personal-name=Bob
@@ -156,12 +199,21 @@ initial-keystroke-list=
         lab.wait_for("the composer", lambda: "COMPOSE" in screen.text() or screen.keys("n"), 10, every=0.5)
         screen.see("COMPOSE")
         screen.type("Answer from alpine. ")
+        # From the first line of the text up into the header, where it takes attachments.
+        screen.keys("Up")
+        screen.see(r"\^J Attach")
+        screen.keys("C-j")
+        screen.see(r"(?i)file to attach|attachment")
+        screen.type(self.picture())
+        screen.keys("Enter")
+        screen.see(r"(?i)comment")
+        screen.keys("Enter")
+        screen.see(r"(?i)Attchmnt: *1\. .*boat\.png")
         screen.keys("C-x")
         screen.see(r"(?i)send message")
         screen.keys("y")
         self.enter_password(screen, r"(?i)message sent|copied to|sent.*copied")
-        answer = self.got(1, "ann")[0]
-        self.assertIn(b"Answer from alpine", answer)
+        self.answered(b"Answer from alpine")
         there = imap(self.server)
         lab.wait_for("the copy in Sent", lambda: there.select("Sent")[1][0] == b"1", 15)
         screen.keys("i") if "MESSAGE TEXT" in screen.text() else None
@@ -173,7 +225,7 @@ initial-keystroke-list=
         screen.keys("q")
 
 
-class Aerc(Clients):
+class Aerc(Writing):
     def test_aerc_reads_replies_and_deletes(self):
         fill(self.server, "For aerc")
         config = os.path.join(self.dir, ".config", "aerc")
@@ -198,9 +250,11 @@ copy-to = Sent
             screen.see("Hello")
             screen.keys("r", "r")
             screen.see(r"Send this email|\[?y\]?.*[Ss]end")
+            screen.type(f":attach {self.picture()}")
+            screen.keys("Enter")
+            screen.see(r"boat\.png")
             screen.keys("y")
-            answer = self.got(1, "ann")[0]
-            self.assertIn(b"Answer from aerc.", answer)
+            self.answered(b"Answer from aerc.")
             there = imap(self.server)
             lab.wait_for("the copy in Sent", lambda: there.select("Sent")[1][0] == b"1", 15)
             there.select("INBOX")
