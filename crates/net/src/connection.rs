@@ -4,6 +4,7 @@
 //! dropped `next` or `flush` loses nothing. An idle connection owns no buffer. Knows no protocol.
 
 use crate::ClientCertificate;
+use crate::attention::{self, Attention};
 use crate::clock::instant;
 pub use crate::clock::now;
 use crate::limits;
@@ -115,11 +116,11 @@ pub struct Connection {
     unflushed: bool,
     /// The peer sends no more.
     read_end: bool,
-    /// When output last moved, or began to wait.
+    /// When output last moved, or began to wait; or the handshake began.
     moved: Instant,
-    handshake_until: Instant,
     handshake_max: Duration,
     write_idle_max: Duration,
+    attention: Attention,
     tls_server: Option<Arc<TlsServer>>,
     tls_client: Option<(TlsClient, String)>,
     /// What few connections have.
@@ -152,9 +153,9 @@ impl Connection {
             unflushed: false,
             read_end: false,
             moved: Instant::now(),
-            handshake_until: Instant::now(),
             handshake_max: limits::HANDSHAKE_MAX,
             write_idle_max: limits::WRITE_IDLE_MAX,
+            attention: Attention::new(),
             tls_server: None,
             tls_client: None,
             beside: None,
@@ -394,7 +395,7 @@ impl Connection {
 
     async fn turn<S: Session>(&mut self, session: &mut S) -> io::Result<Option<S::Event>> {
         if self.stream.is_handshaking() {
-            let done = timeout_at(self.handshake_until, self.stream.handshake()).await;
+            let done = timeout_at(self.moved + self.handshake_max, self.stream.handshake()).await;
             done.map_err(|_| timed_out("TLS handshake"))??;
             if let Some(channel) = self.tls_channel() {
                 session.tls_channel(channel);
@@ -461,7 +462,7 @@ impl Connection {
             Stream::Plain(plain) => plain,
             _ => return Err(io::Error::other("TLS is already there")),
         };
-        self.handshake_until = Instant::now() + self.handshake_max;
+        self.moved = Instant::now();
         self.stream = if let Some((tls, name)) = &self.tls_client {
             let name = server_name(name, self.peer.ip())?;
             Stream::ClientHandshake(Box::new(TlsConnector::from(Arc::clone(&tls.config)).connect(name, plain)))
@@ -481,6 +482,9 @@ impl Connection {
         if wants && self.read_end && self.waiting() == 0 && !self.unflushed {
             // Nothing will ever come again and nothing is left to say.
             return self.shut().await;
+        }
+        if wants && !self.read_end && self.attend(session).await? {
+            return Ok(());
         }
         let at = Instant::now();
         let mut until = session.deadline().map(|time| {
@@ -503,6 +507,37 @@ impl Connection {
             },
         }
         Ok(())
+    }
+
+    /// Looks for a quick peer's next octets without going to sleep ([`crate::attention`]). `true`: something moved.
+    async fn attend<S: Session>(&mut self, session: &mut S) -> io::Result<bool> {
+        if self.waiting() > 0 || self.unflushed {
+            return Ok(false);
+        }
+        // The system's clock: a test's may stand still as long as anybody is awake.
+        let clock = std::time::Instant::now;
+        let Some(until) = self.attention.begin(clock()) else { return Ok(false) };
+        let mut ours_until = clock() + attention::UNSHARED;
+        loop {
+            if !self.stream.set_awake(true) {
+                return Ok(false);
+            }
+            let looked = poll_fn(|cx| Poll::Ready(self.poll_io(cx, Some((&mut *session, true))))).await;
+            self.stream.set_awake(false);
+            if let Poll::Ready(moved) = looked {
+                return moved.map(|()| true);
+            }
+            let now = clock();
+            if now >= until {
+                return Ok(false);
+            }
+            if now >= ours_until {
+                tokio::task::yield_now().await;
+                ours_until = clock() + attention::UNSHARED;
+            }
+            // The peer may be about to run on this very core.
+            std::thread::yield_now();
+        }
     }
 
     /// Until everything is written.
@@ -614,6 +649,7 @@ impl Connection {
                 if let Some(tap) = self.tap() {
                     tap.heard(buffer.filled());
                 }
+                self.attention.heard(std::time::Instant::now());
                 session.receive(buffer.filled());
                 Ok(true)
             }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: knows no mail. Every wait here is cancel-safe, so that a face can select over it.
 
+mod attention;
 pub mod clock;
 pub mod connection;
 pub mod dane;

@@ -98,7 +98,7 @@ impl Incoming {
     /// The bare TCP stream, for HTTP.
     pub fn into_tcp(self) -> Option<tokio::net::TcpStream> {
         match self.stream {
-            Plain::Tcp(stream) => Some(stream),
+            Plain::Tcp { stream, .. } => Some(stream),
             Plain::Unix(_) | Plain::Other(_) => None,
         }
     }
@@ -196,7 +196,7 @@ impl Listener {
                 let _ = stream.set_nodelay(true);
                 let local = stream.local_addr().ok();
                 let peer = Peer::Ip { ip: addr.ip(), port: addr.port() };
-                Ok(Incoming { stream: Plain::Tcp(stream), peer, local })
+                Ok(Incoming { stream: stream.into(), peer, local })
             }
             Live::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;

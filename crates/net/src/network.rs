@@ -60,6 +60,6 @@ impl Network {
         let stream = socket.connect(to).await?;
         let _ = stream.set_nodelay(true);
         let local = stream.local_addr().ok();
-        Ok((Plain::Tcp(stream), local))
+        Ok((stream.into(), local))
     }
 }
