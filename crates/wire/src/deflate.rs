@@ -1,6 +1,9 @@
 //! DEFLATE between a session and its connection (RFC 1951, as RFC 4978 has it): what comes is inflated as there is room for it,
 //! what goes is deflated and flushed where it ends.
 //!
+//! Where a reader may end the stream behind any line (RFC 8437 §4.1), it is inflated so that nothing behind that line is
+//! touched; what is left of the flush behind it is told by [`flush_end`].
+//!
 //! Invariant: never more is inflated than the reader has room for, however small it was packed. The compressor is given back
 //! when nothing was sent for a while: behind a flush a stream goes on as well with an empty window. Must not know: IMAP.
 
@@ -12,6 +15,38 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 const COMPRESSOR_SECS_KEPT: u64 = 10;
 /// Octets inflated at a time.
 const PIECE_BYTES: usize = 16 * 1024;
+/// The same, of octets that came one at a time.
+const SMALL_PIECE_BYTES: usize = 256;
+/// No octet of DEFLATE stands for more than so many.
+const INFLATION_MAX: u64 = 1040;
+/// No flush is longer: the end of the block, an empty one, and an empty last one.
+const FLUSH_BYTES_MAX: usize = 16;
+/// Whatever a client says begins with so many octets of text.
+const TEXT_BYTES: usize = 4;
+
+/// Where plain lines begin in what came behind the last line of a stream; `None`: too little came to tell. In front of them
+/// is what is left of the flush: the end of the line's block and then an empty one, `00 00 ff ff` at its end or, of a partial
+/// flush, without its last bits (RFC 1951 §3.2.4, §3.2.6). What is text of it by chance is mostly what no tag begins with.
+pub(crate) fn flush_end(octets: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    while end < FLUSH_BYTES_MAX {
+        let rest = octets.get(end..).unwrap_or_default();
+        let rest = rest.get(..TEXT_BYTES).unwrap_or(rest);
+        let text = |octet: &u8| matches!(octet, b'\r' | b'\n' | b' '..=b'~');
+        match rest.iter().rposition(|octet| !text(octet)) {
+            Some(at) => end += at + 1,
+            None if rest.first().is_some_and(|octet| !begins_line(*octet)) => end += 1,
+            None if rest.len() < TEXT_BYTES => return None,
+            None => return Some(end),
+        }
+    }
+    Some(end.min(octets.len()))
+}
+
+/// A tag as programs make them, or an empty line.
+fn begins_line(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"\r\n.$#".contains(&octet)
+}
 
 /// What came is no DEFLATE stream, or its end, which must not come.
 #[derive(Debug)]
@@ -26,6 +61,8 @@ pub(crate) struct Deflate {
     raw: BytesMut,
     /// The decompressor may hold more octets than it had room for.
     holds_more: bool,
+    /// The stream ended behind its last line.
+    ended: bool,
     /// Said before compression began: goes as it is, first.
     plain: Vec<u8>,
     /// The compressor was used since the last tick.
@@ -41,6 +78,7 @@ impl Deflate {
             compressor: None,
             raw: BytesMut::from(raw),
             holds_more: false,
+            ended: false,
             plain,
             used: false,
             used_at: Time(0),
@@ -57,24 +95,45 @@ impl Deflate {
         self.raw.len()
     }
 
-    /// Inflates until `input` holds `max` octets or nothing is left. Did it add any?
-    pub(crate) fn inflate(&mut self, input: &mut BytesMut, max: usize) -> Result<bool, Broken> {
+    /// The stream is over: what came and is not inflated.
+    pub(crate) fn into_rest(self) -> BytesMut {
+        self.raw
+    }
+
+    /// Inflates until `input` holds `max` octets or nothing is left. Did it add any? The stream will not end within the next
+    /// `sure` octets, nor within a line: behind those it stops at the end of each.
+    pub(crate) fn inflate(&mut self, input: &mut BytesMut, max: usize, sure: u64) -> Result<bool, Broken> {
+        if self.ended {
+            return Err(Broken);
+        }
         let had = input.len();
         while (!self.raw.is_empty() || self.holds_more) && input.len() < max {
             let before = input.len();
-            let room = (max - before).min(PIECE_BYTES);
+            let sure = sure.saturating_sub((before - had) as u64);
+            let step = usize::try_from(sure / INFLATION_MAX).unwrap_or(usize::MAX).clamp(1, self.raw.len().max(1));
+            let piece_bytes = if step == 1 { SMALL_PIECE_BYTES } else { PIECE_BYTES };
+            let room = (max - before).min(piece_bytes);
             input.resize(before + room, 0);
             let (took, made) = (self.decompressor.total_in(), self.decompressor.total_out());
             let piece = input.get_mut(before..).unwrap_or_default();
-            let status = self.decompressor.decompress(&self.raw, piece, FlushDecompress::None);
+            // What it holds comes first.
+            let raw = if self.holds_more { &[] } else { self.raw.get(..step).unwrap_or_default() };
+            let status = self.decompressor.decompress(raw, piece, FlushDecompress::None);
             let took = usize::try_from(self.decompressor.total_in() - took).unwrap_or(usize::MAX);
             let made = usize::try_from(self.decompressor.total_out() - made).unwrap_or(usize::MAX);
             input.truncate(before + made);
             self.raw.advance(took.min(self.raw.len()));
-            self.holds_more = made == room;
+            let fed = !std::mem::replace(&mut self.holds_more, made == room);
+            let line = sure == 0 && memchr::memchr(b'\n', input.get(before..).unwrap_or_default()).is_some();
             match status {
-                Err(_) | Ok(Status::StreamEnd) => return Err(Broken),
-                Ok(_) if took == 0 && made == 0 => break,
+                Err(_) => return Err(Broken),
+                Ok(Status::StreamEnd) if !line => return Err(Broken),
+                // Only behind the command that ends compression is nothing more to come.
+                Ok(Status::StreamEnd) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(_) if line || (fed && took == 0 && made == 0) => break,
                 Ok(_) => {}
             }
         }
@@ -131,7 +190,7 @@ mod tests {
     fn inflated(deflated: &[u8]) -> Vec<u8> {
         let mut reader = Deflate::new(Vec::new(), deflated);
         let mut input = BytesMut::new();
-        reader.inflate(&mut input, usize::MAX / 2).unwrap();
+        while reader.inflate(&mut input, usize::MAX / 2, u64::MAX).unwrap() {}
         input.to_vec()
     }
 
@@ -162,7 +221,7 @@ mod tests {
         assert!(out.len() < 100_000);
         let mut reader = Deflate::new(Vec::new(), &out);
         let (mut input, mut read) = (BytesMut::new(), 0);
-        while reader.inflate(&mut input, 50_000).unwrap() {
+        while reader.inflate(&mut input, 50_000, u64::MAX).unwrap() {
             assert!(input.len() <= 50_000 && input.capacity() < 1_000_000);
             read += input.len();
             input.clear();
@@ -173,13 +232,44 @@ mod tests {
     #[test]
     fn nonsense_is_broken() {
         let mut reader = Deflate::new(Vec::new(), b"a NOOP\r\nb NOOP\r\n");
-        assert!(reader.inflate(&mut BytesMut::new(), 1000).is_err());
+        assert!(reader.inflate(&mut BytesMut::new(), 1000, 0).is_err());
+    }
+
+    /// What zlib 1.2.13 says at "c UNAUTHENTICATE": flushed partly, wholly, with an end, and not compressed at all.
+    #[test]
+    fn where_a_flush_ends() {
+        let flushes: [&[u8]; 12] = [
+            b"",
+            b"\x02",
+            b"\x20",
+            b"@",
+            b"\x00\x01",
+            b"\x80\x00",
+            b"\x00\x00\xff\xff",
+            b"\x00\x00\x00\xff\xff",
+            b"K\x00\x00\x00\xff\xff",
+            b"oN\x00\x00\xff\xff\x03\x00",
+            b"\x01\x00\x00\xff\xff",
+            b"\x00",
+        ];
+        for flush in flushes {
+            for text in [&b"d NOOP\r\n"[..], b".1 CAPABILITY\r\n", b"\r\n7 LOGIN a b\r\n", b"a@ NOOP\r\n"] {
+                let octets = [flush, text].concat();
+                assert_eq!(flush_end(&octets), Some(flush.len()), "{octets:?}");
+                // However it is cut: too little says nothing, and enough always the same.
+                for cut in 0..octets.len() {
+                    let told = flush_end(octets.get(..cut).unwrap());
+                    assert!(told.is_none_or(|end| end == flush.len()), "{:?}: {told:?}", octets.get(..cut));
+                }
+            }
+        }
+        assert_eq!(flush_end(&[0; 1000]), Some(FLUSH_BYTES_MAX), "nothing is swallowed for ever");
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn any_pieces_come_back(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3000), 1..8), cut in 1usize..50, max in 1usize..5000) {
+        fn any_pieces_come_back(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3000), 1..8), cut in 1usize..50, max in 1usize..5000, sure in 0u64..40_000) {
             let (mut writer, mut out) = (Deflate::new(Vec::new(), b""), Vec::new());
             for piece in &pieces {
                 writer.transmit(&mut piece.clone(), &mut out);
@@ -188,7 +278,7 @@ mod tests {
             let (mut input, mut read) = (BytesMut::new(), Vec::new());
             for piece in out.chunks(cut) {
                 reader.receive(piece);
-                while reader.inflate(&mut input, max).unwrap() {
+                while reader.inflate(&mut input, max, sure).unwrap() {
                     prop_assert!(input.len() <= max);
                     read.extend_from_slice(&input);
                     input.clear();

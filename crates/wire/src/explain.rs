@@ -59,7 +59,7 @@ pub struct Explainer {
     client: Half,
     server: Half,
     state: State,
-    /// Of the client, behind COMPRESS that is not answered.
+    /// Of the client, behind COMPRESS or UNAUTHENTICATE that is not answered.
     held: Vec<u8>,
 }
 
@@ -95,6 +95,8 @@ struct Half {
     mode: Mode,
     /// The line goes on behind a literal.
     continued: bool,
+    /// Compression ended: what came since, until it is known where its last flush ended.
+    flushing: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -455,6 +457,37 @@ mod tests {
         assert_eq!(explainer.said(Client, b"a COMPRESS LZW\r\nb NOOP\r\n").len(), 1);
         let told: Vec<String> = explainer.said(Server, b"a NO\r\n").into_iter().map(|step| step.line).collect();
         assert_eq!(told, ["a NO", "b NOOP"]);
+    }
+
+    /// RFC 8437 §4.1: what stands behind the command and behind its OK is plain again, if it was an OK.
+    #[test]
+    fn what_is_no_longer_compressed_is_not_inflated() {
+        let new = || flate2::Compress::new(flate2::Compression::default(), false);
+        for (answer, signed_out) in [("b OK out\r\n", true), ("b NO\r\n", false)] {
+            let (mut client, mut server) = (new(), new());
+            let mut early = deflated(&mut client, "b UNAUTHENTICATE\r\n");
+            let mut late = deflated(&mut server, answer);
+            let (asked, answered) = ("c LOGIN ann hunter2\r\nd NOOP\r\n", "c OK in\r\nd OK\r\n");
+            if signed_out {
+                early.extend_from_slice(asked.as_bytes());
+                late.extend_from_slice(answered.as_bytes());
+            } else {
+                early.extend(deflated(&mut client, asked));
+                late.extend(deflated(&mut server, answered));
+            }
+            let start = [(Client, b"a COMPRESS DEFLATE\r\n".to_vec()), (Server, b"a OK on\r\n".to_vec())];
+            let dialogue = start.into_iter().chain([(Client, early), (Server, late)]).collect::<Vec<_>>();
+            for size in 1..100 {
+                let mut explainer = Explainer::new(Protocol::Imap);
+                let pieces = dialogue.iter().flat_map(|(side, octets)| octets.chunks(size).map(|piece| (*side, piece)));
+                let told: Vec<Explained> = pieces.flat_map(|(side, piece)| explainer.said(side, piece)).collect();
+                let of = |side| told.iter().filter(|step| step.side == side).map(|step| step.line.as_str()).collect::<Vec<_>>();
+                let asked = ["a COMPRESS DEFLATE", "b UNAUTHENTICATE", "c LOGIN ann ********", "d NOOP"];
+                assert_eq!(of(Client), asked, "in pieces of {size}");
+                assert_eq!(of(Server), ["a OK on", answer.trim_end(), "c OK in", "d OK"], "in pieces of {size}");
+                assert!(explainer.held.is_empty());
+            }
+        }
     }
 
     #[test]

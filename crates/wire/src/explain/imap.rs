@@ -177,6 +177,10 @@ fn tagged(state: &mut State, line: &str) -> Reading {
             state.inflating.get_or_insert_with(super::compressed::Inflating::begin);
             Reading::new(line, "Done: what follows is compressed; it is shown as it was before.", "RFC 4978 §3")
         }
+        "OK" if of == "UNAUTHENTICATE" => {
+            state.inflating = None;
+            Reading::new(line, "Nobody is signed in now, and nothing is compressed any more.", "RFC 8437 §4.1")
+        }
         "OK" if matches!(of, "LOGIN" | "AUTHENTICATE") => Reading::new(line, "Signed in.", "RFC 9051 §6.2"),
         "OK" => Reading::new(masked(line), format!("{of} is done."), "RFC 9051 §7.1.1"),
         "NO" => Reading::new(line, format!("{of} did not work; the reason stands there."), "RFC 9051 §7.1.2"),

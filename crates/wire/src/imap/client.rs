@@ -423,7 +423,7 @@ impl Client {
     /// More input out of what came compressed? What is no DEFLATE stream ends the session.
     fn inflate(&mut self) -> bool {
         let Some(deflate) = self.deflate.as_mut() else { return false };
-        match deflate.inflate(&mut self.input, RESPONSE_LITERALS_BYTES_MAX + INPUT_BYTES_MAX) {
+        match deflate.inflate(&mut self.input, RESPONSE_LITERALS_BYTES_MAX + INPUT_BYTES_MAX, u64::MAX) {
             Ok(more) => more,
             Err(_) => {
                 self.fail(Failure::Protocol("the server's compression is broken"));

@@ -19,7 +19,7 @@ use super::response::{Kind, Response, encode_condition};
 use super::response_code::Code;
 use super::string::LiteralHead;
 use super::tag::Tag;
-use crate::deflate::Deflate;
+use crate::deflate::{Deflate, flush_end};
 use crate::pace::{Pace, Patience};
 use crate::sasl::server::{Exchange, Step as SaslStep};
 use crate::sasl::{self, Answer, Channel, Mechanism, Question, Refusal, Secret};
@@ -180,6 +180,8 @@ pub struct Server {
     tag: Option<Tag>,
     /// COMPRESS is on.
     deflate: Option<Box<Deflate>>,
+    /// COMPRESS was on: what came since, until it is known where the client's last flush ended.
+    flushing: Option<Vec<u8>>,
     /// An event born of an answer.
     queued: Option<Event>,
     /// IDLE ended with something other than DONE.
@@ -208,6 +210,7 @@ impl Server {
             out: Vec::new(),
             tag: None,
             deflate: None,
+            flushing: None,
             queued: None,
             idle_broken: false,
             bads: 0,
@@ -314,14 +317,16 @@ impl Server {
         }
     }
 
-    /// To UNAUTHENTICATE: says OK; then nobody is signed in, names are as at the beginning, and nothing is compressed any more
-    /// (RFC 8437 §3, §4.2).
+    /// To UNAUTHENTICATE: says OK; then nobody is signed in, names are as at the beginning, and nothing is compressed any
+    /// more: of ours what is behind the OK, of the client's what is behind the command (RFC 8437 §3, §4.1).
     pub fn unauthenticated(&mut self) {
         self.ok(None, "Nobody is signed in now");
         if let Some(mut deflate) = self.deflate.take() {
             let mut compressed = Vec::new();
             deflate.transmit(&mut self.out, &mut compressed);
             self.out = compressed;
+            self.flushing = Some(Vec::new());
+            self.hear(&deflate.into_rest());
         }
         self.utf8 = false;
         if !matches!(self.phase, Phase::Closed) {
@@ -391,13 +396,36 @@ impl Server {
 
     /// Octets of the client that are not used yet, inflated or not.
     fn buffered(&self) -> usize {
-        self.input.len() + self.deflate.as_ref().map_or(0, |deflate| deflate.waiting())
+        let raw = self.deflate.as_ref().map_or(0, |deflate| deflate.waiting());
+        self.input.len() + raw + self.flushing.as_ref().map_or(0, Vec::len)
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        match (&mut self.deflate, self.flushing.take()) {
+            (Some(deflate), _) => deflate.receive(bytes),
+            (None, None) => self.input.extend_from_slice(bytes),
+            (None, Some(mut held)) => {
+                held.extend_from_slice(bytes);
+                match flush_end(&held) {
+                    Some(end) => self.input.extend_from_slice(held.get(end..).unwrap_or_default()),
+                    None => self.flushing = Some(held),
+                }
+            }
+        }
     }
 
     /// More input out of what came compressed? What is no DEFLATE stream ends the session.
     fn inflate(&mut self) -> bool {
-        let Some(deflate) = self.deflate.as_mut().filter(|_| !matches!(self.phase, Phase::Closed)) else { return false };
-        match deflate.inflate(&mut self.input, INPUT_BYTES_MAX) {
+        // The command at hand may be the one that ends compression.
+        if self.owner_is_next() {
+            return false;
+        }
+        let Some(deflate) = self.deflate.as_mut() else { return false };
+        let sure = match self.phase {
+            Phase::AppendOctets { left } | Phase::Drain { left } => left.saturating_sub(self.input.len() as u64),
+            _ => 0,
+        };
+        match deflate.inflate(&mut self.input, INPUT_BYTES_MAX, sure) {
             Ok(more) => more,
             Err(_) => {
                 self.bye(None, "That is not compressed");
@@ -687,10 +715,7 @@ impl Session for Server {
 
     fn receive(&mut self, bytes: &[u8]) {
         if !matches!(self.phase, Phase::Closed) {
-            match &mut self.deflate {
-                Some(deflate) => deflate.receive(bytes),
-                None => self.input.extend_from_slice(bytes),
-            }
+            self.hear(bytes);
             self.pace.hear(bytes.len());
         }
     }

@@ -140,18 +140,79 @@ fn our_client_compresses_too() {
     assert!(carried.contains("COMPRESS DEFLATE\r\n") && !carried.contains("NOOP") && !carried.contains("NAMESPACE"));
 }
 
+/// A client's stream that says `lines`, flushed by `flush` behind each.
+fn stream(level: u32, flush: FlushCompress, lines: &[&[u8]]) -> Vec<u8> {
+    let (mut compress, mut out) = (Compress::new(Compression::new(level), false), Vec::with_capacity(10_000));
+    for (at, line) in lines.iter().enumerate() {
+        let flush = if at + 1 == lines.len() { flush } else { FlushCompress::Sync };
+        compress.compress_vec(line, &mut out, flush).unwrap();
+    }
+    out
+}
+
+fn signs_out(owner: &mut Owner, server: &mut Server, event: wire::imap::server::Event) {
+    match event {
+        wire::imap::server::Event::Command { command: Command::Unauthenticate, .. } => server.unauthenticated(),
+        event => owner.answer(server, event),
+    }
+}
+
+/// RFC 8437 §4.1: of the client's what is behind the command is not compressed, of ours what is behind the OK. Also when it
+/// comes in the same packet, cut anywhere, and however the client flushes; and what comes before it may be a message.
 #[test]
 fn unauthenticate_ends_compression_behind_its_answer() {
-    let mut session = compressing();
-    let mut owner = Owner::default();
-    let (out, _) =
-        laws::converse(&mut session, [deflated(b"c UNAUTHENTICATE\r\n").as_slice()], &mut |server: &mut Server, event| {
-            if let wire::imap::server::Event::Command { command: Command::Unauthenticate, .. } = event {
-                return server.unauthenticated();
-            }
-            owner.answer(server, event);
+    use FlushCompress::{Finish, Full, Partial, Sync};
+    let command = b"c UNAUTHENTICATE\r\n";
+    let append =
+        [b"b APPEND INBOX {3000+}\r\n", "Subject: Lunch\r\n\r\n".repeat(200).as_bytes().get(..3000).unwrap(), b"\r\n"].concat();
+    // By zlib's own partial flush, which leaves the last bits out; also behind "b NOOP" that was flushed the same way.
+    let mut scripts: Vec<(Vec<u8>, &str)> = vec![
+        (b"JV\x08\xf5s\x0c\x0d\xf1p\xf5\x0b\xf1tv\x0cq\xe5\xe5\x02\x08".to_vec(), ""),
+        (
+            b"JR\xf0\xf3\xf7\x0f\xe0\xe5\x02\x08\xa0d\x85P?\xc7\xd0\x10\x0fW\xbf\x10Og\xc7\x10W^.\x80\x00".to_vec(),
+            "b OK Done\r\n",
+        ),
+    ];
+    for level in [0, 1, 9] {
+        for flush in [Partial, Sync, Full, Finish] {
+            scripts.push((stream(level, flush, &[command]), ""));
+            scripts.push((stream(level, flush, &[b"b NOOP\r\n", command]), "b OK Done\r\n"));
+            scripts.push((stream(level, flush, &[&[&append[..], command].concat()]), "b OK [APPENDUID 1 3000] Appended\r\n"));
+        }
+    }
+    for (octets, said) in scripts {
+        let plain = b"d NOOP\r\ne LIST \"\" *\r\nf LOGIN ann pw\r\n";
+        let octets = [&octets[..], plain].concat();
+        for size in (1..=octets.len()).filter(|size| *size < 50 || octets.len() < 200) {
+            let (mut session, mut owner) = (compressing(), Owner::default());
+            let (out, end) =
+                laws::converse(&mut session, octets.chunks(size), &mut |server: &mut Server, e| signs_out(&mut owner, server, e));
+            let at = out.windows(5).position(|w| w == b"d OK ").unwrap_or_else(|| panic!("pieces of {size}: {octets:?} {out:?}"));
+            assert_eq!(inflated(&out[..at]), format!("{said}c OK Nobody is signed in now\r\n"), "pieces of {size}");
+            let rest = String::from_utf8(out[at..].to_vec()).unwrap();
+            assert!(rest.starts_with("d OK Done\r\ne BAD Sign in first\r\nf OK ") && rest.contains("COMPRESS=DEFLATE"), "{rest}");
+            assert_eq!(end, End::Waiting);
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_ends_elsewhere_is_broken() {
+    let octets = stream(6, FlushCompress::Finish, &[b"c NOOP\r\n"]);
+    let (out, end) = run(&mut compressing(), [octets.as_slice()]);
+    assert_eq!((inflated(&out).as_str(), end), ("c OK Done\r\n* BYE That is not compressed\r\n", End::Closed));
+}
+
+/// A refused one changes nothing: what is behind it is compressed.
+#[test]
+fn a_refused_unauthenticate_leaves_compression_on() {
+    let octets = stream(6, FlushCompress::Sync, &[b"c UNAUTHENTICATE\r\n", b"d NOOP\r\n"]);
+    for size in 1..=octets.len() {
+        let (mut session, mut owner) = (compressing(), Owner::default());
+        let (out, end) = laws::converse(&mut session, octets.chunks(size), &mut |server: &mut Server, event| match event {
+            wire::imap::server::Event::Command { command: Command::Unauthenticate, .. } => server.no(None, "Not here"),
+            event => owner.answer(server, event),
         });
-    assert_eq!(inflated(&out), "c OK Nobody is signed in now\r\n");
-    let (out, _) = run(&mut session, [&b"d NOOP\r\ne LIST \"\" *\r\n"[..]]);
-    assert_eq!(String::from_utf8(out).unwrap(), "d OK Done\r\ne BAD Sign in first\r\n");
+        assert_eq!((inflated(&out).as_str(), end), ("c NO Not here\r\nd OK Done\r\n", End::Waiting), "pieces of {size}");
+    }
 }
