@@ -209,10 +209,15 @@ class Worker(MoreActs, threading.Thread):
             told = session.ok(f'STATUS "{name_for(self.user, session.box, session)}" (UIDVALIDITY)')
             validity = int(re.search(rb"\(UIDVALIDITY (\d+)\)", b"\n".join(t for t in told if isinstance(t, bytes)))[1])
             session.learn()
-            # Only at a NOOP's end it knows everything up to its highest MODSEQ: a FETCH by number may bring newer flags
-            # while it keeps an older EXPUNGE back.
-            session.ok("NOOP")
-            highest = max((row.modseq for row in session.rows if row.modseq), default=0)
+            # A FETCH by number may bring newer flags while it keeps an older EXPUNGE back: the server says what to count on.
+            chance = self.dice.random()
+            if chance < 0.3:
+                session.ok("NOOP")
+            elif chance < 0.6 and not (session.by_uid_only or session.at_once or session.examined) and session.rows:
+                # Others go on meanwhile.
+                time.sleep(self.dice.random() / 20)
+                session.say(f"STORE {len(session.rows)} +FLAGS (Later)")
+            highest = session.counted_on
             session.learn()
             if highest:
                 self.caches[session.box] = (validity, highest, session.snapshot())
@@ -263,7 +268,9 @@ class Worker(MoreActs, threading.Thread):
         verb = self.dice.choice(("+FLAGS", "-FLAGS", "FLAGS", "+FLAGS.SILENT", "-FLAGS.SILENT"))
         flags = self.some_flags()
         told, answer = session.say(f"{prefix}STORE {chosen} {verb} ({flags})")
-        session.law(answer.startswith(b"OK"), answer)
+        # By number and all of them expunged by others (RFC 2180 §4.2.2).
+        gone = not prefix and ".SILENT" not in verb and answer.startswith(b"NO [EXPUNGEISSUED]")
+        session.law(answer.startswith(b"OK") or gone, answer)
         if ".SILENT" in verb and session.notified:
             # News may have come before or behind the change: what stands is asked for.
             for row in session.rows:

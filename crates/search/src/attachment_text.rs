@@ -18,6 +18,8 @@ const BEGINNINGS: [&str; 6] =
     ["word/header", "word/footer", "word/footnotes", "word/endnotes", "ppt/slides/slide", "ppt/notesSlides/notesSlide"];
 /// Ends of paragraphs, cells and shared strings.
 const BREAKS: [&str; 8] = ["</w:p>", "<w:tab/>", "<w:br/>", "</a:p>", "</si>", "</text:p>", "</text:h>", "<text:s/>"];
+/// Here only what is no shared string; read last, for most of it is numbers.
+const SHEETS: &str = "xl/worksheets/sheet";
 const ENDINGS: [&str; 6] = [".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp"];
 
 /// Every name and text, one after the other.
@@ -66,19 +68,32 @@ pub(crate) fn texts_of(octets: &[u8], bytes_max: u64) -> Vec<String> {
     let Ok(mut archive) = zip::ZipArchive::new(Cursor::new(octets)) else { return Vec::new() };
     let mut left = bytes_max;
     let mut texts = Vec::new();
-    for number in 0..archive.len().min(ATTACHMENT_ENTRIES_MAX) {
+    let entries = archive.len().min(ATTACHMENT_ENTRIES_MAX);
+    for (number, sheets) in (0..entries).map(|number| (number, false)).chain((0..entries).map(|number| (number, true))) {
         let Ok(mut file) = archive.by_index(number) else { continue };
         let Some(name) = file.name().ok().map(|name| name.into_owned()) else { continue };
-        if !FILES.contains(&name.as_str()) && !BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) {
+        let wanted = FILES.contains(&name.as_str()) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
+        if (sheets && !name.starts_with(SHEETS)) || (!sheets && !wanted) {
             continue;
         }
         let mut xml = Vec::new();
         // What was read before an error is read.
         let _ = Read::by_ref(&mut file).take(left).read_to_end(&mut xml);
         left = left.saturating_sub(xml.len() as u64);
-        texts.push(text_of(&String::from_utf8_lossy(&xml)));
+        let xml = String::from_utf8_lossy(&xml);
+        texts.push(if sheets { text_of(&inline_strings(&xml)) } else { text_of(&xml) });
     }
     texts
+}
+
+/// What cells say themselves, without their numbers (ECMA-376 part 1, §18.3.1.53).
+fn inline_strings(xml: &str) -> String {
+    let mut strings = String::new();
+    for cell in xml.split("<is>").skip(1) {
+        strings.push_str(cell.split("</is>").next().unwrap_or_default());
+        strings.push_str("</si>");
+    }
+    strings
 }
 
 fn text_of(xml: &str) -> String {
@@ -142,6 +157,11 @@ pub(crate) mod tests {
         assert!(seen("a.odt", &odt).contains(&"Grüße".to_owned()));
         let xlsx = archive(&[("xl/sharedStrings.xml", "<sst><si><t>one</t></si><si><t>two</t></si></sst>")]);
         assert!(seen("a.xlsx", &xlsx).iter().any(|text| text.contains("one") && !text.contains("onetwo")));
+        let sheet =
+            "<row><c t=\"inlineStr\"><is><t>red</t></is></c><c><v>1234</v></c><c t=\"inlineStr\"><is><t>boat</t></is></c></row>";
+        let found = seen("a.xlsx", &archive(&[("xl/worksheets/sheet1.xml", sheet)]));
+        assert!(found.iter().any(|text| text.contains("red") && text.contains("boat") && !text.contains("redboat")), "{found:?}");
+        assert!(!found.iter().any(|text| text.contains("1234")));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) enum Leaf {
     Body(Needle),
     Text(Needle),
     Attachment(Needle),
+    BodyOrAttachment(Needle),
+    TextOrAttachment(Needle),
 }
 
 #[derive(Debug)]
@@ -81,6 +83,7 @@ impl Leaf {
             Leaf::Sent(_) | Leaf::HasAttachment => Cost::Facts,
             Leaf::Header(..) => Cost::Header,
             Leaf::Body(_) | Leaf::Text(_) | Leaf::Attachment(_) => Cost::Message,
+            Leaf::BodyOrAttachment(_) | Leaf::TextOrAttachment(_) => Cost::Message,
         }
     }
 
@@ -91,13 +94,23 @@ impl Leaf {
             Leaf::Header(name, needle) => search::header_contains(candidate.header?, name, needle),
             Leaf::Body(needle) => search::body_contains(candidate.message?, needle),
             Leaf::Text(needle) => search::text_contains(candidate.message?, needle),
-            Leaf::Attachment(needle) => {
-                let mut found = false;
-                attachment_text::each(&message::parse(candidate.message?), |text| found = found || needle.is_in(text));
-                found
+            Leaf::Attachment(needle) => in_attachment(candidate.message?, needle),
+            Leaf::BodyOrAttachment(needle) => {
+                let octets = candidate.message?;
+                search::body_contains(octets, needle) || in_attachment(octets, needle)
+            }
+            Leaf::TextOrAttachment(needle) => {
+                let octets = candidate.message?;
+                search::text_contains(octets, needle) || in_attachment(octets, needle)
             }
         })
     }
+}
+
+fn in_attachment(octets: &[u8], needle: &Needle) -> bool {
+    let mut found = false;
+    attachment_text::each(&message::parse(octets), |text| found = found || needle.is_in(text));
+    found
 }
 
 impl Plan {
@@ -158,6 +171,8 @@ impl Test {
             Query::Body(needle) => leaf(Leaf::Body(needle)),
             Query::Text(needle) => leaf(Leaf::Text(needle)),
             Query::Attachment(needle) => leaf(Leaf::Attachment(needle)),
+            Query::BodyOrAttachment(needle) => leaf(Leaf::BodyOrAttachment(needle)),
+            Query::TextOrAttachment(needle) => leaf(Leaf::TextOrAttachment(needle)),
             Query::Not(inner) => Test::Not(Box::new(Test::of(*inner, leaves))),
             Query::Any(queries) => Test::Any(Test::each(queries, leaves)),
             Query::All(queries) => Test::All(Test::each(queries, leaves)),

@@ -45,8 +45,12 @@ pub enum Query {
     Body(Needle),
     /// In the body, or in any header.
     Text(Needle),
-    /// In the name of an attachment, or in the text of an office document attached.
+    /// In the name of an attachment, or in the text of a PDF or office document attached.
     Attachment(Needle),
+    /// In the body or in an attachment: what a person takes for the body.
+    BodyOrAttachment(Needle),
+    /// In the body, in any header, or in an attachment.
+    TextOrAttachment(Needle),
     /// Not this.
     Not(Box<Query>),
     /// One of these at least; none: no message.

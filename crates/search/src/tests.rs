@@ -224,6 +224,8 @@ fn queries(chance: &mut Chance) -> Vec<Query> {
         Query::Text(Needle::new(&text)),
         Query::Body(Needle::new(&text)),
         Query::Attachment(Needle::new(&text)),
+        Query::BodyOrAttachment(Needle::new(&text)),
+        Query::TextOrAttachment(Needle::new(&text)),
         Query::header(name, &text),
         Query::header("Subject", &text),
         Query::All(vec![leaf(chance), leaf(chance).not()]),
@@ -457,11 +459,13 @@ async fn attachments_of_every_kind_are_found() {
         ("hidden", None),
         ("oak", None),
     ] {
-        let query = Query::anywhere(word);
+        let needle = || Needle::new(word);
         let right: Vec<usize> = place.into_iter().collect();
-        for searcher in [&plain, &indexed] {
-            let found = searcher.mailbox(house.account, house.inbox, &rows, query.clone()).await.unwrap();
-            assert_eq!(found, right, "{word}");
+        for query in [Query::anywhere(word), Query::BodyOrAttachment(needle()), Query::TextOrAttachment(needle())] {
+            for searcher in [&plain, &indexed] {
+                let found = searcher.mailbox(house.account, house.inbox, &rows, query.clone()).await.unwrap();
+                assert_eq!(found, right, "{word}: {query:?}");
+            }
         }
     }
 }

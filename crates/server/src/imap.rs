@@ -330,6 +330,7 @@ impl Session {
             }
             _ => {}
         }
+        self.tell_settled();
         match outcome {
             Ok(done) => self.wire.ok(done.code, done.text),
             Err(Trouble::No(code, text)) => self.wire.no(code, &text),
@@ -399,13 +400,22 @@ fn uses_numbers(command: &Command) -> bool {
     }
 }
 
+/// Is a message number among these keys?
 fn names_numbers(keys: &[SearchKey]) -> bool {
+    any_key(keys, &|key| matches!(key, SearchKey::Sequence(set) if !set.is_saved()))
+}
+
+/// Is what was saved ($, RFC 5182) among these keys?
+fn names_saved(keys: &[SearchKey]) -> bool {
+    any_key(keys, &|key| matches!(key, SearchKey::Sequence(set) | SearchKey::Uid(set) if set.is_saved()))
+}
+
+fn any_key(keys: &[SearchKey], wanted: &dyn Fn(&SearchKey) -> bool) -> bool {
     keys.iter().any(|key| match key {
-        SearchKey::Sequence(set) => !set.is_saved(),
-        SearchKey::Not(inner) | SearchKey::Fuzzy(inner) => names_numbers(std::slice::from_ref(inner)),
-        SearchKey::Or(one, other) => names_numbers(std::slice::from_ref(one)) || names_numbers(std::slice::from_ref(other)),
-        SearchKey::And(keys) => names_numbers(keys),
-        _ => false,
+        SearchKey::Not(inner) | SearchKey::Fuzzy(inner) => any_key(std::slice::from_ref(inner), wanted),
+        SearchKey::Or(one, other) => any_key(std::slice::from_ref(one), wanted) || any_key(std::slice::from_ref(other), wanted),
+        SearchKey::And(keys) => any_key(keys, wanted),
+        key => wanted(key),
     })
 }
 

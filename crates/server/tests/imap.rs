@@ -218,6 +218,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    attachments_are_searched,
     binary_parts,
     body_sections,
     c01_done_and_more_in_one_packet,
@@ -265,6 +266,7 @@ transcripts! {
     own_seen,
     partial,
     preview,
+    multi_accessed,
     multiappend,
     notify,
     notify_access,
@@ -273,6 +275,7 @@ transcripts! {
     notify_own,
     notify_update,
     qresync,
+    qresync_kept_back,
     quota,
     quota_and_size,
     quotaset,

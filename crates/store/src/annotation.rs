@@ -127,6 +127,11 @@ impl Store {
                 let stored = encode(&row, value);
                 batch.put(row, stored);
             }
+            // RFC 7162 §3.2: a mailbox whose annotations changed did.
+            if let Some(id) = at.filter(|_| before != after) {
+                let mod_seq = act.mod_seq();
+                act.mailbox_mut(id)?.highest = mod_seq;
+            }
             Ok((before != after, before != after))
         })?;
         if changed {
@@ -163,6 +168,13 @@ mod tests {
             store.annotate(ann, Some(made.id), &[set("x", "1"), set("y", "2"), set("x", "3")]).await.unwrap();
             store.annotate(ann, None, &[set("x", "of the account")]).await.unwrap();
             assert_eq!(store.annotation_count(ann), count + 2);
+            let highest = async || store.snapshot(ann, made.id).await.unwrap().highest_mod_seq;
+            let before = highest().await;
+            store.annotate(ann, Some(made.id), &[set("x", "3")]).await.unwrap();
+            assert_eq!(highest().await, before, "nothing changed");
+            store.annotate(ann, Some(made.id), &[set("z", "4"), set("z", "5")]).await.unwrap();
+            assert!(highest().await > before);
+            store.annotate(ann, Some(made.id), &[("z".into(), None)]).await.unwrap();
             store.mailbox_rename(ann, "a", "b/c", NOW).await.unwrap();
             let all = store.annotations(ann).await.unwrap();
             assert_eq!(all.get(&(Some(made.id), "x".into())).unwrap(), b"3");

@@ -47,7 +47,8 @@ fn checked(name: &str) -> Result<SmolStr> {
     if name.split('/').any(str::is_empty) || name.split('/').count() > MAILBOX_LEVELS_MAX {
         return Err(StoreError::Invalid("a level of a mailbox name is empty, or there are too many"));
     }
-    if name.contains(|c: char| c.is_control() || matches!(c, '*' | '%')) {
+    // Ends of lines and of paragraphs are no part of a name either (RFC 9755 §3).
+    if name.contains(|c: char| c.is_control() || matches!(c, '*' | '%' | '\u{2028}' | '\u{2029}')) {
         return Err(StoreError::Invalid("a mailbox name has no control characters, * or %"));
     }
     Ok(name)

@@ -63,6 +63,8 @@ pub(crate) struct Deflate {
     holds_more: bool,
     /// The stream ended behind its last line.
     ended: bool,
+    /// Both streams have.
+    over: bool,
     /// Said before compression began: goes as it is, first.
     plain: Vec<u8>,
     /// The compressor was used since the last tick.
@@ -79,6 +81,7 @@ impl Deflate {
             raw: BytesMut::from(raw),
             holds_more: false,
             ended: false,
+            over: false,
             plain,
             used: false,
             used_at: Time(0),
@@ -95,9 +98,20 @@ impl Deflate {
         self.raw.len()
     }
 
-    /// The stream is over: what came and is not inflated.
-    pub(crate) fn into_rest(self) -> BytesMut {
-        self.raw
+    /// Both streams are over: ours behind what was transmitted, the peer's behind the line that was inflated last.
+    pub(crate) fn end(&mut self) {
+        (self.over, self.compressor) = (true, None);
+    }
+
+    /// Only the end of the peer's last flush is still to come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// What came behind both streams, as soon as that is known.
+    pub(crate) fn rest(&mut self) -> Option<BytesMut> {
+        let end = flush_end(&self.raw).filter(|_| self.over)?;
+        Some(self.raw.split_off(end.min(self.raw.len())))
     }
 
     /// Inflates until `input` holds `max` octets or nothing is left. Did it add any? The stream will not end within the next

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub(crate) const MAGIC: &[u8; 8] = b"PBIDX\x01\r\n";
 /// Of the format, and of the facts it was made of.
-pub(crate) const VERSION: u32 = 3 << 8 | message::facts::FACTS_VERSION as u32;
+pub(crate) const VERSION: u32 = 4 << 8 | message::facts::FACTS_VERSION as u32;
 /// Octets of the head.
 pub(crate) const HEAD: usize = 160;
 pub(crate) const SECTIONS: usize = 7;
@@ -255,9 +255,14 @@ impl Chunk {
                 Some(at) if !needle.text().contains(BETWEEN) => self.judge_field(at, needle.text()),
                 _ => self.judge_header(name, needle.text()),
             },
-            Leaf::Text(needle) => self.judge_text(needle.text()),
+            Leaf::TextOrAttachment(needle) => self.judge_text(needle.text()),
+            // Where some words are those of an attachment only, any may be.
+            Leaf::Text(needle) => self.judge_text(needle.text()).map(|mut verdict| {
+                verdict.does.drop_all(&self.mixed);
+                verdict
+            }),
             // A word's list does not say in which text the word stands.
-            Leaf::Body(needle) | Leaf::Attachment(needle) => {
+            Leaf::Body(needle) | Leaf::Attachment(needle) | Leaf::BodyOrAttachment(needle) => {
                 self.judge_text(needle.text()).map(|verdict| Verdict { does: Bits::none(self.docs()), ..verdict })
             }
             Leaf::Sent(days) => self.judge_numbers(|known| known.date_days.is_some_and(|day| days.contains(&day))),
@@ -299,7 +304,7 @@ impl Chunk {
         Some(verdict)
     }
 
-    /// What TEXT says. A needle within a word stands in every message with that word, unless the word is an attachment's.
+    /// Of all texts, also those of attachments. A needle within a word stands in every message with that word.
     fn judge_text(&self, needle: &str) -> Option<Verdict> {
         let mut verdict = Verdict { may: Bits::all(self.docs()), does: Bits::none(self.docs()) };
         let mut terms = self.terms()?;
@@ -310,7 +315,6 @@ impl Chunk {
                 verdict.does = found.does;
             }
         }
-        verdict.does.drop_all(&self.mixed);
         verdict.may.add(&self.wild);
         Some(verdict)
     }

@@ -420,9 +420,14 @@ impl Session {
         if subject.newly_seen && !plan.flags {
             write_flags(&mut writer, &subject.row, recent);
         }
-        // RFC 7162 §3.2: whoever is told of changed flags is told their mod-sequence.
-        if subject.newly_seen && self.condstore && !plan.mod_seq {
-            writer.mod_seq(subject.row.mod_seq.0);
+        // RFC 7162 §3.2.4: whoever is told of changed flags is told their mod-sequence and UID.
+        if subject.newly_seen && self.condstore {
+            if !self.uid_only && !plan.items.contains(&FetchItem::Uid) {
+                writer.uid(subject.row.uid.0);
+            }
+            if !plan.mod_seq {
+                writer.mod_seq(subject.row.mod_seq.0);
+            }
         }
         writer.end();
         Ok(())

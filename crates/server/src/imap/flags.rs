@@ -87,7 +87,11 @@ impl Session {
         }
         let (uids, cut) = self.newest_uids(self.resolve_uids(&command.set, command.uid)?);
         if uids.is_empty() {
-            return done("There are no such messages");
+            // By number only what others expunged: the client believes it to be there, and waits for its flags (RFC 2180 §4.2.2).
+            return match command.uid || command.silent || command.set.is_saved() {
+                true => done("There are no such messages"),
+                false => Err(no(Code::ExpungeIssued, "These messages are gone")),
+            };
         }
         let flags = to_store(&command.flags)?;
         let operation = match command.operation {

@@ -112,11 +112,15 @@ fn wants_subscribed(list: &List) -> bool {
     list.kind == ListKind::Lsub || list.selection.contains(&ListSelection::Subscribed)
 }
 
-/// The reference in front of a pattern; a pattern from the root stands alone. INBOX as first level is in any case.
+/// The reference in front of a pattern, as a level of its own (RFC 2683 §3.4.9); a pattern from the root stands alone. INBOX
+/// as first level is in any case.
 fn interpret(reference: &str, pattern: &str) -> String {
     let joined = match pattern.strip_prefix('/') {
         Some(rooted) => rooted.to_owned(),
-        None => format!("{}{pattern}", reference.trim_start_matches('/')),
+        None => {
+            let between = if reference.is_empty() || reference.ends_with('/') || pattern.is_empty() { "" } else { "/" };
+            format!("{}{between}{pattern}", reference.trim_start_matches('/'))
+        }
     };
     Store::mailbox_name(&joined).to_string()
 }
@@ -291,6 +295,9 @@ mod tests {
         assert_eq!(names(&list(ListKind::List, &[], "", "%"), &all, &[]), ["INBOX", "a"]);
         assert_eq!(names(&list(ListKind::List, &[], "", "%/%"), &all, &[]), ["a/b"]);
         assert_eq!(names(&list(ListKind::List, &[], "a/", "%"), &all, &[]), ["a/b"]);
+        assert_eq!(names(&list(ListKind::List, &[], "a", "%"), &all, &[]), ["a/b"]);
+        assert_eq!(names(&list(ListKind::List, &[], "a/", "/a"), &all, &[]), ["a"]);
+        assert_eq!(names(&list(ListKind::List, &[], "a", ""), &all, &[]), ["a"]);
         assert_eq!(names(&list(ListKind::List, &[], "", "*"), &all, &[]).len(), 4);
         assert_eq!(names(&list(ListKind::List, &[], "", "inbox"), &all, &[]), ["INBOX"]);
     }

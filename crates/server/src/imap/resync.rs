@@ -43,7 +43,7 @@ impl Session {
         self.tell_vanished(&set.resolve(uid_next.saturating_sub(1)), since, (uid_next, 0)).await
     }
 
-    /// Of those wanted, what is gone since; below `matched` nothing is, where the log does not know.
+    /// Of those wanted, what is gone since; up to `matched` the client knows (RFC 7162 §3.2.5.2).
     async fn tell_vanished(&mut self, wanted: &NumberSet, since: ModSeq, (uid_next, matched): (u32, u32)) -> Result<(), Trouble> {
         let (account, mailbox) = (self.view_account()?, self.view()?.mailbox.id);
         let changes = self.store().changes_since(account, mailbox, since).await?;
@@ -60,7 +60,7 @@ impl Session {
 
 fn vanished(changes: &Changes, rows: &Rows, wanted: &NumberSet, (uid_next, matched): (u32, u32)) -> NumberSet {
     if changes.complete {
-        let gone = changes.vanished.iter().filter(|uid| uid.0 < uid_next && wanted.contains(uid.0));
+        let gone = changes.vanished.iter().filter(|uid| (matched + 1..uid_next).contains(&uid.0) && wanted.contains(uid.0));
         return gone.filter(|uid| rows.index_of(**uid).is_none()).map(|uid| uid.0).collect();
     }
     // Everything between those that are there.
@@ -116,6 +116,7 @@ mod tests {
         assert_eq!(vanished(&cut, &rows(&[]), &all, (1, 0)).ranges(), []);
         let whole = Changes { complete: true, vanished: vec![Uid(1), Uid(3), Uid(4), Uid(12)], ..Changes::default() };
         assert_eq!(vanished(&whole, &rows(&[2, 3, 7]), &all, (10, 0)).ranges(), [(1, 1), (4, 4)]);
+        assert_eq!(vanished(&whole, &rows(&[2, 3, 7]), &all, (10, 3)).ranges(), [(4, 4)]);
     }
 
     #[test]

@@ -6,9 +6,9 @@ mod plan;
 
 use super::failure::{Outcome, Trouble, done, no};
 use super::flags::number_at;
-use super::names_numbers;
 use super::session::{Indexes, Session, merge};
 use super::view::View;
+use super::{any_key, names_numbers};
 use crate::context::unix_now;
 use search::{MailboxKeys, Query, Searcher};
 use store::{AccountId, MailboxId, Rows, StoreError, Uid};
@@ -310,13 +310,7 @@ fn chosen(returns: &[SearchReturn], found: &[usize]) -> Vec<usize> {
 }
 
 fn mentions_mod_seq(keys: &[SearchKey]) -> bool {
-    keys.iter().any(|key| match key {
-        SearchKey::ModSeq(_) => true,
-        SearchKey::Not(inner) | SearchKey::Fuzzy(inner) => mentions_mod_seq(std::slice::from_ref(inner)),
-        SearchKey::Or(one, other) => mentions_mod_seq(std::slice::from_ref(one)) || mentions_mod_seq(std::slice::from_ref(other)),
-        SearchKey::And(keys) => mentions_mod_seq(keys),
-        _ => false,
-    })
+    any_key(keys, &|key| matches!(key, SearchKey::ModSeq(_)))
 }
 
 #[cfg(test)]

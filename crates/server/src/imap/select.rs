@@ -90,10 +90,10 @@ impl Session {
         self.untagged_ok(Code::HighestModSeq(view.mod_seq.0), "Highest");
     }
 
-    /// What was selected is no more (RFC 9051 §6.3.2, CLOSED).
+    /// What was selected is no more: CLOSED, also to whom CONDSTORE means nothing (RFC 7162 §3.2.11).
     pub(crate) fn leave(&mut self) {
         self.wire.selected(false);
-        if self.view.take().is_some() && (self.rev2 || self.condstore) {
+        if self.view.take().is_some() {
             self.untagged_ok(Code::Closed, "The previous mailbox is closed");
         }
     }

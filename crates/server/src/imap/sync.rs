@@ -35,8 +35,11 @@ impl Session {
             Box::pin(self.show_own_seen(place, &mut snapshot.rows)).await?;
         }
         let Some(view) = self.view.as_mut() else { return Ok(()) };
-        let told = view.rows().clone();
+        let (told, settled) = (view.rows().clone(), view.settled());
         let (before, updates) = (told.len(), view.apply(snapshot, may_expunge));
+        if !self.tells_flags() && updates.iter().any(|update| matches!(update, Update::Flags(_))) {
+            self.view_mut()?.unsettle(settled);
+        }
         let expunged = updates.iter().filter_map(|update| if let Update::Expunge(_, uid) = update { Some(*uid) } else { None });
         let mut expunged: Vec<Uid> = expunged.collect();
         expunged.sort_unstable();
@@ -45,6 +48,20 @@ impl Session {
         let gone = updates.iter().filter(|update| matches!(update, Update::Expunge(..))).count();
         self.fetch_new(before.saturating_sub(gone)).await?;
         Box::pin(self.tell_watched()).await
+    }
+
+    /// Before the tagged answer: who was told the mod-sequence of a change while an earlier one is kept back must not count on it
+    /// (RFC 7162 §3.2: nothing is lost with the connection), and may when all is told.
+    pub(crate) fn tell_settled(&mut self) {
+        if !self.qresync {
+            return;
+        }
+        let muted = self.is_muted();
+        let (Some(signed_in), Some(view)) = (self.signed_in.as_ref(), self.view.as_mut()) else { return };
+        let newest = *view.watch.as_ref().unwrap_or(&signed_in.watch).borrow();
+        if let Some(settled) = view.counted_on(muted && newest != view.checked) {
+            self.untagged_ok(Code::HighestModSeq(settled.0), "All that changed up to here is told");
+        }
     }
 
     /// Another session deleted the mailbox, or its owner closed it to this reader: this session cannot go on as it is.

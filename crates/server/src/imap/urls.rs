@@ -56,7 +56,9 @@ impl Session {
 
     /// Is it on this server?
     pub(crate) fn is_ours(&self, url: &ImapUrl) -> bool {
-        url.host.as_deref().is_none_or(|host| host.eq_ignore_ascii_case(&self.context.hostname))
+        let of_imap = |host: &str| host.strip_suffix(":143").or(host.strip_suffix(":993")).map_or(host.len(), str::len);
+        let name = url.host.as_deref().map(|host| host.get(..of_imap(host)).unwrap_or(host));
+        name.is_none_or(|name| name.eq_ignore_ascii_case(&self.context.hostname))
     }
 
     /// What `who` reads by it.

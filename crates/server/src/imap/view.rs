@@ -44,6 +44,12 @@ pub(crate) struct View {
     pub(crate) watch: Option<watch::Receiver<ModSeq>>,
     /// Changes up to here are in `rows` or in `vanished`.
     pub(crate) mod_seq: ModSeq,
+    /// All up to here is told; of what came later some is kept back.
+    settled: ModSeq,
+    /// Some of it never will be told.
+    stuck: bool,
+    /// The client was told to count on `settled` only.
+    held_back: bool,
     /// The account's mod-sequence when changes were last asked for.
     pub(crate) checked: ModSeq,
     /// Keywords the client was told of, by their lower-case form.
@@ -73,6 +79,9 @@ impl View {
             own_seen: false,
             watch: None,
             mod_seq: snapshot.highest_mod_seq,
+            settled: snapshot.highest_mod_seq,
+            stuck: false,
+            held_back: false,
             rows: snapshot.rows,
             vanished: BTreeSet::new(),
             recent: Vec::new(),
@@ -229,12 +238,33 @@ impl View {
             rows.put(&kept);
             difference = self.rows.difference(&rows);
         }
+        if self.vanished.is_empty() && !self.stuck {
+            self.settled = self.mod_seq;
+        }
         updates.extend(difference.changed.into_iter().map(Update::Flags));
         self.rows = rows;
         if !difference.arrived.is_empty() {
             updates.push(Update::Exists(self.exists()));
         }
         updates
+    }
+
+    /// Of what came since `settled` some is never told.
+    pub(crate) fn unsettle(&mut self, settled: ModSeq) {
+        (self.settled, self.stuck) = (settled, true);
+    }
+
+    /// Up to where all is told.
+    pub(crate) fn settled(&self) -> ModSeq {
+        self.settled
+    }
+
+    /// The mod-sequence that the client is to count on, where it could take another for it (RFC 7162 §3.2, §6); `more`: there
+    /// is what this view does not know.
+    pub(crate) fn counted_on(&mut self, more: bool) -> Option<ModSeq> {
+        let behind = more || self.settled < self.mod_seq;
+        let was_behind = std::mem::replace(&mut self.held_back, behind);
+        (behind || was_behind).then_some(self.settled)
     }
 
     /// Tells of what vanished, highest first, so that every number told is the index as it stands.
@@ -281,11 +311,14 @@ mod tests {
     fn expunge_waits_until_it_may_be_told() {
         let mut view = View::new(AccountId(1), snapshot(vec![row(1, 1), row(3, 2), row(5, 3)]), false, ModSeq(0));
         let now = snapshot(vec![row(3, 2), row(6, 5)]);
+        assert_eq!((view.settled(), view.counted_on(false)), (ModSeq(3), None));
         assert_eq!(view.apply(now.clone(), false), vec![Update::Exists(4)]);
+        assert_eq!((view.mod_seq, view.counted_on(false)), (ModSeq(5), Some(ModSeq(3))));
         assert!(view.has_vanished() && view.is_vanished(Uid(5)));
         assert_eq!(view.index_of(Uid(6)), Some(3));
         assert_eq!(view.apply(now.clone(), false), vec![]);
         assert_eq!(view.apply(now, true), vec![Update::Expunge(3, Uid(5)), Update::Expunge(1, Uid(1))]);
+        assert_eq!((view.counted_on(false), view.counted_on(false)), (Some(ModSeq(5)), None));
         assert_eq!(view.index_of(Uid(6)), Some(1));
         assert!(!view.has_vanished());
     }

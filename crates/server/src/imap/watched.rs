@@ -7,8 +7,8 @@
 use super::failure::{Outcome, Trouble, done};
 use super::flags::number_at;
 use super::limits;
-use super::names_numbers;
 use super::session::{Session, merge};
+use super::{names_numbers, names_saved};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use store::{Rows, Uid};
@@ -57,8 +57,8 @@ impl Session {
         }
         let view = self.view_mut()?;
         let watched = view.watched_mut();
-        // Numbers mean other messages later.
-        if !whole || watched.len() >= limits::WATCHED_MAX || names_numbers(&search.keys) {
+        // Numbers mean other messages later, and so does what was saved.
+        if !whole || watched.len() >= limits::WATCHED_MAX || names_numbers(&search.keys) || names_saved(&search.keys) {
             self.tell_not_watched(tag);
             return Ok(());
         }

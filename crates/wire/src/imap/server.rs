@@ -19,7 +19,7 @@ use super::response::{Kind, Response, encode_condition};
 use super::response_code::Code;
 use super::string::LiteralHead;
 use super::tag::Tag;
-use crate::deflate::{Deflate, flush_end};
+use crate::deflate::Deflate;
 use crate::pace::{Pace, Patience};
 use crate::sasl::server::{Exchange, Step as SaslStep};
 use crate::sasl::{self, Answer, Channel, Mechanism, Question, Refusal, Secret};
@@ -180,8 +180,6 @@ pub struct Server {
     tag: Option<Tag>,
     /// COMPRESS is on.
     deflate: Option<Box<Deflate>>,
-    /// COMPRESS was on: what came since, until it is known where the client's last flush ended.
-    flushing: Option<Vec<u8>>,
     /// An event born of an answer.
     queued: Option<Event>,
     /// IDLE ended with something other than DONE.
@@ -210,7 +208,6 @@ impl Server {
             out: Vec::new(),
             tag: None,
             deflate: None,
-            flushing: None,
             queued: None,
             idle_broken: false,
             bads: 0,
@@ -321,12 +318,12 @@ impl Server {
     /// more: of ours what is behind the OK, of the client's what is behind the command (RFC 8437 §3, §4.1).
     pub fn unauthenticated(&mut self) {
         self.ok(None, "Nobody is signed in now");
-        if let Some(mut deflate) = self.deflate.take() {
+        if let Some(deflate) = self.deflate.as_mut() {
             let mut compressed = Vec::new();
             deflate.transmit(&mut self.out, &mut compressed);
             self.out = compressed;
-            self.flushing = Some(Vec::new());
-            self.hear(&deflate.into_rest());
+            deflate.end();
+            self.hear(&[]);
         }
         self.utf8 = false;
         if !matches!(self.phase, Phase::Closed) {
@@ -396,21 +393,15 @@ impl Server {
 
     /// Octets of the client that are not used yet, inflated or not.
     fn buffered(&self) -> usize {
-        let raw = self.deflate.as_ref().map_or(0, |deflate| deflate.waiting());
-        self.input.len() + raw + self.flushing.as_ref().map_or(0, Vec::len)
+        self.input.len() + self.deflate.as_ref().map_or(0, |deflate| deflate.waiting())
     }
 
     fn hear(&mut self, bytes: &[u8]) {
-        match (&mut self.deflate, self.flushing.take()) {
-            (Some(deflate), _) => deflate.receive(bytes),
-            (None, None) => self.input.extend_from_slice(bytes),
-            (None, Some(mut held)) => {
-                held.extend_from_slice(bytes);
-                match flush_end(&held) {
-                    Some(end) => self.input.extend_from_slice(held.get(end..).unwrap_or_default()),
-                    None => self.flushing = Some(held),
-                }
-            }
+        let Some(deflate) = &mut self.deflate else { return self.input.extend_from_slice(bytes) };
+        deflate.receive(bytes);
+        if let Some(rest) = deflate.rest() {
+            self.input.extend_from_slice(&rest);
+            self.deflate = None;
         }
     }
 
@@ -420,7 +411,7 @@ impl Server {
         if self.owner_is_next() {
             return false;
         }
-        let Some(deflate) = self.deflate.as_mut() else { return false };
+        let Some(deflate) = self.deflate.as_mut().filter(|deflate| !deflate.is_over()) else { return false };
         let sure = match self.phase {
             Phase::AppendOctets { left } | Phase::Drain { left } => left.saturating_sub(self.input.len() as u64),
             _ => 0,
@@ -578,6 +569,11 @@ impl Server {
             }
             Command::Compress(mechanism) => {
                 self.compress(&mechanism);
+                None
+            }
+            // RFC 8437 §3, §8: there is a way to have it not.
+            Command::Unauthenticate if !self.offers("UNAUTHENTICATE") => {
+                self.bad(None, "That is not offered");
                 None
             }
             Command::Login { user, password } => self.login(user, Secret::new(password)),
@@ -755,7 +751,7 @@ impl Session for Server {
     }
 
     fn transmit(&mut self, out: &mut Vec<u8>) {
-        if let Some(deflate) = &mut self.deflate {
+        if let Some(deflate) = self.deflate.as_mut().filter(|deflate| !deflate.is_over()) {
             deflate.transmit(&mut self.out, out);
             if self.out.capacity() > BUFFER_BYTES_KEPT {
                 self.out = Vec::new();

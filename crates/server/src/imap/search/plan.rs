@@ -1,5 +1,6 @@
 //! SEARCH keys as a query (RFC 9051 §6.4.4): numbers resolved against the view, dates and names put in the words of `search`.
 //!
+//! BODY and TEXT find the words of attachments, too (RFC 9051 §6.4.4: a server may match what the text of a body is to a person).
 //! Must not know: how messages are tested or read; that is `search`'s.
 
 use crate::imap::failure::Trouble;
@@ -45,8 +46,8 @@ impl Session {
             Key::Subject(text) => Query::header("Subject", text),
             Key::To(text) => Query::header("To", text),
             Key::Header(name, text) => Query::header(name, text),
-            Key::Body(text) => Query::Body(Needle::new(text)),
-            Key::Text(text) => Query::Text(Needle::new(text)),
+            Key::Body(text) => Query::BodyOrAttachment(Needle::new(text)),
+            Key::Text(text) => Query::TextOrAttachment(Needle::new(text)),
             Key::Larger(size) => Query::Larger(*size),
             Key::Smaller(size) => Query::Smaller(*size),
             Key::ModSeq(mod_seq) => Query::ModSeq(*mod_seq),
@@ -101,9 +102,7 @@ impl Session {
             SearchKey::Subject(text) => words(text, |word| Query::header("Subject", word)),
             SearchKey::To(text) => words(text, |word| Query::header("To", word)),
             SearchKey::Header(name, text) => words(text, |word| Query::header(name, word)),
-            SearchKey::Body(text) => {
-                words(text, |word| Query::Any(vec![Query::Body(Needle::new(word)), Query::Attachment(Needle::new(word))]))
-            }
+            SearchKey::Body(text) => words(text, |word| Query::BodyOrAttachment(Needle::new(word))),
             SearchKey::Text(text) => words(text, Query::anywhere),
             _ => return Ok(exact),
         };
