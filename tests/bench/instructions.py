@@ -68,10 +68,22 @@ def kept():
     return {name: (int(debug), int(release)) for name, debug, release in lines}
 
 
+def smallest(bounds):
+    """What each operation takes. On a busy machine a run lasts longer, and what the server does once a second is done more often
+    in it: that only adds, so what seems too much is counted again, three times at most, and the smallest count is right."""
+    counts = measure(False)
+    for _ in range(2):
+        if all(count <= bounds[name][0] * ABOVE for (name, _, _), count in zip(OPERATIONS, counts)):
+            break
+        print(f"counted again: {counts}")
+        counts = [min(pair) for pair in zip(counts, measure(False))]
+    return counts
+
+
 def check():
     bounds = kept()
     bad = []
-    for (name, _, _), count in zip(OPERATIONS, measure(False)):
+    for (name, _, _), count in zip(OPERATIONS, smallest(bounds)):
         bound, _ = bounds[name]
         print(f"{name}: {count:,} instructions, kept {bound:,} ({count / bound:.3f})")
         if count > bound * ABOVE:
