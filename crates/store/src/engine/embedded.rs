@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -147,6 +147,8 @@ pub(crate) struct Shared {
     last_place: AtomicU64,
     files: Mutex<BTreeMap<u32, (u64, Arc<File>)>>,
     file_uses: AtomicU64,
+    /// The file system of the segments has no word for whether a read would wait (a RAM disk, where none does).
+    never_waits: AtomicBool,
     /// Segments that cannot be rewritten: what is damaged in them is not thrown away.
     pub(crate) stuck: Mutex<BTreeSet<u32>>,
     /// A thread of ours has panicked.
@@ -374,6 +376,7 @@ impl Embedded {
             last_place: AtomicU64::new(0),
             files: Mutex::new(BTreeMap::new()),
             file_uses: AtomicU64::new(0),
+            never_waits: AtomicBool::new(false),
             stuck: Mutex::default(),
             broken: tokio::sync::watch::Sender::new(false),
         });
@@ -492,7 +495,7 @@ fn read_body(shared: &Shared, id: u64, offset: u64, len: u64, may_block: bool) -
     }
     let file = shared.file(row.file)?;
     let mut octets = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX)];
-    if may_block {
+    if may_block || shared.never_waits.load(Ordering::Relaxed) {
         file.read_exact_at(&mut octets, row.at + from).map_err(|error| io_error(&error))?;
     } else {
         let length = octets.len();
@@ -500,8 +503,8 @@ fn read_body(shared: &Shared, id: u64, offset: u64, len: u64, may_block: bool) -
         // What is not in the page cache would block this thread: then the other road.
         match rustix::io::preadv2(&*file, &mut parts, row.at + from, ReadWriteFlags::NOWAIT) {
             Ok(read) if read == length => {}
-            // A file system that knows no such question (a RAM disk) does not make us wait either.
             Err(rustix::io::Errno::OPNOTSUPP) => {
+                shared.never_waits.store(true, Ordering::Relaxed);
                 file.read_exact_at(&mut octets, row.at + from).map_err(|error| io_error(&error))?
             }
             _ => return Ok(None),
