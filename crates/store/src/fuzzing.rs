@@ -58,6 +58,10 @@ pub fn stored_row(data: &[u8]) {
         7 => row(&key::queue(QueueId(8)), content, queue::decode_entry, queue::encode_entry),
         8 => row(&key::idempotency(&[9; 16]), content, decode_accepted, |at, value| encode_accepted(at, 1, value)),
         _ => {
+            if let Some(text) = crate::packing::unpack(content) {
+                let mut again = Vec::new();
+                assert!(!crate::packing::pack(&text, &mut again) || crate::packing::unpack(&again) == Some(text));
+            }
             let at = key::account_gone(one);
             let _ = account::decode_gone(&at, &sealed(&at, content));
             let _ = decode_number(&at, &sealed(&at, content));

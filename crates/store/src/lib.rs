@@ -33,6 +33,7 @@ mod news;
 pub mod object_id;
 mod own_seen;
 mod packed;
+mod packing;
 mod policy;
 mod queue;
 mod queue_control;

@@ -167,3 +167,5 @@ pub const SEGMENT_ALIVE_PERCENT_MIN: u64 = 50;
 pub const TRUST_ROW_BYTES_MAX: usize = 256 * 1024;
 /// App passwords of one account.
 pub const APP_PASSWORDS_MAX: usize = 100;
+/// Facts of more octets than these are kept as they are, others packed.
+pub const PACKED_PLAIN_BYTES_MAX: usize = 32 * 1024;

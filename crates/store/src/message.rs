@@ -13,6 +13,7 @@ use crate::limits::{CONFLICT_RETRIES, FLAG_RUN_ROWS_MIN, KEYWORD_BYTES_MAX, KEYW
 use crate::mailbox::{acting, exclusively, resolve};
 use crate::mark::Mark;
 use crate::packed::Rows;
+use crate::packing;
 use crate::rows::{EmailRecord, decode_accepted, encode_accepted};
 use crate::space::{Act, NewRow, Remade};
 use crate::store::{Inner, Result};
@@ -23,16 +24,30 @@ use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Facts as a body's note: their version, then what they say.
+/// Marks the version of facts that are packed.
+pub(crate) const FACTS_PACKED: u8 = 0x80;
+
+/// Facts as a body's note: their version, then what they say, packed where that is shorter.
 pub(crate) fn note_of(facts: &Facts) -> Vec<u8> {
-    let mut note = vec![FACTS_VERSION];
-    note.extend_from_slice(&facts.encode());
+    let plain = facts.encode();
+    let mut note = Vec::with_capacity(1 + plain.len());
+    note.push(FACTS_VERSION | FACTS_PACKED);
+    if !packing::pack(&plain, &mut note) {
+        note.clear();
+        note.push(FACTS_VERSION);
+        note.extend_from_slice(&plain);
+    }
     note
 }
 
+/// Nothing of a note of another version. Older releases did not pack.
 pub(crate) fn facts_of(note: &[u8]) -> Option<Facts> {
-    let (version, rest) = note.split_first()?;
-    if *version == FACTS_VERSION { Facts::decode(rest) } else { None }
+    let (version, content) = note.split_first()?;
+    match version ^ FACTS_VERSION {
+        0 => Facts::decode(content),
+        FACTS_PACKED => Facts::decode(&packing::unpack(content)?),
+        _ => None,
+    }
 }
 
 /// Keywords sorted, each once without regard to case, as first spelled; `Invalid` past the limits.

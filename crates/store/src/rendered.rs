@@ -6,9 +6,11 @@
 use crate::Store;
 use crate::engine::{Found, Query};
 use crate::limits::{RENDERED_BYTES_USUAL, RENDERED_OVERHEAD_BYTES};
-use crate::message::note_of;
+use crate::message::{FACTS_PACKED, note_of};
+use crate::packing::{NUMBER_BYTES_MAX, Unpacker};
 use crate::store::{Inner, Result};
 use crate::types::{AccountId, EmailId};
+use crate::value::Reader;
 use message::facts::{FACTS_VERSION, Facts};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -62,26 +64,42 @@ pub(crate) fn usual_count(bytes: u64) -> usize {
     usize::try_from(bytes / RENDERED_BYTES_USUAL).unwrap_or(usize::MAX)
 }
 
-/// The front of a note, with all that is rendered; nothing of one of another version.
+/// What of a note is read: of one that is not packed the front, with all that is rendered; nothing of one of another version.
 fn rendered_front(note: &[u8]) -> usize {
-    rendered_in(note).map_or(0, |[_, _, body]| 1 + body.end)
+    match note.split_first() {
+        Some((version, _)) if *version == FACTS_VERSION | FACTS_PACKED => note.len(),
+        Some((&FACTS_VERSION, facts)) => Facts::rendered(facts).map_or(0, |[_, _, body]| 1 + body.end),
+        _ => 0,
+    }
 }
 
-/// Where in a note, behind its version.
-fn rendered_in(note: &[u8]) -> Option<[Range<usize>; 3]> {
-    let (_, facts) = note.split_first().filter(|(version, _)| **version == FACTS_VERSION)?;
-    Facts::rendered(facts)
+/// These parts of a note, or of its front.
+fn pieces_of(note: &[u8], parts: &[Part]) -> Option<Pieces> {
+    let (version, content) = note.split_first()?;
+    if *version == FACTS_VERSION {
+        return pieces_at(content, &Facts::rendered(content)?, parts);
+    }
+    let mut unpacker = Unpacker::new(content).filter(|_| *version == FACTS_VERSION | FACTS_PACKED)?;
+    // No more of it is unpacked than is asked for: the parts lie one behind the other, each behind its length.
+    let count = parts.iter().map(|part| *part as usize + 1).max().unwrap_or(0);
+    let (mut places, mut end) = ([const { 0..0 }; 3], 0usize);
+    for place in places.iter_mut().take(count) {
+        let seen = unpacker.up_to(end.saturating_add(NUMBER_BYTES_MAX))?;
+        let mut reader = Reader::bare(seen.get(end..)?);
+        let length = usize::try_from(reader.number()?).ok()?;
+        let begin = seen.len() - reader.rest().len();
+        end = begin.checked_add(length)?;
+        *place = begin..end;
+    }
+    pieces_at(unpacker.up_to(end)?, &places, parts)
 }
 
-/// One part of a note, or of its front.
-fn part_of(note: &[u8], part: Part) -> Option<&[u8]> {
-    let [envelope, body_structure, body] = rendered_in(note)?;
-    let place = match part {
-        Part::Envelope => envelope,
-        Part::BodyStructure => body_structure,
-        Part::Body => body,
-    };
-    note.get(1..)?.get(place)
+fn pieces_at(facts: &[u8], places: &[Range<usize>; 3], parts: &[Part]) -> Option<Pieces> {
+    let mut pieces = Pieces::default();
+    for part in parts {
+        pieces[*part as usize] = Some(facts.get(places[*part as usize].clone())?.into());
+    }
+    Some(pieces)
 }
 
 impl Store {
@@ -128,11 +146,11 @@ impl Inner {
     }
 
     fn remember(&self, account: AccountId, email: EmailId, note: &[u8], parts: &[Part]) -> Option<Pieces> {
-        let mut pieces = Pieces::default();
+        let pieces = pieces_of(note, parts)?;
         for part in parts {
-            let piece: Arc<[u8]> = part_of(note, *part)?.into();
-            self.rendered.insert((account, email, *part), Arc::clone(&piece));
-            pieces[*part as usize] = Some(piece);
+            if let Some(piece) = &pieces[*part as usize] {
+                self.rendered.insert((account, email, *part), Arc::clone(piece));
+            }
         }
         Some(pieces)
     }

@@ -8,7 +8,7 @@ use super::{Key, KeyBytes, Packed};
 use crate::key;
 use crate::types::StoreError;
 use crate::value::{Writer, decoded, is_sound, open};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, params};
 use std::path::Path;
 
 /// The index's own format.
@@ -362,54 +362,86 @@ fn range_ledger(connection: &Connection, from: &Key, to: &Key, limit: usize, ord
     Ok(found)
 }
 
+/// What rows are written by.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    PutRow,
+    DropRow,
+    PutEmail,
+    DropEmail,
+    PutTrace,
+    DropTrace,
+    PutBody,
+    DropBody,
+    PutNote,
+    DropNote,
+}
+
+const WRITES: [&str; 10] = [
+    "INSERT OR REPLACE INTO kv(key,value) VALUES(?1,?2)",
+    "DELETE FROM kv WHERE key=?1",
+    "INSERT OR REPLACE INTO ledger_81(id,value) VALUES(?1,?2)",
+    "DELETE FROM ledger_81 WHERE id=?1",
+    "INSERT OR REPLACE INTO ledger_82(id,value) VALUES(?1,?2)",
+    "DELETE FROM ledger_82 WHERE id=?1",
+    "INSERT OR REPLACE INTO body(id,value) VALUES(?1,?2)",
+    "DELETE FROM body WHERE id=?1",
+    "INSERT OR REPLACE INTO note(id,value) VALUES(?1,?2)",
+    "DELETE FROM note WHERE id=?1",
+];
+
+/// Writes many rows: each statement is looked up once.
+pub(crate) struct Rows<'a> {
+    connection: &'a Connection,
+    statements: [Option<CachedStatement<'a>>; WRITES.len()],
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn of(connection: &'a Connection) -> Rows<'a> {
+        Rows { connection, statements: [const { None }; WRITES.len()] }
+    }
+
+    fn execute(&mut self, by: By, parameters: impl Params) -> Result<()> {
+        let held = &mut self.statements[by as usize];
+        let statement = match held {
+            Some(statement) => statement,
+            None => held.insert(self.connection.prepare_cached(WRITES[by as usize]).map_err(sql_error)?),
+        };
+        statement.execute(parameters).map(|_| ()).map_err(sql_error)
+    }
+
+    pub(crate) fn write(&mut self, key: &Key, value: Option<&[u8]>) -> Result<()> {
+        match (key.kind(), key::ledger_id(key), value) {
+            (key::EMAIL, Some(id), Some(value)) => self.execute(By::PutEmail, params![id, value]),
+            (key::EMAIL, Some(id), None) => self.execute(By::DropEmail, [id]),
+            (key::TRACE, Some(id), Some(value)) => self.execute(By::PutTrace, params![id, value]),
+            (key::TRACE, Some(id), None) => self.execute(By::DropTrace, [id]),
+            (_, _, Some(value)) => self.execute(By::PutRow, params![key.bytes(), value]),
+            (_, _, None) => self.execute(By::DropRow, [key.bytes()]),
+        }
+    }
+
+    /// Writes or removes a body's row; with the row goes its note.
+    pub(crate) fn write_body(&mut self, id: u64, row: Option<&BodyRow>) -> Result<()> {
+        match row {
+            Some(row) => self.execute(By::PutBody, params![id as i64, row.encode(id)]),
+            None => self.execute(By::DropBody, [id as i64]).and_then(|()| self.execute(By::DropNote, [id as i64])),
+        }
+    }
+
+    pub(crate) fn write_note(&mut self, id: u64, note: &[u8]) -> Result<()> {
+        let mut out = Writer::new();
+        out.raw(note);
+        self.execute(By::PutNote, params![id as i64, out.seal(&note_key(id))])
+    }
+}
+
 pub(crate) fn write(connection: &Connection, key: &Key, value: Option<&[u8]>) -> Result<()> {
-    let done = match (ledger(key), value) {
-        (Some((table, id)), Some(value)) => {
-            let text = format!("INSERT OR REPLACE INTO {table}(id,value) VALUES(?1,?2)");
-            connection.prepare_cached(&text).and_then(|mut statement| statement.execute(params![id, value]))
-        }
-        (Some((table, id)), None) => {
-            let text = format!("DELETE FROM {table} WHERE id=?1");
-            connection.prepare_cached(&text).and_then(|mut statement| statement.execute([id]))
-        }
-        (None, Some(value)) => connection
-            .prepare_cached("INSERT OR REPLACE INTO kv(key,value) VALUES(?1,?2)")
-            .and_then(|mut statement| statement.execute(params![key.bytes(), value])),
-        (None, None) => {
-            connection.prepare_cached("DELETE FROM kv WHERE key=?1").and_then(|mut statement| statement.execute([key.bytes()]))
-        }
-    };
-    done.map(|_| ()).map_err(sql_error)
+    Rows::of(connection).write(key, value)
 }
 
 pub(crate) fn body(connection: &Connection, id: u64) -> Result<Option<BodyRow>> {
     by_id(connection, "body", id as i64)?.map(|stored| BodyRow::decode(id, &stored)).transpose()
-}
-
-/// Writes or removes a body's row; with the row goes its note.
-pub(crate) fn write_body(connection: &Connection, id: u64, row: Option<&BodyRow>) -> Result<()> {
-    let done = match row {
-        Some(row) => connection
-            .prepare_cached("INSERT OR REPLACE INTO body(id,value) VALUES(?1,?2)")
-            .and_then(|mut statement| statement.execute(params![id as i64, row.encode(id)])),
-        None => connection
-            .prepare_cached("DELETE FROM body WHERE id=?1")
-            .and_then(|mut statement| statement.execute([id as i64]))
-            .and_then(|_| connection.prepare_cached("DELETE FROM note WHERE id=?1"))
-            .and_then(|mut statement| statement.execute([id as i64])),
-    };
-    done.map(|_| ()).map_err(sql_error)
-}
-
-pub(crate) fn write_note(connection: &Connection, id: u64, note: &[u8]) -> Result<()> {
-    let mut out = Writer::new();
-    out.raw(note);
-    let stored = out.seal(&note_key(id));
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO note(id,value) VALUES(?1,?2)")
-        .and_then(|mut statement| statement.execute(params![id as i64, stored]))
-        .map(|_| ())
-        .map_err(sql_error)
 }
 
 /// Bodies after `after`; a row that does not decode comes as an error beside its id.
@@ -499,7 +531,8 @@ pub(crate) fn remove_segment(connection: &Connection, file: u32) -> Result<()> {
     write(connection, &segment_key(file), None)
 }
 
-fn run(connection: &Connection, text: &str) -> Result<()> {
+/// As often as it is needed, it is read once.
+pub(crate) fn run(connection: &Connection, text: &str) -> Result<()> {
     connection.prepare_cached(text).and_then(|mut statement| statement.execute([])).map(|_| ()).map_err(sql_error)
 }
 
@@ -609,7 +642,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let connection = open_writer(&folder.path().join("index.sqlite")).unwrap();
         for id in [1, 2] {
-            write_note(&connection, id, b"note").unwrap();
+            Rows::of(&connection).write_note(id, b"note").unwrap();
             write(&connection, &Key::new(vec![0x50, id as u8]), Some(b"value")).unwrap();
         }
         connection.execute_batch("UPDATE note SET value=7 WHERE id=1; UPDATE kv SET value=7 WHERE key=x'5001'").unwrap();

@@ -273,11 +273,11 @@ fn point_at(writer: &mut Writer, old: SegmentRow, new: &Rewritten) -> Result<()>
     let connection = &writer.connection;
     connection.execute_batch("BEGIN IMMEDIATE").map_err(index::sql_error)?;
     let moved = (|| {
-        let mut alive = 0;
+        let (mut alive, mut rows) = (0, index::Rows::of(connection));
         for (id, at) in &new.places {
             if let Some(row) = index::body(connection, *id)?.filter(|row| row.file == old.file) {
                 alive += row.len;
-                index::write_body(connection, *id, Some(&BodyRow { file: new.row.file, at: *at, ..row }))?;
+                rows.write_body(*id, Some(&BodyRow { file: new.row.file, at: *at, ..row }))?;
             }
         }
         index::write_segment(connection, SegmentRow { alive, ..new.row })?;

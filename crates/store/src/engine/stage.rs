@@ -193,12 +193,12 @@ impl Stage {
         position: Option<Position>,
         moves: &Moves,
     ) -> Result<()> {
-        connection.execute_batch("BEGIN IMMEDIATE").map_err(index::sql_error)?;
+        index::run(connection, "BEGIN IMMEDIATE")?;
         let written = stages.into_iter().try_for_each(|stage| stage.write_all(connection, moves)).and_then(|()| match position {
             Some(position) => index::write_position(connection, position),
             None => Ok(()),
         });
-        let ended = written.and_then(|()| connection.execute_batch("COMMIT").map_err(index::sql_error));
+        let ended = written.and_then(|()| index::run(connection, "COMMIT"));
         if ended.is_err() && !connection.is_autocommit() {
             // The transaction may have been rolled back by SQLite itself.
             let _ = connection.execute_batch("ROLLBACK");
@@ -207,16 +207,17 @@ impl Stage {
     }
 
     fn write_all(&self, connection: &Connection, moves: &Moves) -> Result<()> {
+        let mut rows = index::Rows::of(connection);
         for (key, value) in &self.writes {
-            index::write(connection, key, value.as_deref())?;
+            rows.write(key, value.as_deref())?;
         }
         for (id, row) in &self.bodies {
             let moved = row.as_ref().and_then(|row| moves.moved(*id, row));
-            index::write_body(connection, *id, moved.as_ref().or(row.as_ref()))?;
+            rows.write_body(*id, moved.as_ref().or(row.as_ref()))?;
         }
         for (id, note) in &self.notes {
             if !matches!(self.bodies.get(id), Some(None)) {
-                index::write_note(connection, *id, note)?;
+                rows.write_note(*id, note)?;
             }
         }
         for (file, (order, alive, written)) in &self.segments {

@@ -16,7 +16,17 @@ async fn facts_of_an_older_version_are_made_anew_and_kept() {
             found.map(Found::values).unwrap_or_default().remove(0).unwrap()
         };
         let new = kept().await;
-        assert_eq!(new[0], FACTS_VERSION);
+        assert_eq!(new[0], FACTS_VERSION | 0x80);
+        // As older releases kept it: not packed. It stays as it is.
+        let mut plain = vec![FACTS_VERSION];
+        plain.extend_from_slice(&facts(&text(1)).encode());
+        assert!(new.len() < plain.len());
+        let batch = Batch { notes: vec![(body, plain.clone())], light: true, ..Batch::default() };
+        assert_eq!(commit(engine, batch).await, Outcome::Done);
+        assert_eq!(store.facts(ann, &[id]).await.unwrap(), [Some(facts(&text(1)))]);
+        let envelope = store.rendered(ann, &[id], &[crate::RenderedPart::Envelope]).await.unwrap();
+        assert_eq!(envelope.get(0).unwrap()[0], facts(&text(1)).envelope);
+        assert_eq!(kept().await, plain);
         // What the version before kept, in its own form: nothing of it may be read as if it were ours.
         let mut old = new.to_vec();
         old[0] = FACTS_VERSION - 1;
