@@ -40,6 +40,9 @@ export const waits = {
   set is(so: boolean) { try { if (so) localStorage.setItem('waits', '1'); else localStorage.removeItem('waits') } catch { /* Nothing is kept here. */ } },
 }
 
+/** What is only kept waits until what is seen is drawn. */
+export const afterwards = (keep: () => unknown): void => { setTimeout(keep) }
+
 /** Every failure of the cache is borne: without it the program asks the server. */
 export class Cache {
   static isBarred = false

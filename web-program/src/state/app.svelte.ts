@@ -16,13 +16,15 @@ import type { First } from './first'
 import { Joined, split } from './joined.svelte'
 import type { Asked, List, Listing, Owner } from './list.svelte'
 import { Mail, type Doing } from './mail.svelte'
-import { ALL, router } from './route.svelte'
+import { ALL, router, type Route } from './route.svelte'
 import { toasts } from './toasts.svelte'
 
 export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze' | 'redirect' | 'nav' | 'folder'
 
 /** So long what was typed last may take on its way to the server, before one is asked. */
 const SAVING_MS = 10_000
+/** So long what stood before stays on the screen, while nothing is known of what was searched for. */
+const HELD_MS = 100
 /** After a beginning that failed it is tried again. */
 const AGAIN_MS = 3000
 
@@ -368,9 +370,14 @@ export class App {
 
   private joined: Joined | undefined
 
+  /** What would be shown there. */
+  private listAt(route: Route): Listing | undefined {
+    if (!this.isJoined) return this.mail && this.listOf(this.mail, route)
+    return new Joined(this.readable.map((mail) => this.listOf(mail, route)).filter((list) => list !== undefined))
+  }
+
   /** What of an account is in what is shown. */
-  private listOf(mail: Mail): List | undefined {
-    const { route } = router
+  private listOf(mail: Mail, route = router.route): List | undefined {
     const newest = [{ property: 'receivedAt', isAscending: false }]
     if (route.at === 'search') {
       const hidden = ['trash', 'junk'].map((r) => mail.role(r)?.id).filter((id): id is Id => id !== undefined)
@@ -440,12 +447,45 @@ export class App {
     if ((route.at === 'mail' || route.at === 'search') && route.thread !== '') { this.drawer = ''; router.go({ ...route, thread: '', email: '' }, true) }
   }
 
+  /** What is searched for, while nothing is known of it. `enters`: one went on into the list. */
+  private sought: { query: string; from: Route; to: Route; enters: boolean } | undefined
+
+  /** Nothing of it is known, and one has not gone elsewhere. */
+  private get seeks(): boolean { return this.sought !== undefined && (router.route === this.sought.from || router.route === this.sought.to) }
+
+  /** An empty list between that before and what is found would cost more than both: it is passed over, if the answer comes soon. */
   search(query: string): void {
     const { route } = router
+    if (this.seeks && this.sought?.query === query) return
+    this.sought = undefined
     if (query.trim() === '') { if (route.at === 'search') router.back({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }); return }
-    router.go({ at: 'search', of: this.of, query, thread: '', email: '' }, route.at === 'search', () => this.begin())
-    for (const part of this.list?.parts ?? []) part.guess()
+    const to: Route = { at: 'search', of: this.of, query, thread: '', email: '' }
+    const list = this.listAt(to)
+    const parts = list?.parts ?? []
+    for (const part of parts) part.mail.sought = part
+    // Asked for before anything else is done.
+    if (list?.isFresh) void list.ensure(0, 1)
+    for (const part of parts) part.guess()
+    if (!list?.isFresh || list.count > 0) { router.go(to, route.at === 'search'); return }
+    const sought = { query, from: route, to, enters: false }
+    this.sought = sought
+    const show = (): void => { if (this.sought === sought && router.route === route) router.go(to, route.at === 'search') }
+    const late = setTimeout(show, HELD_MS)
+    const known = (): void => {
+      clearTimeout(late)
+      for (const part of parts) part.heard = undefined
+      show()
+      if (this.sought !== sought) return
+      const { enters } = sought
+      const isThere = router.route === to
+      this.sought = undefined
+      if (enters && isThere) this.step(1)
+    }
+    for (const part of parts) part.heard = known
   }
+
+  /** From the search field into what it found, as soon as that stands. */
+  goInto(): void { if (this.seeks && this.sought) this.sought.enters = true; else this.step(1) }
 
   // ---- what acts mean
 

@@ -3,6 +3,7 @@
 import { untrack } from 'svelte'
 import { Offline, type Answers, type Call } from '../jmap/client'
 import { ROW, type Filter, type Id, type QueryAnswer, type QueryChanges, type Row } from '../jmap/types'
+import { afterwards } from '../data/cache'
 import { matches } from '../data/local'
 import { Order, WINDOW } from '../data/order'
 import type { Mail } from './mail.svelte'
@@ -64,6 +65,8 @@ export class List implements Listing {
   private failures = 0
   /** It failed because no server was there. */
   private wasOffline = false
+  /** Told of the next change: something is known now. */
+  heard: (() => void) | undefined
   /** The account's state before this was asked, while the account itself was still being asked for its own. */
   private asOf: string | undefined
 
@@ -98,7 +101,7 @@ export class List implements Listing {
   look(from: number, to: number): void { this.mail.visible = [from, to] }
   at(index: number): Id | undefined { void this.version; return this.order.at(index) }
   indexOf(id: Id): number { void this.version; return this.order.indexOf(id) }
-  changed(): void { this.version += 1 }
+  changed(): void { this.version += 1; this.heard?.() }
 
   /** What is painted before the server has answered. */
   async fromCache(): Promise<void> {
@@ -216,7 +219,7 @@ export class List implements Listing {
   }
 
   /** A search that was typed on: nobody waits for it. */
-  private get isPassed(): boolean { return typeof this.asked.filter.inMailbox !== 'string' && this.mail.current !== this }
+  private get isPassed(): boolean { return typeof this.asked.filter.inMailbox !== 'string' && this.mail.current !== this && this.mail.sought !== this }
 
   /** What the server answered for a window. */
   take(answers: Answers, position: number): void {
@@ -233,7 +236,7 @@ export class List implements Listing {
     this.guessed = false
     this.state = 'ready'
     this.changed()
-    if (position === 0) void this.keep()
+    if (position === 0) afterwards(() => this.keep())
   }
 
   /** Of what was selected while the list was a guess, what the server does not have in it. */
@@ -303,7 +306,7 @@ export class List implements Listing {
       mail.learn(answers.maybe<{ list: Row[] }>('te')?.list ?? [])
       if (!this.keeping(() => order.change(changes))) throw new Error('cannotCalculateChanges')
       this.changed()
-      void this.keep()
+      afterwards(() => this.keep())
     } catch (error) {
       if (error instanceof Offline) { mail.lost(); return }
       await this.again(visible)

@@ -3,7 +3,7 @@
 
 import { untrack } from 'svelte'
 import { SvelteMap, SvelteSet } from 'svelte/reactivity'
-import { waits, type Begun, type Body, type Cache, type KeptQuery, type Waiting } from '../data/cache'
+import { afterwards, waits, type Begun, type Body, type Cache, type KeptQuery, type Waiting } from '../data/cache'
 import { same } from '../data/address'
 import { applied, brought, counted, effective, inverse, moved, path, type Patch, type Patches } from '../data/patch'
 import { met, type Person } from '../data/people'
@@ -36,6 +36,8 @@ export class Mail {
   readonly selected = new SvelteSet<Id>()
   identities = $state.raw<Identity[]>([])
   current = $state.raw<List | undefined>(undefined)
+  /** What is searched for, before it is shown. */
+  sought: List | undefined
   live = $state(false)
   offlineSince = $state<Date | undefined>(undefined)
   waiting = $state(0)
@@ -299,7 +301,7 @@ export class Mail {
       if (fromCache) this.unsaid.add(row.id)
       else this.unsaid.delete(row.id)
     }
-    if (!fromCache && rows.length > 0) void this.cache.putRows(rows)
+    if (!fromCache && rows.length > 0) afterwards(() => this.cache.putRows(rows))
   }
 
   *pendingIds(): Iterable<Id> { for (const w of this.pending) yield* Object.keys(w.patches) }
