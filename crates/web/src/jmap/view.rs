@@ -258,6 +258,11 @@ impl View {
         self.rights(mailbox).has(Right::Read)
     }
 
+    /// Mailboxes whose emails are here.
+    pub(crate) fn readable(&self) -> impl Iterator<Item = MailboxId> {
+        self.mailboxes.keys().copied().filter(|mailbox| self.may_read(*mailbox))
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = (EmailKey, &Entry)> {
         self.emails.iter().filter(|(_, entry)| entry.is_visible()).map(|(key, entry)| (*key, entry))
     }

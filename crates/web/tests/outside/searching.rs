@@ -55,6 +55,11 @@ fn holds(filter: &Value, email: &Value) -> bool {
         "body" => has(&body, wanted),
         "text" => [&from, subject, &body, "ann@here.test"].iter().any(|place| has(place, wanted)),
         "inMailbox" => email["mailboxIds"][wanted.as_str().unwrap()] == true,
+        "inMailboxOtherThan" => email["mailboxIds"].as_object().unwrap().keys().any(|id| id != wanted[0].as_str().unwrap()),
+        "before" => email["receivedAt"].as_str() < wanted.as_str(),
+        "after" => email["receivedAt"].as_str() >= wanted.as_str(),
+        "minSize" => email["size"].as_u64() >= wanted.as_u64(),
+        "maxSize" => email["size"].as_u64() < wanted.as_u64(),
         "hasKeyword" => email["keywords"][wanted.as_str().unwrap()] == true,
         other => panic!("{other}"),
     })
@@ -67,7 +72,13 @@ fn filter(dice: &mut Dice, inbox: &str, depth: usize) -> Value {
         return json!({"operator": operator, "conditions": conditions});
     }
     let word = WORDS[dice.below(WORDS.len())].to_lowercase();
-    match dice.below(6) {
+    let at = message::date::format_rfc_3339(NOW + i64::try_from(dice.below(60)).unwrap());
+    match dice.below(11) {
+        6 => json!({"inMailboxOtherThan": [inbox]}),
+        7 => json!({"before": at}),
+        8 => json!({"after": at}),
+        9 => json!({"minSize": 100 + dice.below(60)}),
+        10 => json!({"maxSize": 100 + dice.below(60)}),
         0 => json!({"from": word}),
         1 => json!({"subject": word}),
         2 => json!({"body": word}),
@@ -88,10 +99,10 @@ async fn every_filter_finds_what_reading_everything_finds() {
             // Some are in the index, and some are not yet.
             filled(&office, &mut Dice(8), 20).await;
         }
-        let wanted = json!({"ids": office.all_ids().await, "properties": ["from", "subject", "mailboxIds", "keywords", "bodyValues"], "fetchTextBodyValues": true});
+        let wanted = json!({"ids": office.all_ids().await, "properties": ["from", "subject", "mailboxIds", "keywords", "receivedAt", "size", "bodyValues"], "fetchTextBodyValues": true});
         let emails = office.call("Email/get", wanted).await["list"].as_array().unwrap().clone();
         let inbox = office.mailbox_id("INBOX").await;
-        for _ in 0..60 {
+        for _ in 0..150 {
             let filter = filter(&mut dice, &inbox, 2);
             let answer = office.call("Email/query", json!({"filter": filter})).await;
             let found: BTreeSet<&str> = answer["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();

@@ -75,6 +75,17 @@ impl Filter {
         self.tree.needs_all()
     }
 
+    /// All of it as a question to the messages and their rows, so that nobody looks at every email first. `None`: no message
+    /// need be asked, or some of it neither tells.
+    pub(crate) fn asked(&self, view: &View) -> Option<Query> {
+        if self.leaves.is_empty() {
+            return None;
+        }
+        let mut asked = vec![Query::Mailboxes(view.readable().collect())];
+        self.tree.ask(view, &self.leaves, &mut asked)?;
+        Some(Query::All(asked))
+    }
+
     /// What only messages can tell.
     pub(crate) fn leaves(&self) -> &[Query] {
         &self.leaves
@@ -111,6 +122,18 @@ impl Tree {
         }
     }
 
+    /// See [`Filter::asked`].
+    fn ask(&self, view: &View, leaves: &[Query], asked: &mut Vec<Query>) -> Option<()> {
+        match self {
+            Tree::And(list) => list.iter().try_for_each(|one| one.ask(view, leaves, asked)),
+            Tree::One(condition) => {
+                asked.push(condition.ask(view, leaves)?);
+                Some(())
+            }
+            Tree::Or(_) | Tree::Not(_) => None,
+        }
+    }
+
     fn judge(&self, view: &View, at: (EmailKey, &Entry), hits: Option<&Hits>) -> Option<bool> {
         match self {
             Tree::And(list) => all(list.iter().map(|one| one.judge(view, at, hits))),
@@ -135,6 +158,23 @@ fn all(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 }
 
 impl Condition {
+    /// Holds wherever the condition does, and of its rows alone.
+    fn ask(&self, view: &View, leaves: &[Query]) -> Option<Query> {
+        Some(match self {
+            Condition::InMailbox(mailbox) => Query::Mailboxes(mailbox.iter().copied().collect()),
+            Condition::InMailboxOtherThan(others) => {
+                Query::Mailboxes(view.readable().filter(|id| !others.contains(&Some(*id))).collect())
+            }
+            Condition::Before(secs) => Query::Arrived(i64::MIN..*secs),
+            Condition::After(secs) => Query::Arrived(*secs..i64::MAX),
+            Condition::MinSize(0) => Query::Always(true),
+            Condition::MinSize(size) => Query::Larger(size - 1),
+            Condition::MaxSize(size) => Query::Smaller(*size),
+            Condition::Leaf(number) => leaves.get(*number)?.clone(),
+            _ => return None,
+        })
+    }
+
     fn judge(&self, view: &View, (key, entry): (EmailKey, &Entry), hits: Option<&Hits>) -> Option<bool> {
         let in_thread = |is: &dyn Fn(&Entry) -> bool, every: bool| {
             let thread = entry.known().map(|known| view.thread(known.thread)).unwrap_or_default();

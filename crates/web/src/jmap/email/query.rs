@@ -85,6 +85,9 @@ impl Question {
 
     async fn matching(&self, view: &View, searcher: &Searcher, account: AccountId) -> Result<Vec<EmailKey>, MethodError> {
         let Some(filter) = &self.filter else { return Ok(view.all().map(|(key, _)| key).collect()) };
+        if let Some(asked) = filter.asked(view) {
+            return Ok(among_hits(view, filter, searcher.account(account, asked).await?));
+        }
         let (mut found, mut open) = (Vec::new(), Vec::new());
         for (key, entry) in view.all() {
             match filter.judge(view, (key, entry), None) {
@@ -100,10 +103,7 @@ impl Question {
             // One search for all of it; what the others rule out is not among those that it asks about.
             let mut asked = vec![asked_of(view, &open)];
             asked.extend(filter.leaves().iter().cloned());
-            let hits = searcher.account(account, Query::All(asked)).await?;
-            let keys: BTreeSet<EmailKey> = hits.iter().filter_map(|hit| view.at(hit.mailbox, hit.row.uid)).collect();
-            let may = |key: &EmailKey| view.get(*key).is_some_and(|entry| filter.judge(view, (*key, entry), None) != Some(false));
-            found.extend(keys.into_iter().filter(may));
+            found.extend(among_hits(view, filter, searcher.account(account, Query::All(asked)).await?));
             return Ok(found);
         }
         let mut hits: Hits = vec![None; filter.leaves().len()];
@@ -145,16 +145,16 @@ impl Question {
     }
 }
 
+/// Those of the hits that hold: what only messages tell holds of all of them.
+fn among_hits(view: &View, filter: &Filter, hits: Vec<search::Hit>) -> Vec<EmailKey> {
+    let keys: BTreeSet<EmailKey> = hits.iter().filter_map(|hit| view.at(hit.mailbox, hit.row.uid)).collect();
+    let may = |key: &EmailKey| view.get(*key).is_some_and(|entry| filter.judge(view, (*key, entry), None) != Some(false));
+    keys.into_iter().filter(may).collect()
+}
+
 /// Only where these lie is looked, and of few only at these.
 fn asked_of(view: &View, open: &[(EmailKey, &Entry)]) -> Query {
-    let mut mailboxes = BTreeSet::new();
-    let mut last = None;
-    for mailbox in open.iter().filter_map(|(_, entry)| entry.first_mailbox()) {
-        if last.replace(mailbox) != Some(mailbox) {
-            mailboxes.insert(mailbox);
-        }
-    }
-    let mut asked = vec![Query::Mailboxes(mailboxes)];
+    let mut asked = vec![Query::Mailboxes(open.iter().filter_map(|(_, entry)| entry.first_mailbox()).collect())];
     if open.len() < view.len() / 2 {
         asked.push(Query::Emails(open.iter().filter_map(|(_, entry)| entry.email()).collect()));
     }
