@@ -71,6 +71,14 @@ fn is_from_our_host(headers: &HeaderMap) -> bool {
     origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
 }
 
+/// Never, when there is no such instant.
+async fn reached(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn happened(followed: &mut Option<Followed>) {
     match followed {
         Some(followed) => followed.happened().await,
@@ -97,6 +105,13 @@ struct Wish {
     types: Option<BTreeSet<String>>,
 }
 
+/// Something happened, and is told then, together with what happens until then. Requests are taken and answered meanwhile.
+#[derive(Default)]
+struct Due {
+    own: Option<Instant>,
+    others: Option<Instant>,
+}
+
 struct Line {
     socket: WebSocket,
     site: Shared,
@@ -104,6 +119,7 @@ struct Line {
     wish: Option<Wish>,
     known: Told,
     followed: Option<Followed>,
+    due: Due,
     answers: (mpsc::Sender<String>, mpsc::Receiver<String>),
 }
 
@@ -117,6 +133,7 @@ impl Line {
             wish: None,
             known: Told { mod_seq: ModSeq(0), horizon: None },
             followed: None,
+            due: Due::default(),
             answers,
         }
     }
@@ -151,13 +168,21 @@ impl Line {
                     heard = Instant::now();
                     said
                 }
-                told = watch.changed() => {
-                    tokio::time::sleep(TOGETHER).await;
-                    let at = *watch.borrow_and_update();
-                    told.is_ok() && self.tell(at).await
+                told = watch.changed(), if self.due.own.is_none() => {
+                    self.due.own = Some(Instant::now() + TOGETHER);
+                    told.is_ok()
                 }
-                () = happened(&mut self.followed) => {
-                    tokio::time::sleep(TOGETHER).await;
+                () = happened(&mut self.followed), if self.due.others.is_none() => {
+                    self.due.others = Some(Instant::now() + TOGETHER);
+                    true
+                }
+                () = reached(self.due.own) => {
+                    self.due.own = None;
+                    let at = *watch.borrow_and_update();
+                    self.tell(at).await
+                }
+                () = reached(self.due.others) => {
+                    self.due.others = None;
                     self.tell_of_others().await
                 }
                 _ = shutdown.changed() => return self.close(close_code::AWAY, "the server goes down").await,
