@@ -161,10 +161,11 @@ impl Web {
         let (connection_max, shutdown) = (settings.connection_max, settings.shutdown.clone());
         let site = Arc::new(site::Site::new(settings));
         let of = || Arc::clone(&site);
-        let (one, two, three) = (of(), of(), of());
+        let (one, two, three, four) = (of(), of(), of(), of());
         tokio::spawn(net::lasting("snoozed messages", move || crate::jmap::snooze::keep(Arc::clone(&one))));
         tokio::spawn(net::lasting("push subscriptions", move || crate::jmap::pushing::resume(Arc::clone(&two))));
         tokio::spawn(net::lasting("what came of what was sent", move || crate::jmap::fate::follow(Arc::clone(&three))));
+        tokio::spawn(net::lasting("uploads", move || crate::jmap::expire(Arc::clone(&four))));
         Web { router: site::router(site), connection_max, shutdown }
     }
 

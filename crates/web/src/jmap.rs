@@ -42,7 +42,7 @@ use args::Args;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-pub(crate) use blob::{download, percent, upload};
+pub(crate) use blob::{download, expire, percent, upload};
 use failure::MethodError;
 pub(crate) use push::{Pieces, event_source, still_good};
 use serde_json::{Map, Value, json};
@@ -166,14 +166,14 @@ pub(crate) async fn session_of(site: &Site, account: &Arc<Account>, base: &str) 
         .map(|(urn, ..)| ((*urn).to_owned(), json!(id)))
         .collect();
     let mut accounts = Object::new();
-    for (shared, name, read_only, tops) in sharing::described(&site.store, account).await {
+    for (shared, name, tops) in sharing::described(&site.store, account).await {
         // Mail, and what it takes to read and write it; the rest is everybody's own affair.
         let mut can: Object = of_account.clone();
         can.retain(|urn, _| [CORE, MAIL, BLOB].contains(&urn.as_str()));
         if let Some(mail) = can.get_mut(MAIL).and_then(Value::as_object_mut) {
             mail.insert("mayCreateTopLevelMailbox".into(), json!(tops));
         }
-        accounts.insert(shared, json!({"name": name, "isPersonal": false, "isReadOnly": read_only, "accountCapabilities": can}));
+        accounts.insert(shared, json!({"name": name, "isPersonal": false, "isReadOnly": false, "accountCapabilities": can}));
     }
     for own in site.own(account).await.unwrap_or_else(|_| vec![Arc::clone(account)]) {
         let told = json!({"name": own.address, "isPersonal": true, "isReadOnly": false, "accountCapabilities": of_account});
@@ -202,8 +202,8 @@ async fn session_state(site: &Site, account: &Arc<Account>) -> String {
     for own in site.own(account).await.iter().flatten().filter(|own| own.id != account.id) {
         state.push_str(&format!("-{}", account_id(own.id)));
     }
-    for (id, _, read_only, tops) in sharing::described(&site.store, account).await {
-        state.push_str(&format!("-{id}{}{}", u8::from(read_only), u8::from(tops)));
+    for (id, _, tops) in sharing::described(&site.store, account).await {
+        state.push_str(&format!("-{id}{}", u8::from(tops)));
     }
     state
 }

@@ -91,7 +91,9 @@ pub const CONCURRENT_UPLOADS_MAX: usize = 4;
 /// Uploaded octets of one account that wait for their use.
 pub const UPLOADED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// ... for so long (RFC 8620 §6 asks for an hour at least).
-pub const UPLOADED_SECS_MAX: i64 = 6 * 3600;
+pub const UPLOADED_MAX: Duration = Duration::from_secs(6 * 3600);
+/// That is looked after so often.
+pub const UPLOADED_SWEEP: Duration = Duration::from_secs(600);
 /// Uploads of one account that wait.
 pub const UPLOADS_MAX: usize = 1000;
 /// What is downloaded is read so much at a time.
@@ -153,6 +155,8 @@ pub const BODY_VALUES_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const PICTURE_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Hosts outside that are asked at the same time.
 pub const OUTSIDE_AT_ONCE_MAX: usize = 32;
+/// ... and so many of them for one account: others find a place whatever it asks for.
+pub const OUTSIDE_OF_ONE_MAX: usize = 8;
 
 /// maxSizeAttachmentsPerEmail: what base64 makes of them still is a message that is taken.
 pub fn attachments_bytes_max(message_bytes_max: u64) -> u64 {

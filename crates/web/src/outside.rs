@@ -5,7 +5,7 @@
 //! list is left only when its owner says so. Must not know: sockets, names.
 
 use crate::jmap::view::EmailKey;
-use crate::limits::{OUTSIDE_AT_ONCE_MAX, PICTURE_BYTES_MAX};
+use crate::limits::{OUTSIDE_AT_ONCE_MAX, OUTSIDE_OF_ONE_MAX, PICTURE_BYTES_MAX};
 use crate::sign_in::{body, text};
 use crate::site::{self, Asking, Shared, problem, signed_in, unavailable};
 use axum::body::Body;
@@ -17,8 +17,9 @@ use net::outside::{Asked, Outside, Post, Reach};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use store::AccountId;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// What a list's answer may be long; nobody reads it.
 const LEFT_BYTES_MAX: u64 = 64 * 1024;
@@ -28,6 +29,8 @@ pub(crate) struct Way {
     outside: Outside,
     key: [u8; 32],
     places: Semaphore,
+    /// Of each account that asks for something now.
+    of_accounts: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
 
 impl Way {
@@ -35,7 +38,18 @@ impl Way {
         let mut key = [0; 32];
         // Without randomness there are no sessions either: nobody is here to ask.
         let _ = SystemRandom::new().fill(&mut key);
-        Way { outside, key, places: Semaphore::new(OUTSIDE_AT_ONCE_MAX) }
+        Way { outside, key, places: Semaphore::new(OUTSIDE_AT_ONCE_MAX), of_accounts: Mutex::default() }
+    }
+
+    /// Waits for a place: among those of the account, then among all. `None`: there are none any more.
+    async fn place(&self, account: AccountId) -> Option<(OwnedSemaphorePermit, SemaphorePermit<'_>)> {
+        let of_account = {
+            let mut all = self.of_accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            // Who waits holds it, and who has a place does.
+            all.retain(|_, places| Arc::strong_count(places) > 1);
+            Arc::clone(all.entry(account).or_insert_with(|| Arc::new(Semaphore::new(OUTSIDE_OF_ONE_MAX))))
+        };
+        Some((of_account.acquire_owned().await.ok()?, self.places.acquire().await.ok()?))
     }
 
     fn signature(&self, account: AccountId, url: &str) -> blake3::Hash {
@@ -84,7 +98,7 @@ pub(crate) async fn picture(
     let Some(url) = site.outside.meant(signed_in.account.id, &query) else {
         return problem(StatusCode::NOT_FOUND, "There is no such picture.");
     };
-    let Ok(_place) = site.outside.places.acquire().await else { return unavailable() };
+    let Some(_place) = site.outside.place(signed_in.account.id).await else { return unavailable() };
     let got = site.outside.outside.ask(&Asked { url: &url, post: None, bytes_max: PICTURE_BYTES_MAX }).await;
     let found = got.ok().filter(|got| got.status == 200).and_then(|got| Some((picture_type(&got.body)?, got.body)));
     let Some((kind, octets)) = found else { return problem(StatusCode::BAD_GATEWAY, "The picture cannot be had.") };
@@ -117,7 +131,7 @@ pub(crate) async fn unsubscribe(State(site): State<Shared>, request: Request) ->
     let is_safe = |url: &str| url.starts_with("https://") || site.outside.outside.reach() == Reach::Loopback;
     let url = fields.unsubscribe.iter().find(|url| url.starts_with("http") && is_safe(url)).filter(|_| fields.one_click);
     let Some(url) = url else { return problem(StatusCode::CONFLICT, "This message offers no such way out.") };
-    let Ok(_place) = site.outside.places.acquire().await else { return unavailable() };
+    let Some(_place) = site.outside.place(owner).await else { return unavailable() };
     let asked = Asked { url, post: Some(Post::form("List-Unsubscribe=One-Click")), bytes_max: LEFT_BYTES_MAX };
     match site.outside.outside.ask(&asked).await {
         Ok(got) if (200..400).contains(&got.status) => site::answer(StatusCode::OK, &json!({})),
@@ -131,11 +145,35 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn only_addresses_of_our_own_making_for_the_same_account_mean_anything() {
+    fn way() -> Way {
         let resolver = net::Resolver::with_servers(vec![([127, 0, 0, 1], 9).into()]).unwrap();
         let tls = net::TlsClient::verified(None).unwrap();
-        let way = Way::new(Outside::new(net::Network::System, resolver, tls, Reach::Public));
+        Way::new(Outside::new(net::Network::System, resolver, tls, Reach::Public))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_account_does_not_take_the_places_of_others() {
+        let way = way();
+        let soon = async |account: u32| {
+            let place = way.place(AccountId(account));
+            tokio::time::timeout(std::time::Duration::from_secs(1), place).await.ok().flatten()
+        };
+        let mut taken = Vec::new();
+        for _ in 0..OUTSIDE_OF_ONE_MAX {
+            taken.push(soon(1).await.unwrap());
+        }
+        assert!(soon(1).await.is_none(), "it waits for its own");
+        assert!(soon(2).await.is_some());
+        taken.pop();
+        assert!(soon(1).await.is_some());
+        drop(taken);
+        drop(way.place(AccountId(3)).await);
+        assert!(way.of_accounts.lock().unwrap().len() <= 1, "who asks for nothing is not remembered");
+    }
+
+    #[test]
+    fn only_addresses_of_our_own_making_for_the_same_account_mean_anything() {
+        let way = way();
         let address = way.address(AccountId(7), "https://shop.test/a.png?b=c&d");
         let query = |address: &str| -> HashMap<String, String> {
             let (_, query) = address.split_once('?').unwrap();

@@ -19,8 +19,9 @@ pub(crate) use download::{download, percent};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use store::{AccountId, EmailId, Spooled, Store, StoreError, UnixSecs};
+use store::{AccountId, EmailId, Spooled, Store, StoreError};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Messages in messages in messages of which parts are blobs.
 const PARSED_LEVELS_MAX: usize = 8;
@@ -36,7 +37,7 @@ pub(crate) struct Uploads {
 struct Uploaded {
     id: String,
     octets: Spooled,
-    at_secs: UnixSecs,
+    at: Instant,
 }
 
 impl Uploads {
@@ -45,17 +46,25 @@ impl Uploads {
         waiting.get(&eyes.key())?.iter().find(|one| one.id == id).map(|one| one.octets.clone())
     }
 
+    /// What nobody used in its time goes, whether or not more comes.
+    async fn expire(&self) {
+        loop {
+            tokio::time::sleep(UPLOADED_SWEEP).await;
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.values_mut().for_each(|list| list.retain(|one| one.at.elapsed() < UPLOADED_MAX));
+            waiting.retain(|_, list| !list.is_empty());
+        }
+    }
+
     /// The oldest give way when there are too many octets; false when it alone is too large.
-    fn keep(&self, eyes: &Eyes, id: String, octets: Spooled, now_secs: UnixSecs) -> bool {
+    fn keep(&self, eyes: &Eyes, id: String, octets: Spooled) -> bool {
         if octets.len() > UPLOADED_BYTES_MAX {
             return false;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.values_mut().for_each(|list| list.retain(|one| now_secs - one.at_secs < UPLOADED_SECS_MAX));
-        waiting.retain(|_, list| !list.is_empty());
         let list = waiting.entry(eyes.key()).or_default();
         list.retain(|one| one.id != id);
-        list.push(Uploaded { id, octets, at_secs: now_secs });
+        list.push(Uploaded { id, octets, at: Instant::now() });
         while list.iter().map(|one| one.octets.len()).sum::<u64>() > UPLOADED_BYTES_MAX || list.len() > UPLOADS_MAX {
             list.remove(0);
         }
@@ -67,6 +76,15 @@ impl Uploads {
         at_work.retain(|_, places| Arc::strong_count(places) > 1);
         let places = at_work.entry(account).or_insert_with(|| Arc::new(Semaphore::new(CONCURRENT_UPLOADS_MAX)));
         Arc::clone(places).try_acquire_owned().ok()
+    }
+}
+
+/// Lets go of uploads in their time, until the server goes down.
+pub(crate) async fn expire(site: Shared) {
+    let mut shutdown = site.shutdown.clone();
+    tokio::select! {
+        () = site.jmap.uploads.expire() => {}
+        _ = shutdown.wait_for(|down| *down) => {}
     }
 }
 
@@ -105,7 +123,7 @@ pub(crate) async fn upload(State(site): State<Shared>, Path(account): Path<Strin
         Err(response) => return response,
     };
     let size = octets.len();
-    if !site.jmap.uploads.keep(&eyes, blob.clone(), octets, net::clock::unix_now()) {
+    if !site.jmap.uploads.keep(&eyes, blob.clone(), octets) {
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large.");
     }
     site::answer(StatusCode::CREATED, &json!({"accountId": account, "blobId": blob, "type": kind, "size": size}))
@@ -189,7 +207,7 @@ async fn content(whole: Bytes, part: usize) -> Result<Option<Bytes>, StoreError>
 pub(super) fn put(context: &Context<'_>, octets: Vec<u8>) -> Result<String, ()> {
     let id = name_of(blake3::hash(&octets));
     let kept = Spooled::from_bytes(octets.into());
-    let done = context.site.jmap.uploads.keep(&context.eyes, id.clone(), kept, net::clock::unix_now());
+    let done = context.site.jmap.uploads.keep(&context.eyes, id.clone(), kept);
     if done { Ok(id) } else { Err(()) }
 }
 
@@ -201,4 +219,38 @@ fn name_of(hash: blake3::Hash) -> String {
 /// The same for a method.
 pub(crate) async fn blob(context: &Context<'_>, id: &str) -> Result<Option<Bytes>, MethodError> {
     Ok(octets(context.site, &context.eyes, id).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use store::Account;
+
+    fn eyes() -> Eyes {
+        let secrets = store::Secrets { argon2: String::new(), scram: None };
+        let (address, app_passwords) = ("ann@here.test".into(), Vec::new());
+        let who = Account {
+            id: AccountId(1),
+            address,
+            secrets,
+            suspended: false,
+            quota_bytes: None,
+            created_secs: 1,
+            epoch: 1,
+            app_passwords,
+        };
+        Eyes::own(&Arc::new(who))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_goes_in_its_time_though_none_comes_after_it() {
+        let (uploads, eyes) = (Uploads::default(), eyes());
+        assert!(uploads.keep(&eyes, "Uone".into(), Spooled::from_bytes(Bytes::from_static(b"x"))));
+        let later = |time| tokio::time::timeout(time, uploads.expire());
+        assert!(later(UPLOADED_MAX - UPLOADED_SWEEP).await.is_err());
+        assert!(uploads.get(&eyes, "Uone").is_some());
+        assert!(later(UPLOADED_SWEEP * 3).await.is_err());
+        assert!(uploads.get(&eyes, "Uone").is_none() && uploads.waiting.lock().unwrap().is_empty());
+    }
 }

@@ -115,38 +115,39 @@ pub(super) fn verify(site: &Shared, account: AccountId, id: &str) {
     });
 }
 
-/// Tells the push services of this account from now on, if that is not done already.
+/// Tells the push services of this account from now on, if that is not done already; it begins again when it breaks.
 pub(super) fn watch(site: &Shared, account: AccountId) {
-    if !site.jmap.watched.begin(account) {
-        return;
+    if site.jmap.watched.begin(account) {
+        let site = site.clone();
+        tokio::spawn(net::lasting("what push services of an account are told", move || watched(site.clone(), account)));
     }
-    let site = site.clone();
-    tokio::spawn(async move {
-        let mut shutdown = site.shutdown.clone();
-        let outcome = tokio::select! {
-            outcome = telling(&site, account) => outcome,
-            _ = shutdown.wait_for(|down| *down) => return,
-        };
-        site.jmap.watched.end(account);
-        match outcome {
-            // Somebody may have subscribed just when the last one went.
-            Ok(()) if all(&site, account).await.is_ok_and(|all| all.iter().any(|(_, kept)| kept.verified)) => {
-                watch(&site, account);
+}
+
+async fn watched(site: Shared, account: AccountId) {
+    let mut shutdown = site.shutdown.clone();
+    let outcome = tokio::select! {
+        outcome = telling(&site, account) => outcome,
+        _ = shutdown.wait_for(|down| *down) => return,
+    };
+    site.jmap.watched.end(account);
+    match outcome {
+        // Somebody may have subscribed just when the last one went.
+        Ok(()) if all(&site, account).await.is_ok_and(|all| all.iter().any(|(_, kept)| kept.verified)) => {
+            watch(&site, account);
+        }
+        Ok(()) => {}
+        // What failed may be another account that goes, or pass: this one is told further as long as it is there.
+        Err(error) => {
+            if site.store.account_by_id(account).await.is_ok_and(|own| own.is_none()) {
+                return;
             }
-            Ok(()) => {}
-            // What failed may be another account that goes, or pass: this one is told further as long as it is there.
-            Err(error) => {
-                if site.store.account_by_id(account).await.is_ok_and(|own| own.is_none()) {
-                    return;
-                }
-                tracing::warn!(?error, "push services of an account are told again after a pause");
-                tokio::select! {
-                    () = tokio::time::sleep(AGAIN) => watch(&site, account),
-                    _ = shutdown.wait_for(|down| *down) => {}
-                }
+            tracing::warn!(?error, "push services of an account are told again after a pause");
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => watch(&site, account),
+                _ = shutdown.wait_for(|down| *down) => {}
             }
         }
-    });
+    }
 }
 
 /// Until nobody is subscribed.

@@ -151,17 +151,16 @@ pub(crate) fn eyes_on(store: &Store, who: &Arc<Account>, id: &str) -> Option<Eye
     Some(Eyes { account, who: Arc::clone(who) })
 }
 
-/// What the session resource says of them: id, name, whether nothing there can be changed, whether top mailboxes may be made.
-pub(crate) async fn described(store: &Store, who: &Arc<Account>) -> Vec<(String, String, bool, bool)> {
+/// What the session resource says of them: id, name, whether top mailboxes may be made. None is read-only as a whole (RFC 8620
+/// §2): who sees a mailbox may at least subscribe to it, which is his own affair (RFC 8621 §2); what he may not do is refused
+/// object by object.
+pub(crate) async fn described(store: &Store, who: &Arc<Account>) -> Vec<(String, String, bool)> {
     let mut all = Vec::new();
-    for (account, rights) in accounts(store, who) {
+    for account in accounts(store, who).into_keys() {
         // One that cannot be read now is left out; whoever asks for it is told.
         let Ok(Some(owner)) = store.account_by_id(account).await else { continue };
         let eyes = Eyes { account, who: Arc::clone(who) };
-        let writes = [Right::Insert, Right::Seen, Right::Write, Right::Create, Right::DeleteMailbox, Right::DeleteMessages];
-        let writable = writes.iter().any(|right| rights.has(*right));
-        let tops = eyes.rights_on_top(store).has(Right::Create);
-        all.push((account_id(account), owner.address.to_string(), !writable && !tops, tops));
+        all.push((account_id(account), owner.address.to_string(), eyes.rights_on_top(store).has(Right::Create)));
     }
     all
 }

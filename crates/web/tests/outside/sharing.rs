@@ -124,7 +124,7 @@ async fn without_a_right_an_account_is_as_if_it_were_not_there() {
     let account = &session["accounts"][pair.account()];
     assert_eq!(
         (&account["name"], &account["isPersonal"], &account["isReadOnly"]),
-        (&json!("bob@here.test"), &json!(false), &json!(true))
+        (&json!("bob@here.test"), &json!(false), &json!(false))
     );
     assert!(account["accountCapabilities"].get("urn:ietf:params:jmap:submission").is_none());
     let shown = pair.call("Mailbox/get", json!({"ids": null})).await;
@@ -174,6 +174,17 @@ async fn without_a_right_an_account_is_as_if_it_were_not_there() {
     };
     assert_eq!(put_into(&secret).await, put_into("Fffff").await);
     assert_eq!(put_into(club["id"].as_str().unwrap()).await["type"], "forbidden");
+    // RFC 8621 §2: isSubscribed "MUST be stored separately per user": it may be set where nothing else may, and so the account is
+    // not read-only as a whole (RFC 8620 §2), and what may not be done is refused by itself, not as `accountReadOnly` (§3.6.2).
+    assert_eq!(club["isSubscribed"], false);
+    let id = club["id"].as_str().unwrap();
+    let update = |patch: Value| json!({"update": {id: patch}});
+    let set = pair.call("Mailbox/set", update(json!({"isSubscribed": true}))).await;
+    assert_eq!(set["updated"], json!({id: null}));
+    let refused = pair.call("Mailbox/set", update(json!({"name": "Other"}))).await;
+    assert_eq!(refused["notUpdated"][id]["type"], "forbidden");
+    let now = pair.call("Mailbox/get", json!({"ids": [id], "properties": ["isSubscribed", "name"]})).await;
+    assert_eq!(now["list"][0], json!({"id": id, "isSubscribed": true, "name": "Club"}));
     // Gone with the right.
     pair.share("Club", "").await;
     assert_eq!(pair.fails("Mailbox/get", json!({"ids": null})).await, "accountNotFound");
