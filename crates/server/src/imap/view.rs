@@ -60,7 +60,7 @@ pub(crate) struct View {
     /// UIDs this session has as recent: ascending ranges, both ends included.
     recent: Vec<(u32, u32)>,
     /// SEARCHRES `$` (RFC 5182): ascending UIDs.
-    saved: Vec<Uid>,
+    saved: Box<[Uid]>,
     /// Searches that are watched (RFC 5267).
     watched: Vec<Watched>,
     /// Copied or appended here by this session itself, since it was last told of new messages.
@@ -85,7 +85,7 @@ impl View {
             rows: snapshot.rows,
             vanished: BTreeSet::new(),
             recent: Vec::new(),
-            saved: Vec::new(),
+            saved: Box::default(),
             watched: Vec::new(),
             made: BTreeSet::new(),
             checked,
@@ -195,7 +195,7 @@ impl View {
 
     /// Replaces SEARCHRES `$`.
     pub(crate) fn save(&mut self, uids: Vec<Uid>) {
-        self.saved = uids;
+        self.saved = uids.into();
     }
 
     /// SEARCHRES `$`, without what is gone since (RFC 5182 §2.1).
@@ -275,7 +275,9 @@ impl View {
                 updates.push(Update::Expunge(u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1), *uid));
             }
         }
-        self.saved.retain(|uid| !vanished.contains(uid));
+        if self.saved.iter().any(|uid| vanished.contains(uid)) {
+            self.saved = self.saved.iter().copied().filter(|uid| !vanished.contains(uid)).collect();
+        }
     }
 }
 
