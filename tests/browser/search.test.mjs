@@ -129,6 +129,35 @@ describe('search', { timeout: 120_000 }, () => {
     assert.ok(least.at(-1) > 0, String(least))
   })
 
+  it('Back leads from what is found to where one was, also when it was opened before its first frame', async () => {
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    await ann.evaluate(async (subject) => {
+      const found = new Promise((done) => new MutationObserver((_, watch) => {
+        const row = [...document.querySelectorAll('.row')].find((one) => one.querySelector('.subject')?.textContent === subject)
+        if (document.querySelectorAll('.row').length !== 1 || !row) return
+        watch.disconnect()
+        row.click()
+        done()
+      }).observe(document.querySelector('#list'), { subtree: true, childList: true, characterData: true }))
+      const input = document.querySelector('#search')
+      // Of what only the server knows: it is drawn when that has answered.
+      input.value = 'bcc:hidden -subject:else'
+      input.dispatchEvent(new Event('input', { bubbles: true }))
+      await found
+      // What comes only when the next frame is drawn has come.
+      for (let n = 0; n < 2; n++) await new Promise((frame) => requestAnimationFrame(() => setTimeout(frame)))
+    }, SENT)
+    await ann.locator('article').waitFor()
+    assert.match(ann.url(), /\/search\/t\//)
+    await ann.goBack()
+    await ann.waitForURL(/\/search\?q=bcc/)
+    await ann.locator('article').waitFor({ state: 'detached' })
+    await ann.goBack()
+    await ann.waitForURL(/\/m\/0\/inbox$/)
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+  })
+
   it('offers operators as one types, and takes one by Tab', async () => {
     await field().fill('')
     await field().pressSequentially('fr')

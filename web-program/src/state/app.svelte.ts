@@ -469,7 +469,11 @@ export class App {
     if (!list?.isFresh || list.count > 0) { router.go(to, route.at === 'search'); return }
     const sought = { query, from: route, to, enters: false }
     this.sought = sought
-    const show = (): void => { if (this.sought === sought && router.route === route) router.go(to, route.at === 'search') }
+    const show = (): void => {
+      if (this.sought !== sought || router.route !== route) return
+      if (route.at === 'search') router.go(to, true)
+      else router.show(to)
+    }
     const late = setTimeout(show, HELD_MS)
     const known = (): void => {
       clearTimeout(late)

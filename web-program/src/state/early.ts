@@ -51,3 +51,13 @@ export function idle(run: () => void): void {
   if ('requestIdleCallback' in globalThis) requestIdleCallback(run, { timeout: 3000 })
   else setTimeout(run, 200)
 }
+
+/** When what changed just now is on the screen; or at once, where nobody looks. */
+export function drawn(run: () => void): void {
+  if (document.hidden) { run(); return }
+  let ran = false
+  const once = (): void => { if (!ran) { ran = true; run() } }
+  // No frame comes to a window that is covered meanwhile.
+  setTimeout(once, 100)
+  requestAnimationFrame(() => { setTimeout(once) })
+}

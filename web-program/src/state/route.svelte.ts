@@ -1,5 +1,7 @@
 // Where one is, as the address bar has it: reload brings everything back, Back closes the top layer.
 
+import { drawn } from './early'
+
 /** In place of an account: all of them as one. A conversation is named with its account then. */
 export const ALL = 'all'
 
@@ -46,21 +48,41 @@ export function href(route: Route): string {
 class Router {
   route = $state.raw<Route>(read(new URL(location.href)))
 
-  constructor() { addEventListener('popstate', () => { this.route = read(new URL(location.href)) }) }
+  /** What the browser is yet to write down: before whatever follows it. */
+  private unwritten: (() => void) | undefined
+
+  constructor() { addEventListener('popstate', () => { this.unwritten = undefined; this.route = read(new URL(location.href)) }) }
 
   /** `first`: what is to be asked for, before the browser writes down where one is. */
   go(route: Route, replace = false, first: () => void = () => undefined): void {
+    this.written()
     this.route = route
     first()
+    this.write(route, replace)
+  }
+
+  /** One goes on, and sees it before the browser writes it down: that takes it some milliseconds. */
+  show(route: Route): void {
+    this.written()
+    this.route = route
+    const write = (): void => { this.unwritten = undefined; this.write(route, false) }
+    this.unwritten = write
+    drawn(() => { if (this.unwritten === write) write() })
+  }
+
+  private written(): void { this.unwritten?.() }
+
+  private write(route: Route, replace: boolean): void {
     const to = href(route)
-    if (to !== location.pathname + location.search + location.hash) {
-      if (replace) history.replaceState({ depth: (history.state as { depth?: number } | null)?.depth ?? 0 }, '', to)
-      else history.pushState({ depth: ((history.state as { depth?: number } | null)?.depth ?? 0) + 1 }, '', to)
-    }
+    if (to === location.pathname + location.search + location.hash) return
+    const depth = (history.state as { depth?: number } | null)?.depth ?? 0
+    if (replace) history.replaceState({ depth }, '', to)
+    else history.pushState({ depth: depth + 1 }, '', to)
   }
 
   /** Back where one came from within the program, else to `otherwise`. */
   back(otherwise: Route): void {
+    this.written()
     if (((history.state as { depth?: number } | null)?.depth ?? 0) > 0) history.back()
     else this.go(otherwise, true)
   }
