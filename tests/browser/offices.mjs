@@ -43,8 +43,11 @@ export class Offices {
   static async open() {
     const self = new Offices()
     self.folder = mkdtempSync(join(tmpdir(), 'packetboat-browser-'))
-    self.base = await freeBase()
-    await self.start()
+    for (let left = 5; ; left--) {
+      self.base = await freeBase()
+      // Another test may have found the same ports free a moment ago.
+      try { await self.start(); break } catch (error) { if (left === 0 || !error.message.includes('already in use')) throw error }
+    }
     if (process.env.PROGRAM) self.fronts = await Promise.all([80, 1080].map((n) => front(join(root, process.env.PROGRAM), `http://127.0.0.1:${self.base + n}`)))
     return self
   }
@@ -55,7 +58,8 @@ export class Offices {
     this.log = ''
     this.process.stdout.on('data', (d) => { this.tour += d })
     this.process.stderr.on('data', (d) => { this.log += d })
-    await until('both post offices', () => { if (this.process.exitCode !== null) throw new Error(this.log); return this.log.includes('packetboat ready') }, 60)
+    await until('both post offices', () => this.process.exitCode !== null || this.log.includes('packetboat ready'), 60)
+    if (this.process.exitCode !== null) throw new Error(this.log)
   }
 
   get here() { return this.fronts?.[0] ?? `http://127.0.0.1:${this.base + 80}` }
