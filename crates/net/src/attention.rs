@@ -8,6 +8,7 @@
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// A peer whose octets come within this is a quick one.
 const QUICK: Duration = Duration::from_micros(250);
@@ -21,8 +22,13 @@ pub(crate) const UNSHARED: Duration = Duration::from_micros(50);
 static WAITED_LAST: AtomicU32 = AtomicU32::new(0);
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-/// On a single core, staying awake would keep the peer from it.
-static ROOM: LazyLock<bool> = LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
+static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+
+/// Whether others run while this thread stays awake: there is another core, and whatever the peer waits for may have another
+/// thread.
+pub(crate) fn is_room() -> bool {
+    *CORES > 1 && Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread
+}
 
 /// What one connection remembers of its peer's pace. Small, for ten thousand wait at once: an id or a time that wraps
 /// around costs one decision that could have been better.
@@ -44,12 +50,12 @@ impl Attention {
         Attention { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), since: 0, waits: false, quick: false }
     }
 
-    /// A wait with nothing left to say begins. Some: stay awake until then.
+    /// A wait with nothing left to say begins. Some: stay awake until then, where there [`is_room`].
     pub(crate) fn begin(&mut self, now: Instant) -> Option<Instant> {
         let alone = WAITED_LAST.swap(self.id, Ordering::Relaxed) == self.id;
         (self.since, self.waits) = (micros(now), true);
         // Whoever has been in vain has to be quick once more first.
-        let stay = std::mem::take(&mut self.quick) && alone && *ROOM;
+        let stay = std::mem::take(&mut self.quick) && alone;
         stay.then(|| now + STAY_AWAKE)
     }
 
@@ -67,9 +73,6 @@ mod tests {
     /// One test, for what waited last is one for the whole process.
     #[test]
     fn only_a_quick_peer_that_is_alone_is_waited_for_awake() {
-        if !*ROOM {
-            return;
-        }
         let start = Instant::now();
         let at = |micros| start + Duration::from_micros(micros);
         let (mut one, mut other) = (Attention::new(), Attention::new());

@@ -22,7 +22,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::net::UnixStream;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use wire::sasl::Channel;
@@ -518,8 +517,7 @@ impl Connection {
         // The system's clock: a test's may stand still as long as anybody is awake.
         let clock = std::time::Instant::now;
         let Some(until) = self.attention.begin(clock()) else { return Ok(false) };
-        if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
-            // Whatever the peer waits for may have no other thread than this.
+        if !attention::is_room() {
             return Ok(false);
         }
         let mut ours_until = clock() + attention::UNSHARED;
