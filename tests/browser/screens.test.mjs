@@ -183,6 +183,17 @@ describe('on a telephone, by fingers', { timeout: 150_000 }, () => {
     await p.locator('article').getByText('Text of 3.').waitFor()
     await button('Back').tap()
     await p.getByRole('heading', { name: '1 result', exact: true }).waitFor()
+    // Opened before the last letter was searched for: it stays open, and the field says what the list behind it is of.
+    const field = await p.locator('#search').evaluate(async (search) => {
+      for (const query of ['from:bob "letter 3', 'from:bob "letter 3"']) { search.value = query; search.dispatchEvent(new InputEvent('input', { bubbles: true })) }
+      document.querySelector('.row').click()
+      await new Promise((done) => { setTimeout(done, 300) })
+      return search.value
+    })
+    await p.locator('article').getByText('Text of 3.').waitFor()
+    assert.equal(field, 'from:bob "letter 3')
+    await button('Back').tap()
+    await p.getByRole('heading', { name: '1 result', exact: true }).waitFor()
     await button('Remove from:bob').tap()
     await p.getByRole('searchbox', { name: 'Search mail' }).and(p.locator(':not(:focus)')).waitFor()
     await p.getByRole('navigation', { name: 'Mail', exact: true }).getByRole('button', { name: 'Mail' }).tap()
