@@ -48,6 +48,11 @@ impl Needle {
         std::str::from_utf8(self.finder.needle()).unwrap_or_default()
     }
 
+    /// True when `text`, which [`fold`] made, has it.
+    pub fn is_in_folded(&self, text: &[u8]) -> bool {
+        self.finder.find(text).is_some()
+    }
+
     /// True when `text` has it, in any case.
     pub fn is_in(&self, text: &str) -> bool {
         self.is_empty() || self.finder.find(fold(text).as_bytes()).is_some()

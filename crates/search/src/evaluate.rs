@@ -13,6 +13,7 @@ use crate::reading::{Headers, Open, Reader, headers};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use store::{AccountId, EmailId, MailboxId, MessageRow, Rows, Store, StoreError};
 use tokio::sync::{OwnedMutexGuard, Semaphore, oneshot};
 
@@ -242,15 +243,22 @@ impl Searcher {
         let (large, headers) = (Arc::clone(large), Arc::clone(headers));
         let reader = Reader { store: store.clone(), large, headers, account, mailbox, plan: Arc::clone(plan) };
         let mut finder = Finder::new(&judged.chunks);
-        let (mut found, mut open, mut lacking) = (Vec::new(), Vec::new(), 0u32);
+        let (mut found, mut open, mut cost) = (Vec::new(), Vec::new(), Duration::ZERO);
         for (index, row) in rows.iter().enumerate() {
             let place = finder.find(row.email);
-            let known = |leaf: usize| judged.known(place?, leaf);
-            match reader.bare(index, &row, &known) {
+            let remembered = if place.is_none() { reader.remembered(row.email) } else { None };
+            let known = |leaf: usize| match place {
+                Some(place) => judged.known(place, leaf),
+                None => plan.leaves.get(leaf)?.holds_by(&remembered.as_ref()?.fields),
+            };
+            let answer = reader.bare(index, &row, &known);
+            if place.is_none() {
+                cost += lacking_cost(plan, remembered.is_some(), answer.is_some());
+            }
+            match answer {
                 Some(true) => found.push(index),
                 Some(false) => {}
                 None => {
-                    lacking += u32::from(place.is_none());
                     let known = place.iter().flat_map(|_| (0..plan.leaves.len()).map(known)).collect();
                     open.push(Open { index, row, known });
                 }
@@ -262,9 +270,8 @@ impl Searcher {
         if !open.is_empty() {
             found.extend(reader.matching(open).await?);
         }
-        if let Some(index) = self.inner.index.as_ref().filter(|_| lacking > 0) {
-            let cost = if plan.cost() <= Cost::Header { limits::LACKING_HEADER_COST } else { limits::LACKING_MESSAGE_COST };
-            index.want(account, cost.saturating_mul(lacking));
+        if let Some(index) = self.inner.index.as_ref().filter(|_| !cost.is_zero()) {
+            index.want(account, cost);
         }
         found.sort_unstable();
         Ok(found)
@@ -331,6 +338,16 @@ impl<'a> Finder<'a> {
         });
         self.last = found.unwrap_or(self.last);
         found
+    }
+}
+
+/// What a message that the index lacks costs a search, about.
+fn lacking_cost(plan: &Plan, is_remembered: bool, is_decided: bool) -> Duration {
+    match (is_remembered, is_decided) {
+        (true, true) => limits::LACKING_REMEMBERED_COST,
+        (false, true) => Duration::ZERO,
+        (_, false) if plan.cost() <= Cost::Header => limits::LACKING_HEADER_COST,
+        (_, false) => limits::LACKING_MESSAGE_COST,
     }
 }
 

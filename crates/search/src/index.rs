@@ -18,7 +18,7 @@ mod writer;
 pub(crate) use bits::Bits;
 pub(crate) use chunk::{Chunk, Verdict};
 pub(crate) use columns::Column;
-pub(crate) use record::{Numbers, ORDERS, Record};
+pub(crate) use record::{Fields, Numbers, ORDERS, Record, field_has, fields_of, place_of};
 pub(crate) use terms::Terms;
 pub(crate) use writer::{Fresh, GoesOn};
 
@@ -285,9 +285,9 @@ impl Index {
         }
     }
 
-    /// An account that is wanted, once.
-    pub(crate) fn take_wanted(&self) -> Option<AccountId> {
-        self.wanted().accounts.pop_first()
+    /// The accounts that are wanted, once.
+    pub(crate) fn take_wanted(&self) -> BTreeSet<AccountId> {
+        std::mem::take(&mut self.wanted().accounts)
     }
 
     /// Is another account wanted?

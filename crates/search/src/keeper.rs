@@ -57,7 +57,7 @@ impl Keeper {
                 }
                 () = self.index.is_wanted() => BTreeSet::new(),
             };
-            touched.extend(std::iter::from_fn(|| self.index.take_wanted()));
+            touched.extend(self.index.take_wanted());
             self.rest.begin(self.store.asked_by_others(), Instant::now());
             self.look_at_all(touched).await;
             // What comes meanwhile is taken together.
@@ -65,7 +65,7 @@ impl Keeper {
         }
     }
 
-    /// Those that are searched meanwhile come in between: one of them, one of the others, in turn.
+    /// Those that are searched meanwhile come in between: all of them, one of the others, in turn.
     async fn look_at_all(&mut self, mut accounts: BTreeSet<AccountId>) {
         while !accounts.is_empty() && !self.index.is_stopped() {
             for account in self.index.take_wanted().into_iter().chain(accounts.pop_first()) {
@@ -151,9 +151,8 @@ impl Keeper {
                 bytes <= limits::INDEX_BATCH_BYTES
             };
             let count = rest.iter().take(limits::INDEX_BATCH_DOCS).take_while(fits).count().max(1);
-            let (now, later) = rest.split_at(count.min(rest.len()));
-            rest = later;
-            self.take_in_some(account, now).await?;
+            let taken = self.take_in_some(account, rest.get(..count).unwrap_or(rest)).await?;
+            rest = rest.get(taken..).unwrap_or_default();
             if self.is_aside && !rest.is_empty() && self.index.wants_beside(account) {
                 self.has_left = true;
                 return Ok(());
@@ -174,17 +173,23 @@ impl Keeper {
         !self.index.is_stopped()
     }
 
-    async fn take_in_some(&mut self, account: AccountId, some: &[(EmailId, u64)]) -> Result<(), StoreError> {
+    /// Of these as many as are said: when another account is wanted, no more than what it had to wait for anyway.
+    async fn take_in_some(&mut self, account: AccountId, some: &[(EmailId, u64)]) -> Result<usize, StoreError> {
         if !self.store.has_space() {
             return Err(StoreError::NoSpace);
         }
         let emails: Vec<EmailId> = some.iter().map(|(email, _)| *email).collect();
         let facts = facts_of(&self.store, account, &emails).await?;
         let mut fresh: Vec<Fresh> = Vec::with_capacity(some.len());
+        let (begun, mut taken) = (Instant::now(), 0);
         for ((email, size), facts) in some.iter().zip(facts) {
             if !self.breathe() {
                 return Err(StoreError::Io("the search index is being closed".into()));
             }
+            if taken > 0 && self.is_aside && begun.elapsed() >= limits::INDEX_WAIT && self.index.wants_beside(account) {
+                break;
+            }
+            taken += 1;
             let octets = match self.store.body(account, *email, 0, *size).await {
                 Ok(octets) => octets,
                 // Expunged and erased meanwhile.
@@ -200,11 +205,11 @@ impl Keeper {
             let mut terms = Terms::default();
             fresh.push((Record::of(email.0, &octets, &facts, &mut terms), terms));
         }
-        if fresh.is_empty() {
-            return Ok(());
+        if !fresh.is_empty() {
+            let index = Arc::clone(&self.index);
+            index.add(account, fresh, &mut || self.breathe()).map_err(|error| StoreError::Io(error.to_string()))?;
         }
-        let index = Arc::clone(&self.index);
-        index.add(account, fresh, &mut || self.breathe()).map_err(|error| StoreError::Io(error.to_string()))
+        Ok(taken)
     }
 
     async fn sweep(&mut self, account: AccountId) -> Result<(), StoreError> {
@@ -270,10 +275,14 @@ mod tests {
         let mut keeper = Keeper { is_aside: true, ..Keeper::new(store.clone(), Arc::clone(&index)) };
         keeper.look_at(ann).await;
         assert_eq!((index.docs(ann), std::mem::take(&mut keeper.has_left)), (limits::INDEX_BATCH_DOCS, true));
+        // What is remembered is not read again, and wants it all the same.
+        assert_eq!(searcher.mailbox(bob, inbox, &rows, subject()).await.unwrap(), [2]);
+        assert!(index.pays(limits::LACKING_REMEMBERED_COST * 3));
+        assert!(!index.pays(Duration::from_nanos(1)));
         keeper.look_at_all(BTreeSet::from([ann])).await;
-        assert_eq!((index.docs(ann), index.docs(bob), index.take_wanted()), (much, 3, None));
+        assert_eq!((index.docs(ann), index.docs(bob), index.take_wanted()), (much, 3, BTreeSet::new()));
         // It has all of it: nobody is wanted any more.
         assert_eq!(searcher.mailbox(bob, inbox, &rows, subject()).await.unwrap(), [2]);
-        assert_eq!(index.take_wanted(), None);
+        assert_eq!(index.take_wanted(), BTreeSet::new());
     }
 }

@@ -4,6 +4,7 @@
 //! its header, all its octets. Invariant: the answer is that of testing everything on everything. Must not know: files.
 
 use crate::attachment_text;
+use crate::index::{Fields, field_has, place_of};
 use crate::query::Query;
 use message::Facts;
 use message::search::{self, Needle};
@@ -87,6 +88,19 @@ impl Leaf {
         }
     }
 
+    /// Whether the texts of some fields tell all that it asks of a message.
+    pub(crate) fn is_of_fields(&self) -> bool {
+        matches!(self, Leaf::Header(name, needle) if place_of(name, needle).is_some())
+    }
+
+    /// By the texts of some fields.
+    pub(crate) fn holds_by(&self, fields: &Fields) -> Option<bool> {
+        match self {
+            Leaf::Header(name, needle) => field_has(fields.get(place_of(name, needle)?)?.as_deref(), needle),
+            _ => None,
+        }
+    }
+
     fn holds(&self, candidate: &Candidate<'_>) -> Option<bool> {
         Some(match self {
             Leaf::Sent(days) => candidate.facts?.date_days.is_some_and(|day| days.contains(&day)),
@@ -138,6 +152,11 @@ impl Plan {
     /// Does any part of it need the facts?
     pub(crate) fn wants_facts(&self) -> bool {
         self.leaves.iter().any(|leaf| leaf.cost() == Cost::Facts)
+    }
+
+    /// Does any part of it ask for a field whose text is not kept?
+    pub(crate) fn wants_header(&self) -> bool {
+        self.leaves.iter().any(|leaf| leaf.cost() == Cost::Header && !leaf.is_of_fields())
     }
 
     /// `None`: not to be told without reading more.

@@ -3,8 +3,9 @@
 //! Several messages are read at a time, since each waits for the disk. Invariant: memory is bounded whatever is searched:
 //! a few small messages a search, and a few large ones in the whole server. Must not know: indexes, protocols.
 
+use crate::index::{Fields, fields_of};
 use crate::limits;
-use crate::plan::{Candidate, Cost, Plan};
+use crate::plan::{Candidate, Cost, Leaf, Plan};
 use bytes::Bytes;
 use message::Facts;
 use quick_cache::Weighter;
@@ -30,16 +31,25 @@ impl Open {
     }
 }
 
-/// Header sections of messages that no index had: until it has them, every search asks for them again.
-pub(crate) type Headers = Cache<(AccountId, EmailId), Bytes, HeaderOctets>;
+/// Of messages that no index had: until it has them, every search asks for them again.
+pub(crate) type Headers = Cache<(AccountId, EmailId), Arc<Remembered>, HeaderOctets>;
+
+/// What was read of a header section.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    pub(crate) fields: Fields,
+    /// All of it, where something else was asked for.
+    header: Option<Bytes>,
+}
 
 /// What one costs.
 #[derive(Clone)]
 pub(crate) struct HeaderOctets;
 
-impl Weighter<(AccountId, EmailId), Bytes> for HeaderOctets {
-    fn weight(&self, _: &(AccountId, EmailId), header: &Bytes) -> u64 {
-        header.len() as u64 + 128
+impl Weighter<(AccountId, EmailId), Arc<Remembered>> for HeaderOctets {
+    fn weight(&self, _: &(AccountId, EmailId), remembered: &Arc<Remembered>) -> u64 {
+        let fields: usize = remembered.fields.iter().flatten().map(|text| text.len()).sum();
+        (fields + remembered.header.as_ref().map_or(0, Bytes::len)) as u64 + 256
     }
 }
 
@@ -127,8 +137,10 @@ impl Reader {
 
     async fn holds(&self, open: &Open, facts: Option<Arc<Facts>>) -> Result<bool, StoreError> {
         let of = (self.account, open.row.email);
-        let remembered = (self.plan.cost() <= Cost::Header).then(|| self.headers.get(&of)).flatten();
-        if let Some(holds) = remembered.and_then(|header| self.tested(open, facts.as_deref(), Some(&header), None)) {
+        let remembers = self.plan.cost() <= Cost::Header && open.known.is_empty();
+        let remembered = remembers.then(|| self.headers.get(&of)).flatten();
+        let header = remembered.as_ref().and_then(|remembered| remembered.header.as_deref());
+        if let Some(holds) = header.and_then(|header| self.tested(open, facts.as_deref(), Some(header), None)) {
             return Ok(holds);
         }
         let size = u64::from(open.row.size_bytes);
@@ -139,9 +151,10 @@ impl Reader {
         };
         let first = self.read(&open.row, 0, first_len).await?;
         let header = self.header(&open.row, first.clone()).await?;
-        if self.plan.cost() <= Cost::Header && open.known.is_empty() {
+        if remembers {
             // A copy: the piece it was read in may be much larger.
-            self.headers.insert(of, Bytes::copy_from_slice(&header));
+            let kept = self.plan.wants_header().then(|| Bytes::copy_from_slice(&header));
+            self.headers.insert(of, Arc::new(Remembered { fields: fields_of(&header), header: kept }));
         }
         if let Some(holds) = self.tested(open, facts.as_deref(), Some(&header), None) {
             return Ok(holds);
@@ -200,6 +213,11 @@ impl Reader {
             header,
             message,
         })
+    }
+
+    /// What was read of a message's header before, as far as that may decide.
+    pub(crate) fn remembered(&self, email: EmailId) -> Option<Arc<Remembered>> {
+        self.plan.leaves.iter().any(Leaf::is_of_fields).then(|| self.headers.get(&(self.account, email))).flatten()
     }
 
     /// With nothing read.

@@ -7,11 +7,10 @@ use super::bits::{Bits, decode};
 use super::columns::Column;
 use super::dictionary::Dictionary;
 use super::lists::{Directory, Lists};
-use super::record::{BETWEEN, FIELDS, Numbers, ORDERS, Record, UNKNOWN};
+use super::record::{FIELDS, Numbers, ORDERS, Record, field_has, place_of};
 use super::terms::{Pieces, Place, grams};
 use crate::plan::Leaf;
-use memchr::memmem;
-use message::search::fold;
+use message::search::{Needle, fold};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -251,9 +250,9 @@ impl Chunk {
     /// What is known of each document. `None`: the file is damaged.
     pub(crate) fn judge(&self, leaf: &Leaf) -> Option<Verdict> {
         match leaf {
-            Leaf::Header(name, needle) => match FIELDS.iter().position(|field| name.eq_ignore_ascii_case(field)) {
-                Some(at) if !needle.text().contains(BETWEEN) => self.judge_field(at, needle.text()),
-                _ => self.judge_header(name, needle.text()),
+            Leaf::Header(name, needle) => match place_of(name, needle) {
+                Some(at) => self.judge_field(at, needle),
+                None => self.judge_header(name, needle.text()),
             },
             Leaf::TextOrAttachment(needle) => self.judge_text(needle.text()),
             // Where some words are those of an attachment only, any may be.
@@ -270,12 +269,11 @@ impl Chunk {
         }
     }
 
-    fn judge_field(&self, at: usize, needle: &str) -> Option<Verdict> {
+    fn judge_field(&self, at: usize, needle: &Needle) -> Option<Verdict> {
         let columns = self.searched()?;
         let column = columns.get(at)?;
-        let finder = memmem::Finder::new(needle.as_bytes());
-        let mut may = column.docs(|text| text == UNKNOWN);
-        let does = column.docs(|text| text != UNKNOWN && finder.find(text).is_some());
+        let mut may = column.docs(|text| field_has(Some(text), needle).is_none());
+        let does = column.docs(|text| field_has(Some(text), needle) == Some(true));
         may.add(&does);
         Some(Verdict { may, does })
     }

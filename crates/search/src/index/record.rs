@@ -5,7 +5,7 @@
 use super::bits::{number, push_number, take};
 use super::terms::Terms;
 use message::Facts;
-use message::search::{fold, header_texts};
+use message::search::{Needle, fold, header_texts};
 use message::sort_keys::SortKeys;
 
 /// The fields whose texts are kept, in this order.
@@ -19,6 +19,9 @@ pub(crate) const BETWEEN: char = '\0';
 /// Longer texts are not kept, octets.
 const TEXT_BYTES_MAX: usize = 2048;
 
+/// Of each of [`FIELDS`] the text that is searched; none: there is no such field.
+pub(crate) type Fields = [Option<Box<[u8]>>; FIELDS.len()];
+
 /// One message.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
@@ -27,7 +30,7 @@ pub(crate) struct Record {
     pub(crate) is_wild: bool,
     /// Some of its words stand in attachments only.
     pub(crate) is_mixed: bool,
-    pub(crate) fields: [Option<Box<[u8]>>; FIELDS.len()],
+    pub(crate) fields: Fields,
     pub(crate) numbers: Numbers,
     pub(crate) orders: [Option<Box<[u8]>>; ORDERS],
 }
@@ -66,10 +69,7 @@ impl Record {
             *terms = Terms::default();
         }
         let header = octets.get(..message::header::header_end(octets)).unwrap_or(octets);
-        let mut record = Record { is_wild, is_mixed, ..Record::unknown(email) };
-        for (slot, name) in record.fields.iter_mut().zip(FIELDS) {
-            *slot = field(header, name);
-        }
+        let mut record = Record { is_wild, is_mixed, fields: fields_of(header), ..Record::unknown(email) };
         record.take_facts(facts);
         record
     }
@@ -82,6 +82,26 @@ impl Record {
         }
         self.orders = texts.map(|text| (!text.is_empty()).then(|| text.as_bytes().into()));
         self.numbers = Numbers::of(facts, keys.is_reply);
+    }
+}
+
+/// Of a header section.
+pub(crate) fn fields_of(header: &[u8]) -> Fields {
+    FIELDS.map(|name| field(header, name))
+}
+
+/// Which of [`FIELDS`] tells whether a field of that name has the needle.
+pub(crate) fn place_of(name: &str, needle: &Needle) -> Option<usize> {
+    let at = FIELDS.iter().position(|field| name.eq_ignore_ascii_case(field))?;
+    (!needle.text().contains(BETWEEN)).then_some(at)
+}
+
+/// Whether the field's text has the needle; `None`: it must be read.
+pub(crate) fn field_has(text: Option<&[u8]>, needle: &Needle) -> Option<bool> {
+    match text {
+        None => Some(false),
+        Some(UNKNOWN) => None,
+        Some(text) => Some(needle.is_in_folded(text)),
     }
 }
 
