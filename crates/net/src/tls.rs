@@ -13,7 +13,7 @@ use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 use signatures::proves_its_key;
 use std::fmt;
 use std::io::Write;
@@ -129,24 +129,30 @@ fn load(certificate: &Path, private_key: &Path) -> Result<Loaded, TlsError> {
     let fingerprint = data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, leaf).as_ref());
     let end_point = channel::end_point(leaf).map(Arc::from);
     let key = PrivateKeyDer::from_pem_file(private_key).map_err(|error| trouble(private_key, error))?;
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let refused = |error| trouble(private_key, error);
+    let config = offered()?.with_no_client_auth().with_single_cert(chain.clone(), key.clone_key()).map_err(refused)?;
+    let anybody = Arc::new(client_certificate::Anybody::new(provider()));
+    let asking = offered()?.with_client_cert_verifier(anybody).with_single_cert(chain, key).map_err(refused)?;
+    let (config, asking) = (settled(config)?, settled(asking)?);
+    Ok(Loaded { config: Arc::new(config), asking: Arc::new(asking), fingerprint, end_point })
+}
+
+/// What clients are offered: as [`provider`] has it, but of the two AES of TLS 1.3 first the one with SHA-256, which processors
+/// compute themselves: SHA-384 was a tenth of a handshake. Its key is long enough for anybody (RFC 9325 §4.2).
+fn offered() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, TlsError> {
+    let mut offered = CryptoProvider::clone(&provider());
+    offered.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    ServerConfig::builder_with_provider(Arc::new(offered))
         .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError(error.to_string()))?
-        .with_no_client_auth()
-        .with_single_cert(chain.clone(), key.clone_key())
-        .map_err(|error| trouble(private_key, error))?;
+        .map_err(|error| TlsError(error.to_string()))
+}
+
+fn settled(mut config: ServerConfig) -> Result<ServerConfig, TlsError> {
+    config.ignore_client_order = true;
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| TlsError(error.to_string()))?;
     // One ticket is enough for a mail client, which resumes one session at a time.
     config.send_tls13_tickets = 1;
-    let mut asking = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError(error.to_string()))?
-        .with_client_cert_verifier(Arc::new(client_certificate::Anybody::new(provider())))
-        .with_single_cert(chain, key)
-        .map_err(|error| trouble(private_key, error))?;
-    asking.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| TlsError(error.to_string()))?;
-    asking.send_tls13_tickets = 1;
-    Ok(Loaded { config: Arc::new(config), asking: Arc::new(asking), fingerprint, end_point })
+    Ok(config)
 }
 
 fn make(dir: &Path, certificate: &Path, private_key: &Path, names: &[String]) -> Result<(), TlsError> {
