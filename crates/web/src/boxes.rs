@@ -9,7 +9,7 @@ pub(crate) mod archive;
 use crate::jmap::sharing::{Eyes, masked};
 use crate::jmap::still_good;
 use crate::limits::STOPPED_BYTES_MAX;
-use crate::site::{self, Asking, Shared, SignedIn, discard, problem, signed_in, unavailable};
+use crate::site::{self, Shared, SignedIn, Visit, discard, problem, unavailable};
 use crate::{Boxed, Boxes};
 use axum::body::{Body, HttpBody};
 use axum::extract::{Path, Query, Request, State};
@@ -66,12 +66,8 @@ pub(crate) async fn export(
     State(site): State<Shared>,
     Path((account, mailbox)): Path<(String, String)>,
     Query(query): Query<HashMap<String, String>>,
-    request: Request,
+    Visit { signed_in, .. }: Visit,
 ) -> Response {
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return response,
-    };
     let missing = || problem(StatusCode::NOT_FOUND, "There is no such mailbox.");
     let (form, kind) = match query.get("as").map_or("mbox", String::as_str) {
         "mbox" => (Form::Mbox, "application/mbox"),
@@ -270,12 +266,8 @@ fn form_of(request: &Request) -> Option<Form> {
 pub(crate) async fn import(
     State(site): State<Shared>,
     Path((account, mailbox)): Path<(String, String)>,
-    request: Request,
+    Visit { signed_in, request }: Visit,
 ) -> Response {
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return discard(request, response).await,
-    };
     let Some(form) = form_of(&request) else {
         return discard(request, problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send application/mbox or application/zip.")).await;
     };

@@ -17,6 +17,7 @@ mod i_json;
 pub(crate) mod identity;
 mod mailbox;
 mod mdn;
+mod own_seen;
 mod people;
 mod push;
 mod push_subscription;
@@ -37,7 +38,7 @@ mod unsettled;
 pub(crate) mod view;
 
 use crate::limits::*;
-use crate::site::{self, Asking, Shared, SignedIn, Site, discard, signed_in};
+use crate::site::{self, Asking, Shared, SignedIn, Site, Visit, discard, signed_in};
 use args::Args;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -258,11 +259,7 @@ pub(crate) fn place_for(site: &Site, account: AccountId) -> Option<tokio::sync::
 }
 
 /// `POST /jmap/api`
-pub(crate) async fn api(State(site): State<Shared>, request: Request) -> Response {
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return discard(request, response).await,
-    };
+pub(crate) async fn api(State(site): State<Shared>, Visit { signed_in, request }: Visit) -> Response {
     if site::media_type(request.headers()) != "application/json" {
         return discard(request, refused("notJSON", "The content type is not application/json.", None)).await;
     }

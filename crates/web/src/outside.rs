@@ -7,9 +7,9 @@
 use crate::jmap::view::EmailKey;
 use crate::limits::{OUTSIDE_AT_ONCE_MAX, OUTSIDE_OF_ONE_MAX, PICTURE_BYTES_MAX};
 use crate::sign_in::{body, text};
-use crate::site::{self, Asking, Shared, problem, signed_in, unavailable};
+use crate::site::{self, Shared, Visit, problem, unavailable};
 use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use data_encoding::BASE64URL_NOPAD;
@@ -89,12 +89,8 @@ fn picture_type(octets: &[u8]) -> Option<&'static str> {
 pub(crate) async fn picture(
     State(site): State<Shared>,
     Query(query): Query<HashMap<String, String>>,
-    request: Request,
+    Visit { signed_in, .. }: Visit,
 ) -> Response {
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return response,
-    };
     let Some(url) = site.outside.meant(signed_in.account.id, &query) else {
         return problem(StatusCode::NOT_FOUND, "There is no such picture.");
     };
@@ -111,11 +107,7 @@ pub(crate) async fn picture(
 }
 
 /// `POST /api/unsubscribe {"emailId"}`: one click, when the message offers it.
-pub(crate) async fn unsubscribe(State(site): State<Shared>, request: Request) -> Response {
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return response,
-    };
+pub(crate) async fn unsubscribe(State(site): State<Shared>, Visit { signed_in, request }: Visit) -> Response {
     let value = match body(request).await {
         Ok(value) => value,
         Err(response) => return response,

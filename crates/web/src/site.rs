@@ -15,7 +15,7 @@ use crate::{
 };
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -379,6 +379,23 @@ impl Asking {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
         let https = self.asker.as_ref().is_some_and(|asker| asker.https);
         format!("{}://{}", if https { "https" } else { "http" }, text("host").unwrap_or_default())
+    }
+}
+
+/// A request of somebody who signed in, as a handler is given it; of others the body is read and let go, and they are told no.
+pub(crate) struct Visit {
+    pub(crate) signed_in: SignedIn,
+    pub(crate) request: Request,
+}
+
+impl FromRequest<Shared> for Visit {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, site: &Shared) -> Result<Visit, Response> {
+        match signed_in(site, Asking::of(&request)).await {
+            Ok(signed_in) => Ok(Visit { signed_in, request }),
+            Err(response) => Err(discard(request, response).await),
+        }
     }
 }
 

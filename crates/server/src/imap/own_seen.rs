@@ -7,9 +7,7 @@ use super::failure::Trouble;
 use super::place::Placed;
 use super::session::Session;
 use store::{AccountId, Copied, FlagOp, Flags, FlagsChanged, MailboxId, MailboxStatus, MessageRow, Rows, Uid};
-
-const ENTRY: &str = "/shared/vendor/packetboat/seen";
-const OWN: &[u8] = b"own";
+use wire::imap::metadata::{SEEN_ENTRY, is_seen_apart};
 
 impl Session {
     /// Does this reader keep \Seen there alone?
@@ -18,7 +16,7 @@ impl Session {
             return Ok(false);
         }
         let all = self.store().annotations_at(account, mailbox).await?;
-        Ok(all.get(&(Some(mailbox), ENTRY.into())).is_some_and(|value| value.eq_ignore_ascii_case(OWN)))
+        Ok(all.get(&(Some(mailbox), SEEN_ENTRY.into())).is_some_and(|value| is_seen_apart(value)))
     }
 
     /// Puts the reader's own \Seen into rows of that mailbox.

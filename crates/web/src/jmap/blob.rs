@@ -10,8 +10,8 @@ use super::failure::MethodError;
 use super::sharing::Eyes;
 use super::view::EmailKey;
 use crate::limits::*;
-use crate::site::{self, Asking, Coming, Shared, Site, discard, problem, signed_in, unavailable};
-use axum::extract::{Path, Request, State};
+use crate::site::{self, Coming, Shared, Site, Visit, discard, problem, unavailable};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
@@ -105,11 +105,11 @@ async fn spooled(store: &Store, mut coming: Coming, max: u64) -> Result<(String,
 }
 
 /// `POST /jmap/upload/{accountId}/`
-pub(crate) async fn upload(State(site): State<Shared>, Path(account): Path<String>, request: Request) -> Response {
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return discard(request, response).await,
-    };
+pub(crate) async fn upload(
+    State(site): State<Shared>,
+    Path(account): Path<String>,
+    Visit { signed_in, request }: Visit,
+) -> Response {
     let Some(eyes) = site.eyes_on(&signed_in.account, &account).await else {
         return discard(request, problem(StatusCode::NOT_FOUND, "There is no such account.")).await;
     };

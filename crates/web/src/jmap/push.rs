@@ -9,9 +9,9 @@ use super::followed::Followed;
 use super::{Object, account_id};
 use crate::collections::{IDENTITIES, PEOPLE, SNOOZES, SUBMISSIONS};
 use crate::limits::*;
-use crate::site::{Asking, Shared, SignedIn, problem, signed_in, unavailable};
+use crate::site::{Shared, SignedIn, Visit, problem, unavailable};
 use axum::body::{Body, HttpBody};
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
@@ -80,15 +80,11 @@ struct Wish {
 pub(crate) async fn event_source(
     State(site): State<Shared>,
     Query(query): Query<HashMap<String, String>>,
-    request: Request,
+    Visit { signed_in, request }: Visit,
 ) -> Response {
     let last = request.headers().get("last-event-id").filter(|id| !id.is_empty());
     // Of one that is none of ours nobody knows what came since: everything may have.
     let last = last.map(|id| id.to_str().ok().and_then(state_of).unwrap_or(ModSeq(0)));
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return response,
-    };
     let types = query.get("types").map_or("*", String::as_str);
     let types = (types != "*").then(|| types.split(',').map(str::to_owned).collect());
     let ping = query.get("ping").and_then(|ping| ping.parse::<u64>().ok()).filter(|secs| *secs > 0);

@@ -108,8 +108,8 @@ impl Eyes {
         Ok(format!("{top}/{}/", owner.address))
     }
 
-    /// What a state of theirs ends with: another one where the rights or subscriptions are others, for what was hidden before
-    /// stands in no change log. Empty for one's own.
+    /// What a state of theirs ends with: another one where the rights or subscriptions are others, or \Seen is another's, for what
+    /// was hidden before stands in no change log. Empty for one's own.
     pub(crate) async fn mark(&self, store: &Store) -> Result<String> {
         if self.are_own() {
             return Ok(String::new());
@@ -119,6 +119,9 @@ impl Eyes {
             if account == self.account {
                 hash.update(&mailbox.0.to_be_bytes()).update(&bits.to_be_bytes());
             }
+        }
+        for mailbox in super::own_seen::apart(store, self).await? {
+            hash.update(b"seen").update(&mailbox.0.to_be_bytes());
         }
         let mut names: Vec<SmolStr> = self.subscribed(store).await?.into_iter().collect();
         names.sort_unstable();

@@ -5,6 +5,7 @@
 //! thrown away at any time. Must not know: methods.
 
 use super::mailbox::Counts;
+use super::own_seen;
 use super::sharing::Eyes;
 use crate::limits::{FACTS_CHUNK, RESULTS_KEPT, VIEW_EMAILS_MAX};
 use message::facts::Facts;
@@ -70,6 +71,12 @@ pub(crate) struct Place {
     pub(crate) uid: Uid,
     pub(crate) email: EmailId,
     flags: Flags,
+}
+
+impl Place {
+    pub(crate) fn is_seen(&self) -> bool {
+        self.flags.system & Flags::SEEN != 0
+    }
 }
 
 /// What the facts say that queries ask for.
@@ -163,6 +170,11 @@ impl Entry {
         named.chain(words.map(|word| SmolStr::from(word.to_ascii_lowercase()))).collect()
     }
 
+    /// Keywords that are no system flags, as they are spelled.
+    pub(crate) fn words(&self) -> impl Iterator<Item = SmolStr> {
+        self.places().filter_map(|place| place.flags.keywords.as_deref()).flatten().cloned()
+    }
+
     pub(crate) fn has(&self, keyword: &str) -> bool {
         match SYSTEM.iter().find(|(_, name)| name.eq_ignore_ascii_case(keyword)) {
             Some((bit, _)) => self.system() & bit != 0,
@@ -219,6 +231,8 @@ pub(crate) struct View {
     pub(crate) counts: Option<(ModSeq, Arc<HashMap<MailboxId, Counts>>)>,
     /// What the reader may do where; `None`: all of it, it is the owner.
     rights: Option<BTreeMap<MailboxId, Rights>>,
+    /// Whose \Seen is his own, and where.
+    apart: (Option<AccountId>, BTreeSet<MailboxId>),
     is_filled: bool,
     /// Once asked for, kept up.
     threads: Option<HashMap<ThreadKey, BTreeSet<EmailKey>>>,
@@ -247,6 +261,11 @@ impl View {
             None => Rights::ALL,
             Some(rights) => rights.get(&mailbox).copied().unwrap_or(Rights::NONE),
         }
+    }
+
+    /// Is \Seen the reader's own there?
+    pub(crate) fn is_apart(&self, mailbox: MailboxId) -> bool {
+        self.apart.1.contains(&mailbox)
     }
 
     /// How many there are, hidden ones with them.
@@ -283,14 +302,20 @@ impl View {
             let (mod_seq, states) = store.mailbox_states(account).await?;
             let all: Vec<MailboxId> = states.iter().map(|(mailbox, _)| mailbox.id).collect();
             let rights = eyes.and_then(|eyes| eyes.lists(store, &all));
-            if mod_seq == self.mod_seq && self.is_filled && rights == self.rights {
+            let apart = match eyes {
+                Some(eyes) => (Some(eyes.who.id), own_seen::apart(store, eyes).await?),
+                None => (None, BTreeSet::new()),
+            };
+            if mod_seq == self.mod_seq && self.is_filled && rights == self.rights && apart == self.apart {
                 break;
             }
-            if rights != self.rights {
+            if rights != self.rights || apart != self.apart {
                 self.results = Results::default();
                 self.counts = None;
             }
-            self.rights = rights;
+            let other: Vec<MailboxId> = apart.1.symmetric_difference(&self.apart.1).copied().collect();
+            other.into_iter().for_each(|mailbox| self.forget_mailbox(mailbox));
+            (self.rights, self.apart) = (rights, apart);
             let seen = states.into_iter().filter(|(mailbox, _)| self.rights(mailbox.id).has(Right::Lookup));
             let there: BTreeMap<MailboxId, (Mailbox, MailboxStatus)> =
                 seen.map(|(mailbox, status)| (mailbox.id, (mailbox, status))).collect();
@@ -349,7 +374,12 @@ impl View {
         Ok(())
     }
 
-    async fn put(&mut self, store: &Store, account: AccountId, mailbox: MailboxId, rows: Vec<MessageRow>) -> Result<()> {
+    async fn put(&mut self, store: &Store, account: AccountId, mailbox: MailboxId, mut rows: Vec<MessageRow>) -> Result<()> {
+        if let (Some(reader), true) = (self.apart.0, self.is_apart(mailbox)) {
+            // Read after the rows: what is marked from here on moves them again.
+            let own = store.own_seen((account, mailbox), reader).await?;
+            rows.iter_mut().for_each(|row| own.show(row));
+        }
         let mut new = Vec::new();
         for row in rows {
             let known = self.at.get(&(mailbox, row.uid)).and_then(|key| self.emails.get_mut(key));

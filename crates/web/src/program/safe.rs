@@ -6,8 +6,8 @@
 use crate::jmap;
 use crate::jmap::email::body::{media_type, part_blob, shown};
 use crate::jmap::view::EmailKey;
-use crate::site::{self, Asking, Shared, problem, signed_in, unavailable};
-use axum::extract::{Path, Query, Request, State};
+use crate::site::{self, Shared, Visit, problem, unavailable};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use message::html::{Policy, Remote, RemoteContent, RemoteKind, sanitise};
@@ -20,12 +20,8 @@ pub(crate) async fn html(
     State(site): State<Shared>,
     Path((account, id)): Path<(String, String)>,
     Query(query): Query<HashMap<String, String>>,
-    request: Request,
+    Visit { signed_in, .. }: Visit,
 ) -> Response {
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return response,
-    };
     let gone = || problem(StatusCode::NOT_FOUND, "There is no such message.");
     let reader = signed_in.account.id;
     let Some(eyes) = site.eyes_on(&signed_in.account, &account).await else { return gone() };

@@ -174,7 +174,7 @@ async fn without_a_right_an_account_is_as_if_it_were_not_there() {
     };
     assert_eq!(put_into(&secret).await, put_into("Fffff").await);
     assert_eq!(put_into(club["id"].as_str().unwrap()).await["type"], "forbidden");
-    // RFC 8621 §2: isSubscribed "MUST be stored separately per user": it may be set where nothing else may, and so the account is
+    // RFC 8621 §2: isSubscribed "MUST be stored separately per user where multiple users have access to a shared Mailbox": it may be set where nothing else may, and so the account is
     // not read-only as a whole (RFC 8620 §2), and what may not be done is refused by itself, not as `accountReadOnly` (§3.6.2).
     assert_eq!(club["isSubscribed"], false);
     let id = club["id"].as_str().unwrap();
@@ -382,4 +382,89 @@ async fn a_stream_tells_of_what_is_shared_and_of_nothing_else() {
     next(&format!("\"Email\":\"{at}-")).await;
     pair.share("Club", "").await;
     next("\"gone\"").await;
+}
+
+/// Where the mailbox's entry asks for it, `$seen` is the reader's own, the same one that IMAP shows him: in emails, queries, counts
+/// and changes, and when he sets it. The owner's is another.
+#[tokio::test]
+async fn seen_is_the_readers_own_where_the_owner_asked_for_it() {
+    let pair = Pair::new().await;
+    let (store, bob, ann) = (&pair.office.store, pair.bob, pair.office.ann);
+    for name in ["Club", "Hall"] {
+        store.mailbox_create(bob, name, None, 1).await.unwrap();
+    }
+    pair.put("Club", "one", Flags::SEEN).await;
+    pair.put("Club", "two", 0).await;
+    pair.share("Club", "lrswite").await;
+    pair.share("Hall", "lrswite").await;
+    let id = store.mailbox(bob, "Club").await.unwrap().unwrap().id;
+    let unread = async || {
+        let got = pair.call("Mailbox/get", json!({"ids": [pair.mailbox("Club").await]})).await["list"][0].clone();
+        (got["unreadEmails"].as_u64().unwrap(), got["unreadThreads"].as_u64().unwrap())
+    };
+    let found = async |filter: Value| {
+        let ids = pair.call("Email/query", json!({"filter": filter, "sort": [{"property": "size"}]})).await["ids"].clone();
+        let got = pair.call("Email/get", json!({"ids": ids, "properties": ["subject"]})).await["list"].clone();
+        got.as_array().unwrap().iter().map(|one| one["subject"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((unread().await, found(json!({"hasKeyword": "$seen"})).await), ((1, 1), vec!["one".to_owned()]));
+    let shared_state = pair.call("Email/get", json!({"ids": []})).await["state"].clone();
+    let entry = ("/shared/vendor/packetboat/seen".into(), Some(b"own".to_vec()));
+    store.annotate(bob, Some(id), &[entry]).await.unwrap();
+    // Everything may be another now.
+    assert_eq!(pair.fails("Email/changes", json!({"sinceState": shared_state})).await, "cannotCalculateChanges");
+    assert_eq!((unread().await, found(json!({"hasKeyword": "$seen"})).await), ((2, 2), Vec::<String>::new()));
+    assert_eq!(found(json!({"notKeyword": "$seen"})).await.len(), 2);
+    // IMAP marks it for ann: JMAP has it, and tells.
+    let since = pair.call("Email/get", json!({"ids": []})).await["state"].clone();
+    store.set_own_seen((bob, id), ann, &[store::Uid(2)], true).await.unwrap();
+    assert_eq!((unread().await, found(json!({"hasKeyword": "$seen"})).await), ((1, 1), vec!["two".to_owned()]));
+    let sort = json!({"sort": [{"property": "hasKeyword", "keyword": "$seen", "isAscending": false}]});
+    let ids = pair.call("Email/query", sort).await["ids"].clone();
+    let (two, one) = (ids[0].as_str().unwrap().to_owned(), ids[1].as_str().unwrap().to_owned());
+    assert_eq!(pair.call("Email/changes", json!({"sinceState": since})).await["updated"], json!([two]));
+    let moved = pair.call("Email/queryChanges", json!({"sinceQueryState": since, "filter": {"notKeyword": "$seen"}})).await;
+    assert_eq!(moved["removed"], json!([two]));
+    // JMAP marks it: IMAP has it as ann's, and what others see stays.
+    let own = async || {
+        let own = store.own_seen((bob, id), ann).await.unwrap();
+        [own.has(store::Uid(1)), own.has(store::Uid(2))]
+    };
+    let of_bob = async || {
+        let rows = store.snapshot(bob, id).await.unwrap().rows;
+        rows.iter().map(|row| row.flags.system).collect::<Vec<_>>()
+    };
+    assert_eq!(pair.update(&one, json!({"keywords/$seen": true})).await, "");
+    assert_eq!(pair.update(&two, json!({"keywords/$seen": null, "keywords/$flagged": true, "keywords/work": true})).await, "");
+    assert_eq!((own().await, of_bob().await), ([true, false], vec![Flags::SEEN, Flags::FLAGGED]));
+    let keywords = async |id: &str| {
+        pair.call("Email/get", json!({"ids": [id], "properties": ["keywords"]})).await["list"][0]["keywords"].clone()
+    };
+    assert_eq!((keywords(&one).await, keywords(&two).await), (json!({"$seen": true}), json!({"$flagged": true, "work": true})));
+    assert_eq!(pair.update(&two, json!({"keywords": {"$seen": true, "$answered": true}})).await, "");
+    assert_eq!((own().await, of_bob().await), ([true, true], vec![Flags::SEEN, Flags::ANSWERED]));
+    assert_eq!(pair.update(&one, json!({"keywords": {}})).await, "");
+    assert_eq!(
+        (own().await, of_bob().await),
+        ([false, true], vec![Flags::SEEN, Flags::ANSWERED]),
+        "bob has seen it all the same"
+    );
+    assert_eq!(keywords(&two).await, json!({"$seen": true, "$answered": true}));
+    // What comes there is seen by who brought it, and what goes from there takes his along.
+    let club = pair.mailbox("Club").await;
+    let new = json!({"create": {"c": {"mailboxIds": {&club: true}, "keywords": {"$seen": true}, "subject": "by ann"}}});
+    let made = pair.call("Email/set", new).await["created"]["c"]["id"].as_str().unwrap().to_owned();
+    assert_eq!((keywords(&made).await, of_bob().await[2]), (json!({"$seen": true}), 0));
+    let hall = pair.mailbox("Hall").await;
+    assert_eq!(pair.update(&made, json!({"mailboxIds": {&hall: true}})).await, "");
+    let there = store.snapshot(bob, store.mailbox(bob, "Hall").await.unwrap().unwrap().id).await.unwrap().rows;
+    assert_eq!((keywords(&made).await, there.get(0).unwrap().flags.system), (json!({"$seen": true}), Flags::SEEN));
+    assert_eq!(pair.update(&made, json!({"mailboxIds": {&club: true}, "keywords/$seen": null})).await, "");
+    assert_eq!((keywords(&made).await, unread().await.0), (json!({}), 2));
+    // Bob himself has always had his own.
+    let head = format!("POST /jmap/api HTTP/1.1\r\n{}Content-Type: application/json\r\n", Office::basic("bob@here.test", "pw"));
+    let using = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"];
+    let asked = json!({"using": using, "methodCalls": [["Email/get", {"accountId": pair.account(), "ids": [one, two], "properties": ["keywords"]}, "0"]]});
+    let got = pair.office.ask(&head, asked.to_string().as_bytes()).await.json()["methodResponses"][0][1]["list"].clone();
+    assert_eq!((&got[0]["keywords"], &got[1]["keywords"]), (&json!({"$seen": true}), &json!({"$answered": true})));
 }

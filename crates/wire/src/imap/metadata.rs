@@ -13,6 +13,18 @@ use super::encoder::Encoder;
 use super::limits::METADATA_ENTRY_BYTES_MAX;
 use super::mailbox_name::MailboxName;
 
+/// The entry of a mailbox that says whose \Seen is shown to readers who are not its owner: `own`, each one's own (RFC 4314 §4).
+pub const SEEN_ENTRY: &str = "/shared/vendor/packetboat/seen";
+
+/// Does this value of [`SEEN_ENTRY`] say that each reader keeps it alone?
+///
+/// ```
+/// assert!(wire::imap::metadata::is_seen_apart(b"Own") && !wire::imap::metadata::is_seen_apart(b"shared"));
+/// ```
+pub fn is_seen_apart(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"own")
+}
+
 /// An entry name, valid and in lower case: `/private/comment`, `/shared/vendor/x/y`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Entry(String);

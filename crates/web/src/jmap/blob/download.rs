@@ -7,9 +7,9 @@ use super::{Lies, is_media_type, lies, octets};
 use crate::jmap::push::Pieces;
 use crate::jmap::sharing::Eyes;
 use crate::limits::DOWNLOAD_PIECE_BYTES;
-use crate::site::{Asking, Shared, Site, problem, signed_in, unavailable};
+use crate::site::{Shared, Site, Visit, problem, unavailable};
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -154,12 +154,8 @@ pub(crate) async fn download(
     State(site): State<Shared>,
     Path((account, id, name)): Path<(String, String, String)>,
     Query(query): Query<HashMap<String, String>>,
-    request: Request,
+    Visit { signed_in, .. }: Visit,
 ) -> Response {
-    let signed_in = match signed_in(&site, Asking::of(&request)).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return response,
-    };
     let missing = || problem(StatusCode::NOT_FOUND, "There is no such blob.");
     let Some(eyes) = site.eyes_on(&signed_in.account, &account).await else { return missing() };
     let (body, len) = match body(&site, &eyes, &id).await {

@@ -9,6 +9,7 @@ use super::get::{PARSED, Wanted};
 use crate::jmap::args::Args;
 use crate::jmap::blob::blob;
 use crate::jmap::failure::{MethodError, SetError};
+use crate::jmap::own_seen;
 use crate::jmap::setting::{Outcome, Setting, id_or_created, without_same};
 use crate::jmap::sharing::{forbidden, may_change, may_put, may_remove};
 use crate::jmap::view::{EmailKey, SYSTEM, View};
@@ -112,10 +113,18 @@ pub(super) async fn put(context: &Context<'_>, new: New) -> Result<(String, Obje
     let computed = tokio::task::spawn_blocking(move || Arc::new(Facts::compute(&octets))).await;
     let facts = computed.map_err(|_| SetError::new("serverFail"))?;
     let size = new.octets.len();
+    let apart = own_seen::apart(store, &context.eyes).await?;
+    let flags_in = |mailbox: &MailboxId| {
+        let mut flags = new.flags.clone();
+        if apart.contains(mailbox) {
+            flags.system &= !Flags::SEEN;
+        }
+        flags
+    };
     let deliver = |mailbox: &MailboxId| Delivery {
         account,
         target: Target::Mailbox(*mailbox),
-        flags: new.flags.clone(),
+        flags: flags_in(mailbox),
         internal_date_secs: new.received_secs,
     };
     let acceptance = Acceptance {
@@ -127,6 +136,9 @@ pub(super) async fn put(context: &Context<'_>, new: New) -> Result<(String, Obje
         idempotency: None,
     };
     let accepted = store.accept(acceptance).await?;
+    if new.flags.system & Flags::SEEN != 0 {
+        own_seen::come(context, &apart, &accepted.delivered).await?;
+    }
     let email = accepted.delivered.first().map(|(_, _, _, email)| *email).ok_or_else(|| SetError::new("serverFail"))?;
     let name = store.email_names(account, &[email]).await?.into_iter().next().flatten();
     let (body, date_secs) = name.ok_or_else(|| SetError::new("serverFail"))?;
@@ -191,8 +203,8 @@ async fn without_what_stays(context: &mut Context<'_>, id: &str, patch: Object) 
 }
 
 /// A patch of keywords and mailboxes (RFC 8620 §5.3).
-fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> Result<Arrangement, SetError> {
-    let (_, entry) = view.by_id(id).ok_or_else(|| SetError::new("notFound"))?;
+fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> Result<(EmailKey, Arrangement), SetError> {
+    let (key, entry) = view.by_id(id).ok_or_else(|| SetError::new("notFound"))?;
     let rows = entry.places().map(|place| (place.mailbox, place.uid)).collect();
     let mut arrangement = Arrangement { rows, ..Arrangement::default() };
     let (mut add, mut remove) = ((0, Vec::new()), (0, Vec::new()));
@@ -245,7 +257,7 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
         arrangement.mailboxes = Some(places.into_iter().collect());
     }
     may_be_arranged(view, &entry.mailboxes(), &arrangement)?;
-    Ok(arrangement)
+    Ok((key, arrangement))
 }
 
 /// `Email/set`
@@ -259,7 +271,8 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
             Err(error) => outcome.not_created(creation, error),
         }
     }
-    let mut all: Vec<(String, bool, Arrangement)> = Vec::new();
+    let (mut all, mut markings): (Vec<(String, bool, Arrangement)>, _) = (Vec::new(), Vec::new());
+    let mut first: Vec<Arrangement> = Vec::new();
     let mut patches = Vec::new();
     for (id, patch) in setting.update {
         patches.push((id.clone(), without_what_stays(context, &id, patch).await?));
@@ -272,7 +285,16 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
                 continue;
             }
             match arrangement(context, &view, &id, &patch) {
-                Ok(one) => all.push((id, false, one)),
+                Ok((key, one)) => {
+                    let Some(entry) = view.get(key) else { continue };
+                    let (mut steps, marking) = own_seen::parted(&view, (key, entry), one);
+                    markings.extend(marking);
+                    // One that is only marked is there.
+                    let rows = entry.places().map(|place| (place.mailbox, place.uid)).collect();
+                    let last = steps.pop().unwrap_or(Arrangement { rows, ..Arrangement::default() });
+                    first.extend(steps);
+                    all.push((id, false, last));
+                }
                 Err(error) => outcome.update(id, Err(error)),
             }
         }
@@ -290,7 +312,11 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
             }
         }
     }
+    if !first.is_empty() {
+        context.site.store.arrange(context.eyes.account, &first, net::clock::unix_now()).await?;
+    }
     arrange(context, all, &mut outcome).await?;
+    own_seen::mark(context, markings).await?;
     outcome.answer(context, setting.old_state).await
 }
 
