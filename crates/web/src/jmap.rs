@@ -336,12 +336,14 @@ pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -
         peer: signed_in.peer.filter(|ip| !ip.is_unspecified()),
         session: signed_in.session.as_deref(),
         created: asked.created.unwrap_or_default(),
+        values_left: BODY_VALUES_BYTES_MAX,
     };
     let mut responses: Vec<(String, Object, String)> = Vec::new();
+    let mut referred_left = REFERRED_BYTES_MAX;
     for (name, arguments, id) in asked.calls {
         let about = arguments.get("accountId").and_then(Value::as_str);
         context.account = own.iter().find(|one| about == Some(account_id(one.id).as_str())).unwrap_or(&signed_in.account);
-        let answered = match reference::resolve(arguments, &responses) {
+        let answered = match reference::resolve(arguments, &responses, &mut referred_left) {
             Ok(arguments) => Box::pin(dispatch(&mut context, &name, arguments)).await,
             Err(error) => Err(error),
         };
@@ -378,6 +380,8 @@ pub(crate) struct Context<'a> {
     pub(crate) session: Option<&'a str>,
     /// Creation ids of this request and what they became.
     pub(crate) created: HashMap<String, String>,
+    /// Octets that values of bodies may still have.
+    pub(crate) values_left: usize,
 }
 
 /// A method's answers: its own, and those of what it did besides.

@@ -148,8 +148,12 @@ pub const VIEW_EMAILS_MAX: usize = 1_000_000;
 pub const RESULTS_KEPT: usize = 8;
 /// Facts read at a time.
 pub const FACTS_CHUNK: usize = 500;
-/// Octets of body values in one answer; the rest is cut and says so.
-pub const BODY_VALUES_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Octets of body values in all answers to one request; the rest is cut and says so.
+pub const BODY_VALUES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Octets of one answer of `Email/get` and `Email/parse`, with headers and all.
+pub const ANSWER_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// Octets that the references of one request bring from earlier answers, each time they do.
+pub const REFERRED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Octets of a picture that a message shows from elsewhere.
 pub const PICTURE_BYTES_MAX: u64 = 10 * 1024 * 1024;

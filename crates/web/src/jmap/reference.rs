@@ -9,8 +9,19 @@ use serde_json::Value;
 /// Things one reference may gather.
 const GATHERED_MAX: usize = 100_000;
 
-/// Replaces `#name` arguments.
-pub(crate) fn resolve(arguments: Object, earlier: &[(String, Object, String)]) -> Result<Object, MethodError> {
+/// About how many octets a value takes when it is written.
+pub(crate) fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 3,
+        Value::Array(list) => 2 + list.iter().map(weight).sum::<usize>(),
+        Value::Object(object) => 2 + object.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>(),
+        _ => 5,
+    }
+}
+
+/// Replaces `#name` arguments; `left`: octets that they may still bring in this request. Few octets ask for the same large answer
+/// many times.
+pub(crate) fn resolve(arguments: Object, earlier: &[(String, Object, String)], left: &mut usize) -> Result<Object, MethodError> {
     if !arguments.keys().any(|name| name.starts_with('#')) {
         return Ok(arguments);
     }
@@ -22,9 +33,10 @@ pub(crate) fn resolve(arguments: Object, earlier: &[(String, Object, String)]) -
             }
             continue;
         };
-        let value = look(&value, earlier).ok_or_else(|| {
-            MethodError::new("invalidResultReference").with("description", format!("{name} refers to nothing").into())
-        })?;
+        let wrong = |why: &str| MethodError::new("invalidResultReference").with("description", format!("{name} {why}").into());
+        let found = look(&value, earlier).ok_or_else(|| wrong("refers to nothing"))?;
+        *left = left.checked_sub(found.weight()).ok_or_else(|| wrong("refers to more than a request may hold"))?;
+        let value = found.value();
         if resolved.insert(plain.to_owned(), value).is_some() {
             return Err(MethodError::arguments(format!("{plain} is given twice")));
         }
@@ -32,7 +44,30 @@ pub(crate) fn resolve(arguments: Object, earlier: &[(String, Object, String)]) -
     Ok(resolved)
 }
 
-fn look(reference: &Value, earlier: &[(String, Object, String)]) -> Option<Value> {
+/// What a reference leads to; nothing of it is copied yet.
+enum Found<'a> {
+    One(&'a Value),
+    /// Gathered by `*`.
+    All(Vec<&'a Value>),
+}
+
+impl Found<'_> {
+    fn weight(&self) -> usize {
+        match self {
+            Found::One(value) => weight(value),
+            Found::All(values) => 2 + values.iter().map(|value| weight(value)).sum::<usize>(),
+        }
+    }
+
+    fn value(self) -> Value {
+        match self {
+            Found::One(value) => value.clone(),
+            Found::All(values) => Value::Array(values.into_iter().cloned().collect()),
+        }
+    }
+}
+
+fn look<'a>(reference: &Value, earlier: &'a [(String, Object, String)]) -> Option<Found<'a>> {
     let text = |name: &str| reference.get(name).and_then(Value::as_str);
     let (result_of, name, path) = (text("resultOf")?, text("name")?, text("path")?);
     // The first answer of that call, and if it has another name none.
@@ -46,22 +81,23 @@ fn look(reference: &Value, earlier: &[(String, Object, String)]) -> Option<Value
     walk(answer.get(first)?, rest)
 }
 
-fn walk(at: &Value, steps: &[String]) -> Option<Value> {
-    let Some((step, rest)) = steps.split_first() else { return Some(at.clone()) };
+fn walk<'a>(at: &'a Value, steps: &[String]) -> Option<Found<'a>> {
+    let Some((step, rest)) = steps.split_first() else { return Some(Found::One(at)) };
     match at {
         Value::Object(object) => walk(object.get(step)?, rest),
         Value::Array(list) if step == "*" => {
             let mut all = Vec::new();
             for one in list {
                 match walk(one, rest)? {
-                    Value::Array(inner) => all.extend(inner),
-                    value => all.push(value),
+                    Found::All(inner) => all.extend(inner),
+                    Found::One(Value::Array(inner)) => all.extend(inner),
+                    Found::One(value) => all.push(value),
                 }
                 if all.len() > GATHERED_MAX {
                     return None;
                 }
             }
-            Some(Value::Array(all))
+            Some(Found::All(all))
         }
         Value::Array(list) => {
             let plain = step == "0" || !step.starts_with('0');
@@ -96,7 +132,7 @@ mod tests {
         ];
         let ask = |of: &str, name: &str, path: &str| {
             let arguments = object(json!({"accountId": "A1", "#ids": {"resultOf": of, "name": name, "path": path}}));
-            resolve(arguments, &earlier).map(|mut found| found.remove("ids").unwrap())
+            resolve(arguments, &earlier, &mut 10_000).map(|mut found| found.remove("ids").unwrap())
         };
         assert_eq!(ask("t0", "Foo/changes", "/created"), Ok(json!(["f1", "f4"])));
         assert_eq!(ask("t1", "Email/get", "/list/*/threadId"), Ok(json!(["trd194", "trd114"])));
@@ -118,10 +154,27 @@ mod tests {
         let set = object(json!({"updated": {"e1": null}}));
         let two = [("EmailSubmission/set".into(), set.clone(), "t".into()), ("Email/set".into(), set, "t".into())];
         let of = |name: &str| object(json!({"#ids": {"resultOf": "t", "name": name, "path": "/updated"}}));
-        assert!(resolve(of("EmailSubmission/set"), &two).is_ok());
-        let error = resolve(of("Email/set"), &two).unwrap_err().into_object();
+        assert!(resolve(of("EmailSubmission/set"), &two, &mut 10_000).is_ok());
+        let error = resolve(of("Email/set"), &two, &mut 10_000).unwrap_err().into_object();
         assert_eq!(error.get("type"), Some(&json!("invalidResultReference")));
         let twice = object(json!({"ids": [], "#ids": {"resultOf": "t0", "name": "Foo/changes", "path": "/created"}}));
-        assert_eq!(resolve(twice, &earlier).unwrap_err().into_object().get("type"), Some(&json!("invalidArguments")));
+        assert_eq!(
+            resolve(twice, &earlier, &mut 10_000).unwrap_err().into_object().get("type"),
+            Some(&json!("invalidArguments"))
+        );
+    }
+
+    /// A reference takes sixty octets, and what it brings as many as there are: how often it does is bounded.
+    #[test]
+    fn what_references_bring_is_bounded() {
+        let echo = object(json!({"x": "x".repeat(1_000), "l": [{"x": "y".repeat(500)}, {"x": "y".repeat(500)}]}));
+        let earlier = [("Core/echo".into(), echo, "e".into())];
+        let ask = |path: &str, times: usize, left: usize| {
+            let one = json!({"resultOf": "e", "name": "Core/echo", "path": path});
+            let mut left = left;
+            resolve((0..times).map(|n| (format!("#a{n}"), one.clone())).collect(), &earlier, &mut left).is_ok()
+        };
+        assert!(ask("/x", 3, 3_100) && !ask("/x", 4, 3_100));
+        assert!(ask("/l/*/x", 3, 3_100) && !ask("/l/*/x", 4, 3_100));
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: the answer is HTML-escaped; only `<mark>` is markup. Must not know: which emails a filter finds.
 
 use super::args::Args;
+use super::email::Filter;
 use super::failure::MethodError;
 use super::{Context, Object, account_id};
 use crate::limits::GET_MAX;
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 
 /// Octets of a preview, before escaping.
 const PREVIEW_BYTES_MAX: usize = 180;
+/// ... and behind it ("It MUST NOT be bigger than 255 octets in size").
+const ESCAPED_BYTES_MAX: usize = 255;
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
@@ -73,10 +76,19 @@ fn marked(text: &str, words: &[String]) -> Option<String> {
 fn preview(text: &str, words: &[String]) -> Option<String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (first, _) = *found(&text, words).first()?;
-    let start = text.floor_char_boundary(first.saturating_sub(PREVIEW_BYTES_MAX / 3));
-    let end = text.floor_char_boundary((start + PREVIEW_BYTES_MAX).min(text.len()));
-    let piece = text.get(start..end)?;
-    marked(piece, words)
+    let mut room = PREVIEW_BYTES_MAX;
+    // Marks and what has to be escaped take more: then it is less of the text.
+    while room > 0 {
+        let start = text.floor_char_boundary(first.saturating_sub(room / 3));
+        let end = text.floor_char_boundary((start + room).min(text.len()));
+        match marked(text.get(start..end)?, words) {
+            Some(piece) if piece.len() <= ESCAPED_BYTES_MAX => return Some(piece),
+            Some(_) => room = room * 7 / 8,
+            // So little of it holds no whole word any more.
+            None => return Some(escape(text.get(start..end)?)).filter(|piece| piece.len() <= ESCAPED_BYTES_MAX),
+        }
+    }
+    None
 }
 
 /// Words looked for in the subject, and in the text.
@@ -107,6 +119,8 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     if ids.len() > GET_MAX {
         return Err(MethodError::new("requestTooLarge"));
     }
+    // It is the same filter: what `Email/query` does not take this does not either.
+    Filter::parse(Some(&filter).filter(|filter| !filter.is_null()), context.eyes.account)?;
     let (mut in_subject, mut in_body) = (Vec::new(), Vec::new());
     words(&filter, &mut in_subject, &mut in_body);
     let (mut list, mut not_found) = (Vec::new(), Vec::new());
@@ -143,5 +157,13 @@ mod tests {
         assert_eq!(marked("abab", &words(&["aba", "bab"])).as_deref(), Some("<mark>abab</mark>"));
         let long = format!("{} needle {}", "x ".repeat(500), "y ".repeat(500));
         assert!(preview(&long, &words(&["needle"])).is_some_and(|text| text.contains("<mark>needle</mark>") && text.len() < 255));
+        // §5: what is escaped counts as it is told, however much there is of it.
+        for (text, word) in
+            [("<&> ".repeat(300), "&"), ("a ".repeat(300), "a"), (format!("{} x", "&".repeat(600)), "x"), ("w".repeat(900), "w")]
+        {
+            let told = preview(&text, &words(&[word]));
+            assert!(told.as_ref().is_some_and(|told| told.len() <= 255 && told.contains("<mark>")), "{told:?}");
+        }
+        assert_eq!(preview(&"z".repeat(400), &words(&[&"z".repeat(400)])).map(|told| told.len() <= 255), Some(true));
     }
 }

@@ -163,3 +163,33 @@ async fn conditions_of_a_filter() {
         assert_eq!(office.fails(method, of(vec![nothing; max])).await, "unsupportedFilter", "{method}: operators");
     }
 }
+
+/// Values of bodies in all answers to one request are bounded together; what is cut says so, and none is left out.
+#[tokio::test]
+async fn values_of_bodies_are_bounded_in_the_whole_request() {
+    let office = Office::new().await;
+    let text = "word ".repeat(web::limits::BODY_VALUES_BYTES_MAX / 10);
+    for number in 0..3 {
+        office.put("INBOX", &format!("Subject: {number}\r\n\r\n{text}\r\n"), crate::office::NOW + number, 0).await;
+    }
+    let ids = office.ids("INBOX").await;
+    let id = office.account_id();
+    let get = |ids: &[String]| json!({"accountId": id, "ids": ids, "properties": ["bodyValues"], "fetchAllBodyValues": true});
+    let answers = office.calls(json!([["Email/get", get(&ids[..1]), "0"], ["Email/get", get(&ids[1..]), "1"]])).await;
+    let told: Vec<(usize, bool)> = answers
+        .iter()
+        .flat_map(|(_, answer)| answer["list"].as_array().unwrap())
+        .map(|email| &email["bodyValues"]["0"])
+        .map(|value| (value["value"].as_str().unwrap().len(), value["isTruncated"].as_bool().unwrap()))
+        .collect();
+    let whole = web::limits::BODY_VALUES_BYTES_MAX / 10 * 5 + 1;
+    assert_eq!(told.len(), 3);
+    assert_eq!(told.iter().map(|(len, _)| len).sum::<usize>(), web::limits::BODY_VALUES_BYTES_MAX);
+    assert_eq!((told[0], told[2].1), ((whole, false), true), "{told:?}");
+    // The same large answer, asked for again and again by references.
+    let many: serde_json::Map<String, Value> =
+        (0..200).map(|n| (format!("#a{n}"), json!({"resultOf": "0", "name": "Core/echo", "path": "/x"}))).collect();
+    let calls = json!([["Core/echo", {"x": "x".repeat(1_000_000)}, "0"], ["Core/echo", many, "1"]]);
+    let answers = office.calls(calls).await;
+    assert_eq!((answers[1].0.as_str(), &answers[1].1["type"]), ("error", &json!("invalidResultReference")));
+}

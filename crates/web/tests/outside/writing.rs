@@ -325,3 +325,129 @@ async fn changes_are_pushed_until_the_sign_in_ends() {
     let answer = read_answer(&mut stream).await;
     assert!(String::from_utf8_lossy(&answer.body).contains("EmailDelivery"));
 }
+
+/// RFC 8621 §4.6, what a new Email may say and what not: "Creation attempts that violate any of this SHOULD be rejected with an
+/// invalidProperties error".
+#[tokio::test]
+async fn a_new_email_says_each_thing_once_and_in_its_place() {
+    let office = Office::new().await;
+    let drafts = office.mailbox_id("Drafts").await;
+    let create = async |more: Value| {
+        let mut draft = json!({"mailboxIds": {&drafts: true}, "bodyValues": {"t": {"value": "x"}, "h": {"value": "<p>y"}}});
+        draft.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let set = office.call("Email/set", json!({"create": {"d": draft}})).await;
+        let kind = set["notCreated"]["d"]["type"].as_str().unwrap_or_default().to_owned();
+        (set["created"]["d"]["id"].clone(), kind)
+    };
+    let blob = uploaded(&office, b"octets").await["blobId"].clone();
+    let part = |more: Value| {
+        let mut part = json!({"partId": "t"});
+        part.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"bodyStructure": part})
+    };
+    let both = |mut one: Value, name: &str, value: Value| {
+        one[name] = value;
+        one
+    };
+    for wrong in [
+        json!({"headers": [{"name": "X", "value": "y"}]}),
+        part(json!({"headers": []})),
+        part(json!({"nonsense": 1})),
+        part(json!({"blobId": blob})),
+        part(json!({"charset": "utf-8"})),
+        part(json!({"size": 1})),
+        part(json!({"subParts": [{"partId": "h"}]})),
+        part(json!({"header:Content-Transfer-Encoding": "8bit"})),
+        part(json!({"type": "text/plain", "header:Content-Type": "text/plain"})),
+        part(json!({"header:Content-Type": "no type"})),
+        part(json!({"header:Content-Type": "text/plain\r\nBcc: evil@x"})),
+        part(json!({"cid": "a@b", "header:Content-ID": "<c@d>"})),
+        part(json!({"language": ["en"], "header:Content-Language:asText": "de"})),
+        part(json!({"language": "en"})),
+        part(json!({"header:X-A": "1", "header:x-a:asText": "2"})),
+        part(json!({"location": "a b"})),
+        json!({"from": [{"email": "ann@here.test"}], "header:From": "ann@here.test"}),
+        both(part(json!({"header:Subject": "a"})), "subject", json!("b")),
+        both(part(json!({})), "textBody", json!([{"partId": "t"}])),
+        json!({"textBody": [{"partId": "t"}, {"partId": "h"}]}),
+        json!({"textBody": [{"partId": "t", "type": "text/html"}]}),
+        json!({"htmlBody": [{"partId": "h", "header:Content-Type": "text/plain"}]}),
+        both(part(json!({})), "bodyValues", json!({"t": {"value": "x", "isTruncated": true}})),
+        both(part(json!({})), "bodyValues", json!({"t": {"value": "x", "isEncodingProblem": true}})),
+    ] {
+        assert_eq!(create(wrong.clone()).await.1, "invalidProperties", "{wrong}");
+    }
+    let source = async |more: Value| {
+        let (id, kind) = create(more.clone()).await;
+        assert_eq!(kind, "", "{more}");
+        String::from_utf8(download(&office, id.as_str().unwrap(), "").await.body.to_vec()).unwrap()
+    };
+    // A type may be said as a whole field; what the server says itself of it stays the server's.
+    let flowed = json!({"header:Content-Type": " text/plain; format=flowed; charset=latin1; boundary=zz", "location": "http://x/y",
+        "language": ["de", "en"], "header:Content-ID": "<a@b>", "header:X-A:all": ["1", "2"]});
+    let text = source(part(flowed)).await;
+    for line in [
+        "Content-Type: text/plain; charset=utf-8;\r\n format=flowed\r\n",
+        "Content-Location: http://x/y\r\n",
+        "Content-Language: de, en\r\n",
+        "Content-ID: <a@b>\r\n",
+        "X-A: 1\r\nX-A: 2\r\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    assert!(!text.contains("latin1") && !text.contains("zz"), "{text}");
+    let signed = json!({"bodyStructure": {"header:Content-Type": "multipart/signed; micalg=pgp-sha512; protocol=\"application/pgp-signature\"",
+        "subParts": [{"partId": "t"}, {"blobId": blob, "type": "application/pgp-signature"}]}});
+    let text = source(signed).await;
+    assert!(text.contains("Content-Type: multipart/signed; boundary=\"=_") && text.contains("micalg=pgp-sha512"), "{text}");
+    assert_eq!(message::parse(text.as_bytes()).root().children.len(), 2);
+    // "If not included, the server MUST generate and set a Message-ID header field [...] and a Date header field"; once.
+    let once = async |more: Value| {
+        let text = source(more).await.to_ascii_lowercase();
+        ["message-id:", "date:", "mime-version:"].map(|name| text.matches(name).count())
+    };
+    assert_eq!(once(both(part(json!({})), "messageId", Value::Null)).await, [1, 1, 1]);
+    assert_eq!(once(json!({"messageId": [], "sentAt": null})).await, [1, 1, 1]);
+    let in_body = json!({"header:Message-ID:asMessageIds": ["a@b"], "header:Date": "Thu, 30 Oct 2014 06:12:00 +0100", "header:MIME-Version": "1.0"});
+    assert_eq!(once(part(in_body)).await, [1, 1, 1]);
+}
+
+/// RFC 9404 §4.1: a blob made in the same request is named by its creation id; RFC 8621 §4.1.1 and RFC 8620 §5.3: values of keywords
+/// are true, and null is the default.
+#[tokio::test]
+async fn what_was_just_uploaded_is_attached_and_keywords_are_true() {
+    let office = Office::new().await;
+    let (id, drafts) = (office.account_id(), office.mailbox_id("Drafts").await);
+    let create = |blob: &str| {
+        json!({"accountId": id, "create": {"d": {"mailboxIds": {&drafts: true}, "keywords": {"$draft": true, "a": true},
+        "attachments": [{"blobId": blob, "type": "text/csv", "name": "a.csv"}]}}})
+    };
+    let calls = json!([
+        ["Blob/upload", {"accountId": id, "create": {"b": {"data": [{"data:asText": "Subject: 1,2\r\n\r\nx"}], "type": "text/csv"}}}, "0"],
+        ["Email/set", create("#b"), "1"], ["Email/set", create("#c"), "2"],
+        ["Email/parse", {"accountId": id, "blobIds": ["#b", "#c"], "properties": ["subject", "blobId"]}, "3"],
+    ]);
+    let answers = office.calls(calls).await;
+    let email = answers[1].1["created"]["d"]["id"].as_str().unwrap_or_else(|| panic!("{}", answers[1].1)).to_owned();
+    let missing = &answers[2].1["notCreated"]["d"];
+    assert_eq!((&missing["type"], &missing["notFound"]), (&json!("blobNotFound"), &json!(["#c"])));
+    let parsed = &answers[3].1;
+    assert_eq!((&parsed["parsed"]["#b"]["subject"], &parsed["notFound"]), (&json!("1,2"), &json!(["#c"])));
+    assert_eq!(parsed["parsed"]["#b"]["blobId"], answers[0].1["created"]["b"]["id"]);
+    let update = async |patch: Value| {
+        let set = office.call("Email/set", json!({"update": {&email: patch}})).await;
+        set["notUpdated"][&email]["type"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(update(json!({"keywords/a": false})).await, "invalidProperties");
+    assert_eq!(update(json!({format!("mailboxIds/{drafts}"): false})).await, "invalidProperties");
+    assert_eq!(update(json!({"keywords": null})).await, "");
+    let got = office.call("Email/get", json!({"ids": [email], "properties": ["keywords"]})).await;
+    assert_eq!(got["list"][0]["keywords"], json!({}));
+    assert_eq!(office.fails("Email/import", json!({})).await, "invalidArguments");
+    let odd = json!({"emails": {"i": {"blobId": email, "mailboxIds": {&drafts: true}, "subject": "x"}}});
+    assert_eq!(office.call("Email/import", odd).await["notCreated"]["i"]["properties"], json!(["subject"]));
+    for filter in [json!({"nonsense": 1}), json!({"operator": "NOT", "conditions": [{"nonsense": 1}]})] {
+        let asked = json!({"filter": filter, "emailIds": []});
+        assert_eq!(office.fails("SearchSnippet/get", asked).await, "unsupportedFilter");
+    }
+}

@@ -6,6 +6,7 @@ use super::header::{Form, HeaderProperty};
 use crate::jmap::Object;
 use crate::jmap::view::EmailKey;
 use message::part::PartKind;
+use message::transfer::TransferEncoding;
 use message::{Message, Part, charset};
 use serde_json::{Value, json};
 
@@ -53,7 +54,7 @@ fn is_multipart(part: &Part<'_>) -> bool {
 
 fn charset_of(part: &Part<'_>) -> Value {
     let named = part.charset().map(|charset| String::from_utf8_lossy(charset).into_owned());
-    match part.content_type.main == "text" {
+    match part.content_type.main == "text" || part.field("content-type").is_none() {
         true => json!(named.unwrap_or_else(|| "us-ascii".into())),
         false => json!(named),
     }
@@ -153,26 +154,24 @@ fn decompose(
             shown.attachments.push(*index);
             continue;
         }
-        if around == "alternative" {
-            match kind.as_str() {
-                "text/plain" if text => shown.text.push(*index),
-                "text/html" if html => shown.html.push(*index),
-                "text/plain" | "text/html" => {}
-                _ => shown.attachments.push(*index),
+        // One that is in neither list is an attachment, whatever it is.
+        let (in_text, in_html) = match (around, kind.as_str()) {
+            ("alternative", kind) => (kind == "text/plain" && text, kind == "text/html" && html),
+            (_, kind) => {
+                if in_alternative {
+                    html &= kind != "text/plain";
+                    text &= kind != "text/html";
+                }
+                (text, html)
             }
-            continue;
-        }
-        if in_alternative {
-            html &= kind != "text/plain";
-            text &= kind != "text/html";
-        }
-        if text {
+        };
+        if in_text {
             shown.text.push(*index);
         }
-        if html {
+        if in_html {
             shown.html.push(*index);
         }
-        if (!text || !html) && is_inline_media(&kind) {
+        if !in_text && !in_html || (!in_text || !in_html) && is_inline_media(&kind) {
             shown.attachments.push(*index);
         }
     }
@@ -188,13 +187,15 @@ fn decompose(
     }
 }
 
-/// EmailBodyValue of a text part, at most `max` octets of it (0: all).
+/// EmailBodyValue of a text part, at most `max` octets of it.
 pub(crate) fn value(part: &Part<'_>, max: usize) -> Option<Value> {
     let text = part.text()?.replace("\r\n", "\n").replace('\0', "\u{fffd}");
     let named = part.charset().unwrap_or_default();
-    let problem = charset::is_good(named, &part.content()) == Some(false) || (!named.is_empty() && !charset::is_known(named));
+    let problem = charset::is_good(named, &part.content()) == Some(false)
+        || !named.is_empty() && !charset::is_known(named)
+        || part.encoding == TransferEncoding::Other;
     let mut end = text.len();
-    if max > 0 && end > max {
+    if end > max {
         end = text.floor_char_boundary(max);
         // Not inside a tag (§4.2).
         let head = text.get(..end).unwrap_or_default();
@@ -249,14 +250,37 @@ mod tests {
         assert_eq!([names(&shown.text), names(&shown.html), names(&shown.attachments)], ["ABCDK", "AEK", "CFGHJ"]);
     }
 
+    /// "not of type multipart/* and not included in textBody or htmlBody": one that an inner alternative leaves out is still there.
+    #[test]
+    fn no_part_is_lost() {
+        let inner = "Content-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\nContent-Type: text/html\r\n\r\nh\r\n--i\r\nContent-Type: text/plain\r\n\r\np\r\n--i--\r\n";
+        let related = format!(
+            "Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: text/html\r\n\r\nx\r\n--m\r\n{inner}--m\r\nContent-Type: text/plain\r\n\r\ny\r\n--m--\r\n"
+        );
+        let all = format!(
+            "Content-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\nContent-Type: text/plain\r\n\r\nt\r\n--a\r\n{related}--a--\r\n"
+        );
+        let message = message::parse(all.as_bytes());
+        let shown = shown(&message);
+        for (index, part) in message.parts.iter().enumerate().filter(|(_, part)| !is_multipart(part)) {
+            let lists = [&shown.text, &shown.html, &shown.attachments].map(|list| list.contains(&index));
+            assert!(lists.contains(&true), "{index}: {} {shown:?}", media_type(part));
+        }
+        let unknown = message::parse(b"Content-Transfer-Encoding: x-rot13\r\n\r\nuryyb");
+        assert_eq!(value(unknown.root(), 9).map(|value| value["isEncodingProblem"].clone()), Some(json!(true)));
+    }
+
     #[test]
     fn a_value_is_cut_between_characters_and_outside_tags() {
         let plain = message::parse("Content-Type: text/plain; charset=utf-8\r\n\r\naäb\r\nc".as_bytes());
         let cut = |max| value(plain.root(), max).map(|value| value["value"].clone());
-        assert_eq!([cut(0), cut(2), cut(3)], [Some(json!("aäb\nc")), Some(json!("a")), Some(json!("aä"))]);
+        assert_eq!(
+            [cut(9), cut(2), cut(3), cut(0)],
+            [Some(json!("aäb\nc")), Some(json!("a")), Some(json!("aä")), Some(json!(""))]
+        );
         let html = message::parse(b"Content-Type: text/html\r\n\r\nab<b class=x>c</b>");
         assert_eq!(value(html.root(), 8), Some(json!({"value": "ab", "isEncodingProblem": false, "isTruncated": true})));
         let odd = message::parse(b"Content-Type: text/plain; charset=nonsense\r\n\r\nab");
-        assert_eq!(value(odd.root(), 0).map(|value| value["isEncodingProblem"].clone()), Some(json!(true)));
+        assert_eq!(value(odd.root(), 9).map(|value| value["isEncodingProblem"].clone()), Some(json!(true)));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing a client says can end a header field or a boundary. Must not know: where it goes.
 
+use super::body::PART_PROPERTIES;
 use super::header::{Form, HeaderProperty};
 use crate::jmap::Object;
 use crate::jmap::failure::SetError;
@@ -157,7 +158,7 @@ impl Making<'_> {
     /// The message.
     pub(crate) fn message(&self) -> Result<Vec<u8>, SetError> {
         let mut head = String::new();
-        let mut seen = Vec::new();
+        let (mut named, mut written) = (Vec::new(), Vec::new());
         for (property, value) in self.object {
             let (name, form, all) = match of_convenience(property) {
                 Some((name, form)) => (name.to_owned(), form, false),
@@ -169,10 +170,10 @@ impl Making<'_> {
                 None => return Err(wrong(property, "this cannot be set")),
             };
             let lower = name.to_ascii_lowercase();
-            if seen.contains(&lower) || lower.starts_with("content-") {
+            if named.contains(&lower) || lower.starts_with("content-") {
                 return Err(wrong(property, "this field is said twice, or is not for this place"));
             }
-            seen.push(lower);
+            named.push(lower.clone());
             let values: Vec<&Value> = match value {
                 Value::Null => Vec::new(),
                 Value::Array(list) if all => list.iter().collect(),
@@ -180,9 +181,19 @@ impl Making<'_> {
             };
             for value in values.into_iter().filter(|value| !matches!(value, Value::Array(list) if list.is_empty())) {
                 head.push_str(&format!("{name}:{}\r\n", field_body(property, &name, form, value)?));
+                written.push(lower.clone());
             }
         }
-        let has = |name: &str| seen.iter().any(|one| one == name);
+        let mut left = PARTS_MAX;
+        let entity = self.whole_body(&mut left)?;
+        for field in message::header::fields(entity.head.as_bytes()) {
+            let lower = String::from_utf8_lossy(field.name).to_ascii_lowercase();
+            if named.contains(&lower) {
+                return Err(wrong("bodyStructure", "a field of the email is said in its body as well"));
+            }
+            written.push(lower);
+        }
+        let has = |name: &str| written.iter().any(|one| one == name);
         if !has("date") {
             head.push_str(&format!("Date: {}\r\n", date::format_rfc_5322(self.now_secs)));
         }
@@ -192,8 +203,6 @@ impl Making<'_> {
         if !has("mime-version") {
             head.push_str("MIME-Version: 1.0\r\n");
         }
-        let mut left = PARTS_MAX;
-        let entity = self.whole_body(&mut left)?;
         let mut message = head.into_bytes();
         message.extend_from_slice(entity.head.as_bytes());
         message.extend_from_slice(b"\r\n");
@@ -225,6 +234,7 @@ impl Making<'_> {
                 let html = self.typed(html, "text/html", left)?;
                 Some(multipart(
                     "alternative",
+                    &[],
                     vec![self.typed(text, "text/plain", left)?, self.related(html, &attachments, left)?],
                 )?)
             }
@@ -242,7 +252,7 @@ impl Making<'_> {
         for file in files {
             parts.push(self.part(file, "application/octet-stream", 1, left)?);
         }
-        multipart("mixed", parts)
+        multipart("mixed", &[], parts)
     }
 
     /// The HTML with the pictures it shows.
@@ -255,39 +265,47 @@ impl Making<'_> {
         for picture in pictures {
             parts.push(self.part(picture, "application/octet-stream", 1, left)?);
         }
-        multipart("related", parts)
+        multipart("related", &[], parts)
     }
 
     fn typed(&self, part: &Value, kind: &str, left: &mut usize) -> Result<Entity, SetError> {
-        if part.get("type").and_then(Value::as_str).is_some_and(|said| !said.eq_ignore_ascii_case(kind)) {
+        if Kind::of(part, kind)?.name != kind {
             return Err(wrong("textBody", "textBody is text/plain, htmlBody is text/html"));
         }
         self.part(part, kind, 0, left)
     }
 
     fn part(&self, part: &Value, usual: &str, depth: usize, left: &mut usize) -> Result<Entity, SetError> {
-        let text = |name: &str| part.get(name).and_then(Value::as_str);
         *left = left.checked_sub(1).ok_or_else(|| wrong("bodyStructure", "too many parts"))?;
         if depth > DEPTH_MAX {
             return Err(wrong("bodyStructure", "too deep"));
         }
-        let kind = text("type").unwrap_or(usual).to_ascii_lowercase();
-        if !kind.split_once('/').is_some_and(|(main, sub)| is_token(main) && is_token(sub)) {
-            return Err(wrong("bodyStructure", "a type is type/subtype"));
-        }
-        if let Some(sub) = kind.strip_prefix("multipart/") {
-            let parts = part.get("subParts").and_then(Value::as_array).filter(|parts| !parts.is_empty());
+        check_part(part)?;
+        let kind = Kind::of(part, usual)?;
+        let sub_parts = part.get("subParts").filter(|parts| !parts.is_null());
+        if let Some(sub) = kind.name.strip_prefix("multipart/") {
+            let parts = sub_parts.and_then(Value::as_array).filter(|parts| !parts.is_empty());
             let parts = parts.ok_or_else(|| wrong("bodyStructure", "a multipart has parts"))?;
             let parts: Vec<Entity> =
                 parts.iter().map(|one| self.part(one, "text/plain", depth + 1, left)).collect::<Result<_, _>>()?;
-            return multipart(sub, parts);
+            let mut whole = multipart(sub, &kind.parameters, parts)?;
+            more_fields(part, &mut whole.head)?;
+            return Ok(whole);
+        }
+        if sub_parts.is_some_and(|parts| parts.as_array().is_none_or(|parts| !parts.is_empty())) {
+            return Err(wrong("bodyStructure", "only a multipart has parts"));
         }
         let (octets, is_value) = self.content(part)?;
-        let mut head = format!("Content-Type: {kind}");
-        if is_value {
-            head.push_str("; charset=utf-8");
-        } else if let Some(charset) = text("charset").filter(|charset| is_token(charset)) {
-            head.push_str(&format!("; charset={charset}"));
+        let text = |name: &str| part.get(name).and_then(Value::as_str);
+        let mut head = format!("Content-Type: {}", kind.name);
+        let charset = text("charset").filter(|charset| is_token(charset));
+        match (is_value, charset) {
+            (true, _) => head.push_str("; charset=utf-8"),
+            (false, Some(charset)) => head.push_str(&format!("; charset={charset}")),
+            (false, None) => {}
+        }
+        for (name, value) in kind.parameters.iter().filter(|(name, _)| !(is_value && name == "charset")) {
+            head.push_str(&message::parameter::encode(name, value));
         }
         let name =
             text("name").map(|name| name.chars().filter(|c| !c.is_control()).collect::<String>()).filter(|name| !name.is_empty());
@@ -298,43 +316,22 @@ impl Making<'_> {
             let file = name.as_deref().map(|name| message::parameter::encode("filename", name)).unwrap_or_default();
             head.push_str(&format!("Content-Disposition: {word}{file}\r\n"));
         }
-        if let Some(cid) = text("cid") {
-            if cid.is_empty() || !cid.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>') {
-                return Err(wrong("attachments", "this is no Content-ID"));
-            }
-            head.push_str(&format!("Content-ID: <{cid}>\r\n"));
-        }
-        self.more_fields(part, &mut head)?;
-        let (encoding, body) = encoded(&kind, octets);
+        more_fields(part, &mut head)?;
+        let (encoding, body) = encoded(&kind.name, octets);
         head.push_str(&format!("Content-Transfer-Encoding: {encoding}\r\n"));
         Ok(Entity { head, body })
-    }
-
-    fn more_fields(&self, part: &Value, head: &mut String) -> Result<(), SetError> {
-        if let Some(languages) = part.get("language").and_then(Value::as_array) {
-            let words: Vec<&str> = languages.iter().filter_map(Value::as_str).filter(|word| is_token(word)).collect();
-            if !words.is_empty() {
-                head.push_str(&format!("Content-Language: {}\r\n", words.join(", ")));
-            }
-        }
-        let Some(object) = part.as_object() else { return Ok(()) };
-        for (property, value) in object.iter().filter(|(name, _)| name.starts_with("header:")) {
-            let asked = HeaderProperty::parse(property).ok_or_else(|| wrong(property, "there is no such form"))?;
-            let lower = asked.name.to_ascii_lowercase();
-            if ["content-type", "content-transfer-encoding", "content-disposition", "content-id"].contains(&lower.as_str()) {
-                return Err(wrong(property, "the properties say this"));
-            }
-            head.push_str(&format!("{}:{}\r\n", asked.name, field_body(property, &asked.name, asked.form, value)?));
-        }
-        Ok(())
     }
 
     /// The octets of a part, and whether they are a text of ours.
     fn content(&self, part: &Value) -> Result<(Vec<u8>, bool), SetError> {
         if let Some(id) = part.get("partId").and_then(Value::as_str) {
-            let value = self.object.get("bodyValues").and_then(|values| values.get(id));
-            let value = value.and_then(|value| value.get("value")).and_then(Value::as_str);
+            let said = self.object.get("bodyValues").and_then(|values| values.get(id));
+            let value = said.and_then(|value| value.get("value")).and_then(Value::as_str);
             let value = value.ok_or_else(|| wrong("bodyValues", "a part has no value"))?;
+            let is_cut = |name: &str| said.and_then(|said| said.get(name)).is_some_and(|is| *is != Value::Bool(false));
+            if is_cut("isTruncated") || is_cut("isEncodingProblem") {
+                return Err(wrong("bodyValues", "a value is neither cut off nor badly decoded"));
+            }
             return Ok((value.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n").into_bytes(), true));
         }
         let id =
@@ -342,6 +339,122 @@ impl Making<'_> {
         let found = self.blobs.get(id).ok_or_else(|| SetError::new("blobNotFound").with("notFound", json!([id])))?;
         Ok((found.to_vec(), false))
     }
+}
+
+/// What a part is.
+struct Kind {
+    /// `type/subtype`
+    name: String,
+    /// Only where the whole field was said.
+    parameters: Vec<(String, String)>,
+}
+
+impl Kind {
+    fn of(part: &Value, usual: &str) -> Result<Kind, SetError> {
+        let wrong = || wrong("bodyStructure", "a type is type/subtype");
+        let is_field =
+            |name: &str| HeaderProperty::parse(name).is_some_and(|asked| asked.name.eq_ignore_ascii_case("content-type"));
+        let field = part.as_object().into_iter().flatten().find(|(name, _)| is_field(name));
+        let Some((_, value)) = field.filter(|(_, value)| !value.is_null()) else {
+            let name = part.get("type").and_then(Value::as_str).unwrap_or(usual).to_ascii_lowercase();
+            let is_good = name.split_once('/').is_some_and(|(main, sub)| is_token(main) && is_token(sub));
+            return if is_good { Ok(Kind { name, parameters: Vec::new() }) } else { Err(wrong()) };
+        };
+        let said = value
+            .as_str()
+            .filter(|text| !text.contains(['\r', '\n', '\0']))
+            .map(|text| text.trim().to_owned())
+            .ok_or_else(wrong)?;
+        // A multipart without its parts is none to whoever reads it: it is read as something else.
+        let (main, rest) = said.split_once('/').ok_or_else(wrong)?;
+        let main = main.trim().to_ascii_lowercase();
+        let header = format!("Content-Type: {}/{rest}\r\n\r\n", if main == "multipart" { "application" } else { &main });
+        let message = message::parse(header.as_bytes());
+        let read = &message.root().content_type;
+        let name = format!("{main}/{}", read.sub);
+        if !is_token(&main) || !said.to_ascii_lowercase().starts_with(&name) {
+            return Err(wrong());
+        }
+        let names: std::collections::BTreeSet<&str> =
+            read.parameters.0.iter().filter_map(|(name, _)| name.split('*').next()).collect();
+        let names = names.into_iter().filter(|name| *name != "boundary" && is_token(name));
+        let parameters = names.filter_map(|name| Some((name.to_owned(), read.parameters.decoded(name)?))).collect();
+        Ok(Kind { name, parameters })
+    }
+}
+
+/// What an EmailBodyPart may say (§4.6).
+fn check_part(part: &Value) -> Result<(), SetError> {
+    let object = part.as_object().ok_or_else(|| wrong("bodyStructure", "a part is an object"))?;
+    let has = |name: &str| object.get(name).is_some_and(|value| !value.is_null());
+    let known = PART_PROPERTIES.iter().filter(|name| **name != "headers");
+    if let Some(name) = object.keys().find(|name| !name.starts_with("header:") && !known.clone().any(|known| known == name)) {
+        return Err(wrong(name, "this cannot be set in a part"));
+    }
+    if has("partId") && ["blobId", "charset", "size"].into_iter().any(has) {
+        return Err(wrong("partId", "with it goes no blobId, charset or size"));
+    }
+    let mut named = Vec::new();
+    for (property, value) in object.iter().filter(|(name, _)| name.starts_with("header:")) {
+        let asked = HeaderProperty::parse(property).ok_or_else(|| wrong(property, "there is no such form"))?;
+        let lower = asked.name.to_ascii_lowercase();
+        let said_by: &[&str] = match lower.as_str() {
+            "content-transfer-encoding" => return Err(wrong(property, "the server says this")),
+            "content-type" => &["type", "charset", "name"],
+            "content-disposition" => &["disposition", "name"],
+            "content-id" => &["cid"],
+            "content-language" => &["language"],
+            "content-location" => &["location"],
+            _ => &[],
+        };
+        if named.contains(&lower) || said_by.iter().any(|name| has(name)) {
+            return Err(wrong(property, "this field is said twice"));
+        }
+        if asked.all && !value.is_array() {
+            return Err(wrong(property, "it is not a list"));
+        }
+        named.push(lower);
+    }
+    Ok(())
+}
+
+/// The fields of a part besides its type, disposition and encoding.
+fn more_fields(part: &Value, head: &mut String) -> Result<(), SetError> {
+    let text = |name: &str| part.get(name).and_then(Value::as_str);
+    if let Some(cid) = text("cid") {
+        if cid.is_empty() || !cid.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>') {
+            return Err(wrong("cid", "this is no Content-ID"));
+        }
+        head.push_str(&format!("Content-ID: <{cid}>\r\n"));
+    }
+    if let Some(location) = text("location") {
+        if location.is_empty() || !location.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(wrong("location", "this is no URI"));
+        }
+        head.push_str(&format!("Content-Location: {location}\r\n"));
+    }
+    if let Some(languages) = part.get("language").filter(|value| !value.is_null()) {
+        let words: Option<Vec<&str>> =
+            languages.as_array().and_then(|list| list.iter().map(|word| word.as_str().filter(|word| is_token(word))).collect());
+        let words = words.ok_or_else(|| wrong("language", "it is a list of language tags"))?;
+        if !words.is_empty() {
+            head.push_str(&format!("Content-Language: {}\r\n", words.join(", ")));
+        }
+    }
+    let fields = part.as_object().into_iter().flatten().filter(|(name, value)| name.starts_with("header:") && !value.is_null());
+    for (property, value) in fields {
+        let asked = HeaderProperty::parse(property).ok_or_else(|| wrong(property, "there is no such form"))?;
+        // Written already, as it was read.
+        if asked.name.eq_ignore_ascii_case("content-type") {
+            continue;
+        }
+        let values =
+            if asked.all { value.as_array().map(Vec::as_slice).unwrap_or_default() } else { std::slice::from_ref(value) };
+        for value in values {
+            head.push_str(&format!("{}:{}\r\n", asked.name, field_body(property, &asked.name, asked.form, value)?));
+        }
+    }
+    Ok(())
 }
 
 /// Properties that are not header fields.
@@ -357,7 +470,7 @@ fn is_token(word: &str) -> bool {
     !word.is_empty() && word.len() <= 100 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
 }
 
-fn multipart(sub: &str, parts: Vec<Entity>) -> Result<Entity, SetError> {
+fn multipart(sub: &str, parameters: &[(String, String)], parts: Vec<Entity>) -> Result<Entity, SetError> {
     let boundary = format!("=_{}", random()?);
     let mut body = Vec::new();
     for part in parts {
@@ -366,7 +479,8 @@ fn multipart(sub: &str, parts: Vec<Entity>) -> Result<Entity, SetError> {
         body.extend_from_slice(b"\r\n");
     }
     body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    Ok(Entity { head: format!("Content-Type: multipart/{sub}; boundary=\"{boundary}\"\r\n"), body })
+    let more: String = parameters.iter().map(|(name, value)| message::parameter::encode(name, value)).collect();
+    Ok(Entity { head: format!("Content-Type: multipart/{sub}; boundary=\"{boundary}\"{more}\r\n"), body })
 }
 
 /// The least encoding that carries it.

@@ -7,9 +7,10 @@ use super::header::{Form, HeaderProperty};
 use crate::jmap::answers::got;
 use crate::jmap::args::Args;
 use crate::jmap::failure::MethodError;
+use crate::jmap::reference::weight;
 use crate::jmap::view::{EmailKey, Entry, facts_of, thread_of};
 use crate::jmap::{Context, Object};
-use crate::limits::{BODY_VALUES_BYTES_MAX, GET_MAX};
+use crate::limits::{ANSWER_BYTES_MAX, GET_MAX};
 use bytes::Bytes;
 use message::{Facts, Message};
 use serde_json::{Value, json};
@@ -100,8 +101,8 @@ impl Wanted {
         self.has(&FROM_HEADER) || self.properties.iter().any(|name| name.starts_with("header:"))
     }
 
-    /// What the message itself says, into the object.
-    pub(crate) fn of_message(&self, message: &Message<'_>, whole: Whole<'_>, object: &mut Object) {
+    /// What the message itself says, into the object; `left`: octets that values of bodies may still have.
+    pub(crate) fn of_message(&self, message: &Message<'_>, whole: Whole<'_>, object: &mut Object, left: &mut usize) {
         let header = message.root().raw_header();
         let charset = message.header_charset();
         let shown = self.needs_body().then(|| shown(message));
@@ -113,7 +114,7 @@ impl Wanted {
                 ("textBody", Some(shown)) => list(&shown.text),
                 ("htmlBody", Some(shown)) => list(&shown.html),
                 ("attachments", Some(shown)) => list(&shown.attachments),
-                ("bodyValues", Some(shown)) => self.values(message, shown),
+                ("bodyValues", Some(shown)) => self.values(message, shown, left),
                 ("headers", _) => {
                     let one = |field: message::header::Field<'_>| json!({"name": String::from_utf8_lossy(field.name), "value": Form::Raw.value(&field, charset)});
                     Value::Array(message::header::fields(header).map(one).collect())
@@ -127,19 +128,18 @@ impl Wanted {
         }
     }
 
-    fn values(&self, message: &Message<'_>, shown: &super::body::Shown) -> Value {
+    fn values(&self, message: &Message<'_>, shown: &super::body::Shown, left: &mut usize) -> Value {
         let mut values = Object::new();
-        let mut left = BODY_VALUES_BYTES_MAX;
         for (index, part) in message.parts.iter().enumerate() {
             let wanted = self.all_values
                 || self.text_values && shown.text.contains(&index)
                 || self.html_values && shown.html.contains(&index);
-            if !wanted || !part.is_text() || left == 0 {
+            if !wanted || !part.is_text() {
                 continue;
             }
-            let max = if self.value_bytes_max == 0 { left } else { self.value_bytes_max.min(left) };
+            let max = if self.value_bytes_max == 0 { *left } else { self.value_bytes_max.min(*left) };
             if let Some(found) = value(part, max) {
-                left = left.saturating_sub(found.get("value").and_then(Value::as_str).map_or(0, str::len));
+                *left = left.saturating_sub(found.get("value").and_then(Value::as_str).map_or(0, str::len));
                 values.insert(index.to_string(), found);
             }
         }
@@ -248,7 +248,7 @@ pub(crate) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
 }
 
 async fn fill(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     wanted: &Wanted,
     found: Vec<(EmailKey, Option<EmailId>, Object)>,
     not_found: &mut Vec<String>,
@@ -260,19 +260,26 @@ async fn fill(
     }
     let emails: Vec<EmailId> = found.iter().filter_map(|(_, email, _)| *email).collect();
     let facts = facts_of(store, account, &emails).await?;
-    let mut list = Vec::with_capacity(found.len());
+    let (mut list, mut told) = (Vec::with_capacity(found.len()), 0);
     for ((key, email, mut object), facts) in found.into_iter().zip(facts) {
         wanted.of_facts(facts.as_deref(), key.body, &mut object);
         if needs {
             match octets(context, email, facts.as_ref().filter(|_| !wanted.needs_body())).await? {
-                Some(octets) => wanted.of_message(&message::parse(&octets), Whole::Email(key), &mut object),
+                Some(octets) => {
+                    wanted.of_message(&message::parse(&octets), Whole::Email(key), &mut object, &mut context.values_left);
+                }
                 None => {
                     not_found.push(key.id());
                     continue;
                 }
             }
         }
-        list.push(Value::Object(object));
+        let object = Value::Object(object);
+        told += weight(&object);
+        if told > ANSWER_BYTES_MAX {
+            return Err(MethodError::new("requestTooLarge"));
+        }
+        list.push(object);
     }
     Ok(list)
 }

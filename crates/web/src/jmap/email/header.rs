@@ -2,6 +2,7 @@
 //!
 //! Must not know: where the header comes from.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use message::address_list::HeaderAddress;
 use message::header::{Field, fields};
 use message::{date, encoded_word};
@@ -41,7 +42,7 @@ const ADDRESSES: [&str; 12] = [
     "resent-cc",
     "resent-bcc",
 ];
-const TEXTS: [&str; 5] = ["subject", "comments", "keywords", "list-id", "list-post-text"];
+const TEXTS: [&str; 3] = ["subject", "comments", "keywords"];
 const IDS: [&str; 4] = ["message-id", "in-reply-to", "references", "resent-message-id"];
 const DATES: [&str; 2] = ["date", "resent-date"];
 const URLS: [&str; 6] = ["list-help", "list-unsubscribe", "list-subscribe", "list-post", "list-owner", "list-archive"];
@@ -54,14 +55,14 @@ fn allows(name: &str, form: Form) -> bool {
     let name = name.as_str();
     let is_defined =
         ADDRESSES.contains(&name) || IDS.contains(&name) || DATES.contains(&name) || URLS.contains(&name) || RAW.contains(&name);
-    let is_text = TEXTS.contains(&name);
+    let is_other = !is_defined && !TEXTS.contains(&name);
     match form {
         Form::Raw => true,
         Form::Text => !is_defined,
-        Form::Addresses | Form::GroupedAddresses => ADDRESSES.contains(&name) || !is_defined && (!is_text || name == "list-id"),
-        Form::MessageIds => IDS.contains(&name) || !is_defined && !is_text,
-        Form::Date => DATES.contains(&name) || !is_defined && !is_text,
-        Form::Urls => URLS.contains(&name) || !is_defined && !is_text,
+        Form::Addresses | Form::GroupedAddresses => ADDRESSES.contains(&name) || is_other,
+        Form::MessageIds => IDS.contains(&name) || is_other,
+        Form::Date => DATES.contains(&name) || is_other,
+        Form::Urls => URLS.contains(&name) || is_other,
     }
 }
 
@@ -113,7 +114,8 @@ impl<I: Iterator> Last for I {
 impl Form {
     pub(crate) fn value(self, field: &Field<'_>, charset: Option<&[u8]>) -> Value {
         match self {
-            Form::Raw => json!(message::charset::guess_in(field.body, charset).replace('\0', "\u{fffd}")),
+            // §4.1.2.1: what is no UTF-8 is replaced, NUL dropped.
+            Form::Raw => json!(String::from_utf8_lossy(field.body).replace('\0', "")),
             Form::Text => json!(text(&field.value(), charset)),
             Form::Addresses => Value::Array(addresses(field)),
             Form::GroupedAddresses => Value::Array(groups(field)),
@@ -124,15 +126,24 @@ impl Form {
     }
 }
 
-/// Unfolded, decoded, without blanks around.
+/// Unfolded, decoded, without blanks around (§4.1.2.2): composed, and without the control characters that only an encoded word
+/// brings.
 fn text(value: &[u8], charset: Option<&[u8]>) -> String {
-    encoded_word::decode_in(value, charset).trim().replace('\0', "\u{fffd}")
+    plain(encoded_word::decode_in(value, charset).trim())
+}
+
+fn plain(text: &str) -> String {
+    let kept: String = text.chars().filter(|c| *c == '\t' || !c.is_control()).collect();
+    ComposingNormalizerBorrowed::new_nfc().normalize(&kept).into_owned()
+}
+
+fn name_of(entry: &HeaderAddress<'_>) -> Option<String> {
+    entry.name().map(|name| plain(name.trim()))
 }
 
 fn address(entry: &HeaderAddress<'_>) -> Option<Value> {
     let email = entry.address()?;
-    let name = entry.name().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-    Some(json!({"name": name, "email": email}))
+    Some(json!({"name": name_of(entry).filter(|name| !name.is_empty()), "email": email}))
 }
 
 fn addresses(field: &Field<'_>) -> Vec<Value> {
@@ -146,7 +157,7 @@ fn groups(field: &Field<'_>) -> Vec<Value> {
     for entry in &field.addresses() {
         match entry {
             HeaderAddress::Group(_) => {
-                groups.push((entry.name().map(|name| name.trim().to_owned()), Vec::new()));
+                groups.push((name_of(entry), Vec::new()));
                 open = true;
             }
             HeaderAddress::GroupEnd => open = false,
@@ -163,22 +174,34 @@ fn groups(field: &Field<'_>) -> Vec<Value> {
     groups.into_iter().map(|(name, addresses)| json!({"name": name, "addresses": addresses})).collect()
 }
 
-/// What stands in angle brackets; null where nothing does.
+/// What stands in angle brackets; null where nothing does. Comments and what is quoted outside of them say nothing.
 fn bracketed(value: &[u8], ids: bool) -> Value {
     let text = String::from_utf8_lossy(value);
-    let mut found = Vec::new();
-    let mut rest = text.as_ref();
-    while let Some((_, behind)) = rest.split_once('<') {
-        let Some((inside, after)) = behind.split_once('>') else { break };
-        let one: String = inside.chars().filter(|c| !c.is_whitespace()).collect();
-        if !one.is_empty() {
-            found.push(one);
+    let (mut found, mut outside) = (Vec::new(), String::new());
+    let mut inside: Option<String> = None;
+    let (mut comments, mut is_quoted) = (0usize, false);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, &mut inside) {
+            ('\\', None) if is_quoted || comments > 0 => drop(chars.next()),
+            ('"', None) if comments == 0 => is_quoted = !is_quoted,
+            (_, None) if is_quoted => {}
+            ('(', None) => comments += 1,
+            (')', None) => comments = comments.saturating_sub(1),
+            (_, None) if comments > 0 => {}
+            ('<', None) => inside = Some(String::new()),
+            (c, None) => outside.push(c),
+            ('>', Some(one)) => {
+                found.extend(Some(std::mem::take(one)).filter(|one| !one.is_empty()));
+                inside = None;
+            }
+            (c, Some(_)) if c.is_whitespace() => {}
+            (c, Some(one)) => one.push(c),
         }
-        rest = after;
     }
     // An id without its brackets is still one to whoever wrote it.
     if found.is_empty() && ids {
-        found.extend(text.split_whitespace().filter(|word| word.contains('@')).map(str::to_owned));
+        found.extend(outside.split_whitespace().filter(|word| word.contains('@')).map(str::to_owned));
     }
     if found.is_empty() { Value::Null } else { json!(found) }
 }
@@ -216,6 +239,28 @@ mod tests {
         assert_eq!(ask("header:Subject:asText", header), json!("☺ folded"));
         assert_eq!(ask("header:Missing", header), Value::Null);
         assert_eq!(ask("header:Missing:all", header), json!([]));
+    }
+
+    /// §4.1.2: "Any NUL octet MUST be dropped", "Any NUL octets or control characters encoded per RFC 2047 are dropped", NFC,
+    /// "comments [...] removed".
+    #[test]
+    fn what_is_odd_in_a_field_is_left_out_as_the_forms_say() {
+        let header = "X: a\0b\r\nSubject: =?utf-8?Q?a=00=0Ab=7F?= e\u{301}\r\nFrom: =?utf-8?Q?Ze=CC=81=00?= <z@x>\r\nMessage-ID: (not <c@x>) <a@b>\r\n\
+            References: \"<q@x>\" <a\r\n @b> (<no@x> \\) ) <c@d>\r\nIn-Reply-To: a@b (old) c@d\r\nList-Post: NO (posting <not> allowed)\r\n\
+            List-Help: (<x>) <ftp://h/a> (FTP)\r\nList-Id: A list <l.x.test>\r\n\r\n";
+        assert_eq!(ask("header:X", header), json!(" ab"));
+        assert_eq!(ask("header:Subject:asText", header), json!("ab \u{e9}"));
+        assert_eq!(ask("header:From:asAddresses", header), json!([{"name": "Z\u{e9}", "email": "z@x"}]));
+        assert_eq!(ask("header:Message-ID:asMessageIds", header), json!(["a@b"]));
+        assert_eq!(ask("header:References:asMessageIds", header), json!(["a@b", "c@d"]));
+        assert_eq!(ask("header:In-Reply-To:asMessageIds", header), json!(["a@b", "c@d"]));
+        assert_eq!(ask("header:List-Post:asURLs", header), Value::Null);
+        assert_eq!(ask("header:List-Help:asURLs", header), json!(["ftp://h/a"]));
+        // List-Id is of neither RFC 5322 nor RFC 2369: it has every form.
+        assert_eq!(ask("header:List-Id:asMessageIds", header), json!(["l.x.test"]));
+        assert_eq!(ask("header:List-Id:asText", header), json!("A list <l.x.test>"));
+        let raw = HeaderProperty::parse("header:X").map(|asked| asked.value(b"X: \xe4\r\n\r\n", Some(b"iso-8859-1")));
+        assert_eq!(raw, Some(json!(" \u{fffd}")));
     }
 
     #[test]

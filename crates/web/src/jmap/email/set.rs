@@ -10,11 +10,12 @@ use crate::jmap::args::Args;
 use crate::jmap::blob::blob;
 use crate::jmap::failure::{MethodError, SetError};
 use crate::jmap::own_seen;
+use crate::jmap::reference::weight;
 use crate::jmap::setting::{Outcome, Setting, id_or_created, without_same};
 use crate::jmap::sharing::{forbidden, may_change, may_put, may_remove};
 use crate::jmap::view::{EmailKey, SYSTEM, View};
 use crate::jmap::{Context, Object, account_id};
-use crate::limits::{GET_MAX, attachments_bytes_max};
+use crate::limits::{ANSWER_BYTES_MAX, GET_MAX, attachments_bytes_max};
 use bytes::Bytes;
 use message::Facts;
 use serde_json::{Value, json};
@@ -161,7 +162,11 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Objec
     let mut blobs = HashMap::new();
     let mut missing = Vec::new();
     for id in blob_ids(object) {
-        let found = blob(context, &id).await.map_err(|_| SetError::new("serverFail"))?;
+        // One that was made in the same request goes by its creation id (RFC 9404 §4.1).
+        let found = match id_or_created(context, &id) {
+            Some(id) => blob(context, &id).await.map_err(|_| SetError::new("serverFail"))?,
+            None => None,
+        };
         match found {
             Some(octets) => drop(blobs.insert(id, octets)),
             None => missing.push(id),
@@ -222,10 +227,13 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
         let inside = inside.map(|inside| inside.replace("~1", "/").replace("~0", "~"));
         let is = match value {
             Value::Bool(true) => Some(true),
-            Value::Null | Value::Bool(false) => Some(false),
+            Value::Null => Some(false),
+            // "The value for each key in the object MUST be true" (RFC 8621 §4.1.1).
             _ => None,
         };
         match (name, inside, is) {
+            // Null is the default: none.
+            ("keywords", None, _) if value.is_null() => arrangement.flags = FlagsWanted::These(Flags::default()),
             ("keywords", None, _) => arrangement.flags = FlagsWanted::These(keywords(value)?),
             ("keywords", Some(word), Some(is)) => flag(&word, if is { &mut add } else { &mut remove })?,
             ("mailboxIds", None, _) => {
@@ -342,7 +350,7 @@ async fn arrange(context: &Context<'_>, all: Vec<(String, bool, Arrangement)>, o
 
 /// `Email/import`
 pub(crate) async fn import(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let emails = args.object("emails")?.unwrap_or_default();
+    let emails = args.object("emails")?.ok_or_else(|| MethodError::arguments("emails is missing"))?;
     let create = Value::Object(emails);
     let mut inner = Object::new();
     inner.insert("create".into(), create);
@@ -364,6 +372,10 @@ pub(crate) async fn import(context: &mut Context<'_>, mut args: Args) -> Result<
 }
 
 async fn import_one(context: &Context<'_>, object: &Object) -> Result<(String, Object), SetError> {
+    let known = ["blobId", "mailboxIds", "keywords", "receivedAt"];
+    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(SetError::properties(&[name], "this cannot be set"));
+    }
     let flags = object.get("keywords").map(keywords).transpose()?.unwrap_or_default();
     let places = {
         let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
@@ -395,9 +407,13 @@ pub(crate) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<O
     }
     let wanted = Wanted::take(&mut args, PARSED)?;
     args.end()?;
-    let (mut parsed, mut not_parsable, mut not_found) = (Object::new(), Vec::new(), Vec::new());
+    let (mut parsed, mut not_parsable, mut not_found, mut told) = (Object::new(), Vec::new(), Vec::new(), 0);
     for id in ids {
-        let Some(octets) = blob(context, &id).await? else {
+        let found = match id_or_created(context, &id) {
+            Some(id) => blob(context, &id).await?.map(|octets| (id, octets)),
+            None => None,
+        };
+        let Some((blob_id, octets)) = found else {
             not_found.push(id);
             continue;
         };
@@ -406,15 +422,22 @@ pub(crate) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<O
             continue;
         }
         let mut object = Object::new();
-        wanted.of_nothing(&id, &octets, &mut object);
-        let facts = Facts::compute(&octets);
+        wanted.of_nothing(&blob_id, &octets, &mut object);
+        let of = octets.clone();
+        let facts = tokio::task::spawn_blocking(move || Facts::compute(&of)).await;
+        let facts = facts.map_err(|_| MethodError::new("serverFail"))?;
         wanted.of_facts(Some(&facts), store::BodyId(0), &mut object);
         // By its octets alone it belongs to none that there is.
         if let (None, Some(thread)) = (store::object_id::thread_root(&facts), object.get_mut("threadId")) {
             *thread = Value::Null;
         }
-        wanted.of_message(&message::parse(&octets), Whole::Blob(&id), &mut object);
-        parsed.insert(id, Value::Object(object));
+        wanted.of_message(&message::parse(&octets), Whole::Blob(&blob_id), &mut object, &mut context.values_left);
+        let object = Value::Object(object);
+        told += weight(&object);
+        if told > ANSWER_BYTES_MAX {
+            return Err(MethodError::new("requestTooLarge"));
+        }
+        parsed.insert(id, object);
     }
     let some = |list: Vec<String>| if list.is_empty() { Value::Null } else { json!(list) };
     let parsed = if parsed.is_empty() { Value::Null } else { Value::Object(parsed) };
