@@ -65,14 +65,18 @@ impl Keeper {
         }
     }
 
-    /// Those that are searched meanwhile come in between: all of them, one of the others, in turn.
     async fn look_at_all(&mut self, mut accounts: BTreeSet<AccountId>) {
         while !accounts.is_empty() && !self.index.is_stopped() {
-            for account in self.index.take_wanted().into_iter().chain(accounts.pop_first()) {
-                self.look_at(account).await;
-                if std::mem::take(&mut self.has_left) {
-                    accounts.insert(account);
-                }
+            self.look_at_some(&mut accounts).await;
+        }
+    }
+
+    /// All that are searched meanwhile, and one of the others.
+    async fn look_at_some(&mut self, accounts: &mut BTreeSet<AccountId>) {
+        for account in self.index.take_wanted().into_iter().chain(accounts.pop_first()) {
+            self.look_at(account).await;
+            if std::mem::take(&mut self.has_left) {
+                accounts.insert(account);
             }
         }
     }
@@ -248,10 +252,7 @@ mod tests {
         (account, inbox)
     }
 
-    /// A search of what the index lacks makes its account the next, in the midst of another that has much.
-    #[tokio::test]
-    async fn who_searches_comes_first() {
-        let folder = tempfile::tempdir().unwrap();
+    async fn store_in(folder: &tempfile::TempDir) -> Store {
         let config = StoreConfig {
             data_dir: folder.path().join("data"),
             undo_days: 30,
@@ -259,7 +260,39 @@ mod tests {
             free_bytes_tight: 0,
             message_bytes_max: 1 << 20,
         };
-        let store = Store::open(config).await.unwrap();
+        Store::open(config).await.unwrap()
+    }
+
+    /// However many search: each waits for one piece of another's, not for one piece each.
+    #[tokio::test]
+    async fn all_who_search_come_before_the_next_piece_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store_in(&folder).await;
+        let (much, few) = (limits::INDEX_BATCH_DOCS * 5, 3);
+        let (ann, _) = account_with(&store, "ann", much).await;
+        let index = Arc::new(Index::new(folder.path().join("search")));
+        let searcher = Searcher::over(store.clone(), Arc::clone(&index));
+        let mut searched = Vec::new();
+        for name in ["bob", "carol", "dave"] {
+            let (account, inbox) = account_with(&store, name, few).await;
+            let rows = store.snapshot(account, inbox).await.unwrap().rows;
+            let found = searcher.mailbox(account, inbox, &rows, Query::header("Subject", "number 2")).await.unwrap();
+            assert_eq!(found, [2]);
+            searched.push(account);
+        }
+        let mut keeper = Keeper { is_aside: true, ..Keeper::new(store.clone(), Arc::clone(&index)) };
+        let mut left = BTreeSet::from([ann]);
+        keeper.look_at_some(&mut left).await;
+        assert!(searched.iter().all(|account| index.docs(*account) == few));
+        keeper.look_at_all(left).await;
+        assert_eq!(index.docs(ann), much);
+    }
+
+    /// A search of what the index lacks makes its account the next, in the midst of another that has much.
+    #[tokio::test]
+    async fn who_searches_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store_in(&folder).await;
         let much = limits::INDEX_BATCH_DOCS * 5;
         let (ann, _) = account_with(&store, "ann", much).await;
         let (bob, inbox) = account_with(&store, "bob", 3).await;
