@@ -511,6 +511,10 @@ impl Connection {
 
     /// Looks for a quick peer's next octets without going to sleep ([`crate::attention`]). `true`: something moved.
     async fn attend<S: Session>(&mut self, session: &mut S) -> io::Result<bool> {
+        if self.stream.is_watched() {
+            // In a row of commands the answer goes out on the way.
+            poll_fn(|cx| Poll::Ready(self.poll_send(cx))).await?;
+        }
         if self.waiting() > 0 || self.unflushed {
             return Ok(false);
         }
@@ -522,11 +526,11 @@ impl Connection {
         }
         let mut ours_until = clock() + attention::UNSHARED;
         loop {
-            if !self.stream.set_awake(true) {
+            if !self.stream.set_looking(true)? {
                 return Ok(false);
             }
             let looked = poll_fn(|cx| Poll::Ready(self.poll_io(cx, Some((&mut *session, true))))).await;
-            self.stream.set_awake(false);
+            self.stream.set_looking(false)?;
             if let Poll::Ready(moved) = looked {
                 return moved.map(|()| true);
             }

@@ -98,8 +98,8 @@ impl Incoming {
     /// The bare TCP stream, for HTTP.
     pub fn into_tcp(self) -> Option<tokio::net::TcpStream> {
         match self.stream {
-            Plain::Tcp { stream, .. } => Some(stream),
-            Plain::Unix(_) | Plain::Other(_) => None,
+            Plain::Tcp(stream) => Some(stream),
+            _ => None,
         }
     }
 }
