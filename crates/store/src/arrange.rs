@@ -71,7 +71,7 @@ impl Inner {
         }
         for (mailbox, row) in leaving {
             let info = act.mailbox(mailbox).ok_or(StoreError::NotFound)?.info.clone();
-            crate::undo::put_aside(act, batch, &info, &row, now_secs)?;
+            crate::undo::put_aside(act, batch, &info, std::slice::from_ref(&row), now_secs)?;
         }
         Ok(true)
     }

@@ -124,7 +124,7 @@ impl Inner {
                 copied.pairs.push((row.uid, uid));
                 told.add((row.uid, row.email), (uid, email));
                 if let Carry::Move { now_secs } = carry {
-                    crate::undo::put_aside(&mut both.source, &mut batch, &both.info, row, now_secs)?;
+                    crate::undo::put_aside(&mut both.source, &mut batch, &both.info, std::slice::from_ref(row), now_secs)?;
                 }
             }
             self.put_told(&mut batch, &told, from_account, to_account);
@@ -172,7 +172,7 @@ impl Inner {
             let body = self.new_body(&mut batch, &email.body, &email.facts, 1);
             let made = self.put_email(&mut batch, &EmailRecord { account: to_account, body, size_bytes, internal_date_secs });
             let new = both.target.add_row(&mut batch, to, made, &like)?;
-            crate::undo::put_aside(&mut both.source, &mut batch, &both.info, &old, now_secs)?;
+            crate::undo::put_aside(&mut both.source, &mut batch, &both.info, std::slice::from_ref(&old), now_secs)?;
             told.add((uid, old.email), (new, made));
             self.put_told(&mut batch, &told, from_account, to_account);
             let appended = Appended { uid_validity: both.uid_validity, uids: vec![new] };

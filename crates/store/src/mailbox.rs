@@ -170,10 +170,8 @@ impl Inner {
             if name == "INBOX" || act.mailboxes().any(|other| other.info.name.starts_with(inferiors.as_str())) {
                 return Err(StoreError::Invalid("INBOX and mailboxes with inferiors cannot be deleted"));
             }
-            let rows = self.rows_of(act.space(), state.info.id).await?;
-            for row in rows.iter() {
-                crate::undo::put_aside(act, batch, &state.info, &row, now_secs)?;
-            }
+            let rows: Vec<MessageRow> = self.rows_of(act.space(), state.info.id).await?.iter().collect();
+            crate::undo::put_aside(act, batch, &state.info, &rows, now_secs)?;
             if state.info.subscribed {
                 keep_subscription(act, &name)?;
             }

@@ -362,10 +362,8 @@ impl Inner {
             let mut rows = self.some_rows(act, mailbox, &uids).await?;
             rows.retain(|row| row.flags.system & only == only);
             let mut traced = Traced::new(by, "expunged", &format!("from {}", info.name));
-            for row in &rows {
-                crate::undo::put_aside(act, batch, &info, row, now_secs)?;
-                traced.add(row.uid, row.email, None);
-            }
+            crate::undo::put_aside(act, batch, &info, &rows, now_secs)?;
+            rows.iter().for_each(|row| traced.add(row.uid, row.email, None));
             self.put_trace(batch, &traced.events(account));
             Ok((!rows.is_empty(), rows.iter().map(|row| row.uid).collect()))
         })
@@ -386,7 +384,7 @@ impl Inner {
             match self.some_rows(act, from, &[uid]).await?.first() {
                 None => Ok((false, None)),
                 Some(old) => {
-                    crate::undo::put_aside(act, batch, &info, old, now_secs)?;
+                    crate::undo::put_aside(act, batch, &info, std::slice::from_ref(old), now_secs)?;
                     act.room(u64::from(size_bytes))?;
                     let body = self.new_body(batch, &email.body, &email.facts, 1);
                     let internal_date_secs = email.internal_date_secs;
@@ -451,7 +449,8 @@ impl Inner {
             }
             let runs = self.flag_runs_after(act, mailbox, &after).await?;
             let changed = !after.is_empty();
-            if changed && is_all {
+            // What is there after it is made once, for who changes it and for all who look on.
+            if changed && act.is_published(mailbox, &stood) {
                 let mut now = stood.clone();
                 now.put(&after);
                 answer.whole = Some((stood.clone(), now.clone()));

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Rows of a full block.
 const BLOCK_ROWS: usize = 512;
+/// Rows that are compared in one go.
+const ALIKE_ROWS: usize = 64;
 
 /// Numbers near each other: a base, and what each is above it, in as few octets as they all need.
 #[derive(Debug, Clone)]
@@ -108,6 +110,19 @@ impl Column {
         *self = Column::of(&values);
     }
 
+    /// How many stand alike from these places on, as far as is looked.
+    fn alike(&self, at: usize, other: &Column, there: usize) -> usize {
+        match (&self.offsets, &other.offsets) {
+            (Offsets::Short(one), Offsets::Short(two)) if self.base == other.base => alike(one, at, two, there),
+            (Offsets::Middle(one), Offsets::Middle(two)) if self.base == other.base => alike(one, at, two, there),
+            (Offsets::Long(one), Offsets::Long(two)) if self.base == other.base => alike(one, at, two, there),
+            _ => {
+                let places = (at..self.len()).zip(there..other.len()).take(ALIKE_ROWS);
+                places.take_while(|(one, two)| self.get(*one) == other.get(*two)).count()
+            }
+        }
+    }
+
     fn retain(&mut self, keep: &[bool]) {
         match &mut self.offsets {
             Offsets::Short(all) => retain(all, keep),
@@ -115,6 +130,15 @@ impl Column {
             Offsets::Long(all) => retain(all, keep),
         }
     }
+}
+
+/// Looks at so many at most: who asks for the next ones pays for no more than these.
+fn alike<T: PartialEq>(one: &[T], at: usize, two: &[T], there: usize) -> usize {
+    let one = one.get(at..).unwrap_or_default();
+    let (one, two) = (one.get(..ALIKE_ROWS).unwrap_or(one), two.get(there..).unwrap_or_default());
+    let two = two.get(..one.len()).unwrap_or(two);
+    // Most of a block is as it was before an act.
+    if one == two { one.len() } else { one.iter().zip(two).take_while(|(one, two)| one == two).count() }
 }
 
 fn place<T>(all: &mut Vec<T>, at: usize, value: T) {
@@ -325,9 +349,10 @@ impl Block {
         Ok(Some(Block { uids, emails, mod_seqs, dates, sizes, system, keywords, words }))
     }
 
-    /// Whether the row at `at` is the same as the other's.
-    fn same_mod_seq(&self, at: usize, other: &Block, there: usize) -> bool {
-        self.mod_seqs.get(at) == other.mod_seqs.get(there)
+    /// How many rows from these places on are the same, by UID and mod-sequence.
+    fn alike(&self, at: usize, other: &Block, there: usize) -> usize {
+        let same = self.uids.alike(at, &other.uids, there);
+        if same == 0 { 0 } else { same.min(self.mod_seqs.alike(at, &other.mod_seqs, there)) }
     }
 }
 
@@ -655,19 +680,20 @@ impl Rows {
                     new.skip();
                 }
                 (Some(before), Some(now)) if before.uid(old.at) == now.uid(new.at) => {
-                    if !before.same_mod_seq(old.at, now, new.at) {
+                    let same = before.alike(old.at, now, new.at);
+                    if same == 0 {
                         found.changed.push(new.index);
                     }
-                    old.step();
-                    new.step();
+                    old.step(same.max(1));
+                    new.step(same.max(1));
                 }
                 (Some(before), now) if now.is_none_or(|now| before.uid(old.at) < now.uid(new.at)) => {
                     found.vanished.push(Uid(before.uid(old.at)));
-                    old.step();
+                    old.step(1);
                 }
                 _ => {
                     found.arrived.push(new.index);
-                    new.step();
+                    new.step(1);
                 }
             }
         }
@@ -703,9 +729,10 @@ impl<'a> Cursor<'a> {
         self.at = 0;
     }
 
-    fn step(&mut self) {
-        self.at += 1;
-        self.index += 1;
+    /// No further than to the end of the block.
+    fn step(&mut self, rows: usize) {
+        self.at += rows;
+        self.index += rows;
         if self.block().is_none_or(|block| self.at >= block.len()) {
             self.number += 1;
             self.at = 0;

@@ -83,7 +83,15 @@ fn bucket(id: u64) -> u32 {
 }
 
 fn hash(kind: &str, value: &str) -> u64 {
-    let text = format!("{}\0{}", kind.to_ascii_lowercase(), value.to_lowercase());
+    let mut text = String::with_capacity(kind.len() + 1 + value.len());
+    text.push_str(kind);
+    text.push('\0');
+    text.push_str(value);
+    text.make_ascii_lowercase();
+    if !value.is_ascii() {
+        text.truncate(kind.len() + 1);
+        text.push_str(&value.to_lowercase());
+    }
     xxh64(text.as_bytes(), 0)
 }
 

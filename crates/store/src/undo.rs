@@ -19,20 +19,29 @@ use std::collections::BTreeSet;
 
 const DAY: i64 = 86_400;
 
-/// Takes a message out of its mailbox and puts it aside, in the same act.
-pub(crate) fn put_aside(act: &mut Act, batch: &mut Batch, mailbox: &Mailbox, row: &MessageRow, now_secs: UnixSecs) -> Result<()> {
-    act.remove_row(batch, mailbox.id, row)?;
-    let at = key::undo(act.account(), now_secs, row.email);
-    let undo = UndoRow {
-        mailbox: mailbox.id,
-        mailbox_name: mailbox.name.clone(),
-        uid: row.uid,
-        flags: row.flags.clone(),
-        internal_date_secs: row.internal_date_secs,
-        size_bytes: row.size_bytes,
-    };
-    let value = undo.encode(&at);
-    batch.put(at, value);
+/// Takes messages out of their mailbox and puts them aside, in the same act.
+pub(crate) fn put_aside(
+    act: &mut Act,
+    batch: &mut Batch,
+    mailbox: &Mailbox,
+    rows: &[MessageRow],
+    now_secs: UnixSecs,
+) -> Result<()> {
+    // One after the other and not in turns: the keys of each come in order, which is cheaper to gather.
+    rows.iter().try_for_each(|row| act.remove_row(batch, mailbox.id, row))?;
+    for row in rows {
+        let at = key::undo(act.account(), now_secs, row.email);
+        let undo = UndoRow {
+            mailbox: mailbox.id,
+            mailbox_name: mailbox.name.clone(),
+            uid: row.uid,
+            flags: row.flags.clone(),
+            internal_date_secs: row.internal_date_secs,
+            size_bytes: row.size_bytes,
+        };
+        let value = undo.encode(&at);
+        batch.put(at, value);
+    }
     Ok(())
 }
 
