@@ -36,6 +36,11 @@ pub const WAL_BYTES_QUIET: u64 = 256 * 1024;
 pub const INDEX_ROWS_AT_ONCE: usize = 4096;
 /// ... or what there is after this time.
 pub const INDEX_BEHIND: Duration = Duration::from_millis(100);
+/// The thread that writes it lets others have its core after so many rows: a command answered meanwhile would wait for
+/// milliseconds, until the system's next tick ...
+pub const INDEX_ROWS_A_PIECE: usize = 32;
+/// ... unless it is behind by so many.
+pub const INDEX_ROWS_GENTLE_MAX: usize = 2 * INDEX_ROWS_AT_ONCE;
 /// Rows that wait for the index, at most: past them the committer writes them itself before it goes on.
 pub const INDEX_ROWS_BEHIND_MAX: usize = 64 * 1024;
 /// Connections that read the index.

@@ -10,8 +10,9 @@ use super::stage::{Moves, Stage};
 use super::{Batch, Engine, Found, Key, Later, OnCommit, Outcome, Query, io_error, replay, rewrite, segment};
 use crate::hash::xxh64;
 use crate::limits::{
-    BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, INDEX_BEHIND, INDEX_ROWS_AT_ONCE, READ_AHEAD, READ_AHEAD_GAP, READ_AT_ONCE_BYTES,
-    READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, SYNC_CHEAP, SYNC_SOON, WAL_BYTES_FOLD, WAL_BYTES_QUIET, WAL_QUIET,
+    BODY_LOCATIONS_CACHED, BODY_PIECE_BYTES, INDEX_BEHIND, INDEX_ROWS_AT_ONCE, INDEX_ROWS_GENTLE_MAX, READ_AHEAD, READ_AHEAD_GAP,
+    READ_AT_ONCE_BYTES, READERS, SEGMENT_BYTES_MAX, SEGMENT_FILES_OPEN_MAX, SYNC_CHEAP, SYNC_SOON, WAL_BYTES_FOLD,
+    WAL_BYTES_QUIET, WAL_QUIET,
 };
 use crate::rest::{Haste, Others};
 use crate::types::{BodyId, Defect, StoreError};
@@ -190,11 +191,26 @@ impl Shared {
 
     /// The same, for what moves bodies.
     pub(crate) fn with_writer<T>(&self, work: impl FnOnce(&mut Writer) -> Result<T>) -> Result<T> {
+        self.writing(&|| (), work)
+    }
+
+    /// The same as [`Shared::write_behind`], for whom nobody waits.
+    fn write_gently<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let pause = || {
+            if self.overlay.weight() < INDEX_ROWS_GENTLE_MAX {
+                std::thread::yield_now();
+            }
+        };
+        self.writing(&pause, |writer| work(&writer.connection))
+    }
+
+    fn writing<T>(&self, pause: &dyn Fn(), work: impl FnOnce(&mut Writer) -> Result<T>) -> Result<T> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(frozen) = self.overlay.freeze() {
             let stages = frozen.layers.iter().map(|layer| &**layer);
             let ticked = self.tuning.faults.tick();
-            let written = ticked.and_then(|()| Stage::apply(stages, &writer.connection, Some(frozen.position), &writer.moves));
+            let apply = |()| Stage::apply(stages, &writer.connection, Some(frozen.position), &writer.moves, pause);
+            let written = ticked.and_then(apply);
             self.overlay.thaw(frozen, written.is_ok());
             written?;
         }
@@ -266,8 +282,8 @@ impl Shared {
             is_folded = waited == Waited::Quiet;
             let written = match waited {
                 Waited::Stop => return,
-                Waited::Grown => self.write_behind(|connection| self.fold(connection, &mut folded_at)),
-                Waited::Quiet => self.write_behind(|connection| self.fold_all(connection)),
+                Waited::Grown => self.write_gently(|connection| self.fold(connection, &mut folded_at)),
+                Waited::Quiet => self.write_gently(|connection| self.fold_all(connection)),
             };
             if let Err(error) = written {
                 tracing::error!(?error, "the index could not be written; it is tried again");

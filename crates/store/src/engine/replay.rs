@@ -103,7 +103,7 @@ impl Replay<'_> {
     fn flush(&mut self) -> Result<()> {
         let stage = std::mem::take(&mut self.stage);
         self.staged = 0;
-        Stage::apply(std::iter::once(&stage), self.connection, Some(self.position), &Moves::default())
+        Stage::apply(std::iter::once(&stage), self.connection, Some(self.position), &Moves::default(), &|| ())
     }
 
     /// One file from `at` to `limit`. False: the stream ends in it.

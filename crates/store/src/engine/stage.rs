@@ -7,6 +7,7 @@ use super::index::{self, BodyRow, Position, SegmentRow};
 use super::overlay::View;
 use super::segment::BodyEntry;
 use super::{Key, Version};
+use crate::limits::INDEX_ROWS_A_PIECE;
 use crate::types::StoreError;
 use rusqlite::Connection;
 use std::collections::btree_map::Entry;
@@ -144,7 +145,11 @@ impl Stage {
             }
             self.bodies.insert(id, after);
         }
-        self.writes.extend(writes);
+        match self.writes.is_empty() {
+            // In one go, which is cheaper where there are thousands. Of two for the same key the later stays.
+            true => self.writes = writes.into_iter().collect(),
+            false => self.writes.extend(writes),
+        }
         Ok(true)
     }
 
@@ -186,15 +191,17 @@ impl Stage {
         }
     }
 
-    /// Writes stages, oldest first, in one transaction.
+    /// Writes stages, oldest first, in one transaction; `pause` is called now and then meanwhile.
     pub(crate) fn apply<'a>(
         stages: impl Iterator<Item = &'a Stage>,
         connection: &Connection,
         position: Option<Position>,
         moves: &Moves,
+        pause: &dyn Fn(),
     ) -> Result<()> {
         index::run(connection, "BEGIN IMMEDIATE")?;
-        let written = stages.into_iter().try_for_each(|stage| stage.write_all(connection, moves)).and_then(|()| match position {
+        let written = stages.into_iter().try_for_each(|stage| stage.write_all(connection, moves, pause));
+        let written = written.and_then(|()| match position {
             Some(position) => index::write_position(connection, position),
             None => Ok(()),
         });
@@ -206,12 +213,18 @@ impl Stage {
         ended
     }
 
-    fn write_all(&self, connection: &Connection, moves: &Moves) -> Result<()> {
+    fn write_all(&self, connection: &Connection, moves: &Moves, pause: &dyn Fn()) -> Result<()> {
         let mut rows = index::Rows::of(connection);
-        for (key, value) in &self.writes {
+        for (number, (key, value)) in self.writes.iter().enumerate() {
+            if number % INDEX_ROWS_A_PIECE == 0 {
+                pause();
+            }
             rows.write(key, value.as_deref())?;
         }
-        for (id, row) in &self.bodies {
+        for (number, (id, row)) in self.bodies.iter().enumerate() {
+            if number % INDEX_ROWS_A_PIECE == 0 {
+                pause();
+            }
             let moved = row.as_ref().and_then(|row| moves.moved(*id, row));
             rows.write_body(*id, moved.as_ref().or(row.as_ref()))?;
         }
