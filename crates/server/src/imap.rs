@@ -432,4 +432,28 @@ mod tests {
         let octets = size(serve);
         assert!(octets <= 2432, "{octets}");
     }
+
+    /// What is aligned more widely than any allocation costs a slow one, and these are made for each command.
+    #[test]
+    fn nothing_that_is_made_for_each_command_is_aligned_widely() {
+        fn align<F: Future>(_: impl FnOnce(&'static mut Session) -> F) -> usize {
+            align_of::<F>()
+        }
+        let commands = [
+            align(|session| session.expunge(None)),
+            align(|session| session.store_flags(unreachable())),
+            align(|session| session.append_event(unreachable(), unreachable())),
+            align(|session| session.copy(true, unreachable(), unreachable())),
+            align(|session| session.move_(true, unreachable(), unreachable())),
+            align(|session| session.finish(failure::done(""), true)),
+            align(|session| session.sync(true)),
+        ];
+        assert_eq!(commands.into_iter().max(), Some(8), "{commands:?}");
+    }
+
+    /// For what is never called.
+    #[allow(clippy::panic)]
+    fn unreachable<T>() -> T {
+        panic!("it is only measured")
+    }
 }

@@ -8,19 +8,16 @@ use super::session::Session;
 use crate::context::unix_now;
 use store::{Flags, Uid};
 use wire::imap::acl::Right;
-use wire::imap::{Code, NumberSet, SequenceSet};
+use wire::imap::{Code, SequenceSet};
 
 impl Session {
     /// EXPUNGE; with a set UID EXPUNGE. The EXPUNGE responses are told by the sync at the end of the command.
     pub(crate) async fn expunge(&mut self, uids: Option<&SequenceSet>) -> Outcome {
         self.sync(true).await?;
         self.writable()?.require(Right::Expunge)?;
-        let named = match uids {
-            Some(set) => Some(self.resolve_uids(set, true)?.iter().map(|uid| uid.0).collect()),
-            None => None,
-        };
+        let named = uids.map(|set| self.resolve_uids(set, true)).transpose()?;
         let before = self.view()?.exists();
-        let cut = self.expunge_deleted(named.as_ref()).await?;
+        let cut = self.expunge_deleted(named.as_deref()).await?;
         self.sync(true).await?;
         let view = self.view()?;
         let outcome = match self.condstore && view.exists() < before {
@@ -31,13 +28,18 @@ impl Session {
         self.ended(outcome, cut)
     }
 
-    /// Expunges what is \Deleted, of all or of those named (of these only so many as one command may).
-    pub(crate) async fn expunge_deleted(&mut self, named: Option<&NumberSet>) -> Result<Option<Code>, Trouble> {
+    /// Expunges what is \Deleted, of all or of those named (ascending; of these only so many as one command may).
+    pub(crate) async fn expunge_deleted(&mut self, named: Option<&[Uid]>) -> Result<Option<Code>, Trouble> {
         let view = self.view()?;
-        let account = view.account;
-        let deleted = view.rows().with_flag(Flags::DELETED);
-        let uids: Vec<Uid> = deleted.filter(|uid| named.is_none_or(|named| named.contains(uid.0))).collect();
-        let (uids, cut) = if named.is_some() { self.newest_uids(uids) } else { (uids, None) };
+        let (account, rows) = (view.account, view.rows());
+        let (uids, cut) = match named {
+            // Only they are looked at: it may be one of a hundred thousand.
+            Some(named) => {
+                let deleted = rows.pick(named).filter(|(_, row)| row.flags.system & Flags::DELETED != 0);
+                self.newest_uids(deleted.map(|(_, row)| row.uid).collect())
+            }
+            None => (rows.with_flag(Flags::DELETED).collect(), None),
+        };
         if !uids.is_empty() {
             let mailbox = self.view()?.mailbox.id;
             self.acting().expunge_deleted(account, mailbox, &uids, unix_now()).await?;

@@ -15,6 +15,7 @@ use super::place::{OTHER_USERS, Placed, SHARED};
 use super::session::{Indexes, Session, merge};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use store::{AccountId, MailboxId, MailboxStatus, ModSeq, Uid};
 use tokio::sync::watch;
 use wire::imap::acl::Right;
@@ -249,13 +250,21 @@ impl Session {
         }
         let selected = self.notify.as_ref().and_then(|notifying| notifying.selected.as_ref());
         let items = selected.map(|selected| selected.items.clone()).unwrap_or_default();
-        let asked = self.asked_of_new(first..exists).await?;
+        if items.is_empty() && self.view_mut()?.watched_mut().is_empty() {
+            return Ok(());
+        }
+        // Apart, for nearly nobody asks, and every command passes here.
+        Box::pin(self.fetch_asked(items, made, first..exists)).await
+    }
+
+    async fn fetch_asked(&mut self, items: Vec<FetchItem>, made: BTreeSet<Uid>, new: Range<usize>) -> Result<(), Trouble> {
+        let asked = self.asked_of_new(new.clone()).await?;
         if items.is_empty() && asked.is_empty() {
             return Ok(());
         }
         // §5.2: not of those that this client made itself.
         let rows = self.view()?.rows();
-        let arrived = (first..exists).filter(|index| rows.uid(*index).is_some_and(|uid| !made.contains(&uid)));
+        let arrived = new.filter(|index| rows.uid(*index).is_some_and(|uid| !made.contains(&uid)));
         if asked.is_empty() {
             let arrived = merge(arrived);
             return self.fetch_unasked(items, arrived).await;

@@ -47,7 +47,10 @@ impl Session {
         self.tell(&updates)?;
         let gone = updates.iter().filter(|update| matches!(update, Update::Expunge(..))).count();
         self.fetch_new(before.saturating_sub(gone)).await?;
-        Box::pin(self.tell_watched()).await
+        match self.view_mut()?.watched_mut().is_empty() {
+            true => Ok(()),
+            false => Box::pin(self.tell_watched()).await,
+        }
     }
 
     /// Before the tagged answer: who was told the mod-sequence of a change while an earlier one is kept back must not count on it
