@@ -294,6 +294,23 @@ impl Store {
         self.inner.rename(account, from, to, now_secs).await
     }
 
+    /// What a mailbox is for (RFC 6154); `Invalid` where another one is for that already, and for INBOX.
+    pub async fn mailbox_use(&self, account: AccountId, mailbox: MailboxId, special_use: Option<SpecialUse>) -> Result<()> {
+        exclusively!(self.inner, account, |act, _batch| {
+            let taken = |state: &crate::rows::MailboxState| state.info.id != mailbox && state.info.special_use == special_use;
+            if special_use.is_some() && act.mailboxes().any(taken) {
+                return Err(StoreError::Invalid("another mailbox has that special use"));
+            }
+            let info = &mut act.mailbox_mut(mailbox)?.info;
+            if special_use.is_some() && info.name == "INBOX" {
+                return Err(StoreError::Invalid("INBOX is INBOX"));
+            }
+            let changed = info.special_use != special_use;
+            info.special_use = special_use;
+            Ok((changed, ()))
+        })
+    }
+
     /// The name as a mailbox is made by it: composed, INBOX spelled so (RFC 9051 §5.1).
     pub fn mailbox_name(name: &str) -> SmolStr {
         canonical(&composed(name))

@@ -16,5 +16,7 @@ pub(crate) const SNOOZES: u8 = 8;
 pub(crate) const SECOND_FACTOR: u8 = 9;
 /// Old accounts elsewhere.
 pub(crate) const LINKS: u8 = 10;
+/// Where mailboxes stand among others (RFC 8621 §2 `sortOrder`), by their number, where somebody said so.
+pub(crate) const MAILBOX_ORDERS: u8 = 14;
 /// Push subscriptions (RFC 8620 §7.2).
 pub(crate) const PUSH_SUBSCRIPTIONS: u8 = 11;

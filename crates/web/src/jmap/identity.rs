@@ -5,7 +5,7 @@
 use super::answers::{Told, changed, changes_max, got};
 use super::args::Args;
 use super::failure::{MethodError, SetError};
-use super::setting::{Outcome, Setting, without_same};
+use super::setting::{Outcome, Setting, whole_properties, without_same};
 use super::{Context, Object};
 use crate::collections::IDENTITIES as COLLECTION;
 use mta::receive::Place;
@@ -117,13 +117,23 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     outcome.answer(context, setting.old_state).await
 }
 
+/// An EmailAddress (RFC 8621 §4.1.2.3).
+fn is_address(value: &Value) -> bool {
+    let Some(object) = value.as_object() else { return false };
+    let is_text =
+        |text: Option<&Value>| text.is_some_and(|text| text.as_str().is_some_and(|text| !text.contains(char::is_control)));
+    object.keys().all(|name| ["name", "email"].contains(&name.as_str()))
+        && is_text(object.get("email"))
+        && (object.get("name").is_none_or(Value::is_null) || is_text(object.get("name")))
+}
+
 fn check(patch: &Object, may: &[&str]) -> Result<(), SetError> {
     for (name, value) in patch {
         let good = match name.as_str() {
             _ if !may.contains(&name.as_str()) => false,
             "name" | "textSignature" | "htmlSignature" => value.is_string(),
             "email" => value.as_str().is_some_and(|email| email.contains('@')),
-            _ => value.is_null() || value.is_array(),
+            _ => value.is_null() || value.as_array().is_some_and(|list| list.iter().all(is_address)),
         };
         if !good {
             return Err(SetError::properties(&[name], "this cannot be set so"));
@@ -204,6 +214,7 @@ async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), Se
     let (_, mut object) = found.ok_or_else(|| SetError::new("notFound"))?;
     let mut present = object.clone();
     present.extend([("id".to_owned(), json!(id)), ("mayDelete".to_owned(), json!(id != MAIN))]);
+    let patch = whole_properties(patch, &present)?;
     let mut patch = without_same(patch, Some(&Value::Object(present)));
     // RFC 8620 §5.3: null is what it is where nobody says anything.
     let usual = fresh("");

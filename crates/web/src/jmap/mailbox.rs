@@ -12,12 +12,15 @@ use super::answers::{Told, changed, changes_max, got};
 use super::args::Args;
 use super::failure::MethodError;
 use super::sharing::my_rights;
-use super::view::{Entry, ThreadKey, View};
+use super::view::{ThreadKey, View};
 use super::{Context, Object};
+use crate::collections::MAILBOX_ORDERS;
 use serde_json::{Value, json};
+use smol_str::SmolStr;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use store::{AccountId, Mailbox, MailboxId, SpecialUse, Touch};
+use store::{AccountId, Mailbox, MailboxId, MailboxStatus, SpecialUse, Store, StoreError, Touch};
 
 const PROPERTIES: [&str; 11] = [
     "id",
@@ -32,6 +35,8 @@ const PROPERTIES: [&str; 11] = [
     "myRights",
     "isSubscribed",
 ];
+/// "an integer in the range 0 <= sortOrder < 2^31"
+const SORT_ORDERS: u32 = 1 << 31;
 const COUNTS: [&str; 4] = ["totalEmails", "unreadEmails", "totalThreads", "unreadThreads"];
 
 /// Counts of one mailbox.
@@ -73,8 +78,28 @@ fn special_use(role: &str) -> Option<SpecialUse> {
     })
 }
 
-/// Roles in the order people expect; the rest behind them, by name.
-fn sort_order(mailbox: &Mailbox) -> u32 {
+/// `sortOrder`, where somebody said so.
+pub(super) type Orders = HashMap<MailboxId, u32>;
+
+/// Of an account's mailboxes.
+pub(super) async fn orders(store: &Store, account: AccountId) -> Result<Orders, StoreError> {
+    let kept = store.records(account, MAILBOX_ORDERS).await?;
+    let one = |(name, stored): (SmolStr, Vec<u8>)| {
+        Some((order_of(&name)?, std::str::from_utf8(&stored).ok()?.parse().ok().filter(|order| *order < SORT_ORDERS)?))
+    };
+    Ok(kept.into_iter().filter_map(one).collect())
+}
+
+/// Which mailbox's order a record is.
+pub(super) fn order_of(name: &str) -> Option<MailboxId> {
+    name.parse().ok().map(MailboxId)
+}
+
+/// As somebody said; else roles in the order people expect, the rest behind them.
+fn sort_order(mailbox: &Mailbox, orders: &Orders) -> u32 {
+    if let Some(order) = orders.get(&mailbox.id) {
+        return *order;
+    }
     match role(mailbox) {
         Some("inbox") => 1,
         Some("drafts") => 2,
@@ -92,7 +117,22 @@ fn leaf(mailbox: &Mailbox) -> &str {
     mailbox.name.rsplit_once('/').map_or(mailbox.name.as_str(), |(_, leaf)| leaf)
 }
 
-fn parent<'a>(all: &'a BTreeMap<MailboxId, (Mailbox, store::MailboxStatus)>, mailbox: &Mailbox) -> Option<&'a Mailbox> {
+/// By id, as views have them.
+pub(super) type All = BTreeMap<MailboxId, (Mailbox, MailboxStatus)>;
+
+/// The name it is told by: its last level, or all of it where it stands on top only because what is above is hidden, and another one
+/// there has that name ("There MUST NOT be two sibling Mailboxes with both the same parent and the same name").
+fn told_name(all: &All, mailbox: &Mailbox) -> String {
+    let is_on_top = |one: &Mailbox| parent(all, one).is_none();
+    let is_like = |one: &Mailbox| one.id != mailbox.id && leaf(one) == leaf(mailbox) && is_on_top(one);
+    match mailbox.name.as_str() {
+        "INBOX" => "Inbox".into(),
+        name if name.contains('/') && is_on_top(mailbox) && all.values().any(|(one, _)| is_like(one)) => name.into(),
+        _ => leaf(mailbox).into(),
+    }
+}
+
+fn parent<'a>(all: &'a All, mailbox: &Mailbox) -> Option<&'a Mailbox> {
     let (above, _) = mailbox.name.rsplit_once('/')?;
     all.values().map(|(other, _)| other).find(|other| other.name == above)
 }
@@ -105,11 +145,11 @@ pub(crate) fn id_of(account: AccountId, mailbox: MailboxId) -> String {
 /// itself (RFC 8621 §2).
 fn counts(view: &View) -> HashMap<MailboxId, Counts> {
     let is_trash = |id: &MailboxId| view.mailboxes.get(id).is_some_and(|(mailbox, _)| role(mailbox) == Some("trash"));
-    let in_trash = |entry: &Entry| entry.mailboxes().iter().all(is_trash);
-    let mut unread: HashMap<(ThreadKey, bool), bool> = HashMap::new();
+    // One that is in the trash and elsewhere counts on both sides.
+    let mut unread: HashSet<(ThreadKey, bool)> = HashSet::new();
     for (_, entry) in view.all().filter(|(_, entry)| entry.is_unread()) {
         if let Some(known) = entry.known() {
-            unread.insert((known.thread, in_trash(entry)), true);
+            unread.extend(entry.places().map(|place| (known.thread, is_trash(&place.mailbox))));
         }
     }
     let mut counts: HashMap<MailboxId, Counts> = HashMap::new();
@@ -123,7 +163,7 @@ fn counts(view: &View) -> HashMap<MailboxId, Counts> {
             count.unread_emails += is_unread;
             if let Some(thread) = thread.filter(|thread| seen.insert((mailbox, *thread))) {
                 count.threads += 1;
-                count.unread_threads += u64::from(unread.contains_key(&(thread, is_trash(&mailbox))));
+                count.unread_threads += u64::from(unread.contains(&(thread, is_trash(&mailbox))));
             }
         };
         match entry.only_mailbox() {
@@ -147,14 +187,13 @@ fn counts_of(view: &mut View) -> Arc<HashMap<MailboxId, Counts>> {
     }
 }
 
-fn property(view: &View, account: AccountId, (mailbox, counts): (&Mailbox, Counts), name: &str) -> Value {
+fn property(view: &View, (account, orders): (AccountId, &Orders), (mailbox, counts): (&Mailbox, Counts), name: &str) -> Value {
     match name {
         "id" => json!(id_of(account, mailbox.id)),
-        "name" if mailbox.name == "INBOX" => json!("Inbox"),
-        "name" => json!(leaf(mailbox)),
+        "name" => json!(told_name(&view.mailboxes, mailbox)),
         "parentId" => json!(parent(&view.mailboxes, mailbox).map(|parent| id_of(account, parent.id))),
         "role" => json!(role(mailbox)),
-        "sortOrder" => json!(sort_order(mailbox)),
+        "sortOrder" => json!(sort_order(mailbox, orders)),
         "totalEmails" => json!(counts.emails),
         "unreadEmails" => json!(counts.unread_emails),
         "totalThreads" => json!(counts.threads),
@@ -171,6 +210,7 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     let properties = args.properties(&PROPERTIES)?;
     args.end()?;
     let (store, account) = (&context.site.store, context.eyes.account);
+    let orders = orders(store, account).await?;
     let mut view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
     let wanted = |name: &str| properties.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
     let counts = match COUNTS.iter().any(|name| wanted(name)) {
@@ -190,7 +230,8 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
         };
         let counts = counts.get(&mailbox.id).copied().unwrap_or_default();
         let names = PROPERTIES.iter().filter(|name| **name == "id" || wanted(name));
-        let object: Object = names.map(|name| ((*name).to_owned(), property(&view, account, (mailbox, counts), name))).collect();
+        let object: Object =
+            names.map(|name| ((*name).to_owned(), property(&view, (account, &orders), (mailbox, counts), name))).collect();
         list.push(Value::Object(object));
     }
     Ok(got(context, view.mod_seq, list, not_found))
@@ -205,7 +246,8 @@ pub(super) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result
     let cannot = || MethodError::new("cannotCalculateChanges");
     let mut changes = context.site.store.account_changes(account, since, usize::MAX).await?.ok_or_else(cannot)?;
     context.eyes.veil(&context.site.store, &mut changes);
-    let touches = touches(&changes);
+    let (_, there) = context.site.store.mailbox_states(account).await?;
+    let touches = touches(&changes, &|id| there.iter().all(|(mailbox, _)| mailbox.id != id));
     let only_counts = touches.values().all(|(touch, counts_only)| *touch == Touch::Updated && *counts_only);
     let mut told = Told::default();
     for (mailbox, (touch, _)) in &touches {
@@ -226,7 +268,10 @@ pub(super) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result
 }
 
 /// What became of each mailbox, and whether only its messages changed.
-pub(super) fn touches(changes: &store::AccountChanges) -> BTreeMap<MailboxId, (Touch, bool)> {
+pub(super) fn touches(
+    changes: &store::AccountChanges,
+    is_gone: &dyn Fn(MailboxId) -> bool,
+) -> BTreeMap<MailboxId, (Touch, bool)> {
     let mut touches: BTreeMap<MailboxId, (Touch, bool)> =
         changes.messages.keys().map(|mailbox| (*mailbox, (Touch::Updated, true))).collect();
     for (mailbox, touch) in &changes.mailboxes {
@@ -241,6 +286,13 @@ pub(super) fn touches(changes: &store::AccountChanges) -> BTreeMap<MailboxId, (T
         };
         touches.insert(*mailbox, (now, false));
     }
-    // A thread that is unread counts as such in every mailbox it is in.
+    for mailbox in changes.records.iter().filter(|(of, ..)| *of == MAILBOX_ORDERS).filter_map(|(_, name, _)| order_of(name)) {
+        // Of one that is made or removed that is told; of one that is not there any more there is nothing to tell.
+        match touches.entry(mailbox) {
+            Entry::Occupied(mut told) => told.get_mut().1 = false,
+            Entry::Vacant(_) if is_gone(mailbox) => {}
+            Entry::Vacant(place) => drop(place.insert((Touch::Updated, false))),
+        }
+    }
     touches
 }

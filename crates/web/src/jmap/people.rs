@@ -7,7 +7,7 @@ use super::answers::got;
 use super::args::Args;
 use super::failure::{MethodError, SetError};
 use super::identity::record_changes;
-use super::setting::{Outcome, Setting};
+use super::setting::{Outcome, Setting, whole_properties};
 use super::{Context, Object};
 use crate::collections::PEOPLE;
 use crate::limits::{PEOPLE_MAX, PERSON_BYTES_MAX};
@@ -126,6 +126,7 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
 
 /// A person with these changes, as it is kept.
 fn whole(mut object: Object, patch: Object) -> Result<Vec<u8>, SetError> {
+    let patch = whole_properties(patch, &object)?;
     for (name, value) in &patch {
         let good = match name.as_str() {
             "name" | "organization" | "note" => value.is_string(),

@@ -7,7 +7,7 @@ use super::args::{state, state_of};
 use super::arrivals::{Told, since};
 use super::followed::Followed;
 use super::{Object, account_id};
-use crate::collections::{IDENTITIES, PEOPLE, SNOOZES, SUBMISSIONS};
+use crate::collections::{IDENTITIES, MAILBOX_ORDERS, PEOPLE, SNOOZES, SUBMISSIONS};
 use crate::limits::*;
 use crate::site::{Shared, SignedIn, Visit, problem, unavailable};
 use axum::body::{Body, HttpBody};
@@ -128,6 +128,7 @@ pub(super) fn changed(changes: Option<&AccountChanges>) -> BTreeSet<&'static str
             store::QUOTA => Some("Quota"),
             PEOPLE => Some("Person"),
             SNOOZES => Some("Snooze"),
+            MAILBOX_ORDERS => Some("Mailbox"),
             _ => None,
         });
     }

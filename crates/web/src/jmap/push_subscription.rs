@@ -6,7 +6,7 @@
 use super::args::Args;
 use super::failure::{MethodError, SetError};
 use super::push::still_good;
-use super::setting::id_or_created;
+use super::setting::{id_or_created, whole_properties};
 use super::{Context, Object};
 use crate::collections::PUSH_SUBSCRIPTIONS as COLLECTION;
 use crate::limits::*;
@@ -275,7 +275,9 @@ async fn updated(context: &Context<'_>, id: &str, patch: &Value) -> Result<Value
     let stored = context.site.store.record(context.account.id, COLLECTION, id).await?;
     let mut kept = stored.as_deref().and_then(Kept::read).ok_or_else(|| SetError::new("notFound"))?;
     let mut answer = Value::Null;
-    for (name, value) in patch.as_object().into_iter().flatten() {
+    let patch = patch.as_object().ok_or_else(|| SetError::new("invalidPatch"))?;
+    let patch = whole_properties(patch.clone(), &kept.shown(id))?;
+    for (name, value) in &patch {
         match name.as_str() {
             "verificationCode" => {
                 let said = value.as_str().unwrap_or_default();
@@ -289,6 +291,8 @@ async fn updated(context: &Context<'_>, id: &str, patch: &Value) -> Result<Value
                 answer = json!({"expires": message::date::format_rfc_3339(kept.expires_secs)});
             }
             "types" => kept.types = types_of(Some(value))?,
+            // What is there already may be said again.
+            other if kept.shown(id).get(other) == Some(value) => {}
             other => return Err(SetError::properties(&[other], "this cannot be changed")),
         }
     }

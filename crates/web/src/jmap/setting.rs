@@ -72,6 +72,38 @@ pub(crate) fn in_order(create: Object) -> Vec<(String, Value)> {
     ordered
 }
 
+/// A patch of whole properties: its paths (RFC 6901 without the slash in front) are carried out on what is there (RFC 8620 §5.3).
+pub(crate) fn whole_properties(patch: Object, present: &Object) -> Result<Object, SetError> {
+    let wrong = |why: &str| SetError::why("invalidPatch", why);
+    let steps = |path: &str| path.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect::<Vec<String>>();
+    let mut paths: Vec<(Vec<String>, Value)> = patch.into_iter().map(|(path, value)| (steps(&path), value)).collect();
+    paths.sort_by(|(one, _), (other, _)| one.cmp(other));
+    // What begins with another one stands right behind it, or behind others that do.
+    if paths.iter().zip(paths.iter().skip(1)).any(|((one, _), (next, _))| next.starts_with(one)) {
+        return Err(wrong("one path is the beginning of another"));
+    }
+    let mut whole = Object::new();
+    for (path, value) in paths {
+        let Some((property, rest)) = path.split_first() else { continue };
+        let Some((last, between)) = rest.split_last() else {
+            whole.insert(property.clone(), value);
+            continue;
+        };
+        let there = || present.get(property).cloned().unwrap_or_default();
+        let mut at = whole.entry(property.clone()).or_insert_with(there);
+        for step in between {
+            let inside = at.as_object_mut().and_then(|object| object.get_mut(step));
+            at = inside.ok_or_else(|| wrong("a path leads into nothing"))?;
+        }
+        let object = at.as_object_mut().ok_or_else(|| wrong("a path leads into a list, or into nothing"))?;
+        match value {
+            Value::Null => drop(object.remove(last)),
+            value => drop(object.insert(last.clone(), value)),
+        }
+    }
+    Ok(whole)
+}
+
 /// A patch without what it says again as it is (RFC 8620 §5.3: what only the server sets may stand in it so).
 pub(crate) fn without_same(mut patch: Object, present: Option<&Value>) -> Object {
     let present = present.and_then(Value::as_object);
@@ -164,5 +196,38 @@ impl Outcome {
             Value::Object(object) => Ok(object),
             _ => Ok(Object::new()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// RFC 8620 §5.3, PatchObject.
+    #[test]
+    fn paths_are_carried_out_on_what_is_there() {
+        let object = |value: Value| value.as_object().unwrap().clone();
+        let present = object(json!({"a": {"b": {"c": 1}, "x/y~": 2}, "list": [1], "text": "t", "none": null}));
+        let done = |patch: Value| whole_properties(object(patch), &present).map(Value::Object);
+        assert_eq!(
+            done(json!({"a/b/c": 3, "a/d": 4, "text": null})),
+            Ok(json!({"a": {"b": {"c": 3}, "d": 4, "x/y~": 2}, "text": null}))
+        );
+        assert_eq!(done(json!({"a/x~1y~0": null, "a/never": null})), Ok(json!({"a": {"b": {"c": 1}}})));
+        assert_eq!(done(json!({"new": {"e": 1}})), Ok(json!({"new": {"e": 1}})));
+        for wrong in [
+            json!({"a": {}, "a/b": {}}),
+            json!({"a/b": {}, "a/b!": 1, "a/b/c": 1}),
+            json!({"list/0": 2}),
+            json!({"text/x": 1}),
+            json!({"none/x": 1}),
+            json!({"missing/x": 1}),
+            json!({"a/missing/x": 1}),
+        ] {
+            let error = done(wrong.clone()).unwrap_err().into_value();
+            assert_eq!(error["type"], "invalidPatch", "{wrong}");
+        }
+        assert!(done(json!({"a/b": 1, "ab": 2})).is_ok(), "only whole steps count");
     }
 }

@@ -3,7 +3,9 @@
 //! Invariant: of an account with nothing shared one hears what one hears of an account that is not there, and a view through
 //! a stranger's eyes holds only what the lists let him read, as of the call. Must not know: methods.
 
+use super::mailbox::order_of;
 use super::{Context, account_id};
+use crate::collections::MAILBOX_ORDERS;
 use crate::jmap::args::state;
 use crate::jmap::failure::SetError;
 use serde_json::{Value, json};
@@ -81,7 +83,9 @@ impl Eyes {
         if !self.are_own() {
             changes.messages.retain(|mailbox, _| self.rights(store, *mailbox).has(Right::Read));
             changes.mailboxes.retain(|(mailbox, _)| self.rights(store, *mailbox).has(Right::Lookup));
-            changes.records.clear();
+            // Where mailboxes stand is everybody's; the rest of the records are the owner's own affair.
+            let is_seen = |name: &str| order_of(name).is_some_and(|id| self.rights(store, id).has(Right::Lookup));
+            changes.records.retain(|(of, name, _)| *of == MAILBOX_ORDERS && is_seen(name));
         }
     }
 

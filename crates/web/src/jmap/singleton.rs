@@ -6,7 +6,7 @@ use super::answers::got;
 use super::args::Args;
 use super::failure::{MethodError, SetError};
 use super::identity::record_changes;
-use super::setting::{Outcome, Setting};
+use super::setting::{Outcome, Setting, whole_properties};
 use super::{Context, Object};
 use mta::wishes::{ANSWERED, RULES, SINGLETON, VACATION, Wishes, vacation};
 use serde_json::{Value, json};
@@ -134,6 +134,7 @@ async fn update(context: &Context<'_>, only: Only, mut patch: Object) -> Result<
     }
     let mut object = read(context, only).await.map_err(|_| SetError::new("serverFail"))?;
     let was_away = object.get("isEnabled") == Some(&Value::Bool(true));
+    let patch = whole_properties(patch, &object)?;
     object.extend(patch);
     only.check(&object)?;
     let (store, account) = (&context.site.store, context.account.id);

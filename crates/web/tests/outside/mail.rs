@@ -254,3 +254,113 @@ async fn mailboxes_are_made_renamed_and_removed() {
     let changes = office.call("Mailbox/queryChanges", json!({"sinceQueryState": since})).await;
     assert!(changes["removed"].as_array().unwrap().is_empty());
 }
+
+/// RFC 8621 §2: `role` and `sortOrder` are the client's to set, no two mailboxes have one role, and what one makes oneself one is
+/// subscribed to.
+#[tokio::test]
+async fn a_mailbox_gets_a_role_and_a_place() {
+    let office = Office::new().await;
+    let create = json!({"create": {"a": {"name": "Old things", "sortOrder": 3}, "b": {"name": "Notes", "isSubscribed": false}, "c": {"name": "Spam", "role": "junk"},
+        "d": {"name": "D", "sortOrder": 2_147_483_648u32}, "e": {"name": "E", "role": "inbox"}, "f": {"name": "F", "isSubscribed": 1}}});
+    let made = office.call("Mailbox/set", create).await;
+    let (a, b) = (&made["created"]["a"], &made["created"]["b"]);
+    assert_eq!(
+        (&a["isSubscribed"], a.get("sortOrder"), &a["role"], &a["parentId"]),
+        (&json!(true), None, &Value::Null, &Value::Null)
+    );
+    assert_eq!((b.get("isSubscribed"), &b["sortOrder"]), (None, &json!(10)));
+    let why = |name: &str| made["notCreated"][name]["properties"].clone();
+    assert_eq!(
+        [why("c"), why("d"), why("e"), why("f")],
+        [json!(["role"]), json!(["sortOrder"]), json!(["role"]), json!(["isSubscribed"])]
+    );
+    let (a, b) = (a["id"].as_str().unwrap().to_owned(), b["id"].as_str().unwrap().to_owned());
+    let archive = office.mailbox_id("Archive").await;
+    let get = async |id: &str| office.call("Mailbox/get", json!({"ids": [id]})).await["list"][0].clone();
+    assert_eq!((get(&a).await["isSubscribed"].clone(), get(&a).await["sortOrder"].clone()), (json!(true), json!(3)));
+    assert_eq!(get(&b).await["isSubscribed"], false);
+    let since = office.call("Mailbox/get", json!({"ids": []})).await["state"].clone();
+    let sorted = json!({"sort": [{"property": "sortOrder"}, {"property": "name"}]});
+    let before = office.call("Mailbox/query", sorted.clone()).await;
+    // One place is another, and so the list.
+    let update = async |patch: Value| office.call("Mailbox/set", json!({"update": patch})).await;
+    assert_eq!(update(json!({&b: {"sortOrder": 0}})).await["updated"], json!({&b: null}));
+    let told = office.call("Mailbox/changes", json!({"sinceState": since})).await;
+    assert_eq!((&told["updated"], &told["updatedProperties"]), (&json!([b]), &Value::Null));
+    let mut list = before["ids"].as_array().unwrap().clone();
+    let ask = json!({"sinceQueryState": before["queryState"], "sort": sorted["sort"], "upToId": list[0]});
+    let moved = office.call("Mailbox/queryChanges", ask).await;
+    list.retain(|id| !moved["removed"].as_array().unwrap().contains(id));
+    for added in moved["added"].as_array().unwrap() {
+        list.insert(usize::try_from(added["index"].as_u64().unwrap()).unwrap(), added["id"].clone());
+    }
+    let after = office.call("Mailbox/query", sorted).await["ids"].clone();
+    assert_eq!((json!(list), &after[0]), (after.clone(), &json!(b)));
+    // A role that another has is not given; it may change hands in one call, and IMAP has it then.
+    let refused = update(json!({&a: {"role": "archive", "name": "Never"}})).await;
+    assert_eq!(refused["notUpdated"][&a]["properties"], json!(["role"]));
+    assert_eq!(get(&a).await["name"], "Old things", "nothing of it is done");
+    let done = update(json!({&a: {"role": "archive"}, &archive: {"role": null}})).await;
+    assert_eq!((done["updated"].as_object().map(serde_json::Map::len), &done["notUpdated"]), (Some(2), &Value::Null), "{done}");
+    assert_eq!((get(&a).await["role"].clone(), get(&archive).await["role"].clone()), (json!("archive"), Value::Null));
+    let used = office.store.mailbox(office.ann, "Old things").await.unwrap().unwrap().special_use;
+    assert_eq!(used, Some(store::SpecialUse::Archive));
+    let inbox = office.mailbox_id("INBOX").await;
+    for (id, patch, property) in [
+        (&inbox, json!({"role": "archive"}), "role"),
+        (&inbox, json!({"role": null}), "role"),
+        (&a, json!({"role": "boats"}), "role"),
+        (&a, json!({"sortOrder": -1}), "sortOrder"),
+        (&a, json!({"sortOrder": "1"}), "sortOrder"),
+    ] {
+        let told = update(json!({id: patch})).await;
+        assert_eq!(told["notUpdated"][id]["properties"], json!([property]), "{patch}");
+    }
+    // By itself again, and gone with the mailbox.
+    update(json!({&b: {"sortOrder": null}})).await;
+    assert_eq!(get(&b).await["sortOrder"], 10);
+    update(json!({&b: {"sortOrder": 5}})).await;
+    let since = office.call("Mailbox/get", json!({"ids": []})).await["state"].clone();
+    office.call("Mailbox/set", json!({"destroy": [b]})).await;
+    let told = office.call("Mailbox/changes", json!({"sinceState": since})).await;
+    assert_eq!((&told["destroyed"], &told["updated"]), (&json!([b]), &json!([])));
+}
+
+/// RFC 8621 §2 `unreadThreads`: one that is in the trash and elsewhere counts there and there.
+#[tokio::test]
+async fn the_trash_counts_by_itself() {
+    let office = Office::new().await;
+    let trash = office.mailbox_id("Trash").await;
+    office.put("INBOX", LUNCH, NOW, Flags::SEEN).await;
+    office.put("Trash", REPLY, NOW + 1, 0).await;
+    let unread = async || {
+        let got = office
+            .call("Mailbox/get", json!({"ids": [trash, office.mailbox_id("INBOX").await], "properties": ["unreadThreads"]}))
+            .await;
+        [0, 1].map(|at| got["list"][at]["unreadThreads"].as_u64().unwrap())
+    };
+    // The example of the RFC.
+    assert_eq!(unread().await, [1, 0]);
+    let reply = office.ids("Trash").await.remove(0);
+    let into_inbox = json!({format!("mailboxIds/{}", office.mailbox_id("INBOX").await): true});
+    office.call("Email/set", json!({"update": {&reply: into_inbox}})).await;
+    assert_eq!(unread().await, [1, 1]);
+}
+
+/// RFC 8620 §5.6: what is sorted by something that changes is told whatever the client has of it.
+#[tokio::test]
+async fn a_list_by_keywords_is_brought_up_whole() {
+    let office = Office::new().await;
+    for number in 0..4 {
+        office.put("INBOX", &format!("Subject: {number}\r\n\r\nx\r\n"), NOW + number, 0).await;
+    }
+    let sort = json!([{"property": "hasKeyword", "keyword": "$flagged", "isAscending": false}, {"property": "receivedAt"}]);
+    let before = office.call("Email/query", json!({"sort": sort})).await;
+    let ids: Vec<Value> = before["ids"].as_array().unwrap().clone();
+    // The last one that the client has goes to the front, and one that it does not have comes right behind.
+    let update = json!({"update": {ids[2].as_str().unwrap(): {"keywords/$flagged": true}, ids[3].as_str().unwrap(): {"keywords/$flagged": true}}});
+    office.call("Email/set", update).await;
+    let ask = json!({"sinceQueryState": before["queryState"], "sort": sort, "upToId": ids[2]});
+    let told = office.call("Email/queryChanges", ask).await;
+    assert_eq!(told["added"], json!([{"id": ids[2], "index": 0}, {"id": ids[3], "index": 1}]));
+}

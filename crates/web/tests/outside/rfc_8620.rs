@@ -87,6 +87,20 @@ async fn a_whole_object_is_a_patch_and_a_patch_is_checked() {
     ] {
         assert_eq!(set("Email/set", &id, patch.clone()).await["notUpdated"][&id]["type"], "invalidPatch", "{patch}");
     }
+    // "The pointer MUST NOT reference inside an array", "All parts prior to the last [...] MUST already exist".
+    set("Identity/set", "main", json!({"bcc": [{"name": null, "email": "a@b"}]})).await;
+    for (name, id, patch) in [
+        ("Identity/set", &"main".to_owned(), json!({"bcc/0": {"email": "c@d"}})),
+        ("Identity/set", &"main".to_owned(), json!({"replyTo/0/email": "c@d"})),
+        ("VacationResponse/set", &"singleton".to_owned(), json!({"subject/x": "y"})),
+        ("Mailbox/set", &archive, json!({"myRights/mayDelete": false})),
+    ] {
+        assert_eq!(set(name, id, patch.clone()).await["notUpdated"][id]["type"], "invalidPatch", "{patch}");
+    }
+    for wrong in [json!([1]), json!([{"name": "x"}]), json!([{"email": "a@b", "more": 1}]), json!([{"email": "a\r\nb"}])] {
+        let told = set("Identity/set", "main", json!({"replyTo": wrong})).await;
+        assert_eq!(told["notUpdated"]["main"]["properties"], json!(["replyTo"]), "{wrong}");
+    }
 }
 
 /// RFC 9425 §5: the quota as its example has it, fetched and followed.

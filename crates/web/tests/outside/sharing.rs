@@ -468,3 +468,32 @@ async fn seen_is_the_readers_own_where_the_owner_asked_for_it() {
     let got = pair.office.ask(&head, asked.to_string().as_bytes()).await.json()["methodResponses"][0][1]["list"].clone();
     assert_eq!((&got[0]["keywords"], &got[1]["keywords"]), (&json!({"$seen": true}), &json!({"$answered": true})));
 }
+
+/// RFC 8621 §2: "There MUST NOT be two sibling Mailboxes with both the same parent and the same name", also where what is above is
+/// hidden.
+#[tokio::test]
+async fn two_that_are_called_alike_under_hidden_ones_are_told_apart() {
+    let pair = Pair::new().await;
+    for name in ["Boats/Old", "Cars/Old", "Cars/New"] {
+        pair.office.store.mailbox_create(pair.bob, name, None, 1).await.unwrap();
+        pair.share(name, "lrx").await;
+    }
+    let names = async || {
+        let all = pair.call("Mailbox/get", json!({"properties": ["name", "parentId"]})).await["list"].clone();
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names().await, ["Boats/Old", "Cars/Old", "New"].map(str::to_owned).into());
+    let found = pair.call("Mailbox/query", json!({"filter": {"name": "boats"}})).await;
+    assert_eq!(found["ids"], json!([pair.mailbox("Boats/Old").await]));
+    // Said again it is no other name.
+    let old = pair.mailbox("Boats/Old").await;
+    let set = async |patch: Value| pair.call("Mailbox/set", json!({"update": {&old: patch}})).await["updated"].clone();
+    assert_eq!(set(json!({"name": "Boats/Old", "isSubscribed": true})).await, json!({&old: null}));
+    pair.share("Boats", "k").await;
+    assert_eq!(set(json!({"name": "Older"})).await, json!({&old: null}));
+    assert_eq!(names().await, ["Old", "Older", "New"].map(str::to_owned).into());
+}

@@ -240,6 +240,8 @@ pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
         moved.extend(mates);
     }
     let found = question.answer(&mut affected.view, context.site, account).await?;
+    // "if the sort or filter includes a mutable property": then what is behind it may come before it (RFC 8620 §5.6).
+    let up_to = up_to.filter(|_| question.sort.iter().all(|one| one.keyword.is_empty()));
     let last = up_to.and_then(|id| EmailKey::of(&id)).and_then(|key| found.iter().position(|one| *one == key));
     let places: HashMap<EmailKey, usize> =
         found.iter().enumerate().filter(|(_, key)| moved.contains(key)).map(|(at, key)| (*key, at)).collect();

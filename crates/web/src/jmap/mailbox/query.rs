@@ -2,7 +2,7 @@
 //!
 //! Must not know: counts.
 
-use super::{id_of, leaf, parent, role, sort_order, touches};
+use super::{Orders, id_of, orders, parent, role, sort_order, told_name, touches};
 use crate::jmap::answers::{Window, changes_max, judged, query_changed, sorted_by};
 use crate::jmap::args::Args;
 use crate::jmap::failure::MethodError;
@@ -29,7 +29,7 @@ impl Question {
         Ok(Question { filter: args.take("filter"), sort, sort_as_tree, filter_as_tree })
     }
 
-    fn answer(&self, view: &View, account: AccountId) -> Result<Vec<MailboxId>, MethodError> {
+    fn answer(&self, view: &View, account: AccountId, orders: &Orders) -> Result<Vec<MailboxId>, MethodError> {
         let mut matching = HashSet::new();
         for (mailbox, _) in view.mailboxes.values() {
             let is = |name: &str, value: &Value| condition(name, value, view, (account, mailbox));
@@ -51,7 +51,7 @@ impl Question {
             matching = shown;
         }
         let mut all: Vec<&Mailbox> = view.mailboxes.values().map(|(mailbox, _)| mailbox).collect();
-        all.sort_by(|a, b| self.compare(a, b));
+        all.sort_by(|a, b| self.compare(view, orders, (a, b)));
         if self.sort_as_tree {
             let mut ordered = Vec::with_capacity(all.len());
             let tops: Vec<&Mailbox> = all.iter().filter(|one| parent(&view.mailboxes, one).is_none()).copied().collect();
@@ -61,11 +61,12 @@ impl Question {
         Ok(all.into_iter().map(|mailbox| mailbox.id).filter(|id| matching.contains(id)).collect())
     }
 
-    fn compare(&self, a: &Mailbox, b: &Mailbox) -> Ordering {
+    fn compare(&self, view: &View, orders: &Orders, (a, b): (&Mailbox, &Mailbox)) -> Ordering {
+        let name = |one| case_fold(&told_name(&view.mailboxes, one));
         let step = |(property, ascending): &(String, bool)| {
             let order = match property.as_str() {
-                "sortOrder" => sort_order(a).cmp(&sort_order(b)),
-                _ => case_fold(leaf(a)).cmp(&case_fold(leaf(b))),
+                "sortOrder" => sort_order(a, orders).cmp(&sort_order(b, orders)),
+                _ => name(a).cmp(&name(b)),
             };
             if *ascending { order } else { order.reverse() }
         };
@@ -91,7 +92,7 @@ fn condition(name: &str, value: &Value, view: &View, (account, mailbox): (Accoun
     let truth = || value.as_bool().ok_or_else(wrong);
     Ok(match name {
         "parentId" => parent(&view.mailboxes, mailbox).map(|parent| id_of(account, parent.id)).as_deref() == text()?,
-        "name" => Needle::new(text()?.unwrap_or_default()).is_in(leaf(mailbox)),
+        "name" => Needle::new(text()?.unwrap_or_default()).is_in(&told_name(&view.mailboxes, mailbox)),
         "role" => role(mailbox) == text()?,
         "hasAnyRole" => role(mailbox).is_some() == truth()?,
         "isSubscribed" => mailbox.subscribed == truth()?,
@@ -105,8 +106,9 @@ pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<O
     let window = Window::take(&mut args)?;
     args.end()?;
     let account = context.eyes.account;
+    let orders = orders(&context.site.store, account).await?;
     let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
-    let found = question.answer(&view, account)?;
+    let found = question.answer(&view, account, &orders)?;
     window.of(context, view.mod_seq, &found, |id| id_of(account, *id))
 }
 
@@ -115,7 +117,8 @@ pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
     let question = Question::take(&mut args)?;
     let since = args.state("sinceQueryState")?;
     let max = changes_max(&mut args)?;
-    let up_to = args.text("upToId")?;
+    // Names and orders change: what comes behind it is told as well ("the server MAY omit", RFC 8620 §5.6).
+    let _ = args.text("upToId")?;
     let total = args.truth("calculateTotal")?;
     args.end()?;
     let account = context.eyes.account;
@@ -124,16 +127,17 @@ pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
     if changes.more {
         return Err(cannot());
     }
+    let orders = orders(&context.site.store, account).await?;
     let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
     context.eyes.veil(&context.site.store, &mut changes);
-    let found = question.answer(&view, account)?;
+    let found = question.answer(&view, account, &orders)?;
+    let is_gone = |id| !view.mailboxes.contains_key(&id);
     let mut moved: HashSet<MailboxId> =
-        touches(&changes).into_iter().filter(|(_, (_, counts_only))| !counts_only).map(|(id, _)| id).collect();
+        touches(&changes, &is_gone).into_iter().filter(|(_, (_, counts_only))| !counts_only).map(|(id, _)| id).collect();
     if !moved.is_empty() {
         moved.extend(found.iter().copied());
     }
-    let last = up_to.and_then(|id| found.iter().position(|one| id_of(account, *one) == id));
-    let places = found.iter().enumerate().filter(|(at, id)| moved.contains(id) && last.is_none_or(|last| *at <= last));
+    let places = found.iter().enumerate().filter(|(_, id)| moved.contains(id));
     let added: Vec<(usize, String)> = places.map(|(at, id)| (at, id_of(account, *id))).collect();
     let removed: Vec<String> = moved.iter().map(|id| id_of(account, *id)).collect();
     if removed.len() + added.len() > max {

@@ -2,17 +2,18 @@
 //!
 //! Must not know: what is in a mailbox, except whether it is empty.
 
-use super::{id_of, leaf, parent, role, special_use};
+use super::{All, SORT_ORDERS, id_of, leaf, orders, parent, role, special_use, told_name};
+use crate::collections::MAILBOX_ORDERS;
 use crate::jmap::args::Args;
 use crate::jmap::failure::{MethodError, SetError};
-use crate::jmap::setting::{Outcome, Setting, id_or_created, without_same};
+use crate::jmap::setting::{Outcome, Setting, id_or_created, whole_properties, without_same};
 use crate::jmap::sharing::{forbidden, my_rights};
 use crate::jmap::{Context, Object};
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use store::Mailbox;
+use store::{Mailbox, StoreError};
 use wire::imap::acl::{Right, Rights};
 
 /// Mailboxes of one call that step aside for each other.
@@ -36,6 +37,14 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     }
     let mut updates = Vec::new();
     for (id, patch) in setting.update {
+        let patch = match whole_properties(patch, &Object::new()) {
+            Ok(patch) => patch,
+            // Nothing of it has an inside but `myRights`, which nobody sets.
+            Err(error) => {
+                outcome.update(id, Err(error));
+                continue;
+            }
+        };
         let patch = match patch.keys().any(|name| OF_SERVER.contains(&name.as_str())) {
             true => {
                 let asked = json!({"ids": [id], "properties": OF_SERVER});
@@ -68,6 +77,10 @@ fn taken() -> SetError {
     SetError::properties(&["name"], "there is one of that name")
 }
 
+fn role_taken() -> SetError {
+    SetError::properties(&["role"], "another mailbox has that role")
+}
+
 type Done = Vec<(String, Result<(), SetError>)>;
 
 /// One whose name another has still waits until that one has its own; where names go round ("rename an object A => B and
@@ -84,7 +97,7 @@ async fn updated(context: &Context<'_>, mut left: Vec<(String, Object)>) -> Done
         circles += 1;
         let outcome = match is_circle {
             true => aside(context, (&id, patch), &mut left, &mut done).await,
-            false => Err(taken()),
+            false => update(context, &id, patch).await,
         };
         done.push((id, outcome));
     }
@@ -96,7 +109,7 @@ async fn settle(context: &Context<'_>, left: &mut Vec<(String, Object)>, done: &
         let before = left.len();
         for (id, patch) in std::mem::take(left) {
             match update(context, &id, patch.clone()).await {
-                Err(error) if error == taken() => left.push((id, patch)),
+                Err(error) if error == taken() || error == role_taken() => left.push((id, patch)),
                 outcome => done.push((id, outcome)),
             }
         }
@@ -201,6 +214,29 @@ fn checked(name: &Value) -> Result<&str, SetError> {
     Ok(name)
 }
 
+/// `role` as it is said: what the mailbox is for.
+fn role_said(context: &Context<'_>, value: &Value) -> Result<Option<store::SpecialUse>, SetError> {
+    let wrong = || SetError::properties(&["role"], "this role cannot be given");
+    match value {
+        // What a mailbox is for is its owner's to say.
+        _ if !context.eyes.are_own() => Err(wrong()),
+        Value::Null => Ok(None),
+        role => role.as_str().and_then(special_use).map(Some).ok_or_else(wrong),
+    }
+}
+
+fn order_said(value: &Value) -> Result<u32, SetError> {
+    let order = value.as_u64().and_then(|order| u32::try_from(order).ok()).filter(|order| *order < SORT_ORDERS);
+    order.ok_or_else(|| SetError::properties(&["sortOrder"], "it is a whole number, 0 at least and less than 2^31"))
+}
+
+/// `None`: where it stands by itself.
+async fn keep_order(context: &Context<'_>, mailbox: store::MailboxId, order: Option<u32>) -> Result<(), SetError> {
+    let record = (MAILBOX_ORDERS, mailbox.0.to_string().into(), order.map(|order| order.to_string().into_bytes()));
+    context.site.store.records_change(context.eyes.account, &[record]).await?;
+    Ok(())
+}
+
 /// The whole name under a parent.
 async fn whole(context: &Context<'_>, parent: Option<&str>, leaf: &str) -> Result<String, SetError> {
     let Some(parent) = parent else { return Ok(leaf.to_owned()) };
@@ -217,36 +253,80 @@ async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object
     }
     let name = checked(object.get("name").unwrap_or(&Value::Null))?;
     let parent = object.get("parentId").and_then(Value::as_str);
-    let used = match object.get("role").unwrap_or(&Value::Null) {
-        Value::Null => None,
-        // What a mailbox is for is its owner's to say.
-        _ if !context.eyes.are_own() => return Err(SetError::properties(&["role"], "this role cannot be given")),
-        role => {
-            let used = role.as_str().and_then(special_use);
-            Some(used.ok_or_else(|| SetError::properties(&["role"], "this role cannot be given"))?)
-        }
+    let used = match object.get("role") {
+        None | Some(Value::Null) => None,
+        Some(role) => role_said(context, role)?,
     };
-    let name = whole(context, parent, name).await?;
-    may_be_made(context, &name).await?;
+    let order = object.get("sortOrder").filter(|order| !order.is_null()).map(order_said).transpose()?;
+    // "true for any new Mailboxes created by the user themself"
+    let subscribed = match object.get("isSubscribed") {
+        None | Some(Value::Null) => true,
+        Some(is) => is.as_bool().ok_or_else(|| SetError::properties(&["isSubscribed"], "isSubscribed is true or false"))?,
+    };
+    let whole_name = whole(context, parent, name).await?;
+    may_be_made(context, &whole_name).await?;
     let (store, account) = (&context.site.store, context.eyes.account);
-    let made = store.mailbox_create(account, &name, used, net::clock::unix_now()).await.map_err(|error| match error {
-        store::StoreError::Exists => taken(),
+    let has_role = |one: &Mailbox| used.is_some() && one.special_use == used;
+    if mailboxes(context).await?.iter().any(has_role) {
+        return Err(role_taken());
+    }
+    let made = store.mailbox_create(account, &whole_name, used, net::clock::unix_now()).await.map_err(|error| match error {
+        StoreError::Exists => taken(),
+        StoreError::Invalid(why) => SetError::properties(&["name"], why),
         error => error.into(),
     })?;
-    if object.get("isSubscribed").and_then(Value::as_bool) == Some(true) {
+    if subscribed {
         context.eyes.subscribe(store, &made.name, true).await?;
     }
+    if order.is_some() {
+        keep_order(context, made.id, order).await?;
+    }
     let rights = context.eyes.rights(store, made.id);
+    let by_itself = super::sort_order(&made, &super::Orders::default());
     let answer = json!({
-        "id": id_of(account, made.id), "sortOrder": super::sort_order(&made), "totalEmails": 0, "unreadEmails": 0,
-        "totalThreads": 0, "unreadThreads": 0, "myRights": my_rights(rights, false), "role": role(&made),
-        "isSubscribed": object.get("isSubscribed").and_then(Value::as_bool).unwrap_or(false),
-        "parentId": object.get("parentId").cloned().unwrap_or_default(),
+        "id": id_of(account, made.id), "name": leaf(&made), "parentId": null, "role": null, "sortOrder": by_itself,
+        "totalEmails": 0, "unreadEmails": 0, "totalThreads": 0, "unreadThreads": 0, "myRights": my_rights(rights, false),
+        "isSubscribed": subscribed,
     });
     let Value::Object(mut answer) = answer else { return Err(SetError::new("serverFail")) };
-    // Only what the client did not say itself.
-    answer.retain(|name, _| name == "id" || !object.contains_key(name) || name == "sortOrder");
+    // Only what the client did not say itself, or said otherwise.
+    let is_said = |name: &str| object.get(name).is_some_and(|said| !said.is_null() || matches!(name, "parentId" | "role"));
+    answer.retain(|property, value| !is_said(property) || property == "name" && *value != name);
     Ok((id_of(account, made.id), answer))
+}
+
+/// What an update comes to.
+struct Wanted {
+    name: String,
+    above: Option<String>,
+    subscribed: bool,
+    role: Option<Option<store::SpecialUse>>,
+    order: Option<Option<u32>>,
+}
+
+impl Wanted {
+    fn of(context: &Context<'_>, patch: &Object, (mailbox, all): (&Mailbox, &All), present: Wanted) -> Result<Wanted, SetError> {
+        let mut wanted = present;
+        for (property, value) in patch {
+            match property.as_str() {
+                // What is there already may be said again.
+                "name" if value.as_str() == Some(&told_name(all, mailbox)) => {}
+                "name" => wanted.name = checked(value)?.to_owned(),
+                "parentId" => wanted.above = value.as_str().map(str::to_owned),
+                "isSubscribed" => {
+                    let wrong = || SetError::properties(&["isSubscribed"], "isSubscribed is true or false");
+                    wanted.subscribed = value.as_bool().ok_or_else(wrong)?;
+                }
+                "role" if value.as_str() == role(mailbox) => {}
+                "role" if mailbox.name == "INBOX" => return Err(SetError::properties(&["role"], "the Inbox keeps its role")),
+                "role" => wanted.role = Some(role_said(context, value)?),
+                "sortOrder" if value.is_null() => wanted.order = Some(None),
+                "sortOrder" => wanted.order = Some(Some(order_said(value)?)),
+                other => return Err(SetError::properties(&[other], "this cannot be changed")),
+            }
+        }
+        Ok(wanted)
+    }
 }
 
 async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), SetError> {
@@ -254,24 +334,26 @@ async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), Se
     let mut all = mailboxes(context).await?;
     all.retain(|one| context.eyes.rights(&context.site.store, one.id).has(Right::Lookup));
     let (store, account) = (&context.site.store, context.eyes.account);
-    let states = all.iter().map(|one| (one.id, (one.clone(), store::MailboxStatus::default()))).collect();
+    let states: All = all.iter().map(|one| (one.id, (one.clone(), store::MailboxStatus::default()))).collect();
     let parent = parent(&states, &mailbox).map(|parent| id_of(account, parent.id));
-    let mut above = parent.clone();
-    let mut name = leaf(&mailbox).to_owned();
-    let mut subscribed = mailbox.subscribed;
-    for (property, value) in &patch {
-        match property.as_str() {
-            "name" => name = checked(value)?.to_owned(),
-            "parentId" => above = value.as_str().map(str::to_owned),
-            "isSubscribed" => {
-                let wrong = || SetError::properties(&["isSubscribed"], "isSubscribed is true or false");
-                subscribed = value.as_bool().ok_or_else(wrong)?;
-            }
-            // What is there already may be said again.
-            "role" if value.as_str() == role(&mailbox) => {}
-            "sortOrder" if value.as_u64() == Some(u64::from(super::sort_order(&mailbox))) => {}
-            other => return Err(SetError::properties(&[other], "this cannot be changed")),
-        }
+    let present = Wanted {
+        name: leaf(&mailbox).to_owned(),
+        above: parent.clone(),
+        subscribed: mailbox.subscribed,
+        role: None,
+        order: None,
+    };
+    let wanted = Wanted::of(context, &patch, (&mailbox, &states), present)?;
+    let Wanted { name, above, subscribed, .. } = wanted;
+    if let Some(Some(role)) = wanted.role
+        && mailboxes(context).await?.iter().any(|one| one.id != mailbox.id && one.special_use == Some(role))
+    {
+        return Err(role_taken());
+    }
+    let known = orders(store, account).await?;
+    let order = wanted.order.filter(|order| order.unwrap_or(u32::MAX) != super::sort_order(&mailbox, &known));
+    if order.is_some() && !rights.has(Right::DeleteMailbox) {
+        return Err(forbidden());
     }
     let moves = patch.contains_key("name") || patch.contains_key("parentId");
     if mailbox.name == "INBOX" && moves && (above.is_some() || !name.eq_ignore_ascii_case("inbox")) {
@@ -291,10 +373,17 @@ async fn update(context: &Context<'_>, id: &str, patch: Object) -> Result<(), Se
             }
             may_be_made(context, &whole_name).await?;
             store.mailbox_rename(account, &mailbox.name, &whole_name, now).await.map_err(|error| match error {
-                store::StoreError::Exists => taken(),
+                StoreError::Exists => taken(),
+                StoreError::Invalid(why) => SetError::properties(&["name", "parentId"], why),
                 error => error.into(),
             })?;
         }
+    }
+    if let Some(role) = wanted.role {
+        store.mailbox_use(account, mailbox.id, role).await?;
+    }
+    if let Some(order) = order {
+        keep_order(context, mailbox.id, order).await?;
     }
     if subscribed != mailbox.subscribed {
         context.eyes.subscribe(store, &whole_name, subscribed).await?;
@@ -320,5 +409,8 @@ async fn destroy(context: &Context<'_>, id: &str, remove_emails: bool) -> Result
         return Err(SetError::new("mailboxHasEmail"));
     }
     store.mailbox_delete(account, &mailbox.name, net::clock::unix_now()).await?;
+    if orders(store, account).await?.contains_key(&mailbox.id) {
+        keep_order(context, mailbox.id, None).await?;
+    }
     Ok(())
 }
