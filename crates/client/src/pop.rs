@@ -60,7 +60,8 @@ impl Pop {
             plaintext: local,
             credentials: Credentials { login: login.to_owned(), password: password.clone() },
             nonce: nonce(),
-            utf8: false,
+            // Else a server changes what UTF-8 the header has (RFC 6856 §8), and it is not the message any more.
+            utf8: true,
         };
         let mut pop = Pop { connection, session: Client::new(config), host: place.to_string(), capabilities: Vec::new() };
         loop {

@@ -83,6 +83,21 @@ pub struct Attachment {
 /// assert_eq!(attachment::content(&message, &found[0]).unwrap().as_ref(), b"hi");
 /// ```
 pub fn list(message: &Message<'_>) -> Vec<Attachment> {
+    listed(message, true)
+}
+
+/// [`list`] without decoding what is a part by itself only for its size, which is that of the part as it stands.
+///
+/// ```
+/// let message = message::parse(b"Content-Type: image/png; name=cat.png\r\nContent-Transfer-Encoding: base64\r\n\r\naGk=\r\n");
+/// let (named, listed) = (message::attachment::names(&message), message::attachment::list(&message));
+/// assert_eq!((named[0].name.as_deref(), named[0].size, listed[0].size), (Some("cat.png"), 6, 2));
+/// ```
+pub fn names(message: &Message<'_>) -> Vec<Attachment> {
+    listed(message, false)
+}
+
+fn listed(message: &Message<'_>, sizes: bool) -> Vec<Attachment> {
     let mut out = Vec::new();
     let mut pieces = Pieces::new();
     for (index, part) in message.parts.iter().enumerate() {
@@ -92,7 +107,7 @@ pub fn list(message: &Message<'_>) -> Vec<Attachment> {
         match role(message, index, part) {
             Role::Body => inside_text(index, part, &mut out, &mut pieces),
             Role::Hidden => {}
-            Role::Attachment(kind) => push(message, index, part, kind, &mut out),
+            Role::Attachment(kind) => push(message, index, part, (kind, sizes), &mut out),
         }
     }
     join_pieces(pieces, &mut out);
@@ -190,7 +205,7 @@ fn role(message: &Message<'_>, index: usize, part: &Part<'_>) -> Role {
     Role::Attachment(File)
 }
 
-fn push(message: &Message<'_>, index: usize, part: &Part<'_>, kind: AttachmentKind, out: &mut Vec<Attachment>) {
+fn push(message: &Message<'_>, index: usize, part: &Part<'_>, (kind, sizes): (AttachmentKind, bool), out: &mut Vec<Attachment>) {
     let (main, sub) = (part.content_type.main.as_str(), part.content_type.sub.as_str());
     let mut attachment = Attachment {
         part: index,
@@ -198,7 +213,7 @@ fn push(message: &Message<'_>, index: usize, part: &Part<'_>, kind: AttachmentKi
         place: Place::Part,
         name: part.file_name().filter(|n| !n.is_empty()),
         media_type: format!("{main}/{sub}"),
-        size: part.content_len().unwrap_or(part.body.len() as u64),
+        size: sizes.then(|| part.content_len()).flatten().unwrap_or(part.body.len() as u64),
         content_id: part.content_id().map(|id| String::from_utf8_lossy(id).into_owned()),
     };
     match (main, sub) {

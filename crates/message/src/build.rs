@@ -27,6 +27,7 @@ use crate::limits::LINE_BYTES_MAX;
 use crate::list_fields::ListFields;
 use entity::Boundaries;
 use fields::Header;
+pub(crate) use fields::phrase;
 
 /// An address with a name for people.
 ///

@@ -23,6 +23,7 @@ pub mod content;
 pub mod date;
 pub mod defect;
 pub mod domain;
+pub mod downgrade;
 pub mod dsn;
 pub mod encoded_word;
 pub mod envelope_item;

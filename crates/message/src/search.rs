@@ -155,7 +155,14 @@ pub fn each_text(message: &Message<'_>, mut each: impl FnMut(&str)) {
     }
 }
 
-fn parsed_contains(message: &Message<'_>, needle: &Needle, headers: bool) -> bool {
+/// TEXT (with `headers`) or BODY in a message that is parsed already.
+///
+/// ```
+/// use message::search::{Needle, parsed_contains};
+/// let (message, needle) = (message::parse(b"Subject: a\r\n\r\nb"), Needle::new("A"));
+/// assert!(parsed_contains(&message, &needle, true) && !parsed_contains(&message, &needle, false));
+/// ```
+pub fn parsed_contains(message: &Message<'_>, needle: &Needle, headers: bool) -> bool {
     let mut left = SEARCH_BYTES_MAX;
     needle.is_empty()
         || message.parts.iter().enumerate().any(|(i, part)| {

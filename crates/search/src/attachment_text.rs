@@ -22,15 +22,21 @@ const BREAKS: [&str; 8] = ["</w:p>", "<w:tab/>", "<w:br/>", "</a:p>", "</si>", "
 const SHEETS: &str = "xl/worksheets/sheet";
 const ENDINGS: [&str; 6] = [".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp"];
 
-/// Every name and text, one after the other.
-pub(crate) fn each(message: &Message<'_>, mut each: impl FnMut(&str)) {
+/// An encoded part that is longer than this times what is read holds more than that.
+const ENCODED_MOST: u64 = 2;
+
+/// Every name and text, one after the other, as long as it is answered by true.
+pub(crate) fn each(message: &Message<'_>, mut each: impl FnMut(&str) -> bool) {
     let mut left = ATTACHMENT_TEXT_BYTES_MAX;
-    for attachment in attachment::list(message).iter().take(ATTACHMENTS_READ_MAX) {
-        if let Some(name) = &attachment.name {
-            each(name);
+    for attachment in attachment::names(message).iter().take(ATTACHMENTS_READ_MAX) {
+        if attachment.name.as_ref().is_some_and(|name| !each(name)) {
+            return;
         }
-        let Some(kind) = kind_of(attachment).filter(|_| attachment.size <= ATTACHMENT_BYTES_MAX) else { continue };
+        let Some(kind) = kind_of(attachment).filter(|_| attachment.size <= ATTACHMENT_BYTES_MAX * ENCODED_MOST) else { continue };
         let Some(octets) = attachment::content(message, attachment) else { continue };
+        if octets.len() as u64 > ATTACHMENT_BYTES_MAX {
+            continue;
+        }
         // A defect of a reader must not end the thread that searches.
         let texts = catch_unwind(AssertUnwindSafe(|| match kind {
             Kind::Office => texts_of(&octets, left),
@@ -39,7 +45,9 @@ pub(crate) fn each(message: &Message<'_>, mut each: impl FnMut(&str)) {
         .unwrap_or_default();
         for text in texts {
             left = left.saturating_sub(text.len() as u64);
-            each(&text);
+            if !each(&text) {
+                return;
+            }
         }
     }
 }
@@ -136,7 +144,10 @@ pub(crate) mod tests {
             base64(content)
         );
         let mut seen = Vec::new();
-        each(&message::parse(text.as_bytes()), |text| seen.push(text.trim().to_owned()));
+        each(&message::parse(text.as_bytes()), |text| {
+            seen.push(text.trim().to_owned());
+            true
+        });
         seen
     }
 

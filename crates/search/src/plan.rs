@@ -108,22 +108,25 @@ impl Leaf {
             Leaf::Header(name, needle) => search::header_contains(candidate.header?, name, needle),
             Leaf::Body(needle) => search::body_contains(candidate.message?, needle),
             Leaf::Text(needle) => search::text_contains(candidate.message?, needle),
-            Leaf::Attachment(needle) => in_attachment(candidate.message?, needle),
-            Leaf::BodyOrAttachment(needle) => {
-                let octets = candidate.message?;
-                search::body_contains(octets, needle) || in_attachment(octets, needle)
-            }
-            Leaf::TextOrAttachment(needle) => {
-                let octets = candidate.message?;
-                search::text_contains(octets, needle) || in_attachment(octets, needle)
-            }
+            Leaf::Attachment(needle) => in_attachment(&message::parse(candidate.message?), needle),
+            Leaf::BodyOrAttachment(needle) => with_attachments(candidate.message?, needle, false),
+            Leaf::TextOrAttachment(needle) => with_attachments(candidate.message?, needle, true),
         })
     }
 }
 
-fn in_attachment(octets: &[u8], needle: &Needle) -> bool {
+/// Parsed once for both: most messages that are read have the words nowhere.
+fn with_attachments(octets: &[u8], needle: &Needle, headers: bool) -> bool {
+    let message = message::parse(octets);
+    search::parsed_contains(&message, needle, headers) || in_attachment(&message, needle)
+}
+
+fn in_attachment(message: &message::Message<'_>, needle: &Needle) -> bool {
     let mut found = false;
-    attachment_text::each(&message::parse(octets), |text| found = found || needle.is_in(text));
+    attachment_text::each(message, |text| {
+        found = needle.is_in(text);
+        !found
+    });
     found
 }
 

@@ -310,7 +310,7 @@ impl Auth {
     }
 
     /// The address a login name stands for.
-    fn name(&self, login: &str) -> String {
+    pub(crate) fn name(&self, login: &str) -> String {
         match &self.sole_domain {
             Some(domain) if !login.contains('@') => format!("{}@{domain}", login.to_lowercase()),
             _ => login.to_lowercase(),

@@ -223,6 +223,7 @@ transcripts! {
     body_sections,
     c01_done_and_more_in_one_packet,
     c03_special_use_in_plain_list,
+    c04_drafts_is_of_mailboxes_draft_of_messages,
     c05_esearch_tag_is_quoted,
     c08_rfc822_peek,
     c09_no_modseq_before_enabling,
@@ -310,6 +311,7 @@ transcripts! {
     uidonly,
     unauthenticate,
     utf8_accept,
+    utf8_downgraded,
     watched,
 }
 

@@ -419,3 +419,47 @@ async fn login_delay_is_announced_and_kept() {
     assert!(answer.starts_with("-ERR [LOGIN-DELAY]"), "{answer}");
     office.close().await;
 }
+
+/// RFC 6856 §8: UTF-8 in a header goes only to who said UTF8; others get the surrogate of RFC 6858.
+#[tokio::test]
+async fn utf8_headers_are_for_who_said_utf8() {
+    let office = Office::open(Plaintext::Loopback).await;
+    let part = "Content-Type: text/plain; charset=utf-8; name=\"bä.txt\"\r\nX-Art: schön\r\n\r\nGrüße\r\n";
+    let fat = "x".repeat(60).to_owned() + "\r\n";
+    let text = format!(
+        "From: Jörg <jörg@here.test>\r\nSubject: Schöne Grüße\r\nX-Ort: Köln\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+         --b\r\n{part}--b\r\nContent-Type: text/plain\r\n\r\n{}--b\r\n{part}--b--\r\n",
+        fat.repeat(5_000)
+    );
+    let plain = "From: Jörg\r\n <jörg@here.test>\r\n\r\nkurz\r\n".replace("ö", "o");
+    office.deliver(&[text.as_bytes(), plain.as_bytes(), b"Subject: Gr\xc3\xbc\xdf\xe9\r\n\r\n8 bits\r\n"]).await;
+    let mut talk = office.sign_in().await;
+    let shown_part = "Content-Type: text/plain;\r\n charset=utf-8;\r\n name*=utf-8''b%C3%A4.txt\r\n\r\nGrüße\r\n";
+    let head = "From: =?utf-8?Q?J=C3=B6rg_=3Cj=C3=B6rg=40here=2Etest=3E?=\r\n <invalid@internationalized-address.invalid>\r\n\
+         Subject: =?utf-8?Q?Sch=C3=B6ne_Gr=C3=BC=C3=9Fe?=\r\nContent-Type: multipart/mixed; boundary=b\r\n";
+    let shown = format!(
+        "{head}\r\n--b\r\n{shown_part}--b\r\nContent-Type: text/plain\r\n\r\n{}--b\r\n{shown_part}--b--\r\n",
+        fat.repeat(5_000)
+    );
+    let read = |lines: Vec<String>| lines.join("\r\n") + "\r\n";
+    assert!(read(talk.lines("RETR 1").await) == shown);
+    // The lines of TOP are those of the surrogate.
+    assert_eq!(read(talk.lines("TOP 1 1").await), format!("{head}\r\n--b\r\n"));
+    assert_eq!(read(talk.lines("RETR 2").await), plain);
+    // What is no UTF-8 is no such message.
+    talk.say("RETR 3").await;
+    let mut octets = Vec::new();
+    while !octets.ends_with(b"\r\n.\r\n") {
+        tokio::time::timeout(Duration::from_secs(20), talk.0.read_until(b'\n', &mut octets)).await.unwrap().unwrap();
+    }
+    assert!(octets.windows(4).any(|four| four == b"\xbc\xdf\xe9\r"), "{octets:?}");
+    drop(talk);
+
+    let mut talk = Talk::connect(office.plain).await;
+    assert!(talk.ask("UTF8").await.starts_with("+OK"));
+    talk.ask("USER ann").await;
+    assert!(talk.ask(&format!("PASS {PASSWORD}")).await.starts_with("+OK"));
+    assert!(read(talk.lines("RETR 1").await) == text);
+    drop(talk);
+    office.close().await;
+}

@@ -12,6 +12,7 @@ pub mod client;
 pub mod command;
 pub mod cursor;
 pub mod date;
+pub mod downgrade;
 pub mod enable;
 pub mod encoder;
 pub mod envelope;

@@ -197,7 +197,7 @@ impl Mailbox {
 }
 
 /// RFC 5322 §3.2.5: atoms as they are, else a quoted string, else encoded-words.
-fn phrase(name: &str, column: usize) -> String {
+pub(crate) fn phrase(name: &str, column: usize) -> String {
     let atom = |c: char| c.is_ascii() && crate::address::is_atext(c);
     let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
     let short = escaped.len() <= 60 && name.chars().all(|c| c == ' ' || c.is_ascii_graphic()) && !name.contains("=?");

@@ -63,7 +63,10 @@ impl Record {
             is_wild = is_wild || !terms.take(&fold(text));
         });
         let own_words = terms.words.len();
-        crate::attachment_text::each(&message, |text| is_wild = is_wild || !terms.take(&fold(text)));
+        crate::attachment_text::each(&message, |text| {
+            is_wild = is_wild || !terms.take(&fold(text));
+            !is_wild
+        });
         let is_mixed = terms.words.len() > own_words;
         if is_wild {
             *terms = Terms::default();

@@ -13,12 +13,14 @@ use super::limits;
 use super::object_id;
 use super::session::{Indexes, Session, merge};
 use message::facts::Facts;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, RenderedPart, SavedDates, StoreError, Uid};
 use wire::imap::Code;
 use wire::imap::acl::Right;
 use wire::imap::date::DateTime;
+use wire::imap::downgrade;
 use wire::imap::fetch::{Fetch, FetchItem, FetchWriter, ItemName, SectionText};
 
 /// What a FETCH asks for, looked through once.
@@ -241,12 +243,13 @@ impl Session {
         [envelope, body_structure, body]: [&[u8]; 3],
     ) -> Result<(), Trouble> {
         let recent = plan.recent && plan.flags && self.view()?.is_recent(row.uid);
+        let utf8 = self.wire.utf8();
         let mut writer = begin_fetch(self.wire.out_mut(), self.uid_only, index, row.uid);
         for item in &plan.items {
             match item {
-                FetchItem::Envelope => writer.rendered("ENVELOPE", envelope),
-                FetchItem::Body => writer.rendered("BODY", body),
-                FetchItem::BodyStructure => writer.rendered("BODYSTRUCTURE", body_structure),
+                FetchItem::Envelope => write_rendering(&mut writer, Rendering::Envelope(envelope), utf8),
+                FetchItem::Body => write_rendering(&mut writer, Rendering::Body(body), utf8),
+                FetchItem::BodyStructure => write_rendering(&mut writer, Rendering::BodyStructure(body_structure), utf8),
                 _ => write_row_item(&mut writer, plan, item, row, recent),
             }
         }
@@ -410,9 +413,11 @@ impl Session {
                 (FetchItem::EmailId | FetchItem::ThreadId, facts) => {
                     write_object_id(&mut writer, item, subject, facts.as_deref())
                 }
-                (FetchItem::Envelope, Some(facts)) => writer.rendered("ENVELOPE", &facts.envelope),
-                (FetchItem::Body, Some(facts)) => writer.rendered("BODY", &facts.body),
-                (FetchItem::BodyStructure, Some(facts)) => writer.rendered("BODYSTRUCTURE", &facts.body_structure),
+                (FetchItem::Envelope, Some(facts)) => write_rendering(&mut writer, Rendering::Envelope(&facts.envelope), utf8),
+                (FetchItem::Body, Some(facts)) => write_rendering(&mut writer, Rendering::Body(&facts.body), utf8),
+                (FetchItem::BodyStructure, Some(facts)) => {
+                    write_rendering(&mut writer, Rendering::BodyStructure(&facts.body_structure), utf8);
+                }
                 _ => write_row_item(&mut writer, plan, item, &subject.row, recent),
             }
         }
@@ -439,6 +444,26 @@ fn gone_or(trouble: Trouble) -> Trouble {
     match trouble {
         Trouble::Store(StoreError::NotFound) => no(Code::ExpungeIssued, "Some of the messages are gone"),
         other => other,
+    }
+}
+
+/// As it is kept.
+enum Rendering<'a> {
+    Envelope(&'a [u8]),
+    Body(&'a [u8]),
+    BodyStructure(&'a [u8]),
+}
+
+/// Copied, but for UTF-8 that the client did not say it takes (RFC 9755 §7).
+fn write_rendering(writer: &mut FetchWriter<'_>, rendering: Rendering<'_>, utf8: bool) {
+    let (name, kept, shown): (_, _, fn(&[u8]) -> Cow<'_, [u8]>) = match rendering {
+        Rendering::Envelope(kept) => ("ENVELOPE", kept, downgrade::envelope),
+        Rendering::Body(kept) => ("BODY", kept, downgrade::body_structure),
+        Rendering::BodyStructure(kept) => ("BODYSTRUCTURE", kept, downgrade::body_structure),
+    };
+    match utf8 {
+        true => writer.rendered(name, kept),
+        false => writer.rendered(name, &shown(kept)),
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Notifying {
     known: Known,
     /// Only where one of the groups may mean mailboxes of others.
     others: Option<Others>,
+    /// How many messages this client put into mailboxes that are not selected, since what happens there was last told.
+    made: BTreeMap<PlaceId, u32>,
     /// The command under way shows the selected mailbox in any case.
     pub(crate) shown: bool,
 }
@@ -200,7 +202,7 @@ impl Session {
         self.sync(true).await?;
         let others = groups.iter().any(reaches_others);
         let others = others.then(|| Others { lists: self.context.store.acl_watch(), accounts: Vec::new() });
-        let mut notifying = Notifying { selected, groups, known: Known::default(), others, shown: false };
+        let mut notifying = Notifying { selected, groups, known: Known::default(), others, made: BTreeMap::new(), shown: false };
         notifying.known = self.look(&mut notifying, true).await?;
         let mut told = closed_ones(&notifying);
         if status {
@@ -299,6 +301,10 @@ impl Session {
     pub(crate) fn note_made(&mut self, place: PlaceId, uids: impl Iterator<Item = Uid>) {
         if let Some(view) = self.view.as_mut().filter(|view| (view.account, view.mailbox.id) == place) {
             view.made.extend(uids);
+        } else if let Some(notifying) = self.notify.as_mut().filter(|notifying| !notifying.groups.is_empty()) {
+            let count = u32::try_from(uids.count()).unwrap_or(u32::MAX);
+            let made = notifying.made.entry(place).or_default();
+            *made = made.saturating_add(count);
         }
     }
 
@@ -331,6 +337,7 @@ impl Session {
         told.extend(messages_changed(notifying, &now, self.selected_id(), self.condstore));
         told.extend(metadata_changed(notifying, &now));
         notifying.known = now;
+        notifying.made.clear();
         Ok(told)
     }
 
@@ -454,16 +461,24 @@ fn first_status(notifying: &Notifying, selected: Option<PlaceId>) -> Vec<Respons
 fn messages_changed(notifying: &Notifying, now: &Known, selected: Option<PlaceId>, condstore: bool) -> Vec<Response> {
     let mut told = Vec::new();
     for (id, (Placed { mailbox, rights, .. }, status)) in now.mailboxes.iter().filter(|(id, _)| Some(**id) != selected) {
-        let Some((_, before)) = notifying.known.mailboxes.get(id) else { continue };
+        // One that came since the last look may have been given messages since, too.
+        let empty = MailboxStatus { messages: 0, unseen: 0, uid_next: 1, highest_mod_seq: status.highest_mod_seq, ..*status };
+        let before = notifying.known.mailboxes.get(id).map_or(&empty, |(_, before)| before);
         if before == status || !rights.has(Right::Read) {
             continue;
         }
         let wants = |event| notifying.wants(&mailbox.name, mailbox.subscribed, &event);
         let mut attributes = Vec::new();
-        if (before.messages, before.uid_next) != (status.messages, status.uid_next) && wants(NotifyEvent::MessageExpunge) {
+        // §5: not what this client did itself, where that is all that happened; to flags something else may have, too.
+        let made = notifying.made.get(id).copied().unwrap_or_default();
+        let counts = (before.messages.saturating_add(made), before.uid_next.saturating_add(made));
+        let own = made > 0 && counts == (status.messages, status.uid_next) && !wants(NotifyEvent::FlagChange);
+        let same = (before.messages, before.uid_next) == (status.messages, status.uid_next);
+        if !same && !own && wants(NotifyEvent::MessageExpunge) {
             attributes.extend([StatusAttribute::Messages, StatusAttribute::UidNext, StatusAttribute::UidValidity]);
         }
-        if wants(NotifyEvent::FlagChange) && (condstore || before.unseen != status.unseen) {
+        // Any flag (§5.3); without CONDSTORE the client learns of those that UNSEEN does not count that something is new.
+        if before.highest_mod_seq != status.highest_mod_seq && wants(NotifyEvent::FlagChange) {
             attributes.push(StatusAttribute::Unseen);
             if !attributes.contains(&StatusAttribute::UidValidity) {
                 attributes.push(StatusAttribute::UidValidity);

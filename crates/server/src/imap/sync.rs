@@ -46,7 +46,11 @@ impl Session {
         self.tell_removed(&told, &expunged)?;
         self.tell(&updates)?;
         let gone = updates.iter().filter(|update| matches!(update, Update::Expunge(..))).count();
-        self.fetch_new(before.saturating_sub(gone)).await?;
+        match self.fetch_new(before.saturating_sub(gone)).await {
+            // One that cannot be fetched so (an encoding nobody knows, expunged meanwhile): what else happened is told all the same.
+            Ok(()) | Err(Trouble::No(..)) => {}
+            other => other?,
+        }
         match self.view_mut()?.watched_mut().is_empty() {
             true => Ok(()),
             false => Box::pin(self.tell_watched()).await,

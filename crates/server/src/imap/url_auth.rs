@@ -15,8 +15,9 @@ use bytes::Bytes;
 use ring::rand::SecureRandom;
 use smol_str::SmolStr;
 use std::sync::Arc;
-use store::{Account, AccountId};
+use store::{Account, AccountId, MailboxId};
 use wire::imap::acl::Right;
+use wire::imap::downgrade;
 use wire::imap::response::Response;
 use wire::imap::url::{AccessKind, ImapUrl, UrlCommand, UrlData, UrlElement, UrlForm, UrlRequest};
 use wire::imap::{Code, MailboxName};
@@ -52,7 +53,7 @@ impl Session {
             let url = ImapUrl::parse(&text).filter(|url| url.host.is_some() && self.is_ours(url)).ok_or_else(bad)?;
             let access = url.access.as_ref().filter(|access| access.authorization.is_none()).ok_or_else(bad)?;
             let account = self.account()?.clone();
-            let mine = url.user.as_deref().is_some_and(|user| store::normalise(user) == account.address);
+            let mine = url.user.as_deref().is_some_and(|user| self.address_of(user) == account.address);
             let expires = url.expire.as_deref().is_none_or(|time| time_of(time).is_some());
             let known = !matches!(&access.kind, AccessKind::Submit(user) | AccessKind::User(user) if user.is_empty());
             if !mine || !expires || !known {
@@ -63,7 +64,7 @@ impl Session {
             if url.uid_validity.is_some_and(|validity| validity != found.mailbox.uid_validity) {
                 return Err(bad());
             }
-            let key = match self.url_key(&account, &found).await? {
+            let key = match self.url_key(&account, found.id()).await? {
                 Some(key) => key,
                 None => self.new_url_key(&account, &found).await?,
             };
@@ -100,19 +101,20 @@ impl Session {
             None => false,
             Some(time) => time_of(time).is_none_or(|time| time <= unix_now()),
         };
-        let me = self.account()?;
+        let (me, maker) = (self.account()?, self.address_of(user));
         let for_me = match &access.kind {
             AccessKind::Anonymous | AccessKind::AuthUser => true,
-            AccessKind::User(user) => store::normalise(&with_domain(user, me)) == me.address,
+            // Without a domain: one of its maker's. There may be somebody of that name in another.
+            AccessKind::User(reader) => store::normalise(&with_domain(reader, &maker)) == me.address,
             // For a submission server's own account; there is none here.
             AccessKind::Submit(_) => false,
         };
         if expired || !for_me || !mechanism.eq_ignore_ascii_case(MECHANISM) {
             return Ok(None);
         }
-        let Some(maker) = self.store().account(user).await?.filter(|maker| !maker.suspended) else { return Ok(None) };
+        let Some(maker) = self.store().account(&maker).await?.filter(|maker| !maker.suspended) else { return Ok(None) };
         let Some(placed) = self.find_as(&maker, name.as_str()).await? else { return Ok(None) };
-        let Some(key) = self.url_key(&maker, &placed).await? else { return Ok(None) };
+        let Some(key) = self.url_key(&maker, placed.id()).await? else { return Ok(None) };
         Ok(is_token(&key, rump, given).then_some((maker, url)))
     }
 
@@ -140,7 +142,13 @@ impl Session {
         let mut elements = Vec::with_capacity(forms.len());
         for form in forms {
             elements.push(match form {
-                UrlForm::Structure => UrlElement::Structure(structure().ok_or_else(gone)?),
+                UrlForm::Structure => {
+                    let mut structure = structure().ok_or_else(gone)?;
+                    if !self.wire.utf8() {
+                        downgrade::downgrade_structure(&mut structure);
+                    }
+                    UrlElement::Structure(structure)
+                }
                 UrlForm::Body => UrlElement::Body(Some(plain.clone().into())),
                 UrlForm::Binary => UrlElement::Binary(binary.as_ref().map(|(octets, _)| Bytes::copy_from_slice(octets))),
             });
@@ -155,21 +163,27 @@ impl Session {
         }
         let account = self.account()?.clone();
         let places = match mailbox {
-            Some(name) => vec![self.find_for(name.as_str(), Right::Read).await?],
-            None => self.all_places().await?,
+            Some(name) => vec![self.find_for(name.as_str(), Right::Read).await?.id()],
+            None => {
+                let own = self.store().mailboxes(account.id).await?;
+                let own = own.iter().map(|mailbox| (account.id, mailbox.id)).collect::<Vec<_>>();
+                // Those that may be read but not listed as well.
+                let others = self.store().shared_with(account.id, &account.address);
+                own.into_iter().chain(others.into_iter().map(|(owner, mailbox, _)| (owner, mailbox))).collect()
+            }
         };
-        for placed in places {
-            if self.url_key(&account, &placed).await?.is_some() {
+        for place in places {
+            if self.url_key(&account, place).await?.is_some() {
                 let entry = (key_name(account.id), None);
-                self.store().annotate(placed.account, Some(placed.mailbox.id), &[entry]).await?;
+                self.store().annotate(place.0, Some(place.1), &[entry]).await?;
             }
         }
         done_with(url_mechanisms(), "URLs signed before are void")
     }
 
-    async fn url_key(&self, maker: &Account, placed: &Placed) -> Result<Option<Vec<u8>>, Trouble> {
-        let mut all = self.store().annotations_at(placed.account, placed.mailbox.id).await?;
-        Ok(all.remove(&(Some(placed.mailbox.id), key_name(maker.id))).filter(|key| key.len() == KEY_BYTES))
+    async fn url_key(&self, maker: &Account, (owner, mailbox): (AccountId, MailboxId)) -> Result<Option<Vec<u8>>, Trouble> {
+        let mut all = self.store().annotations_at(owner, mailbox).await?;
+        Ok(all.remove(&(Some(mailbox), key_name(maker.id))).filter(|key| key.len() == KEY_BYTES))
     }
 
     async fn new_url_key(&self, maker: &Account, placed: &Placed) -> Result<Vec<u8>, Trouble> {
@@ -187,8 +201,8 @@ fn key_name(maker: AccountId) -> SmolStr {
     SmolStr::from(format!("url-key:{}", maker.0))
 }
 
-fn with_domain(user: &str, like: &Account) -> String {
-    let domain = like.address.rsplit_once('@').map_or("", |(_, domain)| domain);
+fn with_domain(user: &str, like: &str) -> String {
+    let domain = like.rsplit_once('@').map_or("", |(_, domain)| domain);
     if user.contains('@') { user.to_owned() } else { format!("{user}@{domain}") }
 }
 

@@ -47,11 +47,16 @@ impl Session {
     pub(crate) async fn octets_of(&self, text: &str) -> Result<UrlOctets, Trouble> {
         let account = self.account()?;
         let url = ImapUrl::parse(text).ok_or_else(|| bad_url(text))?;
-        let mine = url.user.as_deref().is_none_or(|user| store::normalise(user) == account.address);
+        let mine = url.user.as_deref().is_none_or(|user| self.address_of(user) == account.address);
         if !self.is_ours(&url) || !mine || url.access.is_some() {
             return Err(bad_url(text));
         }
         self.octets_as(account, &url).await
+    }
+
+    /// Whom a URL names: as at sign-in, where there is one domain its local part alone will do.
+    pub(crate) fn address_of(&self, user: &str) -> String {
+        store::normalise(&self.context.auth.name(user))
     }
 
     /// Is it on this server?

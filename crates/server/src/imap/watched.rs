@@ -8,16 +8,26 @@ use super::failure::{Outcome, Trouble, done};
 use super::flags::number_at;
 use super::limits;
 use super::session::{Session, merge};
-use super::{names_numbers, names_saved};
+use super::{any_key, names_numbers, names_saved};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use store::{Rows, Uid};
 use wire::imap::esearch::{ContextChange, ESearch};
 use wire::imap::fetch::FetchItem;
 use wire::imap::response::{Kind, Response, StatusText};
-use wire::imap::search::Search;
+use wire::imap::search::{Search, SearchKey};
 use wire::imap::sort::SortCriterion;
 use wire::imap::{Code, Tag};
+
+/// Is the last message (`*`) among the UIDs of these keys?
+fn names_last(keys: &[SearchKey]) -> bool {
+    any_key(keys, &|key| matches!(key, SearchKey::Uid(set) if set.names_last()))
+}
+
+/// Does one of these keys ask how old a message is (RFC 5032)?
+fn names_ages(keys: &[SearchKey]) -> bool {
+    any_key(keys, &|key| matches!(key, SearchKey::Older(_) | SearchKey::Younger(_)))
+}
 
 /// One of them; it lives as long as its mailbox is selected.
 #[derive(Debug)]
@@ -57,8 +67,9 @@ impl Session {
         }
         let view = self.view_mut()?;
         let watched = view.watched_mut();
-        // Numbers mean other messages later, and so does what was saved.
-        if !whole || watched.len() >= limits::WATCHED_MAX || names_numbers(&search.keys) || names_saved(&search.keys) {
+        // Numbers mean other messages later, and so does what was saved; ages pass without anything happening.
+        let means_another = names_numbers(&search.keys) || names_saved(&search.keys) || names_ages(&search.keys);
+        if !whole || watched.len() >= limits::WATCHED_MAX || means_another {
             self.tell_not_watched(tag);
             return Ok(());
         }
@@ -108,13 +119,24 @@ impl Session {
     /// What became of the results since they were told.
     pub(super) async fn tell_watched(&mut self) -> Result<(), Trouble> {
         let Some(view) = self.view.as_mut() else { return Ok(()) };
-        let mut watched = std::mem::take(view.watched_mut());
-        for one in &mut watched {
-            if let Some(response) = self.renewed(one).await? {
-                self.wire.untagged(&Response::ESearch(response));
+        let mut kept = Vec::with_capacity(view.watched_mut().len());
+        for mut one in std::mem::take(view.watched_mut()) {
+            match self.renewed(&mut one).await {
+                Ok(response) => {
+                    response.into_iter().for_each(|response| self.wire.untagged(&Response::ESearch(response)));
+                    kept.push(one);
+                }
+                Err(Trouble::Over) => return Err(Trouble::Over),
+                // What became of it is not known: the others are told as before, and of this one that it ended (§4.3.1).
+                Err(trouble) => {
+                    if let Trouble::Store(error) = &trouble {
+                        super::failure::from_store(error);
+                    }
+                    self.tell_not_watched(&one.tag);
+                }
             }
         }
-        *self.view_mut()?.watched_mut() = watched;
+        *self.view_mut()?.watched_mut() = kept;
         Ok(())
     }
 
@@ -135,9 +157,15 @@ impl Session {
             return Ok(None);
         }
         let difference = one.rows.difference(&rows);
-        one.rows = rows.clone();
         let mut touched = [difference.changed, difference.arrived].concat();
+        if names_last(&one.search.keys) {
+            // `*` was one message, and is another: no other one is in a range by that alone.
+            let last = |rows: &Rows| rows.uid(rows.len().checked_sub(1)?);
+            touched.extend([last(&one.rows), last(&rows)].into_iter().flatten().filter_map(|uid| rows.index_of(uid)));
+        }
+        one.rows = rows.clone();
         touched.sort_unstable();
+        touched.dedup();
         let matching = self.found_among(&one.search, merge(touched.iter().copied())).await?;
         let uids = |indexes: &[usize]| indexes.iter().filter_map(|index| rows.uid(*index)).collect::<BTreeSet<Uid>>();
         let (touched, matching) = (uids(&touched), uids(&matching));

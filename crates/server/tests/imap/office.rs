@@ -124,7 +124,8 @@ impl Office {
 
     /// More accounts of the domain, with the same password.
     pub(crate) async fn add_people(&self, names: impl Iterator<Item = &str>) {
-        let new = |name| NewAccount { address: format!("{name}@here.test"), secrets: cheap_secrets(), quota_bytes: None };
+        let address = |name: &str| if name.contains('@') { name.to_owned() } else { format!("{name}@here.test") };
+        let new = |name| NewAccount { address: address(name), secrets: cheap_secrets(), quota_bytes: None };
         self.context.store.accounts_add(names.map(new).collect(), 1).await.unwrap();
     }
 

@@ -63,7 +63,8 @@ impl Peer {
 
     pub(crate) async fn login_as(address: SocketAddr, who: &str) -> Peer {
         let mut peer = Peer::connect(address).await;
-        peer.unsent.extend_from_slice(format!("login LOGIN {who}@here.test {PASSWORD}\r\n").as_bytes());
+        let domain = if who.contains('@') { "" } else { "@here.test" };
+        peer.unsent.extend_from_slice(format!("login LOGIN {who}{domain} {PASSWORD}\r\n").as_bytes());
         peer.skip_to("login OK …").await.unwrap();
         peer
     }

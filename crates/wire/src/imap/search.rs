@@ -460,9 +460,9 @@ pub(crate) fn object_id(c: &mut Cursor<'_>) -> Parsed<SmolStr> {
     }
 }
 
-/// `flag-keyword`; old clients ask for system flags here, which no message has as keyword.
+/// `flag-keyword`: an atom, so never a system flag. One with `]` (not allowed, but seen) is taken, as it is by STORE.
 fn keyword(c: &mut Cursor<'_>) -> Parsed<SmolStr> {
-    let word = c.take_while(|b| b == b'\\' || b == b']' || is_atom_char(b));
+    let word = c.take_while(|b| b == b']' || is_atom_char(b));
     match std::str::from_utf8(word) {
         Ok(word) if !word.is_empty() => Ok(SmolStr::new(word)),
         _ => c.error("a keyword is missing"),
@@ -555,6 +555,8 @@ mod tests {
             "SEARCH OLDER 0",
             "SEARCH UID x",
             "SEARCH SINCE 2000-01-01",
+            "SEARCH KEYWORD \\Seen",
+            "SEARCH UNKEYWORD \\Seen",
             "SEARCHALL",
         ] {
             assert_eq!(read(bad), None, "{bad}");

@@ -55,6 +55,10 @@ impl SequenceSet {
     pub fn is_saved(&self) -> bool {
         matches!(self, SequenceSet::Saved)
     }
+    /// Is `*` in it?
+    pub fn names_last(&self) -> bool {
+        matches!(self, SequenceSet::Ranges(written) if written.iter().any(|(a, b)| [a, b].contains(&&SeqNumber::Star)))
+    }
     /// The largest number written out, for "no such message" checks; `*` not counted.
     pub fn largest_number(&self) -> Option<u32> {
         let SequenceSet::Ranges(written) = self else { return None };
