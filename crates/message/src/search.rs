@@ -49,6 +49,11 @@ impl Needle {
     }
 
     /// True when `text`, which [`fold`] made, has it.
+    ///
+    /// ```
+    /// use message::search::{Needle, fold};
+    /// assert!(Needle::new("boot").is_in_folded(fold("Ein Boot").as_bytes()));
+    /// ```
     pub fn is_in_folded(&self, text: &[u8]) -> bool {
         self.finder.find(text).is_some()
     }

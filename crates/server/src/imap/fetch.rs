@@ -13,7 +13,6 @@ use super::limits;
 use super::object_id;
 use super::session::{Indexes, Session, merge};
 use message::facts::Facts;
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, RenderedPart, SavedDates, StoreError, Uid};
@@ -448,6 +447,7 @@ fn gone_or(trouble: Trouble) -> Trouble {
 }
 
 /// As it is kept.
+#[derive(Clone, Copy)]
 enum Rendering<'a> {
     Envelope(&'a [u8]),
     Body(&'a [u8]),
@@ -456,14 +456,15 @@ enum Rendering<'a> {
 
 /// Copied, but for UTF-8 that the client did not say it takes (RFC 9755 §7).
 fn write_rendering(writer: &mut FetchWriter<'_>, rendering: Rendering<'_>, utf8: bool) {
-    let (name, kept, shown): (_, _, fn(&[u8]) -> Cow<'_, [u8]>) = match rendering {
-        Rendering::Envelope(kept) => ("ENVELOPE", kept, downgrade::envelope),
-        Rendering::Body(kept) => ("BODY", kept, downgrade::body_structure),
-        Rendering::BodyStructure(kept) => ("BODYSTRUCTURE", kept, downgrade::body_structure),
+    let (name, kept) = match rendering {
+        Rendering::Envelope(kept) => ("ENVELOPE", kept),
+        Rendering::Body(kept) => ("BODY", kept),
+        Rendering::BodyStructure(kept) => ("BODYSTRUCTURE", kept),
     };
-    match utf8 {
-        true => writer.rendered(name, kept),
-        false => writer.rendered(name, &shown(kept)),
+    match rendering {
+        _ if utf8 => writer.rendered(name, kept),
+        Rendering::Envelope(_) => writer.rendered(name, &downgrade::envelope(kept)),
+        _ => writer.rendered(name, &downgrade::body_structure(kept)),
     }
 }
 
