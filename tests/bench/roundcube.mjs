@@ -1,12 +1,15 @@
 // The browser program beside Debian's Roundcube: the same mailbox of the same server, in one run, in turn, in the same Chromium.
 // Both are signed in. Each number is the median of ROUNDS; times are taken within the page, from the act to what it shows.
+// Before each act both pages have come to rest (what an act sets going afterwards in either is on nobody's clock), and who begins changes each round.
 //   PACKETBOAT=.../release/packetboat node tests/bench/roundcube.mjs [MESSAGES]     writes its table to standard output
+// With PROGRAM=web-program/dist its files are those of that folder (`tests/browser/front.mjs`), kept by the browser as the office has them kept.
 import { execFileSync, spawn } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { browser, Offices, signIn, until } from '../browser/offices.mjs'
+process.env.PROGRAM_KEPT = ''
+const { browser, Offices, signIn, until } = await import('../browser/offices.mjs')
 
 const COUNT = Number(process.argv[2] ?? 10_000)
 const ROUNDS = 7
@@ -54,6 +57,25 @@ const changed = (page, act, shows, ...rest) => page.evaluate(async ([act, shows,
     go(...rest)
   })
 }, [String(act), String(shows), rest])
+
+/** Whether a page has rested since it was asked the last time: it took no tenth of the processor for its main thread. */
+async function rests(page) {
+  const session = await page.context().newCDPSession(page)
+  await session.send('Performance.enable', { timeDomain: 'threadTicks' })
+  const ticks = async () => (await session.send('Performance.getMetrics')).metrics.find((metric) => metric.name === 'TaskDuration').value
+  let [before, quiet] = [await ticks(), 0]
+  return {
+    async look() { const now = await ticks(); quiet = now - before < 0.02 ? quiet + 1 : 0; before = now; return quiet >= 3 },
+    close: () => session.detach(),
+  }
+}
+/** Nothing goes on in any of the pages for six tenths of a second; Roundcube goes on by itself half a second after it has sent. */
+async function rested(...pages) {
+  const all = await Promise.all(pages.map(rests))
+  const end = Date.now() + 20_000
+  for (let quiet = false; !quiet && Date.now() < end;) { await new Promise((go) => setTimeout(go, 200)); quiet = (await Promise.all(all.map((one) => one.look()))).every(Boolean) }
+  for (const one of all) await one.close()
+}
 
 /** In every page of both: when its first row stood in a frame that was drawn. A driver that asks from outside measures its own way there as well. */
 const watched = (row) => {
@@ -119,23 +141,34 @@ try {
   const load = async (page, url) => { await page.goto(url, { waitUntil: 'commit' }); return await (await page.waitForFunction(() => globalThis.stood)).jsonValue() }
   const inbox = { ours: [ours, `${offices.here}/m/0/inbox`], theirs: [theirs, `${php.url}?_task=mail&_mbox=INBOX`] }
   const settled = (page) => page.waitForLoadState('networkidle')
+  const rest = async () => { await settled(ours); await settled(theirs); await rested(ours, theirs) }
+  const both = async () => { await load(...inbox.ours); await load(...inbox.theirs) }
+  /** In turn, each from rest: who begins changes each round. */
+  const turns = async (round, what, act) => { for (const who of round % 2 === 0 ? ['ours', 'theirs'] : ['theirs', 'ours']) { await rest(); const ms = await act[who](); if (!what.isTry) note(what.name, who, ms) } }
   for (let round = 0; round < ROUNDS; round++) {
-    for (const who of ['ours', 'theirs']) { const ms = await load(...inbox[who]); if (round > 0) note('load to the list', who, ms); await settled(inbox[who][0]) }
+    await turns(round, { name: 'load to the list', isTry: round === 0 }, { ours: () => load(...inbox.ours), theirs: () => load(...inbox.theirs) })
     // A message that was not read before: neither has it.
     const wanted = COUNT - 12 - round
-    note('open a message', 'ours', await timed(ours, (n) => { [...document.querySelectorAll('.row')].find((r) => r.textContent.includes(`Letter ${n}`)).click() }, (n) => document.querySelector('article .body')?.textContent.includes(`text of letter ${n}`), wanted))
-    note('open a message', 'theirs', await timed(theirs, (n) => { const row = [...document.querySelectorAll('#messagelist tbody tr')].find((r) => r.textContent.includes(`Letter ${n}`)); for (const kind of ['mousedown', 'mouseup', 'click']) row.querySelector('.subject a, .subject').dispatchEvent(new MouseEvent(kind, { bubbles: true, button: 0 })) }, (n) => document.querySelector('#messagecontframe')?.contentDocument?.querySelector('#messagebody')?.textContent.includes(`text of letter ${n}`), wanted))
-    await load(...inbox.ours); await load(...inbox.theirs); await settled(ours); await settled(theirs)
+    await turns(round, { name: 'open a message' }, {
+      ours: () => timed(ours, (n) => { [...document.querySelectorAll('.row')].find((r) => r.textContent.includes(`Letter ${n}`)).click() }, (n) => document.querySelector('article .body')?.textContent.includes(`text of letter ${n}`), wanted),
+      theirs: () => timed(theirs, (n) => { const row = [...document.querySelectorAll('#messagelist tbody tr')].find((r) => r.textContent.includes(`Letter ${n}`)); for (const kind of ['mousedown', 'mouseup', 'click']) row.querySelector('.subject a, .subject').dispatchEvent(new MouseEvent(kind, { bubbles: true, button: 0 })) }, (n) => document.querySelector('#messagecontframe')?.contentDocument?.querySelector('#messagebody')?.textContent.includes(`text of letter ${n}`), wanted),
+    })
+    await both()
     const word = `Letter ${1000 * (1 + (round % Math.floor(COUNT / 1000)))} walrus`
     // By Enter in both, all letters put in at once; ours shows the same while one types (below).
+    await rest()
     for (const [page, field] of [[ours, '#search'], [theirs, '#mailsearchform']]) await page.focus(field)
-    note('search, from Enter', 'ours', await changed(ours, (w) => { const field = document.querySelector('#search'); field.value = `subject:walrus ${w.split(' ')[1]}`; field.dispatchEvent(new Event('input', { bubbles: true })); field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true })) }, (w) => { const rows = [...document.querySelectorAll('.row')]; return rows.length > 0 && rows.length < 20 && rows.some((r) => r.querySelector('.subject')?.textContent.includes(w)) }, word))
-    note('search, from Enter', 'theirs', await changed(theirs, (w) => { const field = document.querySelector('#mailsearchform'); field.value = w; window.rcmail.command('search') }, (w) => { const rows = [...document.querySelectorAll('#messagelist tbody tr')]; return rows.length > 0 && rows.length < 20 && rows.some((r) => r.textContent.includes(w)) }, word))
-    await load(...inbox.ours); await load(...inbox.theirs); await settled(ours); await settled(theirs)
+    await turns(round, { name: 'search, from Enter' }, {
+      ours: () => changed(ours, (w) => { const field = document.querySelector('#search'); field.value = `subject:walrus ${w.split(' ')[1]}`; field.dispatchEvent(new Event('input', { bubbles: true })); field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true })) }, (w) => { const rows = [...document.querySelectorAll('.row')]; return rows.length > 0 && rows.length < 20 && rows.some((r) => r.querySelector('.subject')?.textContent.includes(w)) }, word),
+      theirs: () => changed(theirs, (w) => { const field = document.querySelector('#mailsearchform'); field.value = w; window.rcmail.command('search') }, (w) => { const rows = [...document.querySelectorAll('#messagelist tbody tr')]; return rows.length > 0 && rows.length < 20 && rows.some((r) => r.textContent.includes(w)) }, word),
+    })
+    await both()
     const one = 1000 * (2 + (round % 8))
     // Of this query alone, not of its beginning: the address bar has all of it.
-    note('search, from the last letter typed', 'ours', await typedUntil(ours, '#search', `subject:walrus ${one}`, null, (text) => new URLSearchParams(location.search).get('q') === text && document.querySelectorAll('.row').length === 1 && document.querySelector('.row .subject')?.textContent.includes(`Letter ${text.split(' ')[1]} walrus`)))
-    note('search, from the last letter typed', 'theirs', await typedUntil(theirs, '#mailsearchform', `Letter ${one} walrus`, () => window.rcmail.command('search'), (text) => { const rows = [...document.querySelectorAll('#messagelist tbody tr')]; return rows.length === 1 && rows[0].textContent.includes(text) }))
+    await turns(round, { name: 'search, from the last letter typed' }, {
+      ours: () => typedUntil(ours, '#search', `subject:walrus ${one}`, null, (text) => new URLSearchParams(location.search).get('q') === text && document.querySelectorAll('.row').length === 1 && document.querySelector('.row .subject')?.textContent.includes(`Letter ${text.split(' ')[1]} walrus`)),
+      theirs: () => typedUntil(theirs, '#mailsearchform', `Letter ${one} walrus`, () => window.rcmail.command('search'), (text) => { const rows = [...document.querySelectorAll('#messagelist tbody tr')]; return rows.length === 1 && rows[0].textContent.includes(text) }),
+    })
     // To send: the letter is written, then the button; until it says that it is sent.
     await load(...inbox.ours); await settled(ours)
     await ours.locator('body').press('c')
@@ -144,12 +177,13 @@ try {
     await ours.getByPlaceholder('Subject').fill(`Sent ${round}`)
     await ours.getByRole('textbox', { name: 'Message' }).click()
     await ours.keyboard.type('Words')
-    note('send', 'ours', await changed(ours, () => { [...document.querySelectorAll('.compose .foot button')].find((b) => b.textContent.trim() === 'Send').click() }, () => [...document.querySelectorAll('.toast')].some((one) => one.textContent.includes('Sent'))))
     await theirs.goto(`${php.url}?_task=mail&_action=compose&_to=bob@here.test`)
     await theirs.locator('#compose-subject').fill(`Sent ${round}`)
     await theirs.locator('#composebody').fill('Words')
-    await settled(theirs)
-    note('send', 'theirs', await changed(theirs, () => { document.querySelector('button.send').click() }, () => /sent successfully/i.test(document.querySelector('#messagestack')?.textContent ?? '')))
+    await turns(round, { name: 'send' }, {
+      ours: () => changed(ours, () => { [...document.querySelectorAll('.compose .foot button')].find((b) => b.textContent.trim() === 'Send').click() }, () => [...document.querySelectorAll('.toast')].some((one) => one.textContent.includes('Sent'))),
+      theirs: () => changed(theirs, () => { document.querySelector('button.send').click() }, () => /sent successfully/i.test(document.querySelector('#messagestack')?.textContent ?? '')),
+    })
   }
 
   console.log(`${COUNT.toLocaleString('en')} messages in the inbox; ${ROUNDS} rounds, medians.\n`)

@@ -96,6 +96,17 @@ describe('search', { timeout: 120_000 }, () => {
     await finds('nothing:special')
   })
 
+  it('marks what was searched for where it stands, and no more once nothing is searched for', async () => {
+    const marked = () => ann.evaluate(() => [...CSS.highlights.get('found') ?? []].map((one) => one.startContainer.data.slice(one.startOffset, one.endOffset)).sort().join())
+    await finds('subject:lunch', LUNCH, OLD)
+    await until('the word is marked', async () => await marked() === 'Lunch,lunch')
+    await finds('"boil WATER"', SOUP)
+    await until('the other words are', async () => await marked() === 'Boil water')
+    await field().fill('')
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    await until('nothing is', async () => await marked() === '')
+  })
+
   it('Enter goes into what is found, when that comes later than the key', async () => {
     await field().fill('')
     await ann.locator('.row', { hasText: FRESH }).waitFor()

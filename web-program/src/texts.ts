@@ -1,6 +1,7 @@
 // Every text of the program, in one place: another language is another file of this shape.
 
-const plural = (n: number, one: string, many: string): string => `${n.toLocaleString()} ${n === 1 ? one : many}`
+/** Without what sets thousands apart, where there are none: the first time that takes milliseconds. */
+const plural = (n: number, one: string, many: string): string => `${n < 1000 ? n : n.toLocaleString()} ${n === 1 ? one : many}`
 
 export const t = {
   name: 'Packetboat',

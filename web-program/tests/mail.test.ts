@@ -434,6 +434,13 @@ describe('a search without a network', () => {
     await list.ensure(0, 1)
     expect(list.known()).toEqual(found)
   })
+  it('finds no less when what was found before is looked for after that', async () => {
+    await cache.putQuery({ key: JSON.stringify(asked), ids: ['e79'], total: 1, threads: {} })
+    const list = (await begun()).list(asked)
+    await list.ensure(0, 1)
+    await list.fromCache()
+    expect(list.known()).toEqual(found)
+  })
 })
 
 describe('what is selected in a guess', () => {

@@ -7,6 +7,7 @@ import { askAgain, fate, ways } from '../src/data/sent'
 import { plain, read, together, written, type Card } from '../src/data/vcard'
 import { choices, keyword, setting, until } from '../src/data/snooze'
 import type { Filter, Row, Submission } from '../src/jmap/types'
+import { places } from '../src/view/found'
 
 const row: Row = { id: 'e', blobId: 'b', threadId: 't', mailboxIds: { mi: true }, keywords: { $seen: true }, size: 2000, receivedAt: '2026-11-28T12:00:00Z', from: [{ name: 'Bób', email: 'bob@here.test' }], to: [{ name: null, email: 'ann@here.test' }], subject: 'Plan', preview: 'the lake', hasAttachment: false }
 
@@ -16,6 +17,19 @@ describe('without a network', () => {
     for (const filter of yes) expect(matches(row, filter), JSON.stringify(filter)).toBe(true)
     const no: Filter[] = [{ inMailbox: 'mt' }, { text: 'sea' }, { notKeyword: '$seen' }, { hasAttachment: true }, { maxSize: 2000 }, { before: '2026-11-28T00:00:00Z' }, { inMailboxOtherThan: ['mi'] }, { header: ['x', 'y'] }, { operator: 'AND', conditions: [{ text: 'lake' }, { text: 'sea' }] }]
     for (const filter of no) expect(matches(row, filter), JSON.stringify(filter)).toBe(false)
+  })
+})
+
+describe('what was searched for', () => {
+  it('is found in a text as the search folds it, from the left, each letter once', () => {
+    const found = (text: string, ...words: string[]): string[] => places(text, words).map(([from, to]) => text.slice(from, to))
+    expect(found('Lunch, then LUNCH again', 'lunch')).toEqual(['Lunch', 'LUNCH'])
+    expect(found('aXbXa', 'b', 'a')).toEqual(['a', 'b', 'a'])
+    expect(found('aaa', 'aa')).toEqual(['aa'])
+    expect(found('nothing', '', 'else')).toEqual([])
+    // Folded it has other lengths: nothing is marked rather than something else.
+    expect(found('Café Bob', 'bob')).toEqual(['Bob'])
+    expect(found('ﬁsh 한 Bob', 'bob')).toEqual([])
   })
 })
 

@@ -7,10 +7,10 @@ const people = (row: Row, which: 'from' | 'to'): string => (row[which] ?? []).ma
 
 export function matches(row: Row, filter: Filter): boolean {
   if (filter.operator !== undefined) {
-    const all = (filter.conditions ?? []).map((c) => matches(row, c))
-    if (filter.operator === 'AND') return all.every(Boolean)
-    if (filter.operator === 'OR') return all.some(Boolean)
-    return !all.some(Boolean)
+    const all = filter.conditions ?? []
+    if (filter.operator === 'AND') return all.every((c) => matches(row, c))
+    const some = all.some((c) => matches(row, c))
+    return filter.operator === 'OR' ? some : !some
   }
   return Object.entries(filter).every(([name, value]) => {
     const holds = (text: string): boolean => fold(text).includes(fold(String(value).replace(/^"(.*)"$/s, '$1')))

@@ -59,6 +59,8 @@ export class List implements Listing {
   private readonly under = new Map<number, Promise<void>>()
   /** It stands by what was found in memory: there may be more here, and other things there. */
   private guessed = false
+  /** All that is kept was judged: what was found once says less. */
+  private judged = false
   /** Something changed while it was asked: what is answered may be older. */
   private behind = false
   private failedAt = 0
@@ -85,6 +87,8 @@ export class List implements Listing {
   get id(): string { return `${this.mail.account} ${this.key}` }
   get parts(): readonly List[] { return [this] }
   get mails(): readonly Mail[] { return [this.mail] }
+  /** Of no mailbox alone: something was typed. */
+  get isSearch(): boolean { return typeof this.asked.filter.inMailbox !== 'string' }
   get count(): number { return this.total }
   get total(): number { void this.version; return this.order.total }
   get isFresh(): boolean { void this.version; return this.order.state === undefined }
@@ -105,9 +109,10 @@ export class List implements Listing {
 
   /** What is painted before the server has answered. */
   async fromCache(): Promise<void> {
+    if (this.order.state !== undefined || this.judged) return
     const painted = this.order.total
     const kept = await this.mail.cache.query(this.key)
-    if (!kept || this.order.state !== undefined || this.order.total !== painted) return
+    if (!kept || this.order.state !== undefined || this.judged || this.order.total !== painted) return
     for (const [thread, ids] of Object.entries(kept.threads)) if (!this.mail.threads.has(thread)) this.mail.threads.set(thread, ids)
     // Those on the screen first.
     if (painted === 0) await this.paint(kept.ids.slice(0, FIRST))
@@ -119,7 +124,7 @@ export class List implements Listing {
     const learn = async (wanted: readonly Id[]): Promise<void> => { mail.learn(await mail.cache.rows([...new Set(wanted)].filter((id) => !mail.peek(id))), true) }
     await learn(ids)
     await learn(ids.flatMap((id) => mail.threads.get(mail.peek(id)?.threadId ?? '') ?? []))
-    if (this.order.state !== undefined) return
+    if (this.order.state !== undefined || this.judged) return
     this.begin(ids)
     this.changed()
   }
@@ -139,8 +144,8 @@ export class List implements Listing {
     const { mail, asked, order } = this
     this.state = 'kept'
     // A mailbox that was looked at is kept in its order. What a search found before, here or there, may be but a part of what is kept.
-    const isSearch = typeof asked.filter.inMailbox !== 'string'
-    if (order.total > 0 && !this.guessed && !isSearch) return
+    if (order.total > 0 && !this.guessed && !this.isSearch) return
+    this.judged = true
     const kept = new Map((await mail.cache.allRows()).map((row) => [row.id, row]))
     if (order.state !== undefined) return
     // In memory is what came just now, and without a cache all there is.
@@ -219,7 +224,7 @@ export class List implements Listing {
   }
 
   /** A search that was typed on: nobody waits for it. */
-  private get isPassed(): boolean { return typeof this.asked.filter.inMailbox !== 'string' && this.mail.current !== this && this.mail.sought !== this }
+  private get isPassed(): boolean { return this.isSearch && this.mail.current !== this && this.mail.sought !== this }
 
   /** What the server answered for a window. */
   take(answers: Answers, position: number): void {

@@ -23,6 +23,8 @@ import { Removal } from './removal'
 import { toasts } from './toasts.svelte'
 
 const LISTS_MAX = 12
+/** So long a search is the server's alone, before what it found once is looked for here. */
+const ANSWER_MS = 40
 
 /** What a right is needed for; one that is a role is a move there. */
 export type Doing = 'archive' | 'trash' | 'junk' | 'inbox' | 'move' | 'destroy' | 'keywords' | 'seen'
@@ -327,8 +329,9 @@ export class Mail {
       const { first } = this
       if (first?.key === key) { this.first = undefined; untrack(() => made.begin(first.ids)) }
       this.lists.set(key, list)
-      // First the server is asked.
-      queueMicrotask(() => { void made.fromCache() })
+      // First the server is asked. What it finds it mostly says before what was found once could be read.
+      if (made.isSearch && untrack(() => this.offlineSince) === undefined) setTimeout(() => { void made.fromCache() }, ANSWER_MS)
+      else queueMicrotask(() => { void made.fromCache() })
       if (this.lists.size > LISTS_MAX) {
         const oldest = this.lists.keys().next().value
         if (oldest !== undefined && oldest !== this.current?.key) this.lists.delete(oldest)
