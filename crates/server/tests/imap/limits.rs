@@ -118,28 +118,3 @@ async fn literals_and_lines_before_sign_in_have_limits_of_their_own() {
     peer.says(&line(LINE_BYTES_MAX_BEFORE_LOGIN + 1), "* BYE …").await;
     peer.expect("<closed>").await.unwrap();
 }
-
-/// Lesson SW#190: whoever comes when an account has as many sessions as it may is told so, not that the password is wrong.
-#[tokio::test]
-async fn a_full_house_never_looks_like_a_wrong_password() {
-    let office = Office::open().await;
-    let mut inside = Vec::new();
-    for _ in 0..500 {
-        inside.push(Peer::login(office.address).await);
-    }
-    let mut late = Peer::connect(office.address).await;
-    late.skip_to("* OK …").await.unwrap();
-    let login = format!("LOGIN ann@here.test {}", super::office::PASSWORD);
-    late.says(&format!("a {login}"), "a NO [UNAVAILABLE] …").await;
-    inside.pop().unwrap().says("z LOGOUT", "z OK …").await;
-    // The seat is given back when that session's task has ended.
-    for attempt in 0..200 {
-        late.says(&format!("b {login}"), "b …").await;
-        if late.last.starts_with("b OK") {
-            break;
-        }
-        assert!(late.last.starts_with("b NO [UNAVAILABLE]") && attempt < 199, "{}", late.last);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    office.check().await;
-}
