@@ -538,7 +538,7 @@ impl Connection {
             if now >= until {
                 return Ok(false);
             }
-            if now >= ours_until {
+            if now >= ours_until || !tokio::task::coop::has_budget_remaining() {
                 tokio::task::yield_now().await;
                 ours_until = clock() + attention::UNSHARED;
             }

@@ -9,9 +9,10 @@ use std::fmt;
 use std::io::Write;
 use std::net::Shutdown;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop;
 use tokio_rustls::{Accept, Connect, TlsStream};
 
 /// Any stream of octets that a connection can stand on.
@@ -77,9 +78,15 @@ impl Plain {
 impl AsyncRead for Plain {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if let Plain::Watched { stream, looking } = &*self {
+            // As the runtime's own streams do: nobody keeps its thread for ever.
+            let budget = ready!(coop::poll_proceed(cx));
             match look(stream, buf) {
                 Poll::Pending if !*looking => self.give_back()?,
-                done => return done,
+                Poll::Pending => return Poll::Pending,
+                done => {
+                    budget.made_progress();
+                    return done;
+                }
             }
         }
         match self.get_mut() {
@@ -94,11 +101,15 @@ impl AsyncRead for Plain {
 impl AsyncWrite for Plain {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if let Plain::Watched { stream, .. } = &mut *self {
+            let budget = ready!(coop::poll_proceed(cx));
             match stream.write(buf) {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                     self.give_back()?;
                 }
-                done => return Poll::Ready(done),
+                done => {
+                    budget.made_progress();
+                    return Poll::Ready(done);
+                }
             }
         }
         match self.get_mut() {
@@ -289,6 +300,40 @@ mod tests {
         assert_eq!(looked(&mut here).await, None);
         drop(there);
         assert_eq!(here.read(&mut [0; 3]).await.unwrap(), 0, "its end is found, too");
+    }
+
+    /// The runtime's other tasks on this thread, and who ends this one, must have their turn.
+    #[tokio::test]
+    async fn a_peer_that_never_stops_does_not_keep_the_thread() {
+        let (mut here, mut there) = pair().await;
+        assert_eq!(looked(&mut here).await, None);
+        there.write_all(&[1; 10_000]).await.unwrap();
+        let (mut turns, mut read) = (0, 0);
+        let mut all = Box::pin(async {
+            for _ in 0..1000 {
+                here.read_exact(&mut [0; 1]).await.unwrap();
+                here.write_all(b"x").await.unwrap();
+            }
+        });
+        poll_fn(|cx| {
+            turns += 1;
+            all.as_mut().poll(cx)
+        })
+        .await;
+        drop(all);
+        assert!(turns >= 10, "{turns} turns");
+        // Nor does one that looks.
+        poll_fn(|cx| {
+            let mut octets = [0; 1];
+            here.set_looking(true).unwrap();
+            while Pin::new(&mut here).poll_read(cx, &mut ReadBuf::new(&mut octets)).is_ready() {
+                read += 1;
+            }
+            here.set_looking(false).unwrap();
+            Poll::Ready(())
+        })
+        .await;
+        assert!(read < 200 && !coop::has_budget_remaining(), "{read} looks");
     }
 
     #[tokio::test]
