@@ -365,13 +365,27 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn recount(&mut self) {
-        self.starts.clear();
-        self.len = 0;
-        for block in &self.blocks {
+    /// Blocks from this one on are others, or of other lengths. Those before it are not looked into: they may be many, and far
+    /// apart in memory.
+    fn recount_from(&mut self, first: usize) {
+        self.starts.truncate(first);
+        let end = |last: usize| Some(self.starts.get(last)? + self.blocks.get(last)?.len());
+        self.len = first.checked_sub(1).and_then(end).unwrap_or(0);
+        for block in self.blocks.iter().skip(self.starts.len()) {
             self.starts.push(self.len);
             self.len += block.len();
         }
+    }
+
+    /// So many rows went out of each of these blocks (ascending), and none is empty: nothing is looked into.
+    fn shrink(&mut self, shrunk: &[(usize, usize)]) {
+        let (mut gone, mut shrunk) = (0, shrunk.iter().peekable());
+        let first = shrunk.peek().map_or(self.starts.len(), |(number, _)| *number);
+        for (number, start) in self.starts.iter_mut().enumerate().skip(first) {
+            *start -= gone;
+            gone += shrunk.next_if(|(at, _)| *at == number).map_or(0, |(_, rows)| *rows);
+        }
+        self.len -= gone;
     }
 }
 
@@ -553,7 +567,8 @@ impl Rows {
     /// Puts rows in (ascending), in place of those with the same UID.
     pub fn put(&mut self, rows: &[MessageRow]) {
         let inner = Arc::make_mut(&mut self.inner);
-        let mut recount = false;
+        // The first block of another length.
+        let mut first = None;
         let mut rest = rows;
         while let Some((row, behind)) = rest.split_first() {
             rest = behind;
@@ -564,7 +579,7 @@ impl Rows {
                 _ => inner.blocks.partition_point(|block| block.last_uid() < uid),
             };
             let Some(slot) = inner.blocks.get_mut(number) else {
-                recount = true;
+                first.get_or_insert(number.saturating_sub(1));
                 match inner.blocks.last_mut().filter(|last| last.len() < BLOCK_ROWS) {
                     Some(last) => {
                         let last = Arc::make_mut(last);
@@ -589,15 +604,15 @@ impl Rows {
                 rest = later;
                 continue;
             }
-            recount = true;
+            first = Some(first.map_or(number, |first: usize| first.min(number)));
             block.insert(at, row);
             if block.len() > BLOCK_ROWS {
                 let half = block.split();
                 inner.blocks.insert(number + 1, Arc::new(half));
             }
         }
-        if recount {
-            inner.recount();
+        if let Some(first) = first {
+            inner.recount_from(first);
         }
     }
 
@@ -646,7 +661,8 @@ impl Rows {
             return;
         }
         let inner = Arc::make_mut(&mut self.inner);
-        let mut from = 0;
+        let mut shrunk: Vec<(usize, usize)> = Vec::new();
+        let (mut from, mut any_empty) = (0, false);
         while let Some(uid) = uids.get(from) {
             let number = inner.blocks.partition_point(|block| block.last_uid() < uid.0);
             let Some(slot) = inner.blocks.get_mut(number) else { break };
@@ -657,12 +673,19 @@ impl Rows {
             let is_gone = |at: usize| gone.binary_search(&Uid(slot.uid(at))).is_ok();
             let keep: Vec<bool> = (0..slot.len()).map(|at| !is_gone(at)).collect();
             debug_assert!(first <= last);
-            if keep.iter().any(|keep| !keep) {
+            let lost = keep.iter().filter(|keep| !**keep).count();
+            if lost > 0 {
                 Arc::make_mut(slot).retain(&keep);
+                any_empty |= lost == keep.len();
+                shrunk.push((number, lost));
             }
         }
-        inner.blocks.retain(|block| block.len() > 0);
-        inner.recount();
+        if any_empty {
+            inner.blocks.retain(|block| block.len() > 0);
+            inner.recount_from(shrunk.first().map_or(0, |(number, _)| *number));
+        } else {
+            inner.shrink(&shrunk);
+        }
     }
 
     /// What became of these rows in `newer`. What both share is passed over.
@@ -839,6 +862,8 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(rows.len(), model.len());
+                prop_assert_eq!(rows.inner.starts.len(), rows.inner.blocks.len());
+                prop_assert_eq!(rows.iter().count(), model.len());
                 prop_assert_eq!(rows.lower_bound(Uid(pick)), model.range(..pick).count());
                 prop_assert_eq!(rows.index_of(Uid(pick)).is_some(), model.contains_key(&pick));
                 prop_assert_eq!(rows.first_without(1), model.values().position(|row| row.flags.system & 1 == 0));
