@@ -98,6 +98,8 @@ pub const UPLOADED_SWEEP: Duration = Duration::from_secs(600);
 pub const UPLOADS_MAX: usize = 1000;
 /// What is downloaded is read so much at a time.
 pub const DOWNLOAD_PIECE_BYTES: u64 = 256 * 1024;
+/// Parts of messages in messages, which are read whole, that one account downloads at the same time; others of it wait.
+pub const WHOLE_BLOBS_MAX: usize = 2;
 /// maxDataSources (RFC 9404 §3.1)
 pub const BLOB_SOURCES_MAX: usize = 64;
 /// Event streams of an account.

@@ -32,6 +32,8 @@ pub(crate) struct Uploads {
     /// By whose account it is for, and who brought it.
     waiting: Mutex<HashMap<(AccountId, AccountId), Vec<Uploaded>>>,
     at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+    /// Blobs at work that are read whole.
+    wholes: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
 
 struct Uploaded {
@@ -69,6 +71,17 @@ impl Uploads {
             list.remove(0);
         }
         true
+    }
+
+    /// Waits for a place among the blobs of an account that are held whole on their way out.
+    async fn whole_place(&self, account: AccountId) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        let places = {
+            let mut wholes = self.wholes.lock().unwrap_or_else(PoisonError::into_inner);
+            wholes.retain(|_, places| Arc::strong_count(places) > 1);
+            let new = || Arc::new(Semaphore::new(WHOLE_BLOBS_MAX));
+            Arc::clone(wholes.entry(account).or_insert_with(new))
+        };
+        places.acquire_owned().await.ok()
     }
 
     fn place(&self, account: AccountId) -> Option<tokio::sync::OwnedSemaphorePermit> {

@@ -90,7 +90,10 @@ fn fates(object: &Object, entries: Vec<Entry>) -> (Value, bool) {
         for (address, delivered, reply) in told {
             let known = status.keys().find(|known| known.eq_ignore_ascii_case(&address)).cloned().unwrap_or(address);
             let before = status.get(&known).and_then(|one| one.get("smtpReply")).cloned();
-            let reply = if reply.is_empty() { before.unwrap_or_else(|| json!("250 2.0.0 accepted")) } else { json!(reply) };
+            let reply = match reply.as_str() {
+                "" => before.unwrap_or_else(|| json!("250 2.0.0 accepted")),
+                reply => json!(smtp_reply(reply, delivered)),
+            };
             named.insert(known.clone());
             status.insert(known, json!({"smtpReply": reply, "delivered": delivered, "displayed": "unknown"}));
         }
@@ -109,6 +112,27 @@ fn fates(object: &Object, entries: Vec<Entry>) -> (Value, bool) {
         }
     }
     (Value::Object(status), settled)
+}
+
+/// The reply of the server itself, out of what is told of an attempt; where there was none, one of the form that RFC 8621 §7 asks
+/// for.
+fn smtp_reply(told: &str, delivered: &str) -> String {
+    let is_reply = |text: &str| {
+        let (code, rest) = text.split_at_checked(3).unwrap_or((text, ""));
+        code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit()) && rest.starts_with([' ', '-'])
+    };
+    let behind = told.match_indices(": ").filter_map(|(at, _)| told.get(at + 2..));
+    match std::iter::once(told).chain(behind).find(|text| is_reply(text)) {
+        Some(reply) => reply.to_owned(),
+        None => {
+            let code = match delivered {
+                "yes" => "250 2.0.0",
+                "no" => "550 5.0.0",
+                _ => "450 4.4.0",
+            };
+            format!("{code} {told}")
+        }
+    }
 }
 
 fn word(state: RecipientState) -> &'static str {
@@ -332,5 +356,20 @@ mod tests {
         assert_eq!(fresh, (["unknown", "unknown", "no"].map(str::to_owned).to_vec(), false));
         // One that never was in the queue.
         assert_eq!(delivered(&sent(None), Vec::new()), (["yes", "yes", "no"].map(str::to_owned).to_vec(), true));
+    }
+
+    /// RFC 8621 §7 `smtpReply`: "A 3-digit SMTP reply code [...] an SMTP Enhanced Mail System Status Code [...] information string".
+    #[test]
+    fn a_reply_is_one() {
+        for (told, delivered, reply) in [
+            ("mx.far.test: 451 4.3.0 later", "queued", "451 4.3.0 later"),
+            ("250 2.0.0 ok: queued", "yes", "250 2.0.0 ok: queued"),
+            ("to <c@far.test>, attempt 2: mx.far.test: 550 no such person", "no", "550 no such person"),
+            ("mx.far.test: no answer in time", "queued", "450 4.4.0 mx.far.test: no answer in time"),
+            ("nobody takes it", "no", "550 5.0.0 nobody takes it"),
+            ("é: 1", "unknown", "450 4.4.0 é: 1"),
+        ] {
+            assert_eq!(smtp_reply(told, delivered), reply);
+        }
     }
 }

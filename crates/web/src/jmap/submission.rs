@@ -251,27 +251,83 @@ fn text(value: Option<&Value>) -> Option<&str> {
     value.and_then(Value::as_str)
 }
 
+/// What MAIL and RCPT take from whoever submits (RFC 8621 §7: "Any parameters to send with the email address").
+const OF_MAIL: [&str; 7] = ["HOLDFOR", "HOLDUNTIL", "RET", "ENVID", "SIZE", "BODY", "SMTPUTF8"];
+const OF_RCPT: [&str; 2] = ["NOTIFY", "ORCPT"];
+
+/// An Address of an envelope.
+fn check_address(address: &Value, known: &[&str]) -> Result<(), SetError> {
+    let wrong = |why: &str| SetError::properties(&["envelope"], why);
+    let object = address.as_object().ok_or_else(|| wrong("an address is an object"))?;
+    if object.keys().any(|name| !["email", "parameters"].contains(&name.as_str())) {
+        return Err(wrong("an address has an email and parameters"));
+    }
+    let all = match object.get("parameters") {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Object(all)) => all,
+        Some(_) => return Err(wrong("parameters are an object")),
+    };
+    for (name, value) in all {
+        if !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return Err(wrong(&format!("the parameter {name} is not known here")));
+        }
+        if !value.is_null() && !value.is_string() {
+            return Err(wrong(&format!("the parameter {name} has a string, or null")));
+        }
+    }
+    Ok(())
+}
+
 /// HOLDFOR and HOLDUNTIL (RFC 4865 §4.2).
 fn hold(mail_from: &Value, now_secs: UnixSecs) -> Result<Option<UnixSecs>, SetError> {
     let wrong = || SetError::properties(&["envelope"], "it cannot be held so long");
-    let until = match (text(parameter(mail_from, "HOLDFOR")), text(parameter(mail_from, "HOLDUNTIL"))) {
-        (Some(secs), _) => now_secs + secs.parse::<u32>().map_err(|_| wrong()).map(i64::from)?,
-        (_, Some(date)) => message::date::parse_rfc_3339(date.as_bytes()).ok_or_else(wrong)?.unix_secs(),
+    let until = match (parameter(mail_from, "HOLDFOR"), parameter(mail_from, "HOLDUNTIL")) {
         (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(SetError::properties(&["envelope"], "it is held for a time or until then")),
+        (secs @ Some(_), None) => {
+            let secs = text(secs).and_then(|secs| secs.parse::<u32>().ok());
+            now_secs + secs.map(i64::from).ok_or_else(wrong)?
+        }
+        (None, date) => {
+            let date = text(date).and_then(|date| message::date::parse_rfc_3339(date.as_bytes()));
+            date.ok_or_else(wrong)?.unix_secs()
+        }
     };
     if until - now_secs > DELAY_SECS_MAX { Err(wrong()) } else { Ok(Some(until)) }
 }
 
-fn notify(recipient: &Value) -> u8 {
-    let words = text(parameter(recipient, "NOTIFY")).unwrap_or_default();
+fn notify(recipient: &Value) -> Result<u8, SetError> {
+    let wrong = || SetError::properties(&["envelope"], "NOTIFY is NEVER, or some of SUCCESS, FAILURE and DELAY");
+    let Some(words) = parameter(recipient, "NOTIFY") else { return Ok(0) };
     let bit = |word: &str| match word.trim().to_ascii_uppercase().as_str() {
-        "NEVER" => QueueRecipient::NOTIFY_NEVER,
-        "SUCCESS" => QueueRecipient::NOTIFY_SUCCESS,
-        "FAILURE" => QueueRecipient::NOTIFY_FAILURE,
-        "DELAY" => QueueRecipient::NOTIFY_DELAY,
-        _ => 0,
+        "NEVER" => Ok(QueueRecipient::NOTIFY_NEVER),
+        "SUCCESS" => Ok(QueueRecipient::NOTIFY_SUCCESS),
+        "FAILURE" => Ok(QueueRecipient::NOTIFY_FAILURE),
+        "DELAY" => Ok(QueueRecipient::NOTIFY_DELAY),
+        _ => Err(wrong()),
     };
-    words.split(',').fold(0, |all, word| all | bit(word))
+    let words = text(Some(words)).ok_or_else(wrong)?;
+    let all = words.split(',').try_fold(0, |all, word| Ok::<u8, SetError>(all | bit(word)?))?;
+    let is_never = all & QueueRecipient::NOTIFY_NEVER != 0;
+    if is_never && all != QueueRecipient::NOTIFY_NEVER { Err(wrong()) } else { Ok(all) }
+}
+
+/// RFC 8621 §7: "If multiple addresses are present in one of these headers, or there is more than one Sender/From header, the server
+/// SHOULD reject the EmailSubmission as invalid".
+fn check_author(octets: &[u8]) -> Result<(), SetError> {
+    let of = |name: &str| {
+        let all: Vec<_> = fields(octets).filter(|field| field.is(name)).collect();
+        let addresses = all.iter().flat_map(Field::addresses).filter(|one| one.address().is_some()).count();
+        (all.len(), addresses)
+    };
+    let (senders, authors) = (of("Sender"), of("From"));
+    let why = |name: &str, why: &str| SetError::why("invalidEmail", why).with("properties", json!([name]));
+    match (senders, authors) {
+        ((2.., _) | (_, 2..), _) => Err(why("sender", "It has more than one Sender.")),
+        (_, (2.., _)) => Err(why("from", "It has more than one From.")),
+        ((0, _), (_, 2..)) => Err(why("from", "It is from several people, and no Sender says who sends it.")),
+        _ => Ok(()),
+    }
 }
 
 fn is_one_of(field: &Field<'_>, names: &[&str]) -> bool {
@@ -287,11 +343,16 @@ fn envelope(said: Option<&Value>, octets: &[u8], identity: &Object, now_secs: Un
     let own = text(identity.get("email")).unwrap_or_default();
     if let Some(said) = said.filter(|said| !said.is_null()) {
         let wrong = || SetError::properties(&["envelope"], "an envelope has mailFrom and rcptTo");
+        if said.as_object().is_none_or(|all| all.keys().any(|name| !["mailFrom", "rcptTo"].contains(&name.as_str()))) {
+            return Err(wrong());
+        }
         let mail_from = said.get("mailFrom").ok_or_else(wrong)?;
+        check_address(mail_from, &OF_MAIL)?;
         let list = said.get("rcptTo").and_then(Value::as_array).ok_or_else(wrong)?;
         let one = |recipient: &Value| {
+            check_address(recipient, &OF_RCPT)?;
             let address = text(recipient.get("email")).ok_or_else(wrong)?.to_owned();
-            Ok::<SendTo, SetError>(SendTo { address, notify: notify(recipient) })
+            Ok::<SendTo, SetError>(SendTo { address, notify: notify(recipient)? })
         };
         return Ok(Envelope {
             reverse_path: text(mail_from.get("email")).ok_or_else(wrong)?.to_owned(),
@@ -301,6 +362,10 @@ fn envelope(said: Option<&Value>, octets: &[u8], identity: &Object, now_secs: Un
             envelope_id: text(parameter(mail_from, "ENVID")).map(str::to_owned),
             as_said: said.clone(),
         });
+    }
+    // What is only sent on is as its author wrote it.
+    if resent_block(octets).next().is_none() {
+        check_author(octets)?;
     }
     let mut addresses: Vec<String> = Vec::new();
     let sent_on: Vec<_> =

@@ -189,3 +189,37 @@ async fn a_receipt_is_sent_once_and_read_back() {
     assert!(String::from_utf8_lossy(&sent(1)).contains("The plan."), "all of it");
     assert_eq!((&parsed["notParsable"], &parsed["notFound"]), (&json!([ids[1]]), &json!(["Unone"])));
 }
+
+/// What lies in a message that lies in a blob is read whole: of one account two at a time, and who does not take them holds up nobody else.
+#[tokio::test]
+async fn what_is_read_whole_waits_for_its_turn() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let office = Office::new().await;
+    let head =
+        format!("POST /jmap/upload/A1/ HTTP/1.1\r\n{}Content-Type: message/rfc822\r\n", Office::basic("ann@here.test", "pw"));
+    let text = "x".repeat(2_000_000);
+    let message = format!("Subject: outer\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\n\r\n{text}\r\n--o--\r\n");
+    let blob = office.ask(&head, message.as_bytes()).await.json()["blobId"].as_str().unwrap().to_owned();
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = office.connect_narrow("127.0.0.1", false, 4096);
+        let basic = Office::basic("ann@here.test", "pw");
+        let get = format!("GET /jmap/download/A1/{blob}_1/x HTTP/1.1\r\nHost: here.test\r\nConnection: close\r\n{basic}\r\n");
+        stream.write_all(get.as_bytes()).await.unwrap();
+        if streams.len() < 2 {
+            let mut octets = [0; 100];
+            stream.read_exact(&mut octets).await.unwrap();
+            assert!(octets.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&octets));
+        }
+        streams.push(stream);
+    }
+    let mut third = streams.pop().unwrap();
+    let mut octet = [0; 1];
+    let soon = tokio::time::timeout(std::time::Duration::from_millis(300), third.read_exact(&mut octet)).await;
+    assert!(soon.is_err(), "it waits");
+    streams.pop();
+    tokio::time::timeout(std::time::Duration::from_secs(60), third.read_exact(&mut octet)).await.unwrap().unwrap();
+    let mut rest = Vec::new();
+    third.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"xxx") && rest.len() > text.len());
+}

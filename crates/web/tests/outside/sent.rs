@@ -3,7 +3,7 @@
 use crate::office::{NOW, Office};
 use serde_json::{Value, json};
 use std::time::Duration;
-use store::{Claim, QueueId, RecipientState, Settlement, TraceEvent};
+use store::{Claim, QueueId, QueueRecipient, RecipientState, Settlement, TraceEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// Ann writes to carol@far.test; the submission's id.
@@ -96,7 +96,8 @@ async fn each_attempt_moves_the_state_and_is_pushed() {
         // Nobody asks: it is told.
         until(&mut stream, "\"EmailSubmission\"").await;
         assert_eq!(updated(&office, &since).await, json!([id]), "{reply}");
-        assert_eq!(status(&office, &id).await, (json!(word), json!(reply)));
+        // The reply is the server's own; which server said it stands in the trace.
+        assert_eq!(status(&office, &id).await, (json!(word), json!(reply.trim_start_matches("mx.far.test: "))));
         since = state(&office).await;
     }
     assert_eq!(updated(&office, &since).await, json!([]), "and once is enough");
@@ -150,7 +151,7 @@ async fn what_became_of_it_outlives_the_trace() {
     assert_eq!(updated(&office, &since).await, json!([id]));
     office.store.maintain(NOW + 1_000_000_000).await.unwrap();
     assert_eq!(office.store.trace_find("queue", &entry.0.to_string(), 10).await.unwrap().len(), 0);
-    assert_eq!(status(&office, &id).await, (json!("no"), json!("mx.far.test: 550 no such person")));
+    assert_eq!(status(&office, &id).await, (json!("no"), json!("550 no such person")));
 }
 
 #[tokio::test]
@@ -256,4 +257,55 @@ async fn a_limit_of_our_own_is_told() {
     assert_eq!(got["limit"], json!(5_000));
     let got = office.call("EmailSubmission/query", json!({"anchor": "S7", "anchorOffset": -1, "limit": 2, "sort": []})).await;
     assert_eq!(got["ids"][1], "S7");
+}
+
+/// RFC 8621 §7: what an envelope may say, and who a message may be from where it says nothing.
+#[tokio::test]
+async fn an_envelope_says_what_is_known_here() {
+    let office = Office::new().await;
+    let put = async |head: &str, at: i64| {
+        office.put("Drafts", &format!("{head}To: bob@here.test\r\nSubject: x\r\n\r\nx\r\n"), NOW + at, 0).await;
+        office.ids("Drafts").await.remove(0)
+    };
+    let one = put("From: ann@here.test\r\n", 0).await;
+    let send = async |email: &str, envelope: Value| {
+        let create = json!({"create": {"s": {"identityId": "main", "emailId": email, "envelope": envelope}}});
+        office.call("EmailSubmission/set", create).await["notCreated"]["s"].clone()
+    };
+    let with = |mail: Value, rcpt: Value| json!({"mailFrom": {"email": "ann@here.test", "parameters": mail}, "rcptTo": [{"email": "bob@here.test", "parameters": rcpt}]});
+    for (mail, rcpt) in [
+        (json!({"FOO": null}), Value::Null),
+        (json!({"RET": 1}), Value::Null),
+        (json!([]), Value::Null),
+        (json!({"HOLDFOR": "60", "HOLDUNTIL": "2027-01-16T00:20:35Z"}), Value::Null),
+        (json!({"holdfor": null}), Value::Null),
+        (json!({"HOLDUNTIL": "soon"}), Value::Null),
+        (Value::Null, json!({"NOTIFY": "SOMETIMES"})),
+        (Value::Null, json!({"NOTIFY": "NEVER,DELAY"})),
+        (Value::Null, json!({"NOTIFY": null})),
+        (Value::Null, json!({"RET": "HDRS"})),
+    ] {
+        let told = send(&one, with(mail.clone(), rcpt.clone())).await;
+        assert_eq!((&told["type"], &told["properties"]), (&json!("invalidProperties"), &json!(["envelope"])), "{mail} {rcpt}");
+    }
+    assert_eq!(
+        send(&one, with(json!({"ret": "hdrs", "ENVID": "a", "BODY": "8BITMIME"}), json!({"NOTIFY": "success,DELAY"}))).await,
+        Value::Null
+    );
+    {
+        let out = office.doors.sent.lock().unwrap();
+        let notify = QueueRecipient::NOTIFY_SUCCESS | QueueRecipient::NOTIFY_DELAY;
+        assert_eq!((out.len(), out[0].ret_headers, out[0].recipients[0].notify), (1, true, notify));
+    }
+    for (at, (head, property)) in (1..).zip([
+        ("From: ann@here.test, bob@here.test\r\n", "from"),
+        ("From: ann@here.test\r\nFrom: ann@here.test\r\n", "from"),
+        ("From: ann@here.test\r\nSender: ann@here.test, bob@here.test\r\n", "sender"),
+    ]) {
+        let email = put(head, at).await;
+        let told = send(&email, Value::Null).await;
+        assert_eq!((&told["type"], &told["properties"]), (&json!("invalidEmail"), &json!([property])), "{head}");
+    }
+    let both = put("From: ann@here.test, bob@here.test\r\nSender: ann@here.test\r\n", 9).await;
+    assert_eq!(send(&both, Value::Null).await, Value::Null);
 }

@@ -18,7 +18,7 @@ use message::transfer::{Decoder, TransferEncoding};
 use std::collections::HashMap;
 use std::ops::Range;
 use store::{AccountId, EmailId, Spooled, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Where octets are read from.
 #[derive(Clone)]
@@ -130,17 +130,35 @@ async fn reading(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<Reading>, 
     })
 }
 
+/// A body of octets that are here already, and hold a place until they are out.
+fn held(octets: Bytes, place: Option<OwnedSemaphorePermit>) -> Body {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let (_place, mut left) = (place, octets);
+        while !left.is_empty() {
+            let len = left.len().min(usize::try_from(DOWNLOAD_PIECE_BYTES).unwrap_or(usize::MAX));
+            if sender.send(left.split_to(len)).await.is_err() {
+                return;
+            }
+        }
+    });
+    Body::new(Pieces(receiver))
+}
+
 /// The answer's body, and how long it is; `None`: there is no such blob.
 async fn body(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<(Body, u64)>, StoreError> {
     let found = match reading(site, eyes, id).await {
         Ok(Some(reading)) => reading.len().await.map(|len| Some((reading.into_body(), len))),
         // Also where the facts are damaged: the octets may be whole.
-        Ok(None) | Err(StoreError::Damaged(_)) => octets(site, eyes, id).await.map(|found| {
-            found.map(|found| {
-                let len = found.len() as u64;
-                (Body::from(found), len)
+        Ok(None) | Err(StoreError::Damaged(_)) => {
+            let place = site.jmap.uploads.whole_place(eyes.who.id).await;
+            octets(site, eyes, id).await.map(|found| {
+                found.map(|found| {
+                    let len = found.len() as u64;
+                    (held(found, place), len)
+                })
             })
-        }),
+        }
         Err(error) => Err(error),
     };
     match found {
