@@ -169,20 +169,25 @@ try {
       ours: () => typedUntil(ours, '#search', `subject:walrus ${one}`, null, (text) => new URLSearchParams(location.search).get('q') === text && document.querySelectorAll('.row').length === 1 && document.querySelector('.row .subject')?.textContent.includes(`Letter ${text.split(' ')[1]} walrus`)),
       theirs: () => typedUntil(theirs, '#mailsearchform', `Letter ${one} walrus`, () => window.rcmail.command('search'), (text) => { const rows = [...document.querySelectorAll('#messagelist tbody tr')]; return rows.length === 1 && rows[0].textContent.includes(text) }),
     })
-    // To send: the letter is written, then the button; until it says that it is sent.
-    await load(...inbox.ours); await settled(ours)
-    await ours.locator('body').press('c')
-    await ours.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
-    await ours.keyboard.press('Tab')
-    await ours.getByPlaceholder('Subject').fill(`Sent ${round}`)
-    await ours.getByRole('textbox', { name: 'Message' }).click()
-    await ours.keyboard.type('Words')
-    await theirs.goto(`${php.url}?_task=mail&_action=compose&_to=bob@here.test`)
-    await theirs.locator('#compose-subject').fill(`Sent ${round}`)
-    await theirs.locator('#composebody').fill('Words')
+    // To send: from rest the letter is written, then the button, without a pause in which a draft is saved; until it says that it is sent.
+    await both()
     await turns(round, { name: 'send' }, {
-      ours: () => changed(ours, () => { [...document.querySelectorAll('.compose .foot button')].find((b) => b.textContent.trim() === 'Send').click() }, () => [...document.querySelectorAll('.toast')].some((one) => one.textContent.includes('Sent'))),
-      theirs: () => changed(theirs, () => { document.querySelector('button.send').click() }, () => /sent successfully/i.test(document.querySelector('#messagestack')?.textContent ?? '')),
+      ours: async () => {
+        await ours.locator('body').press('c')
+        await ours.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
+        await ours.keyboard.press('Tab')
+        await ours.getByPlaceholder('Subject').fill(`Sent ${round}`)
+        await ours.getByRole('textbox', { name: 'Message' }).click()
+        await ours.keyboard.type('Words')
+        return changed(ours, () => { [...document.querySelectorAll('.compose .foot button')].find((b) => b.textContent.trim() === 'Send').click() }, () => [...document.querySelectorAll('.toast')].some((one) => one.textContent.includes('Sent')))
+      },
+      theirs: async () => {
+        await theirs.goto(`${php.url}?_task=mail&_action=compose&_to=bob@here.test`)
+        await theirs.locator('#compose-subject').fill(`Sent ${round}`)
+        await theirs.locator('#composebody').fill('Words')
+        await settled(theirs)
+        return changed(theirs, () => { document.querySelector('button.send').click() }, () => /sent successfully/i.test(document.querySelector('#messagestack')?.textContent ?? ''))
+      },
     })
   }
 
