@@ -449,8 +449,7 @@ impl Inner {
             }
             let runs = self.flag_runs_after(act, mailbox, &after).await?;
             let changed = !after.is_empty();
-            // What is there after it is made once, for who changes it and for all who look on.
-            if changed && act.is_published(mailbox, &stood) {
+            if changed && is_all {
                 let mut now = stood.clone();
                 now.put(&after);
                 answer.whole = Some((stood.clone(), now.clone()));

@@ -394,11 +394,6 @@ impl Act {
         }
     }
 
-    /// These are all rows of the mailbox, as readers see them now and as this act finds them.
-    pub(crate) fn is_published(&self, mailbox: MailboxId, stood: &Rows) -> bool {
-        self.space.published().cached.get(&mailbox).is_some_and(|rows| rows.is_same(stood))
-    }
-
     pub(crate) fn space(&self) -> &Arc<Space> {
         &self.space
     }

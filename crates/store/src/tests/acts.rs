@@ -429,28 +429,3 @@ fn addresses_have_one_form() {
     assert_eq!(normalise("a@[192.0.2.1]"), "a@[192.0.2.1]");
     assert_eq!(normalise("Ann"), "ann");
 }
-
-#[tokio::test]
-async fn rows_are_made_once_for_who_changes_a_flag_and_for_all_who_look_on() {
-    for (_place, store) in both().await {
-        let ann = ann(&store).await;
-        let inbox = inbox(&store, ann).await;
-        for _ in 0..3 {
-            add(&store, ann, inbox).await;
-        }
-        let flagged = Flags { system: Flags::FLAGGED, keywords: None };
-        let mut before = store.snapshot(ann, inbox).await.unwrap().rows;
-        for (uid, op) in [(2, FlagOp::Add), (3, FlagOp::Add), (2, FlagOp::Remove)] {
-            let changed = store.flags(ann, inbox, &[Uid(uid)], op, &flagged, None).await.unwrap();
-            let after = store.snapshot(ann, inbox).await.unwrap().rows;
-            let (stood, now) = changed.whole.unwrap();
-            assert!(stood.is_same(&before) && now.is_same(&after) && !now.is_same(&stood));
-            assert_eq!(before.difference(&after).changed, [uid as usize - 1]);
-            before = after;
-        }
-        // Nothing changes, so nothing is made.
-        let changed = store.flags(ann, inbox, &[Uid(3)], FlagOp::Add, &flagged, None).await.unwrap();
-        assert!(changed.whole.is_none() && store.snapshot(ann, inbox).await.unwrap().rows.is_same(&before));
-        sound(&store).await;
-    }
-}
