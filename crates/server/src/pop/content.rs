@@ -48,6 +48,11 @@ impl Reading {
         if self.ahead.len() as u64 >= self.size && self.ahead.is_ascii() {
             return Ok(());
         }
+        // Apart: a session that waits should not have room for it.
+        Box::pin(self.list_headers()).await
+    }
+
+    async fn list_headers(&mut self) -> Result<(), Option<StoreError>> {
         let facts = self.store.facts(self.account, &[self.email]).await.map_err(Some)?.into_iter().next().flatten();
         let parts = facts.iter().flat_map(|facts| &facts.parts).map(|part| part.header());
         self.headers = parts.map(|range| (range.start as u64, range.end as u64)).filter(|(start, end)| start < end).collect();
