@@ -190,7 +190,7 @@ impl Keeper {
             if !self.breathe() {
                 return Err(StoreError::Io("the search index is being closed".into()));
             }
-            if taken > 0 && self.is_aside && begun.elapsed() >= limits::INDEX_WAIT && self.index.wants_beside(account) {
+            if taken > 0 && self.is_aside && begun.elapsed() >= limits::INDEX_PIECE_MAX && self.index.wants_beside(account) {
                 break;
             }
             taken += 1;

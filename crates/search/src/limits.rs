@@ -55,6 +55,8 @@ pub(crate) const INDEX_BATCH_DOCS: usize = if cfg!(test) { 8 } else { 256 };
 pub(crate) const INDEX_BATCH_BYTES: u64 = 16 * 1024 * 1024;
 /// New mail waits so long for more of it.
 pub(crate) const INDEX_WAIT: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
+/// Who is searched waits no longer for a piece of another's: about what new mail waits anyway.
+pub(crate) const INDEX_PIECE_MAX: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 1 });
 /// What a message that no index has costs a search, about: texts of its header that are remembered ...
 pub(crate) const LACKING_REMEMBERED_COST: Duration = Duration::from_nanos(200);
 /// ... its header ...
