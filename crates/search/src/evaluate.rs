@@ -7,7 +7,7 @@ use crate::index::{Bits, Chunk, Chunks, Index, Verdict};
 use crate::keeper::Keeper;
 use crate::keys::{MailboxKeys, Shelf};
 use crate::limits;
-use crate::plan::{Cost, Plan};
+use crate::plan::{Cost, Leaf, Plan};
 use crate::query::Query;
 use crate::reading::{Headers, Open, Reader, headers};
 use std::collections::BTreeSet;
@@ -243,10 +243,11 @@ impl Searcher {
         let (large, headers) = (Arc::clone(large), Arc::clone(headers));
         let reader = Reader { store: store.clone(), large, headers, account, mailbox, plan: Arc::clone(plan) };
         let mut finder = Finder::new(&judged.chunks);
+        let asks_fields = plan.leaves.iter().any(Leaf::is_of_fields);
         let (mut found, mut open, mut cost) = (Vec::new(), Vec::new(), Duration::ZERO);
         for (index, row) in rows.iter().enumerate() {
             let place = finder.find(row.email);
-            let remembered = if place.is_none() { reader.remembered(row.email) } else { None };
+            let remembered = if asks_fields && place.is_none() { reader.remembered(row.email) } else { None };
             let known = |leaf: usize| match place {
                 Some(place) => judged.known(place, leaf),
                 None => plan.leaves.get(leaf)?.holds_by(&remembered.as_ref()?.fields),

@@ -5,7 +5,7 @@
 
 use crate::index::{Fields, fields_of};
 use crate::limits;
-use crate::plan::{Candidate, Cost, Leaf, Plan};
+use crate::plan::{Candidate, Cost, Plan};
 use bytes::Bytes;
 use message::Facts;
 use quick_cache::Weighter;
@@ -215,9 +215,9 @@ impl Reader {
         })
     }
 
-    /// What was read of a message's header before, as far as that may decide.
+    /// What was read of a message's header before.
     pub(crate) fn remembered(&self, email: EmailId) -> Option<Arc<Remembered>> {
-        self.plan.leaves.iter().any(Leaf::is_of_fields).then(|| self.headers.get(&(self.account, email))).flatten()
+        self.headers.get(&(self.account, email))
     }
 
     /// With nothing read.
