@@ -38,6 +38,7 @@ mod unsettled;
 pub(crate) mod view;
 
 use crate::limits::*;
+use crate::places::Places;
 use crate::site::{self, Asking, Shared, SignedIn, Site, Visit, discard, signed_in};
 use args::Args;
 use axum::extract::{Request, State};
@@ -50,9 +51,8 @@ use serde_json::{Map, Value, json};
 use singleton::Only;
 pub(crate) use socket::web_socket;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use store::{Account, AccountId};
-use tokio::sync::Semaphore;
 use view::Views;
 
 /// A JSON object.
@@ -83,7 +83,7 @@ pub(crate) struct Memory {
     pub(crate) submissions: tokio::sync::Mutex<()>,
     pub(crate) unsettled: unsettled::Unsettled,
     /// Requests at work, by account.
-    at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+    at_work: Places,
 }
 
 impl Memory {
@@ -252,10 +252,7 @@ fn refused(kind: &'static str, detail: &str, limit: Option<&'static str>) -> Res
 
 /// Room for one more request of an account, while it is held.
 pub(crate) fn place_for(site: &Site, account: AccountId) -> Option<tokio::sync::OwnedSemaphorePermit> {
-    let mut at_work = site.jmap.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-    at_work.retain(|_, places| Arc::strong_count(places) > 1 || places.available_permits() < CONCURRENT_REQUESTS_MAX);
-    let new = || Arc::new(Semaphore::new(CONCURRENT_REQUESTS_MAX));
-    Arc::clone(at_work.entry(account).or_insert_with(new)).try_acquire_owned().ok()
+    site.jmap.at_work.of(account, CONCURRENT_REQUESTS_MAX).try_acquire_owned().ok()
 }
 
 /// `POST /jmap/api`

@@ -14,6 +14,7 @@ mod largest;
 pub mod limits;
 mod links;
 mod outside;
+mod places;
 mod program;
 mod push_service;
 mod second_factor;

@@ -6,6 +6,7 @@
 
 use crate::jmap::view::EmailKey;
 use crate::limits::{OUTSIDE_AT_ONCE_MAX, OUTSIDE_OF_ONE_MAX, PICTURE_BYTES_MAX};
+use crate::places::Places;
 use crate::sign_in::{body, text};
 use crate::site::{self, Shared, Visit, problem, unavailable};
 use axum::body::Body;
@@ -17,7 +18,6 @@ use net::outside::{Asked, Outside, Post, Reach};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use store::AccountId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
@@ -30,7 +30,7 @@ pub(crate) struct Way {
     key: [u8; 32],
     places: Semaphore,
     /// Of each account that asks for something now.
-    of_accounts: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+    of_accounts: Places,
 }
 
 impl Way {
@@ -38,17 +38,12 @@ impl Way {
         let mut key = [0; 32];
         // Without randomness there are no sessions either: nobody is here to ask.
         let _ = SystemRandom::new().fill(&mut key);
-        Way { outside, key, places: Semaphore::new(OUTSIDE_AT_ONCE_MAX), of_accounts: Mutex::default() }
+        Way { outside, key, places: Semaphore::new(OUTSIDE_AT_ONCE_MAX), of_accounts: Places::default() }
     }
 
     /// Waits for a place: among those of the account, then among all. `None`: there are none any more.
     async fn place(&self, account: AccountId) -> Option<(OwnedSemaphorePermit, SemaphorePermit<'_>)> {
-        let of_account = {
-            let mut all = self.of_accounts.lock().unwrap_or_else(PoisonError::into_inner);
-            // Who waits holds it, and who has a place does.
-            all.retain(|_, places| Arc::strong_count(places) > 1);
-            Arc::clone(all.entry(account).or_insert_with(|| Arc::new(Semaphore::new(OUTSIDE_OF_ONE_MAX))))
-        };
+        let of_account = self.of_accounts.of(account, OUTSIDE_OF_ONE_MAX);
         Some((of_account.acquire_owned().await.ok()?, self.places.acquire().await.ok()?))
     }
 
@@ -160,7 +155,7 @@ mod tests {
         assert!(soon(1).await.is_some());
         drop(taken);
         drop(way.place(AccountId(3)).await);
-        assert!(way.of_accounts.lock().unwrap().len() <= 1, "who asks for nothing is not remembered");
+        assert!(way.of_accounts.accounts() <= 1, "who asks for nothing is not remembered");
     }
 
     #[test]

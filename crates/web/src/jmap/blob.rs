@@ -10,6 +10,7 @@ use super::failure::MethodError;
 use super::sharing::Eyes;
 use super::view::EmailKey;
 use crate::limits::*;
+use crate::places::Places;
 use crate::site::{self, Coming, Shared, Site, Visit, discard, problem, unavailable};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -18,9 +19,8 @@ use bytes::Bytes;
 pub(crate) use download::{download, percent};
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use store::{AccountId, EmailId, Spooled, Store, StoreError};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Messages in messages in messages of which parts are blobs.
@@ -31,9 +31,9 @@ const PARSED_LEVELS_MAX: usize = 8;
 pub(crate) struct Uploads {
     /// By whose account it is for, and who brought it.
     waiting: Mutex<HashMap<(AccountId, AccountId), Vec<Uploaded>>>,
-    at_work: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+    at_work: Places,
     /// Blobs at work that are read whole.
-    wholes: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+    wholes: Places,
 }
 
 struct Uploaded {
@@ -75,20 +75,11 @@ impl Uploads {
 
     /// Waits for a place among the blobs of an account that are held whole on their way out.
     async fn whole_place(&self, account: AccountId) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        let places = {
-            let mut wholes = self.wholes.lock().unwrap_or_else(PoisonError::into_inner);
-            wholes.retain(|_, places| Arc::strong_count(places) > 1);
-            let new = || Arc::new(Semaphore::new(WHOLE_BLOBS_MAX));
-            Arc::clone(wholes.entry(account).or_insert_with(new))
-        };
-        places.acquire_owned().await.ok()
+        self.wholes.of(account, WHOLE_BLOBS_MAX).acquire_owned().await.ok()
     }
 
     fn place(&self, account: AccountId) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-        at_work.retain(|_, places| Arc::strong_count(places) > 1);
-        let places = at_work.entry(account).or_insert_with(|| Arc::new(Semaphore::new(CONCURRENT_UPLOADS_MAX)));
-        Arc::clone(places).try_acquire_owned().ok()
+        self.at_work.of(account, CONCURRENT_UPLOADS_MAX).try_acquire_owned().ok()
     }
 }
 
@@ -253,7 +244,7 @@ mod tests {
             epoch: 1,
             app_passwords,
         };
-        Eyes::own(&Arc::new(who))
+        Eyes::own(&std::sync::Arc::new(who))
     }
 
     #[tokio::test(start_paused = true)]
