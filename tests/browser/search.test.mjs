@@ -117,6 +117,42 @@ describe('search', { timeout: 120_000 }, () => {
     await ann.keyboard.press('/')
   })
 
+  it('what is pressed after Enter is meant for the list, however late the answer is', async () => {
+    await field().fill('')
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    let go
+    const held = new Promise((free) => { go = free })
+    await ann.route('**/jmap/api', async (route) => { if ((route.request().postData() ?? '').includes('walrus')) await held; await route.continue() })
+    try {
+      await field().pressSequentially('bcc:hidden -walrus')
+      await ann.keyboard.press('Enter')
+      await ann.keyboard.press('?')
+      await ann.getByRole('dialog', { name: 'Keys' }).waitFor()
+      assert.equal(await field().inputValue(), 'bcc:hidden -walrus')
+      await ann.keyboard.press('Escape')
+      go()
+      await ann.locator('.row.cursor', { hasText: SENT }).waitFor()
+      await until('the focus is in the list', () => ann.evaluate(() => document.activeElement?.id === 'list'))
+    } finally { go(); await ann.unroute('**/jmap/api') }
+    await ann.keyboard.press('/')
+  })
+
+  it('a shorter list keeps the elements of the longer, unseen, for the next', async () => {
+    await field().fill('')
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    const many = await ann.evaluate(() => { const rows = [...document.querySelectorAll('.row')]; for (const row of rows) row.isKept = true; return rows.length })
+    assert.ok(many > 4, String(many))
+    await finds('bcc:hidden -subject:kept', SENT)
+    assert.equal(await ann.getByRole('row').count(), 1)
+    const hidden = await ann.evaluate(() => [...document.querySelectorAll('#list [hidden]')].map((one) => ({ isKept: one.isKept, isSeen: one.checkVisibility(), id: one.id })))
+    assert.equal(hidden.filter(({ isKept }) => isKept).length, many - 1)
+    assert.ok(hidden.every(({ isSeen, id }) => !isSeen && id === ''), JSON.stringify(hidden))
+    assert.equal(await ann.locator('#list').evaluate((list) => list.scrollHeight <= list.clientHeight), true)
+    await field().fill('')
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    await until('all rows stand in them again', () => ann.evaluate((many) => { const rows = [...document.querySelectorAll('.row')]; return rows.length === many && rows.every((row) => row.isKept && row.checkVisibility() && row.id !== '') }, many))
+  })
+
   // A machine at its work may be later than what stood before is kept: it is tried often.
   it('what stood before stays until something is found: the list is not empty in between', async () => {
     const least = []

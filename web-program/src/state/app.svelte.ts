@@ -7,6 +7,7 @@ import { part } from '../data/part'
 import * as search from '../data/search'
 import { Jmap, Offline, SignedOut } from '../jmap/client'
 import { LEAVING, signIn, signOut, type Told } from '../jmap/sign-in'
+import { tick } from 'svelte'
 import { SvelteMap } from 'svelte/reactivity'
 import { MAIL, type Filter, type Id, type Mailbox, type Row, type Session, type SetAnswer } from '../jmap/types'
 import { t } from '../texts'
@@ -27,6 +28,11 @@ const SAVING_MS = 10_000
 const HELD_MS = 100
 /** After a beginning that failed it is tried again. */
 const AGAIN_MS = 3000
+
+/** Out of the search field into the list, once what is to stand in it does: who moves the focus before has the browser lay out what goes away. */
+function enter(): void {
+  void tick().then(() => { if (document.activeElement?.id === 'search') document.getElementById('list')?.focus({ preventScroll: true }) })
+}
 
 export class App {
   /** One's own account. */
@@ -473,6 +479,7 @@ export class App {
       if (this.sought !== sought || router.route !== route) return
       if (route.at === 'search') router.go(to, true)
       else router.show(to)
+      if (sought.enters) enter()
     }
     const late = setTimeout(show, HELD_MS)
     const known = (): void => {
@@ -489,7 +496,14 @@ export class App {
   }
 
   /** From the search field into what it found, as soon as that stands. */
-  goInto(): void { if (this.seeks && this.sought) this.sought.enters = true; else this.step(1) }
+  goInto(): void {
+    if (this.seeks && this.sought) { this.sought.enters = true; return }
+    enter()
+    this.step(1)
+  }
+
+  /** One is on the way there. */
+  get enters(): boolean { return this.seeks && this.sought?.enters === true }
 
   // ---- what acts mean
 
