@@ -70,9 +70,9 @@ lab:            ## long: more mail programs and neighbours (tests/lab), every cl
 	python3 tests/crash/crash.py --rounds 100 --seed $(or $(SEED),1)
 	$(MAKE) simulate SEEDS=10000
 
-stress:         ## random IMAP sessions, each held against a model at every line (SECONDS=n SEED=n SESSIONS=n)
+stress:         ## random IMAP sessions, each held against a model at every line (SECONDS=n SEED=n SESSIONS=n SLOW_SYNC_MS=n)
 	cargo build --locked -p packetboat
-	python3 tests/stress/stress.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --sessions $(or $(SESSIONS),12)
+	python3 tests/stress/stress.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --sessions $(or $(SESSIONS),12) --slow-sync-ms $(or $(SLOW_SYNC_MS),0)
 
 sync-soak:      ## the email program's sync, random changes on both sides, with Dovecot, Cyrus, Courier and ourselves (SECONDS=n each, SEED=n)
 	cargo build --locked -p packetboat

@@ -4,7 +4,8 @@ The model is the list of messages of the selected mailbox by number: UID, flags,
 it comes: EXISTS never shrinks; EXPUNGE and FETCH name a number that is there; no EXPUNGE in FETCH, STORE, SEARCH or SORT by
 number; a number keeps its UID, UIDs ascend; SEARCH answers exactly what the model says at that line. The ledger (`Ledger`)
 is what all sessions know together: one mod-sequence of a message is one set of flags everywhere, a UID is one message for
-ever, what somebody was told as gone is in no mailbox opened afterwards, UIDNEXT is above every UID that was ever told.
+ever, what somebody was told as gone is in no mailbox opened afterwards, UIDNEXT is above every UID that was ever told, and
+neither HIGHESTMODSEQ nor a message of a mailbox opened afterwards is older than somebody was told.
 """
 
 import re
@@ -26,7 +27,7 @@ class Ended(Exception):
 class Ledger:
     def __init__(self):
         self.lock = threading.Lock()
-        self.states, self.tokens, self.gone, self.highest = {}, {}, {}, {}
+        self.states, self.tokens, self.gone, self.highest, self.newest = {}, {}, {}, {}, {}
         self.counts = {}
 
     def count(self, what):
@@ -53,13 +54,22 @@ class Ledger:
         with self.lock:
             self.highest[box] = max(self.highest.get(box, 0), uid)
 
+    def changed(self, box, uid, modseq):
+        with self.lock:
+            newest = self.newest.setdefault(box, {})
+            newest[uid] = max(newest.get(uid, 0), modseq)
+
     def went(self, box, uids):
         with self.lock:
             self.gone.setdefault(box, set()).update(uids)
+            newest = self.newest.get(box, {})
+            for uid in uids:
+                newest.pop(uid, None)
 
     def before_opening(self, box):
+        """What was told so far: UIDs that are gone, the highest UID, the newest mod-sequence of each message."""
         with self.lock:
-            return set(self.gone.get(box, ())), self.highest.get(box, 0)
+            return set(self.gone.get(box, ())), self.highest.get(box, 0), dict(self.newest.get(box, {}))
 
 
 def number_set(text):
@@ -406,6 +416,8 @@ class Session:
             self.ledger.saw(self.box, row.uid)
         if b"MODSEQ" in pairs:
             self.mod_seqs.append(int(pairs[b"MODSEQ"][0]))
+            if row.uid:
+                self.ledger.changed(self.box, row.uid, int(pairs[b"MODSEQ"][0]))
         if b"FLAGS" in pairs:
             flags = frozenset(flag for flag in pairs[b"FLAGS"] if flag != b"\\Recent")
             if b"MODSEQ" in pairs:
@@ -444,7 +456,7 @@ class Session:
 
     def select(self, box, name, examine=False, cached=None):
         """Opens a mailbox; `cached` is (UIDVALIDITY, MODSEQ, rows) of an earlier visit, for QRESYNC."""
-        gone, highest = self.ledger.before_opening(box)
+        gone, highest, newest = self.ledger.before_opening(box)
         self.rows, self.box, self.examined, self.watched = None, box, examine, {}
         resync = f" (QRESYNC ({cached[0]} {cached[1]}))" if cached and "qresync" in self.modes else ""
         verb = "EXAMINE" if examine else "SELECT"
@@ -456,10 +468,13 @@ class Session:
         codes = dict(re.findall(rb"\[(UIDVALIDITY|UIDNEXT|HIGHESTMODSEQ) (\d+)\]", b"\n".join(t for t in told if isinstance(t, bytes))))
         self.law(int(codes[b"UIDNEXT"]) > highest, f"UIDNEXT {codes[b'UIDNEXT']} but UID {highest} was told")
         highest_modseq = int(codes[b"HIGHESTMODSEQ"])
+        self.law(highest_modseq >= max(newest.values(), default=0), f"HIGHESTMODSEQ {highest_modseq} but {max(newest.values(), default=0)} was told")
         resynced = {row.uid for row in self.rows if row.uid}
         self.learn_all()
         there = {row.uid for row in self.rows}
         self.law(there.isdisjoint(gone), f"{sorted(there & gone)} were gone before it was opened")
+        older = [(row.seen(), newest[row.uid]) for row in self.rows if row.modseq and row.modseq < newest.get(row.uid, 0)]
+        self.law(not older, f"somebody was told of what came later: {older}")
         if resync and int(cached[0]) == int(codes[b"UIDVALIDITY"]):
             self.check_resync(cached, resynced, highest_modseq)
         return int(codes[b"UIDVALIDITY"]), highest_modseq

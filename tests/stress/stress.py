@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Random IMAP stress of the real binary: many sessions, all commands, each held against its model at every line (`imap_model`).
 
-`stress.py --seconds 600 --seed 1 --sessions 12`. Every few seconds all sessions stand still: then each must have exactly what
+`stress.py --seconds 600 --seed 1 --sessions 12`; `--slow-sync-ms 20` makes each sync of the disk take so much longer, so that what is
+under way and not durable yet stays so for long. Every few seconds all sessions stand still: then each must have exactly what
 a session that opens the mailbox now is told. A difference ends the run with its seed, the session's last lines and the
 server's data kept.
 """
@@ -11,16 +12,18 @@ import os
 import random
 import re
 import sys
+import tempfile
 import threading
 import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "clients")]
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "clients"), os.path.join(os.path.dirname(HERE), "power")]
 
 import lab  # noqa: E402
 from imap_model import Broken, Ended, Ledger, Session, number_set  # noqa: E402
 from more_acts import LOAN, Grants, MoreActs  # noqa: E402
+from power import recorder  # noqa: E402
 
 FLAGS = [r"\Seen", r"\Flagged", r"\Answered", r"\Draft", r"\Deleted", "Work", "$Junk", "Later"]
 PEOPLE = ["ann", "bob", "cay"]
@@ -428,7 +431,7 @@ class Worker(MoreActs, threading.Thread):
 
     def status(self):
         box, name = self.other_box()
-        _, highest = self.world.ledger.before_opening(box)
+        _, highest, _ = self.world.ledger.before_opening(box)
         told = self.session.ok(f'STATUS "{name}" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN SIZE)')
         # Beside those that NOTIFY tells.
         found = re.search(rb"UIDNEXT (\d+) .*SIZE", b"\n".join(t for t in told if isinstance(t, bytes)))
@@ -524,7 +527,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--sessions", type=int, default=12)
+    parser.add_argument("--slow-sync-ms", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.slow_sync_ms:
+        os.environ.update(LD_PRELOAD=recorder(), RECORD_ROOT=tempfile.gettempdir(), RECORD_SLOW=str(arguments.slow_sync_ms * 1000))
     with lab.Server(start_with=PEOPLE) as server:
         world, begun = prepared(server, arguments), time.monotonic()
         try:

@@ -149,7 +149,12 @@ macro_rules! acting {
             .await;
             match prepared {
                 Err(error) => break Err(error),
-                Ok((false, answer)) => break Ok(answer),
+                Ok((false, answer)) => {
+                    // What is under way may be what it would have done: nobody is told of that before it is durable.
+                    if held.stands().await {
+                        break Ok(answer);
+                    }
+                }
                 Ok((true, answer)) => match $inner.commit_acts(vec![held], gathered).await {
                     crate::engine::Outcome::Done => break Ok(answer),
                     crate::engine::Outcome::Conflict => {}

@@ -3,7 +3,8 @@
 //! Acts on one account are prepared one after another (the head's lock), submitted in that order, and made durable
 //! together with others; the lock is let go before the sync. Published state moves in commit order, before the caller
 //! is answered. When a commit fails, everything prepared on top of it fails by its expectation of the counters row, the
-//! head is dropped and read again. Invariant: readers never see what is not durable; UIDs appear in order.
+//! head is dropped and read again. An act that finds nothing to do is answered when what it found is published. Invariant:
+//! nobody is told what is not durable, and who was told something finds it; UIDs appear in order.
 
 use crate::access::{Acl, Shares};
 use crate::change_log::{LoggedAct, LoggedChange, encode_act};
@@ -84,6 +85,8 @@ pub(crate) struct Head {
     pub(crate) elsewhere: BTreeSet<SmolStr>,
     /// What was submitted and may not be published yet, oldest first.
     submitted: Vec<Arc<Change>>,
+    /// [`Space::failed`] when it was loaded.
+    failed: u64,
 }
 
 /// What readers see: durable.
@@ -114,6 +117,8 @@ pub(crate) struct Space {
     /// Changes of annotations since the account was loaded.
     pub(crate) annotated: AtomicU64,
     stale: AtomicBool,
+    /// Acts that were submitted and came to nothing.
+    failed: AtomicU64,
     pub(crate) shares: Arc<Shares>,
     /// Whoever asks keeps it up to date.
     pub(crate) muted: tokio::sync::Mutex<crate::muted::Index>,
@@ -136,6 +141,7 @@ impl Space {
             in_flight: watch::Sender::new(0),
             annotated: AtomicU64::new(0),
             stale: AtomicBool::new(false),
+            failed: AtomicU64::new(0),
             shares,
             muted: tokio::sync::Mutex::default(),
             news,
@@ -224,7 +230,9 @@ impl Space {
             found.next().map(Found::pairs).unwrap_or_default().into_iter().filter_map(name_of).collect();
         let may_mute = found.next().and_then(Found::value).is_some();
         let mod_seq = counters.mod_seq;
-        *self.published() = Published {
+        let mut published = self.published();
+        debug_assert!(published.counters.mod_seq <= mod_seq, "{:?}: {mod_seq} is older than what was published", self.id);
+        *published = Published {
             may_mute,
             loaded: true,
             list: sorted_list(&mailboxes),
@@ -234,8 +242,11 @@ impl Space {
             tail_from: mod_seq,
             ..Published::default()
         };
+        drop(published);
         let version = Some(Version::of(Some(&stored)));
-        *head = Head { loaded: true, version, counters, mailboxes, elsewhere, submitted: Vec::new() };
+        // Nothing is in flight, so nothing fails meanwhile.
+        let failed = self.failed.load(Ordering::SeqCst);
+        *head = Head { loaded: true, version, counters, mailboxes, elsewhere, submitted: Vec::new(), failed };
         self.stale.store(false, Ordering::SeqCst);
         self.watch.send_if_modified(|now| std::mem::replace(now, ModSeq(mod_seq)) != ModSeq(mod_seq));
         Ok(())
@@ -245,6 +256,7 @@ impl Space {
 impl Published {
     /// Takes a durable act in.
     fn take(&mut self, publication: &mut Publication) {
+        debug_assert!(self.counters.mod_seq < publication.counters.mod_seq, "acts are published in their order");
         let mut list_changed = false;
         for (id, state) in std::mem::take(&mut publication.touched) {
             match state {
@@ -338,6 +350,7 @@ impl Drop for Publication {
     fn drop(&mut self) {
         if !self.settled {
             self.space.stale.store(true, Ordering::SeqCst);
+            self.space.failed.fetch_add(1, Ordering::SeqCst);
             self.space.in_flight.send_modify(|count| *count -= 1);
         }
     }
@@ -381,6 +394,18 @@ impl Act {
             remade: None,
             mutes: false,
         })
+    }
+
+    /// Of one that changes nothing: lets the account go, and waits until all that it found is published. `false`: some of that
+    /// came to nothing, and the act has to be prepared again.
+    pub(crate) async fn stands(self) -> bool {
+        let Act { space, head, .. } = self;
+        let (found, failed) = (ModSeq(head.counters.mod_seq), head.failed);
+        drop(head);
+        let stands = || space.failed.load(Ordering::SeqCst) == failed;
+        // The sender lives in the space, so waiting cannot fail.
+        let _ = space.in_flight.subscribe().wait_for(|_| *space.watch.borrow() >= found || !stands()).await;
+        stands()
     }
 
     pub(crate) fn account(&self) -> AccountId {

@@ -241,12 +241,19 @@ impl View {
         if self.vanished.is_empty() && !self.stuck {
             self.settled = self.mod_seq;
         }
+        debug_assert!(self.goes_on(&rows, &difference.changed), "{:?}: rows are older than what was told", self.mailbox);
         updates.extend(difference.changed.into_iter().map(Update::Flags));
         self.rows = rows;
         if !difference.arrived.is_empty() {
             updates.push(Update::Exists(self.exists()));
         }
         updates
+    }
+
+    /// Each of these (indexes in `newer`) was changed later than this view has it.
+    fn goes_on(&self, newer: &Rows, changed: &[usize]) -> bool {
+        let known = |uid| self.rows.get(self.rows.index_of(uid)?);
+        newer.at(changed).all(|row| known(row.uid).is_some_and(|before| before.mod_seq < row.mod_seq))
     }
 
     /// Of what came since `settled` some is never told.

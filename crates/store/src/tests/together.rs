@@ -146,6 +146,51 @@ async fn flags_moves_and_expunges_share_the_sync_of_what_is_under_way() {
     }
 }
 
+/// Whoever changes nothing, because what is under way does it already, is answered when that is durable: until then no reader
+/// is shown it, and it may yet fail.
+#[tokio::test]
+async fn an_act_that_finds_nothing_to_do_waits_for_what_it_stands_on() {
+    for fails in [false, true] {
+        let engine = Arc::new(crate::engine::memory::Memory::default());
+        let store = Store::on_engine(Place::new().config(), Box::new(engine.clone()), None, None).await.unwrap();
+        let ann = ann(&store).await;
+        let inbox = inbox(&store, ann).await;
+        store.append(ann, inbox, (0..3).map(|number| email(text(number))).collect()).await.unwrap();
+        engine.pause();
+        let flagged = Flags { system: Flags::FLAGGED, keywords: None };
+        let (first, second, third, last) = (store.clone(), store.clone(), store.clone(), store.clone());
+        let asked = flagged.clone();
+        let flags = tokio::spawn(async move { first.flags(ann, inbox, &[Uid(3)], FlagOp::Add, &asked, None).await });
+        while engine.waiting() < 1 {
+            tokio::task::yield_now().await;
+        }
+        let gone = tokio::spawn(async move { second.expunge(ann, inbox, &[Uid(1)], NOW).await });
+        while engine.waiting() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let asked = flagged.clone();
+        let same_flags = tokio::spawn(async move { third.flags(ann, inbox, &[Uid(3)], FlagOp::Add, &asked, None).await });
+        let same_gone = tokio::spawn(async move { last.expunge(ann, inbox, &[Uid(1)], NOW).await });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!same_flags.is_finished() && !same_gone.is_finished() && engine.waiting() == 2);
+        if fails {
+            engine.fail_after(0, StoreError::Io("EIO".into()));
+        }
+        engine.resume();
+        assert_eq!(flags.await.unwrap().is_ok(), !fails);
+        let told = same_flags.await.unwrap().unwrap().rows;
+        let shown = store.snapshot(ann, inbox).await.unwrap();
+        assert_eq!(told, shown.rows.iter().filter(|row| row.uid == Uid(3)).collect::<Vec<_>>());
+        assert_eq!(told.first().map(|row| &row.flags), Some(&flagged));
+        // It is told by the one who did it, whichever that was.
+        let gone = [gone.await.unwrap().unwrap(), same_gone.await.unwrap().unwrap()].concat();
+        assert_eq!((gone, uids(&store, ann, inbox).await), (vec![Uid(1)], vec![2, 3]));
+        sound(&store).await;
+    }
+}
+
 /// Flags of many at once are one row; messages of their own come and go between, and all of it is there after a kill.
 #[tokio::test]
 async fn runs_of_flags_are_there_again() {
