@@ -195,6 +195,51 @@ describe('reading', { timeout: 150_000 }, () => {
     assert.equal(await ann.evaluate(() => globalThis.printed), true)
   })
 
+  it('names the first of many recipients, oneself before all others; the details have all', async () => {
+    const many = Array.from({ length: 30 }, (_, n) => `Person ${n} <p${n}@there.test>`)
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ${many.join(',\r\n ')}, ann@here.test\r\nSubject: To everybody\r\nMessage-ID: <everybody@x>\r\n\r\nHello.\r\n`)
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await ann.locator('.row', { hasText: 'To everybody' }).click()
+    await ann.locator('article').getByText('to me, Person 0, Person 1, Person 2, Person 3, Person 4, Person 5, Person 6 and 23 more').waitFor()
+    await ann.getByRole('button', { name: 'Details' }).click()
+    await ann.locator('article dd', { hasText: 'Person 29 <p29@there.test>' }).waitFor()
+  })
+
+  it('shows what is written from right to left from the right, in the list and in the message', async () => {
+    const [name, subject, text] = ['שלום', 'שלום עולם!', 'זה מכתב קצר.']
+    await offices.append('ann', Buffer.from(`From: =?utf-8?b?${Buffer.from(name).toString('base64')}?= <shalom@there.test>\r\nTo: ann@here.test\r\nSubject: =?utf-8?b?${Buffer.from(subject).toString('base64')}?=\r\nMessage-ID: <rtl@x>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n${text}\r\nAnd English.\r\n`))
+    /** Whether the last mark of a text stands left of its first letter. */
+    const isTurned = (locator, of) => locator.evaluate((element, of) => {
+      const walk = document.createTreeWalker(element, NodeFilter.SHOW_TEXT)
+      while (walk.nextNode()) {
+        const from = walk.currentNode.data.indexOf(of)
+        if (from < 0) continue
+        const at = (i) => { const range = document.createRange(); range.setStart(walk.currentNode, i); range.setEnd(walk.currentNode, i + 1); return range.getBoundingClientRect() }
+        return at(from + of.length - 1).left < at(from).left
+      }
+      return undefined
+    }, of)
+    // Drawn with the page, and by the program.
+    await ann.goto(`${offices.here}/m/0/inbox`, { waitUntil: 'commit' })
+    const row = ann.locator('.row', { hasText: subject })
+    await row.waitFor()
+    assert.equal(await isTurned(row.locator('.subject'), subject), true)
+    await row.click()
+    await ann.locator('article').getByText('And English.').waitFor()
+    for (const [place, of] of [[row.locator('.subject'), subject], [row.locator('.preview'), text], [ann.locator('.reader h1'), subject], [ann.locator('article .text'), text]]) assert.equal(await isTurned(place, of), true, of)
+    assert.equal(await isTurned(ann.locator('article .text'), 'And English.'), false)
+  })
+
+  it('shows over the list, not under its rows, that it has the focus', async () => {
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await ann.locator('.row').first().waitFor()
+    await ann.keyboard.press('/')
+    await ann.keyboard.press('ArrowDown')
+    await until('the list has the focus', () => ann.evaluate(() => document.activeElement?.id === 'list'))
+    const ring = await ann.locator('.around').evaluate((around) => { const { outlineWidth, outlineStyle, position, inset } = getComputedStyle(around, '::after'); return [outlineWidth, outlineStyle, position, inset] })
+    assert.deepEqual(ring, ['2px', 'solid', 'absolute', '0px'])
+  })
+
   it('fits a phone, in the dark', async () => {
     await ann.setViewportSize({ width: 390, height: 780 })
     await ann.emulateMedia({ colorScheme: 'dark' })

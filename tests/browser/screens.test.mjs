@@ -201,6 +201,25 @@ describe('on a telephone, by fingers', { timeout: 150_000 }, () => {
     assert.deepEqual(await axe(p), [])
     clean()
   })
+
+  it('shows every page of the settings in its width, and which they are, also with a mailbox of a long name', async () => {
+    await offices.imap('ann', '', '-X', `CREATE "${'A rather long name of a mailbox '.repeat(3).trim()}"`)
+    for (const one of ['general', 'identities', 'rules', 'vacation', 'passwords', 'sessions', 'programs', 'bring']) {
+      await p.goto(`${offices.here}/settings/${one}`)
+      await p.locator('.settings h1').waitFor()
+      if (one === 'general') await p.locator('.settings option', { hasText: 'A rather long name' }).first().waitFor({ state: 'attached' })
+      await p.waitForLoadState('networkidle')
+      const { tab, width, past } = await p.evaluate(() => {
+        const { left, right, top, bottom } = document.querySelector('.settings nav [aria-current]').getBoundingClientRect()
+        const at = document.elementFromPoint((left + right) / 2, (top + bottom) / 2)
+        // A table scrolls in a place of its own.
+        const past = [...document.querySelectorAll('.settings .page *:not(table, table *)')].filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > innerWidth + 1).map((part) => part.outerHTML.slice(0, 100))
+        return { tab: [left >= 0, right <= innerWidth, at?.getAttribute('aria-current')], width: document.querySelector('.settings').scrollWidth, past }
+      })
+      assert.deepEqual([tab, width, past], [[true, true, 'page'], 390, []], one)
+    }
+    clean()
+  })
 })
 
 describe('on a wide screen', { timeout: 60_000 }, () => {

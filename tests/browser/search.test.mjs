@@ -96,6 +96,20 @@ describe('search', { timeout: 120_000 }, () => {
     await finds('nothing:special')
   })
 
+  it('says of what is found in which mailbox it lies', async () => {
+    const lies = async () => (await ann.locator('.row').evaluateAll((rows) => rows.map((row) => `${row.querySelector('.subject').textContent}: ${row.querySelector('.owner')?.textContent}`))).toSorted()
+    await finds('lunch -label:none', LUNCH, OLD)
+    assert.deepEqual(await lies(), ['Lunch plan: Inbox', 'Old lunch: Archive'])
+    await ann.getByRole('row', { name: /Old lunch.*, Archive\b/ }).waitFor()
+    await finds('in:deleted lunch -label:none', BINNED)
+    assert.deepEqual(await lies(), ['Lunch binned: Deleted'])
+    await finds('in:sent from:ann -label:none', SENT)
+    assert.deepEqual(await lies(), ['My answer: Sent'])
+    await field().fill('')
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    assert.equal(await ann.locator('.row .owner').count(), 0)
+  })
+
   it('marks what was searched for where it stands, and no more once nothing is searched for', async () => {
     const marked = () => ann.evaluate(() => [...CSS.highlights.get('found') ?? []].map((one) => one.startContainer.data.slice(one.startOffset, one.endOffset)).sort().join())
     await finds('subject:lunch', LUNCH, OLD)

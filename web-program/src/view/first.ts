@@ -20,17 +20,19 @@ const maker = (component: string): Made => (tag, name, ...inside) => {
   return made
 }
 const shell = maker('Shell'), pane = maker('ListPane')
+/** It is written from the side its letters are. */
+const ofItsOwn = (text: HTMLElement): HTMLElement => { text.dir = 'auto'; return text }
 
 function line(row: Row, all: Row[], box: Mailbox, me: string, isCompact: boolean, index: number): HTMLElement {
   const f = facts(all, row, box.id)
   const isOutgoing = box.role === 'sent' || box.role === 'drafts'
-  const first = pane('div', 'line', pane('span', 'who', people(all, row, me, isOutgoing)))
+  const first = pane('div', 'line', ofItsOwn(pane('span', 'who', people(all, row, me, isOutgoing))))
   if (f.n > 1) first.append(pane('span', 'n tabular', String(f.n)))
   if (f.draft && !isOutgoing) first.append(pane('span', 'draft', t.list.draft))
   first.append(pane('span', 'icons'), pane('span', 'at tabular', brief(row.receivedAt)))
-  const second = pane('div', 'line second', pane('span', 'subject', row.subject || t.list.none), ...f.labels.map((label) => pane('span', 'chip', label)))
+  const second = pane('div', 'line second', ofItsOwn(pane('span', 'subject', row.subject || t.list.none)), ...f.labels.map((label) => pane('span', 'chip', label)))
   const inside = pane('div', 'in', first, second)
-  if (!isCompact) inside.append(pane('div', 'line preview', f.newest.preview))
+  if (!isCompact) inside.append(ofItsOwn(pane('div', 'line preview', f.newest.preview)))
   const made = pane('div', `row${f.unread ? ' unread' : ''}`, pane('div', 'cell', pane('span', 'tick'), inside))
   made.style.transform = `translateY(calc(${index} * var(--row)))`
   made.dataset.id = row.id
