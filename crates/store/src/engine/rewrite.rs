@@ -33,7 +33,8 @@ const FOLD_AGAIN: Duration = Duration::from_millis(50);
 /// Steps of SQLite (a page, an instruction) between two looks whether to rest.
 const STEPS_PROVEN: i32 = 32;
 
-/// Every body against its sums, every segment against its counts, every record against its head, the index's own pages.
+/// Every body against its sums, every segment against its counts, every record against its head, notes against their sums, the
+/// index's own pages.
 pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
     shared.write_behind(|_| Ok(()))?;
     let (bodies, segments, position) = shared.with_reader(|connection| {
@@ -60,6 +61,11 @@ pub(crate) fn check(shared: &Shared) -> Result<Vec<Defect>> {
     }
     let told = |file, at| shared.with_reader(|connection| index::is_told(connection, file, at));
     replay::check(&shared.segments, position, told, &mut defects)?;
+    // Where the pages are so damaged that it cannot be read, they tell it themselves.
+    let bad = shared.with_reader(index::bad_notes).unwrap_or_default();
+    let note =
+        |id| Defect { place: format!("note of body {id}"), what: "does not match its checksum; made anew when asked for".into() };
+    defects.extend(bad.into_iter().map(note));
     let told = shared.with_reader(index::pages)?;
     defects.extend(told.into_iter().map(|what| Defect { place: "index".into(), what }));
     Ok(defects)

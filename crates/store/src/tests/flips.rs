@@ -149,6 +149,33 @@ fn places_of(path: &Path, octets: &[u8]) -> Vec<usize> {
     all.windows(octets.len()).enumerate().filter(|(_, window)| *window == octets).map(|(at, _)| at).collect()
 }
 
+/// What is kept ready of a message: derived, so that nobody would miss it.
+#[tokio::test]
+async fn a_flipped_bit_in_the_note_of_a_message_is_found_and_mends_itself() {
+    let place = Place::new();
+    a_life(&place).await;
+    let index = Path::new("index.sqlite");
+    let untouched = killed(&place);
+    let store = untouched.open().await;
+    let whole = served(&store, "whole").await;
+    let email = store.snapshot(AccountId(1), MailboxId(1)).await.unwrap().rows.iter().next().unwrap().email;
+    let body = store.inner.email_records(AccountId(1), &[email]).await.unwrap()[0].as_ref().unwrap().body;
+    let found = store.inner.engine.read(vec![crate::engine::Query::Notes(vec![body])]).await.unwrap().remove(0);
+    let note = found.values().remove(0).unwrap();
+    let found = places_of(&place.config().data_dir.join(index), &note);
+    assert_eq!(found.len(), 1, "one row");
+    // Before it: a version, and the sum.
+    for octet in (found[0] - 5..found[0] + note.len()).step_by(3) {
+        let (copy, told) = (killed(&place), format!("octet {octet}"));
+        flip(&copy.config().data_dir.join(index), octet as u64, (octet % 8) as u8);
+        let store = copy.open().await;
+        assert_eq!(store.check().await.unwrap().len(), 1, "{told}: not found");
+        let now = served(&store, &told).await;
+        assert_eq!(whole.symmetric_difference(&now).collect::<Vec<_>>(), Vec::<&String>::new(), "{told}");
+        sound(&store).await;
+    }
+}
+
 /// The row that keeps the flags an act gave to many: under a wrong key, or not what it was.
 #[tokio::test]
 async fn flags_given_to_many_are_served_though_their_row_is_lost() {
