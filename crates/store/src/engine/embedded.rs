@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -49,6 +49,31 @@ impl Default for Faults {
             error: Mutex::new(StoreError::Io("injected".into())),
             #[cfg(test)]
             synced: Mutex::default(),
+        }
+    }
+}
+
+/// How often trouble that goes on is told.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// Trouble that is tried again and again: told at once, then now and then, and when it is over.
+#[derive(Default)]
+struct Trouble {
+    told: Option<Instant>,
+}
+
+impl Trouble {
+    fn tells(&mut self, is_failed: bool, now: Instant) -> bool {
+        match (is_failed, self.told) {
+            (false, told) => {
+                self.told = None;
+                told.is_some()
+            }
+            (true, Some(told)) if now.saturating_duration_since(told) < TELL_AGAIN => false,
+            (true, _) => {
+                self.told = Some(now);
+                true
+            }
         }
     }
 }
@@ -277,6 +302,7 @@ impl Shared {
     /// Brings the index up behind the committer, and folds its log back, until the end.
     fn index_loop(&self) {
         let (mut folded_at, mut is_folded) = (0, false);
+        let mut trouble = Trouble::default();
         loop {
             let waited = self.overlay.wait(INDEX_ROWS_AT_ONCE, INDEX_BEHIND, (!is_folded).then_some(WAL_QUIET));
             is_folded = waited == Waited::Quiet;
@@ -285,8 +311,12 @@ impl Shared {
                 Waited::Grown => self.write_gently(|connection| self.fold(connection, &mut folded_at)),
                 Waited::Quiet => self.write_gently(|connection| self.fold_all(connection)),
             };
-            if let Err(error) = written {
-                tracing::error!(?error, "the index could not be written; it is tried again");
+            match (&written, trouble.tells(written.is_err(), Instant::now())) {
+                (Err(error), true) => tracing::error!(?error, "the index could not be written; it is tried again and again"),
+                (Ok(_), true) => tracing::warn!("the index is written again"),
+                _ => {}
+            }
+            if written.is_err() {
                 std::thread::sleep(INDEX_BEHIND);
             }
         }
@@ -632,5 +662,19 @@ impl Engine for Embedded {
             self.stop();
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_told_at_once_then_seldom_and_its_end() {
+        let (mut trouble, begin) = (Trouble::default(), Instant::now());
+        let mut tells = |is_failed, secs| trouble.tells(is_failed, begin + Duration::from_secs(secs));
+        assert_eq!([tells(false, 0), tells(true, 1), tells(true, 2), tells(true, 60)], [false, true, false, false]);
+        assert_eq!([tells(true, 61), tells(true, 62), tells(false, 63), tells(false, 64)], [true, false, true, false]);
+        assert!(tells(true, 65));
     }
 }
