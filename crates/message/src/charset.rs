@@ -202,6 +202,46 @@ pub fn is_known(label: &[u8]) -> bool {
     known(label).is_some()
 }
 
+/// Names of those that people search in, most of what [`is_known`] knows.
+pub const NAMES: [&str; 36] = [
+    "US-ASCII",
+    "UTF-8",
+    "UTF-7",
+    "ISO-8859-1",
+    "ISO-8859-2",
+    "ISO-8859-3",
+    "ISO-8859-4",
+    "ISO-8859-5",
+    "ISO-8859-6",
+    "ISO-8859-7",
+    "ISO-8859-8",
+    "ISO-8859-9",
+    "ISO-8859-10",
+    "ISO-8859-13",
+    "ISO-8859-14",
+    "ISO-8859-15",
+    "ISO-8859-16",
+    "windows-1250",
+    "windows-1251",
+    "windows-1252",
+    "windows-1253",
+    "windows-1254",
+    "windows-1255",
+    "windows-1256",
+    "windows-1257",
+    "windows-1258",
+    "KOI8-R",
+    "KOI8-U",
+    "TIS-620",
+    "ISO-2022-JP",
+    "EUC-JP",
+    "Shift_JIS",
+    "EUC-KR",
+    "GB18030",
+    "GBK",
+    "Big5",
+];
+
 /// UTF-8 if it is that, else windows-1252, which every octet is.
 ///
 /// ```
@@ -377,6 +417,11 @@ mod tests {
         assert_eq!(decode(b"cp-850", b"\x81"), "ü");
         assert_eq!(decode(b"ISO_8859-1:1987", b"\xe4"), "ä");
         assert_eq!(decode(b"iso-8859-8-i", b"\xe0"), "א");
+    }
+
+    #[test]
+    fn names_that_are_told_are_known() {
+        assert_eq!(NAMES.iter().find(|name| !is_known(name.as_bytes())), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::view::View;
 use super::{any_key, names_numbers};
 use crate::context::unix_now;
 use search::{MailboxKeys, Query, Searcher};
+use smol_str::SmolStr;
 use store::{AccountId, MailboxId, Rows, StoreError, Uid};
 use tokio::sync::OwnedMutexGuard;
 use wire::imap::esearch::ESearch;
@@ -91,7 +92,7 @@ impl Session {
             if let (true, Some(view)) = (saving, self.view.as_mut()) {
                 view.save(Vec::new());
             }
-            let known = vec!["US-ASCII".into(), "UTF-8".into()];
+            let known = message::charset::NAMES.map(SmolStr::new_static).to_vec();
             return Err(no(Code::BadCharset(known), "That charset is not known"));
         }
         let with_mod_seq = mentions_mod_seq(&search.keys);

@@ -26,6 +26,8 @@ pub struct Cursor<'a> {
     pub(crate) depth: usize,
     /// Search keys read so far.
     pub(crate) terms: usize,
+    /// What texts of search keys are in, when that is neither UTF-8 nor unknown.
+    pub(crate) charset: Option<smol_str::SmolStr>,
     /// Offsets (just after a literal's CRLF) where octets were left out, with their number.
     pub(crate) streamed: &'a [(usize, u64)],
 }
@@ -33,7 +35,7 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// At the beginning; names are modified UTF-7.
     pub fn new(input: &'a [u8]) -> Cursor<'a> {
-        Cursor { input, at: 0, utf8: false, depth: 0, terms: 0, streamed: &[] }
+        Cursor { input, at: 0, utf8: false, depth: 0, terms: 0, charset: None, streamed: &[] }
     }
     /// The same with UTF-8 names.
     pub fn with_utf8(input: &'a [u8], utf8: bool) -> Cursor<'a> {

@@ -138,9 +138,9 @@ impl Search {
             .flatten()
             .find_map(|option| if let SearchReturn::Update(items) = option { Some(items.as_slice()) } else { None })
     }
-    /// US-ASCII, UTF-8 or not given.
+    /// US-ASCII, UTF-8 or not given. Strings in another that is known became UTF-8 as they were read.
     pub fn charset_supported(&self) -> bool {
-        self.charset.as_deref().is_none_or(|name| name.eq_ignore_ascii_case("UTF-8") || name.eq_ignore_ascii_case("US-ASCII"))
+        self.charset.as_deref().is_none_or(is_plain)
     }
 }
 
@@ -247,7 +247,7 @@ impl Search {
         let mut charset = None;
         if c.eat_text("CHARSET ") {
             c.skip_spaces();
-            charset = Some(SmolStr::new(String::from_utf8_lossy(&c.astring()?)));
+            charset = Some(read_charset(c)?);
             c.space()?;
         }
         Ok(Search { uid, returns, charset, keys: keys(c)? })
@@ -446,9 +446,27 @@ fn named_date(e: &mut Encoder, name: &str, date: &Date) {
     date.encode(e);
 }
 
-/// Text in whatever charset: UTF-8 is kept, another is made readable and refused later by its CHARSET.
+fn is_plain(charset: &str) -> bool {
+    charset.eq_ignore_ascii_case("UTF-8") || charset.eq_ignore_ascii_case("US-ASCII")
+}
+
+/// The charset of the strings behind it (RFC 9051 §6.4.4): they are UTF-8 once they are read, where we know it.
+pub(crate) fn read_charset(c: &mut Cursor<'_>) -> Parsed<SmolStr> {
+    let name = SmolStr::new(String::from_utf8_lossy(&c.astring()?));
+    if is_plain(&name) || !message::charset::is_known(name.as_bytes()) {
+        return Ok(name);
+    }
+    c.charset = Some(name);
+    Ok("UTF-8".into())
+}
+
+/// Text as UTF-8. Of a charset that nobody knows it is made readable, and refused later by its name.
 fn text(c: &mut Cursor<'_>) -> Parsed<String> {
-    c.astring().map(|octets| String::from_utf8_lossy(&octets).into_owned())
+    let octets = c.astring()?;
+    Ok(match &c.charset {
+        Some(charset) => message::charset::decode(charset.as_bytes(), &octets).into_owned(),
+        None => String::from_utf8_lossy(&octets).into_owned(),
+    })
 }
 
 /// `objectid` (RFC 8474 §7): 1 to 255 of letters, digits, `_` and `-`.
@@ -577,7 +595,24 @@ mod tests {
     fn charsets() {
         assert!(read("SEARCH CHARSET utf-8 ALL").unwrap().charset_supported());
         assert!(read("SEARCH ALL").unwrap().charset_supported());
-        assert!(!read("SEARCH CHARSET KOI8-R ALL").unwrap().charset_supported());
+        assert!(!read("SEARCH CHARSET X-NONE ALL").unwrap().charset_supported());
+        let read = |octets: &[u8]| {
+            let mut c = Cursor::new(octets);
+            Search::parse(&mut c, false).unwrap()
+        };
+        let subject = |text: &str| vec![SearchKey::Subject(text.into())];
+        for (octets, text) in [
+            (&b" CHARSET koi8-r SUBJECT \"\xf0\xd2\xc9\""[..], "При"),
+            (b" CHARSET ISO-8859-1 SUBJECT \"\xfc\"", "ü"),
+            (b" CHARSET UTF-16 SUBJECT {4+}\r\n\xfe\xff\x04\x1f", "П"),
+            (b" CHARSET ISO-2022-JP SUBJECT {8+}\r\n\x1b$B4A\x1b(B", "漢"),
+            (b" CHARSET UTF-8 SUBJECT \"\xc3\xbc\"", "ü"),
+            (b" SUBJECT \"\xc3\xbc\"", "ü"),
+        ] {
+            let search = read(octets);
+            assert!(search.charset_supported());
+            assert_eq!(search.keys, subject(text));
+        }
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Sort {
 /// `SP charset 1*(SP search-key)`: SORT and THREAD name their charset always.
 pub(crate) fn charset_and_keys(c: &mut Cursor<'_>) -> Parsed<(SmolStr, Vec<search::SearchKey>)> {
     c.space()?;
-    let charset = SmolStr::new(String::from_utf8_lossy(&c.astring()?));
+    let charset = search::read_charset(c)?;
     c.space()?;
     Ok((charset, search::keys(c)?))
 }
