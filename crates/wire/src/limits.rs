@@ -6,6 +6,9 @@ use crate::pace::Patience;
 
 /// IMAP and POP3: silence borne from whoever has not signed in, seconds; not round, so that both sides do not close at once.
 pub const BEFORE_SIGN_IN_SECS_MAX: u64 = 2 * 60 + 7;
+/// Commands that lead nowhere: on IMAP and POP3 those of whoever has not signed in, on SMTP those beside messages (NOOP, RSET, VRFY
+/// ...) since the last one. Past them IMAP and POP3 close and SMTP counts each as an error, so that nobody stays for ever by NOOP.
+pub const IDLE_COMMANDS_MAX: u8 = 100;
 /// The slowest a message, literal or line may come in, octets a second (a modem of 1985 was faster).
 pub const BYTES_PER_SEC_MIN: u64 = 100;
 

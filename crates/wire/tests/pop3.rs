@@ -248,6 +248,23 @@ fn buffers_are_bounded_and_nothing_panics() {
 }
 
 #[test]
+fn nobody_stays_for_ever_by_capa() {
+    let max = usize::from(wire::limits::IDLE_COMMANDS_MAX);
+    let mut never = |_: &mut Server, event| panic!("{event:?}");
+    let mut server = Server::new(plain());
+    let (out, end) = laws::converse(&mut server, ["CAPA\r\n".repeat(max).as_bytes()], &mut never);
+    assert_eq!((String::from_utf8(out).unwrap().matches("\r\n.\r\n").count(), end), (max, End::Waiting));
+    let (out, end) = laws::converse(&mut server, [&b"CAPA\r\n"[..]], &mut never);
+    assert!(out.starts_with(b"-ERR "));
+    assert_eq!(end, End::Closed);
+    // Whoever signed in may.
+    let script = signed_in(&"NOOP\r\n".repeat(2 * max));
+    let mut owner = Owner::new(&[120, 200]);
+    let answer = &mut |server: &mut Server, event| owner.answer(server, event);
+    assert_eq!(laws::converse(&mut Server::new(plain()), [&script[..]], answer).1, End::Waiting);
+}
+
+#[test]
 fn line_limits_and_one_past() {
     let talk = |script: &[u8]| {
         let mut never = |_: &mut Server, event| panic!("{event:?}");

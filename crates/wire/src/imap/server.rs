@@ -186,6 +186,8 @@ pub struct Server {
     idle_broken: bool,
     bads: u32,
     login_failures: u32,
+    /// Commands of nobody.
+    unsigned: u8,
     pace: Pace,
     patience: Patience,
     /// Of the TLS that is on.
@@ -212,6 +214,7 @@ impl Server {
             idle_broken: false,
             bads: 0,
             login_failures: 0,
+            unsigned: 0,
             pace: Pace::default(),
             patience: Patience::default(),
             channel: None,
@@ -512,6 +515,13 @@ impl Server {
 
     /// One whole command without its last CRLF.
     fn command(&mut self, text: &[u8]) -> Option<Event> {
+        if self.state == State::NotAuthenticated {
+            self.unsigned = self.unsigned.saturating_add(1);
+            if self.unsigned > crate::limits::IDLE_COMMANDS_MAX {
+                self.bye(None, "Too many commands without a sign-in");
+                return None;
+            }
+        }
         let mut c = Cursor::with_utf8(text, self.utf8);
         let tag = match Tag::parse(&mut c).and_then(|tag| c.space().map(|()| tag)) {
             Ok(tag) => tag,
@@ -630,7 +640,10 @@ impl Server {
             known.filter(|m| capability::mechanisms(&self.config, self.channel.as_deref()).any(|offered| offered == *m))
         else {
             match known {
-                Some(m) if m.shows_password() => self.no(Some(Code::PrivacyRequired), "Passwords need TLS"),
+                // One that is not offered at all would not be so under TLS.
+                Some(m) if m.shows_password() && self.config.mechanisms.contains(&m) => {
+                    self.no(Some(Code::PrivacyRequired), "Passwords need TLS");
+                }
                 _ => self.no(Some(Code::Cannot), "That mechanism is not offered"),
             }
             return None;

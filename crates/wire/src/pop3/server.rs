@@ -238,6 +238,8 @@ pub struct Server {
     ended: bool,
     out: Vec<u8>,
     errors: u32,
+    /// Commands of nobody.
+    unsigned: u8,
     auth_failures: u32,
     draining: bool,
     /// The clock of autologout starts anew at the next poll.
@@ -272,6 +274,7 @@ impl Server {
             ended: false,
             out: Vec::new(),
             errors: 0,
+            unsigned: 0,
             auth_failures: 0,
             draining: false,
             touched: true,
@@ -471,6 +474,14 @@ impl Server {
 
 impl Server {
     fn command(&mut self, line: &[u8]) -> Option<Event> {
+        if self.open.is_none() {
+            self.unsigned = self.unsigned.saturating_add(1);
+            if self.unsigned > crate::limits::IDLE_COMMANDS_MAX {
+                self.err(None, Text::TooManyErrors);
+                self.phase = Phase::Closing;
+                return None;
+            }
+        }
         let command = match Command::parse(line) {
             Ok(command) => command,
             Err(CommandError::Unknown) => {

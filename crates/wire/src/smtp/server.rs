@@ -221,6 +221,8 @@ pub struct Server {
     /// Of the TLS that is on.
     channel: Option<Box<sasl::Channel>>,
     errors: u32,
+    /// Commands beside messages since the last message.
+    idle_commands: u8,
     auth_failures: u32,
     input_ended: bool,
     shutting_down: bool,
@@ -249,6 +251,7 @@ impl Server {
             signed_in: false,
             channel: None,
             errors: 0,
+            idle_commands: 0,
             auth_failures: 0,
             input_ended: false,
             shutting_down: false,
@@ -427,6 +430,10 @@ impl Server {
     /// An error of syntax or order: counted, and past the limit the session closes.
     fn error(&mut self, reply: &Reply) {
         self.say(reply);
+        self.count_error();
+    }
+
+    fn count_error(&mut self) {
         self.errors += 1;
         if self.errors > self.config.errors_max {
             self.say_and_close(&Reply::new(421, EnhancedCode(4, 7, 0), "Too many errors"));

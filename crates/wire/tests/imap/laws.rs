@@ -43,6 +43,30 @@ fn starttls_forgets_nothing_it_needs() {
 }
 
 #[test]
+fn tls_is_asked_for_where_it_would_help_only() {
+    let (out, _) = run(&mut server(""), b"a AUTHENTICATE PLAIN\r\nb AUTHENTICATE OAUTHBEARER\r\nc LOGIN ann pw\r\n");
+    assert!(
+        out.contains("a NO [PRIVACYREQUIRED]") && out.contains("b NO [CANNOT]") && out.contains("c NO [PRIVACYREQUIRED]"),
+        "{out}"
+    );
+}
+
+#[test]
+fn nobody_stays_for_ever_by_noop() {
+    let max = usize::from(wire::limits::IDLE_COMMANDS_MAX);
+    let mut session = server("plaintext");
+    let (out, end) = run(&mut session, "a NOOP\r\n".repeat(max).as_bytes());
+    assert_eq!((out.matches("a OK").count(), end), (max, End::Waiting));
+    let (out, end) = run(&mut session, b"b NOOP\r\n");
+    assert!(out.starts_with("* BYE "), "{out}");
+    assert_eq!(end, End::Closed);
+    // Whoever signed in may.
+    let script = "a LOGIN ann pw\r\n".to_owned() + &"b NOOP\r\n".repeat(2 * max);
+    let (out, end) = run(&mut server("plaintext"), script.as_bytes());
+    assert_eq!((out.matches("b OK").count(), end), (2 * max, End::Waiting));
+}
+
+#[test]
 fn input_is_bounded() {
     for garbage in [
         &b"x"[..],

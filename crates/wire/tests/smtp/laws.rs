@@ -129,6 +129,30 @@ fn a_client_takes_nothing_from_before_tls() {
 }
 
 #[test]
+fn commands_beside_messages_are_errors_when_there_are_many() {
+    let max = usize::from(wire::limits::IDLE_COMMANDS_MAX);
+    let mut owner = Owner::new(Mode::Mx);
+    let mut server = Server::new(config(Mode::Mx));
+    let mut say = |script: &str| {
+        let (out, end) = laws::converse(&mut server, [script.as_bytes()], &mut |server, event| owner.act(server, event));
+        (String::from_utf8(out).unwrap(), end)
+    };
+    let message = "MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\nhi\r\n.\r\n";
+    say("EHLO x\r\n");
+    // Beside messages they may go on for ever.
+    for _ in 0..3 {
+        let (out, end) = say(&("RSET\r\nNOOP\r\n".repeat(max / 2 - 1) + message));
+        assert!(!out.contains("421 ") && end == laws::End::Waiting, "{out}");
+    }
+    let errors = usize::try_from(config(Mode::Mx).errors_max).unwrap();
+    let (out, end) = say(&"NOOP\r\n".repeat(max + errors));
+    assert_eq!((out.matches("250 ").count(), end), (max + errors, laws::End::Waiting));
+    let (out, end) = say("VRFY a\r\n");
+    assert!(out.contains("421 4.7.0 Too many errors"), "{out}");
+    assert_eq!(end, laws::End::Closed);
+}
+
+#[test]
 fn a_server_holds_little() {
     for garbage in ["x".repeat(1000), "NOOP\r\n".repeat(200), "\n".repeat(1000), "AUTH ".to_owned() + &"x".repeat(995)] {
         let mut owner = Owner::new(Mode::Mx);

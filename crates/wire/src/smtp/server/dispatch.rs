@@ -33,6 +33,18 @@ impl Server {
     }
 
     pub(super) fn command(&mut self, command: Command) {
+        let idle = matches!(
+            command,
+            Command::Ehlo(_) | Command::Helo(_) | Command::Reset | Command::Noop | Command::Help | Command::Vrfy
+        );
+        self.idle_commands = if idle { self.idle_commands.saturating_add(1) } else { self.idle_commands };
+        self.carry_out(command);
+        if idle && self.idle_commands > crate::limits::IDLE_COMMANDS_MAX {
+            self.count_error();
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
         match command {
             Command::Ehlo(name) | Command::Lhlo(name) => self.hello(name, true),
             Command::Helo(name) => self.hello(name, false),
@@ -68,6 +80,7 @@ impl Server {
             }
             Command::Data => match self.may_begin(false) {
                 Ok(()) => {
+                    self.idle_commands = 0;
                     self.state = State::Await(Await::Data);
                     self.events.push_back(Event::Data);
                 }

@@ -45,6 +45,7 @@ impl Server {
             Err(reply) => self.discard(size, reply),
             Ok(()) if begun => self.begin_chunk(size, last),
             Ok(()) => {
+                self.idle_commands = 0;
                 self.state = State::Await(Await::Bdat { size, last });
                 self.events.push_back(Event::Data);
             }
