@@ -398,7 +398,8 @@ async fn dispatch(context: &mut Context<'_>, name: &str, arguments: Object) -> A
         _ => MAIL,
     };
     let delivers = context.site.wishes.is_some() || !name.starts_with("MailRules/");
-    if !context.using.contains(capability) || !delivers {
+    // Before anything is said about arguments (RFC 8620 §3.6.2).
+    if !context.using.contains(capability) || !delivers || !is_known(name) {
         return Err(MethodError::new("unknownMethod"));
     }
     if name == "Core/echo" {
@@ -455,6 +456,26 @@ async fn dispatch(context: &mut Context<'_>, name: &str, arguments: Object) -> A
         _ => Box::pin(more(context, name, args)).await,
     };
     one.map(|answer| vec![(name.to_owned(), answer)])
+}
+
+/// Is there such a method? What [`dispatch`] and [`more`] carry out, by objects.
+fn is_known(name: &str) -> bool {
+    let Some((object, verb)) = name.split_once('/') else { return false };
+    let verbs: &[&str] = match object {
+        "Core" => &["echo"],
+        "Mailbox" | "EmailSubmission" => &["get", "changes", "query", "queryChanges", "set"],
+        "Quota" => &["get", "changes", "query", "queryChanges"],
+        "Email" => &["get", "changes", "query", "queryChanges", "set", "copy", "import", "parse"],
+        "Thread" => &["get", "changes"],
+        "SearchSnippet" | "Trace" => &["get"],
+        "Identity" | "VacationResponse" | "MailRules" | "Person" | "Snooze" => &["get", "changes", "set"],
+        "PushSubscription" => &["get", "set"],
+        "MDN" => &["send", "parse"],
+        "Blob" => &["upload", "get", "lookup", "copy"],
+        "Undo" => &["get", "restore"],
+        _ => &[],
+    };
+    verbs.contains(&verb)
 }
 
 /// The methods that know mailboxes of others; the rest is everybody's own affair.

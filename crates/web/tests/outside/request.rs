@@ -83,6 +83,11 @@ async fn a_call_answers_or_fails_by_itself() {
     // Not among `using`.
     let request = json!({"using": [CORE], "methodCalls": [["Mailbox/get", {"accountId": "A1"}, "x"]]});
     assert_eq!(office.request(&request).await.json()["methodResponses"][0][1]["type"], "unknownMethod");
+    // Nor is it looked at arguments of what is no method.
+    let unknown = json!([["Nothing/get", {}, "x"], ["Email/nothing", {}, "y"], ["Email/nothing", {"accountId": "A2"}, "z"], ["Nothing", {}, ""]]);
+    for (name, error) in office.calls(unknown).await {
+        assert_eq!((name.as_str(), &error["type"]), ("error", &json!("unknownMethod")));
+    }
     let answers = office.calls(json!([["Mailbox/get", {"accountId": "A2"}, "x"], ["Mailbox/get", {}, "y"]])).await;
     assert_eq!(answers[0].1["type"], "accountNotFound");
     assert_eq!(answers[1].1["type"], "invalidArguments");
