@@ -16,6 +16,7 @@ use crate::{
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -220,8 +221,14 @@ async fn file(State(site): State<Shared>, request: Request) -> Response {
 
 /// Before and after everything.
 async fn guard(State(site): State<Shared>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if !site.is_our_name(host) {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // RFC 9112 §3.2: whose request it is is said once, and again only by the target.
+    if hosts.next().is_some() {
+        return discard(request, problem(StatusCode::BAD_REQUEST, "A request names one host.")).await;
+    }
+    let target = request.uri().authority().map_or(host, Authority::as_str);
+    if !site.is_our_name(host) || !site.is_our_name(target) {
         return discard(request, problem(StatusCode::MISDIRECTED_REQUEST, "This server does not go by that name.")).await;
     }
     // A page of ours asks for the password itself: the browser's own window would only hold the request up.

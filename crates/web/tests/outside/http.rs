@@ -97,6 +97,13 @@ async fn a_page_that_is_not_ours_reaches_nothing() {
     ] {
         assert_eq!(office.ask(&format!("GET /api/me HTTP/1.1\r\nHost: {host}\r\n{one}"), b"").await.status, status, "{host}");
     }
+    // RFC 9112 §3.2: no two of them, and who is meant may stand in the target, too.
+    let two = format!("GET /api/me HTTP/1.1\r\nHost: here.test\r\nHost: evil.test\r\n{one}");
+    assert_eq!(office.ask(&two, b"").await.status, 400);
+    for (host, status) in [("here.test", 200), ("evil.test", 421)] {
+        let whole = format!("GET http://{host}/api/me HTTP/1.1\r\nHost: here.test\r\n{one}");
+        assert_eq!(office.ask(&whole, b"").await.status, status, "{host}");
+    }
 }
 
 #[tokio::test]
