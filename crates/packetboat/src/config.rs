@@ -286,7 +286,8 @@ pub(crate) type Places = BTreeMap<String, Range<usize>>;
 /// # Errors
 /// Every problem, as lines `FILE:LINE: message`, in the order of the file.
 pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{}:1: cannot be read: {error}", path.display())])?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| vec![format!("{}: cannot be read: {error}; --config names another", path.display())])?;
     let base = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
         _ => PathBuf::from("."),

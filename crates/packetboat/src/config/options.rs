@@ -344,7 +344,7 @@ const LISTEN_POP3S: OptionBlock = OptionBlock {
 
 const LISTEN_HTTP: OptionBlock = OptionBlock {
     name: "listen.http",
-    doc: "The web program in the clear. Answers 404 to everything until the program exists.",
+    doc: "The web program and JMAP in the clear; for a proxy in front, or for tests.",
     default: "[]",
     example: "[\"127.0.0.1:80\"]",
     read: |config, item| listen(config, item, Service::Http),

@@ -36,7 +36,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
             let far = distance(&wanted, name).min(1 + distance(&wanted_tail, &tail(name)) * 2 + (1 - moved));
             (far, name)
         })
-        .filter(|(far, name)| *far <= 1 + name.len() / 3)
+        .filter(|(far, name)| *far <= 1 + name.len().min(wanted.len()) / 3)
         .min_by_key(|(far, name)| (*far, name.len()))
         .map(|(_, name)| name)
 }
@@ -44,6 +44,13 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_word_is_near_to_no_long_name() {
+        let known = ["outbound.routes.DOMAIN.mx", "outbound.port", "listen.smtp"];
+        let near = |word| nearest(word, known.into_iter());
+        assert_eq!([near("foo"), near("x"), near("port"), near("listen.smpt")], [None, None, Some(known[1]), Some(known[2])]);
+    }
 
     #[test]
     fn distances_are_the_textbook_ones() {
