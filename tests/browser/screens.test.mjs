@@ -202,8 +202,29 @@ describe('on a telephone, by fingers', { timeout: 150_000 }, () => {
     clean()
   })
 
+  it('has room beside a long name: of a mailbox for what is done with it, of a file for its size', async () => {
+    const [box, file] = ['A rather long name of a mailbox '.repeat(3).trim(), `${'a file of a long name '.repeat(3).trim()}.txt`]
+    await offices.imap('ann', '', '-X', `CREATE "${box}"`)
+    await offices.appendAll('ann', [`From: Bob <${BOB}>\r\nSubject: Unread\r\n\r\nText.\r\n`], `"${box}"`, '')
+    await offices.append('ann', Buffer.from(`From: Bob <${BOB}>\r\nTo: ${ANN}\r\nSubject: With a file\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nSee it.\r\n--x\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename="${file}"\r\n\r\nwords\r\n--x--\r\n`))
+    await p.goto(`${offices.here}/m/0/inbox`)
+    await row('With a file').waitFor()
+    await p.getByRole('banner').getByRole('button', { name: 'Mailboxes' }).tap()
+    const entry = p.getByRole('navigation', { name: 'Mailboxes' }).getByRole('listitem').filter({ hasText: box })
+    await entry.waitFor()
+    await entry.locator('.count').waitFor()
+    const [label, count, edit] = await entry.evaluate((li) => [li.querySelector('.label').getBoundingClientRect().right, li.querySelector('.count').getBoundingClientRect().right, li.querySelector('.edit svg').getBoundingClientRect().left])
+    assert.ok(label <= edit && count <= edit, `${label} ${count} ${edit}`)
+    await p.keyboard.press('Escape')
+    await row('With a file').tap()
+    const all = p.locator('article .files li')
+    await all.waitFor()
+    const [heights, icon, right] = await all.evaluate((li) => [[...li.querySelectorAll('span')].map((one) => one.getClientRects().length), li.querySelector('svg').getBoundingClientRect().width, li.getBoundingClientRect().right])
+    assert.deepEqual([heights, icon >= 14, right <= 390], [[1, 1], true, true], `${icon} ${right}`)
+    clean()
+  })
+
   it('shows every page of the settings in its width, and which they are, also with a mailbox of a long name', async () => {
-    await offices.imap('ann', '', '-X', `CREATE "${'A rather long name of a mailbox '.repeat(3).trim()}"`)
     for (const one of ['general', 'identities', 'rules', 'vacation', 'passwords', 'sessions', 'programs', 'bring']) {
       await p.goto(`${offices.here}/settings/${one}`)
       await p.locator('.settings h1').waitFor()
