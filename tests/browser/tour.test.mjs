@@ -67,11 +67,11 @@ describe('the tour', { timeout: 120_000 }, () => {
     clean(ann)
   })
 
-  it('is delivered, says Sent, and opens at Carol with the picture in its place', async () => {
+  it('is accepted, says Sent, and opens at Carol with the picture in its place', async () => {
     await ann.getByRole('link', { name: 'Sent' }).click()
     await ann.locator('.row', { hasText: 'The lake' }).click()
-    await ann.locator('article .route').getByText('Delivered').waitFor({ timeout: 15_000 })
-    await ann.locator('.row', { hasText: 'The lake' }).locator('.fate.delivered').waitFor()
+    await ann.locator('article .route').getByText('Accepted by the other server').waitFor({ timeout: 15_000 })
+    await ann.locator('.row', { hasText: 'The lake' }).locator('.fate.accepted').waitFor()
     await signIn(carol, offices.there, 'carol@there.test', offices.password('carol@there.test'))
     await carol.locator('.row', { hasText: 'The lake' }).click()
     const frame = carol.frameLocator('article iframe').first()

@@ -246,7 +246,7 @@ describe('writing', { timeout: 120_000 }, () => {
     clean(ann)
   })
 
-  it('says delivered, waiting or failed, and why', async () => {
+  it('says accepted, waiting or failed, and why', async () => {
     await letter(ann, 'nobody@there.test', 'To nobody', 'Is anybody there?')
     await ann.keyboard.press('Control+Enter')
     await ann.getByRole('link', { name: 'Sent' }).click()
@@ -261,7 +261,7 @@ describe('writing', { timeout: 120_000 }, () => {
     const row = ann.locator('.row', { hasText: 'Held up' })
     await row.locator('.fate.waiting').waitFor({ timeout: 20_000 })
     await offices.operate('here.test', 'thaw', 'there.test')
-    await row.locator('.fate.delivered').waitFor({ timeout: 40_000 })
+    await row.locator('.fate.accepted').waitFor({ timeout: 40_000 })
     clean(ann)
   })
 

@@ -304,6 +304,16 @@ class Jmapc(unittest.TestCase):
         self.assertEqual((list(there), self.by_imap(BOB, "INBOX", "SUBJECT", "held")), (["goes"], {}))
         delivered = lambda: ann.request(EmailSubmissionGet(ids=[went]), raise_errors=True).data[0].delivery_status[BOB].delivered
         lab.wait_for("it is known", lambda: delivered() == Delivered.YES)
+        # What is asked of the delivery is done, and its report belongs to the submission (RFC 8621 §7).
+        asked = Envelope(mail_from=Address(email=ANN, parameters={"ENVID": "e 1"}),
+                         rcpt_to=[Address(email=BOB, parameters={"NOTIFY": "SUCCESS", "ORCPT": f"rfc822;{BOB}"})])
+        answers = ann.request([
+            EmailSet(create={"d": draft("reported")}), EmailSubmissionSet(create={"s": EmailSubmission(email_id="#d", identity_id="main", envelope=asked)}),
+        ], raise_errors=True)
+        reported = answers[1].response.created["s"].id
+        reports = lambda: ann.request(EmailSubmissionGet(ids=[reported]), raise_errors=True).data[0].dsn_blob_ids
+        lab.wait_for("the report", reports)
+        self.assertEqual(len(ann.request(EmailGet(ids=reports()), raise_errors=True).data), 1)
         found = ann.request(EmailSubmissionQuery(filter=Has(undo_status=UndoStatus.CANCELED)), raise_errors=True).ids
         self.assertEqual(found, [held])
         changes = ann.request(EmailSubmissionChanges(since_state=state), raise_errors=True)

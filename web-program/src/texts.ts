@@ -44,7 +44,7 @@ export const t = {
   event: { label: 'Invitation', cancelled: 'Cancelled:', when: 'When', where: 'Where', who: 'From' },
   wire: { which: 'Protocol', all: 'All', pause: 'Pause', goOn: 'Go on', silent: 'Nobody talks to your account at the moment. Send a message, or let a mail program look for one.', unable: 'This server does not let anybody watch.' },
   people: { find: 'Find', name: 'Name', add: 'Add', none: 'Nobody yet. Whom you write to appears here.', load: 'Import vCard', save: 'Export vCard', removed: (who: string) => `${who} removed`, taken: (n: number) => `${plural(n, 'person', 'people')} taken in.`, without: (n: number) => n === 0 ? '' : `${n.toLocaleString()} without an address left out.`, cut: (n: number) => n === 0 ? '' : `${n.toLocaleString()} too large to be kept whole: the largest of it, mostly a picture, was left out.` },
-  route: { waiting: 'Waiting', delivered: 'Delivered', failed: 'Failed', held: 'Not sent yet', recall: 'Take it back' },
+  route: { waiting: 'Waiting', accepted: 'Accepted by the other server', delivered: 'Delivered', failed: 'Failed', held: 'Not sent yet', recall: 'Take it back' },
   error: { title: 'That did not work.', reload: 'Reload' },
   load: { offline: 'A part of the program could not be loaded: the server does not answer. What you typed is kept.', changed: 'A part of the program could not be loaded. The server may have a newer version by now; what you typed is kept.', again: 'Load again' },
   settings: {

@@ -91,9 +91,18 @@ describe('what was sent', () => {
   it('is as good as its worst way', () => {
     expect(fate(sent(['yes', 'yes']))).toBe('delivered')
     expect(fate(sent(['yes', 'queued']))).toBe('waiting')
+    expect(fate(sent(['yes', 'unknown']))).toBe('accepted')
+    expect(fate(sent(['queued', 'unknown']))).toBe('waiting')
     expect(fate(sent(['yes', 'no', 'queued']))).toBe('failed')
     expect(fate(sent(['queued'], 'pending'))).toBe('held')
     expect(ways(sent(['no']))).toEqual([{ to: 'p0@x.test', fate: 'failed', reply: '250 0' }])
+  })
+  it('is accepted where the other server said so and no more is known, and only there', () => {
+    const unknown = (smtpReply: string): Submission => ({ ...sent([]), deliveryStatus: { 'a@b.test': { smtpReply, delivered: 'unknown', displayed: 'unknown' } } })
+    expect(ways(unknown('250 2.0.0 queued as 7'))[0].fate).toBe('accepted')
+    expect(ways(unknown('450 4.0.0 what became of it is not known'))[0].fate).toBe('waiting')
+    expect(ways({ ...unknown('250 2.0.0 taken'), undoStatus: 'pending' })[0].fate).toBe('held')
+    expect(askAgain([unknown('250 2.0.0 queued as 7')], 0, now)).toBeUndefined()
   })
   it('is asked for again while something is open, less and less often, and not before its time', () => {
     expect(askAgain([sent(['yes']), sent(['no']), sent(['queued'], 'canceled')], 0, now)).toBeUndefined()

@@ -117,6 +117,19 @@ impl PartFacts {
 }
 
 impl Facts {
+    /// It is a multipart/report (RFC 6522) by its own word: a delivery report, a receipt, a complaint.
+    ///
+    /// ```
+    /// let report = b"Content-Type: multipart/report; boundary=b; Report-Type=delivery-status\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n";
+    /// assert!(message::Facts::compute(report).is_report());
+    /// assert!(!message::Facts::compute(b"Subject: report-type\r\n\r\nx").is_report());
+    /// ```
+    pub fn is_report(&self) -> bool {
+        const NAME: &[u8] = b"report-type";
+        let is_multipart = self.parts.first().is_some_and(|root| root.kind == PartKind::Multipart);
+        is_multipart && self.body_structure.windows(NAME.len()).any(|some| some.eq_ignore_ascii_case(NAME))
+    }
+
     /// Computes all facts of `message` (any bytes; linear in their number).
     ///
     /// ```

@@ -1,6 +1,6 @@
 //! What a message is sorted and threaded by (RFC 5256 §2, §3; RFC 5957), taken from its facts: nothing is parsed again.
 //!
-//! Texts come out mapped for i;unicode-casemap ([`crate::casemap`]), so comparing is comparing octets.
+//! Texts come out mapped for a collation, usually i;unicode-casemap ([`crate::casemap`]), so comparing is comparing octets.
 //! Must not know: mailboxes, who asks.
 
 use std::borrow::Cow;
@@ -40,6 +40,18 @@ impl SortKeys {
     /// assert_eq!(keys.display_from, "A\u{308}NNE");
     /// ```
     pub fn of(facts: &Facts) -> SortKeys {
+        SortKeys::mapped(facts, unicode_casemap)
+    }
+
+    /// The same, for another collation: the texts as `map` gives them.
+    ///
+    /// ```
+    /// use message::{facts::Facts, sort_keys::SortKeys};
+    /// let facts = Facts::compute(b"From: ann <Zoe@here.test>\r\nSubject: Re: boat\r\n\r\n");
+    /// let keys = SortKeys::mapped(&facts, str::to_owned);
+    /// assert_eq!((keys.subject.as_str(), keys.display_from.as_str()), ("boat", "ann"));
+    /// ```
+    pub fn mapped(facts: &Facts, map: impl Fn(&str) -> String) -> SortKeys {
         let base = base_subject::of_text(&facts.subject);
         let mut scanner = Scanner { rest: facts.envelope.get(1..).unwrap_or_default() };
         // Date and Subject; then From, with Sender and Reply-To behind it.
@@ -48,13 +60,13 @@ impl SortKeys {
         scanner.skip_items(2);
         let (to, cc) = (scanner.first_address(), scanner.first_address());
         SortKeys {
-            subject: unicode_casemap(&base.text),
+            subject: map(&base.text),
             is_reply: base.is_reply,
-            from: from.mailbox(),
-            to: to.mailbox(),
-            cc: cc.mailbox(),
-            display_from: from.display(),
-            display_to: to.display(),
+            from: from.mailbox(&map),
+            to: to.mailbox(&map),
+            cc: cc.mailbox(&map),
+            display_from: from.display(&map),
+            display_to: to.display(&map),
         }
     }
 }
@@ -68,21 +80,21 @@ struct First<'a> {
 }
 
 impl First<'_> {
-    fn mailbox(&self) -> String {
-        unicode_casemap(&encoded_word::decode(&self.mailbox))
+    fn mailbox(&self, map: impl Fn(&str) -> String) -> String {
+        map(&encoded_word::decode(&self.mailbox))
     }
 
-    fn display(&self) -> String {
+    fn display(&self, map: impl Fn(&str) -> String) -> String {
         let name = encoded_word::decode(&self.name);
         if !name.trim().is_empty() {
-            return unicode_casemap(name.trim());
+            return map(name.trim());
         }
         let mut address = encoded_word::decode(&self.mailbox);
         if !self.host.is_empty() {
             address.push('@');
             address.push_str(&encoded_word::decode(&self.host));
         }
-        unicode_casemap(&address)
+        map(&address)
     }
 }
 

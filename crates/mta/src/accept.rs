@@ -14,6 +14,7 @@ use store::{
     Acceptance, AccountId, Delivery, Flags, NewQueueEntry, QueueRecipient, QueueService, RecipientState, Spooled, Target,
     TraceEvent, UnixSecs,
 };
+use wire::smtp::wishes::Wishes;
 
 /// MAIL's half of a transaction (RFC 5321 §2.3.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +37,18 @@ pub struct Envelope {
     pub service: QueueService,
     /// What is for elsewhere goes this way, instead of each to its domain.
     pub by: Option<SmolStr>,
+}
+
+/// What MAIL asked, for the queue; the time to hold it apart.
+pub fn service_of(wishes: &Wishes, now_secs: UnixSecs) -> QueueService {
+    QueueService {
+        require_tls: wishes.require_tls,
+        deliver_by_secs: wishes.deliver_by.map(|by| now_secs.saturating_add(by.secs)),
+        deliver_by_notify: wishes.deliver_by.is_some_and(|by| by.notify),
+        deliver_by_trace: wishes.deliver_by.is_some_and(|by| by.trace),
+        priority: wishes.priority.unwrap_or(0),
+        solicitations: wishes.solicitations.clone(),
+    }
 }
 
 /// RCPT's half, once a recipient.

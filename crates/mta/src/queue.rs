@@ -103,6 +103,20 @@ impl Outcome {
     }
 }
 
+/// What is said of a delivery into a mailbox of ours. What another server says stands behind its name.
+pub const DELIVERED_HERE: &str = "Delivered here";
+
+/// What was said last of a recipient, out of what the trace tells of an attempt.
+///
+/// ```
+/// let told = "to <a@b.test>, attempt 2: mx.b.test: 250 2.0.0 ok: queued";
+/// assert_eq!(mta::queue::said_of("a@b.test", told), Some("mx.b.test: 250 2.0.0 ok: queued"));
+/// ```
+pub fn said_of<'a>(address: &str, detail: &'a str) -> Option<&'a str> {
+    let behind = detail.strip_prefix("to <")?.strip_prefix(address)?.strip_prefix(">, attempt ")?;
+    behind.split_once(": ").map(|(_, said)| said)
+}
+
 fn cut(text: &str) -> String {
     let mut end = text.len().min(REPLY_BYTES_MAX);
     while !text.is_char_boundary(end) {

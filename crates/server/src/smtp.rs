@@ -19,7 +19,7 @@ use crate::context::{Shared, unix_now};
 use crate::wire_log;
 use face::Face;
 pub(crate) use face::place;
-pub use hand_in::{HandedIn, Whole, hand_in};
+pub use hand_in::{HandedIn, To, Whole, hand_in};
 use mta::queue::Schedule;
 use mta::sending_limits::SendingLimits;
 use net::{Connection, Next, Peer};

@@ -241,6 +241,9 @@ impl Inner {
                     if queued {
                         self.queue.wake();
                     }
+                    for one in new.iter().filter(|one| one.facts.is_report()) {
+                        one.deliveries.iter().for_each(|delivery| self.reports.add(delivery.account));
+                    }
                     return Ok(answers.into_iter().flatten().collect());
                 }
                 Outcome::Conflict => {}
@@ -514,6 +517,9 @@ impl Store {
     ) -> Result<Appended> {
         self.inner.needs_room()?;
         let appended = self.inner.append(account, mailbox, &emails, (&marks, self.by.as_ref())).await?;
+        if emails.iter().any(|one| one.facts.is_report()) {
+            self.inner.reports.add(account);
+        }
         self.inner.after_growth(std::iter::once((account, mailbox)));
         Ok(appended)
     }

@@ -29,6 +29,22 @@ impl News {
         }
     }
 
+    /// Is it one of them? It is not any more then.
+    pub fn take_one(&self, account: AccountId) -> bool {
+        self.inner.touched.lock().unwrap_or_else(PoisonError::into_inner).remove(&account)
+    }
+
+    /// Those there are; waits until there is one. They stay. Cancel-safe.
+    pub async fn some(&self) -> BTreeSet<AccountId> {
+        loop {
+            let touched = self.inner.touched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if !touched.is_empty() {
+                return touched;
+            }
+            self.inner.some.notified().await;
+        }
+    }
+
     /// Those touched since the last call; waits until there is one. Cancel-safe.
     pub async fn take(&self) -> BTreeSet<AccountId> {
         loop {
@@ -42,8 +58,32 @@ impl News {
 }
 
 impl Store {
+    /// Accounts into which a report came ([`message::facts::Facts::is_report`]), until somebody looks.
+    pub fn reports(&self) -> News {
+        self.inner.reports.clone()
+    }
+
     /// Accounts with new acts, for one taker.
     pub fn news(&self) -> News {
         self.inner.news.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_looked_at_stays_until_it_is_taken() {
+        let news = News::default();
+        let (one, other) = (AccountId(1), AccountId(2));
+        news.add(one);
+        news.add(other);
+        assert_eq!(news.some().await, BTreeSet::from([one, other]));
+        assert!(news.take_one(one) && !news.take_one(one));
+        assert_eq!(news.some().await, BTreeSet::from([other]));
+        assert_eq!(news.take().await, BTreeSet::from([other]));
+        let (found, ()) = tokio::join!(news.some(), async { news.add(one) });
+        assert_eq!(found, BTreeSet::from([one]));
     }
 }

@@ -82,6 +82,8 @@ pub(crate) struct Inner {
     pub(crate) budget: SnapshotBudget,
     pub(crate) mended: Mended,
     pub(crate) news: News,
+    /// See [`Store::reports`].
+    pub(crate) reports: News,
     pub(crate) emails: Cache<EmailId, EmailRecord>,
     pub(crate) last_email: AtomicU64,
     pub(crate) rendered: crate::rendered::RenderedCache,
@@ -216,6 +218,7 @@ impl Store {
             budget: SnapshotBudget::default(),
             mended: Mended::default(),
             news: News::default(),
+            reports: News::default(),
             emails: Cache::new(crate::rendered::usual_count(remembered)),
             roots: Default::default(),
             last_email: AtomicU64::new(0),

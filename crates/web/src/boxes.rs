@@ -7,7 +7,7 @@
 pub(crate) mod archive;
 
 use crate::jmap::sharing::{Eyes, masked};
-use crate::jmap::still_good;
+use crate::jmap::{own_seen, still_good};
 use crate::limits::STOPPED_BYTES_MAX;
 use crate::site::{self, Shared, SignedIn, Visit, discard, problem, unavailable};
 use crate::{Boxed, Boxes};
@@ -24,7 +24,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use store::{Flags, MailboxId, Mark, MessageRow, NewEmail, Rows, Spooled, StoreError};
+use store::{Flags, MailboxId, Mark, MessageRow, NewEmail, Rows, Spooled, StoreError, Uid};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wire::imap::acl::Right;
@@ -543,10 +543,20 @@ impl Taking<'_> {
             return Ok(());
         }
         let count = new.len() as u64;
-        let (emails, marks): (Vec<NewEmail>, Vec<String>) = new.into_iter().unzip();
+        let (mut emails, marks): (Vec<NewEmail>, Vec<String>) = new.into_iter().unzip();
         let marks = marks.into_iter().map(|name| Mark::set(name, Vec::new())).collect();
-        store.append_marked(account, self.mailbox, emails, marks).await?;
+        // Where each reader has a \Seen of his own, what he has seen is that.
+        let is_apart = own_seen::apart(store, self.eyes).await?.contains(&self.mailbox);
+        let seen: Vec<bool> = emails.iter().map(|one| is_apart && one.flags.system & Flags::SEEN != 0).collect();
+        for (one, _) in emails.iter_mut().zip(&seen).filter(|(_, seen)| **seen) {
+            one.flags.system &= !Flags::SEEN;
+        }
+        let appended = store.append_marked(account, self.mailbox, emails, marks).await?;
         self.told.imported += count;
-        Ok(())
+        let own: Vec<Uid> = appended.uids.into_iter().zip(seen).filter(|(_, seen)| *seen).map(|(uid, _)| uid).collect();
+        if own.is_empty() {
+            return Ok(());
+        }
+        store.set_own_seen((account, self.mailbox), self.eyes.who.id, &own, true).await.map(drop)
     }
 }

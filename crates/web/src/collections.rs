@@ -18,5 +18,7 @@ pub(crate) const SECOND_FACTOR: u8 = 9;
 pub(crate) const LINKS: u8 = 10;
 /// Where mailboxes stand among others (RFC 8621 §2 `sortOrder`), by their number, where somebody said so.
 pub(crate) const MAILBOX_ORDERS: u8 = 14;
+/// How far reports of delivery and receipts were looked for.
+pub(crate) const REPORTS: u8 = 15;
 /// Push subscriptions (RFC 8620 §7.2).
 pub(crate) const PUSH_SUBSCRIPTIONS: u8 = 11;

@@ -10,6 +10,7 @@ mod arrivals;
 mod blob;
 mod blob_methods;
 pub(crate) mod email;
+mod envelope;
 mod failure;
 pub(crate) mod fate;
 mod followed;
@@ -17,13 +18,14 @@ mod i_json;
 pub(crate) mod identity;
 mod mailbox;
 mod mdn;
-mod own_seen;
+pub(crate) mod own_seen;
 mod people;
 mod push;
 mod push_subscription;
 pub(crate) mod pushing;
 mod quota;
 mod reference;
+mod reports;
 mod setting;
 pub(crate) mod sharing;
 mod singleton;
@@ -82,6 +84,7 @@ pub(crate) struct Memory {
     /// Held by whoever changes what was sent before, and not only adds to it.
     pub(crate) submissions: tokio::sync::Mutex<()>,
     pub(crate) unsettled: unsettled::Unsettled,
+    looked: reports::Looked,
     /// Requests at work, by account.
     at_work: Places,
 }
@@ -103,15 +106,15 @@ async fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
         "maxSizeUpload": site.message_bytes_max, "maxConcurrentUpload": CONCURRENT_UPLOADS_MAX,
         "maxSizeRequest": REQUEST_BYTES_MAX, "maxConcurrentRequests": CONCURRENT_REQUESTS_MAX,
         "maxCallsInRequest": CALLS_MAX, "maxObjectsInGet": GET_MAX, "maxObjectsInSet": SET_MAX,
-        "collationAlgorithms": answers::COLLATIONS,
+        "collationAlgorithms": answers::COLLATIONS.map(|(name, _)| name),
     });
     let mail = json!({
         "maxMailboxesPerEmail": Value::Null, "maxMailboxDepth": store::limits::MAILBOX_LEVELS_MAX,
         "maxSizeMailboxName": MAILBOX_NAME_BYTES_MAX, "maxSizeAttachmentsPerEmail": attachments_bytes_max(site.message_bytes_max),
         "emailQuerySortOptions": email::SORTS, "mayCreateTopLevelMailbox": true,
     });
-    let extensions = json!({"FUTURERELEASE": [], "DSN": []});
-    let submission = json!({"maxDelayedSend": submission::DELAY_SECS_MAX, "submissionExtensions": extensions});
+    let extensions = envelope::extensions(site.message_bytes_max, net::clock::unix_now());
+    let submission = json!({"maxDelayedSend": envelope::delay_secs_max(), "submissionExtensions": extensions});
     let blob = json!({
         "maxSizeBlobSet": site.message_bytes_max, "maxDataSources": BLOB_SOURCES_MAX,
         "supportedTypeNames": blob_methods::LOOKUP_TYPES, "supportedDigestAlgorithms": blob_methods::DIGESTS,
@@ -152,6 +155,13 @@ pub(crate) async fn session(State(site): State<Shared>, request: Request) -> Res
 
 /// What the session resource says to an account under the name `base`.
 pub(crate) async fn session_of(site: &Site, account: &Arc<Account>, base: &str) -> Value {
+    let mut told = described(site, account, base).await;
+    told.insert("state".into(), json!(session_state(site, account).await));
+    Value::Object(told)
+}
+
+/// All of it but its state.
+async fn described(site: &Site, account: &Arc<Account>, base: &str) -> Object {
     let id = account_id(account.id);
     let mut all = capabilities(site).await;
     for (_, server, _) in all.iter_mut().filter(|(urn, ..)| *urn == WEBSOCKET) {
@@ -180,7 +190,7 @@ pub(crate) async fn session_of(site: &Site, account: &Arc<Account>, base: &str) 
         let told = json!({"name": own.address, "isPersonal": true, "isReadOnly": false, "accountCapabilities": of_account});
         accounts.insert(account_id(own.id), told);
     }
-    json!({
+    let told = json!({
         "capabilities": of_server,
         "accounts": accounts,
         "primaryAccounts": primary,
@@ -189,24 +199,15 @@ pub(crate) async fn session_of(site: &Site, account: &Arc<Account>, base: &str) 
         "downloadUrl": format!("{base}/jmap/download/{{accountId}}/{{blobId}}/{{name}}?type={{type}}"),
         "uploadUrl": format!("{base}/jmap/upload/{{accountId}}/"),
         "eventSourceUrl": format!("{base}/jmap/eventsource/?types={{types}}&closeafter={{closeafter}}&ping={{ping}}"),
-        "state": session_state(site, account).await,
-    })
+    });
+    told.as_object().cloned().unwrap_or_default()
 }
 
-/// Changes when what the session resource says changes.
+/// "If the value of any other property on the Session object changes, this string will change" (RFC 8620 §2): made of all of it, under
+/// whatever name it is asked, and of the account's sign-ins.
 async fn session_state(site: &Site, account: &Arc<Account>) -> String {
-    let mut state = format!("s{:x}", account.epoch);
-    // "When a server needs to replace its VAPID key, it MUST update the sessionState" (RFC 9749 §5).
-    if let Ok(key) = site.pushes.public_key(&site.store).await {
-        state.push_str(&format!("-{}", &blake3::hash(key.as_bytes()).to_hex().as_str()[..8]));
-    }
-    for own in site.own(account).await.iter().flatten().filter(|own| own.id != account.id) {
-        state.push_str(&format!("-{}", account_id(own.id)));
-    }
-    for (id, _, tops) in sharing::described(&site.store, account).await {
-        state.push_str(&format!("-{id}{}", u8::from(tops)));
-    }
-    state
+    let told = Value::Object(described(site, account, "").await).to_string();
+    format!("s{:x}-{}", account.epoch, &blake3::hash(told.as_bytes()).to_hex().as_str()[..16])
 }
 
 /// A request-level error (RFC 8620 §3.6.1).

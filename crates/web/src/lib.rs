@@ -126,12 +126,14 @@ pub trait Wire: Send + Sync {
 }
 
 /// One recipient of a message to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SendTo {
     /// `local@domain`
     pub address: String,
     /// DSN NOTIFY, as bits of `store::QueueRecipient`; 0 is not given.
     pub notify: u8,
+    /// DSN ORCPT, decoded, with its type: `rfc822;a@b`.
+    pub original: Option<String>,
 }
 
 /// A message to be sent as if it came by submission.
@@ -150,6 +152,8 @@ pub struct Outgoing {
     pub ret_headers: bool,
     /// ENVID.
     pub envelope_id: Option<String>,
+    /// What else MAIL asked of the delivery.
+    pub service: store::QueueService,
     /// Who brought it, for the trace.
     pub peer: Option<IpAddr>,
     /// Somebody's message sent on as it is (RFC 5322 §3.6.6).

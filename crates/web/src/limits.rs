@@ -144,6 +144,14 @@ pub const QUERY_MAX: usize = 5000;
 pub const CHANGES_MAX: usize = 5000;
 /// maxSizeMailboxName
 pub const MAILBOX_NAME_BYTES_MAX: usize = 490;
+/// Delivery reports, and receipts, that are kept of one submission.
+pub const REPORTS_MAX: usize = 300;
+/// Octets of a report that are read.
+pub const REPORT_BYTES_MAX: u64 = 1024 * 1024;
+/// Of messages that came so many of the newest are looked at for reports at once.
+pub const REPORTS_LOOKED_MAX: usize = 2000;
+/// Accounts of which it is known in memory how far that was done.
+pub const REPORTS_ACCOUNTS_MAX: usize = 10_000;
 /// Emails of all accounts together whose places are held in memory.
 pub const VIEW_EMAILS_MAX: usize = 1_000_000;
 /// Answers of queries kept for an account that does not change.

@@ -97,7 +97,7 @@ impl web::Sender for Doors {
             }
             let now = unix_now();
             let due_secs = outgoing.hold_until_secs.unwrap_or(now).max(now);
-            let recipients: Vec<QueueRecipient> = outgoing.recipients.iter().map(|to| waiting(&to.address, to.notify)).collect();
+            let recipients: Vec<QueueRecipient> = outgoing.recipients.iter().map(waiting).collect();
             let answers = recipients.iter().map(|_| Ok("250 2.1.5 in the outbox".to_owned())).collect();
             let facts = Arc::new(message::Facts::compute(&outgoing.octets));
             let eight_bit = !outgoing.octets.is_ascii();
@@ -113,7 +113,7 @@ impl web::Sender for Doors {
                 smtputf8,
                 ret_headers: outgoing.ret_headers,
                 envelope_id: outgoing.envelope_id,
-                service: store::QueueService::default(),
+                service: outgoing.service,
             };
             let acceptance = Acceptance {
                 facts,
@@ -133,11 +133,11 @@ impl web::Sender for Doors {
     }
 }
 
-fn waiting(address: &str, notify: u8) -> QueueRecipient {
+fn waiting(to: &web::SendTo) -> QueueRecipient {
     QueueRecipient {
-        address: address.to_owned(),
-        original: None,
-        notify,
+        address: to.address.clone(),
+        original: to.original.clone(),
+        notify: to.notify,
         state: RecipientState::Waiting,
         last_reply: String::new(),
         delay_told: false,

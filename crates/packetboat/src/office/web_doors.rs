@@ -9,7 +9,7 @@ use crate::config::Service;
 use net::ListenAddr;
 use server::auth::Refused;
 use server::context::{Plaintext, Shared, unix_now};
-use server::smtp::{Whole, hand_in};
+use server::smtp::{To, Whole, hand_in};
 use server::wire_log::Spoken;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -130,6 +130,10 @@ fn as_watched(spoken: Spoken) -> web::Spoken {
     }
 }
 
+fn handed(to: web::SendTo) -> To {
+    To { address: to.address, notify: to.notify, original: to.original }
+}
+
 impl web::Sender for Doors {
     fn send(&self, outgoing: Outgoing) -> Later<'_, Result<Sent, mta::Refusal>> {
         Box::pin(async move {
@@ -137,11 +141,12 @@ impl web::Sender for Doors {
             let whole = Whole {
                 account: &outgoing.account,
                 reverse_path: outgoing.reverse_path,
-                recipients: outgoing.recipients.into_iter().map(|to| (to.address, to.notify)).collect(),
+                recipients: outgoing.recipients.into_iter().map(handed).collect(),
                 octets: &outgoing.octets,
                 hold_until_secs: outgoing.hold_until_secs,
                 ret_headers: outgoing.ret_headers,
                 envelope_id: outgoing.envelope_id,
+                service: outgoing.service,
                 peer: outgoing.peer,
                 by,
                 resent: outgoing.resent,

@@ -5,7 +5,7 @@
 use super::tests::{dns, here, queue_is_empty, settings, there};
 use super::{Linked, Relay, RelayTls};
 use crate::smtp::tests::{Office, PASSWORD, read_inbox, wait_for};
-use crate::smtp::{HandedIn, Whole, hand_in};
+use crate::smtp::{HandedIn, To, Whole, hand_in};
 use std::net::SocketAddr;
 
 const OLD: &str = "carol@there.test";
@@ -30,11 +30,12 @@ async fn as_carol(here: &Office, octets: &[u8], resent: bool) -> Result<HandedIn
     let whole = Whole {
         account: &ann,
         reverse_path: OLD.into(),
-        recipients: vec![("dave@there.test".into(), 0)],
+        recipients: vec![To::plain("dave@there.test")],
         octets,
         hold_until_secs: None,
         ret_headers: false,
         envelope_id: None,
+        service: Default::default(),
         peer: None,
         by: Some(Linked::destination(ann.id, OLD)),
         resent,
@@ -168,11 +169,12 @@ async fn a_message_is_sent_on_as_it_is() {
         let whole = Whole {
             account: &ann,
             reverse_path: from.into(),
-            recipients: vec![("bob@here.test".into(), 0)],
+            recipients: vec![To::plain("bob@here.test")],
             octets: octets.as_bytes(),
             hold_until_secs: None,
             ret_headers: false,
             envelope_id: None,
+            service: Default::default(),
             peer: None,
             by: None,
             resent,

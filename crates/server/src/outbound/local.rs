@@ -83,7 +83,7 @@ async fn decide(
         verdict: Verdict::Delivered { onward: false },
         status: (2, 0, 0),
         host: None,
-        text: "Delivered here".to_owned(),
+        text: mta::queue::DELIVERED_HERE.to_owned(),
         told: false,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whom it answers is written down before it answers, so nobody is answered twice. Must not know: the rules.
 
-use super::hand_in::{Whole, hand_in};
+use super::hand_in::{To, Whole, hand_in};
 use crate::context::{Shared, unix_now};
 use bytes::Bytes;
 use mta::accept::Recipient;
@@ -89,11 +89,12 @@ async fn one(context: &Shared, came: &Came) -> Result<(), StoreError> {
     let whole = Whole {
         account: &came.account,
         reverse_path: String::new(),
-        recipients: vec![(came.reverse_path.clone(), store::QueueRecipient::NOTIFY_NEVER)],
+        recipients: vec![To { notify: store::QueueRecipient::NOTIFY_NEVER, ..To::plain(came.reverse_path.clone()) }],
         octets: &octets,
         hold_until_secs: None,
         ret_headers: false,
         envelope_id: None,
+        service: Default::default(),
         peer: None,
         by: None,
         resent: false,

@@ -234,14 +234,7 @@ impl Face {
                 Hold::ForSecs(secs) => now_secs.saturating_add(i64::try_from(secs).unwrap_or(i64::MAX)),
                 Hold::Until(at) => at,
             }),
-            service: store::QueueService {
-                require_tls: parameters.wishes.require_tls,
-                deliver_by_secs: parameters.wishes.deliver_by.map(|by| now_secs.saturating_add(by.secs)),
-                deliver_by_notify: parameters.wishes.deliver_by.is_some_and(|by| by.notify),
-                deliver_by_trace: parameters.wishes.deliver_by.is_some_and(|by| by.trace),
-                priority: parameters.wishes.priority.unwrap_or(0),
-                solicitations: parameters.wishes.solicitations,
-            },
+            service: mta::accept::service_of(&parameters.wishes, now_secs),
         };
         let judge = stranger.map(|ip| Judge::begin(&self.context, ip, helo, &envelope.reverse_path));
         let size_bytes = parameters.size.unwrap_or(0);

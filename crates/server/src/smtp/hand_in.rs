@@ -16,14 +16,32 @@ use store::{Account, QueueId, UnixSecs};
 /// Octets that the intake gets at once.
 const PIECE_BYTES: usize = 64 * 1024;
 
+/// A recipient of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct To {
+    /// `local@domain`
+    pub address: String,
+    /// NOTIFY bits; 0 is not given.
+    pub notify: u8,
+    /// ORCPT, decoded.
+    pub original: Option<String>,
+}
+
+impl To {
+    /// With nothing else asked.
+    pub fn plain(address: impl Into<String>) -> To {
+        To { address: address.into(), ..To::default() }
+    }
+}
+
 /// See the module.
 pub struct Whole<'a> {
     /// Who sends.
     pub account: &'a Account,
     /// MAIL FROM.
     pub reverse_path: String,
-    /// RCPT TO and NOTIFY.
-    pub recipients: Vec<(String, u8)>,
+    /// RCPT TO.
+    pub recipients: Vec<To>,
     /// The message.
     pub octets: &'a [u8],
     /// Nothing leaves the queue before (RFC 4865).
@@ -32,6 +50,8 @@ pub struct Whole<'a> {
     pub ret_headers: bool,
     /// ENVID.
     pub envelope_id: Option<String>,
+    /// What else MAIL asked of the delivery.
+    pub service: store::QueueService,
     /// Where the request came from.
     pub peer: Option<IpAddr>,
     /// `reverse_path` is an address of the sender's elsewhere, whose own server this destination of the queue leads to:
@@ -66,7 +86,7 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
     }
     let mut recipients = Vec::new();
     let mut answers: Vec<Result<(), Refusal>> = Vec::new();
-    for (address, notify) in &whole.recipients {
+    for To { address, notify, original } in &whole.recipients {
         let place = Place { poster: Some(&whole.account.address), ..place(context) };
         let led = match whole.by {
             Some(_) => Ok(Destinations { remote: vec![address.clone()], ..Destinations::default() }),
@@ -78,7 +98,8 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
         };
         match found {
             Ok(destinations) => {
-                recipients.push(Recipient { forward_path: address.clone(), destinations, original: None, notify: *notify });
+                let original = original.clone();
+                recipients.push(Recipient { forward_path: address.clone(), destinations, original, notify: *notify });
                 answers.push(Ok(()));
             }
             Err(refusal) => answers.push(Err(refusal)),
@@ -96,7 +117,7 @@ pub async fn hand_in(context: &Shared, whole: Whole<'_>) -> Result<HandedIn, Ref
         ret_headers: whole.ret_headers,
         envelope_id: whole.envelope_id,
         hold_until_secs: whole.hold_until_secs.filter(|secs| *secs > now_secs),
-        service: Default::default(),
+        service: whole.service,
         by: whole.by,
     };
     let arrival =

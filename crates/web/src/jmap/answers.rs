@@ -6,11 +6,54 @@ use super::args::Args;
 use super::failure::MethodError;
 use super::{Context, Object, account_id};
 use crate::limits::{CHANGES_MAX, FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, QUERY_MAX};
+use message::casemap::unicode_casemap;
 use serde_json::{Value, json};
+use std::cmp::Ordering;
 use store::ModSeq;
 
-/// `collationAlgorithms`; the first where nobody says which.
-pub(crate) const COLLATIONS: [&str; 2] = ["i;unicode-casemap", "i;ascii-casemap"];
+/// How texts are compared (RFC 4790).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Collation {
+    /// RFC 5051; where nobody says which.
+    #[default]
+    UnicodeCasemap,
+    /// RFC 4790 §9.2
+    AsciiCasemap,
+    /// RFC 4790 §9.3
+    Octet,
+}
+
+/// `collationAlgorithms`
+pub(crate) const COLLATIONS: [(&str, Collation); 3] = [
+    ("i;unicode-casemap", Collation::UnicodeCasemap),
+    ("i;ascii-casemap", Collation::AsciiCasemap),
+    ("i;octet", Collation::Octet),
+];
+
+impl Collation {
+    /// What is compared octet by octet instead of the text.
+    pub(crate) fn mapped(self, text: &str) -> String {
+        match self {
+            Collation::UnicodeCasemap => unicode_casemap(text),
+            Collation::AsciiCasemap => text.to_ascii_uppercase(),
+            Collation::Octet => text.to_owned(),
+        }
+    }
+}
+
+/// One step of an order.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) property: String,
+    pub(crate) ascending: bool,
+    pub(crate) collation: Collation,
+}
+
+impl Step {
+    pub(crate) fn towards(&self, order: Ordering) -> Ordering {
+        if self.ascending { order } else { order.reverse() }
+    }
+}
 
 fn object(value: Value) -> Object {
     match value {
@@ -150,38 +193,34 @@ fn judged_in(
     Ok(all)
 }
 
-/// How a comparator (RFC 8620 §5.5) compares: ascending or not, and by which of [`COLLATIONS`].
-pub(crate) fn how_compared(comparator: &Value) -> Result<(bool, &'static str), MethodError> {
+/// A comparator (RFC 8620 §5.5) of one of these properties.
+pub(crate) fn step(comparator: &Value, known: &[&str]) -> Result<Step, MethodError> {
     let given = |name: &str| comparator.get(name).filter(|value| !value.is_null());
+    let property =
+        given("property").and_then(Value::as_str).ok_or_else(|| MethodError::arguments("a comparator has a property"))?;
     let ascending = match given("isAscending") {
         None => true,
         Some(is) => is.as_bool().ok_or_else(|| MethodError::arguments("isAscending is true or false"))?,
     };
-    let [default, ..] = COLLATIONS;
     let collation = match given("collation") {
-        None => default,
+        None => Collation::default(),
         Some(name) => {
             let name = name.as_str().ok_or_else(|| MethodError::arguments("a collation has a name"))?;
-            let known = COLLATIONS.into_iter().find(|known| *known == name);
+            let known = COLLATIONS.into_iter().find(|(known, _)| *known == name).map(|(_, collation)| collation);
             known.ok_or_else(|| MethodError::new("unsupportedSort"))?
         }
     };
-    Ok((ascending, collation))
+    if !known.contains(&property) {
+        return Err(MethodError::new("unsupportedSort"));
+    }
+    Ok(Step { property: property.to_owned(), ascending, collation })
 }
 
-/// `sort` (RFC 8620 §5.5) by properties of these names: (property, ascending).
-pub(crate) fn sorted_by(args: &mut Args, known: &[&str]) -> Result<Vec<(String, bool)>, MethodError> {
-    let wrong = || MethodError::arguments("sort is not a list of comparators");
+/// `sort` (RFC 8620 §5.5) by properties of these names.
+pub(crate) fn sorted_by(args: &mut Args, known: &[&str]) -> Result<Vec<Step>, MethodError> {
     let Some(sort) = args.take("sort") else { return Ok(Vec::new()) };
-    let one = |value: &Value| {
-        let property = value.get("property").and_then(Value::as_str).ok_or_else(wrong)?;
-        let (ascending, _) = how_compared(value)?;
-        if !known.contains(&property) {
-            return Err(MethodError::new("unsupportedSort"));
-        }
-        Ok((property.to_owned(), ascending))
-    };
-    sort.as_array().ok_or_else(wrong)?.iter().map(one).collect()
+    let list = sort.as_array().ok_or_else(|| MethodError::arguments("sort is not a list of comparators"))?;
+    list.iter().map(|comparator| step(comparator, known)).collect()
 }
 
 /// `/queryChanges`: what may have left, and where what may have come is now.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use smol_str::SmolStr;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use store::{AccountId, QueueId, RecipientState, RecordChange, StoreError};
+use store::{AccountId, QueueId, QueueRecipient, RecipientState, RecordChange, StoreError};
 use tokio::sync::broadcast::error::RecvError;
 
 /// What happens in so short a time is written down together.
@@ -20,6 +20,8 @@ const TOGETHER: Duration = Duration::from_millis(50);
 const TOGETHER_MAX: Duration = Duration::from_secs(5);
 /// So many of the oldest settled go at once where an account has as many as the store keeps.
 const SUBMISSIONS_DROPPED: usize = 1_000;
+/// Said of whom neither the queue nor the trace tells anything.
+const LOST: &str = "450 4.0.0 what became of it is not known";
 /// What was told last.
 const TOLD: &str = "told";
 /// Nothing will change any more.
@@ -40,10 +42,12 @@ fn is_settled(object: &Object) -> bool {
 
 /// By recipient: what was written down at the end, else what the queue says now.
 pub(super) async fn delivery_status(site: &Site, object: &Object) -> Result<Value, StoreError> {
-    match object.get(TOLD).filter(|_| is_settled(object)) {
-        Some(told) => Ok(told.clone()),
-        None => Ok(now(site, object).await?.0),
-    }
+    let mut status = match object.get(TOLD).filter(|_| is_settled(object)) {
+        Some(told) => told.clone(),
+        None => now(site, object).await?.0,
+    };
+    super::reports::put_over(object, &mut status);
+    Ok(status)
 }
 
 /// What is known of a queue entry.
@@ -64,7 +68,8 @@ async fn now(site: &Site, object: &Object) -> Result<(Value, bool), StoreError> 
         entries.push(match site.store.queue_entry(id).await? {
             Some(entry) => {
                 let recipients = entry.message.recipients.iter();
-                Entry::There(recipients.map(|one| (one.address.clone(), word(one.state), one.last_reply.clone())).collect())
+                let told = |one: &QueueRecipient| (one.address.clone(), word(one.state, &one.last_reply), one.last_reply.clone());
+                Entry::There(recipients.map(told).collect())
             }
             None if site.store.queue_is_there(id).await? => Entry::Unreadable(of_trace(site, id, &answered).await?),
             None => Entry::Gone(of_trace(site, id, &answered).await?),
@@ -104,29 +109,31 @@ fn fates(object: &Object, entries: Vec<Entry>) -> (Value, bool) {
         let before = told.and_then(|told| told.get(address)).and_then(|one| one.get("delivered")).and_then(Value::as_str);
         let taken = one.get("delivered").and_then(Value::as_str) == Some("yes");
         let waited = matches!(before, Some("queued" | "unknown")) || before.is_none() && unreadable;
-        if taken
-            && waited
-            && let Some(one) = one.as_object_mut()
-        {
-            one.insert("delivered".into(), json!("unknown"));
+        if taken && waited {
+            // What was known of it, if something was.
+            let known = told.and_then(|told| told.get(address)).filter(|_| before == Some("unknown"));
+            let lost = || json!({"smtpReply": LOST, "delivered": "unknown", "displayed": "unknown"});
+            *one = known.cloned().unwrap_or_else(lost);
         }
     }
     (Value::Object(status), settled)
 }
 
+/// Does it begin as a reply of SMTP does?
+pub(super) fn is_reply(text: &str) -> bool {
+    let (code, rest) = text.split_at_checked(3).unwrap_or((text, ""));
+    code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit()) && rest.starts_with([' ', '-'])
+}
+
 /// The reply of the server itself, out of what is told of an attempt; where there was none, one of the form that RFC 8621 §7 asks
 /// for.
 fn smtp_reply(told: &str, delivered: &str) -> String {
-    let is_reply = |text: &str| {
-        let (code, rest) = text.split_at_checked(3).unwrap_or((text, ""));
-        code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit()) && rest.starts_with([' ', '-'])
-    };
     let behind = told.match_indices(": ").filter_map(|(at, _)| told.get(at + 2..));
     match std::iter::once(told).chain(behind).find(|text| is_reply(text)) {
         Some(reply) => reply.to_owned(),
         None => {
             let code = match delivered {
-                "yes" => "250 2.0.0",
+                "yes" | "unknown" => "250 2.0.0",
                 "no" => "550 5.0.0",
                 _ => "450 4.4.0",
             };
@@ -135,10 +142,16 @@ fn smtp_reply(told: &str, delivered: &str) -> String {
     }
 }
 
-fn word(state: RecipientState) -> &'static str {
+/// RFC 8621 §7, `delivered`: "successful relaying to an external SMTP server SHOULD NOT be taken as an indication that the message
+/// has successfully reached the final mail store".
+fn came(said: &str) -> &'static str {
+    if said == mta::queue::DELIVERED_HERE { "yes" } else { "unknown" }
+}
+
+fn word(state: RecipientState, said: &str) -> &'static str {
     match state {
         RecipientState::Waiting => "queued",
-        RecipientState::Delivered => "yes",
+        RecipientState::Delivered => came(said),
         RecipientState::Failed | RecipientState::Dropped => "no",
     }
 }
@@ -146,16 +159,18 @@ fn word(state: RecipientState) -> &'static str {
 /// The last that the trace tells of an entry that is gone.
 async fn of_trace(site: &Site, id: QueueId, known: &Object) -> Result<Vec<(String, &'static str, String)>, StoreError> {
     let mut told: Vec<(String, &'static str, String)> = Vec::new();
+    let said = |address: &str, detail: &str| mta::queue::said_of(address, detail).map(str::to_owned);
     for event in site.store.trace_find("queue", &id.0.to_string(), 200).await? {
-        let delivered = match event.what.as_str() {
-            "delivered" => "yes",
-            "bounced" | "failed" | "dropped" | "expired" => "no",
+        let is_delivered = match event.what.as_str() {
+            "delivered" => true,
+            "bounced" | "failed" | "dropped" | "expired" => false,
             _ => continue,
         };
         let named = event.keys.iter().filter(|(kind, _)| kind == "address").map(|(_, address)| address);
         for address in named.filter(|address| known.keys().any(|one| one.eq_ignore_ascii_case(address))) {
             if !told.iter().any(|(one, ..)| one.eq_ignore_ascii_case(address)) {
-                told.push((address.clone(), delivered, event.detail.clone()));
+                let said = said(address, &event.detail).unwrap_or_else(|| event.detail.clone());
+                told.push((address.clone(), if is_delivered { came(&said) } else { "no" }, said));
             }
         }
     }
@@ -193,6 +208,7 @@ pub(super) async fn catch_up(site: &Site, account: AccountId) -> Result<(), Stor
         }
     };
     look_at(site, account, names).await?;
+    super::reports::look(site, account).await?;
     looking.done();
     Ok(())
 }
@@ -280,10 +296,12 @@ async fn has_sent(site: &Site, account: AccountId) -> Result<bool, StoreError> {
 /// Writes it down as it happens, for all accounts.
 pub(crate) async fn follow(site: Shared) {
     let mut settled = site.store.queue_settled_watch();
+    let reports = site.store.reports();
     let mut shutdown = site.shutdown.clone();
     loop {
         let mut accounts = BTreeSet::new();
         tokio::select! {
+            came = reports.some() => accounts = came,
             told = settled.recv() => match told {
                 Ok((account, _)) => drop(accounts.insert(account)),
                 // Who was not told of here hears when somebody asks.
@@ -300,11 +318,18 @@ pub(crate) async fn follow(site: Shared) {
         for account in accounts {
             let done = match has_sent(&site, account).await {
                 Ok(true) => catch_up(&site, account).await,
-                other => other.map(|_| ()),
+                other => {
+                    reports.take_one(account);
+                    other.map(|_| ())
+                }
             };
             match done {
                 Ok(()) | Err(StoreError::NotFound) => {}
-                Err(error) => tracing::warn!(?error, "what became of a message was not written down"),
+                Err(error) => {
+                    tracing::warn!(?error, "what became of a message was not written down");
+                    // Who asks next looks at everything.
+                    super::reports::forget(&site, account);
+                }
             }
         }
         // This takes no more than a tenth of the time.
@@ -367,7 +392,8 @@ mod tests {
             ("to <c@far.test>, attempt 2: mx.far.test: 550 no such person", "no", "550 no such person"),
             ("mx.far.test: no answer in time", "queued", "450 4.4.0 mx.far.test: no answer in time"),
             ("nobody takes it", "no", "550 5.0.0 nobody takes it"),
-            ("é: 1", "unknown", "450 4.4.0 é: 1"),
+            ("é: 1", "queued", "450 4.4.0 é: 1"),
+            ("taken", "unknown", "250 2.0.0 taken"),
         ] {
             assert_eq!(smtp_reply(told, delivered), reply);
         }

@@ -216,11 +216,12 @@ async fn deliver(
         account: context.account.clone(),
         // RFC 8098 §3: so that nothing answers it.
         reverse_path: String::new(),
-        recipients: vec![SendTo { address: to, notify: store::QueueRecipient::NOTIFY_NEVER }],
+        recipients: vec![SendTo { address: to, notify: store::QueueRecipient::NOTIFY_NEVER, original: None }],
         octets: report.build().into(),
         hold_until_secs: None,
         ret_headers: false,
         envelope_id: None,
+        service: store::QueueService::default(),
         peer: context.peer,
         resent: false,
     };

@@ -14,9 +14,13 @@ pub(crate) fn weight(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len() + 3,
         Value::Array(list) => 2 + list.iter().map(weight).sum::<usize>(),
-        Value::Object(object) => 2 + object.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>(),
+        Value::Object(object) => members_weight(object),
         _ => 5,
     }
+}
+
+fn members_weight(object: &Object) -> usize {
+    2 + object.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>()
 }
 
 /// Replaces `#name` arguments; `left`: octets that they may still bring in this request. Few octets ask for the same large answer
@@ -47,6 +51,8 @@ pub(crate) fn resolve(arguments: Object, earlier: &[(String, Object, String)], l
 /// What a reference leads to; nothing of it is copied yet.
 enum Found<'a> {
     One(&'a Value),
+    /// All of the answer.
+    Whole(&'a Object),
     /// Gathered by `*`.
     All(Vec<&'a Value>),
 }
@@ -55,6 +61,7 @@ impl Found<'_> {
     fn weight(&self) -> usize {
         match self {
             Found::One(value) => weight(value),
+            Found::Whole(answer) => members_weight(answer),
             Found::All(values) => 2 + values.iter().map(|value| weight(value)).sum::<usize>(),
         }
     }
@@ -62,6 +69,7 @@ impl Found<'_> {
     fn value(self) -> Value {
         match self {
             Found::One(value) => value.clone(),
+            Found::Whole(answer) => Value::Object(answer.clone()),
             Found::All(values) => Value::Array(values.into_iter().cloned().collect()),
         }
     }
@@ -76,9 +84,35 @@ fn look<'a>(reference: &Value, earlier: &'a [(String, Object, String)]) -> Optio
     if steps.next() != Some("") {
         return None;
     }
-    let steps: Vec<String> = steps.map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
-    let (first, rest) = steps.split_first()?;
-    walk(answer.get(first)?, rest)
+    let steps: Vec<String> = steps.map(pointer_step).collect::<Option<_>>()?;
+    match steps.split_first() {
+        Some((first, rest)) => walk(answer.get(first)?, rest),
+        // The pointer to the whole (RFC 6901 §5).
+        None => Some(Found::Whole(answer)),
+    }
+}
+
+/// `reference-token = *( unescaped / escaped )`, `escaped = "~" ( "0" / "1" )` (RFC 6901 §3); `None`: it is none.
+pub(crate) fn pointer_step(token: &str) -> Option<String> {
+    let mut step = String::with_capacity(token.len());
+    let mut signs = token.chars();
+    while let Some(sign) = signs.next() {
+        step.push(match sign {
+            '~' => match signs.next()? {
+                '0' => '~',
+                '1' => '/',
+                _ => return None,
+            },
+            sign => sign,
+        });
+    }
+    Some(step)
+}
+
+/// `array-index = %x30 / ( %x31-39 *(%x30-39) )` (RFC 6901 §4)
+fn array_index(step: &str) -> Option<usize> {
+    let plain = step == "0" || !step.starts_with('0') && step.bytes().all(|octet| octet.is_ascii_digit());
+    step.parse().ok().filter(|_| plain)
 }
 
 fn walk<'a>(at: &'a Value, steps: &[String]) -> Option<Found<'a>> {
@@ -92,6 +126,7 @@ fn walk<'a>(at: &'a Value, steps: &[String]) -> Option<Found<'a>> {
                     Found::All(inner) => all.extend(inner),
                     Found::One(Value::Array(inner)) => all.extend(inner),
                     Found::One(value) => all.push(value),
+                    Found::Whole(_) => {}
                 }
                 if all.len() > GATHERED_MAX {
                     return None;
@@ -99,10 +134,7 @@ fn walk<'a>(at: &'a Value, steps: &[String]) -> Option<Found<'a>> {
             }
             Some(Found::All(all))
         }
-        Value::Array(list) => {
-            let plain = step == "0" || !step.starts_with('0');
-            walk(list.get(step.parse::<usize>().ok().filter(|_| plain)?)?, rest)
-        }
+        Value::Array(list) => walk(list.get(array_index(step)?)?, rest),
         _ => None,
     }
 }
@@ -145,10 +177,23 @@ mod tests {
             ("t1", "Email/get", "/list/2/id"),
             ("t1", "Email/get", "/list/01/id"),
             ("t1", "Email/get", "/list/*/missing"),
-            ("t1", "Email/get", ""),
+            ("t1", "Email/get", "/list/+1/id"),
+            ("t1", "Email/get", "/list/-/id"),
+            ("t1", "Email/get", "/~2list"),
+            ("t1", "Email/get", "/list~"),
         ] {
             let error = ask(of, name, path).unwrap_err().into_object();
             assert_eq!(error.get("type"), Some(&json!("invalidResultReference")), "{of} {name} {path}");
+        }
+        let escaped = [("Core/echo".into(), object(json!({"a/b": {"m~n": 1, "": 2, "~1": 3}})), "e".into())];
+        for (path, found) in [
+            ("", json!({"a/b": {"m~n": 1, "": 2, "~1": 3}})),
+            ("/a~1b/m~0n", json!(1)),
+            ("/a~1b/", json!(2)),
+            ("/a~1b/~01", json!(3)),
+        ] {
+            let arguments = object(json!({"#x": {"resultOf": "e", "name": "Core/echo", "path": path}}));
+            assert_eq!(resolve(arguments, &escaped, &mut 1_000), Ok(object(json!({"x": found}))), "{path}");
         }
         // "Find the first response with a method call id identical to resultOf", and what a call did besides comes behind its own.
         let set = object(json!({"updated": {"e1": null}}));

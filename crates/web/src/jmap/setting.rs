@@ -4,6 +4,7 @@
 
 use super::args::Args;
 use super::failure::{MethodError, SetError};
+use super::reference::pointer_step;
 use super::{Context, Object, account_id};
 use crate::limits::SET_MAX;
 use serde_json::{Value, json};
@@ -75,8 +76,9 @@ pub(crate) fn in_order(create: Object) -> Vec<(String, Value)> {
 /// A patch of whole properties: its paths (RFC 6901 without the slash in front) are carried out on what is there (RFC 8620 §5.3).
 pub(crate) fn whole_properties(patch: Object, present: &Object) -> Result<Object, SetError> {
     let wrong = |why: &str| SetError::why("invalidPatch", why);
-    let steps = |path: &str| path.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect::<Vec<String>>();
-    let mut paths: Vec<(Vec<String>, Value)> = patch.into_iter().map(|(path, value)| (steps(&path), value)).collect();
+    let steps = |path: &str| path.split('/').map(pointer_step).collect::<Option<Vec<String>>>();
+    let paths = patch.into_iter().map(|(path, value)| Some((steps(&path)?, value))).collect::<Option<Vec<_>>>();
+    let mut paths = paths.ok_or_else(|| wrong("a path is no JSON Pointer"))?;
     paths.sort_by(|(one, _), (other, _)| one.cmp(other));
     // What begins with another one stands right behind it, or behind others that do.
     if paths.iter().zip(paths.iter().skip(1)).any(|((one, _), (next, _))| next.starts_with(one)) {
@@ -224,6 +226,8 @@ mod tests {
             json!({"none/x": 1}),
             json!({"missing/x": 1}),
             json!({"a/missing/x": 1}),
+            json!({"a/~2": 1}),
+            json!({"a/b~": 1}),
         ] {
             let error = done(wrong.clone()).unwrap_err().into_value();
             assert_eq!(error["type"], "invalidPatch", "{wrong}");

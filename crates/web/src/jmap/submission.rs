@@ -3,22 +3,22 @@
 //! What was sent is a record that names its queue entries; what became of it: `fate`.
 //! Invariant: what is `pending` has reached nobody. Must not know: SMTP.
 
-use super::answers::{Window, changes_max, got, judged, query_changed, sorted_by};
+use super::answers::{Collation, Step, Window, changes_max, got, judged, query_changed, sorted_by};
 use super::args::Args;
 use super::blob::blob;
+use super::envelope::{envelope, resent_block, text};
 use super::failure::{MethodError, SetError};
 use super::fate::{self, queued, read};
+use super::reports;
 use super::setting::{Outcome, Setting, id_or_created};
 use super::view::EmailKey;
 use super::{Answers, Context, Object, email, identity};
+use crate::Outgoing;
 use crate::collections::SUBMISSIONS as COLLECTION;
-use crate::{Outgoing, SendTo};
-use message::header::{Field, fields};
+use message::header::fields;
 use serde_json::{Value, json};
-use store::{QueueAct, QueueRecipient, RecordChange, StoreError, UnixSecs};
+use store::{QueueAct, RecordChange, StoreError, UnixSecs};
 
-/// maxDelayedSend
-pub(crate) const DELAY_SECS_MAX: i64 = 365 * 86_400;
 const PROPERTIES: [&str; 10] =
     ["id", "identityId", "emailId", "threadId", "envelope", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds", "mdnBlobIds"];
 
@@ -59,7 +59,7 @@ async fn shown(
             "sendAt" => json!(message::date::format_rfc_3339(send_at(object))),
             "undoStatus" => json!(undo_status(context, object).await?),
             "deliveryStatus" => fate::delivery_status(context.site, object).await?,
-            "dsnBlobIds" | "mdnBlobIds" => json!([]),
+            "dsnBlobIds" | "mdnBlobIds" => reports::blobs(context.site, context.account.id, object, name).await?,
             name => object.get(name).cloned().unwrap_or_default(),
         };
         answer.insert((*name).to_owned(), value);
@@ -127,7 +127,7 @@ async fn found(context: &Context<'_>, args: &mut Args) -> Result<Vec<String>, Me
     // What RFC 8621 calls it, and what it should have been called.
     let mut sort = sorted_by(args, &["sentAt", "sendAt", "emailId", "threadId"])?;
     if sort.is_empty() {
-        sort.push(("sendAt".into(), false));
+        sort.push(Step { property: "sendAt".into(), ascending: false, collation: Collation::default() });
     }
     let mut list = Vec::new();
     for (id, object) in all(context).await? {
@@ -143,13 +143,13 @@ async fn found(context: &Context<'_>, args: &mut Args) -> Result<Vec<String>, Me
         }
     }
     list.sort_by(|(a, one), (b, other)| {
-        let step = |(property, ascending): &(String, bool)| {
-            let named = |object: &Object| object.get(property).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let order = match property.as_str() {
+        let step = |step: &Step| {
+            let named =
+                |object: &Object| step.collation.mapped(object.get(&step.property).and_then(Value::as_str).unwrap_or_default());
+            step.towards(match step.property.as_str() {
                 "emailId" | "threadId" => named(one).cmp(&named(other)),
                 _ => (send_at(one), a).cmp(&(send_at(other), b)),
-            };
-            if *ascending { order } else { order.reverse() }
+            })
         };
         sort.iter().map(step).find(|order| order.is_ne()).unwrap_or_else(|| a.cmp(b))
     });
@@ -232,165 +232,6 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Answers {
     Ok(answers)
 }
 
-/// The envelope as it is used.
-struct Envelope {
-    reverse_path: String,
-    recipients: Vec<SendTo>,
-    hold_until_secs: Option<UnixSecs>,
-    ret_headers: bool,
-    envelope_id: Option<String>,
-    as_said: Value,
-}
-
-fn parameter<'a>(of: &'a Value, name: &str) -> Option<&'a Value> {
-    let all = of.get("parameters").and_then(Value::as_object)?;
-    all.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
-fn text(value: Option<&Value>) -> Option<&str> {
-    value.and_then(Value::as_str)
-}
-
-/// What MAIL and RCPT take from whoever submits (RFC 8621 §7: "Any parameters to send with the email address").
-const OF_MAIL: [&str; 7] = ["HOLDFOR", "HOLDUNTIL", "RET", "ENVID", "SIZE", "BODY", "SMTPUTF8"];
-const OF_RCPT: [&str; 2] = ["NOTIFY", "ORCPT"];
-
-/// An Address of an envelope.
-fn check_address(address: &Value, known: &[&str]) -> Result<(), SetError> {
-    let wrong = |why: &str| SetError::properties(&["envelope"], why);
-    let object = address.as_object().ok_or_else(|| wrong("an address is an object"))?;
-    if object.keys().any(|name| !["email", "parameters"].contains(&name.as_str())) {
-        return Err(wrong("an address has an email and parameters"));
-    }
-    let all = match object.get("parameters") {
-        None | Some(Value::Null) => return Ok(()),
-        Some(Value::Object(all)) => all,
-        Some(_) => return Err(wrong("parameters are an object")),
-    };
-    for (name, value) in all {
-        if !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return Err(wrong(&format!("the parameter {name} is not known here")));
-        }
-        if !value.is_null() && !value.is_string() {
-            return Err(wrong(&format!("the parameter {name} has a string, or null")));
-        }
-    }
-    Ok(())
-}
-
-/// HOLDFOR and HOLDUNTIL (RFC 4865 §4.2).
-fn hold(mail_from: &Value, now_secs: UnixSecs) -> Result<Option<UnixSecs>, SetError> {
-    let wrong = || SetError::properties(&["envelope"], "it cannot be held so long");
-    let until = match (parameter(mail_from, "HOLDFOR"), parameter(mail_from, "HOLDUNTIL")) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => return Err(SetError::properties(&["envelope"], "it is held for a time or until then")),
-        (secs @ Some(_), None) => {
-            let secs = text(secs).and_then(|secs| secs.parse::<u32>().ok());
-            now_secs + secs.map(i64::from).ok_or_else(wrong)?
-        }
-        (None, date) => {
-            let date = text(date).and_then(|date| message::date::parse_rfc_3339(date.as_bytes()));
-            date.ok_or_else(wrong)?.unix_secs()
-        }
-    };
-    if until - now_secs > DELAY_SECS_MAX { Err(wrong()) } else { Ok(Some(until)) }
-}
-
-fn notify(recipient: &Value) -> Result<u8, SetError> {
-    let wrong = || SetError::properties(&["envelope"], "NOTIFY is NEVER, or some of SUCCESS, FAILURE and DELAY");
-    let Some(words) = parameter(recipient, "NOTIFY") else { return Ok(0) };
-    let bit = |word: &str| match word.trim().to_ascii_uppercase().as_str() {
-        "NEVER" => Ok(QueueRecipient::NOTIFY_NEVER),
-        "SUCCESS" => Ok(QueueRecipient::NOTIFY_SUCCESS),
-        "FAILURE" => Ok(QueueRecipient::NOTIFY_FAILURE),
-        "DELAY" => Ok(QueueRecipient::NOTIFY_DELAY),
-        _ => Err(wrong()),
-    };
-    let words = text(Some(words)).ok_or_else(wrong)?;
-    let all = words.split(',').try_fold(0, |all, word| Ok::<u8, SetError>(all | bit(word)?))?;
-    let is_never = all & QueueRecipient::NOTIFY_NEVER != 0;
-    if is_never && all != QueueRecipient::NOTIFY_NEVER { Err(wrong()) } else { Ok(all) }
-}
-
-/// RFC 8621 §7: "If multiple addresses are present in one of these headers, or there is more than one Sender/From header, the server
-/// SHOULD reject the EmailSubmission as invalid".
-fn check_author(octets: &[u8]) -> Result<(), SetError> {
-    let of = |name: &str| {
-        let all: Vec<_> = fields(octets).filter(|field| field.is(name)).collect();
-        let addresses = all.iter().flat_map(Field::addresses).filter(|one| one.address().is_some()).count();
-        (all.len(), addresses)
-    };
-    let (senders, authors) = (of("Sender"), of("From"));
-    let why = |name: &str, why: &str| SetError::why("invalidEmail", why).with("properties", json!([name]));
-    match (senders, authors) {
-        ((2.., _) | (_, 2..), _) => Err(why("sender", "It has more than one Sender.")),
-        (_, (2.., _)) => Err(why("from", "It has more than one From.")),
-        ((0, _), (_, 2..)) => Err(why("from", "It is from several people, and no Sender says who sends it.")),
-        _ => Ok(()),
-    }
-}
-
-fn is_one_of(field: &Field<'_>, names: &[&str]) -> bool {
-    names.iter().any(|name| field.is(name))
-}
-
-/// What is sent on as it is begins with who does it, and to whom (RFC 5322 §3.6.6).
-fn resent_block(octets: &[u8]) -> impl Iterator<Item = Field<'_>> {
-    fields(octets).take_while(|field| field.name.get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"Resent-")))
-}
-
-fn envelope(said: Option<&Value>, octets: &[u8], identity: &Object, now_secs: UnixSecs) -> Result<Envelope, SetError> {
-    let own = text(identity.get("email")).unwrap_or_default();
-    if let Some(said) = said.filter(|said| !said.is_null()) {
-        let wrong = || SetError::properties(&["envelope"], "an envelope has mailFrom and rcptTo");
-        if said.as_object().is_none_or(|all| all.keys().any(|name| !["mailFrom", "rcptTo"].contains(&name.as_str()))) {
-            return Err(wrong());
-        }
-        let mail_from = said.get("mailFrom").ok_or_else(wrong)?;
-        check_address(mail_from, &OF_MAIL)?;
-        let list = said.get("rcptTo").and_then(Value::as_array).ok_or_else(wrong)?;
-        let one = |recipient: &Value| {
-            check_address(recipient, &OF_RCPT)?;
-            let address = text(recipient.get("email")).ok_or_else(wrong)?.to_owned();
-            Ok::<SendTo, SetError>(SendTo { address, notify: notify(recipient)? })
-        };
-        return Ok(Envelope {
-            reverse_path: text(mail_from.get("email")).ok_or_else(wrong)?.to_owned(),
-            recipients: list.iter().map(one).collect::<Result<_, _>>()?,
-            hold_until_secs: hold(mail_from, now_secs)?,
-            ret_headers: text(parameter(mail_from, "RET")).is_some_and(|word| word.eq_ignore_ascii_case("HDRS")),
-            envelope_id: text(parameter(mail_from, "ENVID")).map(str::to_owned),
-            as_said: said.clone(),
-        });
-    }
-    // What is only sent on is as its author wrote it.
-    if resent_block(octets).next().is_none() {
-        check_author(octets)?;
-    }
-    let mut addresses: Vec<String> = Vec::new();
-    let sent_on: Vec<_> =
-        resent_block(octets).filter(|field| is_one_of(field, &["Resent-To", "Resent-Cc", "Resent-Bcc"])).collect();
-    let of_author = fields(octets).filter(|field| sent_on.is_empty() && is_one_of(field, &["To", "Cc", "Bcc"]));
-    for field in of_author.chain(sent_on.iter().copied()) {
-        for address in field.addresses().iter().filter_map(message::address_list::HeaderAddress::address) {
-            if !addresses.iter().any(|known| known.eq_ignore_ascii_case(&address)) {
-                addresses.push(address);
-            }
-        }
-    }
-    let told: Vec<Value> = addresses.iter().map(|email| json!({"email": email, "parameters": null})).collect();
-    let as_said = json!({"mailFrom": {"email": own, "parameters": null}, "rcptTo": told});
-    let recipients = addresses.into_iter().map(|address| SendTo { address, notify: 0 }).collect();
-    Ok(Envelope {
-        reverse_path: own.to_owned(),
-        recipients,
-        hold_until_secs: None,
-        ret_headers: false,
-        envelope_id: None,
-        as_said,
-    })
-}
-
 async fn create(context: &Context<'_>, object: &Object) -> Result<(String, String, Object), SetError> {
     let known = ["identityId", "emailId", "envelope"];
     if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
@@ -407,7 +248,8 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
     let missing = || SetError::properties(&["emailId"], "there is no such email");
     let key = EmailKey::of(&email_id).ok_or_else(missing)?;
     let octets = blob(context, &email_id).await.map_err(|_| SetError::new("serverFail"))?.ok_or_else(missing)?;
-    let envelope = envelope(object.get("envelope"), &octets, &identity, now_secs)?;
+    let bounds = (context.site.message_bytes_max, now_secs);
+    let envelope = envelope(object.get("envelope"), &octets, &identity, bounds)?;
     if envelope.recipients.is_empty() {
         return Err(SetError::new("noRecipients"));
     }
@@ -434,6 +276,7 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
         hold_until_secs: envelope.hold_until_secs,
         ret_headers: envelope.ret_headers,
         envelope_id: envelope.envelope_id,
+        service: envelope.service,
         peer: context.peer,
         resent,
     };
@@ -450,6 +293,7 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
     let record = json!({
         "identityId": identity_id, "emailId": email_id, "threadId": thread, "envelope": envelope.as_said, "sendAt": send_at,
         "queue": sent.queued.iter().map(|id| id.0).collect::<Vec<u64>>(), "answers": answers, "transaction": sent.id,
+        reports::MESSAGE_ID: reports::message_id_of(&whole, format!("{}@{}", sent.id, context.site.hostname)),
     });
     let id = format!("S{}", sent.id);
     // Sent it is, also when this cannot be written down: the trace has it.
@@ -474,6 +318,7 @@ async fn write_down(context: &Context<'_>, id: &str, record: Value, people: Vec<
         Err(error) => tracing::warn!(?error, "whom somebody wrote to was not written down"),
     }
     let (site, account) = (context.site, context.account.id);
+    changes.extend(reports::begin(site, account).await?);
     match site.store.records_change(account, &changes).await {
         Err(StoreError::Invalid(_)) if fate::make_room(site, account).await? => {
             site.store.records_change(account, &changes).await?;

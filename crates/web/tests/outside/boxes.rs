@@ -22,16 +22,19 @@ impl web::Boxes for Plain {
     }
 
     fn read(&self, input: &mut dyn BufRead, message_bytes_max: u64, each: &mut dyn FnMut(Boxed) -> bool) -> io::Result<()> {
-        let (mut text, mut number, mut begun) = (String::new(), 0, false);
+        let (mut text, mut number, mut begun, mut system) = (String::new(), 0, false, 0);
         loop {
             let mut line = String::new();
             let is_end = input.read_line(&mut line)? == 0;
             if is_end || line.starts_with("From ") {
                 let octets = std::mem::take(&mut text).into();
-                if begun && !each(Boxed { octets, flags: Flags::default(), date_secs: NOW, hash: format!("{number}") }) {
+                let flags = Flags { system, keywords: None };
+                if begun && !each(Boxed { octets, flags, date_secs: NOW, hash: format!("{number}") }) {
                     return Ok(());
                 }
-                (begun, number) = (true, number + 1);
+                // `write` says it with a number.
+                let said = line.trim_end().rsplit(' ').next().and_then(|word| word.parse().ok());
+                (begun, number, system) = (true, number + 1, said.unwrap_or(0));
             } else {
                 text.push_str(&line);
             }
@@ -111,6 +114,37 @@ async fn only_who_may_gives_and_takes() {
     share("lri").await;
     assert_eq!(import(&account, &theirs, MBOX).await, 200);
     assert_eq!((export("A1", &archive, "").await, export("A1", &archive, "Sec-Fetch-Site: cross-site\r\n").await), (401, 401));
+}
+
+/// Where the owner asked that each reader has a \Seen of his own, a file that a reader takes in says what he has seen.
+#[tokio::test]
+async fn what_a_reader_takes_in_is_seen_by_him_alone() {
+    let office = Office::new().await;
+    let bob = office.store.account("bob@here.test").await.unwrap().unwrap().id;
+    let inbox = office.store.mailbox(bob, "INBOX").await.unwrap().unwrap().id;
+    let rights = Rights::from_letters(b"lrswi").unwrap();
+    office.store.acl_change(bob, inbox, "ann@here.test", AclChange::Replace(rights.bits())).await.unwrap();
+    let theirs = store::object_id::of_mailbox(bob, inbox).to_string();
+    let import = async |text: &str| {
+        let answer = office.ask(&head(&format!("A{:x}", bob.0), &theirs, MBOX), text.as_bytes()).await.json();
+        assert_eq!(answer["imported"], 2, "{answer}");
+    };
+    let seen = async || {
+        let rows = office.store.snapshot(bob, inbox).await.unwrap().rows;
+        let own = office.store.own_seen((bob, inbox), office.ann).await.unwrap();
+        rows.iter().map(|row| (row.flags.system, own.has(row.uid))).collect::<Vec<_>>()
+    };
+    let both = Flags::SEEN | Flags::FLAGGED;
+    import(&format!("From x {both}\nA: 1\n\nx\nFrom x {}\nA: 2\n\nx\n", Flags::FLAGGED)).await;
+    assert_eq!(seen().await, [(both, false), (Flags::FLAGGED, false)], "it is everybody's");
+    let entry = ("/shared/vendor/packetboat/seen".into(), Some(b"own".to_vec()));
+    office.store.annotate(bob, Some(inbox), &[entry]).await.unwrap();
+    import(&format!(
+        "From x 0\nA: 3\n\nx\nFrom x 0\nA: 3\n\nx\nFrom x {both}\nA: 4\n\nx\nFrom x {}\nA: 5\n\nx\n",
+        Flags::FLAGGED
+    ))
+    .await;
+    assert_eq!(seen().await[2..], [(Flags::FLAGGED, true), (Flags::FLAGGED, false)], "it is ann's own");
 }
 
 #[tokio::test]

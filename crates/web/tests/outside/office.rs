@@ -158,11 +158,13 @@ struct Manner {
     one_person: bool,
     authority: Option<std::path::PathBuf>,
     connection_max: Duration,
+    message_bytes_max: u64,
 }
 
 impl Manner {
     fn plain(plaintext: Plaintext) -> Manner {
-        Manner { plaintext, one_person: false, authority: None, connection_max: Duration::from_secs(30) }
+        let connection_max = Duration::from_secs(30);
+        Manner { plaintext, one_person: false, authority: None, connection_max, message_bytes_max: 10_000_000 }
     }
 
     fn opened(&self, store: &Store, search: &search::Searcher, doors: &Arc<Doors>) -> (Web, watch::Sender<bool>) {
@@ -189,7 +191,7 @@ impl Manner {
                 Offered { protocol: "smtp", port: 465, tls: OfferedTls::First },
                 Offered { protocol: "smtp", port: 587, tls: OfferedTls::StartTls },
             ],
-            message_bytes_max: 10_000_000,
+            message_bytes_max: self.message_bytes_max,
             recipients_max: RECIPIENTS_MAX,
             one_person: self.one_person,
             plaintext: self.plaintext,
@@ -284,6 +286,12 @@ impl Office {
         };
         let (web, stop) = manner.opened(&store, &search, &doors);
         Office { store, disk, doors, ann: ids[0], search, web, manner, _folder: folder, _stop: stop }
+    }
+
+    /// The same, with another limit for messages.
+    pub(crate) fn restart_with(&mut self, message_bytes_max: u64) {
+        self.manner.message_bytes_max = message_bytes_max;
+        self.restart();
     }
 
     /// The server goes down and comes up again.

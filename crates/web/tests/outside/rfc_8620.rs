@@ -270,3 +270,103 @@ async fn what_was_not_said_of_a_new_object_is_told() {
     let wanted = json!({"replyTo": null, "bcc": null, "textSignature": "", "htmlSignature": "", "mayDelete": true});
     assert_eq!(made, wanted);
 }
+
+/// §5.5, `collation`, by the algorithms of RFC 4790 §9.2 (letters of ASCII alike), §9.3 (octets) and RFC 5051; descending is the same
+/// turned round.
+#[tokio::test]
+async fn texts_are_sorted_by_the_collation_that_is_asked_for() {
+    let office = Office::new().await;
+    for (at, subject) in (0..).zip(["b", "A", "a", "\u{e9}a", "\u{c9}b", "Z"]) {
+        office
+            .put("INBOX", &format!("From: {subject} <x@y>\r\nTo: {subject} <x@y>\r\nSubject: {subject}\r\n\r\nx"), NOW - at, 0)
+            .await;
+    }
+    let sorted = async |sort: Value| {
+        let ids = office.call("Email/query", json!({"sort": sort})).await["ids"].clone();
+        let got = office.call("Email/get", json!({"ids": ids, "properties": ["subject"]})).await["list"].clone();
+        let of = |id: &Value| {
+            got.as_array().unwrap().iter().find(|one| one["id"] == *id).unwrap()["subject"].as_str().unwrap().to_owned()
+        };
+        ids.as_array().unwrap().iter().map(of).collect::<Vec<_>>().join(" ")
+    };
+    for property in ["subject", "from", "to"] {
+        for (collation, wanted) in [
+            // What is alike comes newest first.
+            (json!("i;unicode-casemap"), "A a b \u{e9}a \u{c9}b Z"),
+            (Value::Null, "A a b \u{e9}a \u{c9}b Z"),
+            (json!("i;ascii-casemap"), "A a b Z \u{c9}b \u{e9}a"),
+            (json!("i;octet"), "A Z a b \u{c9}b \u{e9}a"),
+        ] {
+            let by = |up: bool| json!([{"property": property, "collation": collation, "isAscending": up}]);
+            assert_eq!(sorted(by(true)).await, wanted, "{property} {collation}");
+            let down = sorted(by(false)).await;
+            assert_eq!((down.split(' ').next(), down.split(' ').count()), (wanted.split(' ').next_back(), 6), "{down}");
+        }
+    }
+    let both = json!([{"property": "subject", "collation": "i;ascii-casemap"}, {"property": "from", "collation": "i;octet", "isAscending": false}]);
+    assert_eq!(sorted(both).await, "a A b Z \u{c9}b \u{e9}a");
+    for name in ["b", "A", "\u{e9}", "Z"] {
+        office.call("Mailbox/set", json!({"create": {"m": {"name": name}}})).await;
+    }
+    let boxes = async |collation: &str| {
+        let ask = json!({"filter": {"hasAnyRole": false}, "sort": [{"property": "name", "collation": collation}]});
+        let ids = office.call("Mailbox/query", ask).await["ids"].clone();
+        let mut names = Vec::new();
+        for id in ids.as_array().unwrap() {
+            names.push(office.call("Mailbox/get", json!({"ids": [id]})).await["list"][0]["name"].as_str().unwrap().to_owned());
+        }
+        names.join(" ")
+    };
+    assert_eq!(boxes("i;unicode-casemap").await, "A b \u{e9} Z");
+    assert_eq!(boxes("i;ascii-casemap").await, "A b Z \u{e9}");
+    assert_eq!(boxes("i;octet").await, "A Z b \u{e9}");
+}
+
+/// §5.6, `upToId`: "If the sort and filter are both only on immutable properties, this allows the server to omit changes after this
+/// point in the results [...]. If they are not immutable, this argument is ignored."
+#[tokio::test]
+async fn what_comes_behind_the_last_that_is_known_is_left_out_where_nothing_moves() {
+    let office = Office::new().await;
+    for at in 0..3 {
+        office.put("INBOX", &format!("Subject: {at}\r\n\r\nx"), NOW + at, 0).await;
+    }
+    let ask = async |method: &str, filter: &Value, more: Value| {
+        let mut ask = json!({"filter": filter, "sort": [{"property": "receivedAt", "isAscending": true}]});
+        ask.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        office.call(method, ask).await
+    };
+    let inbox = office.mailbox_id("INBOX").await;
+    let (stays, moves) = (json!({"subject": ""}), json!({"inMailbox": inbox}));
+    let mut before = Vec::new();
+    for filter in [&stays, &moves, &json!({"notKeyword": "x"}), &Value::Null] {
+        before.push((filter.clone(), ask("Email/query", filter, json!({})).await));
+    }
+    office.put("INBOX", "Subject: new\r\n\r\nx", NOW + 9, 0).await;
+    for (filter, before) in before {
+        let known = json!({"sinceQueryState": before["queryState"], "upToId": before["ids"][1]});
+        let told = ask("Email/queryChanges", &filter, known).await;
+        let left_out = filter == stays || filter.is_null();
+        assert_eq!(told["added"].as_array().unwrap().len(), usize::from(!left_out), "{filter}: {told}");
+    }
+}
+
+/// §2, `state`: "If the value of any other property on the Session object changes, this string will change", and it is the same in
+/// every answer.
+#[tokio::test]
+async fn another_limit_is_another_state_of_the_session() {
+    let mut office = Office::new().await;
+    let states = async |office: &Office, more: &str| {
+        let head = format!("GET /jmap/session HTTP/1.1\r\n{more}{}", Office::basic("ann@here.test", "pw"));
+        let session = office.ask(&head, b"").await.json();
+        let echo = json!({"using": ["urn:ietf:params:jmap:core"], "methodCalls": []});
+        let answer = office.request(&echo).await.json();
+        assert_eq!(session["state"], answer["sessionState"]);
+        session["state"].clone()
+    };
+    let before = states(&office, "").await;
+    assert_eq!(states(&office, "X-Forwarded-Proto: https\r\n").await, before, "under another name");
+    office.restart();
+    assert_eq!(states(&office, "").await, before, "nothing changed");
+    office.restart_with(5_000_000);
+    assert_ne!(states(&office, "").await, before);
+}

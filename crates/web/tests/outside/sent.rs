@@ -90,7 +90,7 @@ async fn each_attempt_moves_the_state_and_is_pushed() {
     let mut stream = stream(&office).await;
     let mut since = state(&office).await;
     let deferred = (RecipientState::Waiting, "queued", "mx.far.test: 451 later");
-    let ended = (RecipientState::Delivered, "yes", "mx.far.test: 250 Ok");
+    let ended = (RecipientState::Delivered, "unknown", "mx.far.test: 250 Ok");
     for (outcome, word, reply) in [deferred, ended] {
         attempted(&office, outcome, reply).await;
         // Nobody asks: it is told.
@@ -139,7 +139,148 @@ async fn a_call_that_is_given_up_swallows_nothing() {
     };
     tokio::join!(settled, removed, given_up);
     assert_eq!(updated(&office, &since).await, json!([id]));
-    assert_eq!(status(&office, &id).await.0, json!("yes"));
+    assert_eq!(status(&office, &id).await.0, json!("unknown"));
+}
+
+/// RFC 8621 §7: only what lies in a mailbox is delivered; of what another server took nothing more is known.
+#[tokio::test]
+async fn what_another_server_took_is_not_delivered_yet() {
+    for (reply, wanted) in [
+        (mta::queue::DELIVERED_HERE, json!(["yes", "250 2.0.0 Delivered here"])),
+        ("mx.far.test: 250 2.0.0 Delivered here", json!(["unknown", "250 2.0.0 Delivered here"])),
+    ] {
+        let office = Office::new().await;
+        let id = sent(&office).await;
+        attempted(&office, RecipientState::Delivered, reply).await;
+        let (delivered, told) = status(&office, &id).await;
+        assert_eq!(json!([delivered, told]), wanted);
+    }
+}
+
+/// A report as a server writes it (RFC 3464), or a receipt (RFC 8098).
+fn report(kind: &str, fields: &str, returned: &str) -> String {
+    format!(
+        "From: postmaster@far.test\r\nTo: ann@here.test\r\nSubject: report\r\nContent-Type: multipart/report; report-type={kind}; boundary=b\r\n\r\n\
+         --b\r\n\r\nwords\r\n--b\r\nContent-Type: message/{kind}\r\n\r\n{fields}\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\n{returned}\r\n--b--\r\n"
+    )
+}
+
+fn dsn(action: &str, status: &str, more: &str, message_id: &str) -> String {
+    let fields = format!(
+        "Reporting-MTA: dns; mx.far.test\r\n{more}\r\nFinal-Recipient: rfc822; carol@far.test\r\nAction: {action}\r\nStatus: {status}\r\n"
+    );
+    report("delivery-status", &fields, &format!("Message-ID: <{message_id}>\r\n"))
+}
+
+fn mdn(kind: &str, recipient: &str, message_id: &str) -> String {
+    let fields = format!(
+        "Final-Recipient: rfc822; {recipient}\r\nOriginal-Message-ID: <{message_id}>\r\nDisposition: manual-action/MDN-sent-manually; {kind}\r\n"
+    );
+    report("disposition-notification", &fields, "Subject: x\r\n")
+}
+
+async fn submission(office: &Office, id: &str) -> Value {
+    office.call("EmailSubmission/get", json!({"ids": [id]})).await["list"][0].clone()
+}
+
+/// The Message-ID of what was sent last.
+fn message_id(office: &Office) -> String {
+    let sent = office.doors.sent.lock().unwrap();
+    let octets = sent.last().unwrap().octets.clone();
+    let field = message::header::first(&octets, "Message-ID").unwrap();
+    field.text().trim_matches(['<', '>', ' ']).to_owned()
+}
+
+/// The newest in the inbox.
+async fn newest(office: &Office) -> String {
+    let ask = json!({"filter": {"inMailbox": office.mailbox_id("INBOX").await}, "sort": [{"property": "receivedAt", "isAscending": false}]});
+    office.call("Email/query", ask).await["ids"][0].as_str().unwrap().to_owned()
+}
+
+/// RFC 8621 §7, `dsnBlobIds`, `mdnBlobIds`, and what they say of `delivered`, `smtpReply` and `displayed`.
+#[tokio::test]
+async fn what_comes_back_belongs_to_what_was_sent() {
+    let office = Office::new().await;
+    let (other, id) = (sent(&office).await, sent(&office).await);
+    let message = message_id(&office);
+    attempted(&office, RecipientState::Delivered, "mx.far.test: 250 Ok").await;
+    attempted(&office, RecipientState::Delivered, "mx.far.test: 250 Ok").await;
+    assert_eq!(status(&office, &id).await.0, json!("unknown"));
+    let mut stream = stream(&office).await;
+    let (mut dsns, mut at) = (Vec::new(), NOW);
+    // None of these says how it ended, but each is kept, in the order in which they came.
+    for (text, word, reply) in [
+        (dsn("relayed", "2.0.0", "", &message), "unknown", "250 Ok"),
+        (dsn("delayed", "4.0.0", "", &message), "unknown", "250 Ok"),
+        (dsn("delivered", "2.1.5", "", &message), "yes", "250 2.1.5 as its delivery report says"),
+        (dsn("failed", "5.2.2\r\nDiagnostic-Code: smtp; 552 5.2.2 no room", "", &message), "no", "552 5.2.2 no room"),
+    ] {
+        let since = state(&office).await;
+        at += 1;
+        office.put("INBOX", &text, at, 0).await;
+        // Nobody asks: it is told.
+        until(&mut stream, "\"EmailSubmission\"").await;
+        assert_eq!(updated(&office, &since).await, json!([id]), "{text}");
+        dsns.push(newest(&office).await);
+        let got = submission(&office, &id).await;
+        assert_eq!((&got["dsnBlobIds"], &got["mdnBlobIds"]), (&json!(dsns), &json!([])), "{text}");
+        let carol = &got["deliveryStatus"]["carol@far.test"];
+        assert_eq!(carol, &json!({"smtpReply": reply, "delivered": word, "displayed": "unknown"}), "{text}");
+    }
+    // A receipt, under the address it came to in the end; and one that says it was deleted unread.
+    for (text, displayed) in
+        [(mdn("deleted", "carol@far.test", &message), "unknown"), (mdn("displayed", "carol@further.test", &message), "yes")]
+    {
+        at += 1;
+        office.put("INBOX", &text, at, 0).await;
+        let got = submission(&office, &id).await;
+        assert_eq!(got["deliveryStatus"]["carol@far.test"]["displayed"], displayed);
+        assert_eq!(got["mdnBlobIds"].as_array().unwrap().last().unwrap(), &json!(newest(&office).await));
+    }
+    // What belongs to nothing changes nothing, and the other one is as it was.
+    let since = state(&office).await;
+    office.put("INBOX", &dsn("delivered", "2.0.0", "", "else@far.test"), at + 1, 0).await;
+    office
+        .put("INBOX", &report("feedback-report", "Feedback-Type: abuse\r\n", &format!("Message-ID: <{message}>\r\n")), at + 2, 0)
+        .await;
+    assert_eq!(updated(&office, &since).await, json!([]));
+    assert_eq!(submission(&office, &other).await["dsnBlobIds"], json!([]));
+    // The blob is the message as it came; gone with it.
+    let got = office.call("Blob/get", json!({"ids": [dsns[0]], "properties": ["data:asText"]})).await;
+    assert!(got["list"][0]["data:asText"].as_str().unwrap().contains("Action: relayed"), "{got}");
+    office.call("Email/set", json!({"destroy": [dsns[0]]})).await;
+    assert_eq!(submission(&office, &id).await["dsnBlobIds"], json!(dsns[1..]));
+}
+
+/// What a server of ours knows itself no report changes; what came while nobody looked is found; an envelope id that the sender said
+/// leads to its submission, where it names whom it went to.
+#[tokio::test]
+async fn reports_are_found_late_and_change_only_what_is_open() {
+    let mut office = Office::new().await;
+    let id = sent(&office).await;
+    let message = message_id(&office);
+    attempted(&office, RecipientState::Failed, "mx.far.test: 550 no such person").await;
+    submission(&office, &id).await;
+    office.put("INBOX", &dsn("delivered", "2.0.0", "", &message), NOW + 1, 0).await;
+    office.store.reports().take_one(office.ann);
+    office.restart();
+    let got = submission(&office, &id).await;
+    assert_eq!(got["dsnBlobIds"], json!([newest(&office).await]));
+    assert_eq!(
+        (status(&office, &id).await.0, got["deliveryStatus"]["carol@far.test"]["smtpReply"].clone()),
+        (json!("no"), json!("550 no such person"))
+    );
+    let draft = office.ids("Drafts").await.remove(0);
+    let envelope = json!({"mailFrom": {"email": "ann@here.test", "parameters": {"envid": "order 7+8"}}, "rcptTo": [{"email": "carol@far.test"}]});
+    let create = json!({"create": {"s": {"identityId": "main", "emailId": draft, "envelope": envelope}}});
+    let other = office.call("EmailSubmission/set", create).await["created"]["s"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(office.doors.sent.lock().unwrap().last().unwrap().envelope_id.as_deref(), Some("order 7+8"));
+    office.put("INBOX", &dsn("relayed", "2.0.0", "Original-Envelope-Id: order 7+8\r\n", ""), NOW + 2, 0).await;
+    assert_eq!(submission(&office, &other).await["dsnBlobIds"], json!([newest(&office).await]));
+    office
+        .put("INBOX", &dsn("relayed", "2.0.0", "Original-Envelope-Id: order 7+8\r\n", "").replace("carol@", "dan@"), NOW + 3, 0)
+        .await;
+    assert_eq!(submission(&office, &other).await["dsnBlobIds"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -284,18 +425,64 @@ async fn an_envelope_says_what_is_known_here() {
         (Value::Null, json!({"NOTIFY": "NEVER,DELAY"})),
         (Value::Null, json!({"NOTIFY": null})),
         (Value::Null, json!({"RET": "HDRS"})),
+        (json!({"RET": "HDRS ENVID=x"}), Value::Null),
+        (json!({"RET=HDRS ENVID": "x"}), Value::Null),
+        (json!({"BODY": "9BIT"}), Value::Null),
+        (json!({"HOLDFOR": "999999999"}), Value::Null),
+        (json!({"ENVID": "x", "envid": "y"}), Value::Null),
+        (json!({"ENVID": "a\r\nb"}), Value::Null),
+        (json!({"AUTH": "<>"}), Value::Null),
+        (json!({"BY": "5;R"}), Value::Null),
+        (json!({"MT-PRIORITY": "10"}), Value::Null),
+        (json!({"REQUIRETLS": "yes"}), Value::Null),
+        (Value::Null, json!({"ORCPT": "bob@here.test"})),
+        (Value::Null, json!({"ORCPT": "rfc822;"})),
     ] {
         let told = send(&one, with(mail.clone(), rcpt.clone())).await;
         assert_eq!((&told["type"], &told["properties"]), (&json!("invalidProperties"), &json!(["envelope"])), "{mail} {rcpt}");
     }
     assert_eq!(
-        send(&one, with(json!({"ret": "hdrs", "ENVID": "a", "BODY": "8BITMIME"}), json!({"NOTIFY": "success,DELAY"}))).await,
+        send(
+            &one,
+            with(
+                json!({"ret": "hdrs", "ENVID": "a b+c=d", "BODY": "8BITMIME", "SMTPUTF8": null, "SIZE": "100", "BY": "120;NT",
+                    "MT-PRIORITY": "-3", "REQUIRETLS": null, "SOLICIT": "org.example:ADV"}),
+                json!({"NOTIFY": "success,DELAY", "ORCPT": "rfc822;b o+b@here.test"})
+            )
+        )
+        .await,
         Value::Null
     );
+    let large = send(&one, with(json!({"SIZE": "10000001"}), Value::Null)).await;
+    assert_eq!((&large["type"], &large["maxSize"]), (&json!("tooLarge"), &json!(10_000_000)));
     {
         let out = office.doors.sent.lock().unwrap();
         let notify = QueueRecipient::NOTIFY_SUCCESS | QueueRecipient::NOTIFY_DELAY;
         assert_eq!((out.len(), out[0].ret_headers, out[0].recipients[0].notify), (1, true, notify));
+        assert_eq!(out[0].envelope_id.as_deref(), Some("a b+c=d"));
+        assert_eq!(out[0].recipients[0].original.as_deref(), Some("rfc822;b o+b@here.test"));
+        let service = &out[0].service;
+        assert!(
+            service.require_tls && service.deliver_by_notify && service.deliver_by_trace && service.deliver_by_secs.is_some()
+        );
+        assert_eq!((service.priority, service.solicitations.as_slice()), (-3, ["org.example:ADV".to_owned()].as_slice()));
+    }
+    // What is offered is said with its arguments (§1.3.2), and kept to.
+    let head = format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+    let session = office.ask(&head, b"").await.json();
+    let submission = &session["accounts"]["A1"]["accountCapabilities"]["urn:ietf:params:jmap:submission"];
+    let offers = &submission["submissionExtensions"];
+    let most = submission["maxDelayedSend"].as_u64().unwrap();
+    let until = offers["FUTURERELEASE"][1].as_str().unwrap().to_owned();
+    assert_eq!(
+        offers,
+        &json!({"8BITMIME": [], "DSN": [], "SMTPUTF8": [], "SIZE": ["10000000"], "REQUIRETLS": [], "DELIVERBY": ["60"],
+            "FUTURERELEASE": [most.to_string(), until], "MT-PRIORITY": [], "NO-SOLICITING": []})
+    );
+    let later = message::date::format_rfc_3339(message::date::parse_rfc_3339(until.as_bytes()).unwrap().unix_secs() + 86_400);
+    for (name, good, bad) in [("HOLDFOR", most.to_string(), (most + 1).to_string()), ("HOLDUNTIL", until, later)] {
+        assert_eq!(send(&one, with(json!({name: good}), Value::Null)).await, Value::Null, "{name}");
+        assert_eq!(send(&one, with(json!({name: bad}), Value::Null)).await["type"], "invalidProperties", "{name}");
     }
     for (at, (head, property)) in (1..).zip([
         ("From: ann@here.test, bob@here.test\r\n", "from"),

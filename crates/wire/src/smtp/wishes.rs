@@ -200,7 +200,7 @@ impl Keywords {
     }
 
     /// The lines of EHLO.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.require_tls {
             lines.push("REQUIRETLS".to_owned());

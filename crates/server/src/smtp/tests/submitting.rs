@@ -176,7 +176,7 @@ async fn a_session_ends_when_its_account_is_suspended() {
 
 #[tokio::test]
 async fn a_held_message_waits_and_can_be_dropped() {
-    use crate::smtp::{Whole, hand_in};
+    use crate::smtp::{To, Whole, hand_in};
     let office = here().await;
     let store = &office.context.store;
     let ann = store.account("ann@here.test").await.unwrap().unwrap();
@@ -185,11 +185,12 @@ async fn a_held_message_waits_and_can_be_dropped() {
         resent: false,
         account: &ann,
         reverse_path: from.to_owned(),
-        recipients: to.iter().map(|to| ((*to).to_owned(), 0)).collect(),
+        recipients: to.iter().copied().map(To::plain).collect(),
         octets: b"From: ann@here.test\r\nTo: bob@here.test\r\nBcc: c@d\r\nSubject: held\r\n\r\nbody\r\n",
         hold_until_secs: hold,
         ret_headers: false,
         envelope_id: None,
+        service: Default::default(),
         peer: None,
     };
     let later = crate::context::unix_now() + 3600;
@@ -201,6 +202,21 @@ async fn a_held_message_waits_and_can_be_dropped() {
         assert_eq!((entry.next_secs, entry.message.expires_secs > later + 3600), (later, true));
         store.queue_act(entry.id, store::QueueAct::Drop).await.unwrap();
     }
+    // What is asked of the delivery goes along (RFC 3461 §4, RFC 6710, RFC 8689).
+    let asked = To {
+        address: "carol@there.test".into(),
+        notify: store::QueueRecipient::NOTIFY_SUCCESS,
+        original: Some("rfc822;c c@x".into()),
+    };
+    let service = store::QueueService { priority: 3, require_tls: true, ..Default::default() };
+    let with = Whole { service: service.clone(), recipients: vec![asked], ..whole(None, "ann@here.test", &[]) };
+    let queued =
+        hand_in(&office.context, Whole { envelope_id: Some("e 1".into()), ret_headers: true, ..with }).await.unwrap().queued;
+    let entry = store.queue_entry(queued[0]).await.unwrap().unwrap();
+    let (row, message) = (&entry.message.recipients[0], &entry.message);
+    assert_eq!((row.original.as_deref(), row.notify), (Some("rfc822;c c@x"), store::QueueRecipient::NOTIFY_SUCCESS));
+    assert_eq!((&message.service, message.envelope_id.as_deref(), message.ret_headers), (&service, Some("e 1"), true));
+    store.queue_act(entry.id, store::QueueAct::Drop).await.unwrap();
     // Not held: one is here at once, the other in the queue, and nobody reads Bcc.
     let sent = hand_in(&office.context, whole(None, "ann@here.test", &["bob@here.test", "nobody@here.test"])).await.unwrap();
     assert_eq!((sent.queued.len(), sent.recipients[0].is_ok(), sent.recipients[1].is_ok()), (0, true, false));

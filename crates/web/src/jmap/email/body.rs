@@ -187,13 +187,19 @@ fn decompose(
     }
 }
 
+/// "malformed sections were found while decoding the charset, or the charset was unknown" (RFC 8621 §4.1.4). Where none is named it
+/// is US-ASCII (RFC 2045 §5.2), whatever may be guessed of the rest.
+fn is_malformed(named: &[u8], octets: &[u8]) -> bool {
+    match named {
+        b"" => !octets.is_ascii(),
+        named => charset::is_good(named, octets) != Some(true),
+    }
+}
+
 /// EmailBodyValue of a text part, at most `max` octets of it.
 pub(crate) fn value(part: &Part<'_>, max: usize) -> Option<Value> {
     let text = part.text()?.replace("\r\n", "\n").replace('\0', "\u{fffd}");
-    let named = part.charset().unwrap_or_default();
-    let problem = charset::is_good(named, &part.content()) == Some(false)
-        || !named.is_empty() && !charset::is_known(named)
-        || part.encoding == TransferEncoding::Other;
+    let problem = part.encoding == TransferEncoding::Other || is_malformed(part.charset().unwrap_or_default(), &part.content());
     let mut end = text.len();
     if end > max {
         end = text.floor_char_boundary(max);
@@ -280,7 +286,34 @@ mod tests {
         );
         let html = message::parse(b"Content-Type: text/html\r\n\r\nab<b class=x>c</b>");
         assert_eq!(value(html.root(), 8), Some(json!({"value": "ab", "isEncodingProblem": false, "isTruncated": true})));
-        let odd = message::parse(b"Content-Type: text/plain; charset=nonsense\r\n\r\nab");
-        assert_eq!(value(odd.root(), 9).map(|value| value["isEncodingProblem"].clone()), Some(json!(true)));
+    }
+
+    /// RFC 8621 §4.1.4 `isEncodingProblem`.
+    #[test]
+    fn what_cannot_be_decoded_for_certain_is_a_problem() {
+        let problem = |head: &str, body: &[u8]| {
+            let octets = [head.as_bytes(), b"\r\n\r\n", body].concat();
+            value(message::parse(&octets).root(), 99).map(|value| value["isEncodingProblem"].clone())
+        };
+        for (head, body, is) in [
+            ("Content-Type: text/plain", "ab".as_bytes(), false),
+            ("Content-Type: text/plain", "gr\u{fc}n".as_bytes(), true),
+            ("Content-Type: text/plain", b"gr\xfcn", true),
+            ("Subject: nothing says what it is", b"gr\xfcn", true),
+            ("Content-Type: text/html; charset=\"\"", b"gr\xfcn", true),
+            ("Content-Type: text/plain; charset=us-ascii", b"gr\xfcn", true),
+            ("Content-Type: text/plain; charset=utf-8", "gr\u{fc}n".as_bytes(), false),
+            ("Content-Type: text/plain; charset=utf-8", b"gr\xfcn", true),
+            ("Content-Type: text/plain; charset=utf-8", b"\xc0\xaf", true),
+            ("Content-Type: text/plain; charset=iso-8859-1", b"gr\xfcn", false),
+            ("Content-Type: text/plain; charset=iso-2022-jp", b"\x1b$B\x7f", true),
+            ("Content-Type: text/plain; charset=euc-jp", b"\x8f\xa1", true),
+            ("Content-Type: text/plain; charset=nonsense", b"ab", true),
+            ("Content-Transfer-Encoding: x-rot13", b"ab", true),
+            ("Content-Type: text/plain\r\nContent-Transfer-Encoding: base64", b"Z3LDvG4=", true),
+            ("Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable", b"gr=FCn", true),
+        ] {
+            assert_eq!(problem(head, body), Some(json!(is)), "{head} {body:?}");
+        }
     }
 }

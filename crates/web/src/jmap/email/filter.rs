@@ -95,6 +95,12 @@ impl Filter {
         self.any(&|condition| matches!(condition, Condition::HasAttachment(_)))
     }
 
+    /// None of its conditions is about a property that can change (RFC 8621 §4.1: mailboxIds and keywords can).
+    pub(crate) fn is_of_what_stays(&self) -> bool {
+        use Condition::{After, Before, HasAttachment, Leaf, MaxSize, MinSize};
+        !self.any(&|condition| !matches!(condition, Before(_) | After(_) | MinSize(_) | MaxSize(_) | HasAttachment(_) | Leaf(_)))
+    }
+
     pub(crate) fn needs_threads(&self) -> bool {
         use Condition::{AllInThreadHave, NoneInThreadHave, SomeInThreadHave};
         self.any(&|condition| matches!(condition, AllInThreadHave(_) | NoneInThreadHave(_) | SomeInThreadHave(_)))

@@ -6,25 +6,61 @@
 use super::SORTS;
 use super::changes::Affected;
 use super::filter::{Filter, Hits};
-use crate::jmap::answers::{Window, changes_max, how_compared, query_changed};
+use crate::jmap::answers::{Collation, Step, Window, changes_max, query_changed, step};
 use crate::jmap::args::Args;
 use crate::jmap::failure::MethodError;
-use crate::jmap::view::{EmailKey, Entry, Known, View};
+use crate::jmap::view::{EmailKey, Entry, Known, View, facts_of};
 use crate::jmap::{Context, Object};
+use crate::limits::FACTS_CHUNK;
 use crate::site::Site;
+use message::Facts;
+use message::sort_keys::SortKeys;
 use search::{Query, Searcher};
 use serde_json::Value;
+use smol_str::SmolStr;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use store::AccountId;
+use store::{AccountId, EmailId};
+
+/// What facts tell, as texts.
+const TEXTS: [&str; 3] = ["from", "to", "subject"];
 
 /// One step of the order.
 #[derive(Debug, Clone)]
 struct Comparator {
-    property: String,
-    ascending: bool,
+    by: Step,
     keyword: String,
+}
+
+/// Texts as other collations than the usual one have them: those of the usual one are in the view.
+#[derive(Default)]
+struct Texts {
+    asked: Vec<(String, Collation)>,
+    /// One for each that is asked for.
+    of: HashMap<EmailKey, Vec<SmolStr>>,
+}
+
+impl Texts {
+    fn get(&self, key: EmailKey, step: &Step) -> Option<&SmolStr> {
+        let at =
+            self.asked.iter().position(|(property, collation)| *property == step.property && *collation == step.collation)?;
+        self.of.get(&key)?.get(at)
+    }
+}
+
+/// Is it compared by texts that the view does not have?
+fn is_apart(step: &Step) -> bool {
+    step.collation != Collation::default() && TEXTS.contains(&step.property.as_str())
+}
+
+fn text_of(facts: &Facts, property: &str, collation: Collation) -> SmolStr {
+    let keys = SortKeys::mapped(facts, |text| collation.mapped(text));
+    match property {
+        "from" => keys.display_from.into(),
+        "to" => keys.display_to.into(),
+        _ => keys.subject.into(),
+    }
 }
 
 /// What is asked, window apart.
@@ -48,13 +84,44 @@ impl Question {
     fn needs_threads(&self) -> bool {
         self.collapse
             || self.filter.as_ref().is_some_and(Filter::needs_threads)
-            || self.sort.iter().any(|one| one.property.contains("InThread"))
+            || self.sort.iter().any(|one| one.by.property.contains("InThread"))
+    }
+
+    /// Whether it is in the results and where does not change as long as the email is there.
+    fn is_of_what_stays(&self) -> bool {
+        let stays =
+            self.sort.iter().all(|one| one.keyword.is_empty()) && self.filter.as_ref().is_none_or(Filter::is_of_what_stays);
+        stays && !self.collapse
     }
 
     fn needs_facts(&self) -> bool {
-        let of_facts = ["sentAt", "from", "to", "subject"];
         self.filter.as_ref().is_some_and(Filter::needs_facts)
-            || self.sort.iter().any(|one| of_facts.contains(&one.property.as_str()))
+            || self.sort.iter().any(|one| one.by.property == "sentAt" || TEXTS.contains(&one.by.property.as_str()))
+    }
+
+    /// What [`Question::order`] compares and the view does not know.
+    async fn texts(&self, view: &View, site: &Site, account: AccountId, found: &[EmailKey]) -> Result<Texts, MethodError> {
+        let mut texts = Texts::default();
+        for step in self.sort.iter().map(|one| &one.by).filter(|step| is_apart(step)) {
+            let asked = (step.property.clone(), step.collation);
+            if !texts.asked.contains(&asked) {
+                texts.asked.push(asked);
+            }
+        }
+        if texts.asked.is_empty() {
+            return Ok(texts);
+        }
+        for chunk in found.chunks(FACTS_CHUNK) {
+            let there: Vec<(EmailKey, EmailId)> = chunk.iter().filter_map(|key| Some((*key, view.get(*key)?.email()?))).collect();
+            let emails: Vec<EmailId> = there.iter().map(|(_, email)| *email).collect();
+            for ((key, _), facts) in there.iter().zip(facts_of(&site.store, account, &emails).await?) {
+                let text = |(property, collation): &(String, Collation)| {
+                    facts.as_deref().map(|facts| text_of(facts, property, *collation)).unwrap_or_default()
+                };
+                texts.of.insert(*key, texts.asked.iter().map(text).collect());
+            }
+        }
+        Ok(texts)
     }
 
     /// All results in order.
@@ -70,7 +137,8 @@ impl Question {
             view.learn(store, account, &all).await?;
         }
         let mut found = self.matching(view, &site.search, account).await?;
-        self.order(view, &mut found);
+        let texts = self.texts(view, site, account, &found).await?;
+        self.order(view, &texts, &mut found);
         if self.collapse {
             let mut seen = HashSet::new();
             found.retain(|key| {
@@ -129,16 +197,17 @@ impl Question {
         Ok(found)
     }
 
-    fn order(&self, view: &View, found: &mut [EmailKey]) {
+    fn order(&self, view: &View, texts: &Texts, found: &mut [EmailKey]) {
         let newest_first = |a: &EmailKey, b: &EmailKey| b.cmp(a);
         match self.sort.as_slice() {
             [] => found.sort_unstable_by(newest_first),
-            [only] if only.property == "receivedAt" => {
-                found.sort_unstable_by(|a, b| if only.ascending { a.cmp(b) } else { newest_first(a, b) });
+            [only] if only.by.property == "receivedAt" => {
+                found.sort_unstable_by(|a, b| if only.by.ascending { a.cmp(b) } else { newest_first(a, b) });
             }
             steps => found.sort_by(|a, b| {
                 let (Some(one), Some(other)) = (view.get(*a), view.get(*b)) else { return a.cmp(b) };
-                let decided = steps.iter().map(|step| step.compare(view, (*a, one), (*b, other))).find(|order| order.is_ne());
+                let decided =
+                    steps.iter().map(|step| step.compare(view, texts, (*a, one), (*b, other))).find(|order| order.is_ne());
                 decided.unwrap_or_else(|| newest_first(a, b))
             }),
         }
@@ -162,15 +231,18 @@ fn asked_of(view: &View, open: &[(EmailKey, &Entry)]) -> Query {
 }
 
 impl Comparator {
-    fn compare(&self, view: &View, one: (EmailKey, &Entry), other: (EmailKey, &Entry)) -> Ordering {
-        let by_facts = |text: &dyn Fn(&Known) -> smol_str::SmolStr| one.1.known().map(text).cmp(&other.1.known().map(text));
+    fn compare(&self, view: &View, texts: &Texts, one: (EmailKey, &Entry), other: (EmailKey, &Entry)) -> Ordering {
+        let by_facts = |text: &dyn Fn(&Known) -> SmolStr| match is_apart(&self.by) {
+            true => texts.get(one.0, &self.by).cmp(&texts.get(other.0, &self.by)),
+            false => one.1.known().map(text).cmp(&other.1.known().map(text)),
+        };
         let in_thread = |entry: &Entry, every: bool| {
             let thread = entry.known().map(|known| view.thread(known.thread)).unwrap_or_default();
             let mut mates = thread.iter().filter_map(|mate| view.get(*mate));
             if every { mates.all(|mate| mate.has(&self.keyword)) } else { mates.any(|mate| mate.has(&self.keyword)) }
         };
         let sent = |(key, entry): (EmailKey, &Entry)| entry.known().and_then(|known| known.sent_secs).unwrap_or(key.date_secs);
-        let order = match self.property.as_str() {
+        self.by.towards(match self.by.property.as_str() {
             "receivedAt" => one.0.date_secs.cmp(&other.0.date_secs),
             "sentAt" => sent(one).cmp(&sent(other)),
             "size" => one.1.size_bytes.cmp(&other.1.size_bytes),
@@ -181,26 +253,20 @@ impl Comparator {
             "allInThreadHaveKeyword" => in_thread(one.1, true).cmp(&in_thread(other.1, true)),
             "someInThreadHaveKeyword" => in_thread(one.1, false).cmp(&in_thread(other.1, false)),
             _ => Ordering::Equal,
-        };
-        if self.ascending { order } else { order.reverse() }
+        })
     }
 }
 
 fn comparators(sort: Option<&Value>) -> Result<Vec<Comparator>, MethodError> {
     let Some(sort) = sort else { return Ok(Vec::new()) };
-    let wrong = || MethodError::arguments("sort is not a list of comparators");
-    let list = sort.as_array().ok_or_else(wrong)?;
+    let list = sort.as_array().ok_or_else(|| MethodError::arguments("sort is not a list of comparators"))?;
     let one = |value: &Value| {
-        let property = value.get("property").and_then(Value::as_str).ok_or_else(wrong)?;
-        let (ascending, _) = how_compared(value)?;
-        if !SORTS.contains(&property) {
-            return Err(MethodError::new("unsupportedSort"));
-        }
+        let by = step(value, &SORTS)?;
         let keyword = value.get("keyword").and_then(Value::as_str).map(str::to_ascii_lowercase);
-        if property.ends_with("Keyword") && keyword.is_none() {
+        if by.property.ends_with("Keyword") && keyword.is_none() {
             return Err(MethodError::arguments("the comparator needs a keyword"));
         }
-        Ok(Comparator { property: property.to_owned(), ascending, keyword: keyword.unwrap_or_default() })
+        Ok(Comparator { by, keyword: keyword.unwrap_or_default() })
     };
     list.iter().map(one).collect()
 }
@@ -240,8 +306,8 @@ pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
         moved.extend(mates);
     }
     let found = question.answer(&mut affected.view, context.site, account).await?;
-    // "if the sort or filter includes a mutable property": then what is behind it may come before it (RFC 8620 §5.6).
-    let up_to = up_to.filter(|_| question.sort.iter().all(|one| one.keyword.is_empty()));
+    // "If they are not immutable, this argument is ignored" (RFC 8620 §5.6).
+    let up_to = up_to.filter(|_| question.is_of_what_stays());
     let last = up_to.and_then(|id| EmailKey::of(&id)).and_then(|key| found.iter().position(|one| *one == key));
     let places: HashMap<EmailKey, usize> =
         found.iter().enumerate().filter(|(_, key)| moved.contains(key)).map(|(at, key)| (*key, at)).collect();

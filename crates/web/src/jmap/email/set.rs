@@ -10,7 +10,7 @@ use crate::jmap::args::Args;
 use crate::jmap::blob::blob;
 use crate::jmap::failure::{MethodError, SetError};
 use crate::jmap::own_seen;
-use crate::jmap::reference::weight;
+use crate::jmap::reference::{pointer_step, weight};
 use crate::jmap::setting::{Outcome, Setting, id_or_created, without_same};
 use crate::jmap::sharing::{forbidden, may_change, may_put, may_remove};
 use crate::jmap::view::{EmailKey, SYSTEM, View};
@@ -224,7 +224,8 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
             return Err(SetError::why("invalidPatch", "there is nothing inside"));
         }
         let (name, inside) = path.split_once('/').map_or((path.as_str(), None), |(name, inside)| (name, Some(inside)));
-        let inside = inside.map(|inside| inside.replace("~1", "/").replace("~0", "~"));
+        let no_pointer = || SetError::why("invalidPatch", "a path is no JSON Pointer");
+        let inside = inside.map(|inside| pointer_step(inside).ok_or_else(no_pointer)).transpose()?;
         let is = match value {
             Value::Bool(true) => Some(true),
             Value::Null => Some(false),

@@ -3,12 +3,12 @@
 //! Must not know: counts.
 
 use super::{Orders, id_of, orders, parent, role, sort_order, told_name, touches};
-use crate::jmap::answers::{Window, changes_max, judged, query_changed, sorted_by};
+use crate::jmap::answers::{Step, Window, changes_max, judged, query_changed, sorted_by};
 use crate::jmap::args::Args;
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::View;
 use crate::jmap::{Context, Object};
-use message::search::{Needle, case_fold};
+use message::search::Needle;
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -16,8 +16,7 @@ use store::{AccountId, Mailbox, MailboxId};
 
 struct Question {
     filter: Option<Value>,
-    /// (property, ascending)
-    sort: Vec<(String, bool)>,
+    sort: Vec<Step>,
     sort_as_tree: bool,
     filter_as_tree: bool,
 }
@@ -62,13 +61,12 @@ impl Question {
     }
 
     fn compare(&self, view: &View, orders: &Orders, (a, b): (&Mailbox, &Mailbox)) -> Ordering {
-        let name = |one| case_fold(&told_name(&view.mailboxes, one));
-        let step = |(property, ascending): &(String, bool)| {
-            let order = match property.as_str() {
+        let step = |step: &Step| {
+            let name = |one| step.collation.mapped(&told_name(&view.mailboxes, one));
+            step.towards(match step.property.as_str() {
                 "sortOrder" => sort_order(a, orders).cmp(&sort_order(b, orders)),
                 _ => name(a).cmp(&name(b)),
-            };
-            if *ascending { order } else { order.reverse() }
+            })
         };
         self.sort.iter().map(step).find(|order| order.is_ne()).unwrap_or_else(|| a.id.cmp(&b.id))
     }
