@@ -105,7 +105,9 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     if properties.as_ref().is_some_and(|names| names.iter().any(|name| !PROPERTIES.contains(&name.as_str()))) {
         return Err(MethodError::arguments("there is no such property"));
     }
-    let all = all(context.site, context.account.id).await?;
+    // "The server MUST only return push subscriptions that were created using the same authentication credentials."
+    let mut all = all(context.site, context.account.id).await?;
+    all.retain(|(_, kept)| kept.session.as_deref() == context.session);
     let (mut list, mut not_found) = (Vec::new(), Vec::new());
     for id in ids.unwrap_or_else(|| all.iter().map(|(id, _)| id.clone()).collect()) {
         let Some((_, kept)) = all.iter().find(|(known, _)| *known == id) else {
@@ -235,7 +237,9 @@ async fn made(context: &Context<'_>, object: &Value) -> Result<(String, Kept), S
     let (site, account) = (context.site, context.account);
     let object = object.as_object().ok_or_else(|| SetError::new("invalidProperties"))?;
     let known = ["deviceClientId", "url", "keys", "expires", "types"];
-    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
+    // "MUST be null (or omitted) when the subscription is created."
+    let unset = |name: &str| name == "verificationCode" && object.get(name).is_some_and(Value::is_null);
+    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str()) && !unset(name)) {
         return Err(SetError::properties(&[name], "this cannot be set"));
     }
     let now_secs = net::clock::unix_now();

@@ -329,3 +329,32 @@ async fn what_cannot_be_pushed_to_is_refused() {
         "one a device"
     );
 }
+
+/// RFC 8620 §7.2.1: "The server MUST only return push subscriptions that were created using the same authentication credentials";
+/// §7.2: a code "MUST be null (or omitted) when the subscription is created".
+#[tokio::test]
+async fn a_subscription_is_shown_to_the_sign_in_that_made_it() {
+    let office = Office::new().await;
+    const OURS: &str = "Origin: http://here.test\r\nX-Packetboat: 1\r\nContent-Type: application/json\r\n";
+    let body = json!({"address": "ann@here.test", "password": "pw"}).to_string();
+    let signed_in = office.ask(&format!("POST /api/sign-in HTTP/1.1\r\n{OURS}"), body.as_bytes()).await;
+    let cookie = format!("Cookie: {}\r\n", signed_in.headers["set-cookie"].split(';').next().unwrap());
+    let ask = async |cookie: &str, name: &str, arguments: Value| {
+        let request = json!({"using": ["urn:ietf:params:jmap:core"], "methodCalls": [[name, arguments, "c"]]});
+        let head = format!("POST /jmap/api HTTP/1.1\r\n{OURS}{cookie}");
+        office.ask(&head, request.to_string().as_bytes()).await.json()["methodResponses"][0][1].clone()
+    };
+    let made = |device: &str, code: Value| json!({"create": {"p": {"deviceClientId": device, "url": "https://127.0.0.1:1/x", "verificationCode": code}}});
+    let shown = async |cookie: &str| {
+        let got = ask(cookie, "PushSubscription/get", json!({"ids": null})).await["list"].clone();
+        got.as_array().unwrap().iter().map(|one| one["deviceClientId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let basic = Office::basic("ann@here.test", "pw");
+    for (cookie, device) in [(&cookie, "page"), (&basic, "program")] {
+        let told = ask(cookie, "PushSubscription/set", made(device, Value::Null)).await;
+        assert!(told["created"]["p"]["id"].is_string(), "{told}");
+    }
+    assert_eq!((shown(&cookie).await, shown(&basic).await), (vec!["page".to_owned()], vec!["program".to_owned()]));
+    let told = ask(&basic, "PushSubscription/set", made("third", json!("x"))).await;
+    assert_eq!(told["notCreated"]["p"]["properties"], json!(["verificationCode"]), "{told}");
+}
