@@ -32,8 +32,17 @@ describe('the files', { timeout: 60_000 }, () => {
     const session = await p.context().newCDPSession(p)
     const { errors, data } = await session.send('Page.getAppManifest')
     assert.deepEqual(errors, [])
-    const { shortcuts, start_url, display } = JSON.parse(data)
+    const { shortcuts, start_url, display, icons } = JSON.parse(data)
     assert.deepEqual([start_url, display], ['/m/0/inbox', 'standalone'])
+    // Telephones of some makers take pictures of dots only, in the size they are said to have.
+    const apple = { src: await p.locator('link[rel="apple-touch-icon"]').getAttribute('href'), sizes: '180x180', type: 'image/png' }
+    for (const { src, sizes, type } of [...icons, apple].filter(({ type }) => type === 'image/png')) {
+      const answer = await p.context().request.get(offices.here + src)
+      assert.deepEqual([answer.status(), answer.headers()['content-type']], [200, type], src)
+      const size = await p.evaluate(async (src) => { const image = new Image(); image.src = src; await image.decode(); return `${image.naturalWidth}x${image.naturalHeight}` }, src)
+      assert.equal(size, sizes, src)
+    }
+    assert.deepEqual(icons.map(({ purpose }) => purpose), ['any', 'any', 'any', 'maskable'])
     const { installabilityErrors } = await session.send('Page.getInstallabilityErrors')
     assert.deepEqual(installabilityErrors.map((e) => e.errorId).filter((id) => id !== 'in-incognito'), [])
     await p.goto(offices.here + shortcuts[0].url)

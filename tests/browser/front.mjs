@@ -5,7 +5,7 @@ import { createServer, request } from 'node:http'
 import { connect } from 'node:net'
 import { extname, join } from 'node:path'
 
-const KINDS = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.html': 'text/html; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json', '.woff2': 'font/woff2', '.webmanifest': 'application/manifest+json' }
+const KINDS = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.html': 'text/html; charset=utf-8', '.svg': 'image/svg+xml', '.png': 'image/png', '.json': 'application/json', '.woff2': 'font/woff2', '.webmanifest': 'application/manifest+json' }
 /** As the office says it of files that are named by their hash: for who measures. */
 const KEEPS = process.env.PROGRAM_KEPT !== undefined
 const file = (dist, path) => { try { return readFileSync(join(dist, path)) } catch { return undefined } }

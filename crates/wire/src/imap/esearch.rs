@@ -31,7 +31,12 @@ impl MultiSearch {
         let mut sources = None;
         if c.eat_text(" IN (") {
             c.at -= 1;
-            sources = Some(c.list(false, MailboxFilter::parse)?);
+            let named = c.list(false, MailboxFilter::parse)?;
+            // Of NOTIFY alone: what is selected is searched as it stands.
+            if named.contains(&MailboxFilter::SelectedDelayed) {
+                return c.error("selected-delayed is of NOTIFY alone (RFC 7377)");
+            }
+            sources = Some(named);
         }
         Ok(MultiSearch { sources, search: Search::parse(c, true)? })
     }
