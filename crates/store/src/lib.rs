@@ -10,6 +10,8 @@ mod account;
 mod annotation;
 mod arrange;
 mod arriving;
+mod block;
+mod blocks;
 mod care;
 mod change_log;
 mod check;

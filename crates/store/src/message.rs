@@ -452,7 +452,8 @@ impl Inner {
             }
             let runs = self.flag_runs_after(act, mailbox, &after).await?;
             let changed = !after.is_empty();
-            if changed && is_all {
+            // Made once: the store's own rows become these, and those of the session that asks.
+            if changed && (is_all || act.space().shows(mailbox, &stood)) {
                 let mut now = stood.clone();
                 now.put(&after);
                 answer.whole = Some((stood.clone(), now.clone()));

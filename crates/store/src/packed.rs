@@ -4,390 +4,12 @@
 //! the rest; [`Rows::difference`] passes over what is shared. Invariant: ascending by UID, each UID once; no block is empty.
 //! Must not know: engines, sessions.
 
-use crate::types::{EmailId, Flags, MessageRow, ModSeq, Uid};
+use crate::block::Block;
+use crate::blocks::{Ascending, Blocks, Walk};
+use crate::types::{Flags, MessageRow, ModSeq, Uid};
 use smol_str::SmolStr;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Rows of a full block.
-const BLOCK_ROWS: usize = 512;
-/// Rows that are compared in one go.
-const ALIKE_ROWS: usize = 64;
-
-/// Numbers near each other: a base, and what each is above it, in as few octets as they all need.
-#[derive(Debug, Clone)]
-enum Offsets {
-    Short(Vec<u16>),
-    Middle(Vec<u32>),
-    Long(Vec<u64>),
-}
-
-#[derive(Debug, Clone)]
-struct Column {
-    base: u64,
-    offsets: Offsets,
-}
-
-impl Default for Column {
-    fn default() -> Column {
-        Column { base: 0, offsets: Offsets::Short(Vec::new()) }
-    }
-}
-
-impl Column {
-    fn len(&self) -> usize {
-        match &self.offsets {
-            Offsets::Short(all) => all.len(),
-            Offsets::Middle(all) => all.len(),
-            Offsets::Long(all) => all.len(),
-        }
-    }
-
-    fn get(&self, at: usize) -> u64 {
-        let offset = match &self.offsets {
-            Offsets::Short(all) => all.get(at).copied().map(u64::from),
-            Offsets::Middle(all) => all.get(at).copied().map(u64::from),
-            Offsets::Long(all) => all.get(at).copied(),
-        };
-        self.base.wrapping_add(offset.unwrap_or(0))
-    }
-
-    fn of(values: &[u64]) -> Column {
-        let (low, high) = values.iter().fold((u64::MAX, 0), |(low, high), value| (low.min(*value), high.max(*value)));
-        let base = low.min(high);
-        let spread = high.wrapping_sub(base);
-        let offsets = values.iter().map(|value| value.wrapping_sub(base));
-        // `as` cuts nothing: the spread was looked at.
-        let offsets = if spread <= u64::from(u16::MAX) {
-            Offsets::Short(offsets.map(|offset| offset as u16).collect())
-        } else if spread <= u64::from(u32::MAX) {
-            Offsets::Middle(offsets.map(|offset| offset as u32).collect())
-        } else {
-            Offsets::Long(offsets.collect())
-        };
-        Column { base, offsets }
-    }
-
-    fn values(&self) -> Vec<u64> {
-        (0..self.len()).map(|at| self.get(at)).collect()
-    }
-
-    /// `at` is a place in it, or the one behind its end.
-    fn set(&mut self, at: usize, value: u64) {
-        let offset = value.wrapping_sub(self.base);
-        let fits = value >= self.base && self.len() > 0;
-        match &mut self.offsets {
-            Offsets::Short(all) if fits && offset <= u64::from(u16::MAX) => place(all, at, offset as u16),
-            Offsets::Middle(all) if fits && offset <= u64::from(u32::MAX) => place(all, at, offset as u32),
-            Offsets::Long(all) if fits => place(all, at, offset),
-            _ => {
-                let mut values = self.values();
-                place(&mut values, at, value);
-                *self = Column::of(&values);
-            }
-        }
-    }
-
-    /// The same for neighbours, the first at `at`; all of them are there.
-    fn set_all(&mut self, at: usize, values: impl Iterator<Item = u64> + Clone) {
-        let base = self.base;
-        let offsets = values.clone().map(|value| value.wrapping_sub(base));
-        let highest = offsets.clone().max().unwrap_or(0);
-        match &mut self.offsets {
-            Offsets::Short(all) if highest <= u64::from(u16::MAX) => {
-                all.iter_mut().skip(at).zip(offsets).for_each(|(slot, offset)| *slot = offset as u16);
-            }
-            Offsets::Middle(all) if highest <= u64::from(u32::MAX) => {
-                all.iter_mut().skip(at).zip(offsets).for_each(|(slot, offset)| *slot = offset as u32);
-            }
-            _ => (at..).zip(values).for_each(|(at, value)| self.set(at, value)),
-        }
-    }
-
-    fn insert(&mut self, at: usize, value: u64) {
-        let mut values = self.values();
-        values.insert(at.min(values.len()), value);
-        *self = Column::of(&values);
-    }
-
-    /// How many stand alike from these places on, as far as is looked.
-    fn alike(&self, at: usize, other: &Column, there: usize) -> usize {
-        match (&self.offsets, &other.offsets) {
-            (Offsets::Short(one), Offsets::Short(two)) if self.base == other.base => alike(one, at, two, there),
-            (Offsets::Middle(one), Offsets::Middle(two)) if self.base == other.base => alike(one, at, two, there),
-            (Offsets::Long(one), Offsets::Long(two)) if self.base == other.base => alike(one, at, two, there),
-            _ => {
-                let places = (at..self.len()).zip(there..other.len()).take(ALIKE_ROWS);
-                places.take_while(|(one, two)| self.get(*one) == other.get(*two)).count()
-            }
-        }
-    }
-
-    fn retain(&mut self, keep: &[bool]) {
-        match &mut self.offsets {
-            Offsets::Short(all) => retain(all, keep),
-            Offsets::Middle(all) => retain(all, keep),
-            Offsets::Long(all) => retain(all, keep),
-        }
-    }
-}
-
-/// Looks at so many at most: who asks for the next ones pays for no more than these.
-fn alike<T: PartialEq>(one: &[T], at: usize, two: &[T], there: usize) -> usize {
-    let one = one.get(at..).unwrap_or_default();
-    let (one, two) = (one.get(..ALIKE_ROWS).unwrap_or(one), two.get(there..).unwrap_or_default());
-    let two = two.get(..one.len()).unwrap_or(two);
-    // Most of a block is as it was before an act.
-    if one == two { one.len() } else { one.iter().zip(two).take_while(|(one, two)| one == two).count() }
-}
-
-fn place<T>(all: &mut Vec<T>, at: usize, value: T) {
-    match all.get_mut(at) {
-        Some(slot) => *slot = value,
-        None => all.push(value),
-    }
-}
-
-fn retain<T>(all: &mut Vec<T>, keep: &[bool]) {
-    let mut keep = keep.iter();
-    all.retain(|_| keep.next().copied().unwrap_or(true));
-}
-
-/// Some rows.
-#[derive(Debug, Clone, Default)]
-struct Block {
-    uids: Column,
-    emails: Column,
-    mod_seqs: Column,
-    /// As two's complement, the sign turned, so that neighbours stay neighbours.
-    dates: Column,
-    sizes: Column,
-    system: Vec<u8>,
-    /// Which of `words` each has; empty as long as none has any.
-    keywords: Vec<u16>,
-    /// Sets of keywords met in this block; the first is none.
-    words: Vec<Option<Arc<[SmolStr]>>>,
-}
-
-const SIGN: u64 = 1 << 63;
-
-impl Block {
-    fn len(&self) -> usize {
-        self.system.len()
-    }
-
-    fn first_uid(&self) -> u32 {
-        self.uid(0)
-    }
-
-    fn last_uid(&self) -> u32 {
-        self.uid(self.len().saturating_sub(1))
-    }
-
-    fn uid(&self, at: usize) -> u32 {
-        self.uids.get(at) as u32
-    }
-
-    fn row(&self, at: usize) -> MessageRow {
-        let words = self.keywords.get(at).and_then(|set| self.words.get(usize::from(*set))).cloned().flatten();
-        MessageRow {
-            uid: Uid(self.uid(at)),
-            email: EmailId(self.emails.get(at)),
-            mod_seq: ModSeq(self.mod_seqs.get(at)),
-            flags: Flags { system: self.system.get(at).copied().unwrap_or(0), keywords: words },
-            internal_date_secs: (self.dates.get(at) ^ SIGN) as i64,
-            size_bytes: self.sizes.get(at) as u32,
-        }
-    }
-
-    /// First place whose UID is not below.
-    fn place_of(&self, uid: u32) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.uid(middle) < uid { low = middle + 1 } else { high = middle }
-        }
-        low
-    }
-
-    fn put_words(&mut self, at: usize, words: Option<&Arc<[SmolStr]>>) {
-        let Some(words) = words else {
-            if !self.keywords.is_empty() {
-                place(&mut self.keywords, at, 0);
-            }
-            return;
-        };
-        if self.keywords.is_empty() {
-            self.keywords = vec![0; at.max(self.system.len())];
-        }
-        if self.words.is_empty() {
-            self.words.push(None);
-        }
-        let known = self.words.iter().position(|set| set.as_ref() == Some(words));
-        let set = known.unwrap_or_else(|| {
-            // Sets nobody has any more are thrown out when there are many.
-            if self.words.len() > 2 * BLOCK_ROWS {
-                self.sweep_words();
-            }
-            self.words.push(Some(words.clone()));
-            self.words.len() - 1
-        });
-        place(&mut self.keywords, at, set as u16);
-    }
-
-    fn sweep_words(&mut self) {
-        let mut kept = vec![None];
-        for set in &mut self.keywords {
-            let words = self.words.get(usize::from(*set)).cloned().flatten();
-            let at = kept.iter().position(|one| *one == words).unwrap_or_else(|| {
-                kept.push(words);
-                kept.len() - 1
-            });
-            *set = at as u16;
-        }
-        self.words = kept;
-    }
-
-    /// In place of the row at `at`, or behind the last one.
-    fn set(&mut self, at: usize, row: &MessageRow) {
-        self.uids.set(at, u64::from(row.uid.0));
-        self.revise(at, row);
-    }
-
-    /// In place of the row at `at`, with the same UID.
-    fn revise(&mut self, at: usize, row: &MessageRow) {
-        self.emails.set(at, row.email.0);
-        self.mod_seqs.set(at, row.mod_seq.0);
-        self.dates.set(at, row.internal_date_secs as u64 ^ SIGN);
-        self.sizes.set(at, u64::from(row.size_bytes));
-        self.put_words(at, row.flags.keywords.as_ref());
-        place(&mut self.system, at, row.flags.system);
-    }
-
-    /// The same for neighbours, a column at a time.
-    fn revise_all(&mut self, at: usize, rows: &[MessageRow]) {
-        self.emails.set_all(at, rows.iter().map(|row| row.email.0));
-        self.mod_seqs.set_all(at, rows.iter().map(|row| row.mod_seq.0));
-        self.dates.set_all(at, rows.iter().map(|row| row.internal_date_secs as u64 ^ SIGN));
-        self.sizes.set_all(at, rows.iter().map(|row| u64::from(row.size_bytes)));
-        (at..).zip(rows).for_each(|(at, row)| self.put_words(at, row.flags.keywords.as_ref()));
-        self.system.iter_mut().skip(at).zip(rows).for_each(|(system, row)| *system = row.flags.system);
-    }
-
-    fn insert(&mut self, at: usize, row: &MessageRow) {
-        self.uids.insert(at, u64::from(row.uid.0));
-        self.emails.insert(at, row.email.0);
-        self.mod_seqs.insert(at, row.mod_seq.0);
-        self.dates.insert(at, row.internal_date_secs as u64 ^ SIGN);
-        self.sizes.insert(at, u64::from(row.size_bytes));
-        self.system.insert(at.min(self.system.len()), row.flags.system);
-        if !self.keywords.is_empty() {
-            self.keywords.insert(at.min(self.keywords.len()), 0);
-        }
-        self.put_words(at, row.flags.keywords.as_ref());
-    }
-
-    fn retain(&mut self, keep: &[bool]) {
-        for column in [&mut self.uids, &mut self.emails, &mut self.mod_seqs, &mut self.dates, &mut self.sizes] {
-            column.retain(keep);
-        }
-        retain(&mut self.system, keep);
-        retain(&mut self.keywords, keep);
-    }
-
-    /// The second half goes into a block of its own.
-    fn split(&mut self) -> Block {
-        let rows: Vec<MessageRow> = (self.len() / 2..self.len()).map(|at| self.row(at)).collect();
-        let keep: Vec<bool> = (0..self.len()).map(|at| at < self.len() / 2).collect();
-        self.retain(&keep);
-        let mut half = Block::default();
-        for (at, row) in rows.iter().enumerate() {
-            half.set(at, row);
-        }
-        half
-    }
-
-    /// System flags and set of keywords of each row.
-    fn flags(&self) -> impl Iterator<Item = (u8, u16)> + '_ {
-        self.system.iter().copied().zip(self.keywords.iter().copied().chain(std::iter::repeat(0)))
-    }
-
-    fn flags_of(&self, (system, set): (u8, u16)) -> Flags {
-        Flags { system, keywords: self.words.get(usize::from(set)).cloned().flatten() }
-    }
-
-    /// See [`Rows::reflagged`]. What becomes of the same flags is asked once.
-    fn reflagged<E>(&self, mod_seq: ModSeq, change: &mut impl FnMut(&Flags) -> Result<Flags, E>) -> Result<Option<Block>, E> {
-        let mut met: Vec<((u8, u16), (u8, u16))> = Vec::new();
-        let (mut system, mut keywords) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
-        let mut words = vec![None];
-        for before in self.flags() {
-            let now = match met.iter().find(|(known, _)| *known == before) {
-                Some((_, now)) => *now,
-                None => {
-                    let flags = self.flags_of(before);
-                    let changed = change(&flags)?;
-                    if changed == flags {
-                        return Ok(None);
-                    }
-                    let set = words.iter().position(|set| *set == changed.keywords).unwrap_or_else(|| {
-                        words.push(changed.keywords.clone());
-                        words.len() - 1
-                    });
-                    met.push((before, (changed.system, set as u16)));
-                    (changed.system, set as u16)
-                }
-            };
-            system.push(now.0);
-            keywords.push(now.1);
-        }
-        if words.len() == 1 {
-            (keywords, words) = (Vec::new(), Vec::new());
-        }
-        let mod_seqs = Column { base: mod_seq.0, offsets: Offsets::Short(vec![0; self.len()]) };
-        let (uids, emails, dates, sizes) = (self.uids.clone(), self.emails.clone(), self.dates.clone(), self.sizes.clone());
-        Ok(Some(Block { uids, emails, mod_seqs, dates, sizes, system, keywords, words }))
-    }
-
-    /// How many rows from these places on are the same, by UID and mod-sequence.
-    fn alike(&self, at: usize, other: &Block, there: usize) -> usize {
-        let same = self.uids.alike(at, &other.uids, there);
-        if same == 0 { 0 } else { same.min(self.mod_seqs.alike(at, &other.mod_seqs, there)) }
-    }
-}
-
-#[derive(Debug, Clone, Default)]
-struct Blocks {
-    blocks: Vec<Arc<Block>>,
-    /// Index of the first row of each.
-    starts: Vec<usize>,
-    len: usize,
-}
-
-impl Blocks {
-    /// Blocks from this one on are others, or of other lengths. Those before it are not looked into: they may be many, and far
-    /// apart in memory.
-    fn recount_from(&mut self, first: usize) {
-        self.starts.truncate(first);
-        let end = |last: usize| Some(self.starts.get(last)? + self.blocks.get(last)?.len());
-        self.len = first.checked_sub(1).and_then(end).unwrap_or(0);
-        for block in self.blocks.iter().skip(self.starts.len()) {
-            self.starts.push(self.len);
-            self.len += block.len();
-        }
-    }
-
-    /// So many rows went out of each of these blocks (ascending), and none is empty: nothing is looked into.
-    fn shrink(&mut self, shrunk: &[(usize, usize)]) {
-        let (mut gone, mut shrunk) = (0, shrunk.iter().peekable());
-        let first = shrunk.peek().map_or(self.starts.len(), |(number, _)| *number);
-        for (number, start) in self.starts.iter_mut().enumerate().skip(first) {
-            *start -= gone;
-            gone += shrunk.next_if(|(at, _)| *at == number).map_or(0, |(_, rows)| *rows);
-        }
-        self.len -= gone;
-    }
-}
 
 /// All rows of a mailbox at one instant, ascending by UID. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -416,12 +38,12 @@ impl Rows {
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.inner.len
+        self.inner.rows()
     }
 
     /// None at all?
     pub fn is_empty(&self) -> bool {
-        self.inner.len == 0
+        self.inner.rows() == 0
     }
 
     /// The same blocks, not only the same content?
@@ -430,9 +52,7 @@ impl Rows {
     }
 
     fn block_of(&self, index: usize) -> Option<(&Block, usize)> {
-        let number = self.inner.starts.partition_point(|start| *start <= index).checked_sub(1)?;
-        let (block, start) = (self.inner.blocks.get(number)?, self.inner.starts.get(number)?);
-        (index - start < block.len()).then(|| (&**block, index - start))
+        self.inner.of_index(index).map(|(block, start)| (block, index - start))
     }
 
     /// The row at `index`.
@@ -452,11 +72,7 @@ impl Rows {
 
     /// Index of the first row whose UID is not below `uid`.
     pub fn lower_bound(&self, uid: Uid) -> usize {
-        let number = self.inner.blocks.partition_point(|block| block.last_uid() < uid.0);
-        match (self.inner.blocks.get(number), self.inner.starts.get(number)) {
-            (Some(block), Some(start)) => start + block.place_of(uid.0),
-            _ => self.len(),
-        }
+        self.inner.of_uid(uid.0).map_or(self.len(), |(_, block, start)| start + block.place_of(uid.0))
     }
 
     /// Index of the row with this UID.
@@ -491,32 +107,32 @@ impl Rows {
 
     /// The rows at these indexes (ascending), those that are there: one walk over both.
     pub fn at<'a>(&'a self, indexes: &'a [usize]) -> impl Iterator<Item = MessageRow> + 'a {
-        let mut last: (&[Arc<Block>], usize) = (&[], 0);
+        let mut last: Option<(&Block, usize)> = None;
         indexes.iter().filter_map(move |index| {
-            let within = |(blocks, start): (&'a [Arc<Block>], usize)| {
-                let block = blocks.first()?;
+            let within = |(block, start): (&'a Block, usize)| {
                 let at = index.checked_sub(start)?;
                 (at < block.len()).then(|| block.row(at))
             };
-            within(last).or_else(|| {
-                let number = self.inner.starts.partition_point(|start| *start <= *index).checked_sub(1)?;
-                last = (self.inner.blocks.get(number..)?, *self.inner.starts.get(number)?);
-                within(last)
+            last.and_then(within).or_else(|| {
+                last = self.inner.of_index(*index);
+                last.and_then(within)
             })
         })
     }
 
     /// The rows with these UIDs (ascending), those that are there: one walk over both.
     pub fn pick<'a>(&'a self, uids: &'a [Uid]) -> impl Iterator<Item = (usize, MessageRow)> + 'a {
-        let (mut number, mut at) = (0, 0);
+        let mut last: Option<(&Block, usize)> = None;
+        let mut at = 0;
         uids.iter().filter_map(move |uid| {
-            let mut block = self.inner.blocks.get(number)?;
-            if block.last_uid() < uid.0 {
-                let further = self.inner.blocks.get(number..).unwrap_or_default();
-                number += further.partition_point(|block| block.last_uid() < uid.0);
-                block = self.inner.blocks.get(number)?;
-                at = 0;
-            }
+            let (block, start) = match last {
+                Some(found) if uid.0 <= found.0.last_uid() => found,
+                _ => {
+                    let (_, block, start) = self.inner.of_uid(uid.0)?;
+                    at = 0;
+                    *last.insert((block, start))
+                }
+            };
             // Neighbours mostly follow each other.
             if at >= block.len() || block.uid(at) != uid.0 {
                 at = block.place_of(uid.0);
@@ -524,95 +140,62 @@ impl Rows {
             if block.uid(at) != uid.0 {
                 return None;
             }
-            let found = (self.inner.starts.get(number)? + at, block.row(at));
+            let found = (start + at, block.row(at));
             at += 1;
             Some(found)
         })
     }
 
     fn pieces(&self, range: Range<usize>) -> impl Iterator<Item = (&Block, Range<usize>)> {
-        let first = self.inner.starts.partition_point(|start| *start <= range.start).saturating_sub(1);
-        let blocks = self.inner.blocks.iter().zip(&self.inner.starts).skip(first);
-        blocks.take_while(move |(_, start)| **start < range.end).map(move |(block, start)| {
-            let from = range.start.saturating_sub(*start).min(block.len());
-            let to = range.end.saturating_sub(*start).min(block.len());
-            (&**block, from..to.max(from))
+        self.inner.walk_from(range.start).take_while(move |(_, start)| *start < range.end).map(move |(block, start)| {
+            let from = range.start.saturating_sub(start).min(block.len());
+            let to = range.end.saturating_sub(start).min(block.len());
+            (block, from..to.max(from))
         })
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.inner.walk().map(|(block, _)| block)
     }
 
     /// Index of the first row without this system flag.
     pub fn first_without(&self, system: u8) -> Option<usize> {
-        let blocks = self.inner.blocks.iter().zip(&self.inner.starts);
-        blocks.filter_map(|(block, start)| block.system.iter().position(|flags| flags & system == 0).map(|at| start + at)).next()
+        let first = |(block, start): (&Block, usize)| Some(start + block.system().iter().position(|flags| flags & system == 0)?);
+        self.inner.walk().find_map(first)
     }
 
     /// UIDs of the rows with this system flag.
     pub fn with_flag(&self, system: u8) -> impl Iterator<Item = Uid> + '_ {
-        self.inner.blocks.iter().flat_map(move |block| {
-            let places = block.system.iter().enumerate().filter(move |(_, flags)| **flags & system != 0);
+        self.blocks().flat_map(move |block| {
+            let places = block.system().iter().enumerate().filter(move |(_, flags)| **flags & system != 0);
             places.map(|(at, _)| Uid(block.uid(at)))
         })
     }
 
     /// Sets of keywords in use, each at least once.
     pub fn keywords(&self) -> impl Iterator<Item = &Arc<[SmolStr]>> {
-        self.inner.blocks.iter().flat_map(|block| {
-            block.words.iter().enumerate().filter_map(|(set, words)| {
-                let used = block.keywords.iter().any(|one| usize::from(*one) == set);
-                words.as_ref().filter(|_| used)
-            })
-        })
+        self.blocks().flat_map(Block::words)
     }
 
     /// Puts rows in (ascending), in place of those with the same UID.
     pub fn put(&mut self, rows: &[MessageRow]) {
-        let inner = Arc::make_mut(&mut self.inner);
-        // The first block of another length.
-        let mut first = None;
         let mut rest = rows;
-        while let Some((row, behind)) = rest.split_first() {
-            rest = behind;
-            let uid = row.uid.0;
+        while let Some((row, _)) = rest.split_first() {
+            let inner = Arc::make_mut(&mut self.inner);
             // New ones come behind all others.
-            let number = match inner.blocks.last() {
-                Some(last) if last.last_uid() < uid => inner.blocks.len(),
-                _ => inner.blocks.partition_point(|block| block.last_uid() < uid),
-            };
-            let Some(slot) = inner.blocks.get_mut(number) else {
-                first.get_or_insert(number.saturating_sub(1));
-                match inner.blocks.last_mut().filter(|last| last.len() < BLOCK_ROWS) {
-                    Some(last) => {
-                        let last = Arc::make_mut(last);
-                        last.set(last.len(), row);
-                    }
+            let put = match inner.of_uid(row.uid.0).map(|(place, ..)| place) {
+                Some(place) => inner.change(place, |block| block.put(rest)),
+                None => match inner.last().filter(|(_, block)| block.has_room()).map(|(place, _)| place) {
+                    Some(place) => inner.change(place, |block| (block.extend(rest), None)),
                     None => {
                         let mut block = Block::default();
-                        block.set(0, row);
-                        inner.blocks.push(Arc::new(block));
+                        let put = block.extend(rest);
+                        inner.push(block);
+                        Some(put)
                     }
-                }
-                continue;
+                },
             };
-            let block = Arc::make_mut(slot);
-            let at = block.place_of(uid);
-            if block.uid(at) == uid {
-                block.set(at, row);
-                // Neighbours mostly follow each other.
-                let follow = (at + 1..block.len()).zip(rest).take_while(|(at, row)| block.uid(*at) == row.uid.0).count();
-                let (now, later) = rest.split_at(follow);
-                block.revise_all(at + 1, now);
-                rest = later;
-                continue;
-            }
-            first = Some(first.map_or(number, |first: usize| first.min(number)));
-            block.insert(at, row);
-            if block.len() > BLOCK_ROWS {
-                let half = block.split();
-                inner.blocks.insert(number + 1, Arc::new(half));
-            }
-        }
-        if let Some(first) = first {
-            inner.recount_from(first);
+            rest = rest.get(put.unwrap_or(rest.len()).max(1)..).unwrap_or_default();
         }
     }
 
@@ -625,21 +208,19 @@ impl Rows {
         mod_seq: ModSeq,
         mut change: impl FnMut(&Flags) -> Result<Flags, E>,
     ) -> Result<Option<Rows>, E> {
-        let Blocks { blocks, starts, len } = &*self.inner;
-        let changed = blocks.iter().map(|block| block.reflagged(mod_seq, &mut change).map(|block| block.map(Arc::new)));
-        let blocks = changed.collect::<Result<Option<Vec<_>>, E>>()?;
-        Ok(blocks.map(|blocks| Rows { inner: Arc::new(Blocks { blocks, starts: starts.clone(), len: *len }) }))
+        let changed = self.inner.mapped(|block| block.reflagged(mod_seq, &mut change))?;
+        Ok(changed.map(|blocks| Rows { inner: Arc::new(blocks) }))
     }
 
     /// The system flags of each.
     pub(crate) fn system_flags(&self) -> impl Iterator<Item = u8> + '_ {
-        self.inner.blocks.iter().flat_map(|block| block.system.iter().copied())
+        self.blocks().flat_map(|block| block.system().iter().copied())
     }
 
     /// Neighbours with the same flags, as their first and last UID.
     pub(crate) fn spans(&self) -> Vec<(Uid, Uid, Flags)> {
         let mut spans: Vec<(Uid, Uid, Flags)> = Vec::new();
-        for block in &self.inner.blocks {
+        for block in self.blocks() {
             let mut at = 0;
             let flags: Vec<(u8, u16)> = block.flags().collect();
             for same in flags.chunk_by(|a, b| a == b) {
@@ -657,34 +238,17 @@ impl Rows {
 
     /// Takes rows out (ascending UIDs).
     pub fn remove(&mut self, uids: &[Uid]) {
-        if uids.is_empty() {
-            return;
-        }
-        let inner = Arc::make_mut(&mut self.inner);
-        let mut shrunk: Vec<(usize, usize)> = Vec::new();
-        let (mut from, mut any_empty) = (0, false);
-        while let Some(uid) = uids.get(from) {
-            let number = inner.blocks.partition_point(|block| block.last_uid() < uid.0);
-            let Some(slot) = inner.blocks.get_mut(number) else { break };
-            let (first, last) = (slot.first_uid(), slot.last_uid());
-            let to = from + uids.get(from..).unwrap_or_default().partition_point(|uid| uid.0 <= last);
-            let gone = uids.get(from..to).unwrap_or_default();
-            from = to.max(from + 1);
-            let is_gone = |at: usize| gone.binary_search(&Uid(slot.uid(at))).is_ok();
-            let keep: Vec<bool> = (0..slot.len()).map(|at| !is_gone(at)).collect();
-            debug_assert!(first <= last);
-            let lost = keep.iter().filter(|keep| !**keep).count();
-            if lost > 0 {
-                Arc::make_mut(slot).retain(&keep);
-                any_empty |= lost == keep.len();
-                shrunk.push((number, lost));
+        let mut rest = uids;
+        while let Some(uid) = rest.first() {
+            let Some((place, block, _)) = self.inner.of_uid(uid.0) else { break };
+            let last = block.last_uid();
+            let (gone, later) = rest.split_at(rest.partition_point(|uid| uid.0 <= last));
+            // One at least ends here, also of UIDs that do not ascend.
+            rest = if gone.is_empty() { rest.get(1..).unwrap_or_default() } else { later };
+            let keep: Vec<bool> = (0..block.len()).map(|at| gone.binary_search(&Uid(block.uid(at))).is_err()).collect();
+            if keep.contains(&false) {
+                Arc::make_mut(&mut self.inner).change(place, |block| (block.retain(&keep), None));
             }
-        }
-        if any_empty {
-            inner.blocks.retain(|block| block.len() > 0);
-            inner.recount_from(shrunk.first().map_or(0, |(number, _)| *number));
-        } else {
-            inner.shrink(&shrunk);
         }
     }
 
@@ -696,11 +260,16 @@ impl Rows {
         }
         let (mut old, mut new) = (Cursor::of(self), Cursor::of(newer));
         loop {
-            match (old.block(), new.block()) {
+            match (old.walk.peek(), new.walk.peek()) {
                 (None, None) => return found,
                 (Some(before), Some(now)) if old.at == 0 && new.at == 0 && Arc::ptr_eq(before, now) => {
-                    old.skip();
-                    new.skip();
+                    let same = old.walk.pass_same(&mut new.walk);
+                    let same = same.unwrap_or_else(|| {
+                        old.walk.next();
+                        new.walk.next().map_or(0, |(block, _)| block.len())
+                    });
+                    old.index += same;
+                    new.index += same;
                 }
                 (Some(before), Some(now)) if before.uid(old.at) == now.uid(new.at) => {
                     let same = before.alike(old.at, now, new.at);
@@ -731,33 +300,23 @@ impl PartialEq for Rows {
 
 /// A place in rows.
 struct Cursor<'a> {
-    blocks: &'a [Arc<Block>],
-    number: usize,
+    walk: Walk<'a>,
+    /// The row at hand, in the block at hand and in all.
     at: usize,
     index: usize,
 }
 
 impl<'a> Cursor<'a> {
     fn of(rows: &'a Rows) -> Cursor<'a> {
-        Cursor { blocks: &rows.inner.blocks, number: 0, at: 0, index: 0 }
-    }
-
-    fn block(&self) -> Option<&'a Arc<Block>> {
-        self.blocks.get(self.number)
-    }
-
-    fn skip(&mut self) {
-        self.index += self.block().map_or(0, |block| block.len()) - self.at;
-        self.number += 1;
-        self.at = 0;
+        Cursor { walk: rows.inner.walk(), at: 0, index: 0 }
     }
 
     /// No further than to the end of the block.
     fn step(&mut self, rows: usize) {
         self.at += rows;
         self.index += rows;
-        if self.block().is_none_or(|block| self.at >= block.len()) {
-            self.number += 1;
+        if self.walk.peek().is_none_or(|block| self.at >= block.len()) {
+            self.walk.next();
             self.at = 0;
         }
     }
@@ -767,6 +326,7 @@ impl<'a> Cursor<'a> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::types::EmailId;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -862,7 +422,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(rows.len(), model.len());
-                prop_assert_eq!(rows.inner.starts.len(), rows.inner.blocks.len());
+                rows.inner.assert_sound();
                 prop_assert_eq!(rows.iter().count(), model.len());
                 prop_assert_eq!(rows.lower_bound(Uid(pick)), model.range(..pick).count());
                 prop_assert_eq!(rows.index_of(Uid(pick)).is_some(), model.contains_key(&pick));
@@ -898,8 +458,9 @@ mod tests {
         let held = rows.clone();
         rows.put(&[plain(50_000, 7)]);
         rows.put(&[plain(100_001, 8)]);
-        let shared = rows.inner.blocks.iter().zip(&held.inner.blocks).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
-        assert_eq!(shared, held.inner.blocks.len() - 2);
+        let (now, before): (Vec<_>, Vec<_>) = (rows.blocks().collect(), held.blocks().collect());
+        assert_eq!(now.iter().zip(&before).filter(|(now, before)| !std::ptr::eq(**now, **before)).count(), 2);
+        assert_eq!(rows.inner.chunks_apart(&held.inner), 2, "and of the others' chunks nothing");
         assert_eq!((held.len(), held.get(49_999).unwrap().mod_seq), (100_000, ModSeq(1)));
         let told = held.difference(&rows);
         assert_eq!(told, Difference { vanished: Vec::new(), changed: vec![49_999], arrived: vec![100_000] });

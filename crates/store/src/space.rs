@@ -190,6 +190,11 @@ impl Space {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Are these the rows of a mailbox that readers see, and the same in memory?
+    pub(crate) fn shows(&self, mailbox: MailboxId, rows: &Rows) -> bool {
+        self.published().cached.get(&mailbox).is_some_and(|shown| shown.is_same(rows))
+    }
+
     /// The act that last wrote a mailbox's runs of flags, as far as readers see; 0: none that is known.
     pub(crate) fn flags_at(&self, mailbox: MailboxId) -> u64 {
         self.published().mailboxes.get(&mailbox).map_or(0, |state| state.flags_at)
@@ -309,7 +314,7 @@ impl Published {
     }
 }
 
-/// All rows of a mailbox before and after an act, where the act has made them already: they need not be made again.
+/// All rows of a mailbox before and after an act, where it has made them already: they need not be made again.
 #[derive(Debug, Clone)]
 pub(crate) struct Remade {
     pub(crate) mailbox: MailboxId,
@@ -369,7 +374,7 @@ pub(crate) struct Act {
     pub(crate) records: Vec<(u8, SmolStr, Touch)>,
     /// Now, where messages are put in that may have arrived at another time.
     pub(crate) saved_secs: Option<UnixSecs>,
-    /// The only mailbox whose rows change, if it changes as a whole.
+    /// The only mailbox whose rows change, when all of them are made already.
     pub(crate) remade: Option<Remade>,
     /// A message is marked as of a muted conversation.
     mutes: bool,

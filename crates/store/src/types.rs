@@ -338,7 +338,7 @@ pub struct FlagsChanged {
     pub rows: Vec<MessageRow>,
     /// UIDs refused because of `unchanged_since` (RFC 7162 §3.1.3).
     pub modified: Vec<Uid>,
-    /// Of a change of many: all rows of the mailbox before it and after it, nothing else between.
+    /// All rows of the mailbox before it and after it, where nothing else came between.
     pub whole: Option<(Rows, Rows)>,
 }
 

@@ -28,7 +28,12 @@ async fn meddle(store: Store, seed: u64, account: AccountId, boxes: [MailboxId; 
             4 => {
                 let flags = Flags { system: 1 << seeded.below(5), keywords: None };
                 let op = if seeded.below(3) == 0 { FlagOp::Replace } else { FlagOp::Add };
-                store.flags(account, one, &some, op, &flags, None).await.unwrap();
+                let changed = store.flags(account, one, &some, op, &flags, None).await.unwrap();
+                // What a session takes instead of the rows that it was told of says the same.
+                if let Some((mut before, now)) = changed.whole {
+                    before.put(&changed.rows);
+                    assert_eq!(before, now);
+                }
             }
             5 => drop(store.copy(account, one, &some, other).await.unwrap()),
             6 => drop(store.move_(account, one, &some, other, NOW).await.unwrap()),
@@ -192,6 +197,36 @@ async fn an_act_that_finds_nothing_to_do_waits_for_what_it_stands_on() {
 }
 
 /// Flags of many at once are one row; messages of their own come and go between, and all of it is there after a kill.
+/// Who changes flags and had what readers saw has what they see now, without a copy of its own; also while other acts go on.
+#[tokio::test]
+async fn who_changes_flags_shares_the_rows_that_all_see() {
+    for (_place, store) in both().await {
+        let ann = ann(&store).await;
+        let inbox = inbox(&store, ann).await;
+        for _ in 0..3 {
+            add(&store, ann, inbox).await;
+        }
+        let seen = Flags { system: Flags::SEEN, keywords: None };
+        for op in [FlagOp::Add, FlagOp::Remove] {
+            let stood = store.snapshot(ann, inbox).await.unwrap().rows;
+            let (before, now) = store.flags(ann, inbox, &[Uid(2)], op, &seen, None).await.unwrap().whole.unwrap();
+            assert!(before.is_same(&stood) && now.is_same(&store.snapshot(ann, inbox).await.unwrap().rows));
+            assert_eq!(stood.difference(&now), Difference { changed: vec![1], ..Difference::default() });
+        }
+        // Nothing changes: nothing is made.
+        assert!(store.flags(ann, inbox, &[Uid(2)], FlagOp::Remove, &seen, None).await.unwrap().whole.is_none());
+        let (one, other) = tokio::join!(
+            store.flags(ann, inbox, &[Uid(1)], FlagOp::Add, &seen, None),
+            store.flags(ann, inbox, &[Uid(3)], FlagOp::Add, &seen, None),
+        );
+        let rows = store.snapshot(ann, inbox).await.unwrap().rows;
+        assert_eq!(rows.system_flags().collect::<Vec<_>>(), [Flags::SEEN, 0, Flags::SEEN]);
+        for (before, now) in [one.unwrap().whole, other.unwrap().whole].into_iter().flatten() {
+            assert_eq!(before.difference(&now).changed.len(), 1);
+        }
+    }
+}
+
 #[tokio::test]
 async fn runs_of_flags_are_there_again() {
     let place = Place::new();
