@@ -295,6 +295,7 @@ transcripts! {
     replace,
     savedate,
     scram_plus,
+    important,
     search_charsets,
     search_keys,
     shutdown,
