@@ -11,7 +11,7 @@ const ICONS = {
   search: 'magnifying-glass', settings: 'gear-six', people: 'users', close: 'x', back: 'arrow-left', reply: 'arrow-bend-up-left', 'reply-all': 'arrow-bend-double-up-left', forward: 'arrow-bend-up-right',
   more: 'dots-three', file: 'paperclip', label: 'tag', move: 'folder-simple', unread: 'envelope-simple', read: 'envelope-simple-open', undo: 'arrow-counter-clockwise', menu: 'list', keys: 'keyboard',
   bold: 'text-b', italic: 'text-italic', underline: 'text-underline', link: 'link-simple', bullets: 'list-bullets', numbers: 'list-numbers', quote: 'quotes', plain: 'text-aa', picture: 'image', down: 'caret-down',
-  right: 'caret-right', left: 'caret-left', up: 'caret-up', minimise: 'minus', warn: 'warning', ok: 'check', print: 'printer', why: 'question', mail: 'envelope', wire: 'broadcast', 'sign-out': 'sign-out', plus: 'plus', pin: 'push-pin', mute: 'bell-slash', download: 'download-simple', eye: 'eye', route: 'path',
+  right: 'caret-right', left: 'caret-left', up: 'caret-up', minimise: 'minus', warn: 'warning', ok: 'check', print: 'printer', why: 'question', mail: 'envelope', wire: 'broadcast', 'sign-out': 'sign-out', plus: 'plus', pin: 'push-pin', mute: 'bell-slash', download: 'download-simple', eye: 'eye', route: 'path', sort: 'sort-descending',
 }
 
 function icons(): Plugin {

@@ -15,7 +15,7 @@ export const t = {
     empty: 'Nothing here.', emptyInbox: 'Nothing new. All read and answered.', emptySearch: 'Nothing matches.', write: 'Write a message', count: (n: number) => plural(n, 'message', 'messages'), conversations: (n: number) => plural(n, 'conversation', 'conversations'),
     selected: (n: number) => `${n} selected`, selectAll: 'Select all', clear: 'Clear', refused: 'The list could not be loaded.', retry: 'Retry', row: (unread: boolean, from: string, subject: string, at: string, n: number, file: boolean, star: boolean) =>
       [unread ? 'Unread' : '', from, subject, at, n > 1 ? `${n} messages` : '', star ? 'starred' : '', file ? 'with file' : ''].filter((s) => s !== '').join(', '),
-    yesterday: 'Yesterday', flat: 'Single messages', threads: 'Conversations',
+    yesterday: 'Yesterday', flat: 'Single messages', threads: 'Conversations', sort: 'Order', sorts: { newest: 'Newest first', oldest: 'Oldest first', people: 'Sender', subject: 'Subject', size: 'Largest first' }, recipient: 'Recipient',
   },
   act: {
     archive: 'Archive', delete: 'Delete', spam: 'Spam', notSpam: 'Not spam', move: 'Move to', label: 'Label', snooze: 'Later', star: 'Star', unstar: 'Remove star', read: 'Mark read', unread: 'Mark unread', reply: 'Reply', replyAll: 'Reply all', forward: 'Forward', print: 'Print', source: 'Show source', save: 'Save as file', more: 'More', close: 'Close', back: 'Back', next: 'Next', previous: 'Previous', undo: 'Undo', destroy: 'Delete for ever', why: 'Why is it here?', mute: 'Mute', pin: 'Pin', redirect: 'Redirect', forwardAttached: 'Forward as attachment', block: 'Block sender', select: 'Select', empty: 'Empty', rename: 'Rename', remove: 'Remove',

@@ -6,10 +6,23 @@ import { Order } from '../src/data/order'
 import { applied, counted, effective, inverse, moved, type Patch } from '../src/data/patch'
 import { completions, merged, met, weightAt, whose, type Entry, type Person } from '../src/data/people'
 import { filter, octets, terms, words } from '../src/data/search'
+import { inOrder, SORTS, sortOf } from '../src/data/sorting'
 import type { Card } from '../src/data/vcard'
-import type { Email } from '../src/jmap/types'
+import type { Email, Row } from '../src/jmap/types'
 
 const row = { keywords: { $seen: true as const, work: true as const }, mailboxIds: { a: true as const } }
+
+describe('the order of a list', () => {
+  const one = (id: string, from: string, subject: string, size: number, receivedAt: string): Row => ({ id, blobId: id, threadId: id, mailboxIds: {}, keywords: {}, size, receivedAt, from: [{ name: null, email: from }], to: [{ name: 'Zoe', email: 'a@b.test' }], subject, preview: '', hasAttachment: false })
+  const rows = [one('e1', 'cay@b.test', 'Re: Apples', 30, '2026-01-01T00:00:00Z'), one('e2', 'Ann@b.test', 'pears', 10, '2026-01-02T00:00:00Z'), one('e10', 'bob@b.test', 'fwd: re: apples', 30, '2026-01-02T00:00:00Z')]
+  it('is judged here as the server judges it, the newest first among equals', () => {
+    const sorted = (name: string, isOutgoing = false): string => [...rows].sort(inOrder(sortOf(name, isOutgoing))).map((row) => row.id).join(' ')
+    expect(SORTS.map((name) => [name, sorted(name)])).toEqual([['newest', 'e10 e2 e1'], ['oldest', 'e1 e10 e2'], ['people', 'e2 e10 e1'], ['subject', 'e10 e1 e2'], ['size', 'e10 e1 e2']])
+    expect(sorted('people', true)).toBe('e10 e2 e1')
+    // What nobody knows, from an old address, is as if it were not said.
+    expect(sorted('colour')).toBe('e10 e2 e1')
+  })
+})
 
 describe('changes and their inverse', () => {
   it('bring a row back, whatever was asked', () => {

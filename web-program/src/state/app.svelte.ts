@@ -5,6 +5,7 @@ import { chosen, type Choices } from '../data/choices'
 import { same, shown } from '../data/address'
 import { part } from '../data/part'
 import * as search from '../data/search'
+import { SORTS, sortOf } from '../data/sorting'
 import { Jmap, Offline, SignedOut } from '../jmap/client'
 import { LEAVING, signIn, signOut, type Told } from '../jmap/sign-in'
 import { tick } from 'svelte'
@@ -384,10 +385,9 @@ export class App {
 
   /** What of an account is in what is shown. */
   private listOf(mail: Mail, route = router.route): List | undefined {
-    const newest = [{ property: 'receivedAt', isAscending: false }]
     if (route.at === 'search') {
       const hidden = ['trash', 'junk'].map((r) => mail.role(r)?.id).filter((id): id is Id => id !== undefined)
-      return mail.list({ filter: search.filter(route.query, (n) => mail.named(n), hidden, new Date(new Date().toDateString())), collapse: false, sort: newest })
+      return mail.list({ filter: search.filter(route.query, (n) => mail.named(n), hidden, new Date(new Date().toDateString())), collapse: false, sort: sortOf(route.sort ?? '', false) })
     }
     if (route.at !== 'mail') return mail.current
     const box = this.isJoined ? mail.role('inbox') : this.box
@@ -396,7 +396,8 @@ export class App {
     if (route.only === 'unread') filter.notKeyword = '$seen'
     if (route.only === 'files') filter.hasAttachment = true
     if (route.only === 'starred') filter.hasKeyword = '$flagged'
-    const sort = box.role === 'inbox' && mail.pins ? [{ property: 'hasKeyword', keyword: '$pinned', isAscending: false }, ...newest] : newest
+    const chosen = sortOf(route.sort ?? '', box.role === 'sent' || box.role === 'drafts')
+    const sort = box.role === 'inbox' && mail.pins ? [{ property: 'hasKeyword', keyword: '$pinned', isAscending: false }, ...chosen] : chosen
     const asked: Asked = { filter, collapse: !route.flat && box.role !== 'drafts', sort }
     return mail.list(asked)
   }
@@ -407,6 +408,17 @@ export class App {
     this.cursor = ''
     this.deselect()
     router.go({ at: 'mail', of, box: path, thread: '', email: '', flat: router.route.at === 'mail' && router.route.flat, only: '' }, false, () => this.begin())
+  }
+
+  /** How the list stands, as one chose it. */
+  get sorted(): string {
+    const { route } = router
+    return (route.at === 'mail' || route.at === 'search' ? SORTS.find((name) => name === route.sort) : undefined) ?? SORTS[0]
+  }
+
+  sort(name: string): void {
+    const { route } = router
+    if (route.at === 'mail' || route.at === 'search') router.go({ ...route, sort: name === SORTS[0] ? '' : name, thread: '', email: '' }, true, () => this.begin())
   }
 
   /** Asks for what is to be shown before it is drawn. */
@@ -465,7 +477,7 @@ export class App {
     if (this.seeks && this.sought?.query === query) return
     this.sought = undefined
     if (query.trim() === '') { if (route.at === 'search') router.back({ at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }); return }
-    const to: Route = { at: 'search', of: this.of, query, thread: '', email: '' }
+    const to: Route = { at: 'search', of: this.of, query, thread: '', email: '', sort: route.at === 'search' ? route.sort : '' }
     const list = this.listAt(to)
     const parts = list?.parts ?? []
     for (const part of parts) part.mail.sought = part

@@ -1,8 +1,9 @@
-// The same list of several accounts as one, the newest first: what each account lists, merged as far as it is known.
+// The same list of several accounts as one, in the order that all of them have: what each account lists, merged as far as it is known.
 
 import type { Id, Row } from '../jmap/types'
 import { WINDOW } from '../data/order'
-import { newestFirst, type List, type Listing, type Owner } from './list.svelte'
+import { inOrder } from '../data/sorting'
+import type { List, Listing, Owner } from './list.svelte'
 import type { Mail } from './mail.svelte'
 
 /** A message's name among all accounts. Equal messages have equal ids in two of them. */
@@ -17,8 +18,12 @@ interface Merged { names: string[]; blocked: [List, number][] }
 
 export class Joined implements Listing {
   private last: { of: string; merged: Merged } | undefined
+  /** What is pinned apart, which not all of them may ask for. */
+  private readonly inOrder: (a: Row, b: Row) => number
 
-  constructor(readonly parts: readonly List[]) {}
+  constructor(readonly parts: readonly List[]) {
+    this.inOrder = inOrder((parts[0]?.asked.sort ?? []).filter(({ property }) => property !== 'hasKeyword'))
+  }
 
   /** Merged anew when one of the lists has changed. */
   private get merged(): Merged {
@@ -87,7 +92,7 @@ export class Joined implements Listing {
       let best = -1
       heads.forEach((row, i) => {
         const other = heads[best]
-        if (typeof row === 'object' && (typeof other !== 'object' || before(row, this.parts[i], other, this.parts[best]))) best = i
+        if (typeof row === 'object' && (typeof other !== 'object' || this.before(row, this.parts[i], other, this.parts[best]))) best = i
       })
       const part = this.parts[best]
       const row = heads[best]
@@ -102,11 +107,11 @@ export class Joined implements Listing {
     const id = part.order.ids[at]
     return (id === undefined ? undefined : part.mail.peek(id)) ?? 'unknown'
   }
+
+  private before(a: Row, ofA: List | undefined, b: Row, ofB: List | undefined): boolean {
+    return (pinned(b, ofB) - pinned(a, ofA) || this.inOrder(a, b)) < 0
+  }
 }
 
 /** What is pinned stands on top where the list is sorted so: each list must come in its own order. */
 const pinned = (row: Row, of?: List): number => Number('$pinned' in row.keywords && of?.asked.sort[0]?.keyword === '$pinned')
-
-function before(a: Row, ofA: List | undefined, b: Row, ofB: List | undefined): boolean {
-  return (pinned(b, ofB) - pinned(a, ofA) || newestFirst(a, b)) < 0
-}

@@ -1,5 +1,6 @@
 // One key, one act (Gmail's where Gmail has one). Silent in fields; what is typed while an answer opens goes into it.
 
+import { SORTS } from '../data/sorting'
 import { t } from '../texts'
 import { app } from './app.svelte'
 import { ALL, router } from './route.svelte'
@@ -10,6 +11,7 @@ const any = (): boolean => app.targets.length > 0
 /** Not only of others, who share it. */
 const ours = (): boolean => app.own.length > 0
 const reading = (): boolean => app.openThread !== ''
+const listing = (): boolean => router.route.at === 'mail' || router.route.at === 'search'
 
 export function commands(): Command[] {
   const act = t.act
@@ -55,6 +57,7 @@ export function commands(): Command[] {
     { name: 'keys', text: t.keys.title, key: '?', group: 'show', run: () => { app.layer = 'keys' } },
     { name: 'theme', text: t.palette.theme, group: 'show', run: () => app.choose({ theme: isDark() ? 'light' : 'dark' }) },
     { name: 'rows', text: t.palette.density(app.choices.rows === 'full' ? 'compact' : 'full'), group: 'show', run: () => app.choose({ rows: app.choices.rows === 'full' ? 'compact' : 'full' }) },
+    ...SORTS.map((name): Command => ({ name: `sort-${name}`, text: `${t.list.sort}: ${t.list.sorts[name]}`, group: 'show', run: () => app.sort(name), when: listing })),
     { name: 'settings', text: t.nav.settings, group: 'show', run: () => router.go({ at: 'settings', page: 'general' }) },
     { name: 'sign-out', text: t.nav.signOut, group: 'show', run: () => { void app.signOut() } },
   ]

@@ -6,6 +6,7 @@ import { ROW, type Filter, type Id, type QueryAnswer, type QueryChanges, type Ro
 import { afterwards } from '../data/cache'
 import { matches } from '../data/local'
 import { Order, WINDOW } from '../data/order'
+import { inOrder, type Step } from '../data/sorting'
 import type { Mail } from './mail.svelte'
 
 const KEPT = 200
@@ -14,10 +15,7 @@ const FIRST = 30
 const PAUSE_MS = 5000
 const PAUSE_MAX_MS = 60_000
 
-/** As the server does it: of one second, what came later first. Its ids grow: the longer is the later. */
-export const newestFirst = (a: Row, b: Row): number => b.receivedAt.localeCompare(a.receivedAt) || b.id.length - a.id.length || b.id.localeCompare(a.id)
-
-export interface Asked { filter: Filter; collapse: boolean; sort: { property: string; isAscending: boolean; keyword?: string }[] }
+export interface Asked { filter: Filter; collapse: boolean; sort: Step[] }
 
 /** Where a row of a list comes from. */
 export interface Owner { list: List; mail: Mail; id: Id }
@@ -132,7 +130,7 @@ export class List implements Listing {
   /** Until the server has answered: what is known here of what it will find. What cannot be told from rows is not guessed. */
   guess(): void {
     if (this.order.state !== undefined || this.order.total > 0 || /"operator":"NOT"|"b?cc":/.test(this.key)) return
-    const rows = untrack(() => [...this.mail.rows.values()].filter((row) => matches(row, this.asked.filter)).sort(newestFirst))
+    const rows = untrack(() => [...this.mail.rows.values()].filter((row) => matches(row, this.asked.filter)).sort(inOrder(this.asked.sort)))
     if (rows.length === 0) return
     this.begin(rows.slice(0, WINDOW).map((row) => row.id))
     this.guessed = true
@@ -151,7 +149,7 @@ export class List implements Listing {
     // In memory is what came just now, and without a cache all there is.
     for (const [id, row] of untrack(() => [...mail.rows])) kept.set(id, row)
     const before = new Set(this.known())
-    const rows = [...kept.values()].filter((row) => before.has(row.id) ? this.holds(row) : matches(row, asked.filter)).sort(newestFirst)
+    const rows = [...kept.values()].filter((row) => before.has(row.id) ? this.holds(row) : matches(row, asked.filter)).sort(inOrder(asked.sort))
     mail.learn(rows, true)
     const seen = new Set<Id>()
     order.ids = rows.filter((r) => !asked.collapse || (!seen.has(r.threadId) && seen.add(r.threadId))).map((r) => r.id)

@@ -7,9 +7,9 @@ export const ALL = 'all'
 
 export type Route =
   | { at: 'sign-in' }
-  // `of`: the account of somebody else who shares it, or all of them; without it one's own.
-  | { at: 'mail'; of?: string; box: string; thread: string; email: string; flat: boolean; only: string }
-  | { at: 'search'; of?: string; query: string; thread: string; email: string }
+  // `of`: the account of somebody else who shares it, or all of them; without it one's own. `sort`: another order than the newest first.
+  | { at: 'mail'; of?: string; box: string; thread: string; email: string; flat: boolean; only: string; sort?: string }
+  | { at: 'search'; of?: string; query: string; thread: string; email: string; sort?: string }
   | { at: 'settings'; page: string }
   | { at: 'people' }
   | { at: 'wire' }
@@ -20,12 +20,12 @@ export function read(url: URL): Route {
   const [first, second, third, fourth, fifth] = parts
   const email = url.hash.slice(1)
   if (first === 'sign-in') return { at: 'sign-in' }
-  if (first === 'search') return { at: 'search', of: url.searchParams.get('of') ?? '', query: url.searchParams.get('q') ?? '', thread: second === 't' ? third ?? '' : '', email }
+  if (first === 'search') return { at: 'search', of: url.searchParams.get('of') ?? '', query: url.searchParams.get('q') ?? '', thread: second === 't' ? third ?? '' : '', email, sort: url.searchParams.get('sort') ?? '' }
   if (first === 'settings') return { at: 'settings', page: second ?? 'general' }
   if (first === 'people') return { at: 'people' }
   if (first === 'wire') return { at: 'wire' }
   if (first === 'print' && second !== undefined) return { at: 'print', email: second }
-  if (first === 'm') return { at: 'mail', of: second === undefined || second === '0' ? '' : second, box: third ?? 'inbox', thread: fourth === 't' ? fifth ?? '' : '', email, flat: url.searchParams.has('flat'), only: url.searchParams.get('only') ?? '' }
+  if (first === 'm') return { at: 'mail', of: second === undefined || second === '0' ? '' : second, box: third ?? 'inbox', thread: fourth === 't' ? fifth ?? '' : '', email, flat: url.searchParams.has('flat'), only: url.searchParams.get('only') ?? '', sort: url.searchParams.get('sort') ?? '' }
   return { at: 'mail', box: 'inbox', thread: '', email: '', flat: false, only: '' }
 }
 
@@ -33,13 +33,13 @@ export function href(route: Route): string {
   const e = encodeURIComponent
   switch (route.at) {
     case 'sign-in': return '/sign-in'
-    case 'search': return `/search${route.thread ? `/t/${e(route.thread)}` : ''}?q=${e(route.query)}${route.of ? `&of=${e(route.of)}` : ''}${route.email ? `#${route.email}` : ''}`
+    case 'search': return `/search${route.thread ? `/t/${e(route.thread)}` : ''}?q=${e(route.query)}${route.of ? `&of=${e(route.of)}` : ''}${route.sort ? `&sort=${e(route.sort)}` : ''}${route.email ? `#${route.email}` : ''}`
     case 'settings': return `/settings/${e(route.page)}`
     case 'people': return '/people'
     case 'wire': return '/wire'
     case 'print': return `/print/${e(route.email)}`
     case 'mail': {
-      const query = [route.flat ? 'flat' : '', route.only ? `only=${e(route.only)}` : ''].filter((q) => q !== '').join('&')
+      const query = [route.flat ? 'flat' : '', route.only ? `only=${e(route.only)}` : '', route.sort ? `sort=${e(route.sort)}` : ''].filter((q) => q !== '').join('&')
       return `/m/${route.of ? e(route.of) : '0'}/${e(route.box)}${route.thread ? `/t/${e(route.thread)}` : ''}${query ? `?${query}` : ''}${route.email ? `#${route.email}` : ''}`
     }
   }
