@@ -129,7 +129,7 @@ async fn capabilities(site: &Site) -> Vec<(&'static str, Value, Value)> {
         (BLOB, json!({}), blob),
         (MDN, json!({}), json!({})),
         // Its address is filled in where it is known under which name it is asked.
-        (WEBSOCKET, json!({}), Value::Null),
+        (WEBSOCKET, json!({"supportsPush": true}), Value::Null),
         (PROGRAM, json!({}), program),
     ];
     match site.pushes.public_key(&site.store).await {
@@ -155,19 +155,22 @@ pub(crate) async fn session(State(site): State<Shared>, request: Request) -> Res
 
 /// What the session resource says to an account under the name `base`.
 pub(crate) async fn session_of(site: &Site, account: &Arc<Account>, base: &str) -> Value {
-    let mut told = described(site, account, base).await;
-    told.insert("state".into(), json!(session_state(site, account).await));
-    Value::Object(told)
+    let mut told = described(site, account).await;
+    let state = state_of(account, &told);
+    told["state"] = json!(state);
+    told["apiUrl"] = json!(format!("{base}/jmap/api"));
+    told["downloadUrl"] = json!(format!("{base}/jmap/download/{{accountId}}/{{blobId}}/{{name}}?type={{type}}"));
+    told["uploadUrl"] = json!(format!("{base}/jmap/upload/{{accountId}}/"));
+    told["eventSourceUrl"] = json!(format!("{base}/jmap/eventsource/?types={{types}}&closeafter={{closeafter}}&ping={{ping}}"));
+    // `http` becomes `ws`, `https` becomes `wss`.
+    told["capabilities"][WEBSOCKET]["url"] = json!(format!("{}/jmap/ws", base.replacen("http", "ws", 1)));
+    told
 }
 
-/// All of it but its state.
-async fn described(site: &Site, account: &Arc<Account>, base: &str) -> Object {
+/// All of it but its state, and the addresses, which hang on the name under which it is asked.
+async fn described(site: &Site, account: &Arc<Account>) -> Value {
     let id = account_id(account.id);
-    let mut all = capabilities(site).await;
-    for (_, server, _) in all.iter_mut().filter(|(urn, ..)| *urn == WEBSOCKET) {
-        // `http` becomes `ws`, `https` becomes `wss`.
-        *server = json!({"url": format!("{}/jmap/ws", base.replacen("http", "ws", 1)), "supportsPush": true});
-    }
+    let all = capabilities(site).await;
     let of_server: Object = all.iter().map(|(urn, server, _)| ((*urn).to_owned(), server.clone())).collect();
     let of_account = all.iter().filter(|(.., account)| !account.is_null());
     let of_account: Object = of_account.map(|(urn, _, account)| ((*urn).to_owned(), account.clone())).collect();
@@ -190,24 +193,17 @@ async fn described(site: &Site, account: &Arc<Account>, base: &str) -> Object {
         let told = json!({"name": own.address, "isPersonal": true, "isReadOnly": false, "accountCapabilities": of_account});
         accounts.insert(account_id(own.id), told);
     }
-    let told = json!({
-        "capabilities": of_server,
-        "accounts": accounts,
-        "primaryAccounts": primary,
-        "username": account.address,
-        "apiUrl": format!("{base}/jmap/api"),
-        "downloadUrl": format!("{base}/jmap/download/{{accountId}}/{{blobId}}/{{name}}?type={{type}}"),
-        "uploadUrl": format!("{base}/jmap/upload/{{accountId}}/"),
-        "eventSourceUrl": format!("{base}/jmap/eventsource/?types={{types}}&closeafter={{closeafter}}&ping={{ping}}"),
-    });
-    told.as_object().cloned().unwrap_or_default()
+    json!({"capabilities": of_server, "accounts": accounts, "primaryAccounts": primary, "username": account.address})
 }
 
 /// "If the value of any other property on the Session object changes, this string will change" (RFC 8620 §2): made of all of it, under
 /// whatever name it is asked, and of the account's sign-ins.
 async fn session_state(site: &Site, account: &Arc<Account>) -> String {
-    let told = Value::Object(described(site, account, "").await).to_string();
-    format!("s{:x}-{}", account.epoch, &blake3::hash(told.as_bytes()).to_hex().as_str()[..16])
+    state_of(account, &described(site, account).await)
+}
+
+fn state_of(account: &Account, told: &Value) -> String {
+    format!("s{:x}-{}", account.epoch, &blake3::hash(told.to_string().as_bytes()).to_hex().as_str()[..16])
 }
 
 /// A request-level error (RFC 8620 §3.6.1).
