@@ -15,13 +15,12 @@ use net::{Connection, Next};
 use serde::Serialize;
 use std::sync::Arc;
 use store::{
-    AccountId, Claim, FlagOp, Flags, QueueEntry, QueueId, QueueRecipient, QueueService, RecipientState, Settlement, SpecialUse,
-    Store, Uid,
+    AccountId, Claim, FlagOp, Flags, QueueEntry, QueueId, QueueRecipient, RecipientState, Settlement, SpecialUse, Store, Uid,
 };
 use wire::sasl::Secret;
 use wire::sasl::client::Credentials;
+use wire::smtp::Ret;
 use wire::smtp::client::{Client, Config, Envelope, Event, Failure, Needed, Outcome, Recipient, RecipientOutcome, StartTls};
-use wire::smtp::{DeliverBy, Ret, Wishes};
 
 /// A claim is given back by itself after this.
 const LEASE_SECS: u32 = 600;
@@ -332,23 +331,7 @@ fn envelope(claim: &Claim, size: u64) -> Envelope {
         smtputf8: message.smtputf8,
         ret: if message.ret_headers { Some(Ret::Headers) } else { None },
         envelope_id: message.envelope_id.clone(),
-        wishes: wishes(&message.service),
-    }
-}
-
-/// What the provider is asked for.
-fn wishes(service: &QueueService) -> Wishes {
-    let deliver_by = service.deliver_by_secs.map(|at| DeliverBy {
-        secs: at.saturating_sub(unix_now()),
-        notify: service.deliver_by_notify,
-        trace: service.deliver_by_trace,
-    });
-    Wishes {
-        require_tls: service.require_tls,
-        deliver_by: deliver_by.filter(|by| by.notify || by.secs > 0),
-        priority: Some(service.priority).filter(|priority| *priority != 0),
-        solicitations: service.solicitations.clone(),
-        ..Wishes::default()
+        wishes: mta::accept::wishes_of(&message.service, unix_now()),
     }
 }
 

@@ -14,7 +14,7 @@ use store::{
     Acceptance, AccountId, Delivery, Flags, NewQueueEntry, QueueRecipient, QueueService, RecipientState, Spooled, Target,
     TraceEvent, UnixSecs,
 };
-use wire::smtp::wishes::Wishes;
+use wire::smtp::wishes::{DeliverBy, Wishes};
 
 /// MAIL's half of a transaction (RFC 5321 §2.3.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +48,23 @@ pub fn service_of(wishes: &Wishes, now_secs: UnixSecs) -> QueueService {
         deliver_by_trace: wishes.deliver_by.is_some_and(|by| by.trace),
         priority: wishes.priority.unwrap_or(0),
         solicitations: wishes.solicitations.clone(),
+    }
+}
+
+/// The other way: what the next server is asked for.
+pub fn wishes_of(service: &QueueService, now_secs: UnixSecs) -> Wishes {
+    let deliver_by = service.deliver_by_secs.map(|at| DeliverBy {
+        secs: at.saturating_sub(now_secs),
+        notify: service.deliver_by_notify,
+        trace: service.deliver_by_trace,
+    });
+    Wishes {
+        require_tls: service.require_tls,
+        // What is late already and must come back is not given on: its retry bounces it.
+        deliver_by: deliver_by.filter(|by| by.notify || by.secs > 0),
+        priority: Some(service.priority).filter(|priority| *priority != 0),
+        solicitations: service.solicitations.clone(),
+        ..Wishes::default()
     }
 }
 

@@ -17,8 +17,8 @@ use net::Next;
 use std::time::Duration;
 use store::{Claim, NewQueueEntry, QueueRecipient, RecipientState, StoreError};
 use tokio::time::Instant;
+use wire::smtp::Ret;
 use wire::smtp::client::{self, Envelope, Event, Needed, Recipient, RecipientOutcome, Stage};
-use wire::smtp::{DeliverBy, Ret, Wishes};
 
 /// RFC 3463.
 type Status = (u8, u16, u16);
@@ -227,25 +227,7 @@ fn envelope(claim: &Claim, waiting: &[usize], size: u64) -> Envelope {
         smtputf8: message.smtputf8,
         ret: if message.ret_headers { Some(Ret::Headers) } else { None },
         envelope_id: message.envelope_id.clone(),
-        wishes: wishes(message),
-    }
-}
-
-/// What the next hop is asked for.
-fn wishes(message: &NewQueueEntry) -> Wishes {
-    let service = &message.service;
-    let deliver_by = service.deliver_by_secs.map(|at| DeliverBy {
-        secs: at.saturating_sub(unix_now()),
-        notify: service.deliver_by_notify,
-        trace: service.deliver_by_trace,
-    });
-    Wishes {
-        require_tls: service.require_tls,
-        // What is late already and must come back is not given on: its retry bounces it.
-        deliver_by: deliver_by.filter(|by| by.notify || by.secs > 0),
-        priority: Some(service.priority).filter(|priority| *priority != 0),
-        solicitations: service.solicitations.clone(),
-        ..Wishes::default()
+        wishes: mta::accept::wishes_of(&message.service, unix_now()),
     }
 }
 
