@@ -101,6 +101,27 @@ describe('what comes with the page', { timeout: 240_000 }, () => {
     await ann.context().close()
   })
 
+  it('keeps the keys that are pressed before the program is there, and what is typed into the field that they open', async () => {
+    const { ann, letGo, asked } = await held({ viewport: { width: 1360, height: 860 } })
+    await opens(ann, asked)
+    await ann.keyboard.press('/')
+    await ann.keyboard.type('subject:36')
+    letGo()
+    await ann.getByRole('heading', { name: '1 result' }).waitFor()
+    assert.equal(await ann.locator('#search').inputValue(), 'subject:36')
+    assert.equal(await ann.evaluate(() => document.activeElement?.id), 'search')
+    await ann.context().close()
+    const again = await held({ viewport: { width: 1360, height: 860 } })
+    await opens(again.ann, again.asked)
+    await again.ann.keyboard.press('j')
+    await again.ann.keyboard.press('j')
+    await again.ann.keyboard.press('o')
+    again.letGo()
+    await again.ann.locator('article').getByText('Text of 40.').waitFor()
+    assert.deepEqual(again.ann.troubles, [])
+    await again.ann.context().close()
+  })
+
   it('is not shown over what was done without a network, nor to who signed out without one', async () => {
     const { ann, letGo } = await held({ viewport: { width: 1360, height: 860 } })
     await ann.route('**/jmap/api', (route) => route.abort())

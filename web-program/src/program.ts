@@ -6,6 +6,17 @@ import { idle } from './state/early'
 import App from './view/App.svelte'
 import type { Drawn } from './view/first'
 
+/** What was pressed before the program was there, where it would go now: a field takes its letters. */
+function press(key: KeyboardEvent): void {
+  const at = document.activeElement ?? document.body
+  if (!at.dispatchEvent(new KeyboardEvent('keydown', key))) { flushSync(); return }
+  if (key.key.length === 1 && at instanceof HTMLInputElement) {
+    at.setRangeText(key.key, at.selectionStart ?? 0, at.selectionEnd ?? 0, 'end')
+    at.dispatchEvent(new InputEvent('input', { bubbles: true, data: key.key, inputType: 'insertText' }))
+  }
+  flushSync()
+}
+
 /** `address`: who signed in just now. `drawn`: what stands there until the program does. */
 export function run(target: HTMLElement, address?: string, drawn?: Drawn): void {
   mount(App, { target })
@@ -16,6 +27,7 @@ export function run(target: HTMLElement, address?: string, drawn?: Drawn): void 
     const list = document.getElementById('list')
     if (list && was.top > 0) list.scrollTop = was.top
     if (was.pressed !== undefined) app.open(was.pressed)
+    was.keys.forEach(press)
   }
   void begun.then(() => {
     // It keeps the files of the program, and takes pushes. First comes what one looks at.

@@ -9,8 +9,11 @@ import type { First } from '../state/first'
 import { t } from '../texts'
 import { brief } from './when'
 
-/** `over`: the program has taken its place; it is told what was pressed, and how far the list was scrolled. */
-export interface Drawn { over: () => { pressed: Id | undefined; top: number } }
+/** `over`: the program has taken its place; it is told what was pressed, by the pointer and by keys, and how far the list was scrolled. */
+export interface Drawn { over: () => { pressed: Id | undefined; keys: KeyboardEvent[]; top: number } }
+
+/** More keys than anybody means are not kept. */
+const KEYS_MAX = 64
 
 type Made = (tag: string, name: string, ...inside: (Node | string)[]) => HTMLElement
 const maker = (component: string): Made => (tag, name, ...inside) => {
@@ -69,8 +72,16 @@ export function draw(target: HTMLElement, { session, about, list }: First): Draw
   whole.ariaBusy = 'true'
   let pressed: Id | undefined
   view.addEventListener('click', ({ target: at }) => { pressed = at instanceof Element ? at.closest<HTMLElement>('.row')?.dataset.id : undefined })
+  const keys: KeyboardEvent[] = []
+  const key = (event: KeyboardEvent): void => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || keys.length === KEYS_MAX) return
+    keys.push(event)
+    // There is no field yet: what types is meant for the program, not for the browser's own search.
+    if (event.key.length === 1) event.preventDefault()
+  }
+  addEventListener('keydown', key)
   target.append(whole)
-  return { over: () => { const top = view.scrollTop; whole.remove(); return { pressed, top } } }
+  return { over: () => { const top = view.scrollTop; removeEventListener('keydown', key); whole.remove(); return { pressed, keys, top } } }
 }
 
 /** It is on the screen, and the browser has done what it has to do before the program takes all its time; or nobody looks. */
