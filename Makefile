@@ -1,5 +1,5 @@
 # Packetboat. `make run` tries it, `make test` runs every test; both work in an empty clone on a fresh Debian 12.
-.PHONY: run build program test unit lint clients browser crash drain power lab simulate stress sync-soak sessions large soak fuzz bench bench-list bench-mime bench-moving bench-roundcube instructions deny packages
+.PHONY: run build program test unit lint clients browser browser-soak crash drain power lab simulate stress sync-soak sessions large soak fuzz bench bench-list bench-mime bench-moving bench-roundcube instructions deny packages
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -41,6 +41,10 @@ clients:        ## real clients and neighbours against the real binary
 browser: program ## the browser program in Chromium (ONLY=part of a test's name)
 	cargo build --locked -p packetboat
 	tests/browser/run.sh $(ONLY)
+
+browser-soak: program ## two windows of it used at random, held against IMAP (ROUNDS=n SEED=n)
+	cargo build --locked -p packetboat
+	cd tests/browser && ROUNDS=$(or $(ROUNDS),40) SEED=$(or $(SEED),1) node --test --test-reporter=spec ./random.test.mjs
 
 crash:          ## kill -9 under load, again and again (ROUNDS=n SEED=n)
 	cargo build --locked -p packetboat
@@ -95,6 +99,7 @@ soak:           ## hours: the crash test's thousand rounds, every call failing o
 	$(MAKE) power IMAGES=10000
 	$(MAKE) stress
 	$(MAKE) sync-soak
+	$(MAKE) browser-soak
 	cargo build --release --locked -p packetboat
 	$(MAKE) sessions
 	$(MAKE) large
