@@ -148,6 +148,37 @@ impl Store {
         Ok((*own).clone())
     }
 
+    /// A mailbox and what `reader` has seen in it, of one instant: what was marked never comes under the mod-sequence from before.
+    async fn as_read(&self, (owner, mailbox): (AccountId, MailboxId), reader: AccountId) -> Result<(Snapshot, OwnSeen)> {
+        let snapshot = self.snapshot(owner, mailbox).await?;
+        let own = self.own_seen((owner, mailbox), reader).await?;
+        // The row is read last, so it is never the older one; its act may be one that readers of rows do not see yet.
+        if own.act.is_none_or(|act| act <= snapshot.highest_mod_seq.0) {
+            return Ok((snapshot, own));
+        }
+        let space = self.inner.ready(owner).await?;
+        let head = space.lock(&*self.inner.engine, true).await?;
+        let snapshot = self.inner.snapshot_in(&space, mailbox).await?;
+        let own = self.inner.own_seen((owner, mailbox), reader, space.own_seen_sum(mailbox)).await?;
+        drop(head);
+        Ok((snapshot, (*own).clone()))
+    }
+
+    /// The mailbox as `reader` has it.
+    pub async fn snapshot_as_read(&self, place: (AccountId, MailboxId), reader: AccountId) -> Result<Snapshot> {
+        let (mut snapshot, own) = self.as_read(place, reader).await?;
+        own.show_all(&mut snapshot.rows);
+        Ok(snapshot)
+    }
+
+    /// Some rows (ascending UIDs) as `reader` has them; those that do not exist are left out.
+    pub async fn rows_as_read(&self, place: (AccountId, MailboxId), reader: AccountId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
+        let (snapshot, own) = self.as_read(place, reader).await?;
+        let mut rows: Vec<MessageRow> = snapshot.rows.pick(uids).map(|(_, row)| row).collect();
+        rows.iter_mut().for_each(|row| own.show(row));
+        Ok(rows)
+    }
+
     /// Marks these as seen by `reader`, or as not seen. The rows of those that are there, as the reader has them now.
     pub async fn set_own_seen(
         &self,
@@ -201,6 +232,36 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::tests::{NOW, add, ann, both, inbox, new_account, sound};
+    use std::collections::BTreeMap;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn what_is_marked_comes_under_the_mod_sequence_that_marked_it() {
+        for (_place, store) in both().await {
+            let ann = ann(&store).await;
+            let bob = store.accounts_add(vec![new_account("bob@here.test")], NOW).await.unwrap()[0];
+            let place = (ann, inbox(&store, ann).await);
+            add(&store, place.0, place.1).await;
+            let writer = store.clone();
+            let marking = tokio::spawn(async move {
+                let mut marked = BTreeMap::new();
+                for number in 0..400 {
+                    let rows = writer.set_own_seen(place, bob, &[Uid(1)], number % 2 == 0).await.unwrap();
+                    marked.insert(rows[0].mod_seq, rows[0].flags.system);
+                }
+                marked
+            });
+            let mut found = Vec::new();
+            while !marking.is_finished() {
+                found.extend(store.snapshot_as_read(place, bob).await.unwrap().rows.get(0));
+                found.extend(store.rows_as_read(place, bob, &[Uid(1)]).await.unwrap());
+            }
+            let marked = marking.await.unwrap();
+            for row in found {
+                let flags = marked.get(&row.mod_seq).copied().unwrap_or_default();
+                assert_eq!(row.flags.system, flags, "at {:?}", row.mod_seq);
+            }
+        }
+    }
 
     #[tokio::test]
     async fn each_reader_has_seen_what_it_has_seen() {

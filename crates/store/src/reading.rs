@@ -189,6 +189,19 @@ impl Inner {
         self.with_rows(space, mailbox, |rows, _| rows.clone()).await
     }
 
+    /// A mailbox as published.
+    pub(crate) async fn snapshot_in(&self, space: &Arc<Space>, mailbox: MailboxId) -> Result<Snapshot> {
+        loop {
+            self.rows_of(space, mailbox).await?;
+            let published = space.published();
+            let state = published.mailboxes.get(&mailbox).ok_or(StoreError::NotFound)?;
+            let (mailbox_info, uid_next, highest_mod_seq) = (state.info.clone(), Uid(state.uid_next), state.highest);
+            if let Some(rows) = published.cached.get(&mailbox).cloned() {
+                return Ok(Snapshot { mailbox: mailbox_info, uid_next, highest_mod_seq, rows });
+            }
+        }
+    }
+
     /// At least these rows (ascending UIDs) as the act finds them, but for those that do not exist.
     pub(crate) async fn standing(&self, act: &Act, mailbox: MailboxId, uids: &[Uid]) -> Result<Rows> {
         let space = act.space();
@@ -396,15 +409,7 @@ impl Store {
     /// The mailbox as it is now.
     pub async fn snapshot(&self, account: AccountId, mailbox: MailboxId) -> Result<Snapshot> {
         let space = self.inner.ready(account).await?;
-        loop {
-            self.inner.rows_of(&space, mailbox).await?;
-            let published = space.published();
-            let state = published.mailboxes.get(&mailbox).ok_or(StoreError::NotFound)?;
-            let (mailbox_info, uid_next, highest_mod_seq) = (state.info.clone(), Uid(state.uid_next), state.highest);
-            if let Some(rows) = published.cached.get(&mailbox).cloned() {
-                return Ok(Snapshot { mailbox: mailbox_info, uid_next, highest_mod_seq, rows });
-            }
-        }
+        self.inner.snapshot_in(&space, mailbox).await
     }
 
     /// What changed after `mod_seq`.

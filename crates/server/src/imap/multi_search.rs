@@ -49,14 +49,12 @@ impl Session {
                 self.search_view(&tag, &search, with_mod_seq, only_selected).await?;
                 continue;
             }
-            let mut snapshot = match self.store().snapshot(placed.account, placed.mailbox.id).await {
-                Err(StoreError::NotFound) => continue,
+            let own_seen = self.keeps_own_seen(placed.id()).await?;
+            let mut snapshot = match self.snapshot(placed.id(), own_seen).await {
+                Err(Trouble::Store(StoreError::NotFound)) => continue,
                 other => other?,
             };
             // The search looks at what is in the place of the selected mailbox.
-            if self.keeps_own_seen(placed.id()).await? {
-                self.show_own_seen(placed.id(), &mut snapshot.rows).await?;
-            }
             let checked = snapshot.highest_mod_seq;
             snapshot.mailbox = placed.mailbox;
             let own = self.view.replace(View::new(placed.account, snapshot, true, checked));

@@ -6,7 +6,7 @@
 use super::failure::Trouble;
 use super::place::Placed;
 use super::session::Session;
-use store::{AccountId, Copied, FlagOp, Flags, FlagsChanged, MailboxId, MailboxStatus, MessageRow, Rows, Uid};
+use store::{AccountId, Copied, FlagOp, Flags, FlagsChanged, MailboxId, MailboxStatus, MessageRow, Snapshot, Uid};
 use wire::imap::metadata::{SEEN_ENTRY, is_seen_apart};
 
 impl Session {
@@ -19,10 +19,12 @@ impl Session {
         Ok(all.get(&(Some(mailbox), SEEN_ENTRY.into())).is_some_and(|value| is_seen_apart(value)))
     }
 
-    /// Puts the reader's own \Seen into rows of that mailbox.
-    pub(super) async fn show_own_seen(&self, place: (AccountId, MailboxId), rows: &mut Rows) -> Result<(), Trouble> {
-        self.store().own_seen(place, self.account_id()?).await?.show_all(rows);
-        Ok(())
+    /// The mailbox as this reader has it.
+    pub(super) async fn snapshot(&self, place: (AccountId, MailboxId), own_seen: bool) -> Result<Snapshot, Trouble> {
+        match own_seen {
+            true => Ok(self.store().snapshot_as_read(place, self.account_id()?).await?),
+            false => Ok(self.store().snapshot(place.0, place.1).await?),
+        }
     }
 
     /// What STATUS counts there, unseen as this reader has it.
@@ -42,21 +44,16 @@ impl Session {
         changed: &mut FlagsChanged,
     ) -> Result<(), Trouble> {
         let (me, names) = (self.account_id()?, asked.system & Flags::SEEN != 0);
+        let uids: Vec<Uid> = changed.rows.iter().map(|row| row.uid).collect();
         let seen = match operation {
             FlagOp::Replace => Some(names),
             FlagOp::Add => names.then_some(true),
             FlagOp::Remove => names.then_some(false),
         };
-        match seen.filter(|_| may) {
-            Some(seen) => {
-                let uids: Vec<Uid> = changed.rows.iter().map(|row| row.uid).collect();
-                changed.rows = self.store().set_own_seen(place, me, &uids, seen).await?;
-            }
-            None => {
-                let own = self.store().own_seen(place, me).await?;
-                changed.rows.iter_mut().for_each(|row| own.show(row));
-            }
-        }
+        changed.rows = match seen.filter(|_| may) {
+            Some(seen) => self.store().set_own_seen(place, me, &uids, seen).await?,
+            None => self.store().rows_as_read(place, me, &uids).await?,
+        };
         Ok(())
     }
 

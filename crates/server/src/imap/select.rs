@@ -33,11 +33,8 @@ impl Session {
             checked = *following.borrow_and_update();
             watch = Some(following);
         }
-        let mut snapshot = store.snapshot(account, mailbox.id).await?;
         let own_seen = self.keeps_own_seen((account, mailbox.id)).await?;
-        if own_seen {
-            self.show_own_seen((account, mailbox.id), &mut snapshot.rows).await?;
-        }
+        let mut snapshot = self.snapshot((account, mailbox.id), own_seen).await?;
         snapshot.mailbox = mailbox;
         let (uid_validity, uid_next) = (snapshot.mailbox.uid_validity, snapshot.uid_next.0);
         self.condstore |= select.condstore;

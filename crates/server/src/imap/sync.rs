@@ -25,16 +25,16 @@ impl Session {
         if newest == view.checked && !(may_expunge && view.has_vanished()) {
             return Ok(());
         }
-        let mut snapshot = match self.context.store.snapshot(view.account, view.mailbox.id).await {
+        let (store, place) = (&self.context.store, (view.account, view.mailbox.id));
+        let snapshot = match view.own_seen {
+            false => store.snapshot(place.0, place.1).await,
+            true => Box::pin(store.snapshot_as_read(place, signed_in.account.id)).await,
+        };
+        let snapshot = match snapshot {
             Err(StoreError::NotFound) => return Err(self.mailbox_gone("The selected mailbox was deleted")),
             other => other?,
         };
         view.checked = newest;
-        if view.own_seen {
-            let place = (view.account, view.mailbox.id);
-            Box::pin(self.show_own_seen(place, &mut snapshot.rows)).await?;
-        }
-        let Some(view) = self.view.as_mut() else { return Ok(()) };
         let (told, settled) = (view.rows().clone(), view.settled());
         let (before, updates) = (told.len(), view.apply(snapshot, may_expunge));
         if !self.tells_flags() && updates.iter().any(|update| matches!(update, Update::Flags(_))) {
