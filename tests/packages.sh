@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use, and those named as arguments. Does nothing when all are there.
 set -eu
-packages="ca-certificates curl swaks libnet-ssleay-perl libio-socket-ssl-perl msmtp mpop fetchmail isync neomutt offlineimap3 imapfilter python3 python3-venv openssl expect postfix procps valgrind mpack ripmime maildrop dovecot-imapd dovecot-pop3d dovecot-lmtpd unbound ldnsutils iproute2 python3-dkim python3-authres chromium tmux php-cli php-horde-imap-client roundcube-core roundcube-sqlite3 dbconfig-no-thanks libmail-imaptalk-perl $*"
+packages="ca-certificates curl swaks libnet-ssleay-perl libio-socket-ssl-perl msmtp mpop fetchmail isync neomutt offlineimap3 imapfilter python3 python3-venv openssl expect postfix procps valgrind mpack ripmime maildrop dovecot-imapd dovecot-pop3d dovecot-lmtpd unbound ldnsutils iproute2 python3-dkim python3-authres chromium tmux php-cli php-horde-imap-client roundcube-core roundcube-sqlite3 dbconfig-no-thanks libmail-imaptalk-perl gsasl $*"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"

@@ -7,6 +7,7 @@ import imaplib
 import json
 import os
 import poplib
+import re
 import secrets
 import shutil
 import smtplib
@@ -174,6 +175,29 @@ class SignIn(unittest.TestCase):
                 self.assertNotIn("AUTH=SCRAM-SHA-256-PLUS", plain.capabilities)
                 self.assertIn("AUTH=SCRAM-SHA-256", plain.capabilities)
 
+    def test_gsasl_binds_to_the_channel(self):
+        """RFC 9266: GNU SASL with GnuTLS binds by tls-exporter under TLS 1.3. Under TLS 1.2 it knows tls-unique only, which is not taken."""
+        with lab.Server(extra=PLUS, start_with=["ann"]) as server:
+            def signed_in(protocol, port, mechanism, *more, password=PASSWORD):
+                """Did it, and the first thing it said of SASL."""
+                done = lab.client("gsasl", f"--{protocol}", "--starttls", f"--connect=localhost:{server.ports[port]}", f"--mechanism={mechanism}",
+                                  f"--authentication-id={ANN}", f"--password={password}", f"--x509-ca-file={lab.certificate()[0]}", "--verbose", *more, ok=False)
+                told = done.stdout.decode()
+                first = re.search(rf"{mechanism}\r?\n(?:\+|334) ?\r?\n(\S+)", told)
+                self.assertIn("TLS session info", done.stderr.decode())
+                return done.returncode == 0 and "finished (server trusted)" in done.stderr.decode(), first and base64.b64decode(first[1])[:16], told
+
+            for protocol, port in (("imap", "imap"), ("smtp", "submission")):
+                with self.subTest(protocol):
+                    good, first, told = signed_in(protocol, port, "SCRAM-SHA-256-PLUS")
+                    self.assertEqual((good, first), (True, b"p=tls-exporter,,"), told)
+                    good, first, told = signed_in(protocol, port, "SCRAM-SHA-256-PLUS", password="wrong")
+                    self.assertEqual((good, first), (False, b"p=tls-exporter,,"), told)
+                    good, first, told = signed_in(protocol, port, "SCRAM-SHA-256-PLUS", "--priority=NORMAL:-VERS-TLS1.3")
+                    self.assertEqual((good, first[:13]), (False, b"p=tls-unique,"), told)
+                    good, first, told = signed_in(protocol, port, "SCRAM-SHA-256", "--no-cb")
+                    self.assertEqual((good, first[:3]), (True, b"n,,"), told)
+
     def test_mechanisms_are_listed_per_listener(self):
         extra = 'mechanisms = ["PLAIN", "LOGIN on submissions", "SCRAM-SHA-256-PLUS on imaps"]'
         with lab.Server(extra=extra, start_with=["ann"]) as server:
@@ -260,6 +284,28 @@ class SignIn(unittest.TestCase):
                 self.assertEqual(Clients(server, stranger).each("EXTERNAL", say(ANN), implicit), [None] * 3)
                 self.assertEqual(Clients(server).each("EXTERNAL", say(ANN), implicit), [None] * 3)
             self.assertEqual(Clients(server, stranger).imap("PLAIN", lambda _: Token(f"\0{ANN}\0{PASSWORD}".encode(), b"")), True)
+
+    def test_c14_mail_comes_by_a_resumed_session(self):
+        """Lessons C14 (outlook.com as sender): TLS that goes on from an earlier connection's brings mail as the first one did, by OpenSSL."""
+        with lab.Server(start_with=["ann"]) as server:
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                with self.subTest(version):
+                    tls = ssl.create_default_context(cafile=lab.certificate()[0])
+                    tls.minimum_version = tls.maximum_version = version
+                    session, resumed = None, []
+                    for number in range(3):
+                        with smtplib.SMTP("localhost", server.ports["smtp"]) as c:
+                            c.ehlo()
+                            self.assertEqual(c.docmd("STARTTLS")[0], 220)
+                            c.sock = tls.wrap_socket(c.sock, server_hostname="localhost", session=session)
+                            c.file, c.helo_resp, c.ehlo_resp, c.esmtp_features, c.does_esmtp = None, None, None, {}, False
+                            resumed.append(c.sock.session_reused)
+                            c.sendmail("x@outlook.test", [ANN], f"Subject: {version.name} {number}\r\n\r\nx\r\n")
+                            session = c.sock.session
+                    self.assertEqual(resumed, [False, True, True])
+            with imaplib.IMAP4("localhost", server.ports["imap"]) as c:
+                c.login(ANN, PASSWORD)
+                self.assertEqual(c.select(), ("OK", [b"6"]))
 
     def test_c17_a_client_certificate_nobody_asked_for(self):
         """Lessons C17 (Gmail as SMTP client): whoever holds a stranger's certificate is served as if there were none, asked for one or not."""

@@ -169,6 +169,12 @@ impl Play {
             // `\n` stands for CRLF.
             "message" => self.office.deliver("INBOX", rest.replace("\\n", "\r\n").as_bytes()).await,
             "quota" => store.account_quota(account, Some(rest.parse().unwrap())).await.unwrap(),
+            // Past whatever else makes octets of what is said.
+            "raw" => {
+                let octet = |at: usize| u8::from_str_radix(&rest[at..at + 2], 16).unwrap();
+                let octets: Vec<u8> = (0..rest.len()).step_by(2).map(octet).collect();
+                self.peers.get_mut(&1).unwrap().send_raw(&octets).await;
+            }
             "octets" => {
                 let peer = self.peers.get_mut(&1).unwrap();
                 peer.unsent.resize(peer.unsent.len() + rest.parse::<usize>().unwrap(), b'x');
@@ -222,6 +228,7 @@ transcripts! {
     binary_parts,
     body_sections,
     c01_done_and_more_in_one_packet,
+    c02_partial_flush,
     c03_special_use_in_plain_list,
     c04_drafts_is_of_mailboxes_draft_of_messages,
     c05_esearch_tag_is_quoted,

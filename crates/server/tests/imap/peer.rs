@@ -83,14 +83,18 @@ impl Peer {
         self.stream.take().unwrap()
     }
 
+    pub(crate) async fn send_raw(&mut self, octets: &[u8]) {
+        let stream = self.stream.as_mut().unwrap();
+        stream.write_all(octets).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+
     pub(crate) async fn flush(&mut self) {
         let mut unsent = std::mem::take(&mut self.unsent);
         if let (Some(deflate), false) = (&mut self.deflate, unsent.is_empty()) {
             unsent = deflate.deflate(&unsent);
         }
-        let stream = self.stream.as_mut().unwrap();
-        stream.write_all(&unsent).await.unwrap();
-        stream.flush().await.unwrap();
+        self.send_raw(&unsent).await;
     }
 
     /// False at the end of the connection.
