@@ -136,3 +136,43 @@ class Watched(unittest.TestCase):
                 process.wait()
                 process.stdout.close()
             self.assertNotEqual(server.run("wire", "--account", "nobody@here.test", ok=False).returncode, 0)
+
+    def test_connections_that_stand_are_shown_too(self):
+        """By every protocol, also one that waits in IDLE; a message that is on its way is not taken for commands."""
+        with lab.Server(start_with=["ann"]) as server:
+            imap = imaplib.IMAP4("localhost", server.ports["imap"])
+            imap.login(ANN, PASSWORD)
+            imap.select()
+            imap.send(b"i1 IDLE\r\n")
+            self.assertTrue(imap.readline().startswith(b"+"))
+            smtp, sending = smtplib.SMTP("localhost", server.ports["submission"]), smtplib.SMTP("localhost", server.ports["submission"])
+            for c in (smtp, sending):
+                c.login(ANN, PASSWORD)
+            sending.mail(ANN)
+            sending.rcpt(ANN)
+            self.assertEqual(sending.docmd("DATA")[0], 354)
+            sending.send(b"Subject: hidden\r\n")
+            pop = poplib.POP3("localhost", server.ports["pop3"])
+            pop.user(ANN)
+            pop.pass_(PASSWORD)
+            with lab.Wire(server, ANN) as dialogue:
+                def said(protocol, line):
+                    told = lambda: [step for step in list(dialogue.steps) if (step["protocol"], step["line"]) == (protocol, line)]
+                    lab.wait_for(f"{protocol}: {line}", told, 10)
+                    self.assertNotIn("hidden", json.dumps(dialogue.steps))
+
+                sending.send(b"\r\nNOOP hidden\r\n.\r\n")
+                self.assertEqual(sending.getreply()[0], 250)
+                said("imap", "* 1 EXISTS")
+                imap.send(b"DONE\r\n")
+                said("imap", "DONE")
+                said("imap", "i1 OK IDLE ended")
+                for c in (smtp, sending):
+                    c.docmd("VRFY", "somebody")
+                pop.noop()
+                said("pop3", "NOOP")
+                said("smtp", "VRFY somebody")
+                lab.wait_for("two of SMTP", lambda: len({s["connection"] for s in list(dialogue.steps) if s["protocol"] == "smtp"}) == 2, 10)
+            for c in (smtp, sending, pop):
+                c.quit()
+            imap.shutdown()

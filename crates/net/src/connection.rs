@@ -248,6 +248,17 @@ impl Connection {
         self.beside_mut().tap = Some(tap);
     }
 
+    /// The same on a connection that stands: of what `session` has said nothing is heard, but all that comes after it.
+    pub fn join_tap<S: Session>(&mut self, session: &mut S, tap: Arc<dyn Tap>) {
+        self.take(session);
+        self.set_tap(tap);
+    }
+
+    /// Does anybody listen in?
+    pub fn is_tapped(&self) -> bool {
+        self.tap().is_some()
+    }
+
     /// The other end said for whom it speaks, and is believed.
     pub fn set_peer(&mut self, peer: Peer) {
         self.peer = peer;

@@ -1,8 +1,10 @@
 //! What every face is given: the store, the doorkeeper, names and switches. Plain values, made once at the top.
 
 use crate::auth::Auth;
+use crate::wire_log::Spoken;
 use std::sync::Arc;
-use store::Store;
+use store::{Account, Store};
+use tokio::sync::mpsc;
 
 /// When passwords may cross the wire without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +114,14 @@ pub const UNREACHABLE: &str =
     "This is a trial post office on one computer: mail goes only to the domains it serves, nothing leaves this machine";
 
 impl Context {
+    /// The dialogues of an account from now on, of connections that stand too; `None` when enough people watch already.
+    pub fn watch(&self, account: &Account) -> Option<mpsc::Receiver<Spoken>> {
+        let spoken = self.wire_log.watch(&account.address)?;
+        // Each session of the account wakes, and finds that it is watched.
+        self.store.look_again(account.id);
+        Some(spoken)
+    }
+
     /// Ready once the server drains. Cancel-safe.
     pub async fn draining(&self) {
         let mut shutdown = self.shutdown.clone();

@@ -46,6 +46,7 @@ pub use switches::CapabilityOff;
 
 use crate::auth::{Client, SignIn};
 use crate::context::Shared;
+use crate::wire_log::Joined;
 use append::Appending;
 use failure::{Outcome, Trouble};
 use net::connection::{Connection, Next};
@@ -120,6 +121,7 @@ impl Session {
             if unasked && Box::pin(self.notify_between(idling)).await.is_err_and(|trouble| self.is_over(&trouble)) {
                 break;
             }
+            self.let_watch();
             match self.wait(&mut shutdown, unasked).await {
                 Woken::Shutdown => {
                     self.wire.bye(None, "The server is shutting down");
@@ -187,6 +189,17 @@ impl Session {
                 next = connection.next(wire) => return Woken::Next(next),
             }
         }
+    }
+
+    /// Whoever watches this account's dialogues sees this one from now on ([`crate::wire_log`]).
+    fn let_watch(&mut self) {
+        let Some(signed_in) = &self.signed_in else { return };
+        let who = (wire::explain::Protocol::Imap, signed_in.account.address.as_str());
+        crate::wire_log::join(&self.context.wire_log, &mut self.connection, &mut self.wire, who, |wire| match wire.idle_tag() {
+            _ if wire.is_compressed() => Joined::Compressed,
+            Some(tag) => Joined::Idle(tag),
+            None => Joined::Between,
+        });
     }
 
     /// Are suspension, removal and passwords as they were at sign-in?

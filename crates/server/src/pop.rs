@@ -11,6 +11,7 @@ pub use lock::Maildrops;
 
 use crate::auth::{Client, SignIn};
 use crate::context::{Shared, unix_now};
+use crate::wire_log::{self, Joined};
 use inbox::Inbox;
 use lock::Lock;
 use net::{Connection, Next};
@@ -44,7 +45,7 @@ struct Face {
 /// Serves one connection to its end. `implicit_tls`: it came in on the TLS port, so its handshake is done.
 pub async fn serve(context: Shared, mut connection: Connection, implicit_tls: bool) {
     debug_assert_eq!(implicit_tls, connection.is_tls());
-    crate::wire_log::follow(&context.wire_log, &mut connection, wire::explain::Protocol::Pop3);
+    wire_log::follow(&context.wire_log, &mut connection, wire::explain::Protocol::Pop3);
     let mut session = Server::new(config(&context, &connection));
     if let Some(channel) = connection.tls_channel() {
         session.tls_channel(channel);
@@ -70,6 +71,10 @@ impl Face {
         let context = Arc::clone(&self.context);
         let mut draining = false;
         loop {
+            if let Some(signed_in) = &self.signed_in {
+                let who = (wire::explain::Protocol::Pop3, signed_in.account.address.as_str());
+                wire_log::join(&context.wire_log, &mut self.connection, &mut self.session, who, |_| Joined::Between);
+            }
             tokio::select! {
                 biased;
                 () = context.draining(), if !draining => {

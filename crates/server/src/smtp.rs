@@ -16,7 +16,7 @@ mod sending;
 pub(crate) mod tests;
 
 use crate::context::{Shared, unix_now};
-use crate::wire_log;
+use crate::wire_log::{self, Joined};
 use face::Face;
 pub(crate) use face::place;
 pub use hand_in::{HandedIn, To, Whole, hand_in};
@@ -70,6 +70,9 @@ pub async fn serve(context: Shared, mut connection: Connection, mode: Mode) {
     let mut epochs = context.store.epoch_watch();
     let mut draining = false;
     loop {
+        if let Some(account) = face.account() {
+            wire_log::join(&context.wire_log, &mut connection, &mut session, (protocol, account), |_| Joined::Between);
+        }
         tokio::select! {
             biased;
             () = context.draining(), if !draining => {

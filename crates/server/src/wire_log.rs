@@ -1,7 +1,8 @@
 //! The dialogue of one account's sessions as it happens, for whoever watches: `packetboat wire --account X`.
 //!
 //! Off while nobody watches, and then it costs nothing. A connection made while somebody does is followed from its first
-//! octet, and shown once it has signed in as a watched account; what came before is kept until then, up to a bound.
+//! octet, and shown once it has signed in as a watched account; what came before is kept until then, up to a bound. One that
+//! stands is woken ([`crate::context::Context::watch`]) and followed from between two of its commands on.
 //! Invariant: what is shown went through [`wire::explain`], so it holds no secret and no message. A watcher that is too
 //! slow loses lines and is told; it never holds a session up.
 
@@ -10,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
+use wire::Session;
 use wire::explain::{Explained, Explainer, Protocol, Side};
 
 /// Lines kept of a connection that has not signed in.
@@ -67,6 +69,10 @@ impl WireLog {
         Some(receiver)
     }
 
+    fn is_watched(&self, account: &str) -> bool {
+        self.watchers().iter().any(|watcher| watcher.account == account && !watcher.to.is_closed())
+    }
+
     fn tell(&self, account: &str, spoken: &Spoken) {
         let mut watchers = self.watchers();
         let before = watchers.len();
@@ -88,10 +94,41 @@ pub(crate) fn follow(log: &Arc<WireLog>, connection: &mut Connection, protocol: 
     if log.watching.load(Ordering::Relaxed) == 0 {
         return;
     }
-    let number = log.connections.fetch_add(1, Ordering::Relaxed);
-    let peer = connection.peer().ip().map_or_else(|| "socket".to_owned(), |ip| ip.to_string());
-    let dialogue = Dialogue { explainer: Explainer::new(protocol), account: None, before: VecDeque::new() };
-    connection.set_tap(Arc::new(Follower { log: Arc::clone(log), number, protocol, peer, dialogue: Mutex::new(dialogue) }));
+    connection.set_tap(Arc::new(Follower::new(log, connection, (protocol, None), Explainer::new(protocol))));
+}
+
+/// Where a connection that stands is joined.
+pub(crate) enum Joined<'a> {
+    /// Between two commands.
+    Between,
+    /// Within the IDLE with this tag.
+    Idle(&'a str),
+    /// In a stream that is compressed.
+    Compressed,
+}
+
+/// Follows a connection that stands, if its account is watched and it is not followed yet.
+pub(crate) fn join<S: Session>(
+    log: &Arc<WireLog>,
+    connection: &mut Connection,
+    session: &mut S,
+    (protocol, account): (Protocol, &str),
+    place: impl FnOnce(&S) -> Joined<'_>,
+) {
+    if log.watching.load(Ordering::Relaxed) == 0 || connection.is_tapped() || !session.is_at_rest() || !log.is_watched(account) {
+        return;
+    }
+    let (explainer, first) = match place(session) {
+        Joined::Between => (Explainer::joining(protocol, None), None),
+        Joined::Idle(tag) => (Explainer::joining(protocol, Some(tag)), None),
+        Joined::Compressed => {
+            let (explainer, first) = Explainer::joining_compressed(protocol);
+            (explainer, Some(first))
+        }
+    };
+    let follower = Follower::new(log, connection, (protocol, Some(account.to_owned())), explainer);
+    follower.hear(|_| first.into_iter().collect());
+    connection.join_tap(session, Arc::new(follower));
 }
 
 struct Follower {
@@ -109,6 +146,18 @@ struct Dialogue {
 }
 
 impl Follower {
+    fn new(
+        log: &Arc<WireLog>,
+        connection: &Connection,
+        (protocol, account): (Protocol, Option<String>),
+        explainer: Explainer,
+    ) -> Follower {
+        let number = log.connections.fetch_add(1, Ordering::Relaxed);
+        let peer = connection.peer().ip().map_or_else(|| "socket".to_owned(), |ip| ip.to_string());
+        let dialogue = Mutex::new(Dialogue { explainer, account, before: VecDeque::new() });
+        Follower { log: Arc::clone(log), number, protocol, peer, dialogue }
+    }
+
     fn hear(&self, explain: impl FnOnce(&mut Explainer) -> Vec<Explained>) {
         let mut dialogue = self.dialogue.lock().unwrap_or_else(PoisonError::into_inner);
         for explained in explain(&mut dialogue.explainer) {

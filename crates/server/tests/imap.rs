@@ -23,6 +23,8 @@ mod peer;
 mod rows;
 #[path = "imap/soak.rs"]
 mod soak;
+#[path = "imap/watching.rs"]
+mod watching;
 
 use bytes::Bytes;
 use message::facts::Facts;

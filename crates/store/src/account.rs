@@ -497,6 +497,12 @@ impl Store {
         self.inner.directory.epochs.subscribe()
     }
 
+    /// Everybody who waits for such news of this account looks, though nothing changed.
+    pub fn look_again(&self, id: AccountId) {
+        // Nobody may be there.
+        let _ = self.inner.directory.epochs.send(id);
+    }
+
     /// Adds an alias; `Exists` if the address is an account or alias.
     pub async fn alias_add(&self, alias: Alias) -> Result<()> {
         let _turn = self.inner.directory.lock.lock().await;

@@ -131,6 +131,23 @@ impl Explainer {
         Explainer { protocol, client, server, state: State::default(), held: Vec::new() }
     }
 
+    /// From between two commands on ([`crate::Session::is_at_rest`]); in IMAP perhaps within an IDLE with this tag.
+    pub fn joining(protocol: Protocol, idle: Option<&str>) -> Explainer {
+        let mut explainer = Explainer::new(protocol);
+        if let Some(tag) = idle {
+            explainer.state.asked("IDLE", tag);
+        }
+        explainer
+    }
+
+    /// The same where both sides are compressed already: nothing can be read, which is said.
+    pub fn joining_compressed(protocol: Protocol) -> (Explainer, Explained) {
+        let mut explainer = Explainer::new(protocol);
+        explainer.state.over = true;
+        let meaning = Cow::Borrowed("It was compressed before anybody watched: only a new connection can be read.");
+        (explainer, Explained { side: Side::Server, line: "(compressed)".to_owned(), meaning, section: "RFC 4978 §3" })
+    }
+
     /// The TLS handshake in the middle of the connection is done.
     pub fn tls_started(&mut self) -> Explained {
         *self = Explainer::new(self.protocol);

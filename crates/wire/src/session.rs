@@ -48,6 +48,11 @@ pub trait Session {
     fn deadline(&self) -> Option<Time>;
     /// False while an event waits for its answer or enough is buffered: the owner then does not read.
     fn wants_input(&self) -> bool;
+    /// Between two of the client's commands, with nothing read that is not done: who listens in from here on takes nothing for what
+    /// it is not. (Of server sessions.)
+    fn is_at_rest(&self) -> bool {
+        false
+    }
     /// What the TLS just begun lends to sign-in; comes before [`Session::tls_started`], or right after construction of
     /// a session that begins under TLS.
     fn tls_channel(&mut self, _channel: Channel) {}

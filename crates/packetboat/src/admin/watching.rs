@@ -31,7 +31,7 @@ impl Admin {
     pub(crate) async fn watch(&self, account: &str) -> Result<mpsc::Receiver<Value>, String> {
         let account = self.find(account).await?;
         let server = self.server.as_ref().ok_or("only the running server can be watched")?;
-        let mut spoken = server.wire_log.watch(&account.address).ok_or("enough people watch already")?;
+        let mut spoken = server.watch(&account).ok_or("enough people watch already")?;
         let (to, receiver) = mpsc::channel(WAITING_MAX);
         let watching = json!({ "watching": account.address });
         tokio::spawn(async move {

@@ -98,7 +98,7 @@ impl web::Doorkeeper for Doors {
 
 impl web::Wire for Doors {
     fn watch(&self, account: &Account) -> Option<mpsc::Receiver<web::Spoken>> {
-        let mut spoken = self.0.wire_log.watch(&account.address)?;
+        let mut spoken = self.0.watch(account)?;
         let (to, receiver) = mpsc::channel(WATCHED_LINES_MAX);
         tokio::spawn(async move {
             loop {

@@ -140,6 +140,11 @@ impl Face {
         self.context.store.trace(vec![TraceEvent::new(unix_now(), "connection", detail).key("ip", self.peer_text.as_str())]);
     }
 
+    /// Who is signed in.
+    pub(super) fn account(&self) -> Option<&str> {
+        self.account.as_ref().map(|account| account.address.as_str())
+    }
+
     pub(super) fn is_signed_in(&self) -> bool {
         self.account.is_some()
     }

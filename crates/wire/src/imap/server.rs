@@ -375,6 +375,14 @@ impl Server {
     pub fn utf8(&self) -> bool {
         self.utf8
     }
+    /// COMPRESS is on.
+    pub fn is_compressed(&self) -> bool {
+        self.deflate.is_some()
+    }
+    /// Of the IDLE that is on.
+    pub fn idle_tag(&self) -> Option<&str> {
+        self.tag.as_ref().filter(|_| matches!(self.phase, Phase::Idle)).map(Tag::as_str)
+    }
     /// Announces these no more (client bugs).
     pub fn switch_off(&mut self, capabilities: impl IntoIterator<Item = SmolStr>) {
         for name in capabilities {
@@ -775,6 +783,10 @@ impl Session for Server {
         } else {
             out.append(&mut self.out);
         }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Command | Phase::Idle) && self.input.is_empty() && self.queued.is_none()
     }
 
     fn deadline(&self) -> Option<Time> {

@@ -873,6 +873,10 @@ impl Session for Server {
         }
     }
 
+    fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Command) && !self.discarding && self.used >= self.input.len()
+    }
+
     fn deadline(&self) -> Option<Time> {
         match self.phase {
             Phase::Command | Phase::Exchange(_) => {

@@ -624,6 +624,10 @@ impl Session for Server {
         }
     }
 
+    fn is_at_rest(&self) -> bool {
+        matches!(self.state, State::Command) && self.input.is_empty() && self.events.is_empty()
+    }
+
     fn deadline(&self) -> Option<Time> {
         match self.state {
             State::Await(_) | State::Closed => None,
