@@ -10,7 +10,7 @@ before(async () => {
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
   ann = await desktop(chrome)
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
-}, { timeout: 120_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
 const python = (script, ...args) => execFileSync('python3', ['-c', script, ...args], { maxBuffer: 64e6 })

@@ -15,7 +15,7 @@ before(async () => {
   chrome = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args })
   ann = await (await chrome.newContext()).newPage()
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
-}, { timeout: 120_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); evil?.close(); await offices?.close() })
 
 const me = () => ann.evaluate(async () => { const answer = await fetch('/api/me', { headers: { 'X-Packetboat': '1' } }); return answer.ok ? (await answer.json()).address : answer.status })
@@ -54,7 +54,7 @@ async function attack(origin) {
   return { answers, stolen, socket }
 }
 
-describe('pages of others', { timeout: 120_000 }, () => {
+describe('pages of others', { timeout: 300_000 }, () => {
   for (const [what, host] of [['of the same site, on another port', '127.0.0.1'], ['of another site', 'localhost']]) {
     it(`a page ${what} changes nothing and reads nothing`, async () => {
       const { answers, stolen, socket } = await attack(`http://${host}:${evil.address().port}/`)

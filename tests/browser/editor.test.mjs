@@ -2,7 +2,7 @@
 // at once, of which none has anything of another.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, carried, desktop, letter, Offices, opened, PNG, signIn, until } from './offices.mjs'
+import { browser, carried, desktop, hasty, letter, Offices, opened, page, PNG, signIn, until } from './offices.mjs'
 
 let offices, chrome, ann
 before(async () => {
@@ -11,7 +11,7 @@ before(async () => {
   ann.removeAllListeners('dialog')
   ann.on('dialog', (d) => { void d.accept(d.type() === 'prompt' ? 'https://boats.test/list?a=1&b=2' : undefined) })
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
 const clean = (p) => { assert.deepEqual(p.troubles.splice(0), []) }
@@ -27,7 +27,7 @@ async function send(name, subject) {
   return got(name, subject)
 }
 
-describe('the editor', { timeout: 120_000 }, () => {
+describe('the editor', { timeout: 300_000 }, () => {
   const tool = (name) => ann.locator('.compose .tools').getByRole('button', { name, exact: true })
   const use = (name) => tool(name).click()
   const isOn = (name, on = true) => tool(name).and(ann.locator(`[aria-pressed=${on}]`)).waitFor()
@@ -135,6 +135,72 @@ describe('the editor', { timeout: 120_000 }, () => {
     clean(ann)
   })
 
+  it('what is typed into a text before there is an editor for it stands there, and one types on behind it', async () => {
+    const context = await chrome.newContext({ viewport: { width: 1360, height: 860 }, serviceWorkers: 'block' })
+    await hasty(context)
+    const p = await page(context)
+    await signIn(p, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    let letGo
+    const gate = new Promise((go) => { letGo = go })
+    await p.route(/\/assets\/squire-[^/]*\.js$/, async (route) => { await gate; await route.continue() })
+    const editor = await letter(p, 'bob@here.test', 'Typed early', 'Early e# words')
+    await p.keyboard.press('Enter')
+    await p.keyboard.type('and a line ')
+    assert.equal(await p.locator('.compose [contenteditable=true]').count(), 0, 'there is no editor yet')
+    letGo()
+    await p.locator('.compose [contenteditable=true]').waitFor()
+    await editor.and(p.locator(':focus')).waitFor()
+    await p.keyboard.type('more')
+    await p.keyboard.press('Control+Enter')
+    const { text } = await got('bob', 'Typed early')
+    assert.equal(text.replaceAll('\u00a0', ' ').trim(), 'Early e# words\nand a line more')
+    assert.deepEqual(p.troubles, [])
+    await context.close()
+  })
+
+  it('and is in the letter that is closed before there is one', async () => {
+    const context = await chrome.newContext({ viewport: { width: 1360, height: 860 }, serviceWorkers: 'block' })
+    const p = await page(context)
+    await signIn(p, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    await p.route(/\/assets\/squire-[^/]*\.js$/, () => undefined)
+    await letter(p, 'bob@here.test', 'Closed early', 'Not lost')
+    await p.keyboard.press('Escape')
+    assert.match((await opened(await offices.whole('ann', 'Closed early', 'Drafts'))).text, /^Not lost\s*$/)
+    await context.close()
+  })
+
+  it('each line stands from the side its letters are read, here and at who gets it', async () => {
+    const [from, to] = ['שלום לך.', 'Hello you.']
+    const editor = await letter(ann, 'bob@here.test', 'From the right', from)
+    await press('Enter')
+    await type(to)
+    for (const [name, words] of [['List', 'ראשון']]) { await press('Enter'); await use(name); await isOn(name); await type(words); await press('Enter', 'Enter'); await isOn(name, false) }
+    /** Where the last mark of a line stands, from its first letter on: below nothing, it is read from the right. */
+    const way = (line) => editor.evaluate((host, line) => {
+      const walk = document.createTreeWalker(host, NodeFilter.SHOW_TEXT)
+      while (walk.nextNode()) {
+        const { data } = walk.currentNode
+        if (!data.includes(line)) continue
+        const at = (i) => { const range = document.createRange(); range.setStart(walk.currentNode, i); range.setEnd(walk.currentNode, i + 1); return range.getBoundingClientRect().left }
+        const begin = data.indexOf(line)
+        const { right } = host.getBoundingClientRect()
+        return [Math.sign(at(begin + line.length - 1) - at(begin)), at(begin) > right - 60]
+      }
+      return undefined
+    }, line)
+    assert.deepEqual(await way(from), [-1, true])
+    assert.deepEqual(await way(to), [1, false])
+    await ann.getByPlaceholder('Subject').fill('מימין.')
+    assert.equal(await ann.getByPlaceholder('Subject').evaluate((field) => getComputedStyle(field).direction), 'rtl')
+    await ann.getByPlaceholder('Subject').fill('From the right')
+    const { html } = await send('bob', 'From the right')
+    assert.match(html, new RegExp(`<div dir="auto">${from}(<br>)?</div><div dir="auto">${to}(<br>)?</div><ul dir="auto"><li>`))
+    // A letter of the usual side says nothing of it.
+    await letter(ann, 'bob@here.test', 'From the left', 'Plain words')
+    assert.doesNotMatch((await send('bob', 'From the left')).html, /dir=/)
+    clean(ann)
+  })
+
   it('its buttons are had by keys: after the text, and one is in the text again', async () => {
     const editor = await letter(ann, 'bob@here.test', 'By Tab', 'a ')
     const into = async (name) => {
@@ -157,7 +223,7 @@ describe('the editor', { timeout: 120_000 }, () => {
   })
 })
 
-describe('two letters at once', { timeout: 120_000 }, () => {
+describe('two letters at once', { timeout: 300_000 }, () => {
   const one = (subject) => ann.getByRole('dialog', { name: subject, exact: true })
   const text = (subject) => one(subject).getByRole('textbox', { name: 'Message' })
   /** Another window beside those that are open. */
@@ -180,7 +246,7 @@ describe('two letters at once', { timeout: 120_000 }, () => {
   const draft = (subject, words) => until(`the draft ${subject} with ${words}`, async () => {
     const read = await opened(await offices.whole('ann', subject, 'Drafts'))
     return read.text.includes(words) && read
-  }, 20)
+  })
 
   it('their texts, receivers and files stay apart, on the server and through a reload, and each goes to its own', async () => {
     await begin('For Bob')
@@ -225,7 +291,7 @@ describe('two letters at once', { timeout: 120_000 }, () => {
     assert.deepEqual([bob.to, carol.to], ['bob@here.test', 'carol@there.test'])
     assert.deepEqual([bob.parts.map((p) => p.type), carol.parts.map((p) => p.name)], [['image/png'], ['car.txt']])
     assert.doesNotMatch(await offices.listed('bob'), /"For Carol"/)
-    await until('no draft left', async () => !/"For (Bob|Carol)"/.test(await offices.listed('ann', 'Drafts')), 20)
+    await until('no draft left', async () => !/"For (Bob|Carol)"/.test(await offices.listed('ann', 'Drafts')))
     clean(ann)
   })
 })

@@ -4,10 +4,10 @@ import { after, before, describe, it } from 'node:test'
 import { browser, Offices, page, signIn, until } from './offices.mjs'
 
 let offices, chrome
-before(async () => { [offices, chrome] = await Promise.all([Offices.open(), browser()]) }, { timeout: 90_000 })
+before(async () => { [offices, chrome] = await Promise.all([Offices.open(), browser()]) }, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
-describe('the files', { timeout: 60_000 }, () => {
+describe('the files', { timeout: 300_000 }, () => {
   it('load within the budget, compressed, and nothing is asked of anybody else', async () => {
     const p = await page(await chrome.newContext())
     const session = await p.context().newCDPSession(p)

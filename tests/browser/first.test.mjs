@@ -10,7 +10,7 @@ before(async () => {
   for (let n = 1; n <= 40; n++) await offices.append('ann', `From: ${n % 3 === 0 ? 'Bob Quill <bob@here.test>' : 'carol@there.test'}\r\nTo: ann@here.test\r\nSubject: ${n % 7 === 0 ? '' : `Letter ${n}, with <b> and </script>`}\r\nMessage-ID: <f${n}@here.test>\r\n${n > 37 ? 'References: <f37@here.test>\r\n' : ''}\r\nText of ${n}.\r\n`)
   await offices.imap('ann', 'INBOX', '-X', 'STORE 3:20 +FLAGS (\\Seen)')
   await offices.imap('ann', 'INBOX', '-X', 'STORE 36 +FLAGS (holiday \\Flagged)')
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
 /** A window whose program comes when it is let go: the page alone is here until then. */
@@ -53,7 +53,7 @@ const seen = (ann) => ann.evaluate(() => [...document.querySelectorAll('section.
   return { says: [one.matches('.row') ? 'row' : one.textContent, color, fontWeight, fontSize].join(' '), at: one.matches('h1') ? [x, y, height] : [x, y, width, height] }
 })))
 
-describe('what comes with the page', { timeout: 240_000 }, () => {
+describe('what comes with the page', { timeout: 300_000 }, () => {
   for (const [name, view, choices] of [
     ['a desktop', { viewport: { width: 1360, height: 860 } }, {}],
     ['a tablet', { viewport: { width: 900, height: 700 }, hasTouch: true }, {}],
@@ -120,6 +120,18 @@ describe('what comes with the page', { timeout: 240_000 }, () => {
     await again.ann.locator('article').getByText('Text of 40.').waitFor()
     assert.deepEqual(again.ann.troubles, [])
     await again.ann.context().close()
+  })
+
+  it('is chosen by its box, and not opened, by who presses that before the program is there', async () => {
+    const { ann, letGo, asked } = await held({ viewport: { width: 1360, height: 860 } })
+    await opens(ann, asked)
+    for (const n of [36, 34]) await ann.locator('.row', { hasText: `Letter ${n}` }).locator('.tick').click()
+    letGo()
+    await ann.getByRole('heading', { name: '2 selected' }).waitFor()
+    for (const n of [36, 34]) await ann.locator('.row.chosen', { hasText: `Letter ${n}` }).waitFor()
+    assert.equal(await ann.locator('article').count(), 0)
+    assert.deepEqual(ann.troubles, [])
+    await ann.context().close()
   })
 
   it('is not shown over what was done without a network, nor to who signed out without one', async () => {

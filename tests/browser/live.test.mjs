@@ -27,13 +27,13 @@ before(async () => {
   origin = `http://127.0.0.1:${proxy.address().port}`
   ann = await desktop(chrome)
   await signIn(ann, origin, ANN, offices.password(ANN))
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close(); proxy?.close(); proxy?.closeAllConnections() })
 
 const row = (subject) => ann.locator('.row', { hasText: subject })
 const letter = (subject) => offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ${ANN}\r\nSubject: ${subject}\r\n\r\nText of ${subject}\r\n`)
 
-describe('with WebSocket', { timeout: 120_000 }, () => {
+describe('with WebSocket', { timeout: 300_000 }, () => {
   it('all is asked on it: by requests before it stands, and when it is gone', async () => {
     const p = await desktop(chrome)
     let cut
@@ -67,9 +67,9 @@ describe('with WebSocket', { timeout: 120_000 }, () => {
   })
 })
 
-describe('without WebSocket', { timeout: 120_000 }, () => {
+describe('without WebSocket', { timeout: 300_000 }, () => {
   it('is live by server-sent events, after it tried', async () => {
-    await ann.locator('.live.on').waitFor({ timeout: 30_000 })
+    await ann.locator('.live.on').waitFor()
     assert.ok(upgrades.length >= 1, 'it tried')
     assert.equal(open.size, 1, 'one stream of events')
     const tried = upgrades.length
@@ -86,7 +86,7 @@ describe('without WebSocket', { timeout: 120_000 }, () => {
     const asked = paths.length
     for (const answer of open) answer.destroy()
     await letter('While it was broken')
-    await row('While it was broken').waitFor({ timeout: 20_000 })
+    await row('While it was broken').waitFor()
     await until('another stream', () => open.size === 1)
     assert.ok(paths.slice(asked).some((path) => path.startsWith('/jmap/event')))
     await ann.locator('.live.on').waitFor()

@@ -29,7 +29,7 @@ async function freeBase() {
   throw new Error('no free ports')
 }
 
-export async function until(what, act, seconds = 10) {
+export async function until(what, act, seconds = 30) {
   const end = Date.now() + seconds * 1000
   let last
   while (Date.now() < end) {
@@ -164,9 +164,13 @@ export async function browser() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] })
 }
 
+/** So many times slower works every page: what is in a hurry only on a fast machine shows itself. */
+const SLOWER = Number(process.env.SLOWER ?? 1)
+
 /** A page that fails its test with everything a console should not say, and that knows every address it asked. */
 export async function page(context) {
   const found = await context.newPage()
+  if (SLOWER > 1) await (await context.newCDPSession(found)).send('Emulation.setCPUThrottlingRate', { rate: SLOWER })
   found.troubles = []
   found.asked = []
   found.on('pageerror', (e) => found.troubles.push(`error: ${e.message}`))
@@ -182,6 +186,16 @@ export async function signIn(p, origin, address, password) {
   await p.getByLabel('Password').fill(password)
   await p.getByRole('button', { name: 'Sign in', exact: true }).click()
   await p.locator('#list').waitFor()
+}
+
+/** The program itself has taken the place of what came with the page. */
+export const stands = (p) => p.locator('#list[role=grid]').waitFor()
+
+/** The way back in the word of what was done. It stays while it has the focus, however long it takes to look whether it was done. */
+export async function wayBack(p, said) {
+  const undo = p.locator('.toast', { hasText: said }).last().getByRole('button', { name: 'Undo' })
+  await undo.focus()
+  return undo
 }
 
 /** A letter begun: to whom, about what, with which text. */

@@ -9,12 +9,12 @@ before(async () => {
   for (let n = 1; n <= 3; n++) await offices.submit('bob@here.test', 'ann@here.test', `From: Bob <bob@here.test>\nTo: ann@here.test\nSubject: Letter ${n}\n\nText of ${n}, about lemons\n`)
   ann = await desktop(chrome)
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
 const row = (subject) => ann.locator('.row', { hasText: subject })
 
-describe('without the server', { timeout: 120_000 }, () => {
+describe('without the server', { timeout: 300_000 }, () => {
   it('opens, reads and finds what it has', async () => {
     await row('Letter 3').click()
     await ann.locator('article').getByText('Text of 3').waitFor()
@@ -50,9 +50,9 @@ describe('without the server', { timeout: 120_000 }, () => {
 
   it('does it all when the server is back, and sends once', async () => {
     await offices.start()
-    await until('the letter at Bob', async () => (await offices.listed('bob')).includes('"From the train"'), 30)
-    await until('Letter 3 in the archive', async () => (await offices.listed('ann', 'Archive')).includes('"Letter 3"'), 15)
-    await ann.locator('.live.on').waitFor({ timeout: 20_000 })
+    await until('the letter at Bob', async () => (await offices.listed('bob')).includes('"From the train"'))
+    await until('Letter 3 in the archive', async () => (await offices.listed('ann', 'Archive')).includes('"Letter 3"'))
+    await ann.locator('.live.on').waitFor()
     await ann.reload()
     await row('Letter 2').waitFor()
     await ann.getByRole('link', { name: 'Sent' }).click()

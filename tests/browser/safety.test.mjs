@@ -27,7 +27,7 @@ before(async () => {
   ann.dialogs = []
   ann.on('dialog', (d) => ann.dialogs.push(d.message()))
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close(); elsewhere?.close(); elsewhere?.closeAllConnections() })
 
 const row = (subject) => ann.locator('.row', { hasText: subject })
@@ -110,7 +110,7 @@ describe('a message', { timeout: 420_000 }, () => {
         const frames = [...document.querySelectorAll('article.open iframe')]
         const texts = document.querySelectorAll('article.open .body > .text').length
         return frames.length + texts === n && frames.every((f) => (f.contentDocument?.body?.childNodes.length ?? 0) > 0)
-      }, count), 20)
+      }, count))
       const found = await ann.evaluate(() => {
         const bad = []
         for (const frame of document.querySelectorAll('article iframe')) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
-import { browser, byRequests, desktop, Offices, signIn, until } from './offices.mjs'
+import { axe, browser, byRequests, desktop, Offices, pictures, signIn, until } from './offices.mjs'
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 /** Noon of a day, as IMAP writes it. */
@@ -34,7 +34,7 @@ before(async () => {
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
   await ann.locator('.row', { hasText: 'Fresh thing' }).waitFor()
   await ann.locator('.live.on').waitFor()
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
 const field = () => ann.getByRole('searchbox', { name: 'Search mail' })
@@ -44,7 +44,7 @@ async function finds(query, ...wanted) {
   const answered = ann.waitForResponse((r) => r.url().endsWith('/jmap/api') && (r.request().postData() ?? '').includes('"Email/query"'))
   await field().fill(query)
   await answered
-  const found = await until(`${query}: ${wanted.join(', ') || 'nothing'}`, async () => { const all = (await subjects()).toSorted(); return all.join() === wanted.toSorted().join() && [all] }, 15).catch(async (error) => { throw new Error(`${error.message}; it found ${await subjects()}`) })
+  const found = await until(`${query}: ${wanted.join(', ') || 'nothing'}`, async () => { const all = (await subjects()).toSorted(); return all.join() === wanted.toSorted().join() && [all] }).catch(async (error) => { throw new Error(`${error.message}; it found ${await subjects()}`) })
   await ann.getByRole('heading', { name: `${found[0].length} result${found[0].length === 1 ? '' : 's'}`, exact: true }).waitFor()
 }
 
@@ -75,7 +75,7 @@ const TABLE = {
   list: [['list:club.here.test', CLUB], ['list:else']],
 }
 
-describe('search', { timeout: 120_000 }, () => {
+describe('search', { timeout: 300_000 }, () => {
   it('is tested by every operator that the page offers', () => {
     const source = readFileSync(new URL('../../web-program/src/data/search.ts', import.meta.url), 'utf8')
     const offered = [.../OPERATORS = \[([^\]]+)\]/.exec(source)[1].matchAll(/'(\w+)'/g)].map((m) => m[1])
@@ -242,6 +242,86 @@ describe('search', { timeout: 120_000 }, () => {
     await until('the word alone', async () => await field().inputValue() === 'lunch')
     assert.match(ann.url(), /\/search\?q=lunch$/)
     await ann.goBack()
+  })
+
+  it('says where it looks, and looks elsewhere by a menu: with the pointer and by keys', async () => {
+    await finds('lunch from:bob', LUNCH, OLD)
+    const scope = ann.getByRole('button', { name: /^in / })
+    const menu = ann.getByRole('menu', { name: 'Where to search' })
+    const item = (name) => menu.getByRole('menuitemradio', { name, exact: true })
+    const found = async (...wanted) => until(wanted.join(), async () => (await subjects()).toSorted().join() === wanted.toSorted().join())
+    assert.equal(await scope.textContent(), 'in All mail')
+    await scope.click()
+    assert.deepEqual(await menu.getByRole('menuitemradio', { checked: true }).allInnerTexts(), ['All mail'])
+    assert.deepEqual(await axe(ann), [])
+    await ann.screenshot({ path: `${pictures}/search-scope.png` })
+    await item('Archive').click()
+    await found(OLD)
+    assert.equal(await field().inputValue(), 'lunch from:bob in:Archive')
+    assert.equal(await scope.textContent(), 'in Archive')
+    // By keys: to the next, to the first that begins so, and back without a choice.
+    await scope.focus()
+    await ann.keyboard.press('Enter')
+    await item('Archive').and(ann.locator(':focus')).waitFor()
+    assert.equal(await item('Archive').getAttribute('aria-checked'), 'true')
+    await ann.keyboard.press('Escape')
+    await menu.waitFor({ state: 'detached' })
+    await scope.and(ann.locator(':focus')).waitFor()
+    await ann.keyboard.press('Enter')
+    await ann.keyboard.press('d')
+    await ann.keyboard.press('d')
+    await item('Drafts').or(item('Deleted')).and(ann.locator(':focus')).waitFor()
+    while (await item('Deleted').and(ann.locator(':focus')).count() === 0) await ann.keyboard.press('d')
+    await ann.keyboard.press('Enter')
+    await found(BINNED)
+    await ann.keyboard.press('Enter')
+    await ann.keyboard.press('Home')
+    await ann.keyboard.press('ArrowUp')
+    await ann.keyboard.press('ArrowDown')
+    await item('All mail').and(ann.locator(':focus')).waitFor()
+    await ann.keyboard.press('Enter')
+    await found(LUNCH, OLD)
+    assert.equal(await field().inputValue(), 'lunch from:bob')
+    // A mailbox in another, of a name that another has: found by its path.
+    for (const box of ['Trips', 'Work', 'Trips/Bills', 'Work/Bills']) await offices.imap('ann', '', '-X', `CREATE ${box}`)
+    await offices.appendAll('ann', [text([BOB, ANN, 'Subject: Lunch bill'], 'Of work.')], 'Work/Bills')
+    await ann.getByRole('link', { name: 'Bills' }).nth(1).waitFor()
+    await scope.click()
+    await item('Work / Bills').click()
+    await found('Lunch bill')
+    assert.equal(await field().inputValue(), 'lunch from:bob in:"Work / Bills"')
+    await offices.imap('ann', 'Work/Bills', '-X', 'STORE 1:* +FLAGS (\\Deleted)')
+    await offices.imap('ann', 'Work/Bills', '-X', 'EXPUNGE')
+    await ann.goBack()
+  })
+
+  it('names who may be meant: one of them, and nobody else is', async () => {
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    await finds('car', INVOICE, FRESH, RECENT, SENT)
+    const who = ann.getByRole('list', { name: 'People' }).getByRole('button')
+    await until('Carol', async () => (await who.allInnerTexts()).join() === 'Carol Lee')
+    await who.first().focus()
+    await ann.keyboard.press('Enter')
+    await until('what she wrote', async () => (await subjects()).toSorted().join() === [FRESH, INVOICE, RECENT].toSorted().join())
+    assert.equal(await field().inputValue(), 'from:carol@there.test')
+    await ann.getByRole('list', { name: 'People' }).waitFor({ state: 'detached' })
+    await finds('to:car -subject:none', SENT)
+    await who.filter({ hasText: 'Carol Lee' }).click()
+    await until('the same by her address', async () => await field().inputValue() === 'to:carol@there.test -subject:none')
+    // On a telephone all of it is within reach.
+    await ann.setViewportSize({ width: 360, height: 700 })
+    await ann.goto(`${offices.here}/search?q=${encodeURIComponent('from:boat is:read')}`)
+    await ann.locator('.row', { hasText: CLUB }).waitFor()
+    await who.first().waitFor()
+    assert.equal(await ann.evaluate(() => document.documentElement.scrollWidth), 360)
+    await ann.getByRole('button', { name: /^in / }).click()
+    const box = await ann.getByRole('menu', { name: 'Where to search' }).boundingBox()
+    assert.ok(box.x >= 0 && box.x + box.width <= 360 && box.y + box.height <= 700, JSON.stringify(box))
+    assert.deepEqual(await axe(ann), [])
+    await ann.screenshot({ path: `${pictures}/search-scope-phone.png` })
+    await ann.keyboard.press('Escape')
+    await ann.setViewportSize({ width: 1360, height: 860 })
   })
 
   it('the buttons over the inbox: all, unread, with files, starred', async () => {

@@ -11,7 +11,7 @@ before(async () => {
   await offices.appendAll('bob', [club('Statutes', 'Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nRead them.\r\n--b\r\nContent-Type: text/plain; name=statutes.txt\r\nContent-Disposition: attachment; filename=statutes.txt\r\n\r\nParagraph one.\r\n--b--\r\n')], 'Club', '')
   ann = await desktop(chrome)
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
 const row = (subject) => ann.locator('.row', { hasText: subject })
@@ -20,7 +20,7 @@ const acl = (rights) => offices.imap('bob', '', '-X', rights === '' ? 'DELETEACL
 const flags = () => offices.listed('bob', 'Club')
 const link = () => ann.getByRole('list', { name: 'bob@here.test' }).getByRole('link', { name: /^Club/ })
 
-describe('sharing', { timeout: 150_000 }, () => {
+describe('sharing', { timeout: 300_000 }, () => {
   it('shows what was shared without a reload, and opens it', async () => {
     await ann.getByRole('heading', { name: 'bob@here.test' }).waitFor({ state: 'detached' })
     await acl('lr')
@@ -100,9 +100,9 @@ describe('sharing', { timeout: 150_000 }, () => {
     await ann.keyboard.press('f')
     await ann.getByRole('combobox', { name: 'To', exact: true }).fill('ann@here.test')
     await ann.keyboard.press('Tab')
-    await ann.getByText('statutes.txt').last().waitFor()
+    await ann.locator('.pieces').getByText('statutes.txt').waitFor()
     await ann.getByRole('button', { name: 'Send', exact: true }).click()
-    await until('it at ann’s', async () => (await offices.listed('ann')).includes('Statutes'), 20)
+    await until('it at ann’s', async () => (await offices.listed('ann')).includes('Statutes'))
     const last = (await offices.listed('ann')).match(/^\* \d+ FETCH/gm).length
     const octets = await offices.imap('ann', `INBOX;MAILINDEX=${last}`)
     assert.match(octets, /From: .*ann@here\.test/)

@@ -14,7 +14,7 @@ before(async () => {
   ann.dialogs = []
   ann.on('dialog', (d) => ann.dialogs.push(d.message()))
   await signIn(ann, offices.here, 'ann@here.test', password())
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
 const row = (subject, p = ann) => p.locator('.row', { hasText: subject })
@@ -24,7 +24,7 @@ const within = () => ann.evaluate(() => {
   return [...document.querySelectorAll('section.list > .tools *')].filter((e) => e.getBoundingClientRect().width > 0 && e.getBoundingClientRect().right > list.right + 0.5).map((e) => e.outerHTML.slice(0, 80))
 })
 
-describe('in between', { timeout: 240_000 }, () => {
+describe('in between', { timeout: 300_000 }, () => {
   it('mail that comes between the press and the click is not what opens', async () => {
     await row('Letter 3').hover()
     await ann.mouse.down()
@@ -82,6 +82,7 @@ describe('in between', { timeout: 240_000 }, () => {
     await row('Letter 1').waitFor()
     assert.deepEqual(await within(), [])
     await ann.goto(`${offices.here}/m/0/inbox`)
+    await row('Letter 1').waitFor()
     await row('Letter 1').locator('.tick').click()
     await ann.getByRole('heading', { name: '1 selected' }).waitFor()
     assert.deepEqual(await within(), [])
@@ -119,6 +120,26 @@ describe('in between', { timeout: 240_000 }, () => {
     await theirs.waitFor({ state: 'detached' })
     await ann.keyboard.press('Escape')
     await ann.evaluate(() => localStorage.removeItem('list-width'))
+  })
+
+  it('the way back stays as long as one is at it, and goes when one has left it', async () => {
+    await offices.append('ann', 'From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Back and forth\r\n\r\nText.\r\n')
+    await row('Back and forth').click()
+    await ann.locator('article').getByText('Text.').waitFor()
+    await ann.keyboard.press('e')
+    await row('Back and forth').waitFor({ state: 'detached' })
+    const toast = ann.locator('.toast', { hasText: '1 message archived' })
+    await toast.hover()
+    await ann.waitForTimeout(11_000)
+    await toast.getByRole('button', { name: 'Undo' }).focus()
+    await ann.mouse.move(5, 5)
+    await ann.waitForTimeout(4000)
+    assert.equal(await toast.count(), 1)
+    await toast.getByRole('button', { name: 'Undo' }).click()
+    await row('Back and forth').waitFor()
+    await ann.locator('.toast', { hasText: 'Undone' }).or(ann.locator('.toast', { hasText: 'Taken back' })).first().hover()
+    await ann.mouse.move(5, 5)
+    await ann.locator('.toast').waitFor({ state: 'detached' })
   })
 
   it('pictures that lie in a text stay when what is quoted is edited', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { after, before, describe, it } from 'node:test'
-import { browser, desktop, hasty, Offices, page, signIn, until } from './offices.mjs'
+import { browser, desktop, hasty, Offices, page, signIn, until, wayBack } from './offices.mjs'
 
 let offices, chrome, ann
 before(async () => {
@@ -11,7 +11,7 @@ before(async () => {
   ann = await desktop(chrome)
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
   await row('Letter 8').waitFor()
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
 const row = (subject) => ann.locator('.row', { hasText: subject })
@@ -30,7 +30,7 @@ async function at(subject) {
 const lies = (subject, box) => until(`${subject} in ${box}`, async () => (await offices.listed('ann', box)).includes(`"${subject}"`))
 const away = (subject, box) => until(`${subject} away from ${box}`, async () => !(await offices.listed('ann', box)).includes(`"${subject}"`))
 
-describe('sorting', { timeout: 150_000 }, () => {
+describe('sorting', { timeout: 300_000 }, () => {
   it('archives, deletes and marks as spam, and every act has its way back', async () => {
     for (const [key, box] of [['e', 'Archive'], ['#', 'Trash'], ['!', 'Junk']]) {
       await at('Letter 8')
@@ -114,7 +114,7 @@ describe('sorting', { timeout: 150_000 }, () => {
     await ann.getByLabel('Under').selectOption({ label: 'Travel' })
     await ann.getByRole('button', { name: 'Create' }).click()
     await ann.getByRole('link', { name: 'Hotels' }).waitFor()
-    assert.match(await offices.imap('ann', '', '-X', 'LIST "" "Travel/*"'), /Travel\/Hotels/)
+    await until('it by IMAP', async () => /Travel\/Hotels/.test(await offices.imap('ann', '', '-X', 'LIST "" "Travel/*"')))
     await edit('Hotels')
     await ann.getByLabel('Name of the folder').fill('Inns')
     await ann.getByRole('button', { name: 'Save' }).click()
@@ -167,9 +167,9 @@ describe('sorting', { timeout: 150_000 }, () => {
     ]
     for (const [said, act, isDone, isBack] of acts) {
       await act()
+      const back = await wayBack(ann, said)
       await isDone()
-      const toast = ann.locator('.toast', { hasText: said }).last()
-      await toast.getByRole('button', { name: 'Undo' }).click()
+      await back.click()
       await isBack()
     }
     await open('Inbox')
@@ -237,7 +237,7 @@ describe('sorting', { timeout: 150_000 }, () => {
     await until('the oldest of what is found', async () => (await shown()).join() === 'Re: An order of ropes,Zinc order')
     await ann.goto(offices.here)
     await row('Anchors').waitFor()
-    assert.deepEqual((await shown()).slice(0, 3), ['Anchors', ...first.slice(0, 2)])
+    await until('the newest on top', async () => (await shown()).slice(0, 3).join() === ['Anchors', ...first.slice(0, 2)].join())
     clean()
   })
 
@@ -323,11 +323,12 @@ describe('sorting', { timeout: 150_000 }, () => {
     await ann.locator('article').getByText('Text of 4').waitFor()
     await until('it is read', async () => /Seen/.test(await flags('Letter 4')))
     await ann.keyboard.press('u')
-    await later('Letter 4', 'in 4s')
+    // So long that it can be seen to be away.
+    await later('Letter 4', 'in 15s')
     clean()
     await ann.goto('about:blank')
     ann.troubles.length = 0 // nothing of ours is on that page
-    await until('it is back', async () => (await offices.listed('ann')).includes('"Letter 4"'), 20)
+    await until('it is back', async () => (await offices.listed('ann')).includes('"Letter 4"'), 60)
     assert.doesNotMatch(await flags('Letter 4'), /Seen/)
     await away('Letter 4', 'Snoozed')
     await ann.goto(offices.here)
@@ -460,7 +461,7 @@ describe('sorting', { timeout: 150_000 }, () => {
     await p.getByRole('textbox', { name: 'Message' }).getByText('By keys alone').waitFor()
     await p.keyboard.press('Control+Enter')
     await p.locator('.compose').waitFor({ state: 'detached' })
-    await until('the answer at Bob', async () => /"Re: /.test(await offices.listed('bob')), 20)
+    await until('the answer at Bob', async () => /"Re: /.test(await offices.listed('bob')))
     await p.keyboard.press('g')
     await p.keyboard.type('sent')
     await p.keyboard.press('Enter')

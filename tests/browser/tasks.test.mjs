@@ -28,7 +28,7 @@ before(async () => {
   await offices.appendAll('ann', ['From: Ann <ann@here.test>\r\nTo: Carol <carol@there.test>\r\nSubject: Known\r\n\r\nHello\r\n'], 'Sent')
   await signIn(ann, offices.here, 'ann@here.test', offices.password('ann@here.test'))
   await row('Letter 12.').waitFor()
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { pictures?.close(); await chrome?.close(); await offices?.close() })
 
 /** The list with the cursor on its first row, nothing open, nothing selected. */
@@ -53,7 +53,7 @@ async function task(name, act, done) {
   assert.ok(acts <= Number(wanted), `${name}: ${acts} acts, ${wanted} at most`)
 }
 
-describe('the twelve tasks', { timeout: 120_000 }, () => {
+describe('the twelve tasks', { timeout: 300_000 }, () => {
   it('next message', async () => {
     await open('Letter 12.')
     await task('next message', (key) => key('j'), () => ann.locator('article').getByText('Text 11').waitFor())

@@ -21,7 +21,7 @@ before(async () => {
   [offices, chrome] = await Promise.all([Offices.open(), browser()])
   await offices.submit('bob@here.test', 'ann@here.test', 'From: Bob <bob@here.test>\nTo: ann@here.test\nSubject: To the first account\n\nOne.\n')
   await offices.submit('bob@here.test', 'carol@there.test', 'From: Bob <bob@here.test>\nTo: carol@there.test\nSubject: To the second account\n\nTwo.\n')
-  await until('it is there', async () => (await offices.listed('carol')).includes('To the second account'), 30)
+  await until('it is there', async () => (await offices.listed('carol')).includes('To the second account'))
   for (const address of OWN) {
     const more = address === OWN[0] ? 0 : 1000
     await mail(offices.password(address), 'add', address, '--password-stdin', '--no-keyring', '--imap', `imap://127.0.0.1:${offices.base + more + 143}`, '--smtp', `smtp://127.0.0.1:${offices.base + more + 587}`)
@@ -43,9 +43,11 @@ after(async () => {
 })
 
 const clean = () => { assert.deepEqual(me.troubles.splice(0), []) }
+/** As whom the letter that is open is written. */
+const writesAs = (address) => until(`written as ${address}`, async () => await me.getByRole('combobox', { name: 'From' }).locator('option:checked').innerText() === address)
 const row = (text) => me.locator('.row', { hasText: text })
 
-describe('accounts of several servers', { timeout: 240_000 }, () => {
+describe('accounts of several servers', { timeout: 300_000 }, () => {
   it('one sign-in has both, each with its mailboxes', async () => {
     await row('To the first account').waitFor({ timeout: 60_000 })
     await me.getByText(OWN[1]).first().waitFor({ timeout: 60_000 })
@@ -96,8 +98,7 @@ describe('accounts of several servers', { timeout: 240_000 }, () => {
     await me.locator('article').getByText('Now.').waitFor()
     await me.locator('body').press('r')
     const from = me.getByRole('combobox', { name: 'From' })
-    await from.waitFor()
-    assert.equal(await from.locator('option:checked').innerText(), OWN[1])
+    await writesAs(OWN[1])
     const editor = me.getByRole('textbox', { name: 'Message' })
     await editor.click()
     await me.keyboard.type('Answered as the second.')
@@ -118,10 +119,10 @@ describe('accounts of several servers', { timeout: 240_000 }, () => {
     await row('To the first account').waitFor()
     await letter(me, 'bob@here.test', 'As whom', 'With a file.')
     const from = me.getByRole('combobox', { name: 'From' })
-    assert.equal(await from.locator('option:checked').innerText(), OWN[0])
+    await writesAs(OWN[0])
     assert.deepEqual(await from.locator('option').allInnerTexts(), OWN)
     await me.locator('input[type=file][aria-label=Attach]').setInputFiles({ name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('a note of hers') })
-    await me.locator('.compose .status', { hasText: 'Saved' }).waitFor({ timeout: 30_000 })
+    await me.locator('.compose .status', { hasText: 'Saved' }).waitFor()
     await until('the draft is at the first server', async () => (await offices.listed('ann', 'Drafts')).includes('As whom'), 60)
     await from.selectOption({ label: OWN[1] })
     await until('the draft is at the second server', async () => (await offices.listed('carol', 'Drafts')).includes('As whom'), 60)
@@ -140,7 +141,7 @@ describe('accounts of several servers', { timeout: 240_000 }, () => {
   it('who is chosen in the last moment is who it goes out as', async () => {
     await letter(me, 'bob@here.test', 'In haste', 'Quick.')
     await me.locator('input[type=file][aria-label=Attach]').setInputFiles({ name: 'haste.txt', mimeType: 'text/plain', buffer: Buffer.from('quick') })
-    await me.locator('.compose .status', { hasText: 'Saved' }).waitFor({ timeout: 30_000 })
+    await me.locator('.compose .status', { hasText: 'Saved' }).waitFor()
     await me.getByRole('combobox', { name: 'From' }).selectOption({ label: OWN[1] })
     await me.getByRole('button', { name: 'Send', exact: true }).click()
     const got = await opened(await offices.whole('bob', 'In haste', 'INBOX', 90))
@@ -160,15 +161,13 @@ describe('accounts of several servers', { timeout: 240_000 }, () => {
     const minimised = me.getByRole('button', { name: /Unfinished/ })
     await minimised.first().click()
     const from = me.getByRole('combobox', { name: 'From' })
-    await from.waitFor()
-    assert.equal(await from.locator('option:checked').innerText(), OWN[1])
+    await writesAs(OWN[1])
     await me.getByRole('textbox', { name: 'Message' }).click()
     await me.keyboard.press('Escape')
     await from.waitFor({ state: 'detached' })
     await me.locator('ul[aria-labelledby^=shared]').getByRole('link', { name: /^Drafts/ }).click()
     await row('Unfinished').click()
-    await from.waitFor()
-    assert.equal(await from.locator('option:checked').innerText(), OWN[1])
+    await writesAs(OWN[1])
     await me.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test')
     await me.keyboard.press('Control+Enter')
     const got = await opened(await offices.whole('bob', 'Unfinished', 'INBOX', 90))
@@ -177,8 +176,7 @@ describe('accounts of several servers', { timeout: 240_000 }, () => {
     await me.locator('ul[aria-labelledby^=shared]').getByRole('link', { name: /^Inbox/ }).click()
     await row('Just now').waitFor()
     await me.locator('body').press('c')
-    await from.waitFor()
-    assert.equal(await from.locator('option:checked').innerText(), OWN[1])
+    await writesAs(OWN[1])
     await me.keyboard.press('Escape')
     await from.waitFor({ state: 'detached' })
     clean()
@@ -189,7 +187,7 @@ describe('accounts of several servers', { timeout: 240_000 }, () => {
     await me.getByRole('link', { name: 'Settings' }).click()
     await me.getByRole('link', { name: 'Names and signatures' }).click()
     const second = me.getByRole('region', { name: OWN[1] })
-    assert.deepEqual(await me.getByRole('main').getByRole('heading', { level: 2 }).allInnerTexts(), OWN)
+    await until('both', async () => (await me.getByRole('main').getByRole('heading', { level: 2 }).allInnerTexts()).join() === OWN.join())
     await second.getByLabel('Signature').fill('The second one')
     await second.getByRole('button', { name: 'Save' }).click()
     await me.locator('.toast', { hasText: 'Saved' }).waitFor()

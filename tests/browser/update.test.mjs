@@ -45,7 +45,7 @@ before(async () => {
   ann = await desktop(chrome)
   await byRequests(ann.context())
   await signIn(ann, url, ANN, offices.password(ANN))
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close(); door?.close(); door?.closeAllConnections() })
 
 const row = () => ann.locator('.row', { hasText: 'A letter' })
@@ -61,7 +61,7 @@ const kept = () => ann.evaluate(async () => {
   }
   return all
 })
-const whole = (is, before = '') => until(`kept: ${is ? 'the other' : 'the first'}`, async () => { const [name, found] = Object.entries(await kept()).at(-1) ?? []; return name !== before && found?.another === is && found.files > 5 && found.missing.length === 0 && name }, 20)
+const whole = (is, before = '') => until(`kept: ${is ? 'the other' : 'the first'}`, async () => { const [name, found] = Object.entries(await kept()).at(-1) ?? []; return name !== before && found?.another === is && found.files > 5 && found.missing.length === 0 && name })
 const online = (is) => { isCut = !is; door.closeAllConnections() }
 const opens = async () => {
   online(false)
@@ -71,7 +71,7 @@ const opens = async () => {
   online(true)
 }
 
-describe('another version', { timeout: 180_000 }, () => {
+describe('another version', { timeout: 300_000 }, () => {
   it('of which nothing is kept yet does not take the place of what is kept', async () => {
     await ann.evaluate(() => navigator.serviceWorker.ready)
     const first = await whole(false)

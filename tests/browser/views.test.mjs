@@ -11,13 +11,13 @@ before(async () => {
   await offices.submit('bob@here.test', 'ann@here.test', `From: "Bob Invoice" <bob@here.test>\nTo: Ann <ann@here.test>\nSubject: A sale with pictures\nMIME-Version: 1.0\nContent-Type: text/html\n\n${html}\n`)
   await offices.submit('bob@here.test', 'ann@here.test', 'From: Bob <bob@here.test>\nTo: Ann <ann@here.test>\nSubject: Lunch on Friday?\nMessage-ID: <lunch@here.test>\n\nShall we?\n')
   await offices.submit('bob@here.test', 'ann@here.test', 'From: Bob <bob@here.test>\nTo: Ann <ann@here.test>\nSubject: Re: Lunch on Friday?\nIn-Reply-To: <lunch@here.test>\nReferences: <lunch@here.test>\n\nOr on Saturday?\n\nOn Friday Bob wrote:\n> Shall we?\n')
-}, { timeout: 90_000 })
+}, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
 const SIZES = { desktop: { width: 1360, height: 860 }, tablet: { width: 820, height: 1100 }, phone: { width: 390, height: 780 }, narrow: { width: 320, height: 640 } }
 
 for (const [name, colorScheme, sizes] of [['light', 'light', ['desktop', 'phone', 'narrow']], ['dark', 'dark', ['desktop', 'tablet', 'phone']]]) {
-  describe(`in ${name} colours`, { timeout: 120_000 }, () => {
+  describe(`in ${name} colours`, { timeout: 300_000 }, () => {
     let p
     const row = (subject) => p.locator('.row', { hasText: subject })
     before(async () => {

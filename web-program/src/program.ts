@@ -26,7 +26,10 @@ export function run(target: HTMLElement, address?: string, drawn?: Drawn): void 
     flushSync()
     const list = document.getElementById('list')
     if (list && was.top > 0) list.scrollTop = was.top
-    if (was.pressed !== undefined) app.open(was.pressed)
+    for (const { id, chooses } of was.pressed) {
+      if (chooses) { app.select(id); app.cursor = id }
+      else app.open(id)
+    }
     was.keys.forEach(press)
   }
   void begun.then(() => {

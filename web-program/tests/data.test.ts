@@ -5,7 +5,7 @@ import { email, isEmpty, later, localDate, weight, type Draft } from '../src/dat
 import { Order } from '../src/data/order'
 import { applied, counted, effective, inverse, moved, type Patch } from '../src/data/patch'
 import { completions, merged, met, weightAt, whose, type Entry, type Person } from '../src/data/people'
-import { filter, octets, terms, words } from '../src/data/search'
+import { filter, inBox, known, octets, scope, terms, words } from '../src/data/search'
 import { inOrder, SORTS, sortOf } from '../src/data/sorting'
 import type { Card } from '../src/data/vcard'
 import type { Email, Row } from '../src/jmap/types'
@@ -89,6 +89,33 @@ describe('an order of which windows are known', () => {
     order.put(0, ids(0, 50), 100_000, '1')
     order.put(99_950, ids(99_950, 50), 100_000, '1')
     expect([order.at(99_999), order.head(200).length]).toEqual(['m99999', 50])
+  })
+})
+
+describe('what a search is narrowed to', () => {
+  it('is a mailbox, one at a time, and the rest of the words stays', () => {
+    expect(['lunch', 'lunch in:archive', 'in:"Work / Bills" lunch', 'lunch -in:archive'].map(scope)).toEqual(['', 'archive', 'Work / Bills', ''])
+    expect(inBox('from:bob  lunch', 'Archive')).toBe('from:bob lunch in:Archive')
+    expect(inBox('in:archive "two words" -in:junk', 'Work / Bills')).toBe('"two words" -in:junk in:"Work / Bills"')
+    expect(inBox('in:archive lunch in:a', '')).toBe('lunch')
+    expect(inBox('fin:a lunch in:a', 'b')).toBe('fin:a lunch in:b')
+    expect(inBox('in:archive', '')).toBe('')
+    expect(scope(inBox('', 'My "own" box'))).toBe('My own box')
+  })
+
+  it('is one of those who may be meant: whom one writes to before others, nobody when it is said already', () => {
+    const person = (email: string, name: string | null, weight: number): Person => ({ email, name, weight, at: 0 })
+    const people = [person('bob@here.test', 'Bob Boat', 5), person('bea@here.test', 'Bea', 1), { ...person('bobby@gone.test', 'Bobby', 9), hidden: true }]
+    const senders = [{ name: 'Bob Other', email: 'Bo@Else.test' }, { name: 'Dan', email: 'dan@else.test' }, { name: 'Nobody', email: 'bob@here.test' }]
+    const of = (query: string): string[] => known(query, people, senders, 0).map(({ name, query: to }) => `${name}: ${to}`)
+    expect(of('bob invoice')).toEqual(['Bob Boat: from:bob@here.test invoice', 'Bob Other: from:bo@else.test invoice'])
+    expect(of('invoice to:"bob b" -from:dan')).toEqual(['Bob Boat: invoice to:bob@here.test -from:dan'])
+    expect(of('-bob bob')).toEqual(['Bob Boat: -bob from:bob@here.test', 'Bob Other: -bob from:bo@else.test'])
+    expect(of('subject:bob is:unread')).toEqual([])
+    expect(of('from:Bob@here.test')).toEqual([])
+    expect(of('b')).toEqual([])
+    // Whom one took away oneself is not brought up again.
+    expect(of('bobby')).toEqual([])
   })
 })
 

@@ -11,9 +11,43 @@ import { History } from '../src/state/history'
 import { Joined } from '../src/state/joined.svelte'
 import { List } from '../src/state/list.svelte'
 import type { Mail } from '../src/state/mail.svelte'
+import { toasts } from '../src/state/toasts.svelte'
 
 beforeEach(() => { vi.useFakeTimers() })
 afterEach(() => { vi.useRealTimers(); vi.unstubAllGlobals() })
+
+describe('the word of what was done', () => {
+  const stands = (id: number): boolean => toasts.list.some((one) => one.id === id)
+  const act = { label: 'Undo', run: (): void => undefined }
+  it('goes by itself, the later where it can be answered', () => {
+    for (const [more, ms] of [[{}, 6000], [{ action: act }, 10_000], [{ kind: 'error' }, 12_000], [{ action: act, seconds: 5 }, 5000]] as const) {
+      const id = toasts.show('Done', more)
+      vi.advanceTimersByTime(ms - 1)
+      expect([stands(id), more]).toEqual([true, more])
+      vi.advanceTimersByTime(1)
+      expect([stands(id), more]).toEqual([false, more])
+    }
+  })
+
+  it('stays as long as one is at it, and goes some time after that; what is over is not offered', () => {
+    const id = toasts.show('Archived', { action: act })
+    vi.advanceTimersByTime(9000)
+    toasts.hold(id)
+    vi.advanceTimersByTime(60_000)
+    expect(stands(id)).toBe(true)
+    toasts.leave(id)
+    toasts.leave(id)
+    vi.advanceTimersByTime(2999)
+    expect(stands(id)).toBe(true)
+    vi.advanceTimersByTime(1)
+    expect(stands(id)).toBe(false)
+    toasts.leave(id)
+    const sending = toasts.show('Sending', { action: act, seconds: 5 })
+    toasts.hold(sending)
+    vi.advanceTimersByTime(5000)
+    expect(stands(sending)).toBe(false)
+  })
+})
 
 describe('what can be taken back', () => {
   const part = (name: string): Parameters<History['push']>[0] => ({ mail: name as unknown as Mail, patches: {}, stood: [] })

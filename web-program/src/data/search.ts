@@ -1,9 +1,10 @@
 // What is typed into the search field: operators as chips, the rest as words; and the same as a JMAP filter (RFC 8621 4.4.1).
 
-import type { Filter, Id } from '../jmap/types'
+import type { Address, Filter, Id } from '../jmap/types'
+import { completions, fold, type Person } from './people'
 
-/** `phrase`: it was quoted, and is meant as it stands. */
-export interface Term { key: string; value: string; not: boolean; phrase: boolean; text: string }
+/** `phrase`: it was quoted, and is meant as it stands. `at`: where it begins in what was typed. */
+export interface Term { key: string; value: string; not: boolean; phrase: boolean; text: string; at: number }
 
 export const OPERATORS = ['from', 'to', 'cc', 'bcc', 'subject', 'body', 'in', 'has', 'is', 'label', 'before', 'after', 'on', 'older', 'newer', 'larger', 'smaller', 'filename', 'list'] as const
 const KNOWN = new Set<string>(OPERATORS)
@@ -12,12 +13,12 @@ const KNOWN = new Set<string>(OPERATORS)
 export function terms(query: string): Term[] {
   const found: Term[] = []
   const pattern = /(-?)(?:([a-z]+):)?("([^"]*)"?|\S+)/giu
-  for (const [text, minus, key, bare, quoted] of query.matchAll(pattern)) {
+  for (const { 0: text, 1: minus, 2: key, 3: bare, 4: quoted, index: at } of query.matchAll(pattern)) {
     let value = quoted ?? bare ?? ''
     let name = (key ?? '').toLowerCase()
     if (name !== '' && !KNOWN.has(name)) { value = `${key}:${value}`; name = '' }
     if (value === '' || value === '-') continue
-    found.push({ key: name || 'text', value, not: minus === '-', phrase: quoted !== undefined && /\s/.test(value), text })
+    found.push({ key: name || 'text', value, not: minus === '-', phrase: quoted !== undefined && /\s/.test(value), text, at })
   }
   return found
 }
@@ -97,4 +98,37 @@ export function filter(query: string, mailbox: (name: string) => Id | undefined,
   if (!asked.some((t) => t.key === 'in' && !t.not) && hidden.length > 0) conditions.push({ inMailboxOtherThan: hidden })
   if (conditions.length === 1) return conditions[0] as Filter
   return { operator: 'AND', conditions }
+}
+
+/** The same with a term taken out, or another in its place. */
+export function instead(query: string, { text, at }: Term, by = ''): string {
+  return `${query.slice(0, at)}${by}${query.slice(at + text.length)}`.replace(/\s+/g, ' ').trim()
+}
+
+const isScope = ({ key, not }: Term): boolean => key === 'in' && !not
+
+/** The mailbox that is searched in; empty: all mail. */
+export function scope(query: string): string { return terms(query).findLast(isScope)?.value ?? '' }
+
+/** The same search in that mailbox, or in all mail. */
+export function inBox(query: string, name: string): string {
+  let rest = query
+  for (const term of terms(query).filter(isScope).toReversed()) rest = instead(rest, term)
+  const value = /\s/.test(name) ? `"${name.replaceAll('"', '')}"` : name
+  return `${rest} ${name === '' ? '' : `in:${value}`}`.replace(/\s+/g, ' ').trim()
+}
+
+/** Who may be meant by what was typed, and the search that means nobody else: of those one writes to, and of those who wrote what was found. */
+export function known(query: string, people: Iterable<Person>, senders: Iterable<Address>, now: number, most = 4): { email: string; name: string | null; query: string }[] {
+  const asked = terms(query).filter(({ key, not, value }) => !not && ['text', 'from', 'to'].includes(key) && value.length > 1)
+  if (asked.length === 0) return []
+  const all = new Map<string, Person>()
+  for (const { email, name } of senders) { const key = email.toLowerCase(); if (!all.has(key)) all.set(key, { email: key, name, weight: 0, at: now }) }
+  for (const person of people) all.set(person.email, person)
+  for (const term of asked) {
+    if (all.has(fold(term.value))) continue
+    const found = completions(all.values(), term.value, now, most)
+    if (found.length > 0) return found.map(({ email, name }) => ({ email, name, query: instead(query, term, `${term.key === 'to' ? 'to' : 'from'}:${email}`) }))
+  }
+  return []
 }

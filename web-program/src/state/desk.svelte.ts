@@ -7,7 +7,7 @@ import { isAddress, parsed, same } from '../data/address'
 import { email, isEmpty, localDate, weight, type Draft, type Piece } from '../data/draft'
 import { files, pictured, shows } from '../data/inline'
 import { apart } from '../data/safe'
-import { ask, Offline, OURS, Refused } from '../jmap/client'
+import { ask, Jmap, Offline, OURS, Refused } from '../jmap/client'
 import { SUBMISSION, type Address, type Email, type Id, type Part, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
 import type { App } from './app.svelte'
@@ -27,6 +27,20 @@ function alone<T>(name: string, run: () => Promise<T>): Promise<T> {
 /** What a receiver's server takes is asked again after so long; after a failure sooner. */
 const MEASURED_MS = 300_000
 const UNMEASURED_MS = 30_000
+
+const mega = (octets: number): string => (octets / 1e6).toLocaleString(undefined, { maximumFractionDigits: 1 })
+
+/** Why a file could not be uploaded. A server that takes less than it said, and one in between that takes less than both, answer 413, or cut it off in the middle. */
+async function whyNot(error: unknown, file: File, { jmap }: Mail): Promise<string> {
+  const isTooLarge = error instanceof Refused && error.status === 413
+  if (!isTooLarge && !(error instanceof Offline)) return error instanceof Error ? error.message : String(error)
+  try {
+    jmap.session = (await Jmap.open()).session
+    const max = jmap.limit('maxSizeUpload', Infinity)
+    if (file.size > max) return t.compose.tooLarge(file.name, mega(file.size), mega(max))
+  } catch { if (!isTooLarge) return t.signIn.noServer }
+  return isTooLarge ? t.compose.tooLargeBetween(mega(file.size)) : t.compose.cut
+}
 
 /** A picture's name in a text. */
 const contentId = (): string => `${token()}@packetboat`
@@ -220,11 +234,11 @@ export class Letter {
   }
 
   async attach(files: Iterable<File>, inline = false): Promise<Piece[]> {
-    const max = this.desk.mail.jmap.limit('maxSizeUpload', 50_000_000)
+    const max = this.mail.jmap.limit('maxSizeUpload', 50_000_000)
     const added: Piece[] = []
     for (const file of files) {
       const piece: Piece = { key: token(), name: file.name || 'picture.png', type: file.type || 'application/octet-stream', size: file.size, blobId: null, cid: inline ? contentId() : null, share: 0, error: null }
-      if (file.size > max) piece.error = t.compose.tooLarge(file.name, Math.ceil(file.size / 1e6), Math.floor(max / 1e6))
+      if (file.size > max) piece.error = t.compose.tooLarge(file.name, mega(file.size), mega(max))
       this.pieces.push(piece)
       added.push(piece)
       this.desk.files.set(piece.key, file)
@@ -250,8 +264,9 @@ export class Letter {
       if (piece && this.mail !== mail) void this.upload(key)
       else if (piece) { piece.blobId = done.blobId; piece.size = done.size; piece.share = 1; this.touched() }
     } catch (error) {
+      const why = await whyNot(error, file, mail)
       const piece = find()
-      if (piece) piece.error = error instanceof Offline ? t.signIn.noServer : error instanceof Error ? error.message : String(error)
+      if (piece) piece.error = why
     } finally { if (this.aborts.get(key) === abort) this.aborts.delete(key) }
   }
 

@@ -254,6 +254,7 @@ export class Mail {
     for (const box of this.mailboxes.values()) {
       if (box.role === wanted || box.name.toLowerCase() === wanted || this.label(box).toLowerCase() === wanted || box.id === name) return box.id
     }
+    for (const box of this.mailboxes.values()) if (this.pathOf(box).toLowerCase() === wanted) return box.id
     return undefined
   }
 

@@ -1,6 +1,11 @@
 // The line at the foot that says what was done, with its way back.
 
-export interface Toast { id: number; text: string; kind: 'done' | 'error'; action?: { label: string; run: () => void }; until: number }
+export interface Toast { id: number; text: string; kind: 'done' | 'error'; action?: { label: string; run: () => void } }
+
+/** So long a word stays; one that can be answered, longer. */
+const SECONDS = { done: 6, error: 12, action: 10 }
+/** So long it stays when one has left it. */
+const LEFT_MS = 3000
 
 class Toasts {
   list = $state.raw<Toast[]>([])
@@ -10,15 +15,29 @@ class Toasts {
 
   show(text: string, more: { action?: Toast['action']; seconds?: number; kind?: Toast['kind'] } = {}): number {
     const id = this.next++
-    const seconds = more.seconds ?? (more.kind === 'error' ? 12 : 6)
-    const toast: Toast = { id, text, kind: more.kind ?? 'done', until: Date.now() + seconds * 1000, ...(more.action ? { action: more.action } : {}) }
+    const kind = more.kind ?? 'done'
+    const toast: Toast = { id, text, kind, ...(more.action ? { action: more.action } : {}) }
     this.list = toast.kind === 'error' ? [...this.list.slice(-1), toast] : [...this.list.filter((t) => t.kind === 'error').slice(-1), toast]
     this.spoken = text
-    setTimeout(() => this.drop(id), seconds * 1000)
+    const drop = (): void => this.drop(id)
+    // What can be done only so long is not offered any longer.
+    if (more.seconds !== undefined) setTimeout(drop, more.seconds * 1000)
+    else this.ends.set(id, setTimeout(drop, 1000 * (kind === 'done' && more.action ? SECONDS.action : SECONDS[kind])))
     return id
   }
 
-  drop(id: number): void { this.list = this.list.filter((t) => t.id !== id) }
+  /** What ends the words that may stay longer. */
+  private readonly ends = new Map<number, ReturnType<typeof setTimeout>>()
+
+  /** Under the pointer, or with the focus in it, none goes away from who is about to press it (WCAG 2.2.1). */
+  hold(id: number): void { clearTimeout(this.ends.get(id)) }
+  leave(id: number): void {
+    if (!this.ends.has(id)) return
+    this.hold(id)
+    this.ends.set(id, setTimeout(() => this.drop(id), LEFT_MS))
+  }
+
+  drop(id: number): void { this.hold(id); this.ends.delete(id); this.list = this.list.filter((t) => t.id !== id) }
 }
 
 export const toasts = new Toasts()

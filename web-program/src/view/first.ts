@@ -9,8 +9,11 @@ import type { First } from '../state/first'
 import { t } from '../texts'
 import { brief } from './when'
 
+/** A row that was pressed, and whether where one chooses it. */
+export interface Pressed { id: Id; chooses: boolean }
+
 /** `over`: the program has taken its place; it is told what was pressed, by the pointer and by keys, and how far the list was scrolled. */
-export interface Drawn { over: () => { pressed: Id | undefined; keys: KeyboardEvent[]; top: number } }
+export interface Drawn { over: () => { pressed: Pressed[]; keys: KeyboardEvent[]; top: number } }
 
 /** More keys than anybody means are not kept. */
 const KEYS_MAX = 64
@@ -70,8 +73,11 @@ export function draw(target: HTMLElement, { session, about, list }: First): Draw
   const whole = shell('div', 'shell', header, maker('Nav')('nav', ''), shell('main', `panes${choices.reader === 'off' ? ' off' : ''}`, shell('section', 'list', tools, pane('div', 'around', view)), shell('div', 'border'), shell('section', 'reader')), bar)
   whole.style.setProperty('--list', `${listWidth()}px`)
   whole.ariaBusy = 'true'
-  let pressed: Id | undefined
-  view.addEventListener('click', ({ target: at }) => { pressed = at instanceof Element ? at.closest<HTMLElement>('.row')?.dataset.id : undefined })
+  const pressed: Pressed[] = []
+  view.addEventListener('click', ({ target: at }) => {
+    const id = at instanceof Element ? at.closest<HTMLElement>('.row')?.dataset.id : undefined
+    if (id !== undefined && pressed.length < KEYS_MAX) pressed.push({ id, chooses: (at as Element).closest('.tick') !== null })
+  })
   const keys: KeyboardEvent[] = []
   const key = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || keys.length === KEYS_MAX) return
