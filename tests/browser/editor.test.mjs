@@ -174,7 +174,14 @@ describe('the editor', { timeout: 300_000 }, () => {
     const editor = await letter(ann, 'bob@here.test', 'From the right', from)
     await press('Enter')
     await type(to)
-    for (const [name, words] of [['List', 'ראשון']]) { await press('Enter'); await use(name); await isOn(name); await type(words); await press('Enter', 'Enter'); await isOn(name, false) }
+    // A line becomes one of a list, after it was seen to be read from the right.
+    await press('Enter')
+    await type('ראשון')
+    await editor.locator('div[dir=auto]', { hasText: 'ראשון' }).waitFor()
+    await use('List')
+    await isOn('List')
+    await press('Enter', 'Enter')
+    await isOn('List', false)
     /** Where the last mark of a line stands, from its first letter on: below nothing, it is read from the right. */
     const way = (line) => editor.evaluate((host, line) => {
       const walk = document.createTreeWalker(host, NodeFilter.SHOW_TEXT)
