@@ -209,6 +209,7 @@ try {
   }
   rows.push(['a message opened, the pointer on it before', median(opened), 'ms', 50])
   await load(...inbox.ours)
+  await ours.locator('#list').waitFor()
   const frames = await ours.evaluate(async () => {
     const list = document.querySelector('#list')
     const took = []
