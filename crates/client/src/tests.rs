@@ -4,12 +4,18 @@
 
 use crate::imap::{Fetched, Imap, fetch, from, whole};
 use crate::look::Who;
+use crate::outbox::{self, Submission};
 use crate::pop::Pop;
 use crate::sync::{Mirror, Policy};
 use crate::{Dialer, Place};
+use message::Facts;
 use std::future::Future;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use store::{AccountId, NewAccount, Secrets, Store, StoreConfig};
+use store::{
+    Acceptance, AccountId, NewAccount, NewQueueEntry, QueueRecipient, QueueService, RecipientState, Secrets, Spooled, Store,
+    StoreConfig,
+};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use wire::imap::fetch::FetchItem;
 use wire::imap::response::Response;
@@ -252,4 +258,97 @@ async fn an_append_that_is_answered_with_other_news_for_ever_is_left() {
     let append = wire::imap::append::Append { mailbox: wire::imap::mailbox_name::MailboxName::new("INBOX"), message };
     let told = tokio::time::timeout(Duration::from_secs(60), imap.append(append, b"x")).await.unwrap();
     assert!(told.unwrap_err().to_string().contains("without an end"));
+}
+
+/// What waits for the provider, with everything that may be asked of a delivery.
+async fn queue(store: &Store, account: AccountId, require_tls: bool) {
+    let octets = bytes::Bytes::from_static(b"Subject: hi\r\n\r\nx\r\n");
+    let recipient = |address: &str, notify: u8, original: Option<&str>| QueueRecipient {
+        address: address.into(),
+        original: original.map(str::to_owned),
+        notify,
+        state: RecipientState::Waiting,
+        last_reply: String::new(),
+        delay_told: false,
+    };
+    let service = QueueService {
+        require_tls,
+        deliver_by_secs: Some(net::clock::unix_now() + 7_200),
+        deliver_by_notify: true,
+        deliver_by_trace: true,
+        solicitations: vec!["org.example:ADV".into()],
+        priority: -3,
+    };
+    let entry = NewQueueEntry {
+        destination: "far.test".into(),
+        reverse_path: "ann@here.test".into(),
+        recipients: vec![
+            recipient("bob@far.test", QueueRecipient::NOTIFY_SUCCESS | QueueRecipient::NOTIFY_DELAY, Some("rfc822;b+b@far.test")),
+            recipient("eve@far.test", QueueRecipient::NOTIFY_NEVER, None),
+        ],
+        account: Some(account),
+        due_secs: 1_000,
+        expires_secs: net::clock::unix_now() + 86_400,
+        eight_bit: false,
+        smtputf8: false,
+        ret_headers: true,
+        envelope_id: Some("QQ+314=1".into()),
+        service,
+    };
+    let acceptance = Acceptance {
+        facts: Arc::new(Facts::compute(&octets)),
+        body: Spooled::from_bytes(octets),
+        deliveries: Vec::new(),
+        queue: vec![entry],
+        trace: Vec::new(),
+        idempotency: None,
+    };
+    store.accept(acceptance).await.unwrap();
+}
+
+/// The parameters of an envelope (RFC 8621 §7) go to the provider as SMTP has them: RFC 3461 §4, RFC 2852 §4, RFC 6710 §4, RFC 3865 §3.
+#[tokio::test]
+async fn what_an_envelope_asks_for_is_passed_on() {
+    let (store, ann) = ann().await;
+    let said: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&said);
+    let place = server("smtp", "220 hi\r\n", move |line| {
+        heard.lock().unwrap().push(line.to_owned());
+        let answer = match line.split(' ').next().unwrap_or_default() {
+            "EHLO" => {
+                "250-hi\r\n250-DSN\r\n250-SIZE 1000000\r\n250-AUTH PLAIN\r\n250-DELIVERBY 60\r\n250-MT-PRIORITY\r\n250 NO-SOLICITING\r\n"
+            }
+            "AUTH" => "235 in\r\n",
+            "MAIL" | "RCPT" | "." | "RSET" => "250 yes\r\n",
+            "DATA" => "354 go on\r\n",
+            "QUIT" => "221 bye\r\n",
+            _ => "",
+        };
+        answer.to_owned()
+    })
+    .await;
+    let (dialer, password) = (Dialer::new(None).unwrap(), password());
+    let submission = Submission { dialer: &dialer, place: &place, login: "ann", password: &password };
+    queue(&store, ann, false).await;
+    let sent = outbox::flush(&store, ann, &submission, true).await.unwrap();
+    assert!(sent.len() == 1 && sent[0].sent, "{sent:?}");
+    let said = || std::mem::take(&mut *said.lock().unwrap());
+    let lines = said();
+    let line = |begins: &str| lines.iter().find(|line| line.starts_with(begins)).cloned().unwrap_or_default();
+    let mail = line("MAIL FROM:<ann@here.test>");
+    for wanted in ["RET=HDRS", "ENVID=QQ+2B314+3D1", "MT-PRIORITY=-3", "SOLICIT=org.example:ADV"] {
+        assert!(mail.split(' ').any(|word| word == wanted), "{wanted}: {mail}");
+    }
+    let by = mail.split(' ').find_map(|word| word.strip_prefix("BY=")).unwrap();
+    let (secs, mode) = by.split_once(';').unwrap();
+    assert!(mode == "NT" && (7_100..=7_200).contains(&secs.parse::<i64>().unwrap()), "{by}");
+    let bob = line("RCPT TO:<bob@far.test>");
+    assert!(bob.contains("NOTIFY=SUCCESS,DELAY") && bob.contains("ORCPT=rfc822;b+2Bb@far.test"), "{bob}");
+    let eve = line("RCPT TO:<eve@far.test>");
+    assert!(eve.contains("NOTIFY=NEVER") && !eve.contains("ORCPT"), "{eve}");
+    // What must not go without it does not go.
+    queue(&store, ann, true).await;
+    let kept = outbox::flush(&store, ann, &submission, true).await.unwrap();
+    assert!(kept.len() == 1 && !kept[0].sent && kept[0].said[0].contains("REQUIRETLS"), "{kept:?}");
+    assert!(!said().iter().any(|line| line.starts_with("DATA")));
 }

@@ -5,6 +5,7 @@
 use crate::build::{Builder, Entity, Mailbox, TextForm, text_entity};
 use crate::header::fields;
 use crate::report::{Original, line, push_field, returned, text, untyped};
+use std::borrow::Cow;
 
 /// What was done with the message (RFC 8098 §3.2.6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,15 +218,12 @@ impl Report<'_> {
         let returned = self.original.map(|original| returned(original, !body.is_ascii()).0);
         let sub = if body.is_ascii() { "disposition-notification" } else { "global-disposition-notification" };
         let mut parts = vec![
-            text_entity("plain", self.text.unwrap_or(&self.words()), TextForm::default()),
+            text_entity("plain", &self.text_said(), TextForm::default()),
             Entity::plain(&format!("message/{sub}"), body.into_bytes()),
         ];
         parts.extend(returned);
         let mut head = Builder::new(self.date_secs, self.message_id).from(self.from.clone()).to(self.to.clone());
-        head = match self.subject {
-            Some(subject) => head.subject(subject),
-            None => head.subject(&format!("{}: {}", self.word(), self.original_subject)),
-        };
+        head = head.subject(&self.subject_said());
         if let Some(id) = &self.notification.original_message_id {
             head = head.in_reply_to(id).references(id);
         }
@@ -233,6 +231,16 @@ impl Report<'_> {
             head = head.field("Auto-Submitted", "auto-replied");
         }
         head.build_report(Entity::multipart("report; report-type=disposition-notification", parts))
+    }
+
+    /// Its Subject.
+    pub fn subject_said(&self) -> Cow<'_, str> {
+        self.subject.map_or_else(|| format!("{}: {}", self.word(), self.original_subject).into(), Cow::from)
+    }
+
+    /// What it says to people.
+    pub fn text_said(&self) -> Cow<'_, str> {
+        self.text.map_or_else(|| self.words().into(), Cow::from)
     }
 
     fn word(&self) -> &'static str {

@@ -48,23 +48,46 @@ impl Store {
     /// What happened in an account after `since`; of more than `ids_max` things only the oldest acts (at least one), and
     /// `more` is true. `None`: the change log does not reach back to there.
     pub async fn account_changes(&self, account: AccountId, since: ModSeq, ids_max: usize) -> Result<Option<AccountChanges>> {
+        self.followed(account, (since, None), ids_max).await
+    }
+
+    /// The same, of what happened up to `until` and nothing later; all of it, if it was told by one call before.
+    pub async fn account_changes_until(
+        &self,
+        account: AccountId,
+        since: ModSeq,
+        until: ModSeq,
+    ) -> Result<Option<AccountChanges>> {
+        self.followed(account, (since, Some(until)), usize::MAX).await
+    }
+
+    async fn followed(
+        &self,
+        account: AccountId,
+        (since, until): (ModSeq, Option<ModSeq>),
+        ids_max: usize,
+    ) -> Result<Option<AccountChanges>> {
         let space = self.inner.ready(account).await?;
         if space.published().counters.mod_seq == since.0 {
             return Ok(Some(AccountChanges { mod_seq: since, ..AccountChanges::default() }));
         }
         let space_key = key::space(account);
-        let (_, to) = key::of_account(key::CHANGE, account);
+        let to = match until {
+            Some(until) => key::change(account, until.0.saturating_add(1)),
+            None => key::of_account(key::CHANGE, account).1,
+        };
         let from = key::change(account, since.0.saturating_add(1));
         let queries = vec![Query::Get(space_key.clone()), Query::Range { from, to, limit: FOLLOWED_ACTS, reverse: false }];
         let mut found = self.inner.engine.read(queries).await?.into_iter();
         let stored = found.next().and_then(Found::value).ok_or(StoreError::NotFound)?;
         let counters = Counters::decode(&space_key, &stored)?;
-        if since.0 < counters.log_floor || since.0 > counters.mod_seq {
+        let end = until.map_or(counters.mod_seq, |until| until.0);
+        if since.0 < counters.log_floor || since.0 > end || end > counters.mod_seq {
             return Ok(None);
         }
         let rows = found.next().map(Found::pairs).unwrap_or_default();
         let cut_off = rows.len() == FOLLOWED_ACTS;
-        let mut told = AccountChanges { mod_seq: ModSeq(counters.mod_seq), ..AccountChanges::default() };
+        let mut told = AccountChanges { mod_seq: ModSeq(end), ..AccountChanges::default() };
         let (mut ids, mut last) = (0, since);
         for (at, stored) in &rows {
             let act = decode_act(at, stored)?;
@@ -85,6 +108,7 @@ impl Store {
         if told.more {
             told.mod_seq = last;
         }
+        told.more |= end < counters.mod_seq;
         // What was read may still be on its way to being published.
         let mut watch = space.watch.subscribe();
         let published = tokio::time::timeout(PUBLISHED_MAX, watch.wait_for(|now| *now >= told.mod_seq)).await;

@@ -37,11 +37,22 @@ const PAGES: [&str; 8] = ["", "sign-in", "m", "search", "settings", "people", "w
 
 /// The answer for everything that no other route takes.
 pub(crate) fn file(method: &Method, path: &str, headers: &HeaderMap) -> Response {
-    if method != Method::GET && method != Method::HEAD {
-        return nothing();
+    match found(path, headers) {
+        None => nothing(),
+        Some(file) if matches!(*method, Method::GET | Method::HEAD) => file,
+        // RFC 9110 §15.5.6: with the methods that there are.
+        Some(_) => {
+            let words = "This is there to be read: GET or HEAD.\n";
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", words, FILE_POLICY);
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
     }
+}
+
+fn found(path: &str, headers: &HeaderMap) -> Option<Response> {
     if path == "/frame" {
-        return text(StatusCode::OK, "text/html; charset=utf-8", FRAME, FRAME_POLICY);
+        return Some(text(StatusCode::OK, "text/html; charset=utf-8", FRAME, FRAME_POLICY));
     }
     if let Some(file) = files::find(path).filter(|_| path != "/index.html") {
         let policy = match path {
@@ -49,16 +60,13 @@ pub(crate) fn file(method: &Method, path: &str, headers: &HeaderMap) -> Response
             path if path.starts_with("/assets/pdf.worker") => PDF_POLICY,
             _ => FILE_POLICY,
         };
-        return embedded(file, headers, policy);
+        return Some(embedded(file, headers, policy));
     }
     let first = path.split('/').nth(1).unwrap_or_default();
-    if !PAGES.contains(&first) {
-        return nothing();
-    }
-    match files::find("/index.html") {
+    PAGES.contains(&first).then(|| match files::find("/index.html") {
         Some(page) => embedded(page, headers, PAGE_POLICY),
         None => text(StatusCode::OK, "text/html; charset=utf-8", NOT_BUILT, FILE_POLICY),
-    }
+    })
 }
 
 fn nothing() -> Response {
@@ -142,7 +150,13 @@ mod tests {
         for path in ["/nothing", "/api/none", "/assets/none.js", "/../etc/passwd", "/.git/config"] {
             assert_eq!(get(path, "").status(), StatusCode::NOT_FOUND, "{path}");
         }
-        assert_eq!(file(&Method::POST, "/", &HeaderMap::new()).status(), StatusCode::NOT_FOUND);
+        for method in [Method::POST, Method::PUT, Method::TRACE, Method::OPTIONS] {
+            for (path, status) in [("/", 405), ("/frame", 405), ("/m/0/inbox", 405), ("/nothing", 404)] {
+                let answer = file(&method, path, &HeaderMap::new());
+                assert_eq!(answer.status(), status, "{method} {path}");
+                assert_eq!(said(&answer, header::ALLOW), if status == 405 { "GET, HEAD" } else { "" });
+            }
+        }
     }
 
     #[test]

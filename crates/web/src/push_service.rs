@@ -106,12 +106,16 @@ impl Pushes {
                 None => return Told::Gone,
             },
         };
-        match self.vapid(store).await {
-            Ok(vapid) => {
-                fields.extend(vapid.authorization(&origin_of(url), net::clock::unix_now()).map(|said| ("Authorization", said)))
+        let said = match self.vapid(store).await {
+            Ok(vapid) => vapid.authorization(&origin_of(url), net::clock::unix_now()),
+            Err(error) => {
+                tracing::warn!(?error, "push services cannot be told who we are");
+                None
             }
-            Err(error) => tracing::warn!(?error, "push services are not told who we are"),
-        }
+        };
+        // "It MUST authenticate the POST request" (RFC 9749 §4), each.
+        let Some(said) = said else { return Told::Later(None) };
+        fields.push(("Authorization", said));
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let post = Post { media_type, fields: &fields, octets: &octets };
         let Ok(_place) = self.places.acquire().await else { return Told::Later(None) };
@@ -235,6 +239,35 @@ mod tests {
         let made = sealed(b"When I grow up, I want to be a watermelon", &secret, (&theirs, &ours, &auth), salt).unwrap();
         let wanted = "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN";
         assert_eq!(BASE64URL_NOPAD.encode(&made), wanted);
+    }
+
+    /// RFC 9749 §4: "Every time the server sends a push message to a PushSubscription URL, it MUST authenticate the POST request".
+    #[tokio::test]
+    async fn nothing_is_said_without_saying_who_we_are() {
+        let config = store::StoreConfig {
+            data_dir: "unused".into(),
+            undo_days: 1,
+            free_bytes_min: 0,
+            free_bytes_tight: 0,
+            message_bytes_max: 1000,
+        };
+        let disk = store::MemoryDisk::default();
+        let store = disk.open(config).await.unwrap();
+        let resolver = net::Resolver::with_servers(vec![([127, 0, 0, 1], 9).into()]).unwrap();
+        let outside = Outside::new(net::Network::System, resolver, net::TlsClient::verified(None).unwrap(), Reach::Loopback);
+        let pushes = Pushes::new(outside, "mailto:postmaster@here.test".into());
+        let service = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://127.0.0.1:{}/push", service.local_addr().unwrap().port());
+        disk.fail_after(0, StoreError::Io("no disk".into()));
+        assert_eq!(pushes.tell(&store, (&url, None), "{}").await, Told::Later(None));
+        let called = tokio::time::timeout(std::time::Duration::from_millis(200), service.accept()).await;
+        assert!(called.is_err(), "{called:?}");
+        disk.heal();
+        let told = pushes.tell(&store, (&url, None), "{}");
+        let (_, called) = tokio::join!(tokio::time::timeout(std::time::Duration::from_secs(20), told), async {
+            tokio::time::timeout(std::time::Duration::from_secs(20), service.accept()).await.map(drop)
+        });
+        assert!(called.is_ok());
     }
 
     #[test]

@@ -70,6 +70,8 @@ impl Kept {
 #[derive(Default)]
 pub(crate) struct SecondFactor {
     failures: Mutex<HashMap<AccountId, (u32, UnixSecs)>>,
+    /// Held from looking at what is kept until it is kept again: of two who say one code at once, one is right.
+    alone: tokio::sync::Mutex<()>,
 }
 
 /// RFC 4226 §5.3 with SHA-1, six digits.
@@ -172,8 +174,12 @@ impl SecondFactor {
         said: Option<&str>,
         now_secs: UnixSecs,
     ) -> Result<Verdict, StoreError> {
-        let Some(kept) = kept(store, account).await?.filter(|kept| kept.confirmed) else { return Ok(Verdict::NotNeeded) };
+        if state(store, account).await?.is_none() {
+            return Ok(Verdict::NotNeeded);
+        }
         let Some(said) = said.map(bare).filter(|said| !said.is_empty()) else { return Ok(Verdict::Missing) };
+        let _alone = self.alone.lock().await;
+        let Some(kept) = kept(store, account).await?.filter(|kept| kept.confirmed) else { return Ok(Verdict::NotNeeded) };
         self.take(store, account, kept, &said, now_secs).await
     }
 
@@ -219,6 +225,7 @@ impl SecondFactor {
         said: &str,
         now_secs: UnixSecs,
     ) -> Result<Result<Vec<String>, Verdict>, StoreError> {
+        let _alone = self.alone.lock().await;
         let Some(fresh) = kept(store, account).await?.filter(|kept| !kept.confirmed) else { return Ok(Err(Verdict::NotNeeded)) };
         match self.take(store, account, fresh, &bare(said), now_secs).await? {
             Verdict::Right => {}
@@ -261,8 +268,7 @@ mod tests {
         assert!(uri("a+b@here.test", "ABC").starts_with("otpauth://totp/Packetboat:a%2Bb@here.test?secret=ABC&"));
     }
 
-    #[tokio::test]
-    async fn a_code_is_taken_once_and_guessing_ends() {
+    async fn ann() -> (Store, AccountId) {
         let config = store::StoreConfig {
             data_dir: "unused".into(),
             undo_days: 1,
@@ -274,6 +280,38 @@ mod tests {
         let secrets = store::Secrets { argon2: String::new(), scram: None };
         let ann = store::NewAccount { address: "ann@here.test".into(), secrets, quota_bytes: None };
         let ann = store.accounts_add(vec![ann], 1).await.unwrap()[0];
+        (store, ann)
+    }
+
+    /// RFC 6238 §5.2: "The verifier MUST NOT accept the second attempt of the OTP after the successful validation has been issued for
+    /// the first OTP", and guessing at once is guessing.
+    #[tokio::test]
+    async fn of_two_at_once_one_is_right() {
+        let (store, ann) = ann().await;
+        let (factor, now) = (SecondFactor::default(), 1_800_000_000);
+        let secret = data_encoding::BASE32_NOPAD.decode(begin(&store, ann).await.unwrap().as_bytes()).unwrap();
+        let at = |secs: i64| code(&secret, secs.div_euclid(STEP_SECS));
+        let codes = factor.confirm(&store, ann, &at(now), now).await.unwrap().unwrap();
+        for said in [at(now + 30), codes[0].clone()] {
+            let check = || factor.check(&store, ann, Some(&said), now + 30);
+            let both = tokio::join!(check(), check());
+            let both = [both.0.unwrap(), both.1.unwrap()];
+            assert_eq!(both.iter().filter(|verdict| **verdict == Verdict::Right).count(), 1, "{both:?}");
+        }
+        let later = now + CODE_FAILURES_SECS + 60;
+        let factor = std::sync::Arc::new(factor);
+        let mut guesses = tokio::task::JoinSet::new();
+        for _ in 0..2 * CODE_FAILURES_MAX {
+            let (store, factor) = (store.clone(), factor.clone());
+            guesses.spawn(async move { factor.check(&store, ann, Some("123"), later).await.unwrap() });
+        }
+        let looked_at = guesses.join_all().await.into_iter().filter(|verdict| *verdict == Verdict::Wrong).count();
+        assert_eq!(looked_at, usize::try_from(CODE_FAILURES_MAX).unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_code_is_taken_once_and_guessing_ends() {
+        let (store, ann) = ann().await;
         let (factor, now) = (SecondFactor::default(), 1_800_000_000);
         assert_eq!(factor.check(&store, ann, None, now).await.unwrap(), Verdict::NotNeeded);
         let secret = begin(&store, ann).await.unwrap();

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -221,12 +221,10 @@ async fn file(State(site): State<Shared>, request: Request) -> Response {
 
 /// Before and after everything.
 async fn guard(State(site): State<Shared>, request: Request, next: Next) -> Response {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
     // RFC 9112 §3.2: whose request it is is said once, and again only by the target.
-    if hosts.next().is_some() {
+    let Some(host) = host_of(&request) else {
         return discard(request, problem(StatusCode::BAD_REQUEST, "A request names one host.")).await;
-    }
+    };
     let target = request.uri().authority().map_or(host, Authority::as_str);
     if !site.is_our_name(host) || !site.is_our_name(target) {
         return discard(request, problem(StatusCode::MISDIRECTED_REQUEST, "This server does not go by that name.")).await;
@@ -245,6 +243,24 @@ async fn guard(State(site): State<Shared>, request: Request, next: Next) -> Resp
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::CACHE_CONTROL, "no-store");
     response
+}
+
+/// The host that a request names, as it is said; empty where nothing is said and nothing has to be. `None`: "A server MUST respond
+/// with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header field and to any request message
+/// that contains more than one Host header field line or a Host header field with an invalid field value."
+fn host_of(request: &Request) -> Option<&str> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok().filter(|host| host.is_empty() || is_host(host)),
+        (None, _) if request.version() < Version::HTTP_11 => Some(""),
+        _ => None,
+    }
+}
+
+/// `Host = uri-host [ ":" port ]` (RFC 9110 §7.2)
+fn is_host(host: &str) -> bool {
+    let port = host.rsplit_once(':').map_or("", |(_, port)| if port.ends_with(']') { "" } else { port });
+    host.parse::<Authority>().is_ok() && !host.contains('@') && port.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 /// A body that is not wanted is read to its end first, within reason, so that the answer is not lost in a reset.

@@ -6,10 +6,14 @@
 mod blobs;
 #[path = "outside/boxes.rs"]
 mod boxes;
+#[path = "outside/checked.rs"]
+mod checked;
 #[path = "outside/discovery.rs"]
 mod discovery;
 #[path = "outside/first.rs"]
 mod first;
+#[path = "outside/following.rs"]
+mod following;
 #[path = "outside/http.rs"]
 mod http;
 #[path = "outside/junk.rs"]

@@ -2,14 +2,14 @@
 //!
 //! Must not know: what the objects are.
 
-use super::args::Args;
+use super::args::{Args, Since};
 use super::failure::MethodError;
 use super::{Context, Object, account_id};
 use crate::limits::{CHANGES_MAX, FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, QUERY_MAX};
 use message::casemap::unicode_casemap;
 use serde_json::{Value, json};
 use std::cmp::Ordering;
-use store::ModSeq;
+use store::{AccountChanges, ModSeq, Touch};
 
 /// How texts are compared (RFC 4790).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,26 +78,88 @@ pub(crate) fn changes_max(args: &mut Args) -> Result<usize, MethodError> {
     }
 }
 
-/// What a `/changes` tells.
-#[derive(Default)]
+/// What happened after that, as the store knows it.
+pub(crate) async fn happened(context: &Context<'_>, since: &Since, ids_max: usize) -> Result<AccountChanges, MethodError> {
+    let (store, account) = (&context.site.store, context.eyes.account);
+    let changes = match &since.within {
+        None => store.account_changes(account, since.state, ids_max).await?,
+        // No more than what was looked at then, and all of that.
+        Some((reached, _)) => store.account_changes_until(account, since.state, *reached).await?,
+    };
+    let mut changes = changes.ok_or_else(|| MethodError::new("cannotCalculateChanges"))?;
+    context.eyes.veil(store, &mut changes);
+    Ok(changes)
+}
+
+/// What a `/changes` tells: what became of what, and how far in the change log that is.
 pub(crate) struct Told {
-    pub(crate) created: Vec<String>,
-    pub(crate) updated: Vec<String>,
-    pub(crate) destroyed: Vec<String>,
+    pub(crate) touches: Vec<(String, Touch)>,
+    pub(crate) reached: ModSeq,
+    pub(crate) more: bool,
 }
 
 impl Told {
-    pub(crate) fn len(&self) -> usize {
-        self.created.len() + self.updated.len() + self.destroyed.len()
+    pub(crate) fn new(touches: Vec<(String, Touch)>, changes: &AccountChanges) -> Told {
+        Told { touches, reached: changes.mod_seq, more: changes.more }
+    }
+
+    /// Only so many of them, and a state in the middle where there are more (RFC 8620 §5.2: "the server [...] MUST return a newState
+    /// that [...] is an intermediate state"). First comes what `rank` makes least: it hangs on the id alone.
+    pub(crate) fn cut(&mut self, context: &Context<'_>, since: &Since, max: usize, rank: impl Fn(&str) -> i64) -> String {
+        let key = |id: &str| (rank(id), id.to_owned());
+        self.touches.sort_by_cached_key(|(id, _)| key(id));
+        if let Some((_, last)) = &since.within {
+            let last = key(last);
+            self.touches.retain(|(id, _)| key(id) > last);
+        }
+        if self.touches.len() <= max {
+            return context.state(self.reached);
+        }
+        self.touches.truncate(max);
+        self.more = true;
+        let last = self.touches.last().map_or("", |(id, _)| id);
+        context.marked(Since::within(since.state, self.reached, last))
     }
 }
 
 /// `/changes`
-pub(crate) fn changed(context: &Context<'_>, (since, now, more): (ModSeq, ModSeq, bool), told: Told) -> Object {
+pub(crate) fn changed(context: &Context<'_>, since: &Since, max: usize, told: Told) -> Object {
+    changed_by_rank(context, since, max, told, |_| 0)
+}
+
+/// The same; see [`Told::cut`].
+pub(crate) fn changed_by_rank(
+    context: &Context<'_>,
+    since: &Since,
+    max: usize,
+    mut told: Told,
+    rank: impl Fn(&str) -> i64,
+) -> Object {
+    let state = told.cut(context, since, max, rank);
+    let of =
+        |touch: Touch| -> Vec<&str> { told.touches.iter().filter(|(_, one)| *one == touch).map(|(id, _)| id.as_str()).collect() };
     object(json!({
-        "accountId": account_id(context.eyes.account), "oldState": context.state(since), "newState": context.state(now), "hasMoreChanges": more,
-        "created": told.created, "updated": told.updated, "destroyed": told.destroyed,
+        "accountId": account_id(context.eyes.account), "oldState": since.said, "newState": state, "hasMoreChanges": told.more,
+        "created": of(Touch::Created), "updated": of(Touch::Updated), "destroyed": of(Touch::Destroyed),
     }))
+}
+
+/// `maxChanges` of a `/queryChanges`.
+pub(crate) struct Most(Option<u64>);
+
+impl Most {
+    pub(crate) fn take(args: &mut Args) -> Result<Most, MethodError> {
+        args.unsigned("maxChanges").map(Most)
+    }
+
+    /// "There are more changes than the client's maxChanges argument" (RFC 8620 §5.6), or than we tell.
+    pub(crate) fn allows(&self, changes: usize) -> Result<(), MethodError> {
+        match self.0 {
+            Some(max) if usize::try_from(max).is_ok_and(|max| changes > max) => Err(MethodError::new("tooManyChanges")),
+            _ if changes > CHANGES_MAX => Err(MethodError::new("cannotCalculateChanges")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The window a `/query` asks for.

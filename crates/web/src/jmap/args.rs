@@ -8,6 +8,37 @@ use crate::limits::GET_MAX;
 use serde_json::Value;
 use store::ModSeq;
 
+/// Where a `/changes` begins: at a state, or within what one told after it.
+pub(crate) struct Since {
+    /// As it was said.
+    pub(crate) said: String,
+    pub(crate) state: ModSeq,
+    /// How far that one went, and the last id that it told.
+    pub(crate) within: Option<(ModSeq, String)>,
+}
+
+impl Since {
+    /// At a state.
+    pub(crate) fn at(state: ModSeq) -> Since {
+        Since { said: String::new(), state, within: None }
+    }
+
+    /// Behind this id of what happened after `state` until `reached`; without the mark of who looks at it.
+    pub(crate) fn within(state: ModSeq, reached: ModSeq, last: &str) -> String {
+        format!("{}.{}.{last}", state.0, reached.0)
+    }
+
+    fn parse(said: String, mark: &str) -> Option<Since> {
+        let mut parts = said.strip_suffix(mark)?.splitn(3, '.');
+        let state = state_of(parts.next()?)?;
+        let within = match parts.next() {
+            None => None,
+            Some(reached) => Some((state_of(reached)?, parts.next()?.to_owned())),
+        };
+        Some(Since { said, state, within })
+    }
+}
+
 /// See the module.
 pub(crate) struct Args {
     left: Object,
@@ -109,6 +140,17 @@ impl Args {
         let text = self.text(name)?.ok_or_else(|| wrong(name))?;
         // Somebody else's state is one we cannot go back to.
         text.strip_suffix(self.mark.as_str()).and_then(state_of).ok_or_else(|| MethodError::new("cannotCalculateChanges"))
+    }
+
+    /// All of it as it was said.
+    pub(crate) fn into_object(self) -> Object {
+        self.left
+    }
+
+    /// `sinceState`
+    pub(crate) fn since(&mut self) -> Result<Since, MethodError> {
+        let said = self.text("sinceState")?.ok_or_else(|| wrong("sinceState"))?;
+        Since::parse(said, &self.mark).ok_or_else(|| MethodError::new("cannotCalculateChanges"))
     }
 
     /// Nothing may be left.

@@ -195,6 +195,20 @@ pub(crate) async fn octets(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<
     }
 }
 
+/// How many octets a blob has, where that is known without reading it.
+pub(super) async fn size(context: &Context<'_>, id: &str) -> Result<Option<u64>, StoreError> {
+    Ok(match lies(context.site, &context.eyes, id).await? {
+        Some(Lies::Uploaded(uploaded)) => Some(uploaded.len()),
+        Some(Lies::Email(_, size)) => Some(size),
+        Some(Lies::Part(..) | Lies::Inside(..)) | None => None,
+    })
+}
+
+/// Is there such a blob?
+pub(super) async fn is_there(context: &Context<'_>, id: &str) -> Result<bool, StoreError> {
+    Ok(size(context, id).await?.is_some() || octets(context.site, &context.eyes, id).await?.is_some())
+}
+
 /// A part's content; `None`: there is no such part.
 async fn content(whole: Bytes, part: usize) -> Result<Option<Bytes>, StoreError> {
     let content = move |whole: &Bytes| {

@@ -83,16 +83,22 @@ async fn one_upload(context: &Context<'_>, value: &Value) -> Result<(String, Val
     Ok((id, answer))
 }
 
+/// What a DataSourceObject may say.
+const SOURCE: [&str; 5] = ["data:asText", "data:asBase64", "blobId", "offset", "length"];
+
 async fn piece(context: &Context<'_>, source: &Value) -> Result<Bytes, SetError> {
     let wrong = || SetError::properties(&["data"], "a source has data:asText, data:asBase64, or a blobId with its range");
-    let object = source.as_object().ok_or_else(wrong)?;
+    let object = source.as_object().filter(|object| object.keys().all(|name| SOURCE.contains(&name.as_str())));
+    let object = object.ok_or_else(wrong)?;
+    // A range is of a blob; null is not there ("String|null", RFC 9404 §4.1).
+    let has_range = ["offset", "length"].iter().any(|name| object.get(*name).is_some_and(|value| !value.is_null()));
     let text = |name: &str| match object.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or_else(wrong),
     };
     match (text("data:asText")?, text("data:asBase64")?, text("blobId")?) {
-        (Some(text), None, None) if object.len() == 1 => Ok(Bytes::copy_from_slice(text.as_bytes())),
-        (None, Some(text), None) if object.len() == 1 => {
+        (Some(text), None, None) if !has_range => Ok(Bytes::copy_from_slice(text.as_bytes())),
+        (None, Some(text), None) if !has_range => {
             data_encoding::BASE64.decode(text.as_bytes()).map(Bytes::from).map_err(|_| wrong())
         }
         (None, None, Some(id)) => {
@@ -175,12 +181,20 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     let length = number(args.unsigned("length")?);
     args.end()?;
     let wanted = Wanted { properties, offset, length };
+    let only_size =
+        wanted.properties.iter().all(|name| ["id", "size"].contains(&name.as_str())) && offset == 0 && length.is_none();
     let (mut list, mut not_found, mut told) = (Vec::new(), Vec::new(), 0usize);
     for id in ids {
         let Some(id_now) = id_or_created(context, &id) else {
             not_found.push(id);
             continue;
         };
+        // "Servers SHOULD store the size for blobs in a format that is efficient to read" (§4.2).
+        if let (true, Some(size)) = (only_size, blob::size(context, &id_now).await?) {
+            let asked = wanted.properties.iter().any(|name| name == "size");
+            list.push(if asked { json!({"id": id_now, "size": size}) } else { json!({"id": id_now}) });
+            continue;
+        }
         match blob(context, &id_now).await? {
             Some(octets) => {
                 told += octets.len();
@@ -209,14 +223,22 @@ pub(super) async fn lookup(context: &mut Context<'_>, mut args: Args) -> Result<
     let mut list = Vec::new();
     let mut not_found = Vec::new();
     for id in ids {
+        let there = match id_or_created(context, &id) {
+            Some(id) if blob::is_there(context, &id).await? => Some(id),
+            _ => None,
+        };
+        let Some(id) = there else {
+            // Both are asked of us: "the server MUST still return an empty array for each type", and its example has it in
+            // `notFound`.
+            let nothing: Object = types.iter().map(|name| (name.clone(), json!([]))).collect();
+            list.push(json!({"id": id, "matchedIds": nothing}));
+            not_found.push(id);
+            continue;
+        };
         let key = match id.strip_prefix('P').and_then(|rest| rest.rsplit_once('-')) {
             Some((of, _)) => EmailKey::of(&format!("M{of}")),
             None => EmailKey::of(&id),
         };
-        if blob(context, &id).await?.is_none() {
-            not_found.push(id);
-            continue;
-        }
         let mut view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
         let keys: Vec<EmailKey> = key.into_iter().filter(|key| view.get(*key).is_some()).collect();
         view.learn(store, account, &keys).await?;

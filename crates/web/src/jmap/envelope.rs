@@ -23,15 +23,15 @@ pub(crate) fn delay_secs_max() -> i64 {
 }
 
 /// Nothing is held past this. It is told in the session, which is to stay as it is for a while: a day.
-fn hold_until_max(now_secs: UnixSecs) -> UnixSecs {
+pub(super) fn hold_until_max(now_secs: UnixSecs) -> UnixSecs {
     now_secs.saturating_add(delay_secs_max()) / DAY * DAY
 }
 
-fn offered(now_secs: UnixSecs) -> Offered {
+fn offered(hold_until: UnixSecs) -> Offered {
     let keywords = Keywords {
         require_tls: true,
         deliver_by_min_secs: Some(DELIVER_BY_SECS_MIN),
-        future_release: Some((HOLD_SECS_MAX, hold_until_max(now_secs))),
+        future_release: Some((HOLD_SECS_MAX, hold_until)),
         mt_priority: true,
         no_soliciting: Some(Vec::new()),
         ..Keywords::default()
@@ -40,9 +40,9 @@ fn offered(now_secs: UnixSecs) -> Offered {
 }
 
 /// `submissionExtensions` (RFC 8621 §1.3.2): "Each key in the object is the ehlo-name, and the value is a list of ehlo-args."
-pub(crate) fn extensions(message_bytes_max: u64, now_secs: UnixSecs) -> Value {
+pub(crate) fn extensions(message_bytes_max: u64, hold_until: UnixSecs) -> Value {
     let mut all = json!({"8BITMIME": [], "DSN": [], "SMTPUTF8": [], "SIZE": [message_bytes_max.to_string()]});
-    for line in offered(now_secs).keywords.lines() {
+    for line in offered(hold_until).keywords.lines() {
         let mut words = line.split(' ');
         let name = words.next().unwrap_or_default();
         if let Some(all) = all.as_object_mut() {
@@ -122,7 +122,7 @@ fn as_said(said: &Value, message_bytes_max: u64, now_secs: UnixSecs) -> Result<E
     if said.as_object().is_none_or(|all| all.keys().any(|name| !["mailFrom", "rcptTo"].contains(&name.as_str()))) {
         return Err(not_one());
     }
-    let offered = offered(now_secs);
+    let offered = offered(hold_until_max(now_secs));
     let mail_from = said.get("mailFrom").ok_or_else(not_one)?;
     let mail = parameter::mail(&as_spoken(mail_from)?, &offered).map_err(bad)?;
     if mail.size.is_some_and(|size| size > message_bytes_max) {

@@ -2,7 +2,7 @@
 //!
 //! Must not know: how mail is sent.
 
-use super::answers::{Told, changed, changes_max, got};
+use super::answers::{Told, changed, changes_max, got, happened};
 use super::args::Args;
 use super::failure::{MethodError, SetError};
 use super::setting::{Outcome, Setting, whole_properties, without_same};
@@ -64,11 +64,10 @@ pub(super) async fn changes(context: &mut Context<'_>, args: Args) -> Result<Obj
 
 /// `/changes` of a type that is a collection of records.
 pub(super) async fn record_changes(context: &mut Context<'_>, mut args: Args, collection: u8) -> Result<Object, MethodError> {
-    let since = args.state("sinceState")?;
+    let since = args.since()?;
     let max = changes_max(&mut args)?;
     args.end()?;
-    let cannot = || MethodError::new("cannotCalculateChanges");
-    let changes = context.site.store.account_changes(context.account.id, since, usize::MAX).await?.ok_or_else(cannot)?;
+    let changes = happened(context, &since, usize::MAX).await?;
     let mut touched = std::collections::BTreeMap::new();
     for (_, id, touch) in changes.records.iter().filter(|(of, ..)| *of == collection) {
         let before = touched.get(id).copied();
@@ -78,21 +77,11 @@ pub(super) async fn record_changes(context: &mut Context<'_>, mut args: Args, co
             (_, touch) => drop(touched.insert(id, *touch)),
         }
     }
-    let mut told = Told::default();
-    for (id, touch) in touched {
-        // The main identity, and the only object of a kind, are there before anybody says anything of them.
-        let always = collection == COLLECTION && id == MAIN || id == mta::wishes::SINGLETON;
-        let touch = if always { Touch::Updated } else { touch };
-        match touch {
-            Touch::Created => told.created.push(id.to_string()),
-            Touch::Updated => told.updated.push(id.to_string()),
-            Touch::Destroyed => told.destroyed.push(id.to_string()),
-        }
-    }
-    if told.len() > max {
-        return Err(cannot());
-    }
-    Ok(changed(context, (since, changes.mod_seq, changes.more), told))
+    // The main identity, and the only object of a kind, are there before anybody says anything of them.
+    let always = |id: &str| collection == COLLECTION && id == MAIN || id == mta::wishes::SINGLETON;
+    let touch = |(id, touch): (&SmolStr, Touch)| (id.to_string(), if always(id) { Touch::Updated } else { touch });
+    let touches = touched.into_iter().map(touch).collect();
+    Ok(changed(context, &since, max, Told::new(touches, &changes)))
 }
 
 /// `Identity/set`

@@ -8,7 +8,7 @@ mod set;
 pub(super) use query::{query, query_changes};
 pub(super) use set::set;
 
-use super::answers::{Told, changed, changes_max, got};
+use super::answers::{Told, changed, changes_max, got, happened};
 use super::args::Args;
 use super::failure::MethodError;
 use super::sharing::my_rights;
@@ -239,31 +239,24 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
 
 /// `Mailbox/changes`
 pub(super) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let since = args.state("sinceState")?;
+    let since = args.since()?;
     let max = changes_max(&mut args)?;
     args.end()?;
     let account = context.eyes.account;
-    let cannot = || MethodError::new("cannotCalculateChanges");
-    let mut changes = context.site.store.account_changes(account, since, usize::MAX).await?.ok_or_else(cannot)?;
-    context.eyes.veil(&context.site.store, &mut changes);
+    let changes = happened(context, &since, usize::MAX).await?;
     let (_, there) = context.site.store.mailbox_states(account).await?;
     let touches = touches(&changes, &|id| there.iter().all(|(mailbox, _)| mailbox.id != id));
-    let only_counts = touches.values().all(|(touch, counts_only)| *touch == Touch::Updated && *counts_only);
-    let mut told = Told::default();
-    for (mailbox, (touch, _)) in &touches {
-        let id = id_of(account, *mailbox);
-        match touch {
-            Touch::Created => told.created.push(id),
-            Touch::Updated => told.updated.push(id),
-            Touch::Destroyed => told.destroyed.push(id),
-        }
-    }
-    if told.len() > max {
-        return Err(cannot());
-    }
-    let mut answer = changed(context, (since, changes.mod_seq, changes.more), told);
-    let properties = if only_counts { json!(COUNTS) } else { Value::Null };
-    answer.insert("updatedProperties".into(), properties);
+    let more_than_counts: HashSet<String> = touches
+        .iter()
+        .filter(|(_, (touch, counts_only))| *touch != Touch::Updated || !*counts_only)
+        .map(|(mailbox, _)| id_of(account, *mailbox))
+        .collect();
+    let all = touches.into_iter().map(|(mailbox, (touch, _))| (id_of(account, mailbox), touch)).collect();
+    let mut answer = changed(context, &since, max, Told::new(all, &changes));
+    // Of those that are told here.
+    let told = ["created", "updated", "destroyed"].into_iter().filter_map(|name| answer.get(name)?.as_array());
+    let only_counts = !told.flatten().filter_map(Value::as_str).any(|id| more_than_counts.contains(id));
+    answer.insert("updatedProperties".into(), if only_counts { json!(COUNTS) } else { Value::Null });
     Ok(answer)
 }
 

@@ -46,7 +46,11 @@ fn list_or_null(list: Vec<String>) -> Value {
 fn disposition(value: Option<&Value>) -> Result<Disposition, SetError> {
     let wrong = || SetError::properties(&["disposition"], "it has actionMode, sendingMode and type, as RFC 9007 says them");
     let object = value.and_then(Value::as_object).ok_or_else(wrong)?;
-    let word = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_ascii_lowercase).ok_or_else(wrong);
+    // "These fields are defined as case insensitive in [RFC8098] but are case sensitive in this RFC" (RFC 9007 §2).
+    let word = |name: &str| object.get(name).and_then(Value::as_str).ok_or_else(wrong);
+    if object.keys().any(|name| !["actionMode", "sendingMode", "type"].contains(&name.as_str())) {
+        return Err(wrong());
+    }
     let one_of = |name: &str, no: &str, yes: &str| match word(name)? {
         word if word == yes => Ok(true),
         word if word == no => Ok(false),
@@ -55,7 +59,7 @@ fn disposition(value: Option<&Value>) -> Result<Disposition, SetError> {
     Ok(Disposition {
         automatic_action: one_of("actionMode", "manual-action", "automatic-action")?,
         sent_automatically: one_of("sendingMode", "mdn-sent-manually", "mdn-sent-automatically")?,
-        kind: DispositionType::from_word(&word("type")?).ok_or_else(wrong)?,
+        kind: word("type").map(DispositionType::from_word)?.filter(|kind| word("type") == Ok(kind.word())).ok_or_else(wrong)?,
         modifiers: Vec::new(),
     })
 }
@@ -79,9 +83,11 @@ pub(super) async fn send(context: &mut Context<'_>, mut args: Args) -> Answers {
         known.iter().find(|(id, _)| *id == identity_id).ok_or_else(|| MethodError::arguments("there is no such identity"))?;
     let from = identity.get("email").and_then(Value::as_str).unwrap_or_default().to_owned();
     let own: Vec<String> = known.iter().filter_map(|(_, one)| one.get("email")?.as_str().map(str::to_owned)).collect();
+    // Whoever looks whether one was sent waits until it is written down.
+    let _alone = context.site.jmap.receipts.lock().await;
     let (mut sent, mut not_sent, mut update) = (Object::new(), Object::new(), Object::new());
     for (creation, value) in send {
-        match one(context, (&from, &own), &value).await {
+        match one(context, (&from, &own), &value, &update).await {
             Ok((email_id, told)) => {
                 update.insert(email_id, on_success.get(&format!("#{creation}")).cloned().unwrap_or_default());
                 sent.insert(creation, told);
@@ -121,22 +127,45 @@ fn extensions(value: Option<&Value>) -> Result<Vec<(String, String)>, SetError> 
     object.iter().map(one).collect()
 }
 
-async fn one(context: &Context<'_>, (from, own): (&str, &[String]), value: &Value) -> Result<(String, Value), SetError> {
+/// An MDN as a client may say it (RFC 9007 §2).
+fn checked(value: &Value) -> Result<&Object, SetError> {
     let object = value.as_object().ok_or_else(|| SetError::properties(&["forEmailId"], "an MDN is an object"))?;
-    if let Some(name) = object.keys().find(|name| !PROPERTIES.contains(&name.as_str())) {
-        return Err(SetError::properties(&[name], "there is no such property"));
+    for (name, value) in object {
+        let good = match name.as_str() {
+            "forEmailId" => value.is_string(),
+            "subject" | "textBody" | "reportingUA" | "finalRecipient" => value.is_null() || value.is_string(),
+            "includeOriginalMessage" => value.is_boolean(),
+            // Looked at where they are read.
+            "disposition" | "extensionFields" => true,
+            // The server says these itself.
+            name => PROPERTIES.contains(&name) && value.is_null(),
+        };
+        if !good {
+            return Err(SetError::properties(&[name], "there is no such property, or it cannot be set so"));
+        }
     }
-    let ours = ["mdnGateway", "originalRecipient", "originalMessageId", "error"];
-    if let Some(name) = ours.iter().find(|name| object.get(**name).is_some_and(|value| !value.is_null())) {
-        return Err(SetError::properties(&[name], "the server says this itself"));
+    // "This property MUST NOT be null for MDN/send".
+    if !object.contains_key("forEmailId") {
+        return Err(SetError::properties(&["forEmailId"], "it says of which email it is"));
     }
+    Ok(object)
+}
+
+/// `before`: emails of which one was sent by the same call.
+async fn one(
+    context: &Context<'_>,
+    (from, own): (&str, &[String]),
+    value: &Value,
+    before: &Object,
+) -> Result<(String, Value), SetError> {
+    let object = checked(value)?;
     let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
     let id = text("forEmailId").and_then(|id| id_or_created(context, &id)).ok_or_else(|| SetError::new("notFound"))?;
     let octets = blob(context, &id).await.map_err(|_| SetError::new("serverFail"))?.filter(|_| id.starts_with('M'));
     let octets = octets.ok_or_else(|| SetError::new("notFound"))?;
     {
         let view = context.site.jmap.views.of(&context.site.store, context.account.id).await?;
-        if view.by_id(&id).is_some_and(|(_, entry)| entry.has(SENT)) {
+        if before.contains_key(&id) || view.by_id(&id).is_some_and(|(_, entry)| entry.has(SENT)) {
             return Err(SetError::new("mdnAlreadySent"));
         }
     }
@@ -161,20 +190,28 @@ async fn one(context: &Context<'_>, (from, own): (&str, &[String]), value: &Valu
     };
     let include = object.get("includeOriginalMessage") == Some(&Value::Bool(true));
     let words = Words { subject: text("subject"), text: text("textBody"), original_subject: of("Subject").unwrap_or_default() };
-    let told = told(object, &notification);
-    deliver(context, (from, to), notification, (words, include.then_some(Original::Message(&octets)))).await?;
-    Ok((id, told))
-}
-
-/// What its sender did not say (RFC 9007 §2.1).
-fn told(said: &Object, notification: &DispositionNotification) -> Value {
     let all = json!({
         "finalRecipient": format!("rfc822; {}", notification.final_recipient), "originalMessageId": notification.original_message_id,
         "originalRecipient": notification.original_recipient, "includeOriginalMessage": false,
     });
-    let mut all = all.as_object().cloned().unwrap_or_default();
-    all.retain(|name, value| !value.is_null() && !said.contains_key(name));
-    Value::Object(all)
+    let of_server = deliver(context, (from, to), notification, (words, include.then_some(Original::Message(&octets)))).await?;
+    // "Any properties that were not set by the client" (§2.1): null is not set.
+    let mut told = all.as_object().cloned().unwrap_or_default();
+    told.extend(of_server);
+    told.retain(|name, value| !value.is_null() && object.get(name).is_none_or(Value::is_null));
+    Ok((id, Value::Object(told)))
+}
+
+/// Why it was not taken, in the words of §2.1.
+fn refused(refusal: &mta::Refusal) -> SetError {
+    let kind = match (refusal.code, refusal.enhanced) {
+        (_, (_, 3, 4)) => "tooLarge",
+        (_, (_, 2, 2) | (_, 3, 1)) => "overQuota",
+        (_, (_, 3, _)) => "serverFail",
+        (400..500, _) => "rateLimit",
+        _ => "forbidden",
+    };
+    SetError::why(kind, refusal.to_string())
 }
 
 /// For people.
@@ -188,12 +225,13 @@ fn without_type(recipient: &str) -> String {
     recipient.split_once(';').map_or(recipient, |(_, address)| address).trim().to_owned()
 }
 
+/// What the words for people are, of those that its sender did not say.
 async fn deliver(
     context: &Context<'_>,
     (from, to): (&str, String),
     notification: DispositionNotification,
     (words, original): (Words, Option<Original<'_>>),
-) -> Result<(), SetError> {
+) -> Result<Object, SetError> {
     let mailbox = |text: &str| {
         let (local, domain) = text.rsplit_once('@').unwrap_or((text, ""));
         Mailbox::from(Address { local: local.to_owned(), domain: domain.to_owned() })
@@ -225,8 +263,9 @@ async fn deliver(
         peer: context.peer,
         resent: false,
     };
-    let sent = context.site.sender.send(outgoing).await;
-    sent.map(drop).map_err(|refusal| SetError::why("forbiddenToSend", refusal.to_string()))
+    let (subject, text) = (report.subject_said().into_owned(), report.text_said().into_owned());
+    context.site.sender.send(outgoing).await.map_err(|refusal| refused(&refusal))?;
+    Ok(Object::from_iter([("subject".to_owned(), json!(subject)), ("textBody".to_owned(), json!(text))]))
 }
 
 /// `MDN/parse`
@@ -238,7 +277,11 @@ pub(super) async fn parse(context: &mut Context<'_>, mut args: Args) -> Result<O
     }
     let (mut parsed, mut not_parsable, mut not_found) = (Object::new(), Vec::new(), Vec::new());
     for id in ids {
-        match blob(context, &id).await? {
+        let found = match id_or_created(context, &id) {
+            Some(now) => blob(context, &now).await?,
+            None => None,
+        };
+        match found {
             None => not_found.push(id),
             Some(octets) => match read(context, &octets).await? {
                 Some(value) => drop(parsed.insert(id, value)),

@@ -2,7 +2,7 @@
 //!
 //! Must not know: what takes the room.
 
-use super::answers::{Told, Window, changed, changes_max, got, judged, query_changed, sorted_by};
+use super::answers::{Most, Told, Window, changed, changes_max, got, happened, judged, query_changed, sorted_by};
 use super::args::Args;
 use super::failure::MethodError;
 use super::{Context, MAIL, Object};
@@ -54,11 +54,10 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
 
 /// `Quota/changes`
 pub(super) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let since = args.state("sinceState")?;
-    changes_max(&mut args)?;
+    let since = args.since()?;
+    let max = changes_max(&mut args)?;
     args.end()?;
-    let cannot = || MethodError::new("cannotCalculateChanges");
-    let changes = context.site.store.account_changes(context.account.id, since, usize::MAX).await?.ok_or_else(cannot)?;
+    let changes = happened(context, &since, usize::MAX).await?;
     let touches: Vec<Touch> = changes.records.iter().filter(|(of, ..)| *of == store::QUOTA).map(|(.., touch)| *touch).collect();
     let was_there = touches.first() != Some(&Touch::Created);
     // As of the end of what is told here: what happened later is told later.
@@ -66,17 +65,15 @@ pub(super) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result
         Some(last) => *last != Touch::Destroyed,
         None => context.site.store.usage(context.account.id).await?.quota_bytes.is_some(),
     };
-    let mut told = Told::default();
-    if context.using.contains(MAIL) {
-        match (was_there, is_there) {
-            (false, true) => told.created.push(ID.to_owned()),
-            (true, false) if !touches.is_empty() => told.destroyed.push(ID.to_owned()),
-            (true, true) if !touches.is_empty() || !changes.messages.is_empty() => told.updated.push(ID.to_owned()),
-            _ => {}
-        }
-    }
     let only_used = touches.is_empty();
-    let mut answer = changed(context, (since, changes.mod_seq, changes.more), told);
+    let touch = match (was_there, is_there) {
+        (false, true) => Some(Touch::Created),
+        (true, false) if !only_used => Some(Touch::Destroyed),
+        (true, true) if !only_used || !changes.messages.is_empty() => Some(Touch::Updated),
+        _ => None,
+    };
+    let touches = touch.filter(|_| context.using.contains(MAIL)).map(|touch| (ID.to_owned(), touch)).into_iter().collect();
+    let mut answer = changed(context, &since, max, Told::new(touches, &changes));
     answer.insert("updatedProperties".into(), if only_used { json!(["used"]) } else { Value::Null });
     Ok(answer)
 }
@@ -114,7 +111,7 @@ pub(super) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<O
 /// `Quota/queryChanges`: what is used is no condition, but there may be one now where there was none.
 pub(super) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
     let since = args.state("sinceQueryState")?;
-    let max = changes_max(&mut args)?;
+    let most = Most::take(&mut args)?;
     let _ = args.text("upToId")?;
     let total = args.truth("calculateTotal")?;
     let cannot = || MethodError::new("cannotCalculateChanges");
@@ -124,8 +121,6 @@ pub(super) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
     let moved = changes.mod_seq != since;
     let removed = if moved { vec![ID.to_owned()] } else { Vec::new() };
     let added: Vec<(usize, String)> = found.iter().filter(|_| moved).map(|id| (0, id.clone())).collect();
-    if removed.len() + added.len() > max {
-        return Err(MethodError::new("tooManyChanges"));
-    }
+    most.allows(removed.len() + added.len())?;
     Ok(query_changed(context, (since, changes.mod_seq), removed, added, total.then_some(found.len())))
 }

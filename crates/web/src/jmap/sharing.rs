@@ -252,4 +252,9 @@ impl Context<'_> {
     pub(crate) fn state(&self, at: ModSeq) -> String {
         marked_state(at, &self.mark)
     }
+
+    /// Another one, that ends as they do.
+    pub(crate) fn marked(&self, state: String) -> String {
+        state + &self.mark
+    }
 }

@@ -159,7 +159,8 @@ impl Line {
                         Some(Ok(Message::Text(text))) => self.take(text.as_str()).await,
                         Some(Ok(Message::Binary(_))) => return self.close(close_code::UNSUPPORTED, "JMAP is text").await,
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => true,
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                        Some(Err(error)) => return self.give_up(&error.to_string()).await,
+                        Some(Ok(Message::Close(_))) | None => return,
                     }
                 }
                 Some(text) = self.answers.1.recv() => {
@@ -207,6 +208,22 @@ impl Line {
         }
     }
 
+    /// What came is no message. RFC 8887 §4.3.1: "A server MUST return an appropriate JSON Problem Details object for any request-level
+    /// errors (e.g., [...] exceeding a server request limit)"; RFC 6455 §7.1.7: a Close frame says why.
+    async fn give_up(&mut self, why: &str) {
+        let (code, reason) = match why {
+            why if why.starts_with("Space limit exceeded") => {
+                let too_large = RequestError::new("limit", "The request is too large.", Some("maxSizeRequest"));
+                self.refuse(&too_large, None).await;
+                (close_code::SIZE, "that is too large")
+            }
+            why if why.starts_with("UTF-8 encoding error") => (close_code::INVALID, "that is no UTF-8"),
+            why if why.starts_with("WebSocket protocol error") => (close_code::PROTOCOL, "that is no frame"),
+            _ => return,
+        };
+        self.close(code, reason).await;
+    }
+
     async fn close(&mut self, code: u16, reason: &'static str) {
         let _ = self.socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
     }
@@ -224,7 +241,7 @@ impl Line {
         };
         match value.get("@type").and_then(Value::as_str) {
             Some("Request") => self.ask(text, id).await,
-            Some("WebSocketPushEnable") => self.enable(&value).await,
+            Some("WebSocketPushEnable") => self.enable(&value, id).await,
             Some("WebSocketPushDisable") => {
                 (self.wish, self.followed) = (None, None);
                 true
@@ -267,10 +284,10 @@ impl Line {
         true
     }
 
-    async fn enable(&mut self, value: &Value) -> bool {
+    async fn enable(&mut self, value: &Value, id: Option<String>) -> bool {
         let Some((types, since)) = enabling(value) else {
             let wrong = RequestError::new("notRequest", "`dataTypes` is a list of names, `pushState` a string.", None);
-            return self.refuse(&wrong, None).await;
+            return self.refuse(&wrong, id).await;
         };
         self.wish = Some(Wish { types });
         let Ok(now) = Told::now(&self.site.store, self.signed_in.account.id).await else { return false };

@@ -3,7 +3,7 @@
 //! What was sent is a record that names its queue entries; what became of it: `fate`.
 //! Invariant: what is `pending` has reached nobody. Must not know: SMTP.
 
-use super::answers::{Collation, Step, Window, changes_max, got, judged, query_changed, sorted_by};
+use super::answers::{Collation, Most, Step, Window, got, judged, query_changed, sorted_by};
 use super::args::Args;
 use super::blob::blob;
 use super::envelope::{envelope, resent_block, text};
@@ -168,7 +168,7 @@ pub(super) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<O
 /// `EmailSubmission/queryChanges`
 pub(super) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
     let since = args.state("sinceQueryState")?;
-    let max = changes_max(&mut args)?;
+    let most = Most::take(&mut args)?;
     let _ = args.text("upToId")?;
     let total = args.truth("calculateTotal")?;
     let cannot = || MethodError::new("cannotCalculateChanges");
@@ -180,9 +180,7 @@ pub(super) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
         changes.records.iter().filter(|(of, ..)| *of == COLLECTION).map(|(_, id, _)| id.to_string()).collect();
     let added: Vec<(usize, String)> =
         list.iter().enumerate().filter(|(_, id)| moved.contains(*id)).map(|(at, id)| (at, id.clone())).collect();
-    if moved.len() + added.len() > max {
-        return Err(MethodError::new("tooManyChanges"));
-    }
+    most.allows(moved.len() + added.len())?;
     Ok(query_changed(context, (since, changes.mod_seq), moved.into_iter().collect(), added, total.then_some(list.len())))
 }
 

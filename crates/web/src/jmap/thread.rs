@@ -46,20 +46,10 @@ pub(crate) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
 
 /// `Thread/changes`
 pub(crate) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let since = args.state("sinceState")?;
+    let since = args.since()?;
     let max = changes_max(&mut args)?;
     args.end()?;
-    let affected = Affected::since(context, since, max, true).await?;
-    let mut told = Told::default();
-    for (thread, change) in affected.threads() {
-        match change {
-            store::Touch::Created => told.created.push(thread.id()),
-            store::Touch::Updated => told.updated.push(thread.id()),
-            store::Touch::Destroyed => told.destroyed.push(thread.id()),
-        }
-    }
-    if told.len() > max {
-        return Err(MethodError::new("cannotCalculateChanges"));
-    }
-    Ok(changed(context, (since, affected.mod_seq, affected.more), told))
+    let affected = Affected::since(context, &since, max, true).await?;
+    let touches = affected.threads().into_iter().map(|(thread, touch)| (thread.id(), touch)).collect();
+    Ok(changed(context, &since, max, Told { touches, reached: affected.mod_seq, more: affected.more }))
 }

@@ -57,7 +57,20 @@ async fn blobs_lead_back_to_what_has_them() {
         office.call("Blob/lookup", json!({"typeNames": ["Mailbox", "Thread", "Email"], "ids": [id, part, "Unone"]})).await;
     let wanted = json!({"Mailbox": [office.mailbox_id("INBOX").await], "Thread": [email["threadId"]], "Email": [id]});
     assert_eq!((&found["list"][0]["matchedIds"], &found["list"][1]["matchedIds"]), (&wanted, &wanted));
-    assert_eq!(found["notFound"], json!(["Unone"]));
+    // "The server MUST still return an empty array for each type", and the example of §4.3.1 has it in `notFound`.
+    let nothing = json!({"id": "Unone", "matchedIds": {"Mailbox": [], "Thread": [], "Email": []}});
+    assert_eq!((&found["list"][2], &found["notFound"]), (&nothing, &json!(["Unone"])));
+    let made = json!({"create": {"new": {"data": [{"data:asText": "x", "data:asBase64": null, "offset": null}]}}});
+    let id_of = office.account_id();
+    let calls = office
+        .calls(json!([
+            ["Blob/upload", {"accountId": id_of, "create": made["create"]}, "0"],
+            ["Blob/lookup", {"accountId": id_of, "typeNames": ["Email"], "ids": ["#new", "#none"]}, "1"],
+        ]))
+        .await;
+    let new = &calls[0].1["created"]["new"]["id"];
+    let wanted = json!([{"id": new, "matchedIds": {"Email": []}}, {"id": "#none", "matchedIds": {"Email": []}}]);
+    assert_eq!((&calls[1].1["list"], &calls[1].1["notFound"]), (&wanted, &json!(["#none"])));
     assert_eq!(office.fails("Blob/lookup", json!({"typeNames": ["Nothing"], "ids": []})).await, "unknownDataType");
     // RFC 9404 §4.3: "If a type name is not known by the server, or the associated capability has not been requested, then the
     // server returns an \"unknownDataType\" error."
@@ -77,11 +90,11 @@ async fn what_cannot_be_put_together_or_shown_is_said() {
         "empty": {"data": []}, "text": {"data": [{"data:asText": "h\u{e9}llo"}], "type": "text/plain"},
         "base64": {"data": [{"data:asBase64": "a b"}]}, "both": {"data": [{"data:asText": "x", "data:asBase64": "eA=="}]},
         "begins": {"data": [{"blobId": "#text", "offset": 7}]}, "extends": {"data": [{"blobId": "#text", "offset": 3, "length": 4}]},
-        "none": {"data": [{}]}, "kind": {"data": [], "type": "nonsense"}, "strange": {"data": [], "name": "x"}, "nothing": {},
+        "none": {"data": [{}]}, "more": {"data": [{"blobId": "#text", "from": 1}]}, "range": {"data": [{"data:asText": "x", "offset": 0}]}, "kind": {"data": [], "type": "nonsense"}, "strange": {"data": [], "name": "x"}, "nothing": {},
     });
     let up = office.call("Blob/upload", json!({"create": create})).await;
     assert_eq!((up["created"]["empty"]["size"].as_u64(), up["created"]["text"]["size"].as_u64()), (Some(0), Some(6)), "{up}");
-    for bad in ["base64", "both", "begins", "extends", "none", "kind", "strange", "nothing"] {
+    for bad in ["base64", "both", "begins", "extends", "none", "more", "range", "kind", "strange", "nothing"] {
         assert_eq!(up["notCreated"][bad]["type"], "invalidProperties", "{bad}: {up}");
     }
     let id = up["created"]["text"]["id"].as_str().unwrap();
@@ -108,6 +121,26 @@ async fn what_cannot_be_put_together_or_shown_is_said() {
         asked.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
         assert_eq!(office.fails("Blob/get", asked).await, "invalidArguments", "{wrong}");
     }
+}
+
+/// RFC 9404 §4.2: "clients SHOULD limit their request to just the size parameter if that is all they need". However large all of
+/// them are together, none is read for that.
+#[tokio::test]
+async fn sizes_are_told_of_what_is_too_much_to_show() {
+    let mut office = Office::new().await;
+    let text = "x".repeat(600_000);
+    for number in 0..4 {
+        office.put("INBOX", &format!("Subject: {number}\r\n\r\n{text}"), NOW + number, 0).await;
+    }
+    office.restart_with(1_000_000);
+    let ids = office.ids("INBOX").await;
+    assert_eq!(office.fails("Blob/get", json!({"ids": ids})).await, "requestTooLarge");
+    let told = office.call("Blob/get", json!({"ids": ids, "properties": ["size"]})).await;
+    let wanted: Vec<Value> = ids.iter().map(|id| json!({"id": id, "size": 600_014})).collect();
+    assert_eq!(told["list"], json!(wanted));
+    assert_eq!(office.call("Blob/get", json!({"ids": [ids[0]], "properties": ["id"]})).await["list"], json!([{"id": ids[0]}]));
+    let past = json!({"ids": [ids[0]], "properties": ["size"], "offset": 600_015});
+    assert_eq!(office.call("Blob/get", past).await["list"], json!([{"id": ids[0], "size": 600_014, "isTruncated": true}]));
 }
 
 /// The samples of RFC 9007 §3.
@@ -157,13 +190,45 @@ async fn a_receipt_is_sent_once_and_read_back() {
         let why = refused(with(name, wrong.clone())).await;
         assert_eq!((&why["type"], &why["properties"]), (&json!("invalidProperties"), &json!([name])), "{wrong}");
     }
+    // RFC 9007 §2: what is of its type, and the words as they stand there; null is no email.
+    let modes = |action: &str, sending: &str, kind: &str| json!({"actionMode": action, "sendingMode": sending, "type": kind});
+    for (name, wrong) in [
+        ("forEmailId", Value::Null),
+        ("subject", json!(1)),
+        ("includeOriginalMessage", json!("yes")),
+        ("disposition", modes("Manual-Action", "mdn-sent-manually", "displayed")),
+        ("disposition", modes("manual-action", "MDN-sent-manually", "displayed")),
+        ("disposition", modes("manual-action", "mdn-sent-manually", "Displayed")),
+    ] {
+        let why = refused(with(name, wrong.clone())).await;
+        assert_eq!((&why["type"], &why["properties"]), (&json!("invalidProperties"), &json!([name])), "{wrong}");
+    }
+    assert_eq!(refused(with("forEmailId", json!("Mnone"))).await["type"], "notFound");
+    // §2.1: "If the accountId or identityId given cannot be found, [...] an invalidArguments error"; and `using` has both.
+    let strange = office
+        .calls(json!([["MDN/send", {"accountId": "A99"}, "0"], ["MDN/parse", {"accountId": "A99", "blobIds": []}, "1"]]))
+        .await;
+    assert!(strange.iter().all(|(_, error)| error["type"] == "invalidArguments"), "{strange:?}");
+    let using = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mdn"];
+    let half = office.request(&json!({"using": using, "methodCalls": [["MDN/send", send(mdn(&ids[0])), "0"]]})).await.json();
+    assert_eq!(half["methodResponses"][0][1]["type"], "unknownMethod");
     // What does not lead to the keyword is not sent at all.
     let mut without = send(mdn(&ids[0]));
     without["onSuccessUpdateEmail"] = json!({"#k1546": {"keywords/$seen": true}});
     assert_eq!(office.call_any("MDN/send", without).await.1["type"], "invalidArguments");
     // Whole, by the words of the server, and without a word of the program.
     let plain = json!({"forEmailId": ids[0], "disposition": disposition, "includeOriginalMessage": true, "finalRecipient": "rfc822; ann@here.test"});
-    assert!(office.call_any("MDN/send", send(plain)).await.1["sent"]["k1546"].is_object());
+    // Twice in one call is twice.
+    let mut twice = send(plain.clone());
+    twice["send"]["k2"] = plain;
+    twice["onSuccessUpdateEmail"]["#k2"] = json!({"keywords/$mdnsent": true});
+    let answer = office.call_any("MDN/send", twice).await.1;
+    // "Any properties that were omitted by the client and thus set to a default by the server".
+    let told = &answer["sent"]["k1546"];
+    assert_eq!(told["subject"], "Displayed: World domination", "{answer}");
+    assert!(told["textBody"].as_str().unwrap().contains("was displayed") && told.get("finalRecipient").is_none(), "{told}");
+    assert_eq!(answer["notSent"]["k2"]["type"], "mdnAlreadySent");
+    assert_eq!(office.doors.sent.lock().unwrap().len(), 2);
     let uploaded = async |octets: &[u8]| {
         let basic = Office::basic("ann@here.test", "pw");
         let head = format!("POST /jmap/upload/A1/ HTTP/1.1\r\n{basic}Content-Type: message/rfc822\r\n");

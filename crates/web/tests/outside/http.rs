@@ -106,6 +106,43 @@ async fn a_page_that_is_not_ours_reaches_nothing() {
     }
 }
 
+/// RFC 9112 §3.2, and RFC 9110 §15.5.6.
+#[tokio::test]
+async fn a_request_names_its_host_and_a_page_is_only_read() {
+    let office = Office::new().await;
+    let asked = async |head: &str| {
+        let mut stream = office.connect("127.0.0.1", false);
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        read_answer(&mut stream).await
+    };
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\n", 400),
+        ("GET http://here.test/ HTTP/1.1\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: here test\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: ann@here.test\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: here.test:http\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: h\u{e9}re.test\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: here.test\r\nHost: here.test\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost:\r\n", 421),
+        // Who speaks HTTP/1.0 need not know.
+        ("GET / HTTP/1.0\r\n", 421),
+        ("GET / HTTP/1.0\r\nHost: here.test\r\n", 200),
+        ("GET / HTTP/1.1\r\nHost: here.test:\r\n", 200),
+        ("GET / HTTP/1.1\r\nHost: [::1]\r\n", 200),
+    ] {
+        assert_eq!(asked(head).await.status, status, "{head}");
+    }
+    for method in ["PUT", "TRACE", "OPTIONS", "DELETE", "NONSENSE"] {
+        for (path, status, allow) in
+            [("/", 405, "GET, HEAD"), ("/api/me", 405, "GET,HEAD"), ("/jmap/api", 405, "POST"), ("/none", 404, "")]
+        {
+            let answer = asked(&format!("{method} {path} HTTP/1.1\r\nHost: here.test\r\n")).await;
+            let allowed = answer.headers.get("allow").map_or("", String::as_str);
+            assert_eq!((answer.status, allowed), (status, allow), "{method} {path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_password_needs_tls_where_the_mail_listeners_say_so() {
     for (plaintext, here, elsewhere) in

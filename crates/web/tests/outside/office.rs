@@ -392,6 +392,18 @@ impl Office {
         self.store.append(self.ann, self.mailbox(mailbox).await, vec![email]).await.unwrap().uids[0]
     }
 
+    /// Many at once, one commit.
+    pub(crate) async fn put_all(&self, mailbox: &str, messages: &[String], at_secs: i64) {
+        let email = |message: &String| {
+            let octets = Bytes::from(message.clone());
+            let facts = Arc::new(Facts::compute(&octets));
+            let flags = Flags { system: 0, keywords: None };
+            NewEmail { body: Spooled::from_bytes(octets), facts, flags, internal_date_secs: at_secs }
+        };
+        let emails = messages.iter().map(email).collect();
+        self.store.append(self.ann, self.mailbox(mailbox).await, emails).await.unwrap();
+    }
+
     /// All ids, newest first.
     pub(crate) async fn all_ids(&self) -> Vec<String> {
         let answer = self.call("Email/query", json!({})).await;

@@ -61,6 +61,25 @@ impl Socket {
         frame
     }
 
+    /// Whatever it is.
+    async fn say_octets(&mut self, octets: &[u8]) {
+        self.0.write_all(octets).await.unwrap();
+    }
+
+    /// The code of the Close frame that comes next.
+    async fn hear_close(&mut self) -> u16 {
+        loop {
+            let (first, length) = (self.0.read_u8().await.unwrap(), self.0.read_u8().await.unwrap());
+            let mut octets = vec![0; usize::from(length)];
+            self.0.read_exact(&mut octets).await.unwrap();
+            match first {
+                0x88 => return u16::from_be_bytes([octets[0], octets[1]]),
+                // It is asked whether anybody is there.
+                first => assert_eq!(first, 0x89),
+            }
+        }
+    }
+
     /// The next text; `None`: closed. Pings are passed over.
     pub(crate) async fn hear(&mut self) -> Option<Value> {
         loop {
@@ -167,6 +186,8 @@ async fn what_is_not_of_its_form_is_refused_and_a_strange_state_tells_everything
         let error = socket.hear().await.unwrap();
         assert_eq!((&error["@type"], &error["type"]), (&json!("RequestError"), &json!("urn:ietf:params:jmap:error:notRequest")));
     }
+    socket.say(&json!({"@type": "WebSocketPushEnable", "id": "E", "dataTypes": 1}).to_string()).await;
+    assert_eq!(socket.hear().await.unwrap()["requestId"], "E");
     socket.say(r#"{"@type": "Request", "id": "R", "id": "R", "using": [], "methodCalls": []}"#).await;
     assert_eq!(socket.hear().await.unwrap()["type"], "urn:ietf:params:jmap:error:notJSON");
     for strange in ["somebody else's", "99999999"] {
@@ -174,6 +195,34 @@ async fn what_is_not_of_its_form_is_refused_and_a_strange_state_tells_everything
         let told = socket.hear().await.unwrap();
         assert!(told["@type"] == "StateChange" && told["changed"]["A1"]["Email"].is_string(), "{told}");
     }
+}
+
+/// RFC 8887 §4.3.1: what is too large is a request-level error as well; RFC 6455 §7.4.1 and §7.1.7: the Close frame says why.
+#[tokio::test]
+async fn what_is_no_message_is_told_why() {
+    let office = Office::new().await;
+    let large = |length: u64| [&[0x81, 0x80 | 127][..], &length.to_be_bytes(), &[0; 4]].concat();
+    let mut socket = Socket::open(&office).await;
+    socket.say_octets(&large(web::limits::REQUEST_BYTES_MAX + 1)).await;
+    let error = socket.hear().await.unwrap();
+    assert_eq!((&error["@type"], &error["limit"]), (&json!("RequestError"), &json!("maxSizeRequest")), "{error}");
+    assert_eq!(socket.hear_close().await, 1009);
+    for (frame, code) in [
+        (vec![0x81, 0x81, 0, 0, 0, 0, 0xff], 1007),
+        // Not masked, and a reserved bit.
+        (vec![0x81, 0x01, b'x'], 1002),
+        (vec![0xc1, 0x81, 0, 0, 0, 0, b'x'], 1002),
+        (vec![0x82, 0x81, 0, 0, 0, 0, b'x'], 1003),
+    ] {
+        let mut socket = Socket::open(&office).await;
+        socket.say_octets(&frame).await;
+        assert_eq!(socket.hear_close().await, code, "{frame:?}");
+    }
+    // As large as may be is waited for.
+    let mut socket = Socket::open(&office).await;
+    socket.say_octets(&large(web::limits::REQUEST_BYTES_MAX)).await;
+    let soon = tokio::time::timeout(Duration::from_millis(300), socket.hear()).await;
+    assert!(soon.is_err(), "{soon:?}");
 }
 
 /// A large message from somewhere with a slow line: pings cannot be answered meanwhile. Octet by octet is no line so slow.

@@ -21,6 +21,14 @@ fn wrong(property: &str, why: &str) -> SetError {
     SetError::properties(&[property], why)
 }
 
+/// `String|null`, or not there.
+fn text_or_null(value: Option<&Value>) -> Result<Option<&str>, ()> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value.as_str().map(Some).ok_or(()),
+    }
+}
+
 /// What a header property is called when it is written.
 fn of_convenience(name: &str) -> Option<(&'static str, Form)> {
     Some(match name {
@@ -72,9 +80,9 @@ fn field_body(property: &str, name: &str, form: Form, value: &Value) -> Result<S
         Form::GroupedAddresses => {
             let mut all = Vec::new();
             for group in list()? {
-                let empty = Vec::new();
-                let inside = addresses(property, group.get("addresses").and_then(Value::as_array).unwrap_or(&empty))?;
-                match group.get("name").and_then(Value::as_str) {
+                let inside = group.get("addresses").and_then(Value::as_array);
+                let inside = addresses(property, inside.ok_or_else(|| wrong(property, "a group has addresses"))?)?;
+                match text_or_null(group.get("name")).map_err(|()| wrong(property, "a name is a string"))? {
                     Some(name) => all.push(format!("{}: {};", phrase(name), inside.join(",\r\n "))),
                     None => all.extend(inside),
                 }
@@ -105,7 +113,8 @@ fn addresses(property: &str, list: &[Value]) -> Result<Vec<String>, SetError> {
         {
             return Err(wrong(property, "an entry has no address"));
         }
-        Ok(match value.get("name").and_then(Value::as_str).map(str::trim).filter(|name| !name.is_empty()) {
+        let name = text_or_null(value.get("name")).map_err(|()| wrong(property, "a name is a string"))?;
+        Ok(match name.map(str::trim).filter(|name| !name.is_empty()) {
             Some(name) => format!("{} <{email}>", phrase(name)),
             None => email.to_owned(),
         })
@@ -177,6 +186,7 @@ impl Making<'_> {
             let values: Vec<&Value> = match value {
                 Value::Null => Vec::new(),
                 Value::Array(list) if all => list.iter().collect(),
+                _ if all => return Err(wrong(property, "it is not a list")),
                 value => vec![value],
             };
             for value in values.into_iter().filter(|value| !matches!(value, Value::Array(list) if list.is_empty())) {
@@ -298,7 +308,7 @@ impl Making<'_> {
         let (octets, is_value) = self.content(part)?;
         let text = |name: &str| part.get(name).and_then(Value::as_str);
         let mut head = format!("Content-Type: {}", kind.name);
-        let charset = text("charset").filter(|charset| is_token(charset));
+        let charset = text("charset");
         match (is_value, charset) {
             (true, _) => head.push_str("; charset=utf-8"),
             (false, Some(charset)) => head.push_str(&format!("; charset={charset}")),
@@ -311,7 +321,7 @@ impl Making<'_> {
             text("name").map(|name| name.chars().filter(|c| !c.is_control()).collect::<String>()).filter(|name| !name.is_empty());
         head.push_str(&name.as_deref().map(|name| message::parameter::encode("name", name)).unwrap_or_default());
         head.push_str("\r\n");
-        let disposition = text("disposition").filter(|word| is_token(word));
+        let disposition = text("disposition");
         if let Some(word) = disposition.or(name.as_ref().map(|_| "attachment")) {
             let file = name.as_deref().map(|name| message::parameter::encode("filename", name)).unwrap_or_default();
             head.push_str(&format!("Content-Disposition: {word}{file}\r\n"));
@@ -390,6 +400,12 @@ fn check_part(part: &Value) -> Result<(), SetError> {
     let known = PART_PROPERTIES.iter().filter(|name| **name != "headers");
     if let Some(name) = object.keys().find(|name| !name.starts_with("header:") && !known.clone().any(|known| known == name)) {
         return Err(wrong(name, "this cannot be set in a part"));
+    }
+    for name in ["partId", "blobId", "name", "type", "charset", "disposition", "cid", "location"] {
+        let text = text_or_null(object.get(name)).map_err(|()| wrong(name, "it is a string"))?;
+        if ["charset", "disposition"].contains(&name) && text.is_some_and(|text| !is_token(text)) {
+            return Err(wrong(name, "it is a word of its registry"));
+        }
     }
     if has("partId") && ["blobId", "charset", "size"].into_iter().any(has) {
         return Err(wrong("partId", "with it goes no blobId, charset or size"));

@@ -3,8 +3,8 @@
 //! The change log names rows; an Email is new when none of its rows is older than the state asked about, gone when none is left.
 //! Invariant: a change is told rather twice than never. Must not know: queries.
 
-use crate::jmap::answers::{Told, changed, changes_max};
-use crate::jmap::args::Args;
+use crate::jmap::answers::{Told, changed_by_rank, changes_max, happened};
+use crate::jmap::args::{Args, Since};
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, ThreadKey, View, facts_of, thread_of};
 use crate::jmap::{Context, Object};
@@ -24,11 +24,10 @@ pub(crate) struct Affected {
 
 impl Affected {
     /// What happened after `since`; `threads`: conversations are asked for, too.
-    pub(crate) async fn since(context: &Context<'_>, since: ModSeq, max: usize, threads: bool) -> Result<Affected, MethodError> {
+    pub(crate) async fn since(context: &Context<'_>, since: &Since, max: usize, threads: bool) -> Result<Affected, MethodError> {
         let (store, account) = (&context.site.store, context.eyes.account);
         let cannot = || MethodError::new("cannotCalculateChanges");
-        let mut changes = store.account_changes(account, since, max).await?.ok_or_else(cannot)?;
-        context.eyes.veil(store, &mut changes);
+        let changes = happened(context, since, max).await?;
         let gone: Vec<EmailId> = changes.messages.values().flat_map(|of_one| &of_one.vanished).map(|(_, email)| *email).collect();
         let names = store.email_names(account, &gone).await?;
         let names: HashMap<EmailId, EmailKey> = gone
@@ -111,20 +110,13 @@ fn touches(changes: &AccountChanges, names: &HashMap<EmailId, EmailKey>, view: &
 
 /// `Email/changes`
 pub(crate) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let since = args.state("sinceState")?;
+    let since = args.since()?;
     let max = changes_max(&mut args)?;
     args.end()?;
-    let affected = Affected::since(context, since, max, false).await?;
-    let mut told = Told::default();
-    for (key, touch) in &affected.emails {
-        match touch {
-            Touch::Created => told.created.push(key.id()),
-            Touch::Updated => told.updated.push(key.id()),
-            Touch::Destroyed => told.destroyed.push(key.id()),
-        }
-    }
-    if told.len() > max {
-        return Err(MethodError::new("cannotCalculateChanges"));
-    }
-    Ok(changed(context, (since, affected.mod_seq, affected.more), told))
+    let affected = Affected::since(context, &since, max, false).await?;
+    let touches = affected.emails.iter().map(|(key, touch)| (key.id(), *touch)).collect();
+    let told = Told { touches, reached: affected.mod_seq, more: affected.more };
+    // "It is recommended that newer changes be returned first" (RFC 8621 §4.3): of one act the newest emails are.
+    let newest = |id: &str| EmailKey::of(id).map_or(0, |key| key.date_secs.saturating_neg());
+    Ok(changed_by_rank(context, &since, max, told, newest))
 }

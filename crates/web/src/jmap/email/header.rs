@@ -116,7 +116,7 @@ impl Form {
         match self {
             // §4.1.2.1: what is no UTF-8 is replaced, NUL dropped.
             Form::Raw => json!(String::from_utf8_lossy(field.body).replace('\0', "")),
-            Form::Text => json!(text(&field.value(), charset)),
+            Form::Text => json!(text(&field.value(), charset) + blanks_behind(field.body)),
             Form::Addresses => Value::Array(addresses(field)),
             Form::GroupedAddresses => Value::Array(groups(field)),
             Form::MessageIds => bracketed(&field.value(), true),
@@ -126,10 +126,19 @@ impl Form {
     }
 }
 
-/// Unfolded, decoded, without blanks around (§4.1.2.2): composed, and without the control characters that only an encoded word
+/// Unfolded, decoded, without spaces in front (§4.1.2.2): composed, and without the control characters that only an encoded word
 /// brings.
 fn text(value: &[u8], charset: Option<&[u8]>) -> String {
-    plain(encoded_word::decode_in(value, charset).trim())
+    plain(encoded_word::decode_in(value, charset).trim_start_matches(' '))
+}
+
+/// Blanks at the end of a field, which stay (§4.1.2.2): none where there is nothing else.
+fn blanks_behind(body: &[u8]) -> &str {
+    let body = body.trim_ascii_start();
+    let body = body.strip_suffix(b"\n").unwrap_or(body);
+    let body = body.strip_suffix(b"\r").unwrap_or(body);
+    let end = body.iter().rposition(|octet| !matches!(octet, b' ' | b'\t')).map_or(body.len(), |at| at + 1);
+    body.get(end..).and_then(|blanks| std::str::from_utf8(blanks).ok()).unwrap_or_default()
 }
 
 fn plain(text: &str) -> String {
@@ -235,8 +244,16 @@ mod tests {
         assert_eq!(ask("header:List-Post:asURLs", header), json!(["mailto:a@b", "https://x/y"]));
         assert_eq!(ask("header:X", header), json!("  two "));
         assert_eq!(ask("header:X:all", header), json!([" one", "  two "]));
-        assert_eq!(ask("header:x:asText:all", header), json!(["one", "two"]));
+        assert_eq!(
+            ask("header:x:asText:all", header),
+            json!(["one", "two "]),
+            "only \"SP characters at the beginning\" are removed"
+        );
         assert_eq!(ask("header:Subject:asText", header), json!("☺ folded"));
+        let spaces = "A: =?utf-8?Q?_a_?=\r\nB:\t b\t\r\nC:  \r\nD:\r\n  d \r\n";
+        for (name, wanted) in [("A", "a "), ("B", "b\t"), ("C", ""), ("D", "d ")] {
+            assert_eq!(ask(&format!("header:{name}:asText"), spaces), json!(wanted), "{name}");
+        }
         assert_eq!(ask("header:Missing", header), Value::Null);
         assert_eq!(ask("header:Missing:all", header), json!([]));
     }

@@ -6,8 +6,8 @@
 use super::SORTS;
 use super::changes::Affected;
 use super::filter::{Filter, Hits};
-use crate::jmap::answers::{Collation, Step, Window, changes_max, query_changed, step};
-use crate::jmap::args::Args;
+use crate::jmap::answers::{Collation, Most, Step, Window, query_changed, step};
+use crate::jmap::args::{Args, Since};
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, Entry, Known, View, facts_of};
 use crate::jmap::{Context, Object};
@@ -289,12 +289,12 @@ pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
     let account = context.eyes.account;
     let question = Question::take(&mut args, account)?;
     let since = args.state("sinceQueryState")?;
-    let max = changes_max(&mut args)?;
+    let most = Most::take(&mut args)?;
     let up_to = args.text("upToId")?;
     let total = args.truth("calculateTotal")?;
     args.end()?;
     let threads = question.needs_threads();
-    let mut affected = Affected::since(context, since, usize::MAX, threads).await?;
+    let mut affected = Affected::since(context, &Since::at(since), usize::MAX, threads).await?;
     if affected.more {
         return Err(MethodError::new("cannotCalculateChanges"));
     }
@@ -315,9 +315,7 @@ pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
     added.sort_unstable();
     added.retain(|(at, _)| last.is_none_or(|last| *at <= last));
     let removed: Vec<String> = moved.iter().map(|key| key.id()).collect();
-    if removed.len() + added.len() > max {
-        return Err(MethodError::new("tooManyChanges"));
-    }
+    most.allows(removed.len() + added.len())?;
     let total = total.then_some(found.len());
     Ok(query_changed(context, (since, affected.mod_seq), removed, added, total))
 }

@@ -46,6 +46,15 @@ fn flags_of((system, words): (u8, Vec<SmolStr>)) -> Result<Flags, SetError> {
     Ok(Flags { system, keywords: (!words.is_empty()).then(|| Arc::from(words)) })
 }
 
+/// Would there be more keywords than an email may have? One that takes none is not asked.
+fn has_too_many(there: impl Iterator<Item = SmolStr>, add: &Flags, remove: &Flags) -> bool {
+    let lower =
+        |words: &Flags| words.keywords.iter().flat_map(|words| words.iter()).map(|word| word.to_ascii_lowercase()).collect();
+    let (new, gone): (BTreeSet<String>, BTreeSet<String>) = (lower(add), lower(remove));
+    let stays: BTreeSet<String> = there.map(|word| word.to_ascii_lowercase()).filter(|word| !gone.contains(word)).collect();
+    !new.is_subset(&stays) && stays.union(&new).count() > store::limits::KEYWORDS_MAX
+}
+
 /// `{keyword: true}`
 pub(super) fn keywords(value: &Value) -> Result<Flags, SetError> {
     let wrong = || SetError::properties(&["keywords"], "keywords map to true");
@@ -236,19 +245,16 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
             // Null is the default: none.
             ("keywords", None, _) if value.is_null() => arrangement.flags = FlagsWanted::These(Flags::default()),
             ("keywords", None, _) => arrangement.flags = FlagsWanted::These(keywords(value)?),
-            ("keywords", Some(word), Some(is)) => flag(&word, if is { &mut add } else { &mut remove })?,
+            ("keywords", Some(word), Some(true)) => flag(&word, &mut add)?,
+            // "If the key is not present in the parent, this a no-op" (RFC 8620 §5.3), whatever it says; a mailbox as well.
+            ("keywords", Some(word), Some(false)) => flag(&word, &mut remove).unwrap_or_default(),
             ("mailboxIds", None, _) => {
                 places = mailboxes(context, view, Some(value))?.into_iter().collect();
                 moved = true;
             }
-            ("mailboxIds", Some(id), Some(is)) => {
-                let place = mailbox(context, view, &id)?;
-                if is {
-                    places.insert(place)
-                } else {
-                    places.remove(&place)
-                };
-                moved = true;
+            ("mailboxIds", Some(id), Some(true)) => moved |= places.insert(mailbox(context, view, &id)?),
+            ("mailboxIds", Some(id), Some(false)) => {
+                moved |= mailbox(context, view, &id).is_ok_and(|place| places.remove(&place));
             }
             _ => return Err(SetError::properties(&[path], "only keywords and mailboxIds can be changed")),
         }
@@ -260,7 +266,11 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
         if matches!(arrangement.flags, FlagsWanted::These(_)) {
             return Err(SetError::why("invalidPatch", "keywords are said as a whole and in part"));
         }
-        arrangement.flags = FlagsWanted::Change { add: flags_of(add)?, remove: flags_of(remove)? };
+        let (add, remove) = (flags_of(add)?, flags_of(remove)?);
+        if has_too_many(entry.words(), &add, &remove) {
+            return Err(SetError::new("tooManyKeywords"));
+        }
+        arrangement.flags = FlagsWanted::Change { add, remove };
     }
     if moved && places != entry.mailboxes() {
         arrangement.mailboxes = Some(places.into_iter().collect());

@@ -3,7 +3,7 @@
 //! Must not know: counts.
 
 use super::{Orders, id_of, orders, parent, role, sort_order, told_name, touches};
-use crate::jmap::answers::{Step, Window, changes_max, judged, query_changed, sorted_by};
+use crate::jmap::answers::{Most, Step, Window, judged, query_changed, sorted_by};
 use crate::jmap::args::Args;
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::View;
@@ -114,7 +114,7 @@ pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<O
 pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
     let question = Question::take(&mut args)?;
     let since = args.state("sinceQueryState")?;
-    let max = changes_max(&mut args)?;
+    let most = Most::take(&mut args)?;
     // Names and orders change: what comes behind it is told as well ("the server MAY omit", RFC 8620 §5.6).
     let _ = args.text("upToId")?;
     let total = args.truth("calculateTotal")?;
@@ -138,8 +138,6 @@ pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
     let places = found.iter().enumerate().filter(|(_, id)| moved.contains(id));
     let added: Vec<(usize, String)> = places.map(|(at, id)| (at, id_of(account, *id))).collect();
     let removed: Vec<String> = moved.iter().map(|id| id_of(account, *id)).collect();
-    if removed.len() + added.len() > max {
-        return Err(MethodError::new("tooManyChanges"));
-    }
+    most.allows(removed.len() + added.len())?;
     Ok(query_changed(context, (since, changes.mod_seq), removed, added, total.then_some(found.len())))
 }

@@ -237,6 +237,14 @@ async fn keep_order(context: &Context<'_>, mailbox: store::MailboxId, order: Opt
     Ok(())
 }
 
+/// `parentId` as it is said; `None`: on top.
+fn parent_said(value: Option<&Value>) -> Result<Option<&str>, SetError> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(parent) => parent.as_str().map(Some).ok_or_else(|| SetError::properties(&["parentId"], "it is an id, or null")),
+    }
+}
+
 /// The whole name under a parent.
 async fn whole(context: &Context<'_>, parent: Option<&str>, leaf: &str) -> Result<String, SetError> {
     let Some(parent) = parent else { return Ok(leaf.to_owned()) };
@@ -252,7 +260,7 @@ async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object
         return Err(SetError::properties(&[name], "this cannot be set"));
     }
     let name = checked(object.get("name").unwrap_or(&Value::Null))?;
-    let parent = object.get("parentId").and_then(Value::as_str);
+    let parent = parent_said(object.get("parentId"))?;
     let used = match object.get("role") {
         None | Some(Value::Null) => None,
         Some(role) => role_said(context, role)?,
@@ -312,7 +320,7 @@ impl Wanted {
                 // What is there already may be said again.
                 "name" if value.as_str() == Some(&told_name(all, mailbox)) => {}
                 "name" => wanted.name = checked(value)?.to_owned(),
-                "parentId" => wanted.above = value.as_str().map(str::to_owned),
+                "parentId" => wanted.above = parent_said(Some(value))?.map(str::to_owned),
                 "isSubscribed" => {
                     let wrong = || SetError::properties(&["isSubscribed"], "isSubscribed is true or false");
                     wanted.subscribed = value.as_bool().ok_or_else(wrong)?;
