@@ -18,6 +18,8 @@ export class Fake {
     /** What states of an account of others end with. */
     this.mark = ''
     this.next = 1
+    /** So many changes are told at once. */
+    this.most = Infinity
     /** @type {{ state: number, id: string, kind: string }[]} */ this.log = []
     /** @type {string[]} */ this.calls = []
     /** @type {null | 'offline' | 'lose'} */ this.trouble = null
@@ -132,11 +134,17 @@ export class Fake {
         return [[method, { oldQueryState: a.sinceQueryState, newQueryState: state, total: now.length, removed: touched, added: now.map((i, index) => ({ id: i, index })).filter((x) => touched.includes(x.id)) }]]
       }
       case 'Email/changes': {
-        const since = Number(a.sinceState)
+        // A state may lie in the middle of what one answer told.
+        const [from, reached, last] = String(a.sinceState).split('.')
+        const [since, to] = [Number(from), Number(reached ?? this.state)]
         const by = new Map()
-        for (const l of this.log) if (l.state > since) by.set(l.id, by.get(l.id) === 'created' && l.kind === 'updated' ? 'created' : l.kind)
-        const of = (/** @type {string} */ kind) => [...by].filter(([, k]) => k === kind).map(([i]) => i)
-        return [[method, { oldState: a.sinceState, newState: state, hasMoreChanges: false, created: of('created'), updated: of('updated'), destroyed: of('destroyed') }]]
+        for (const l of this.log) if (l.state > since && l.state <= to) by.set(l.id, by.get(l.id) === 'created' && l.kind === 'updated' ? 'created' : l.kind)
+        const left = [...by].sort(([x], [y]) => (x < y ? -1 : 1)).filter(([i]) => last === undefined || i > last)
+        const told = left.slice(0, Math.min(this.most, a.maxChanges ?? Infinity))
+        const cut = told.length < left.length
+        const of = (/** @type {string} */ kind) => told.filter(([, k]) => k === kind).map(([i]) => i)
+        const newState = cut ? `${since}.${to}.${told.at(-1)?.[0]}` : String(to)
+        return [[method, { oldState: a.sinceState, newState, hasMoreChanges: cut || to < this.state, created: of('created'), updated: of('updated'), destroyed: of('destroyed') }]]
       }
       case 'Email/set': {
         /** @type {Obj} */ const answer = { created: {}, updated: {}, destroyed: [], notUpdated: {}, notCreated: {} }

@@ -589,3 +589,24 @@ describe('a folder', () => {
     expect([before, fake.emails.size]).toEqual([120, 120])
   })
 })
+
+describe('what one act changed', () => {
+  const all = async (most: number): Promise<number> => {
+    fake.most = most
+    for (const [id, email] of fake.emails) { fake.patch(email, { 'keywords/$seen': true }); fake.note(id, 'updated') }
+    const before = fake.calls.length
+    await mail.sync()
+    await settled()
+    return fake.calls.slice(before).filter((method) => method === 'Email/changes').length
+  }
+  it('comes piece by piece, and of very much what is shown is asked for anew', async () => {
+    expect(await all(50)).toBe(3)
+    expect([...fake.emails.keys()].every((id) => mail.peek(id) === undefined || '$seen' in (mail.peek(id) as Row).keywords)).toBe(true)
+    for (const email of fake.emails.values()) delete email.keywords.$seen
+    expect(await all(2)).toBe(11)
+    await mail.sync()
+    await settled()
+    expect(mail.current?.at(0)).toBe('e120')
+    expect('$seen' in (mail.peek('e120') as Row).keywords).toBe(true)
+  })
+})

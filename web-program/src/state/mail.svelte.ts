@@ -29,6 +29,9 @@ const ANSWER_MS = 40
 /** What a right is needed for; one that is a role is a move there. */
 export type Doing = 'archive' | 'trash' | 'junk' | 'inbox' | 'move' | 'destroy' | 'keywords' | 'seen'
 
+/** See Mail.pieces: of 400 each. */
+const PIECES_MAX = 10
+
 export class Mail {
   readonly mailboxes = new SvelteMap<Id, Mailbox>()
   readonly rows = new SvelteMap<Id, Row>()
@@ -75,6 +78,8 @@ export class Mail {
   private states: Record<string, string> = {}
   private syncing: Promise<void> | undefined
   private syncAgain = false
+  /** Pieces of what changed, in a row, behind which there was more. */
+  private pieces = 0
 
   /** `home`: one's own, when this is an account of others who share something of it. */
   constructor(public jmap: Jmap, readonly account: Id, readonly cache: Cache, private readonly signedOut: () => void, readonly home?: Mail) {
@@ -788,9 +793,13 @@ export class Mail {
     if (identities) this.identities = identities.list
     if (mailChanged) {
       const changes = answers.maybe<Changes>('c')
-      if (changes) this.takeChanges(changes, answers.maybe<{ list: Row[] }>('u')?.list, answers.maybe<{ list: Row[] }>('n')?.list, answers.maybe<{ list: { id: Id; emailIds: Id[] }[] }>('nt')?.list)
+      this.pieces = changes?.hasMoreChanges ? this.pieces + 1 : 0
+      // One act may change a hundred thousand: past some pieces what is shown is asked for anew.
+      const endless = this.pieces > PIECES_MAX
+      if (changes && !endless) this.takeChanges(changes, answers.maybe<{ list: Row[] }>('u')?.list, answers.maybe<{ list: Row[] }>('n')?.list, answers.maybe<{ list: { id: Id; emailIds: Id[] }[] }>('nt')?.list)
       else await this.forgetStates()
-      if (changes?.hasMoreChanges) this.syncAgain = true
+      if (endless) this.pieces = 0
+      else if (changes?.hasMoreChanges) this.syncAgain = true
     }
     this.takeMailboxes(answers.of('m'))
     this.keep()
