@@ -234,11 +234,35 @@ impl Report<'_> {
     }
 
     /// Its Subject.
+    ///
+    /// ```
+    /// use message::{address::Address, build::Mailbox, mdn};
+    /// let bob = Mailbox::from(Address::parse("bob@there.test").unwrap());
+    /// let body = b"Final-Recipient: rfc822; bob@there.test\r\nDisposition: manual-action/MDN-sent-manually; displayed\r\n";
+    /// let notification = mdn::DispositionNotification::parse(body).unwrap();
+    /// let report = mdn::Report {
+    ///     from: bob.clone(), to: bob, date_secs: 0, message_id: "n1@there.test", original_subject: "Hello", notification,
+    ///     subject: None, text: None, original: None,
+    /// };
+    /// assert_eq!(report.subject_said(), "Displayed: Hello");
+    /// ```
     pub fn subject_said(&self) -> Cow<'_, str> {
         self.subject.map_or_else(|| format!("{}: {}", self.word(), self.original_subject).into(), Cow::from)
     }
 
     /// What it says to people.
+    ///
+    /// ```
+    /// use message::{address::Address, build::Mailbox, mdn};
+    /// let bob = Mailbox::from(Address::parse("bob@there.test").unwrap());
+    /// let body = b"Final-Recipient: rfc822; bob@there.test\r\nDisposition: manual-action/MDN-sent-manually; displayed\r\n";
+    /// let notification = mdn::DispositionNotification::parse(body).unwrap();
+    /// let report = mdn::Report {
+    ///     from: bob.clone(), to: bob, date_secs: 0, message_id: "n1@there.test", original_subject: "Hello", notification,
+    ///     subject: None, text: None, original: None,
+    /// };
+    /// assert!(report.text_said().starts_with("The message \"Hello\" to bob@there.test was displayed."));
+    /// ```
     pub fn text_said(&self) -> Cow<'_, str> {
         self.text.map_or_else(|| self.words().into(), Cow::from)
     }

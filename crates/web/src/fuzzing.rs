@@ -67,7 +67,7 @@ impl net::Dial for Nobody {
     }
 }
 
-async fn site() -> (Shared, SignedIn) {
+pub(crate) async fn site() -> (Shared, SignedIn) {
     let data_dir = "unused".into();
     let config = StoreConfig { data_dir, undo_days: 30, free_bytes_min: 0, free_bytes_tight: 0, message_bytes_max: 100_000 };
     let store = Store::memory(config).await.expect("a store in memory");

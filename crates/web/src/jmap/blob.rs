@@ -261,6 +261,21 @@ mod tests {
         Eyes::own(&std::sync::Arc::new(who))
     }
 
+    /// Of too many the oldest give way, and only those of the account that brings more.
+    #[tokio::test]
+    async fn so_many_uploads_wait_and_no_more() {
+        let (uploads, ann) = (Uploads::default(), eyes());
+        let bob = Eyes { account: AccountId(2), ..ann.clone() };
+        let one = || Spooled::from_bytes(Bytes::from_static(b"x"));
+        assert!(uploads.keep(&bob, "Ubob".into(), one()));
+        for number in 0..=UPLOADS_MAX {
+            assert!(uploads.keep(&ann, format!("U{number}"), one()));
+        }
+        assert!(uploads.get(&ann, "U0").is_none() && uploads.get(&ann, "U1").is_some());
+        assert!(uploads.get(&ann, &format!("U{UPLOADS_MAX}")).is_some());
+        assert!(uploads.get(&bob, "Ubob").is_some() && uploads.get(&ann, "Ubob").is_none());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_upload_goes_in_its_time_though_none_comes_after_it() {
         let (uploads, eyes) = (Uploads::default(), eyes());

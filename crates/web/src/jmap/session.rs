@@ -187,3 +187,24 @@ pub(crate) async fn session_of(site: &Site, account: &Arc<Account>, base: &str) 
     told["capabilities"][WEBSOCKET]["url"] = json!(format!("{}/jmap/ws", base.replacen("http", "ws", 1)));
     told
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every answer says the state: what it is made of is put together once, and anew only where something of it is another.
+    #[tokio::test]
+    async fn what_is_the_same_for_everybody_is_made_once() {
+        let (site, signed_in) = crate::fuzzing::site().await;
+        let (one, other) = (Capabilities::of(&site).await, Capabilities::of(&site).await);
+        assert!(Arc::ptr_eq(&one, &other));
+        let later = Changeable { hold_until: one.of.hold_until + 86_400, ..one.of.clone() };
+        let later = site.jmap.capabilities.of(&site, later);
+        assert!(!Arc::ptr_eq(&one, &later));
+        let of_none = site.jmap.capabilities.of(&site, Changeable { key: None, ..one.of.clone() });
+        let states = [&one, &later, &of_none].map(|capabilities| state(&site, &signed_in.account, capabilities));
+        let [one, later, of_none] = states;
+        let (one, later, of_none) = (one.await, later.await, of_none.await);
+        assert!(one != later && one != of_none && later != of_none, "{one} {later} {of_none}");
+    }
+}

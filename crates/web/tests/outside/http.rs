@@ -143,6 +143,31 @@ async fn a_request_names_its_host_and_a_page_is_only_read() {
     }
 }
 
+/// No script runs but the program's own files, and the page has none within: policy and page, as they are served.
+#[tokio::test]
+async fn the_page_has_no_script_within() {
+    let office = Office::new().await;
+    for path in ["/", "/sign-in", "/m/0/inbox", "/frame"] {
+        let page = office.ask(&format!("GET {path} HTTP/1.1\r\n"), b"").await;
+        assert_eq!(page.status, 200, "{path}");
+        let policy = page.headers["content-security-policy"].clone();
+        let scripts = policy.split(';').map(str::trim).find(|one| one.starts_with("script-src"));
+        assert!(policy.starts_with("default-src 'none'") && matches!(scripts, None | Some("script-src 'self'")), "{policy}");
+        for word in ["base-uri 'none'", "form-action 'none'"] {
+            assert!(policy.contains(word) || policy.contains("sandbox"), "{path}: {policy}");
+        }
+        let text = String::from_utf8(page.body.to_vec()).unwrap().to_lowercase();
+        for script in text.split("<script").skip(1) {
+            let (tag, rest) = script.split_once('>').unwrap();
+            assert!(tag.contains("src=") && rest.trim_start().starts_with("</script"), "{path}: {tag}");
+        }
+        let tags = text.split('<').filter_map(|piece| piece.split_once('>')).map(|(tag, _)| tag);
+        let handlers = tags.flat_map(str::split_ascii_whitespace).filter(|word| word.starts_with("on") && word.contains('='));
+        assert_eq!(handlers.collect::<Vec<_>>(), [""; 0], "{path}");
+        assert!(!text.contains("javascript:"), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_password_needs_tls_where_the_mail_listeners_say_so() {
     for (plaintext, here, elsewhere) in
