@@ -15,6 +15,7 @@ use axum::http::{HeaderValue, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use tokio::sync::mpsc;
 
 /// Where it goes: after what the program is drawn into.
@@ -129,19 +130,35 @@ async fn list(site: &Shared, signed_in: &SignedIn, account: &str, mailbox: &Valu
     }
     let (filter, collapse) = (json!({"inMailbox": mailbox.get("id")?}), role != Some("drafts"));
     let refer = |of: &str, name: &str, path: &str| json!({"resultOf": of, "name": name, "path": path});
-    let rows = |refers: Value| json!({"accountId": account, "#ids": refers, "properties": ROW});
+    let rows = |name: &str, ids: Value| json!({"accountId": account, name: ids, "properties": ROW});
     let query = json!({
         "accountId": account, "filter": filter, "sort": sort, "collapseThreads": collapse, "position": 0, "limit": FIRST_ROWS,
         "calculateTotal": true,
     });
-    let mut calls = vec![json!(["Email/query", query, "q"]), json!(["Email/get", rows(refer("q", "Email/query", "/ids")), "e"])];
+    let mut calls =
+        vec![json!(["Email/query", query, "q"]), json!(["Email/get", rows("#ids", refer("q", "Email/query", "/ids")), "e"])];
     if collapse {
         let threads = json!({"accountId": account, "#ids": refer("e", "Email/get", "/list/*/threadId")});
         calls.push(json!(["Thread/get", threads, "t"]));
-        calls.push(json!(["Email/get", rows(refer("t", "Thread/get", "/list/*/emailIds")), "te"]));
     }
-    let answers = asked(site, signed_in, Value::Array(calls)).await?;
+    let mut answers = asked(site, signed_in, Value::Array(calls)).await?;
+    let others = others(&answers);
+    if !others.is_empty() {
+        let more = asked(site, signed_in, json!([["Email/get", rows("ids", json!(others)), "te"]])).await?;
+        answers.as_array_mut()?.extend(more.as_array()?.iter().cloned());
+    }
     Some(json!({"asked": {"filter": filter, "collapse": collapse, "sort": sort}, "answers": answers}))
+}
+
+/// Of the conversations in `answers` what is no row: a message is told once.
+fn others(answers: &Value) -> Vec<&Value> {
+    let told = |id: &str, path: &str| {
+        let of = answers.as_array().and_then(|all| all.iter().find(|answer| answer.get(2).is_some_and(|name| name == id)));
+        of.and_then(|answer| answer.pointer(path)).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice)
+    };
+    let rows: HashSet<&str> = told("e", "/1/list").iter().filter_map(|row| row.get("id")?.as_str()).collect();
+    let whole = told("t", "/1/list").iter().filter_map(|thread| thread.get("emailIds")?.as_array()).flatten();
+    whole.filter(|id| id.as_str().is_some_and(|id| !rows.contains(id))).collect()
 }
 
 async fn asked(site: &Shared, signed_in: &SignedIn, calls: Value) -> Option<Value> {
