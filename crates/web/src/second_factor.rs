@@ -269,6 +269,10 @@ mod tests {
     }
 
     async fn ann() -> (Store, AccountId) {
+        ann_on(&store::MemoryDisk::default()).await
+    }
+
+    async fn ann_on(disk: &store::MemoryDisk) -> (Store, AccountId) {
         let config = store::StoreConfig {
             data_dir: "unused".into(),
             undo_days: 1,
@@ -276,7 +280,7 @@ mod tests {
             free_bytes_tight: 0,
             message_bytes_max: 1000,
         };
-        let store = Store::memory(config).await.unwrap();
+        let store = disk.open(config).await.unwrap();
         let secrets = store::Secrets { argon2: String::new(), scram: None };
         let ann = store::NewAccount { address: "ann@here.test".into(), secrets, quota_bytes: None };
         let ann = store.accounts_add(vec![ann], 1).await.unwrap()[0];
@@ -287,15 +291,22 @@ mod tests {
     /// the first OTP", and guessing at once is guessing.
     #[tokio::test]
     async fn of_two_at_once_one_is_right() {
-        let (store, ann) = ann().await;
+        let disk = store::MemoryDisk::default();
+        let (store, ann) = ann_on(&disk).await;
         let (factor, now) = (SecondFactor::default(), 1_800_000_000);
         let secret = data_encoding::BASE32_NOPAD.decode(begin(&store, ann).await.unwrap().as_bytes()).unwrap();
         let at = |secs: i64| code(&secret, secs.div_euclid(STEP_SECS));
         let codes = factor.confirm(&store, ann, &at(now), now).await.unwrap().unwrap();
         for said in [at(now + 30), codes[0].clone()] {
             let check = || factor.check(&store, ann, Some(&said), now + 30);
-            let both = tokio::join!(check(), check());
-            let both = [both.0.unwrap(), both.1.unwrap()];
+            // Nothing is kept before both had time to look.
+            disk.hold(|| ());
+            let kept = async {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                disk.release();
+            };
+            let (one, other, ()) = tokio::join!(check(), check(), kept);
+            let both = [one.unwrap(), other.unwrap()];
             assert_eq!(both.iter().filter(|verdict| **verdict == Verdict::Right).count(), 1, "{both:?}");
         }
         let later = now + CODE_FAILURES_SECS + 60;
