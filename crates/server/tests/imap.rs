@@ -364,6 +364,34 @@ async fn a_mailbox_of_many_messages_in_one_fetch() {
     office.check().await;
 }
 
+/// What is read ahead of its turn comes in its turn, also where only some are asked for, and some of it is remembered.
+#[tokio::test]
+async fn what_is_rendered_of_many_comes_in_order() {
+    const COUNT: usize = 2300;
+    let office = Office::open().await;
+    let store = &office.context.store;
+    let inbox = store.mailbox(office.account.id, "INBOX").await.unwrap().unwrap();
+    let email = |number| {
+        let text = Bytes::from(format!("Subject: s{number}\r\n\r\nx\r\n"));
+        let facts = Arc::new(Facts::compute(&text));
+        NewEmail { body: Spooled::from_bytes(text), facts, flags: Flags::default(), internal_date_secs: 0 }
+    };
+    store.append(office.account.id, inbox.id, (1..=COUNT).map(email).collect()).await.unwrap();
+    let mut peer = Peer::login(office.address).await;
+    peer.unsent.extend_from_slice(b"a SELECT INBOX\r\n");
+    peer.skip_to("a OK …").await.unwrap();
+    let even: Vec<String> = (1..=COUNT / 2).map(|half| (2 * half).to_string()).collect();
+    for (set, step) in [("7".to_owned(), COUNT), (even.join(","), 2), ("1:*".to_owned(), 1)] {
+        peer.unsent.extend_from_slice(format!("b FETCH {set} (ENVELOPE BODYSTRUCTURE)\r\n").as_bytes());
+        let first = if step == COUNT { 7 } else { step };
+        for number in (first..=COUNT).step_by(step) {
+            peer.expect(&format!("* {number} FETCH (ENVELOPE (NIL \"s{number}\" …) BODYSTRUCTURE (\"TEXT\" …))")).await.unwrap();
+        }
+        peer.expect("b OK …").await.unwrap();
+    }
+    office.check().await;
+}
+
 /// RFC 9051 §6.4.6: what another did just before is told, and how the flags stand after the own STORE is told last.
 #[tokio::test]
 async fn a_silent_store_of_many_tells_what_stands_where_another_was_quicker() {

@@ -138,6 +138,8 @@ pub(crate) type OnCommit = Box<dyn FnOnce(&Outcome) + Send>;
 pub(crate) enum Query {
     Get(Key),
     Many(Vec<Key>),
+    /// The same, of short values.
+    Short(Vec<Key>),
     /// `from <= key < to`.
     Range {
         from: Key,
@@ -165,7 +167,7 @@ pub(crate) enum Found {
     Values(Vec<Option<Vec<u8>>>),
     Pairs(Vec<(Key, Vec<u8>)>),
     Bodies(Vec<(BodyId, u32, u64)>),
-    /// For `NoteFronts`: in the order asked.
+    /// For `Short` and `NoteFronts`: in the order asked.
     Packed(Packed),
 }
 

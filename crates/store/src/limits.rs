@@ -57,8 +57,10 @@ pub const RENDERED_BYTES_MIN: u64 = 16 * 1024 * 1024;
 pub const RENDERED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// What one of them takes, about; so many email records are remembered as there may be of these.
 pub const RENDERED_BYTES_USUAL: u64 = 512;
-/// What remembering one costs besides its octets.
-pub const RENDERED_OVERHEAD_BYTES: usize = 96;
+/// Messages whose ids are neighbours, remembered together.
+pub const RENDERED_TOGETHER: usize = 16;
+/// What remembering some together costs besides their octets.
+pub const RENDERED_OVERHEAD_BYTES: usize = 176;
 /// Octets of a body read without leaving the thread, if the page cache has them.
 pub const READ_AT_ONCE_BYTES: u64 = 256 * 1024;
 /// Rows read ahead for somebody who reads in order ...

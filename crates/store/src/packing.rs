@@ -39,6 +39,17 @@ static CODES: [(u8, u16); 256] = codes();
 /// By the next eleven bits: the octet whose code they begin with, and its length.
 static OCTETS: [(u8, u8); 1 << BITS_MAX] = octets();
 
+/// One octet or two, and what their codes take.
+#[derive(Clone, Copy)]
+struct Pair {
+    octets: [u8; 2],
+    many: u8,
+    bits: u8,
+}
+
+/// By the next eleven bits: as many octets as they have whole codes of, at most two.
+static PAIRS: [Pair; 1 << BITS_MAX] = pairs();
+
 /// A number of these takes so many octets at most.
 pub(crate) const NUMBER_BYTES_MAX: usize = 3;
 const HASH_BITS: u32 = 11;
@@ -90,6 +101,22 @@ const fn octets() -> [(u8, u8); 1 << BITS_MAX] {
         octet += 1;
     }
     octets
+}
+
+const fn pairs() -> [Pair; 1 << BITS_MAX] {
+    let octets = octets();
+    let mut pairs = [Pair { octets: [0; 2], many: 1, bits: 0 }; 1 << BITS_MAX];
+    let mut bits = 0;
+    while bits < pairs.len() {
+        let (one, taken) = octets[bits];
+        let (two, more) = octets[bits << taken & (octets.len() - 1)];
+        pairs[bits] = match taken + more <= BITS_MAX {
+            true => Pair { octets: [one, two], many: 2, bits: taken + more },
+            false => Pair { octets: [one, 0], many: 1, bits: taken },
+        };
+        bits += 1;
+    }
+    pairs
 }
 
 const fn hash(four: u32) -> usize {
@@ -303,54 +330,55 @@ impl Codes<'_> {
         }
     }
 
-    fn next(&mut self) -> (u8, u32) {
-        let (octet, bits) = OCTETS[(self.held >> (64 - BITS_MAX as u32)) as usize];
-        self.held <<= bits;
-        (octet, bits as u32)
-    }
-
-    fn take(&mut self, count: usize, out: &mut Vec<u8>) -> Option<()> {
-        let mut left = count;
-        while left > 0 {
-            if self.count <= 56 {
+    /// Writes so many octets at `at`. There is room for one more behind them.
+    fn take(&mut self, count: usize, out: &mut [u8], mut at: usize) -> Option<()> {
+        let end = at + count;
+        while at < end {
+            if self.count < u32::from(BITS_MAX) {
                 self.fill();
             }
-            // As many as there are bits for in any case, at once.
-            if left >= FIVE && self.count >= FIVE as u32 * BITS_MAX as u32 {
-                let five: [(u8, u32); FIVE] = std::array::from_fn(|_| self.next());
-                self.count -= five.iter().map(|(_, bits)| bits).sum::<u32>();
-                out.extend_from_slice(&five.map(|(octet, _)| octet));
-                left -= FIVE;
-            } else {
-                let (octet, bits) = self.next();
-                self.count = self.count.checked_sub(bits)?;
-                out.push(octet);
-                left -= 1;
-            }
+            let next = (self.held >> (64 - u32::from(BITS_MAX))) as usize;
+            // Two at once, where their bits are there in any case.
+            let (octets, many, bits) = match PAIRS[next] {
+                Pair { octets, many, bits } if self.count >= u32::from(BITS_MAX) && end - at > 1 => (octets, many, bits),
+                _ => ([OCTETS[next].0, 0], 1, OCTETS[next].1),
+            };
+            self.held <<= bits;
+            self.count = self.count.checked_sub(u32::from(bits))?;
+            *out.get_mut(at..)?.first_chunk_mut()? = octets;
+            at += usize::from(many);
         }
         Some(())
     }
 }
 
-const FIVE: usize = 5;
+/// So many octets of a piece are copied at once, where that many stand before.
+const WIDE: usize = 16;
 
-/// A piece of what is in front of the end of `out`.
-fn copy_piece(out: &mut Vec<u8>, length: usize, distance: usize) -> Option<()> {
-    let mut left = length;
-    if let Some(before) = distance.checked_sub(out.len()).filter(|before| *before > 0) {
+/// A piece of what is in front of `at`, to `at`. Behind it is room for [`WIDE`] octets more, which are written, too.
+fn copy_piece(out: &mut [u8], at: usize, length: usize, distance: usize) -> Option<()> {
+    let (mut at, end) = (at, at + length);
+    if let Some(before) = distance.checked_sub(at).filter(|before| *before > 0) {
         let piece = BEFORE.get(BEFORE.len().checked_sub(before)?..)?;
-        let piece = piece.get(..left.min(piece.len()))?;
-        out.extend_from_slice(piece);
-        left -= piece.len();
-    }
-    while left > 0 {
-        let from = out.len().checked_sub(distance)?;
-        let some = left.min(distance);
-        if some == 0 {
-            return None;
+        let some = length.min(piece.len());
+        match piece.first_chunk::<WIDE>() {
+            Some(wide) if some <= WIDE => *out.get_mut(at..)?.first_chunk_mut()? = *wide,
+            _ => out.get_mut(at..at + some)?.copy_from_slice(piece.get(..some)?),
         }
-        out.extend_from_within(from..from + some);
-        left -= some;
+        at += some;
+    }
+    let step = if distance >= WIDE { WIDE } else { distance };
+    while at < end {
+        let from = at.checked_sub(distance)?;
+        match step {
+            0 => return None,
+            WIDE => {
+                let wide: [u8; WIDE] = *out.get(from..)?.first_chunk()?;
+                *out.get_mut(at..)?.first_chunk_mut()? = wide;
+            }
+            _ => out.copy_within(from..from + step.min(end - at), at),
+        }
+        at += step;
     }
     Some(())
 }
@@ -360,23 +388,28 @@ pub(crate) struct Unpacker<'a> {
     length: usize,
     steps: &'a [u8],
     codes: Codes<'a>,
-    out: Vec<u8>,
+    /// What there is of it are the first octets, up to `end`.
+    out: &'a mut Vec<u8>,
+    end: usize,
 }
 
 impl<'a> Unpacker<'a> {
-    pub(crate) fn new(packed: &'a [u8]) -> Option<Unpacker<'a>> {
+    /// `room` may be used again and again: what is in it does not matter.
+    pub(crate) fn new(packed: &'a [u8], room: &'a mut Vec<u8>) -> Option<Unpacker<'a>> {
         let mut rest = packed;
         let length = take_number(&mut rest).filter(|length| *length <= PACKED_PLAIN_BYTES_MAX)?;
         let steps_len = take_number(&mut rest)?;
         let (steps, codes) = rest.split_at_checked(steps_len)?;
-        Some(Unpacker { length, steps, codes: Codes { rest: codes, held: 0, count: 0 }, out: Vec::new() })
+        if room.len() < length + WIDE {
+            room.resize(length + WIDE, 0);
+        }
+        Some(Unpacker { length, steps, codes: Codes { rest: codes, held: 0, count: 0 }, out: room, end: 0 })
     }
 
     /// So much of its front, or more; all of it where that is less. `None`: these are not octets that `pack` gives.
     pub(crate) fn up_to(&mut self, end: usize) -> Option<&[u8]> {
         let end = end.min(self.length);
-        self.out.reserve(end.saturating_sub(self.out.len()));
-        while self.out.len() < end {
+        while self.end < end {
             let (step, behind) = self.steps.split_first()?;
             self.steps = behind;
             let (mut alone, mut piece) = (usize::from(step >> 4), usize::from(step & 15));
@@ -386,24 +419,34 @@ impl<'a> Unpacker<'a> {
                 }
             }
             let piece = if piece == 0 { 0 } else { piece - 1 + PIECE_MIN };
-            if self.out.len() + alone + piece > self.length || alone + piece == 0 {
+            if self.end + alone + piece > self.length || alone + piece == 0 {
                 return None;
             }
-            self.codes.take(alone, &mut self.out)?;
+            self.codes.take(alone, self.out, self.end)?;
+            self.end += alone;
             if piece > 0 {
-                copy_piece(&mut self.out, piece, take_number(&mut self.steps)?)?;
+                copy_piece(self.out, self.end, piece, take_number(&mut self.steps)?)?;
+                self.end += piece;
             }
         }
-        Some(&self.out)
+        self.out.get(..self.end)
+    }
+
+    /// What is unpacked so far.
+    pub(crate) fn unpacked(self) -> &'a [u8] {
+        self.out.get(..self.end).unwrap_or_default()
     }
 }
 
 /// `None`: these are not octets that `pack` gives.
 pub(crate) fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
-    let mut unpacker = Unpacker::new(packed)?;
+    let mut out = Vec::new();
+    let mut unpacker = Unpacker::new(packed, &mut out)?;
     unpacker.up_to(usize::MAX)?;
-    let rest = unpacker.codes;
-    (unpacker.steps.is_empty() && rest.rest.is_empty() && rest.count < 8).then_some(unpacker.out)
+    let Unpacker { length, steps, codes, .. } = unpacker;
+    let is_all = steps.is_empty() && codes.rest.is_empty() && codes.count < 8;
+    out.truncate(length);
+    is_all.then_some(out)
 }
 
 #[cfg(test)]
@@ -486,7 +529,8 @@ mod tests {
     fn no_more_is_unpacked_than_is_asked_for() {
         let text: Vec<u8> = (0..200u32).flat_map(|number| format!("{number} and ").into_bytes()).collect();
         let packed = packed(&text);
-        let mut unpacker = Unpacker::new(&packed).unwrap();
+        let mut room = vec![7; 30];
+        let mut unpacker = Unpacker::new(&packed, &mut room).unwrap();
         let seen = unpacker.up_to(100).unwrap().to_vec();
         assert!((100..200).contains(&seen.len()), "{}", seen.len());
         assert!(text.starts_with(&seen));
@@ -511,10 +555,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
         #[test]
-        fn both_ways(text in texts(), first in 0usize..5000) {
+        fn both_ways(text in texts(), other in texts(), first in 0usize..5000) {
             let packed = packed(&text);
             prop_assert_eq!(unpack(&packed).unwrap(), text.as_slice());
-            let mut unpacker = Unpacker::new(&packed).unwrap();
+            // As left by another.
+            let mut room = unpack(&super::tests::packed(&other)).unwrap();
+            let mut unpacker = Unpacker::new(&packed, &mut room).unwrap();
             let front = unpacker.up_to(first).unwrap();
             prop_assert!(front.len() >= first.min(text.len()) && text.starts_with(front));
             prop_assert_eq!(unpacker.up_to(usize::MAX).unwrap(), text.as_slice());

@@ -247,12 +247,12 @@ impl Inner {
         }
         // Many at once pass the cache by: they would only push out what is used again.
         let keys: Vec<_> = emails.iter().map(|email| key::email(*email)).collect();
-        let found =
-            self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values).unwrap_or_default();
-        let record = |(at, stored): (&crate::engine::Key, Option<Vec<u8>>)| {
-            stored.map(|stored| EmailRecord::decode(at, &stored)).transpose()
+        let query = Query::Short(keys.clone());
+        let found = self.engine.read(vec![query]).await?.into_iter().next().map(Found::packed).unwrap_or_default();
+        let record = |(number, at): (usize, &crate::engine::Key)| {
+            found.get(number).map(|stored| EmailRecord::decode(at, stored)).transpose()
         };
-        let records: Result<Vec<Option<EmailRecord>>> = keys.iter().zip(found).map(record).collect();
+        let records: Result<Vec<Option<EmailRecord>>> = keys.iter().enumerate().map(record).collect();
         Ok(records?.into_iter().map(|record| record.filter(|record| record.account == account)).collect())
     }
 

@@ -13,9 +13,11 @@ use super::limits;
 use super::object_id;
 use super::session::{Indexes, Session, merge};
 use message::facts::Facts;
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
-use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, RenderedPart, SavedDates, StoreError, Uid};
+use store::{AccountId, BodyId, EmailId, Flags, MessageRow, ModSeq, Rendered, RenderedPart, SavedDates, StoreError, Uid};
 use wire::imap::Code;
 use wire::imap::acl::Right;
 use wire::imap::date::DateTime;
@@ -114,6 +116,13 @@ struct Subject {
     newly_seen: bool,
 }
 
+/// Messages whose turn comes soon.
+struct Ahead {
+    chunk: Vec<usize>,
+    rows: Vec<MessageRow>,
+    rendered: Pin<Box<dyn Future<Output = Result<Rendered, StoreError>> + Send>>,
+}
+
 /// A message, and whose it is.
 pub(in crate::imap) type Stored = (AccountId, EmailId);
 
@@ -199,28 +208,30 @@ impl Session {
         }
     }
 
-    /// The other fast path: rows, and what was rendered at delivery, copied.
+    /// The other fast path: rows, and what was rendered at delivery, copied. What comes next is read meanwhile.
     async fn fetch_rendered(&mut self, plan: &Plan, indexes: Indexes) -> Outcome {
-        let (account, store) = (self.view_account()?, self.store());
         let parts: Vec<RenderedPart> = plan.items.iter().filter_map(rendered_part).collect();
-        let mut trouble = None;
-        for start in indexes.into_iter().flat_map(|range| {
-            range.clone().step_by(limits::RENDERED_CHUNK).map(move |start| start..range.end.min(start + limits::RENDERED_CHUNK))
-        }) {
-            let rows: Vec<MessageRow> = self.view()?.rows().range(start.clone()).collect();
-            let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
-            let all = match store.rendered(account, &emails, &parts).await {
+        let mut indexes: VecDeque<Range<usize>> = indexes.into();
+        let (mut ahead, mut trouble) = (VecDeque::new(), None);
+        loop {
+            while ahead.len() < limits::RENDERED_AHEAD && !indexes.is_empty() {
+                let chunk = next_chunk(&mut indexes, limits::RENDERED_CHUNK);
+                let is_all = ahead.is_empty() && indexes.is_empty();
+                ahead.push_back(self.begin_rendered(chunk, &parts, is_all)?);
+            }
+            let Some(Ahead { chunk, rows, rendered }) = ahead.pop_front() else { break };
+            let all = match rendered.await {
                 Ok(all) => all,
                 // One of them is damaged: the others are served all the same.
                 Err(StoreError::Damaged(_)) => {
-                    if let Some(met) = self.fetch_chunk(plan, start.collect()).await? {
+                    if let Some(met) = self.fetch_chunk(plan, chunk).await? {
                         trouble.get_or_insert(met);
                     }
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
-            for (number, (index, row)) in start.zip(&rows).enumerate() {
+            for (number, (index, row)) in chunk.into_iter().zip(&rows).enumerate() {
                 match all.get(number) {
                     Some(rendered) => self.write_rendered(plan, index, row, rendered)?,
                     None => drop(trouble.get_or_insert(no(Code::ExpungeIssued, "Some of the messages are gone"))),
@@ -232,6 +243,20 @@ impl Session {
             Some(trouble) => Err(trouble),
             None => done("Fetched"),
         }
+    }
+
+    /// The rows at these indexes, and what is rendered of them: read at once, unless `waits` until it is asked for.
+    fn begin_rendered(&self, chunk: Vec<usize>, parts: &[RenderedPart], waits: bool) -> Result<Ahead, Trouble> {
+        let (account, store, parts) = (self.view_account()?, self.store(), parts.to_vec());
+        let rows: Vec<MessageRow> = self.view()?.rows().at(&chunk).collect();
+        let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
+        let reading = async move { store.rendered(account, &emails, &parts).await };
+        if waits {
+            return Ok(Ahead { chunk, rows, rendered: Box::pin(reading) });
+        }
+        let begun = tokio::spawn(reading);
+        let rendered = async move { begun.await.unwrap_or_else(|error| Err(StoreError::Io(error.to_string()))) };
+        Ok(Ahead { chunk, rows, rendered: Box::pin(rendered) })
     }
 
     fn write_rendered(
@@ -436,6 +461,20 @@ impl Session {
         writer.end();
         Ok(())
     }
+}
+
+/// So many of them, from the front; fewer at the end.
+fn next_chunk(indexes: &mut VecDeque<Range<usize>>, most: usize) -> Vec<usize> {
+    let mut chunk = Vec::new();
+    while let Some(range) = indexes.front_mut().filter(|_| chunk.len() < most) {
+        let end = range.end.min(range.start + (most - chunk.len()));
+        chunk.extend(range.start..end);
+        range.start = end;
+        if range.start >= range.end {
+            indexes.pop_front();
+        }
+    }
+    chunk
 }
 
 /// A message that is not there any more was expunged by somebody else (RFC 2180 §4.1).

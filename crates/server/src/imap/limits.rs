@@ -9,7 +9,9 @@ pub(crate) const WATCHED_MAX: usize = 32;
 /// Messages whose facts are asked for at a time.
 pub(crate) const FACTS_CHUNK: usize = 500;
 /// Messages whose rendered facts are asked for at a time.
-pub(crate) const RENDERED_CHUNK: usize = 1000;
+pub(crate) const RENDERED_CHUNK: usize = 500;
+/// So many times that are asked for before the first is sent.
+pub(crate) const RENDERED_AHEAD: usize = 3;
 /// Messages that get \Seen in one commit, just before their bodies are sent.
 pub(crate) const SEEN_CHUNK: usize = 32;
 /// Mailboxes one NOTIFY names.

@@ -209,13 +209,14 @@ impl View {
     }
 
     /// The same of what its own STORE did. `true`: all rows stood here as the STORE found them.
-    pub(crate) fn take_own(&mut self, changed: &FlagsChanged) -> bool {
+    pub(crate) fn take_own(&mut self, changed: &mut FlagsChanged) -> bool {
         match &changed.whole {
             Some((before, now)) if self.rows.is_same(before) => {
                 self.rows = now.clone();
                 true
             }
             _ => {
+                changed.fill();
                 self.note_own(&changed.rows);
                 false
             }

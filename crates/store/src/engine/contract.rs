@@ -53,7 +53,9 @@ async fn keys_and_ranges(engine: &dyn Engine) {
     assert_eq!(names(found[0].clone().pairs()), ["3", "two"]);
     assert_eq!(found[1].clone().values(), [Some(b"many".to_vec()), None, Some(b"seven".to_vec())]);
     let close: Vec<Key> = (0..400).map(ledger).collect();
+    let short = engine.read(vec![Query::Short(close.clone())]).await.unwrap().remove(0).packed();
     let values = engine.read(vec![Query::Many(close)]).await.unwrap().remove(0).values();
+    assert!(values.iter().enumerate().all(|(number, value)| short.get(number) == value.as_deref()));
     assert_eq!(values.len(), 400);
     assert_eq!(values.iter().flatten().count(), 2);
     assert_eq!(values[7].as_deref(), Some(&b"seven"[..]));

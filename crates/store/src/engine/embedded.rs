@@ -471,6 +471,7 @@ fn answer(view: &View<'_>, query: &Query) -> Result<Found> {
     Ok(match query {
         Query::Get(key) => Found::Values(vec![view.get(key)?]),
         Query::Many(keys) => Found::Values(view.many(keys)?),
+        Query::Short(keys) => Found::Packed(view.short(keys)?),
         Query::Range { from, to, limit, reverse } => Found::Pairs(view.range(from, to, *limit, *reverse)?),
         Query::Notes(ids) => {
             let ids: Vec<u64> = ids.iter().map(|id| id.0).collect();
@@ -502,7 +503,7 @@ const WEIGHT_SMALL: usize = 128;
 fn weight(query: &Query) -> usize {
     match query {
         Query::Get(_) => 1,
-        Query::Many(keys) => keys.len(),
+        Query::Many(keys) | Query::Short(keys) => keys.len(),
         Query::Notes(ids) | Query::NoteFronts { ids, .. } => ids.len() * 4,
         Query::Range { limit, .. } => *limit,
         Query::Bodies { limit, .. } => *limit,

@@ -280,14 +280,28 @@ fn walk_ids(
     Ok(())
 }
 
+/// Of keys of one ledger: their ids.
+fn ids_of_one_ledger(keys: &[Key]) -> Option<(&'static str, Vec<i64>)> {
+    let (table, _) = keys.first().and_then(ledger)?;
+    let id = |key| ledger(key).filter(|found| found.0 == table).map(|found| found.1);
+    Some((table, keys.iter().map(id).collect::<Option<Vec<i64>>>()?))
+}
+
 pub(crate) fn many(connection: &Connection, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>> {
-    if let Some((table, _)) = keys.first().and_then(ledger)
-        && let Some(ids) =
-            keys.iter().map(|key| ledger(key).filter(|found| found.0 == table).map(|found| found.1)).collect::<Option<Vec<i64>>>()
-    {
-        return by_ids(connection, table, &ids);
+    match ids_of_one_ledger(keys) {
+        Some((table, ids)) => by_ids(connection, table, &ids),
+        None => keys.iter().map(|key| get(connection, key)).collect(),
     }
-    keys.iter().map(|key| get(connection, key)).collect()
+}
+
+/// The same, of short values.
+pub(crate) fn short(connection: &Connection, keys: &[Key]) -> Result<Packed> {
+    let mut found = Packed::default();
+    match ids_of_one_ledger(keys) {
+        Some((table, ids)) => each_by_id(connection, table, &ids, |_, stored| found.push(stored))?,
+        None => keys.iter().try_for_each(|key| get(connection, key).map(|value| found.push(value.as_deref())))?,
+    }
+    Ok(found)
 }
 
 pub(crate) fn notes(connection: &Connection, ids: &[u64]) -> Result<Vec<Option<Vec<u8>>>> {

@@ -182,6 +182,11 @@ fn answer(state: &State, query: &Query) -> Found {
     match query {
         Query::Get(key) => Found::Values(vec![state.keys.get(key).cloned()]),
         Query::Many(keys) => Found::Values(keys.iter().map(|key| state.keys.get(key).cloned()).collect()),
+        Query::Short(keys) => {
+            let mut found = Packed::default();
+            keys.iter().for_each(|key| found.push(state.keys.get(key).map(Vec::as_slice)));
+            Found::Packed(found)
+        }
         Query::Range { from, to, .. } if from >= to => Found::Pairs(Vec::new()),
         Query::Range { from, to, limit, reverse } => {
             let range = state.keys.range(from..to).map(|(key, value)| (key.clone(), value.clone()));

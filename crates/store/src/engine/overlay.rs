@@ -221,6 +221,16 @@ impl<'a> View<'a> {
         Ok(known.into_iter().map(|known| known.map_or_else(|| rest.next().flatten(), Clone::clone)).collect())
     }
 
+    /// The same, of short values.
+    pub(crate) fn short(&self, keys: &[Key]) -> Result<Packed> {
+        if self.layers.is_empty() {
+            return index::short(self.connection, keys);
+        }
+        let mut found = Packed::default();
+        self.many(keys)?.iter().for_each(|value| found.push(value.as_deref()));
+        Ok(found)
+    }
+
     /// `from <= key < to`.
     pub(crate) fn range(&self, from: &Key, to: &Key, limit: usize, reverse: bool) -> Result<Vec<(Key, Vec<u8>)>> {
         if self.layers.is_empty() || from >= to {
