@@ -126,9 +126,10 @@ fn change_all_flags(
     let Some(now) = stood.reflagged(mod_seq, |old| Ok(mask.within(old, apply_flags(old, op, flags)?)))? else { return Ok(None) };
     let Some(runs) = flag_runs_of_all(&now, mod_seq) else { return Ok(None) };
     let before: Vec<u8> = stood.system_flags().collect();
+    let rows: Vec<MessageRow> = now.iter().collect();
     act.remade = Some(Remade { mailbox, before: stood.clone(), after: now.clone() });
-    act.change_rows(batch, mailbox, &before, now.iter().collect(), Some(runs))?;
-    Ok(Some(FlagsChanged { whole: Some((stood.clone(), now)), ..FlagsChanged::default() }))
+    act.change_rows(batch, mailbox, &before, rows.clone(), Some(runs))?;
+    Ok(Some(FlagsChanged { rows, modified: Vec::new(), whole: Some((stood.clone(), now)) }))
 }
 
 impl Inner {
@@ -555,20 +556,6 @@ impl Store {
 
     /// The same, but only flags of `mask` change.
     pub async fn flags_within(
-        &self,
-        (account, mailbox): (AccountId, MailboxId),
-        uids: &[Uid],
-        change: (FlagOp, &Flags, FlagMask),
-        unchanged_since: Option<ModSeq>,
-    ) -> Result<FlagsChanged> {
-        let mut changed = self.flags_shared((account, mailbox), uids, change, unchanged_since).await?;
-        changed.fill();
-        Ok(changed)
-    }
-
-    /// The same for who may do with all rows of the mailbox where all of them change: then only they are told
-    /// ([`FlagsChanged::fill`]).
-    pub async fn flags_shared(
         &self,
         (account, mailbox): (AccountId, MailboxId),
         uids: &[Uid],

@@ -342,15 +342,6 @@ pub struct FlagsChanged {
     pub whole: Option<(Rows, Rows)>,
 }
 
-impl FlagsChanged {
-    /// Makes the rows of their own where all changed and [`Store::flags_shared`](crate::Store::flags_shared) left them out.
-    pub fn fill(&mut self) {
-        if let (true, Some((_, now))) = (self.rows.is_empty(), &self.whole) {
-            self.rows = now.iter().collect();
-        }
-    }
-}
-
 /// The answer to a copy or move (RFC 9051 COPYUID).
 #[derive(Debug, Clone, Default)]
 #[allow(missing_docs)]

@@ -111,14 +111,13 @@ impl Session {
         let since = command.unchanged_since.map(ModSeq);
         let own = self.view()?.own_seen;
         let shared = if own { FlagMask { system: mask.system & !Flags::SEEN, ..mask } } else { mask };
-        let mut changed = self.acting().flags_shared(place, &uids, (operation, &flags, shared), since).await?;
+        let mut changed = self.acting().flags_within(place, &uids, (operation, &flags, shared), since).await?;
         if own {
-            changed.fill();
             let may = mask.system & Flags::SEEN != 0;
             Box::pin(self.store_own_seen(place, (operation, &flags, may), &mut changed)).await?;
             changed.whole = None;
         }
-        self.tell_stored(&command, &flags, &mut changed, (known, &stood, cut.is_some())).await?;
+        self.tell_stored(&command, &flags, &changed, (known, &stood, cut.is_some())).await?;
         let outcome = match changed.modified.is_empty() {
             true => done("Stored"),
             false => {
@@ -146,7 +145,7 @@ impl Session {
         &mut self,
         command: &Store,
         asked: &Flags,
-        changed: &mut FlagsChanged,
+        changed: &FlagsChanged,
         (known, stood, newest_first): (ModSeq, &Rows, bool),
     ) -> Result<(), Trouble> {
         let rows = self.view()?.rows().clone();
@@ -156,7 +155,6 @@ impl Session {
         if view.take_own(changed) && alone && silent && may_all(mask(view.rights)) {
             return Ok(());
         }
-        changed.fill();
         let uids: Vec<Uid> = changed.rows.iter().map(|row| row.uid).collect();
         let mut stood = rows.pick(&uids).peekable();
         let mut told: Vec<(&MessageRow, (usize, MessageRow))> = Vec::with_capacity(changed.rows.len());

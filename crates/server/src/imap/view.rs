@@ -209,14 +209,13 @@ impl View {
     }
 
     /// The same of what its own STORE did. `true`: all rows stood here as the STORE found them.
-    pub(crate) fn take_own(&mut self, changed: &mut FlagsChanged) -> bool {
+    pub(crate) fn take_own(&mut self, changed: &FlagsChanged) -> bool {
         match &changed.whole {
             Some((before, now)) if self.rows.is_same(before) => {
                 self.rows = now.clone();
                 true
             }
             _ => {
-                changed.fill();
                 self.note_own(&changed.rows);
                 false
             }

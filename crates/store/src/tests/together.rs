@@ -228,33 +228,6 @@ async fn who_changes_flags_shares_the_rows_that_all_see() {
 }
 
 #[tokio::test]
-async fn where_all_change_the_rows_are_told_once() {
-    for (_place, store) in both().await {
-        let ann = ann(&store).await;
-        let inbox = inbox(&store, ann).await;
-        for _ in 0..crate::limits::FLAG_RUN_ROWS_MIN {
-            add(&store, ann, inbox).await;
-        }
-        let uids: Vec<Uid> = store.snapshot(ann, inbox).await.unwrap().rows.iter().map(|row| row.uid).collect();
-        let seen = Flags { system: Flags::SEEN, keywords: None };
-        let mut shared = store.flags_shared((ann, inbox), &uids, (FlagOp::Add, &seen, FlagMask::ALL), None).await.unwrap();
-        let rows: Vec<MessageRow> = store.snapshot(ann, inbox).await.unwrap().rows.iter().collect();
-        assert!(shared.rows.is_empty() && rows.iter().all(|row| row.flags == seen));
-        shared.fill();
-        assert_eq!(shared.rows, rows);
-        // Who does not ask for that has them, too.
-        let own = store.flags(ann, inbox, &uids, FlagOp::Remove, &seen, None).await.unwrap();
-        assert!(own.rows.len() == uids.len() && own.rows.iter().all(|row| row.flags == Flags::default()));
-        // Of some, or of none, they are told as ever.
-        let some = store.flags_shared((ann, inbox), &uids[1..], (FlagOp::Add, &seen, FlagMask::ALL), None).await.unwrap();
-        assert_eq!(some.rows.len(), uids.len() - 1);
-        let mut none = store.flags_shared((ann, inbox), &[], (FlagOp::Add, &seen, FlagMask::ALL), None).await.unwrap();
-        none.fill();
-        assert!(none.rows.is_empty());
-    }
-}
-
-#[tokio::test]
 async fn runs_of_flags_are_there_again() {
     let place = Place::new();
     let store = place.open().await;
