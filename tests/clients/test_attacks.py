@@ -412,7 +412,7 @@ class Doors(unittest.TestCase):
             self.assertEqual(line.codes("MAIL FROM:<>", "RCPT TO:<no@here.test>", "RCPT TO:<bob@here.test>", "DATA"), ["250", "550", "250", "354"])
             self.assertRegex(line.raw(HEADER + b"\r\nx\r\n.\r\n"), "^250 ")
             line.close()
-            for method, status in (("GET", 200), ("POST", 404)):
+            for method, status in (("GET", 200), ("POST", 405)):
                 asked = http.client.HTTPConnection("127.0.0.1", web, timeout=10)
                 asked.request(method, "/")
                 self.assertEqual(asked.getresponse().status, status)
