@@ -10,6 +10,8 @@ mod credentials;
 mod discovery;
 pub mod fuzzing;
 mod http;
+#[cfg(test)]
+mod in_memory;
 mod largest;
 pub mod limits;
 mod links;

@@ -244,15 +244,8 @@ mod tests {
     /// RFC 9749 §4: "Every time the server sends a push message to a PushSubscription URL, it MUST authenticate the POST request".
     #[tokio::test]
     async fn nothing_is_said_without_saying_who_we_are() {
-        let config = store::StoreConfig {
-            data_dir: "unused".into(),
-            undo_days: 1,
-            free_bytes_min: 0,
-            free_bytes_tight: 0,
-            message_bytes_max: 1000,
-        };
         let disk = store::MemoryDisk::default();
-        let store = disk.open(config).await.unwrap();
+        let store = crate::in_memory::store_on(&disk).await;
         let resolver = net::Resolver::with_servers(vec![([127, 0, 0, 1], 9).into()]).unwrap();
         let outside = Outside::new(net::Network::System, resolver, net::TlsClient::verified(None).unwrap(), Reach::Loopback);
         let pushes = Pushes::new(outside, "mailto:postmaster@here.test".into());

@@ -273,14 +273,7 @@ mod tests {
     }
 
     async fn ann_on(disk: &store::MemoryDisk) -> (Store, AccountId) {
-        let config = store::StoreConfig {
-            data_dir: "unused".into(),
-            undo_days: 1,
-            free_bytes_min: 0,
-            free_bytes_tight: 0,
-            message_bytes_max: 1000,
-        };
-        let store = disk.open(config).await.unwrap();
+        let store = crate::in_memory::store_on(disk).await;
         let secrets = store::Secrets { argon2: String::new(), scram: None };
         let ann = store::NewAccount { address: "ann@here.test".into(), secrets, quota_bytes: None };
         let ann = store.accounts_add(vec![ann], 1).await.unwrap()[0];
