@@ -16,6 +16,7 @@ part 'lints' make --no-print-directory lint
 part 'binary' cargo build --locked -p packetboat
 part 'browser' tests/browser/run.sh
 part 'instructions' python3 tests/bench/instructions.py check
+part 'checks of secrets' python3 tests/bench/secret_checks.py
 part 'messages as Python reads them' python3 tests/mime/differential.py --count 2000
 part 'real clients' python3 tests/clients/run.py
 part 'IMAP stress slice' python3 tests/stress/stress.py --seconds 12 --sessions 6 --seed 1

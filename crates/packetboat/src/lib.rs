@@ -23,6 +23,10 @@ mod serve;
 mod trial;
 mod zone;
 
+#[cfg(test)]
+#[path = "../../../tests/bench/secret_checks.rs"]
+mod secret_checks;
+
 use clap::Parser;
 use std::io::IsTerminal;
 use std::process::ExitCode;

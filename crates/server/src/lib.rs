@@ -13,3 +13,7 @@ pub mod pop;
 pub mod smtp;
 pub mod trust;
 pub mod wire_log;
+
+#[cfg(test)]
+#[path = "../../../tests/bench/secret_checks.rs"]
+mod secret_checks;

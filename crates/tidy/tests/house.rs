@@ -134,6 +134,48 @@ fn words_stand_only_where_they_may() {
     report(&found);
 }
 
+/// What a peer must not find out octet by octet.
+const SECRETS: [&str; 9] =
+    ["password", "stored_key", "server_key", "client_key", "sha256", "hmac", "signature", "proof", "cookie"];
+
+/// The last name of what stands at an end of this piece of a line: `&known.sha256` is `sha256`.
+fn name_at(piece: &str, at_its_end: bool) -> &str {
+    let is_part = |c: char| c.is_alphanumeric() || "_.&*()".contains(c);
+    let piece = piece.trim();
+    let word = match at_its_end {
+        true => piece.rsplit(|c| !is_part(c)).next(),
+        false => piece.split(|c| !is_part(c)).next(),
+    };
+    let mut word = word.unwrap_or_default().trim_end_matches(')').trim_end_matches('(');
+    for as_octets in [".as_bytes", ".as_ref", ".as_slice", ".as_str"] {
+        word = word.strip_suffix(as_octets).unwrap_or(word);
+    }
+    word.rsplit(['.', '&', '*', '(']).next().unwrap_or_default()
+}
+
+/// `==` stops where they differ. `wire::sasl::same`, a `blake3::Hash`, ring's `hmac::verify` do not (`tests/bench/secret_checks.py`).
+#[test]
+fn secrets_are_not_compared_with_an_operator() {
+    let is_secret =
+        |(one, other): (&str, &str)| SECRETS.contains(&name_at(one, true)) || SECRETS.contains(&name_at(other, false));
+    assert!(is_secret((".any(|known| known.sha256 ", " hash)")) && is_secret(("if said ", " self.password.as_bytes() {")));
+    assert!(!is_secret(("key.signature.len() ", " 64")) && !is_secret(("let has_password ", " one || other")));
+    let mut found = Vec::new();
+    for (path, source) in rust_sources("crates") {
+        let name = path.to_str().unwrap();
+        if !name.contains("/src/") || name.ends_with("tests.rs") || name.contains("/tests/") {
+            continue;
+        }
+        let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or("");
+        for (i, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            if ["==", "!="].iter().filter_map(|operator| line.split_once(operator)).any(is_secret) {
+                found.push(format!("{}:{}: a secret is compared in constant time", path.display(), i + 1));
+            }
+        }
+    }
+    report(&found);
+}
+
 #[test]
 fn files_are_short_and_well_named() {
     let mut found = Vec::new();

@@ -20,4 +20,8 @@ mod tags;
 pub mod tls_report;
 mod xml;
 
+#[cfg(test)]
+#[path = "../../../tests/bench/secret_checks.rs"]
+mod secret_checks;
+
 pub use dns::{Dns, DnsError, Recorder};

@@ -27,6 +27,10 @@ mod wire;
 
 mod jmap;
 
+#[cfg(test)]
+#[path = "../../../tests/bench/secret_checks.rs"]
+mod secret_checks;
+
 pub use http::Web;
 pub use limits::CONNECTION_MAX;
 pub use links::{FoundServer, FoundServers, LINKS_COLLECTION, Link, LinkAct, Links, NewLink, OldFolder, OldMessage, OldServer};

@@ -159,6 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn secret_checks_of_a_picture_s_address() {
+        let (way, url) = (way(), "https://shop.test/a.png");
+        let said = crate::secret_checks::three(way.signature(AccountId(7), url).as_bytes());
+        let query: HashMap<String, String> = [("u".to_owned(), BASE64URL_NOPAD.encode(url.as_bytes()))].into();
+        let each = said.map(|said| {
+            let mut query = query.clone();
+            query.insert("s".into(), data_encoding::HEXLOWER.encode(&said));
+            query
+        });
+        let which = [[0], [1], [2]];
+        crate::secret_checks::count("the signature of a picture's address", &which, |at| {
+            way.meant(AccountId(7), &each[usize::from(at[0])]).is_some()
+        });
+    }
+
+    #[test]
     fn only_addresses_of_our_own_making_for_the_same_account_mean_anything() {
         let way = way();
         let address = way.address(AccountId(7), "https://shop.test/a.png?b=c&d");

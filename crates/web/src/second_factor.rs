@@ -53,6 +53,20 @@ impl Kept {
         value.to_string().into_bytes()
     }
 
+    /// Is it a code? It is none any more.
+    fn use_up(&mut self, said: &str, now_secs: UnixSecs) -> bool {
+        let now_step = now_secs.div_euclid(STEP_SECS);
+        let step = (now_step - STEPS_AROUND..=now_step + STEPS_AROUND)
+            .find(|step| *step > self.last_step && same(&code(&self.secret, *step), said));
+        if let Some(step) = step {
+            self.last_step = step;
+            return true;
+        }
+        let (written, before) = (recovery_hash(said), self.recovery.len());
+        self.recovery.retain(|known| !same(known, &written));
+        self.recovery.len() != before
+    }
+
     fn decode(stored: &[u8]) -> Option<Kept> {
         let value: Value = serde_json::from_slice(stored).ok()?;
         let secret = data_encoding::BASE64.decode(value.get("secret")?.as_str()?.as_bytes()).ok()?;
@@ -84,7 +98,7 @@ fn code(secret: &[u8], step: i64) -> String {
     format!("{:06}", (u32::from_be_bytes(four) & 0x7fff_ffff) % 1_000_000)
 }
 
-/// Compares without telling where they differ: hashes are compared, and those of an unknown key.
+/// Compares without telling where they differ: hashes are, in constant time.
 fn same(one: &str, other: &str) -> bool {
     blake3::hash(one.as_bytes()) == blake3::hash(other.as_bytes())
 }
@@ -194,21 +208,7 @@ impl SecondFactor {
         if !self.may_try(account, now_secs) {
             return Ok(Verdict::Later);
         }
-        let now_step = now_secs.div_euclid(STEP_SECS);
-        let step = (now_step - STEPS_AROUND..=now_step + STEPS_AROUND)
-            .find(|step| *step > kept.last_step && same(&code(&kept.secret, *step), said));
-        let written = recovery_hash(said);
-        let right = match step {
-            Some(step) => {
-                kept.last_step = step;
-                true
-            }
-            None => {
-                let before = kept.recovery.len();
-                kept.recovery.retain(|known| !same(known, &written));
-                kept.recovery.len() != before
-            }
-        };
+        let right = kept.use_up(said, now_secs);
         self.settle(account, right, now_secs);
         if !right {
             return Ok(Verdict::Wrong);
@@ -249,6 +249,7 @@ impl SecondFactor {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::secret_checks::{count, three};
 
     #[test]
     fn codes_of_rfc_6238() {
@@ -266,6 +267,27 @@ mod tests {
         }
         assert_eq!(bare(" 28-70 82"), "287082");
         assert!(uri("a+b@here.test", "ABC").starts_with("otpauth://totp/Packetboat:a%2Bb@here.test?secret=ABC&"));
+    }
+
+    #[test]
+    fn secret_checks_of_codes() {
+        let now = 1_800_000_000;
+        let written = "abcdefghijklmnop";
+        let recovery = [recovery_hash("another"), recovery_hash(written)].to_vec();
+        let kept = Kept { secret: Zeroizing::new(vec![7; SECRET_BYTES]), confirmed: true, last_step: 0, recovery };
+        let check = |said: &[u8]| {
+            let mut kept = Kept { secret: kept.secret.clone(), recovery: kept.recovery.clone(), ..kept };
+            kept.use_up(std::str::from_utf8(said).unwrap(), now)
+        };
+        let by_time = code(&kept.secret, now.div_euclid(STEP_SECS));
+        count("a code by time", &three(by_time.as_bytes()), check);
+        count("a code to write down", &three(written.as_bytes()), check);
+        // As near as can be: hashes that differ in one octet.
+        count("the hash of a code to write down", &three(recovery_hash(written).as_bytes()), |said| {
+            let mut kept =
+                Kept { recovery: vec![String::from_utf8(said.to_vec()).unwrap()], secret: kept.secret.clone(), ..kept };
+            kept.use_up(written, now)
+        });
     }
 
     async fn ann() -> (Store, AccountId) {

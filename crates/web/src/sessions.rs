@@ -86,7 +86,8 @@ fn parts(cookie: &str) -> Option<(AccountId, SmolStr)> {
 /// Only this is kept: who reads the store can use no session.
 fn name_of(token: &[u8]) -> SmolStr {
     let hash = blake3::derive_key("packetboat 2026 browser session", token);
-    SmolStr::from(data_encoding::BASE32HEX_NOPAD.encode(hash.get(..20).unwrap_or(&hash)).to_ascii_lowercase())
+    // Base32hex in lower case.
+    SmolStr::from(data_encoding::BASE32_DNSSEC.encode(hash.get(..20).unwrap_or(&hash)))
 }
 
 impl Sessions {
@@ -155,5 +156,23 @@ impl Sessions {
     /// Ends one.
     pub(crate) async fn end(&self, store: &Store, account: AccountId, name: &str) -> Result<(), StoreError> {
         store.records_change(account, &[(COLLECTION, name.into(), None)]).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// What the store is asked for is a hash of what was said: where that is looked for, nothing said can be come near to.
+    #[test]
+    fn secret_checks_of_a_cookie() {
+        let right = name_of(&[7; TOKEN_BYTES]);
+        let said = crate::secret_checks::three(&[7; TOKEN_BYTES])
+            .map(|token| format!("a.{}", data_encoding::BASE64URL_NOPAD.encode(&token)));
+        crate::secret_checks::count("a session's cookie", &said, |said| {
+            let found = parts(std::str::from_utf8(said).unwrap());
+            found.is_some_and(|(_, name)| ::wire::sasl::same(name.as_bytes(), right.as_bytes()))
+        });
     }
 }

@@ -14,5 +14,9 @@ pub mod sasl;
 pub mod session;
 pub mod smtp;
 
+#[cfg(test)]
+#[path = "../../../tests/bench/secret_checks.rs"]
+mod secret_checks;
+
 pub use pace::Patience;
 pub use session::{Session, Step, Time};

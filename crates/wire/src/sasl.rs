@@ -12,7 +12,7 @@ pub mod scram;
 pub mod server;
 
 pub use channel::{Binding, Channel};
-pub use scram::{ScramKeys, ScramVerifier};
+pub use scram::{ScramKeys, ScramVerifier, same};
 
 use crate::limits::sasl as limits;
 use data_encoding::BASE64;

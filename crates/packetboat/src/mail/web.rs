@@ -308,6 +308,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn secret_checks_of_the_word_that_was_printed() {
+        let seal = Seal::new().unwrap();
+        let known = [seal.of(b"at the provider"), seal.of(b"the word")];
+        crate::secret_checks::count("the word of `packetboat mail web`", &crate::secret_checks::three(b"the word"), |said| {
+            seal.is_one_of(said, &known)
+        });
+    }
+
+    #[test]
     fn a_secret_is_known_again_and_a_part_of_it_is_not() {
         let seal = Seal::new().unwrap();
         let known = [seal.of(b"at the provider"), seal.of(b"the word")];

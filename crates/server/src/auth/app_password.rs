@@ -48,12 +48,16 @@ fn sha256(octets: &[u8]) -> [u8; 32] {
     out
 }
 
-/// Is it one of them? Comparing hashes of it tells nothing about it.
+/// Is it one of them? All are looked at, in constant time.
 pub fn is_app_password(account: &Account, password: &[u8]) -> bool {
+    is_one_of(&account.app_passwords, password)
+}
+
+fn is_one_of(known: &[AppPassword], password: &[u8]) -> bool {
     // People part long words, and phones begin them with a capital.
     let bare: Zeroizing<Vec<u8>> = Zeroizing::new(password.iter().copied().filter(|octet| !b" -".contains(octet)).collect());
     let hash = sha256(&bare.to_ascii_lowercase());
-    account.app_passwords.iter().any(|known| known.sha256 == hash)
+    known.iter().fold(false, |is, known| is | wire::sasl::same(&known.sha256, &hash))
 }
 
 /// The keys that go with this verifier's salt and rounds.
@@ -62,4 +66,24 @@ pub(super) fn keys(account: &Account, verifier: &ScramVerifier) -> Vec<ScramKeys
     all.filter(|known| known.salt == verifier.salt && known.iterations == verifier.iterations)
         .map(|known| ScramKeys { stored_key: known.stored_key, server_key: known.server_key })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::secret_checks::{count, three};
+
+    #[test]
+    fn secret_checks_of_app_passwords() {
+        let other = new_app_password("other", None, 0).unwrap().1;
+        let (password, kept) = new_app_password("phone", None, 0).unwrap();
+        let known = [other.clone(), kept.clone()];
+        count("an app password", &three(password.as_bytes()), |said| is_one_of(&known, said));
+        // As near as can be: a hash that differs in one octet.
+        let each =
+            three(&kept.sha256).map(|hash| [other.clone(), AppPassword { sha256: hash.try_into().unwrap(), ..kept.clone() }]);
+        let which = [[0], [1], [2]];
+        count("an app password's hash", &which, |at| is_one_of(&each[usize::from(at[0])], password.as_bytes()));
+    }
 }

@@ -81,6 +81,21 @@ mod tests {
         assert!(!fits("$argon2id$v=19$m=19456,t=2,p=1", b"battery"));
     }
 
+    /// The hashes are as random as they come, so what is kept is changed in its first and in its last octet.
+    #[test]
+    fn secret_checks_of_a_password_by_argon2() {
+        let salt = SaltString::encode_b64(b"sixteen octets..").unwrap();
+        let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, Some(32)).unwrap());
+        let known = cheap.hash_password(b"correct horse", &salt).unwrap();
+        let kept = crate::secret_checks::three(known.hash.unwrap().as_bytes()).map(|octets| {
+            let hash = Some(Output::new(&octets).unwrap());
+            PasswordHash { hash, params: known.params.clone(), ..known }.to_string()
+        });
+        crate::secret_checks::count("a password's hash, by argon2", &kept, |kept| {
+            fits(std::str::from_utf8(kept).unwrap(), b"correct horse")
+        });
+    }
+
     fn resident_kib() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

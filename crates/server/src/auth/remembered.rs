@@ -82,6 +82,16 @@ fn make_room(known: &mut HashMap<[u8; 32], Known>, now: Instant) {
 mod tests {
     use super::*;
 
+    /// What is looked for in the table is this hash: of a key that nobody is told, so nothing said leads to a likely place in it.
+    #[test]
+    fn secret_checks_of_a_remembered_password() {
+        let remembered = Remembered::new();
+        let right = remembered.hash(AccountId(1), 3, b"correct horse").unwrap_or_default();
+        crate::secret_checks::count("a password that is remembered", &crate::secret_checks::three(b"correct horse"), |said| {
+            remembered.hash(AccountId(1), 3, said).is_some_and(|hash| wire::sasl::same(&hash, &right))
+        });
+    }
+
     #[test]
     fn for_minutes_and_for_one_epoch() {
         let remembered = Remembered::new();

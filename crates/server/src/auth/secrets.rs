@@ -100,8 +100,8 @@ pub(super) fn verify(secrets: &Secrets, password: &[u8]) -> bool {
     match secrets.scram.as_ref().and_then(|known| Some((known, NonZeroU32::new(known.iterations)?))) {
         Some((known, iterations)) => {
             let tried = wire::sasl::ScramVerifier::derive(password, &known.salt, iterations);
-            // Comparing two hashes of the password byte by byte tells nothing about the password.
-            tried.stored_key == known.stored_key
+            // Everybody is told the salt: the first octets of what is kept would be enough to try words at home.
+            wire::sasl::same(&tried.stored_key, &known.stored_key)
         }
         // An account nobody signs in to answers as slowly as one that does not exist.
         None => verify_nobody(password),
@@ -120,6 +120,7 @@ pub(super) fn verify_nobody(password: &[u8]) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::secret_checks::{count, three};
 
     #[test]
     fn a_password_fits_its_verifiers_and_no_other_does() {
@@ -141,6 +142,21 @@ mod tests {
         assert!(!verify(&many, b"px"));
         assert!(!verify(&Secrets { argon2: String::new(), scram: None }, b"pw"));
         assert!(!verify(&Secrets { argon2: "nonsense".into(), scram: None }, b"pw"));
+    }
+
+    #[test]
+    fn secret_checks_of_a_password() {
+        let cheap = NonZeroU32::new(4).unwrap();
+        let of_many = Secrets { argon2: String::new(), scram: Some(scram(b"correct horse", b"sixteen octets..", cheap)) };
+        count("a password, by SCRAM's verifier", &three(b"correct horse"), |said| verify(&of_many, said));
+        // What differs is the hash: two that end it as early and as late as can be.
+        let kept = of_many.scram.as_ref().unwrap().stored_key;
+        let each = three(&kept).map(|stored_key| {
+            let scram = of_many.scram.clone().map(|scram| ScramVerifier { stored_key: stored_key.try_into().unwrap(), ..scram });
+            Secrets { argon2: String::new(), scram }
+        });
+        let which = [[0], [1], [2]];
+        count("a password's hash, by SCRAM's verifier", &which, |at| verify(&each[usize::from(at[0])], b"correct horse"));
     }
 
     #[test]

@@ -275,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn secret_checks_of_a_url_s_token() {
+        let url = "imap://a@b/INBOX/;UID=1;URLAUTH=anonymous";
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"key");
+        let said = crate::secret_checks::three(ring::hmac::sign(&key, url.as_bytes()).as_ref())
+            .map(|octets| format!("{ALGORITHM}{}", data_encoding::HEXLOWER.encode(&octets)));
+        crate::secret_checks::count("a token of URLAUTH", &said, |said| {
+            std::str::from_utf8(said).is_ok_and(|said| is_token(b"key", url, said))
+        });
+    }
+
+    #[test]
     fn a_token_fits_its_key_and_url_alone() {
         let made = token(b"key", "imap://a@b/INBOX/;UID=1;URLAUTH=anonymous");
         assert!(is_token(b"key", "imap://a@b/INBOX/;UID=1;URLAUTH=anonymous", &made));

@@ -271,11 +271,41 @@ fn password(octets: &[u8]) -> Result<Secret, Failure> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use crate::secret_checks::{count, three};
     use std::num::NonZeroU32;
 
     fn asks_password(step: Step, login: &str, password: &[u8]) {
         let Step::Ask(Question::Password { login: l, password: p }) = step else { panic!("{step:?}") };
         assert_eq!((l.as_str(), p.as_bytes()), (login, password));
+    }
+
+    #[test]
+    fn secret_checks_of_a_proof_and_of_a_channel() {
+        let verifier = ScramVerifier::derive(b"pw", b"0123456789abcdef", NonZeroU32::new(4096).unwrap());
+        let first = ClientFirst::parse(b"p=tls-exporter,,n=ann,r=here").unwrap();
+        let (binding, nonce) = (vec![7; 32], "herethere".to_owned());
+        let server_first = ServerFirst::encode(&nonce, &verifier);
+        let state = ScramFinal { first, binding, server_first, nonce, verifier };
+        let said = |bound: &[u8], proof: &[u8]| {
+            let bound = data_encoding::BASE64.encode(&[b"p=tls-exporter,,", bound].concat());
+            format!("c={bound},r=herethere,p={}", data_encoding::BASE64.encode(proof))
+        };
+        let without_proof = said(&state.binding, b"").split_once(",p=").unwrap().0.to_owned();
+        let auth_message = format!("{},{},{without_proof}", state.first.bare, state.server_first);
+        let keys = scram::Keys::derive(b"pw", b"0123456789abcdef", NonZeroU32::new(4096).unwrap());
+        let signature = scram::hmac_sha256(&state.verifier.stored_key, auth_message.as_bytes());
+        let proof = scram::xor(&keys.client_key, &signature);
+        let proofs = three(&proof).map(|proof| said(&state.binding, &proof));
+        count("a SCRAM proof", &proofs, |said| matches!(state.check(said), Ok(Some(_))));
+        let bounds = three(&state.binding).map(|bound| said(&bound, &proof));
+        count("what SCRAM is bound to", &bounds, |said| matches!(state.check(said), Ok(Some(_))));
+    }
+
+    /// What would be seen if one of them were compared as anything else is.
+    #[test]
+    fn secret_checks_would_be_seen() {
+        let right = [0x5a; 32];
+        count("compared with ==", &three(&right), |said| said == right);
     }
 
     #[test]
