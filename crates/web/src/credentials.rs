@@ -31,7 +31,9 @@ pub(crate) async fn change(site: &Site, request: Request) -> Result<Change, Resp
     };
     let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let asker = request.extensions().get::<Asker>().cloned();
-    Ok(Change { signed_in, value: body(request).await?, agent, asker })
+    let value = body(request).await?;
+    signed_in.lasts(site).await?;
+    Ok(Change { signed_in, value, agent, asker })
 }
 
 /// `password` of the request is its owner's.

@@ -5,7 +5,7 @@
 
 use crate::credentials::{change, proved_password};
 use crate::http::Asker;
-use crate::limits::{PROFILE_SECS, PROFILES_MAX, SMALL_BODY_BYTES_MAX};
+use crate::limits::{PROFILE_SECS, PROFILES_MAX, PROFILES_OF_ONE_MAX, SMALL_BODY_BYTES_MAX};
 use crate::site::{self, Shared, Site, problem, unavailable};
 use crate::{Offered, OfferedTls};
 use axum::extract::{Path, Query, Request, State};
@@ -34,6 +34,12 @@ impl Profiles {
     fn add(&self, token: &str, account: (AccountId, u64), now_secs: UnixSecs) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|one| one.until_secs > now_secs);
+        // Nobody takes the places of others.
+        let mut of_account = all.iter().enumerate().filter(|(_, one)| one.account.0 == account.0);
+        let (oldest, others) = (of_account.next().map(|(at, _)| at), of_account.count());
+        if let Some(oldest) = oldest.filter(|_| others + 1 >= PROFILES_OF_ONE_MAX) {
+            all.remove(oldest);
+        }
         if all.len() >= PROFILES_MAX {
             return false;
         }
@@ -46,7 +52,7 @@ impl Profiles {
         // Hashes are compared in constant time, and all are looked at.
         let said = blake3::hash(token.as_bytes());
         let at = all.iter().enumerate().fold(None, |found, (at, one)| if one.token == said { Some(at) } else { found })?;
-        let one = all.swap_remove(at);
+        let one = all.remove(at);
         (one.until_secs > now_secs).then_some(one.account)
     }
 }
@@ -329,6 +335,18 @@ mod tests {
             std::str::from_utf8(said).is_ok_and(|token| profiles.take(token, 0).is_some())
         });
         assert!(profiles.take("another", PROFILE_SECS).is_none() && profiles.take("a third", PROFILE_SECS - 1).is_some());
+    }
+
+    #[test]
+    fn links_of_one_account_take_no_places_of_others() {
+        let profiles = Profiles::default();
+        assert!(profiles.add("bob's", (AccountId(2), 0), 0));
+        for number in 0..PROFILES_MAX + PROFILES_OF_ONE_MAX {
+            assert!(profiles.add(&number.to_string(), (AccountId(1), 0), 0), "{number}");
+        }
+        assert_eq!(profiles.take("bob's", 0), Some((AccountId(2), 0)));
+        assert_eq!(profiles.take(&(PROFILES_MAX - 1).to_string(), 0), None);
+        assert_eq!(profiles.take(&PROFILES_MAX.to_string(), 0), Some((AccountId(1), 0)));
     }
 
     #[test]

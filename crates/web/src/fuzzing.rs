@@ -111,7 +111,7 @@ pub(crate) async fn site() -> (Shared, SignedIn) {
         connection_max: crate::CONNECTION_MAX,
         shutdown: watch::channel(false).1,
     });
-    (Arc::new(site), SignedIn { account, session: None, peer: None })
+    (Arc::new(site), SignedIn::new(account, None, None))
 }
 
 /// A request to `/jmap/api`.

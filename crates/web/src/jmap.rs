@@ -45,8 +45,9 @@ use crate::limits::*;
 use crate::places::Places;
 use crate::site::{self, Shared, SignedIn, Site, Visit, discard};
 use args::Args;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 pub(crate) use blob::{download, expire, percent, upload};
 use failure::MethodError;
@@ -154,20 +155,35 @@ pub(crate) fn place_for(site: &Site, account: AccountId) -> Option<tokio::sync::
     site.jmap.at_work.of(account, CONCURRENT_REQUESTS_MAX).try_acquire_owned().ok()
 }
 
+/// A large one holds the place of its request until it is out: who takes answers slowly, or not at all, has no more of them in
+/// memory than requests at work.
+fn response(value: &Value, place: tokio::sync::OwnedSemaphorePermit) -> Response {
+    let text = value.to_string();
+    let (len, json) = (text.len(), HeaderValue::from_static("application/json"));
+    let body = if len < HELD_BYTES_MIN { Body::from(text) } else { blob::held(text.into(), Some(place)) };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    response
+}
+
 /// `POST /jmap/api`
 pub(crate) async fn api(State(site): State<Shared>, Visit { signed_in, request }: Visit) -> Response {
     if site::media_type(request.headers()) != "application/json" {
         return discard(request, refused("notJSON", "The content type is not application/json.", None)).await;
     }
-    let Some(_place) = place_for(&site, signed_in.account.id) else {
+    let Some(place) = place_for(&site, signed_in.account.id) else {
         return discard(request, refused("limit", "Too many requests at once.", Some("maxConcurrentRequests"))).await;
     };
     let octets = match site::read(request, REQUEST_BYTES_MAX, DISCARDED_BYTES_MAX).await {
         Ok(octets) => octets,
         Err(unread) => return unread.answer(refused("limit", "The request is too large.", Some("maxSizeRequest"))),
     };
+    if let Err(response) = signed_in.lasts(&site).await {
+        return response;
+    }
     match answer(&site, &signed_in, &octets).await {
-        Ok(value) => site::answer(StatusCode::OK, &value),
+        Ok(value) => response(&value, place),
         Err(error) => error.response(),
     }
 }
@@ -234,16 +250,22 @@ pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -
         values_left: BODY_VALUES_BYTES_MAX,
     };
     let mut responses: Vec<(String, Object, String)> = Vec::new();
-    let mut referred_left = REFERRED_BYTES_MAX;
+    let (mut referred_left, mut answers_left) = (REFERRED_BYTES_MAX, ANSWERS_BYTES_MAX);
     for (name, arguments, id) in asked.calls {
         let about = arguments.get("accountId").and_then(Value::as_str);
         context.account = own.iter().find(|one| about == Some(account_id(one.id).as_str())).unwrap_or(&signed_in.account);
         let answered = match reference::resolve(arguments, &responses, &mut referred_left) {
+            Ok(_) if answers_left == 0 => Err(MethodError::new("requestTooLarge")
+                .with("description", json!("the answers before this one are as large as those of a request may be"))),
             Ok(arguments) => Box::pin(dispatch(&mut context, &name, arguments)).await,
             Err(error) => Err(error),
         };
         match answered {
-            Ok(answers) => responses.extend(answers.into_iter().map(|(name, answer)| (name, answer, id.clone()))),
+            Ok(answers) => {
+                let weight: usize = answers.iter().map(|(_, answer)| reference::members_weight(answer)).sum();
+                answers_left = answers_left.saturating_sub(weight);
+                responses.extend(answers.into_iter().map(|(name, answer)| (name, answer, id.clone())));
+            }
             Err(error) => responses.push(("error".into(), error.into_object(), id)),
         }
     }

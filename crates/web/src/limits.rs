@@ -37,6 +37,8 @@ pub const SESSION_IDLE_SECS: i64 = 30 * 86_400;
 pub const SESSION_SECS_MAX: i64 = 180 * 86_400;
 /// Its last use is written down again after so long.
 pub const SESSION_NOTED_SECS: i64 = 86_400;
+/// A sign-in that was looked at longer ago is looked at again when all of the request has come.
+pub const SIGN_IN_TRUSTED: Duration = Duration::from_millis(250);
 /// Browser sessions of an account; the longest unused gives way.
 pub const SESSIONS_MAX: usize = 100;
 /// What is kept of a User-Agent.
@@ -54,7 +56,9 @@ pub const CODE_FAILURES_SECS: i64 = 600;
 pub const RECOVERY_CODES: usize = 8;
 /// A link to a profile is good for so long ...
 pub const PROFILE_SECS: i64 = 600;
-/// ... and so many wait at once, of all accounts together.
+/// ... so many of an account wait at once, of which the oldest gives way ...
+pub const PROFILES_OF_ONE_MAX: usize = 10;
+/// ... and of all accounts together so many.
 pub const PROFILES_MAX: usize = 1000;
 /// Times that an account may have other people's servers asked ...
 pub const LOOKS_MAX: u32 = 40;
@@ -138,6 +142,8 @@ pub const FIRST_PATIENCE: Duration = Duration::from_millis(150);
 pub const FILTER_DEPTH_MAX: usize = 16;
 /// Conditions in a filter.
 pub const FILTER_CONDITIONS_MAX: usize = 128;
+/// Comparators of a sort: each is asked in every comparison.
+pub const SORT_MAX: usize = 16;
 /// Ids that a `/query` answers at most at once.
 pub const QUERY_MAX: usize = 5000;
 /// Ids that a `/changes` answers at most at once.
@@ -162,6 +168,10 @@ pub const FACTS_CHUNK: usize = 500;
 pub const BODY_VALUES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Octets of one answer of `Email/get` and `Email/parse`, with headers and all.
 pub const ANSWER_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// Octets of all answers to one request: when there are more, the calls that are left are not made.
+pub const ANSWERS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A response as large as this counts among those at work until all but a few pieces of it is out.
+pub const HELD_BYTES_MIN: usize = 256 * 1024;
 /// Octets that the references of one request bring from earlier answers, each time they do.
 pub const REFERRED_BYTES_MAX: usize = 16 * 1024 * 1024;
 

@@ -107,6 +107,9 @@ pub(crate) async fn unsubscribe(State(site): State<Shared>, Visit { signed_in, r
         Ok(value) => value,
         Err(response) => return response,
     };
+    if let Err(response) = signed_in.lasts(&site).await {
+        return response;
+    }
     let gone = || problem(StatusCode::NOT_FOUND, "There is no such message.");
     let owner = signed_in.account.id;
     let Some(key) = text(&value, "emailId").and_then(|id| EmailKey::of(&id)) else { return gone() };

@@ -12,8 +12,15 @@ use smol_str::SmolStr;
 use std::sync::Arc;
 use store::{Account, AccountId, Store, StoreError, UnixSecs};
 
-/// The cookie's name.
-const COOKIE: &str = "packetboat";
+/// The cookie's name under TLS. No page of another host of our domain, and nobody on the way, can put one of this name here
+///, and so nobody signs a visitor in to an account of his own.
+const COOKIE: &str = "__Host-packetboat";
+/// Without TLS browsers take none of that name.
+const COOKIE_WITHOUT_TLS: &str = "packetboat";
+
+fn cookie_name(https: bool) -> &'static str {
+    if https { COOKIE } else { COOKIE_WITHOUT_TLS }
+}
 /// Random octets in a cookie.
 const TOKEN_BYTES: usize = 32;
 
@@ -59,20 +66,20 @@ impl Session {
 }
 
 /// The value of our cookie in a request.
-pub(crate) fn cookie_of(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn cookie_of(headers: &HeaderMap, https: bool) -> Option<&str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     cookies
         .flat_map(|all| all.split(';'))
         .filter_map(|one| one.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
+        .find(|(name, _)| *name == cookie_name(https))
         .map(|(_, value)| value)
 }
 
 /// `Set-Cookie` for a token; an empty one takes it away.
-pub(crate) fn set_cookie(token: &str, tls: bool) -> String {
+pub(crate) fn set_cookie(token: &str, https: bool) -> String {
     let age = if token.is_empty() { 0 } else { SESSION_IDLE_SECS };
-    let secure = if tls { "; Secure" } else { "" };
-    format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}")
+    let (name, secure) = (cookie_name(https), if https { "; Secure" } else { "" });
+    format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}")
 }
 
 /// The account and the session's name that a cookie stands for.

@@ -40,7 +40,7 @@ pub(crate) async fn sign_in(State(site): State<Shared>, request: Request) -> Res
         return discard(request, problem(StatusCode::FORBIDDEN, "Signing in needs TLS here: use https.")).await;
     }
     if !site::is_from_our_page(request.method(), request.headers()) {
-        return discard(request, problem(StatusCode::FORBIDDEN, "This request did not come from our own page.")).await;
+        return discard(request, site::not_from_our_page()).await;
     }
     let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let value = match body(request).await {
@@ -75,7 +75,7 @@ pub(crate) async fn sign_in(State(site): State<Shared>, request: Request) -> Res
     let Ok(token) = site.sessions.begin(&site.store, &account, (&agent, from), net::clock::unix_now()).await else {
         return unavailable();
     };
-    let signed_in = SignedIn { account, session: None, peer };
+    let signed_in = SignedIn::new(account, None, peer);
     with_cookie(answer(StatusCode::OK, &me_of(&signed_in)), &token, asker.https)
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn with_cookie(mut response: Response, token: &str, tls: bool) -> Res
 pub(crate) async fn sign_out(State(site): State<Shared>, request: Request) -> Response {
     let tls = request.extensions().get::<Asker>().is_some_and(|asker| asker.https);
     if !site::is_from_our_page(request.method(), request.headers()) {
-        return discard(request, problem(StatusCode::FORBIDDEN, "This request did not come from our own page.")).await;
+        return discard(request, site::not_from_our_page()).await;
     }
     if let Ok(SignedIn { account, session: Some(session), .. }) = signed_in(&site, Asking::of(&request)).await
         && site.sessions.end(&site.store, account.id, &session).await.is_err()
@@ -155,6 +155,9 @@ pub(crate) async fn revoke(State(site): State<Shared>, request: Request) -> Resp
         Ok(value) => value,
         Err(response) => return response,
     };
+    if let Err(response) = signed_in.lasts(&site).await {
+        return response;
+    }
     let id = signed_in.account.id;
     let Ok(all) = site.sessions.list(&site.store, id).await else { return unavailable() };
     let others = value.get("others").and_then(Value::as_bool).unwrap_or(false);

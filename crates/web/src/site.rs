@@ -74,6 +74,23 @@ pub(crate) struct SignedIn {
     /// The session's name, when it was a cookie.
     pub(crate) session: Option<String>,
     pub(crate) peer: Option<IpAddr>,
+    /// When that was looked at.
+    at: Instant,
+}
+
+impl SignedIn {
+    pub(crate) fn new(account: Arc<Account>, session: Option<String>, peer: Option<IpAddr>) -> SignedIn {
+        SignedIn { account, session, peer, at: Instant::now() }
+    }
+
+    /// Said when all of a request has come, before anything is done: a body may take minutes, and the sign-in end meanwhile.
+    ///
+    /// # Errors
+    /// 401
+    pub(crate) async fn lasts(&self, site: &Site) -> Result<(), Response> {
+        let lasts = self.at.elapsed() < SIGN_IN_TRUSTED || jmap::still_good(site, self).await;
+        if lasts { Ok(()) } else { Err(unauthorized()) }
+    }
 }
 
 impl Site {
@@ -434,14 +451,18 @@ pub(crate) async fn signed_in(site: &Site, asking: Asking) -> Result<SignedIn, R
     }
     let peer = asker.counted;
     if let Some(authorization) = headers.get(header::AUTHORIZATION) {
+        // A browser that was told a password in its own window sends it along by itself, for whatever page.
+        if !is_from_no_other_page(&headers) {
+            return Err(not_from_our_page());
+        }
         return basic(site, authorization, peer).await;
     }
-    let Some(cookie) = sessions::cookie_of(&headers) else { return Err(unauthorized()) };
+    let Some(cookie) = sessions::cookie_of(&headers, asker.https) else { return Err(unauthorized()) };
     if !is_from_our_page(&method, &headers) {
-        return Err(problem(StatusCode::FORBIDDEN, "This request did not come from our own page."));
+        return Err(not_from_our_page());
     }
     match site.sessions.find(&site.store, cookie, net::clock::unix_now()).await {
-        Ok(Some((account, session))) => Ok(SignedIn { account, session: Some(session), peer }),
+        Ok(Some((account, session))) => Ok(SignedIn::new(account, Some(session), peer)),
         Ok(None) => Err(unauthorized()),
         Err(_) => Err(unavailable()),
     }
@@ -457,7 +478,7 @@ async fn basic(site: &Site, authorization: &HeaderValue, peer: Option<IpAddr>) -
                 Ok(Some(_)) if !by_program => {
                     Err(problem(StatusCode::FORBIDDEN, "This account asks for a code: make an app password for this program."))
                 }
-                Ok(_) => Ok(SignedIn { account, session: None, peer }),
+                Ok(_) => Ok(SignedIn::new(account, None, peer)),
                 Err(_) => Err(unavailable()),
             }
         }
@@ -503,13 +524,22 @@ pub(crate) fn unavailable() -> Response {
     problem(StatusCode::SERVICE_UNAVAILABLE, "Something failed on our side. Try again later.")
 }
 
+/// 403
+pub(crate) fn not_from_our_page() -> Response {
+    problem(StatusCode::FORBIDDEN, "This request did not come from our own page.")
+}
+
+/// A page of ours, a bookmark, or a program; not a picture, a form or a frame on somebody's page.
+fn is_from_no_other_page(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+    site.is_none_or(|site| matches!(site, "same-origin" | "none"))
+}
+
 /// A cookie comes along by itself, so what it signs must be shown to come from our own page: a header that no other page can
 /// set, and an Origin that is ours.
 pub(crate) fn is_from_our_page(method: &Method, headers: &HeaderMap) -> bool {
     if matches!(*method, Method::GET | Method::HEAD) {
-        // A page of ours, a bookmark, or a program; not a picture or a frame on somebody's page.
-        let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
-        return site.is_none_or(|site| matches!(site, "same-origin" | "none"));
+        return is_from_no_other_page(headers);
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let is_ours = text("x-packetboat") == Some("1");

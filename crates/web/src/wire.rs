@@ -45,6 +45,7 @@ fn event(spoken: &Spoken) -> Bytes {
 }
 
 async fn tell(site: &Shared, signed_in: &SignedIn, mut spoken: mpsc::Receiver<Spoken>, to: mpsc::Sender<Bytes>) {
+    let Ok(mut watch) = site.store.watch(signed_in.account.id).await else { return };
     let mut epochs = site.store.epoch_watch();
     let mut shutdown = site.shutdown.clone();
     // So that the page knows that it watches.
@@ -60,6 +61,8 @@ async fn tell(site: &Shared, signed_in: &SignedIn, mut spoken: mpsc::Receiver<Sp
             _ = shutdown.changed() => return,
             () = to.closed() => return,
             _ = epochs.recv() => Bytes::new(),
+            // The end of a session is a change of its account.
+            _ = watch.changed() => Bytes::new(),
             () = tokio::time::sleep(Duration::from_secs(PING_SECS_MAX)) => Bytes::from_static(b": still here\n\n"),
         };
         let is_line = piece.starts_with(b"event");

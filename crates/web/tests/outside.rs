@@ -10,6 +10,8 @@ mod boxes;
 mod checked;
 #[path = "outside/discovery.rs"]
 mod discovery;
+#[path = "outside/ended.rs"]
+mod ended;
 #[path = "outside/first.rs"]
 mod first;
 #[path = "outside/following.rs"]

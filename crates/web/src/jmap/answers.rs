@@ -5,7 +5,7 @@
 use super::args::{Args, Since};
 use super::failure::MethodError;
 use super::{Context, Object, account_id};
-use crate::limits::{CHANGES_MAX, FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, QUERY_MAX};
+use crate::limits::{CHANGES_MAX, FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, QUERY_MAX, SORT_MAX};
 use message::casemap::unicode_casemap;
 use serde_json::{Value, json};
 use std::cmp::Ordering;
@@ -278,10 +278,16 @@ pub(crate) fn step(comparator: &Value, known: &[&str]) -> Result<Step, MethodErr
     Ok(Step { property: property.to_owned(), ascending, collation })
 }
 
+/// More comparators than there are properties order nothing better, and each costs in every comparison.
+pub(crate) fn few_steps(sort: &[Value]) -> Result<(), MethodError> {
+    if sort.len() <= SORT_MAX { Ok(()) } else { Err(MethodError::new("unsupportedSort")) }
+}
+
 /// `sort` (RFC 8620 §5.5) by properties of these names.
 pub(crate) fn sorted_by(args: &mut Args, known: &[&str]) -> Result<Vec<Step>, MethodError> {
     let Some(sort) = args.take("sort") else { return Ok(Vec::new()) };
     let list = sort.as_array().ok_or_else(|| MethodError::arguments("sort is not a list of comparators"))?;
+    few_steps(list)?;
     list.iter().map(|comparator| step(comparator, known)).collect()
 }
 

@@ -16,7 +16,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-pub(crate) use download::{download, percent};
+pub(crate) use download::{download, held, percent};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -126,6 +126,9 @@ pub(crate) async fn upload(
         Ok(kept) => kept,
         Err(response) => return response,
     };
+    if let Err(response) = signed_in.lasts(&site).await {
+        return response;
+    }
     let size = octets.len();
     if !site.jmap.uploads.keep(&eyes, blob.clone(), octets) {
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "That is too large.");

@@ -8,7 +8,7 @@ use super::failure::{MethodError, SetError};
 use super::setting::{id_or_created, in_order};
 use super::view::{EmailKey, Entry};
 use super::{Context, MAIL, Object, account_id};
-use crate::limits::{BLOB_SOURCES_MAX, GET_MAX, SET_MAX};
+use crate::limits::{ANSWER_BYTES_MAX, BLOB_SOURCES_MAX, GET_MAX, SET_MAX};
 use bytes::Bytes;
 use ring::digest;
 use serde_json::{Value, json};
@@ -183,6 +183,8 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     let wanted = Wanted { properties, offset, length };
     let only_size =
         wanted.properties.iter().all(|name| ["id", "size"].contains(&name.as_str())) && offset == 0 && length.is_none();
+    let most = number(Some(context.site.message_bytes_max.saturating_mul(2)))
+        .map_or(ANSWER_BYTES_MAX, |most| most.min(ANSWER_BYTES_MAX));
     let (mut list, mut not_found, mut told) = (Vec::new(), Vec::new(), 0usize);
     for id in ids {
         let Some(id_now) = id_or_created(context, &id) else {
@@ -198,7 +200,8 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
         match blob(context, &id_now).await? {
             Some(octets) => {
                 told += octets.len();
-                if told as u64 > context.site.message_bytes_max.saturating_mul(2) {
+                // One is told however large it is.
+                if told > most && told > octets.len() {
                     return Err(MethodError::new("requestTooLarge"));
                 }
                 list.push(Value::Object(wanted.shown(&id_now, &octets)));

@@ -9,7 +9,7 @@ use super::followed::Followed;
 use super::{Object, account_id};
 use crate::collections::{IDENTITIES, MAILBOX_ORDERS, PEOPLE, SNOOZES, SUBMISSIONS};
 use crate::limits::*;
-use crate::site::{Shared, SignedIn, Visit, problem, unavailable};
+use crate::site::{Shared, SignedIn, Site, Visit, problem, unavailable};
 use axum::body::{Body, HttpBody};
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -162,22 +162,19 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: Told, to: mp
         let at = *watch.borrow_and_update();
         // First, so that an event of others' accounts has the id of what is known of one's own.
         let Ok(others) = followed.look(site, wish.types.as_ref()).await else { return };
+        // Whatever happened: it may have been the end of the session.
+        if !still_good(site, signed_in).await {
+            return;
+        }
         if !others.is_empty() {
             let data = json!({"@type": "StateChange", "changed": others});
-            let is_good = still_good(site, signed_in).await;
-            if !is_good
-                || !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(known.mod_seq))).await
-                || wish.close_after
-            {
+            if !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(known.mod_seq))).await || wish.close_after {
                 return;
             }
         }
         if at != known.mod_seq {
             let Ok(mut types) = since(&site.store, account, &mut known).await else { return };
             types.retain(|name| wish.types.as_ref().is_none_or(|wanted| wanted.contains(*name)));
-            if !still_good(site, signed_in).await {
-                return;
-            }
             if !types.is_empty() {
                 let data = state_change(account, &types, known.mod_seq);
                 if !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(known.mod_seq))).await || wish.close_after {
@@ -196,17 +193,13 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: Told, to: mp
             () = followed.happened() => tokio::time::sleep(TOGETHER).await,
             _ = shutdown.changed() => return,
             () = to.closed() => return,
-            _ = epochs.recv() => {
-                if !still_good(site, signed_in).await {
-                    return;
-                }
-            }
+            _ = epochs.recv() => {}
             () = tokio::time::sleep(pause) => {
                 let text = match wish.ping {
                     Some(ping) => format!("event: ping\ndata: {{\"interval\":{}}}\n\n", ping.as_secs()),
                     None => ": still here\n\n".to_owned(),
                 };
-                if !still_good(site, signed_in).await || !send(text).await {
+                if !send(text).await {
                     return;
                 }
             }
@@ -215,7 +208,7 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: Told, to: mp
 }
 
 /// Is the sign-in that opened the stream still one?
-pub(crate) async fn still_good(site: &Shared, signed_in: &SignedIn) -> bool {
+pub(crate) async fn still_good(site: &Site, signed_in: &SignedIn) -> bool {
     let account = match site.store.account_by_id(signed_in.account.id).await {
         Ok(account) => account,
         // Trouble of ours is no reason to throw people out.

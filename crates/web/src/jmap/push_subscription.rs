@@ -322,7 +322,7 @@ pub(super) async fn good(site: &Shared, account: AccountId) -> Result<Vec<(Strin
     for (id, kept) in all(site, account).await? {
         let is_good = match &now {
             Some(now) if now.epoch == kept.epoch && is_tied(&kept) && kept.expires_secs > net::clock::unix_now() => {
-                still_good(site, &SignedIn { account: now.clone(), session: kept.session.clone(), peer: None }).await
+                still_good(site, &SignedIn::new(now.clone(), kept.session.clone(), None)).await
             }
             _ => false,
         };

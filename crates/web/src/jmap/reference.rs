@@ -19,7 +19,7 @@ pub(crate) fn weight(value: &Value) -> usize {
     }
 }
 
-fn members_weight(object: &Object) -> usize {
+pub(crate) fn members_weight(object: &Object) -> usize {
     2 + object.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>()
 }
 

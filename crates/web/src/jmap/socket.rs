@@ -9,7 +9,7 @@ use super::followed::Followed;
 use super::push::{state_change, still_good};
 use super::{RequestError, answer, i_json, place_for};
 use crate::limits::*;
-use crate::site::{Asking, Shared, SignedIn, problem, signed_in, unavailable};
+use crate::site::{Asking, Shared, SignedIn, not_from_our_page, problem, signed_in, unavailable};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use store::ModSeq;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The subprotocol (RFC 8887 §4.1).
@@ -31,7 +31,7 @@ const TOGETHER: Duration = Duration::from_millis(20);
 /// `GET /jmap/ws`
 pub(crate) async fn web_socket(State(site): State<Shared>, request: Request) -> Response {
     if !is_from_our_host(request.headers()) {
-        return problem(StatusCode::FORBIDDEN, "This request did not come from our own page.");
+        return not_from_our_page();
     }
     let asking = Asking::of(&request);
     let patience = asking.asker.as_ref().map_or(SOCKET_PING, |asker| asker.patience);
@@ -112,6 +112,9 @@ struct Due {
     others: Option<Instant>,
 }
 
+/// An answer, and the place of its request, which it holds until it is out.
+type Answer = (String, OwnedSemaphorePermit);
+
 struct Line {
     socket: WebSocket,
     site: Shared,
@@ -120,7 +123,7 @@ struct Line {
     known: Told,
     followed: Option<Followed>,
     due: Due,
-    answers: (mpsc::Sender<String>, mpsc::Receiver<String>),
+    answers: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
 }
 
 impl Line {
@@ -163,7 +166,7 @@ impl Line {
                         Some(Ok(Message::Close(_))) | None => return,
                     }
                 }
-                Some(text) = self.answers.1.recv() => {
+                Some((text, _place)) = self.answers.1.recv() => {
                     let said = self.say(text).await;
                     // Who takes a large answer slowly is there, and could not be asked meanwhile.
                     heard = Instant::now();
@@ -268,7 +271,6 @@ impl Line {
         let (site, signed_in, to) = (Arc::clone(&self.site), Arc::clone(&self.signed_in), self.answers.0.clone());
         let octets = text.as_bytes().to_vec();
         tokio::spawn(async move {
-            let _place = place;
             let (mut value, kind) = match answer(&site, &signed_in, &octets).await {
                 Ok(value) => (value, "Response"),
                 Err(error) => (error.value(), "RequestError"),
@@ -279,7 +281,7 @@ impl Line {
                     object.insert("requestId".into(), json!(id));
                 }
             }
-            let _ = to.send(value.to_string()).await;
+            let _ = to.send((value.to_string(), place)).await;
         });
         true
     }

@@ -47,10 +47,12 @@ pub(crate) fn opened(request: &Request) -> Option<Opened> {
     let headers = request.headers();
     let navigates = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
     let plain = request.uri().query().is_none() && !headers.contains_key(header::AUTHORIZATION);
-    if request.method() != Method::GET || !navigates || !plain || sessions::cookie_of(headers).is_none() {
+    let asking = Asking::of(request);
+    let https = asking.asker.as_ref().is_some_and(|asker| asker.https);
+    if request.method() != Method::GET || !navigates || !plain || sessions::cookie_of(headers, https).is_none() {
         return None;
     }
-    Some(Opened { mailbox: mailbox_in(request.uri().path())?.to_owned(), asking: Asking::of(request) })
+    Some(Opened { mailbox: mailbox_in(request.uri().path())?.to_owned(), asking })
 }
 
 /// The page, with the first look for who signed in; `None`: nobody did.

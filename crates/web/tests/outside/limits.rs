@@ -43,6 +43,18 @@ async fn octets_of_an_upload() {
     assert_eq!(upload(&office, &vec![b'x'; max + 1]).await.status, 413);
 }
 
+/// Each comparator is asked in every comparison: tens of thousands of them kept a core busy for minutes.
+#[tokio::test]
+async fn comparators_of_a_sort() {
+    let office = Office::new().await;
+    let by = |number: usize| json!({"sort": vec![json!({"property": "hasKeyword", "keyword": "k"}); number]});
+    office.call("Email/query", by(web::limits::SORT_MAX)).await;
+    assert_eq!(office.fails("Email/query", by(web::limits::SORT_MAX + 1)).await, "unsupportedSort");
+    let by_name = |number: usize| json!({"sort": vec![json!({"property": "name"}); number]});
+    office.call("Mailbox/query", by_name(web::limits::SORT_MAX)).await;
+    assert_eq!(office.fails("Mailbox/query", by_name(web::limits::SORT_MAX + 1)).await, "unsupportedSort");
+}
+
 /// Ten megabytes of small numbers are a hundred and sixty in memory.
 #[tokio::test]
 async fn values_of_a_request() {

@@ -24,7 +24,12 @@ impl Socket {
     }
 
     pub(crate) async fn open(office: &Office) -> Socket {
-        let more = format!("Sec-WebSocket-Protocol: jmap\r\n{}", Office::basic("ann@here.test", "pw"));
+        Socket::of(office, &Office::basic("ann@here.test", "pw")).await
+    }
+
+    /// Of who is signed in by this field.
+    pub(crate) async fn of(office: &Office, field: &str) -> Socket {
+        let more = format!("Sec-WebSocket-Protocol: jmap\r\n{field}");
         let (head, socket) = Socket::ask(office, &more).await;
         assert!(head.starts_with("HTTP/1.1 101 ") && head.to_lowercase().contains("sec-websocket-protocol: jmap"), "{head}");
         assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "RFC 6455 §1.3: {head}");

@@ -131,7 +131,7 @@ async fn reading(site: &Site, eyes: &Eyes, id: &str) -> Result<Option<Reading>, 
 }
 
 /// A body of octets that are here already, and hold a place until they are out.
-fn held(octets: Bytes, place: Option<OwnedSemaphorePermit>) -> Body {
+pub(crate) fn held(octets: Bytes, place: Option<OwnedSemaphorePermit>) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let (_place, mut left) = (place, octets);

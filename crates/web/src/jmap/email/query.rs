@@ -6,7 +6,7 @@
 use super::SORTS;
 use super::changes::Affected;
 use super::filter::{Filter, Hits};
-use crate::jmap::answers::{Collation, Most, Step, Window, query_changed, step};
+use crate::jmap::answers::{Collation, Most, Step, Window, few_steps, query_changed, step};
 use crate::jmap::args::{Args, Since};
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, Entry, Known, View, facts_of};
@@ -260,6 +260,7 @@ impl Comparator {
 fn comparators(sort: Option<&Value>) -> Result<Vec<Comparator>, MethodError> {
     let Some(sort) = sort else { return Ok(Vec::new()) };
     let list = sort.as_array().ok_or_else(|| MethodError::arguments("sort is not a list of comparators"))?;
+    few_steps(list)?;
     let one = |value: &Value| {
         let by = step(value, &SORTS)?;
         let keyword = value.get("keyword").and_then(Value::as_str).map(str::to_ascii_lowercase);
