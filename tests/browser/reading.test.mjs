@@ -1,7 +1,9 @@
 // Signing in and reading, in a browser, on what two real post offices serve.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { execFile } from 'node:child_process'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { axe, browser, Offices, page, pictures, PNG, signIn, stands, until } from './offices.mjs'
 
 let offices, chrome, ann
@@ -99,6 +101,117 @@ describe('reading', { timeout: 300_000 }, () => {
     const [download] = await Promise.all([ann.waitForEvent('download'), files.locator('li', { hasText: 'page.html' }).getByRole('link', { name: 'Save' }).click()])
     assert.equal(download.suggestedFilename(), 'page.html')
     assert.equal(await ann.evaluate(() => globalThis.ran), undefined)
+  })
+
+  it('opens a message that came as a file, with its own files, and nothing in it runs or asks', async () => {
+    const inner = `From: Dora <dora@there.test>\r\nTo: bob@here.test\r\nSubject: Inner letter\r\nDate: Mon, 30 Nov 2026 10:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\nContent-Type: text/html\r\n\r\n<p>Inner <b>text</b></p><script>top.ran = 1</script><img src="${offices.there}/x.png" onerror="top.ran = 1">\r\n--y\r\nContent-Type: application/octet-stream; name="notes.txt"\r\nContent-Disposition: attachment; filename="notes.txt"\r\n\r\nnotes within\r\n--y--\r\n`
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Passed on\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nSee within.\r\n--x\r\nContent-Type: message/rfc822\r\nContent-Disposition: attachment; filename="inner.eml"\r\n\r\n${inner}\r\n--x--\r\n`)
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await ann.locator('.row', { hasText: 'Passed on' }).click()
+    await ann.locator('.files li', { hasText: 'inner.eml' }).getByRole('button', { name: 'View', exact: true }).click()
+    const dialog = ann.getByRole('dialog', { name: 'inner.eml' })
+    await dialog.getByRole('heading', { name: 'Inner letter' }).waitFor()
+    await dialog.getByText('Dora <dora@there.test>').waitFor()
+    await dialog.getByText('Inner text').waitFor()
+    assert.deepEqual(await axe(ann), [])
+    await dialog.getByRole('button', { name: 'View', exact: true }).click()
+    await ann.getByRole('dialog', { name: 'notes.txt' }).getByText('notes within').waitFor()
+    await ann.keyboard.press('Escape')
+    await ann.getByRole('dialog', { name: 'notes.txt' }).waitFor({ state: 'detached' })
+    await ann.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'detached' })
+    assert.equal(await ann.evaluate(() => globalThis.ran), undefined)
+    assert.deepEqual(ann.asked.filter((url) => url.startsWith(offices.there)), [])
+  })
+
+  it('knows a file by its name where its message does not say what it is; takes a card to the people; saves all as one archive', async () => {
+    const part = (type, name, body, encoding = '7bit') => `--x\r\nContent-Type: ${type}; name="${name}"\r\nContent-Disposition: attachment; filename="${name}"\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${body}\r\n`
+    const octets = Buffer.from(Array.from({ length: 256 }, (_, n) => n))
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: All kinds: two/one\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nMany.\r\n${part('application/octet-stream', 'lake.png', PNG.toString('base64'), 'base64')}${part('application/octet-stream', 'same.bin', octets.toString('base64'), 'base64')}${part('application/octet-stream', 'same.bin', 'another')}${part('application/octet-stream', 'page.html', '<script>top.ran = 1</script>')}${part('text/x-vcard', 'zoe.vcf', 'BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoe Card\r\nEMAIL:zoe@there.test\r\nEND:VCARD')}--x--\r\n`)
+    await ann.locator('.row', { hasText: 'All kinds' }).click()
+    const files = ann.locator('.files')
+    await files.locator('li', { hasText: 'lake.png' }).getByRole('button', { name: 'View', exact: true }).click()
+    await until('the picture', () => ann.getByRole('dialog', { name: 'lake.png' }).locator('img').evaluate((img) => img.complete && img.naturalWidth === 10))
+    await ann.keyboard.press('Escape')
+    for (const name of ['same.bin', 'page.html']) assert.equal(await files.locator('li', { hasText: name }).getByRole('button', { name: 'View', exact: true }).count(), 0, name)
+    const [archive] = await Promise.all([ann.waitForEvent('download'), ann.getByRole('button', { name: 'Save all' }).click()])
+    assert.equal(archive.suggestedFilename(), 'All kinds twoone.zip')
+    const { stdout } = await promisify(execFile)('python3', ['-c', 'import json, sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\nprint(json.dumps([[i.filename, z.read(i).hex()] for i in z.infolist()]))', await archive.path()])
+    const found = new Map(JSON.parse(stdout))
+    assert.deepEqual([...found.keys()], ['lake.png', 'same.bin', 'same (2).bin', 'page.html', 'zoe.vcf'])
+    assert.equal(found.get('lake.png'), PNG.toString('hex'))
+    assert.equal(found.get('same.bin'), octets.toString('hex'))
+    assert.equal(Buffer.from(found.get('same (2).bin'), 'hex').toString(), 'another')
+    await files.locator('li', { hasText: 'zoe.vcf' }).getByRole('button', { name: 'Add to People' }).click()
+    await ann.getByText('1 person taken in.').first().waitFor()
+    await ann.locator('body').press('c')
+    await ann.getByRole('combobox', { name: 'To', exact: true }).fill('zoe')
+    await ann.getByRole('option', { name: 'Zoe Card zoe@there.test' }).waitFor()
+    // By Escape the names go, and the letter stays.
+    await ann.keyboard.press('Escape')
+    await ann.getByRole('option').waitFor({ state: 'detached' })
+    assert.equal(await ann.getByRole('combobox', { name: 'To', exact: true }).inputValue(), 'zoe')
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    await ann.locator('.compose').waitFor({ state: 'detached' })
+  })
+
+  it('writes here to an address that stands in a text, with all that its link asks for', async () => {
+    await offices.append('ann', 'From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Plain address\r\n\r\nAsk carol@there.test about it.\r\n')
+    await offices.append('ann', 'From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Linked address\r\nMIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<p><a href="mailto:carol@there.test?cc=bob@here.test&amp;subject=C++%20%26%20more&amp;body=One%0D%0ATwo">Ask</a></p>\r\n')
+    await ann.locator('.row', { hasText: 'Plain address' }).click()
+    await ann.locator('article').getByRole('link', { name: 'carol@there.test' }).click()
+    const compose = ann.locator('.compose')
+    await compose.locator('.chip', { hasText: 'carol@there.test' }).waitFor()
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    await compose.waitFor({ state: 'detached' })
+    await ann.locator('.row', { hasText: 'Linked address' }).click()
+    await ann.frameLocator('article iframe').getByRole('link', { name: 'Ask' }).click()
+    await compose.locator('.chip', { hasText: 'bob@here.test' }).waitFor()
+    assert.equal(await ann.getByPlaceholder('Subject').inputValue(), 'C++ & more')
+    await compose.getByRole('textbox', { name: 'Message' }).getByText('Two').waitFor()
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    await compose.waitFor({ state: 'detached' })
+    assert.equal(ann.context().pages().length, 1)
+  })
+
+  it('turns the colours of a sender over in the dark, and keeps that; on paper all is light', async () => {
+    const context = await chrome.newContext({ viewport: { width: 1360, height: 860 }, colorScheme: 'dark' })
+    const dark = await page(context)
+    await signIn(dark, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    const html = (text) => `MIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<div style="background:#fff;color:#111">${text}</div>\r\n`
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: White sheet\r\n${html('White')}`)
+    await offices.append('ann', `From: Carol <carol@there.test>\r\nTo: ann@here.test\r\nSubject: Other sheet\r\n${html('Other')}`)
+    await offices.append('ann', 'From: Carol <carol@there.test>\r\nTo: ann@here.test\r\nSubject: No colours\r\nMIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<p>Bare</p>\r\n')
+    const show = async (subject, text) => { await dark.locator('.row', { hasText: subject }).click(); await dark.frameLocator('article iframe').getByText(text).waitFor() }
+    const isTurned = () => dark.frameLocator('article iframe').locator('html').evaluate((root) => root.classList.contains('turned'))
+    // A row that moves while one presses it is not meant.
+    await dark.locator('.row', { hasText: 'No colours' }).waitFor()
+    await show('White sheet', 'White')
+    assert.equal(await isTurned(), false)
+    await dark.getByRole('toolbar', { name: 'Message' }).getByRole('button', { name: 'More' }).click()
+    await dark.getByRole('menuitem', { name: 'Recolour' }).click()
+    await until('it is turned over', isTurned)
+    await show('Other sheet', 'Other')
+    assert.equal(await isTurned(), false)
+    await dark.reload()
+    await show('White sheet', 'White')
+    await until('it is still', isTurned)
+    await dark.keyboard.press('D')
+    await until('it is as it came', async () => !await isTurned())
+    await show('No colours', 'Bare')
+    const ink = () => dark.frameLocator('article iframe').locator('body').evaluate((body) => Math.max(...getComputedStyle(body).color.match(/\d+/g).slice(0, 3).map(Number)))
+    assert.ok(await ink() > 150, String(await ink()))
+    await dark.evaluate(() => { localStorage.setItem('choices', JSON.stringify({ theme: 'dark' })) })
+    await dark.reload()
+    await show('No colours', 'Bare')
+    await dark.emulateMedia({ media: 'print' })
+    await dark.evaluate(() => dispatchEvent(new Event('beforeprint')))
+    assert.ok(await ink() < 100, String(await ink()))
+    assert.ok(await dark.locator('article .who').evaluate((e) => Math.max(...getComputedStyle(e).color.match(/\d+/g).slice(0, 3).map(Number))) < 100)
+    await dark.evaluate(() => dispatchEvent(new Event('afterprint')))
+    assert.ok(await ink() > 150)
+    assert.deepEqual(dark.troubles, [])
+    await context.close()
   })
 
   it('draws a PDF page by page, and nothing in it acts', async () => {

@@ -104,7 +104,7 @@ describe('a message', { timeout: 420_000 }, () => {
       await ann.goto(`${offices.here}/m/0/inbox`)
       const row = ann.locator('.row', { hasText: `Tricks ${group}` })
       await row.click()
-      await ann.locator('article').nth(count - 1).waitFor()
+      await ann.locator('article.open').first().waitFor()
       await ann.keyboard.press(';')
       await until(`group ${group}`, () => ann.evaluate((n) => {
         const frames = [...document.querySelectorAll('article.open iframe')]

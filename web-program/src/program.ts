@@ -1,21 +1,11 @@
 // The program itself.
 
 import { flushSync, mount } from 'svelte'
+import { press } from './state/ahead'
 import { app } from './state/app.svelte'
 import { idle } from './state/early'
 import App from './view/App.svelte'
 import type { Drawn } from './view/first'
-
-/** What was pressed before the program was there, where it would go now: a field takes its letters. */
-function press(key: KeyboardEvent): void {
-  const at = document.activeElement ?? document.body
-  if (!at.dispatchEvent(new KeyboardEvent('keydown', key))) { flushSync(); return }
-  if (key.key.length === 1 && at instanceof HTMLInputElement) {
-    at.setRangeText(key.key, at.selectionStart ?? 0, at.selectionEnd ?? 0, 'end')
-    at.dispatchEvent(new InputEvent('input', { bubbles: true, data: key.key, inputType: 'insertText' }))
-  }
-  flushSync()
-}
 
 /** `address`: who signed in just now. `drawn`: what stands there until the program does. */
 export function run(target: HTMLElement, address?: string, drawn?: Drawn): void {

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { invitation } from '../src/data/calendar'
+import { isShown, kind } from '../src/data/kind'
+import { mailto } from '../src/data/mailto'
+import { names } from '../src/data/zip'
 import { matches } from '../src/data/local'
 import { hops, verdicts } from '../src/data/route'
 import { apart } from '../src/data/safe'
@@ -137,6 +140,30 @@ describe('invitations', () => {
     expect(invitation(file.replace('REQUEST', 'CANCEL'))?.cancelled).toBe(true)
     expect(invitation('BEGIN:VEVENT\nDTSTART;VALUE=DATE:20261204\nEND:VEVENT')?.when).toMatch(/2026/)
     expect(invitation('no calendar')).toBeUndefined()
+  })
+})
+
+describe('files', () => {
+  it('are what their message says, or what their name says where it does not know', () => {
+    expect(kind({ type: 'application/octet-stream', name: 'A.PDF' })).toBe('application/pdf')
+    expect(kind({ type: 'application/octet-stream', name: 'a.exe' })).toBe('application/octet-stream')
+    expect(kind({ type: 'text/plain', name: 'a.png' })).toBe('text/plain')
+    expect(kind({ type: 'text/x-vcard', name: null })).toBe('text/vcard')
+  })
+  it('that are pages are not shown, nor drawings, which are pages', () => {
+    for (const type of ['text/html', 'image/svg+xml', 'application/xhtml+xml', 'text/xml', 'application/zip', 'video/mp4']) expect(isShown(type)).toBe(false)
+    for (const type of ['text/plain', 'text/markdown', 'image/png', 'message/rfc822', 'application/pdf', 'audio/ogg']) expect(isShown(type)).toBe(true)
+  })
+  it('in an archive have names that every system takes, each once', () => {
+    expect(names(['a.txt', 'A.txt', 'a.txt', '../../etc/passwd', 'con:1?.txt', '', 'noend', 'noend'])).toEqual(['a.txt', 'A (2).txt', 'a (3).txt', '__.._etc_passwd', 'con_1_.txt', 'file', 'noend', 'noend (2)'])
+  })
+})
+
+describe('a link to write', () => {
+  it('names receivers, subject and text, and a plus is a plus', () => {
+    expect(mailto('mailto:a@x.test,b%2Bc@x.test?cc=d@x.test&subject=1+1%20%26&body=a%0D%0Ab&bcc=&X-Priority=1')).toEqual({ to: [{ name: null, email: 'a@x.test' }, { name: null, email: 'b+c@x.test' }], cc: [{ name: null, email: 'd@x.test' }], bcc: [], subject: '1+1 &', body: 'a\nb' })
+    expect(mailto('MAILTO:?to=e@x.test&amp;subject=%E0%A4%A')).toMatchObject({ to: [{ name: null, email: 'e@x.test' }], subject: '%E0%A4%A' })
+    expect(mailto('https://x.test')).toEqual({ to: [], cc: [], bcc: [], subject: '', body: '' })
   })
 })
 

@@ -13,7 +13,11 @@ import { List } from '../src/state/list.svelte'
 import type { Mail } from '../src/state/mail.svelte'
 import { toasts } from '../src/state/toasts.svelte'
 
-beforeEach(() => { vi.useFakeTimers() })
+beforeEach(() => {
+  vi.useFakeTimers()
+  vi.stubGlobal('addEventListener', () => undefined)
+  vi.stubGlobal('removeEventListener', () => undefined)
+})
 afterEach(() => { vi.useRealTimers(); vi.unstubAllGlobals() })
 
 describe('the word of what was done', () => {

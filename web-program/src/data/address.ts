@@ -84,3 +84,6 @@ export function borrowed<T extends Address>(from: Address, known: Iterable<T>): 
   }
   return found
 }
+
+/** A name for a file, out of a subject. */
+export const fileName = (subject: string | null): string => (subject ?? '').replace(/[^\p{L}\p{N} -]+/gu, '').trim().slice(0, 60) || 'message'

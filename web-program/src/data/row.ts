@@ -4,15 +4,17 @@ import type { Email, Id, Row } from '../jmap/types'
 import { t } from '../texts'
 import { short, shown } from './address'
 
-export interface Facts { unread: boolean; star: boolean; file: boolean; n: number; draft: boolean; labels: string[]; newest: Row; here: Row[]; pin: boolean; mute: boolean }
+export interface Facts { unread: boolean; star: boolean; file: boolean; n: number; draft: boolean; labels: string[]; newest: Row; here: Row[]; answered: boolean; forwarded: boolean; pin: boolean; mute: boolean }
 
 /** `all`: the messages it stands for, the oldest first; `box`: the mailbox that is listed, if it is one. */
 export function facts(all: readonly Row[], row: Row, box: Id | undefined): Facts {
   const here = box === undefined ? [...all] : all.filter((r) => box in r.mailboxIds)
+  // What came after an answer waits for another.
+  const latest = here.at(-1) ?? row
   const some = (keyword: string): boolean => all.some((r) => keyword in r.keywords)
   return {
     unread: here.some((r) => !('$seen' in r.keywords)), star: some('$flagged'), file: all.some((r) => r.hasAttachment), n: all.length, draft: some('$draft'),
-    labels: [...new Set(all.flatMap((r) => Object.keys(r.keywords).filter((k) => !k.startsWith('$'))))].slice(0, 3), newest: all.at(-1) ?? row, here, pin: some('$pinned'), mute: some('$muted'),
+    labels: [...new Set(all.flatMap((r) => Object.keys(r.keywords).filter((k) => !k.startsWith('$'))))].slice(0, 3), newest: all.at(-1) ?? row, here, answered: '$answered' in latest.keywords, forwarded: '$forwarded' in latest.keywords, pin: some('$pinned'), mute: some('$muted'),
   }
 }
 

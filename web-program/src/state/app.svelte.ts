@@ -12,6 +12,7 @@ import { tick } from 'svelte'
 import { SvelteMap } from 'svelte/reactivity'
 import { MAIL, type Filter, type Id, type Mailbox, type Row, type Session, type SetAnswer } from '../jmap/types'
 import { t } from '../texts'
+import { Ahead } from './ahead'
 import { Desk } from './desk.svelte'
 import { begin, known } from './early'
 import type { First } from './first'
@@ -27,6 +28,8 @@ export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze'
 const SAVING_MS = 10_000
 /** So long what stood before stays on the screen, while nothing is known of what was searched for. */
 const HELD_MS = 100
+/** Of a conversation that is still on its way: the message it opens at. */
+export const FIRST = '?'
 /** After a beginning that failed it is tried again. */
 const AGAIN_MS = 3000
 
@@ -49,9 +52,14 @@ export class App {
   choices = $state<Choices>(chosen())
   /** The message in the reader that acts mean. */
   reading = $state<Id>('')
-  pictures = $state(0)
-  recoloured = $state(false)
+  /** Whose pictures one asked for, of the conversation that is open. */
+  pictures = $state<Id>('')
+  /** How often one asked for other colours of what is read. */
+  recolours = $state(0)
+  /** All of that conversation is unfolded. */
   openAll = $state(0)
+  /** Keys for the messages of a conversation that is still on its way. */
+  readonly ahead = new Ahead(() => this.close())
   private leaving = false
   /** The worker tells of new mail. */
   private pushed = false
@@ -113,11 +121,14 @@ export class App {
     return true
   }
 
-  /** Opened to write, by the icon of the installed program (`manifest.webmanifest`). */
+  /** Opened to write: by the icon of the installed program, by an address elsewhere, or with what another program shares (`manifest.webmanifest`). */
   private invited(): void {
-    if (!new URLSearchParams(location.search).has('write')) return
+    const asked = new URLSearchParams(location.search)
+    const of = (name: string): string => asked.get(name) ?? ''
+    if (!asked.has('write') && !asked.has('share')) return
     router.go(router.route, true)
-    void this.desk.write()
+    if (of('write') !== '') void this.desk.writeTo(of('write'))
+    else void this.desk.write([], of('share'), [of('text'), of('url')].filter((text) => text !== '').join('\n'))
   }
 
   private retry(): void {

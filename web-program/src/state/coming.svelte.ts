@@ -2,6 +2,7 @@
 
 import { reason } from '../data/part'
 import { t } from '../texts'
+import { late } from './ahead'
 
 export class Coming<T> {
   part = $state.raw<T | undefined>(undefined)
@@ -19,6 +20,7 @@ export class Coming<T> {
       return true
     } catch {
       this.why = await reason()
+      late()
       return false
     }
   }

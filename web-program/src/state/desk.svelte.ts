@@ -3,13 +3,15 @@
 
 import { SvelteMap, SvelteSet } from 'svelte/reactivity'
 import * as answer from '../data/answer'
-import { isAddress, parsed, same } from '../data/address'
+import { fileName, isAddress, parsed, same } from '../data/address'
 import { email, isEmpty, localDate, weight, type Draft, type Piece } from '../data/draft'
 import { files, pictured, shows } from '../data/inline'
+import { part } from '../data/part'
 import { apart } from '../data/safe'
 import { ask, Jmap, Offline, OURS, Refused } from '../jmap/client'
 import { SUBMISSION, type Address, type Email, type Id, type Part, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
+import { Ahead } from './ahead'
 import type { App } from './app.svelte'
 import type { Mail } from './mail.svelte'
 import { toasts } from './toasts.svelte'
@@ -296,9 +298,7 @@ export class Desk {
   letters = $state.raw<Letter[]>([])
   active = $state.raw<Letter | undefined>(undefined)
   /** A letter was asked for and cannot be typed into yet: what is typed meanwhile is kept for it. */
-  opening = $state(false)
-  typedAhead = ''
-  private patience: ReturnType<typeof setTimeout> | undefined
+  readonly ahead = new Ahead()
   readonly files = new Map<string, File>()
   /** Keys of the drafts that are on their way to the server, or wait for it. */
   readonly outbox = new SvelteSet<string>()
@@ -329,22 +329,6 @@ export class Desk {
     return letter
   }
 
-  private begin(): void {
-    this.opening = true
-    this.typedAhead = ''
-    clearTimeout(this.patience)
-    this.patience = setTimeout(() => { this.opening = false }, 10_000)
-  }
-
-  /** The letter can be typed into: what was typed already. */
-  opened(): string {
-    clearTimeout(this.patience)
-    this.opening = false
-    const typed = this.typedAhead
-    this.typedAhead = ''
-    return typed
-  }
-
   private show(letter: Letter): void {
     this.letters = [...this.letters, letter]
     this.active = letter
@@ -352,8 +336,8 @@ export class Desk {
 
   /** The page is about to begin anew: nothing that was typed is lost. */
   async keep(): Promise<void> {
-    const { active, typedAhead } = this
-    this.typedAhead = ''
+    const { active } = this
+    const typedAhead = this.ahead.text()
     // What is for somebody already begins in its text, all else with whom it is for (`Compose.svelte`).
     if (active && typedAhead !== '' && active.to.length > 0) { active.html = answer.htmlOf(typedAhead) + active.html; active.text = `${typedAhead}\n${active.text}` }
     else if (active && typedAhead !== '') active.to = [...active.to, ...parsed(typedAhead)]
@@ -377,7 +361,7 @@ export class Desk {
 
   /** `of`: the account of what it has to do with; else the one that is looked at, if it is looked at alone. */
   async write(to: Address[] = [], subject = '', body = '', of?: Mail): Promise<Letter> {
-    this.begin()
+    this.ahead.begin()
     const letter = this.fresh('new', this.writer(of ?? (this.app.isJoined ? undefined : this.app.mail)))
     letter.to = to
     letter.subject = subject
@@ -386,9 +370,20 @@ export class Desk {
     return letter
   }
 
+  /** What a link asks for (`mailto:`), of this program or of any other. */
+  async writeTo(href: string, of?: Mail): Promise<void> {
+    try {
+      const { mailto } = await part(() => import('../data/mailto'))
+      const { to, cc, bcc, subject, body } = mailto(href)
+      const letter = await this.write(to, subject, body, of)
+      letter.cc = cc
+      letter.bcc = bcc
+    } catch (error) { this.app.told(error) }
+  }
+
   /** `from`: the account it lies in. */
   async answer(kind: 'reply' | 'reply-all' | 'forward', id: Id, from: NonNullable<App['mail']>): Promise<void> {
-    this.begin()
+    this.ahead.begin()
     try {
       const { email: of, safe } = await from.body(id)
       const letter = this.fresh(kind, this.writer(from))
@@ -412,7 +407,7 @@ export class Desk {
       if (kind === 'forward') letter.rest = { ...letter.rest, forwards: from.writes ? id : null, of: from.account }
       else letter.rest = { ...letter.rest, ...answer.threading(of), answers: from.writes ? id : null, of: from.account }
       this.show(letter)
-    } catch (error) { this.opening = false; this.app.told(error) }
+    } catch (error) { this.ahead.end(); this.app.told(error) }
   }
 
   /** What blobs of one account are called in another, once they are there as well. */
@@ -445,7 +440,7 @@ export class Desk {
     const blobId = (await this.copied(from, this.writer(from), [row.blobId]))(row.blobId)
     const letter = await this.write([], answer.subject('forward', row.subject), '', from)
     letter.rest = { ...letter.rest, forwards: from.writes ? id : null, of: from.account }
-    letter.pieces = [{ key: token(), name: `${(row.subject ?? 'message').replace(/[^\p{L}\p{N} -]+/gu, '').slice(0, 60) || 'message'}.eml`, type: 'message/rfc822', size: row.size, blobId, cid: null, share: 1, error: null }]
+    letter.pieces = [{ key: token(), name: `${fileName(row.subject)}.eml`, type: 'message/rfc822', size: row.size, blobId, cid: null, share: 1, error: null }]
     letter.touched()
   }
 

@@ -2,10 +2,11 @@
 
 import { SORTS } from '../data/sorting'
 import { t } from '../texts'
-import { app } from './app.svelte'
+import { held, inField } from './ahead'
+import { app, FIRST } from './app.svelte'
 import { ALL, router } from './route.svelte'
 
-export interface Command { name: string; text: string; key?: string; group: 'move' | 'act' | 'write' | 'show'; run: () => void; when?: () => boolean }
+export interface Command { name: string; text: string; key?: string; group: 'move' | 'act' | 'write' | 'show'; run: (key?: KeyboardEvent) => void; when?: () => boolean }
 
 const any = (): boolean => app.targets.length > 0
 /** Not only of others, who share it. */
@@ -21,8 +22,8 @@ export function commands(): Command[] {
     { name: 'previous', text: names.k ?? '', key: 'k', group: 'move', run: () => app.step(-1) },
     { name: 'open', text: names.o ?? '', key: 'o', group: 'move', run: () => { if (app.rowOf(app.cursor)) app.open(app.cursor) } },
     { name: 'close', text: names.u ?? '', key: 'u', group: 'move', run: () => app.close() },
-    { name: 'message-next', text: names.n ?? '', key: 'n', group: 'move', run: () => message(1), when: reading },
-    { name: 'message-previous', text: names.p ?? '', key: 'p', group: 'move', run: () => message(-1), when: reading },
+    { name: 'message-next', text: names.n ?? '', key: 'n', group: 'move', run: (key) => message(1, key), when: reading },
+    { name: 'message-previous', text: names.p ?? '', key: 'p', group: 'move', run: (key) => message(-1, key), when: reading },
     { name: 'go', text: names.g ?? '', key: 'g', group: 'move', run: () => { app.layer = 'go' } },
     { name: 'search', text: names['/'] ?? '', key: '/', group: 'move', run: () => document.querySelector<HTMLInputElement>('#search')?.focus() },
     { name: 'archive', text: act.archive, key: 'e', group: 'act', run: () => app.archive(), when: any },
@@ -46,8 +47,8 @@ export function commands(): Command[] {
     { name: 'reply', text: act.reply, key: 'r', group: 'write', run: () => app.answer('reply'), when: any },
     { name: 'reply-all', text: act.replyAll, key: 'a', group: 'write', run: () => app.answer('reply-all'), when: any },
     { name: 'forward', text: act.forward, key: 'f', group: 'write', run: () => app.answer('forward'), when: any },
-    { name: 'pictures', text: names.P ?? '', key: 'P', group: 'show', run: () => { app.pictures += 1 }, when: reading },
-    { name: 'recolour', text: names.D ?? '', key: 'D', group: 'show', run: () => { app.recoloured = !app.recoloured }, when: reading },
+    { name: 'pictures', text: names.P ?? '', key: 'P', group: 'show', run: () => { app.pictures = app.reading || FIRST }, when: reading },
+    { name: 'recolour', text: names.D ?? '', key: 'D', group: 'show', run: () => { app.recolours += 1 }, when: reading },
     { name: 'open-all', text: names[';'] ?? '', key: ';', group: 'show', run: () => { app.openAll += 1 }, when: reading },
     { name: 'why', text: names.w ?? '', key: 'w', group: 'show', run: () => { app.drawer = app.drawer === 'why' ? '' : 'why' }, when: reading },
     { name: 'redirect', text: act.redirect, group: 'write', run: () => { app.layer = 'redirect' }, when: () => app.reading !== '' && app.mail?.writes === true },
@@ -68,20 +69,18 @@ export function isDark(): boolean {
   return app.choices.theme === 'dark' || (app.choices.theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
 }
 
-function message(by: number): void {
+function message(by: number, key?: KeyboardEvent): void {
   const all = [...document.querySelectorAll<HTMLElement>('[data-message]')]
+  // They are still on their way.
+  if (all.length === 0 && key) { app.ahead.begin(key); return }
   const at = all.findIndex((m) => m.contains(document.activeElement)) 
   const next = all[Math.min(all.length - 1, Math.max(0, at + by))]
   next?.querySelector<HTMLElement>('button')?.focus()
   next?.scrollIntoView({ block: 'nearest' })
 }
 
-function inField(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName) && !['checkbox', 'radio', 'button'].includes((target as HTMLInputElement).type))
-}
-
 export function onKey(event: KeyboardEvent): void {
-  if (!app.mail || event.defaultPrevented || event.isComposing) return
+  if (!app.mail || event.defaultPrevented || event.isComposing || held(event)) return
   if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === 'k' && !inField(event.target)) {
     event.preventDefault()
     app.layer = 'palette'
@@ -100,13 +99,11 @@ export function onKey(event: KeyboardEvent): void {
     return
   }
   if (app.layer !== '' || inField(event.target) || document.querySelector('dialog[open]')) return
-  // Between the key that opens an answer and its editor nothing that is typed is a command.
-  if (app.desk.opening) { if (event.key.length === 1) { app.desk.typedAhead += event.key; event.preventDefault() } return }
   if (!app.choices.keys) return
   const { route } = router
   const command = commands().find((c) => c.key === event.key)
   if (!command || (command.when && !command.when())) return
   if (command.group !== 'write' && command.group !== 'show' && !['go', 'search', 'all'].includes(command.name) && route.at !== 'mail' && route.at !== 'search') return
   event.preventDefault()
-  command.run()
+  command.run(event)
 }
