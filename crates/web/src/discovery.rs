@@ -9,7 +9,7 @@ use crate::limits::{PROFILE_SECS, PROFILES_MAX, PROFILES_OF_ONE_MAX, SMALL_BODY_
 use crate::site::{self, Shared, Site, problem, unavailable};
 use crate::{Offered, OfferedTls};
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
@@ -232,8 +232,18 @@ pub(crate) async fn profile_link(State(site): State<Shared>, request: Request) -
     site::answer(StatusCode::CREATED, &json!({"url": url, "secs": PROFILE_SECS}))
 }
 
+fn not_so() -> Response {
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "This is there to be fetched: GET.");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    response
+}
+
 /// `GET /profile/{token}.mobileconfig`
-pub(crate) async fn profile(State(site): State<Shared>, Path(name): Path<String>) -> Response {
+pub(crate) async fn profile(State(site): State<Shared>, Path(name): Path<String>, method: Method) -> Response {
+    // HEAD is safe (RFC 9110 §9.2.1): whoever only looks where a link leads uses nothing up.
+    if method != Method::GET {
+        return not_so();
+    }
     let over = || problem(StatusCode::NOT_FOUND, "That link was used, or its time is over. Make a new one.");
     let Some(token) = name.strip_suffix(".mobileconfig") else { return over() };
     let now_secs = net::clock::unix_now();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use store::{Account, AccountId, Store, StoreError, UnixSecs};
 
 /// The cookie's name under TLS. No page of another host of our domain, and nobody on the way, can put one of this name here
-///, and so nobody signs a visitor in to an account of his own.
+/// and so nobody signs a visitor in to an account of his own.
 const COOKIE: &str = "__Host-packetboat";
 /// Without TLS browsers take none of that name.
 const COOKIE_WITHOUT_TLS: &str = "packetboat";

@@ -258,8 +258,10 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
     if u64::try_from(octets.len()).unwrap_or(u64::MAX) > largest {
         return Err(SetError::new("tooLarge").with("maxSize", json!(largest)));
     }
-    let bad: Vec<&str> =
-        envelope.recipients.iter().map(|one| one.address.as_str()).filter(|address| !address.contains('@')).collect();
+    // "One or more of the rcptTo values is not a valid email address" (RFC 8621 §7.5): as SMTP would not take it either.
+    let is_bad =
+        |address: &&str| matches!(message::address::Address::parse(address), Err(message::address::AddressError::Syntax));
+    let bad: Vec<&str> = envelope.recipients.iter().map(|one| one.address.as_str()).filter(is_bad).collect();
     if !bad.is_empty() {
         return Err(SetError::new("invalidRecipients").with("invalidRecipients", json!(bad)));
     }

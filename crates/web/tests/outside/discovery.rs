@@ -78,6 +78,9 @@ async fn a_phone_gets_its_profile_once() {
     assert_eq!(made.status, 201);
     let url = made.json()["url"].as_str().unwrap().to_owned();
     let path = url.strip_prefix("http://here.test").unwrap();
+    // Who only looks where it leads does not use it up.
+    let looked = office.ask(&format!("HEAD {path} HTTP/1.1\r\n"), b"").await;
+    assert_eq!((looked.status, looked.headers["allow"].as_str()), (405, "GET"));
     let (status, text) = get(&office, "here.test", path).await;
     assert_eq!(status, 200);
     assert!(text.contains("<key>IncomingPassword</key>\n      <string>app:Apple profile "), "{text}");

@@ -400,6 +400,39 @@ async fn a_limit_of_our_own_is_told() {
     assert_eq!(got["ids"][1], "S7");
 }
 
+/// RFC 8621 §7.5: "invalidRecipients: [...] one or more of the rcptTo values is not a valid email address".
+#[tokio::test]
+async fn what_is_no_address_is_no_recipient() {
+    let office = Office::new().await;
+    office.put("Drafts", "From: ann@here.test\r\nTo: bob@here.test\r\nSubject: x\r\n\r\nx\r\n", NOW, 0).await;
+    let email = office.ids("Drafts").await.remove(0);
+    let send = async |to: &str| {
+        let envelope = json!({"mailFrom": {"email": "ann@here.test"}, "rcptTo": [{"email": "bob@here.test"}, {"email": to}]});
+        let create = json!({"create": {"s": {"identityId": "main", "emailId": email, "envelope": envelope}}});
+        office.call("EmailSubmission/set", create).await
+    };
+    for bad in [
+        "bob",
+        "bob@here.test\n",
+        "bob@here.test ",
+        "x>\r\nRCPT TO:<carol@there.test",
+        "\"x\r\ny\"@there.test",
+        "x y@there.test",
+        "x>y@there.test",
+        "<bob@here.test>",
+        "b\0b@here.test",
+        "x@there .test",
+    ] {
+        let told = send(bad).await["notCreated"]["s"].clone();
+        assert_eq!((&told["type"], &told["invalidRecipients"]), (&json!("invalidRecipients"), &json!([bad])));
+    }
+    assert!(office.doors.sent.lock().unwrap().is_empty());
+    // Longer than RFC 5321 lets it be, as rewritten senders are: it is for its server to say.
+    for good in ["\"x y\"@there.test", "ä@bücher.test", &format!("SRS0=abcd=ef={}@there.test", "x".repeat(80))] {
+        assert!(send(good).await["created"]["s"].is_object(), "{good}");
+    }
+}
+
 /// RFC 8621 §7: what an envelope may say, and who a message may be from where it says nothing.
 #[tokio::test]
 async fn an_envelope_says_what_is_known_here() {
