@@ -140,8 +140,10 @@ pub const FIRST_ROWS: usize = 50;
 pub const FIRST_PATIENCE: Duration = Duration::from_millis(150);
 /// Depth of a filter.
 pub const FILTER_DEPTH_MAX: usize = 16;
-/// Conditions in a filter.
+/// Conditions in a filter, each word that is looked for one.
 pub const FILTER_CONDITIONS_MAX: usize = 128;
+/// Octets of what a filter looks for in messages, all together.
+pub const FILTER_TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Comparators of a sort: each is asked in every comparison.
 pub const SORT_MAX: usize = 16;
 /// Ids that a `/query` answers at most at once.

@@ -43,6 +43,27 @@ async fn octets_of_an_upload() {
     assert_eq!(upload(&office, &vec![b'x'; max + 1]).await.status, 413);
 }
 
+/// Each word is a condition: a million of them took gigabytes, and minutes.
+#[tokio::test]
+async fn words_of_a_filter() {
+    let office = Office::new().await;
+    let most = web::limits::FILTER_CONDITIONS_MAX;
+    for name in ["text", "from", "to", "cc", "bcc", "subject", "body"] {
+        office.call("Email/query", json!({"filter": {name: "ab ".repeat(most)}})).await;
+        let fails = async |text: String| office.fails("Email/query", json!({"filter": {name: text}})).await;
+        assert_eq!(fails("ab ".repeat(most + 1)).await, "unsupportedFilter", "{name}");
+        assert_eq!(fails("a".repeat(web::limits::FILTER_TEXT_BYTES_MAX + 1)).await, "unsupportedFilter", "{name}");
+    }
+    let part = "a".repeat(web::limits::FILTER_TEXT_BYTES_MAX / 2);
+    let of = |more: &str| json!({"filter": {"operator": "AND", "conditions": [{"header": ["X", part]}, {"body": format!("{part}{more}")}]}});
+    assert_eq!(office.fails("Email/query", of("")).await, "unsupportedFilter");
+    office
+        .call("Email/query", json!({"filter": {"operator": "AND", "conditions": [{"header": ["X", part]}, {"body": part[1..]}]}}))
+        .await;
+    let snippet = json!({"emailIds": [], "filter": {"text": "ab ".repeat(most + 1)}});
+    assert_eq!(office.fails("SearchSnippet/get", snippet).await, "unsupportedFilter");
+}
+
 /// Each comparator is asked in every comparison: tens of thousands of them kept a core busy for minutes.
 #[tokio::test]
 async fn comparators_of_a_sort() {

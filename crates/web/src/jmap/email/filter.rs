@@ -5,8 +5,8 @@
 
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, Entry, View};
-use crate::limits::{FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX};
-use search::{Needle, Query};
+use crate::limits::{FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_TEXT_BYTES_MAX};
+use search::{Needle, Query, phrases};
 use serde_json::Value;
 use std::collections::HashSet;
 use store::{AccountId, EmailId, MailboxId};
@@ -61,7 +61,7 @@ impl Filter {
     /// From the argument; `None` filters nothing.
     pub(crate) fn parse(value: Option<&Value>, account: AccountId) -> Result<Option<Filter>, MethodError> {
         let Some(value) = value else { return Ok(None) };
-        let mut parsing = Parsing { account, left: FILTER_CONDITIONS_MAX, leaves: Vec::new() };
+        let mut parsing = Parsing { account, left: FILTER_CONDITIONS_MAX, text_left: FILTER_TEXT_BYTES_MAX, leaves: Vec::new() };
         let tree = parsing.tree(value, 0)?;
         Ok(Some(Filter { tree, leaves: parsing.leaves }))
     }
@@ -209,6 +209,8 @@ impl Condition {
 struct Parsing {
     account: AccountId,
     left: usize,
+    /// Octets to look for.
+    text_left: usize,
     leaves: Vec<Query>,
 }
 
@@ -216,6 +218,19 @@ impl Parsing {
     fn count(&mut self, more: usize) -> Result<(), MethodError> {
         self.left = self.left.checked_sub(more).ok_or_else(|| unsupported("the filter has too many conditions"))?;
         Ok(())
+    }
+
+    /// What is to be looked for in messages, before anything is made of it.
+    fn count_text(&mut self, value: &Value) -> Result<(), MethodError> {
+        let octets = match value {
+            Value::String(text) => text.len(),
+            Value::Array(parts) => parts.iter().filter_map(Value::as_str).map(str::len).sum(),
+            _ => 0,
+        };
+        let too_long = || unsupported("the filter looks for too long a text");
+        self.text_left = self.text_left.checked_sub(octets).ok_or_else(too_long)?;
+        // Every word is looked for by itself; the first has been counted.
+        self.count(value.as_str().map_or(0, |typed| phrases(typed).len().saturating_sub(1)))
     }
 
     fn tree(&mut self, value: &Value, depth: usize) -> Result<Tree, MethodError> {
@@ -238,6 +253,9 @@ impl Parsing {
         // The first has been counted.
         self.count(object.len().saturating_sub(1))?;
         for (name, value) in object {
+            if TEXTS.contains(&name.as_str()) {
+                self.count_text(value)?;
+            }
             let condition = match query(name, value)? {
                 Some(query) => {
                     self.leaves.push(query);
@@ -251,7 +269,10 @@ impl Parsing {
     }
 }
 
-/// A condition that only messages can tell.
+/// Conditions that look for something in messages.
+const TEXTS: [&str; 8] = ["text", "from", "to", "cc", "bcc", "subject", "body", "header"];
+
+/// A condition that only messages can tell: one of [`TEXTS`].
 fn query(name: &str, value: &Value) -> Result<Option<Query>, MethodError> {
     let typed = |test: &dyn Fn(&str) -> Query| {
         let text = value.as_str().ok_or_else(|| wrong(name))?;
@@ -291,7 +312,11 @@ fn condition(name: &str, value: &Value, account: AccountId) -> Result<Condition,
         "inMailboxOtherThan" => {
             let ids = value.as_array().ok_or_else(|| wrong(name))?;
             let ids: Option<Vec<_>> = ids.iter().map(|id| id.as_str().map(mailbox)).collect();
-            Condition::InMailboxOtherThan(ids.ok_or_else(|| wrong(name))?)
+            // Each email is held against all of them.
+            let mut ids = ids.ok_or_else(|| wrong(name))?;
+            ids.sort_unstable();
+            ids.dedup();
+            Condition::InMailboxOtherThan(ids)
         }
         "before" => Condition::Before(date()?),
         "after" => Condition::After(date()?),
