@@ -248,6 +248,7 @@ pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -
         session: signed_in.session.as_deref(),
         created: asked.created.unwrap_or_default(),
         values_left: BODY_VALUES_BYTES_MAX,
+        uploads_left: UPLOADED_BYTES_MAX,
     };
     let mut responses: Vec<(String, Object, String)> = Vec::new();
     let (mut referred_left, mut answers_left) = (REFERRED_BYTES_MAX, ANSWERS_BYTES_MAX);
@@ -300,6 +301,8 @@ pub(crate) struct Context<'a> {
     pub(crate) created: HashMap<String, String>,
     /// Octets that values of bodies may still have.
     pub(crate) values_left: usize,
+    /// Octets that may still be put together.
+    pub(crate) uploads_left: u64,
 }
 
 /// A method's answers: its own, and those of what it did besides.

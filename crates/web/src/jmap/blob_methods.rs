@@ -51,7 +51,7 @@ pub(super) async fn upload(context: &mut Context<'_>, mut args: Args) -> Result<
     Ok(object(answer))
 }
 
-async fn one_upload(context: &Context<'_>, value: &Value) -> Result<(String, Value), SetError> {
+async fn one_upload(context: &mut Context<'_>, value: &Value) -> Result<(String, Value), SetError> {
     let wrong = |name: &str, why| SetError::properties(&[name], why);
     let known = ["data", "type"];
     let object = value.as_object().ok_or_else(|| wrong("data", "an upload is an object"))?;
@@ -75,6 +75,9 @@ async fn one_upload(context: &Context<'_>, value: &Value) -> Result<(String, Val
         if (octets.len() + piece.len()) as u64 > max {
             return Err(SetError::new("tooLarge").with("maxSize", json!(max)));
         }
+        // More than wait for their use at once: the first of them would be gone before the answer is there.
+        let left = context.uploads_left.checked_sub(piece.len() as u64).ok_or_else(|| SetError::new("overQuota"))?;
+        context.uploads_left = left;
         octets.extend_from_slice(&piece);
     }
     let size = octets.len();

@@ -43,6 +43,20 @@ async fn octets_of_an_upload() {
     assert_eq!(upload(&office, &vec![b'x'; max + 1]).await.status, 413);
 }
 
+/// Few octets put the same blob together again and again.
+#[tokio::test]
+async fn octets_that_are_put_together() {
+    let office = Office::new().await;
+    let blob = upload(&office, &vec![b'x'; 9_999_999]).await.json()["blobId"].clone();
+    let one = |number: usize| (format!("b{number}"), json!({"data": [{"blobId": blob}, {"data:asText": number.to_string()}]}));
+    // Of one digit each.
+    let call = |call: usize| json!(["Blob/upload", {"accountId": "A1", "create": (0..9).map(one).collect::<serde_json::Map<_, _>>()}, call.to_string()]);
+    let answers = office.calls(Value::Array((0..4).map(call).collect())).await;
+    let made = answers.iter().filter_map(|(_, answer)| answer["created"].as_object()).map(serde_json::Map::len).sum::<usize>();
+    assert_eq!(made as u64, web::limits::UPLOADED_BYTES_MAX / 10_000_000);
+    assert_eq!(answers[3].1["notCreated"]["b8"]["type"], "overQuota");
+}
+
 /// Each word is a condition: a million of them took gigabytes, and minutes.
 #[tokio::test]
 async fn words_of_a_filter() {
