@@ -112,8 +112,6 @@ pub const STREAMS_MAX: usize = 32;
 pub const SOCKET_PING: Duration = Duration::from_secs(60);
 /// A message that comes by WebSocket slower than this is not waited for past that.
 pub const SOCKET_BYTES_PER_SEC_MIN: u64 = 1024;
-/// Octets that wait for a slow WebSocket before it is over.
-pub const SOCKET_WRITE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Pings come no more often ...
 pub const PING_SECS_MIN: u64 = 5;
 /// ... and no less.

@@ -55,7 +55,8 @@ pub(crate) async fn web_socket(State(site): State<Shared>, request: Request) -> 
         return unavailable();
     }
     let max = usize::try_from(REQUEST_BYTES_MAX).unwrap_or(usize::MAX);
-    let upgrade = upgrade.max_message_size(max).max_frame_size(max).max_write_buffer_size(SOCKET_WRITE_BYTES_MAX);
+    // What is written has no bound of its own: one answer at a time is, and those are bounded.
+    let upgrade = upgrade.max_message_size(max).max_frame_size(max);
     upgrade.on_upgrade(move |socket| async move {
         let _place = place;
         let mut line = Line::new(socket, site, signed_in);

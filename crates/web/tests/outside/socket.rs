@@ -202,6 +202,21 @@ async fn what_is_not_of_its_form_is_refused_and_a_strange_state_tells_everything
     }
 }
 
+/// What is answered over HTTP is answered here, however large it is.
+#[tokio::test]
+async fn a_large_answer_comes_whole() {
+    let office = Office::new().await;
+    let head = format!("POST /jmap/upload/A1/ HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+    let blob = office.ask(&head, &vec![b'x'; 9_000_000]).await.json()["blobId"].clone();
+    let ask = json!(["Blob/get", {"accountId": office.account_id(), "ids": [blob], "properties": ["data:asBase64"]}, "c"]);
+    let using = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:blob"];
+    let mut socket = Socket::open(&office).await;
+    socket.say(&json!({"@type": "Request", "id": "R", "using": using, "methodCalls": vec![ask; 4]}).to_string()).await;
+    let answer = socket.hear().await.expect("it goes on");
+    let lens = (0..4).map(|at| answer["methodResponses"][at][1]["list"][0]["data:asBase64"].as_str().map(str::len));
+    assert_eq!(lens.collect::<Vec<_>>(), [Some(12_000_000); 4]);
+}
+
 /// RFC 8887 §4.3.1: what is too large is a request-level error as well; RFC 6455 §7.4.1 and §7.1.7: the Close frame says why.
 #[tokio::test]
 async fn what_is_no_message_is_told_why() {
