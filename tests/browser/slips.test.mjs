@@ -98,6 +98,18 @@ describe('in between', { timeout: 300_000 }, () => {
     await ann.getByRole('dialog').waitFor({ state: 'detached' })
   })
 
+  it('a long name takes one line of a letter, also on the narrowest telephone', async () => {
+    const context = await chrome.newContext({ viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true })
+    const phone = await page(context)
+    await offices.append('ann', `From: ${'Longname '.repeat(12)}<long@there.test>\r\nTo: ann@here.test\r\nSubject: By a long name\r\n\r\nLong.\r\n`)
+    await signIn(phone, offices.here, 'ann@here.test', password())
+    await row('By a long name', phone).tap()
+    await phone.locator('.answer').getByRole('button', { name: 'Reply', exact: true }).tap()
+    const { height, x, width } = await phone.locator('.compose .chip').boundingBox()
+    assert.ok(height < 40 && x + width <= 320, `${height} ${x + width}`)
+    await context.close()
+  })
+
   it('an empty list says what is so, and what one may do', async () => {
     const nothing = ann.locator('.state')
     await ann.goto(`${offices.here}/m/0/inbox`)

@@ -136,7 +136,11 @@ describe('invitations', () => {
     const file = 'BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VTIMEZONE\r\nDTSTART:19700101T000000\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\nDTSTART;TZID="Europe/Paris":20261204T123000\r\nDTEND;TZID=Europe/Paris:20261204T140000\r\nSUMMARY:Lunch\\, and a\r\n  walk\r\nLOCATION:The lake\r\nORGANIZER;CN=Bob:mailto:bob@here.test\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n'
     const found = invitation(file)
     expect(found).toMatchObject({ method: 'REQUEST', summary: 'Lunch, and a walk', location: 'The lake', organizer: 'Bob', cancelled: false })
-    expect(found?.when).toMatch(/2026.*12:30.*Europe\/Paris.*–.*(2:00|14:00)/)
+    // In the time of here, and in that of there where it is another.
+    const clock = (hour: number): string => new Date(Date.UTC(2026, 11, 4, hour, hour === 11 ? 30 : 0)).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
+    expect(found?.when).toContain(`${clock(11)} – ${clock(13)}`)
+    if (new Date(2026, 11, 4).getTimezoneOffset() !== -60) expect(found?.when).toMatch(/\(12:30.*Europe\/Paris\)/)
+    expect(invitation(file.replaceAll('Europe/Paris', 'Nowhere Time'))?.when).toMatch(/12:30.*–.*(2:00|14:00).*\(Nowhere Time\)/)
     expect(invitation(file.replace('REQUEST', 'CANCEL'))?.cancelled).toBe(true)
     expect(invitation('BEGIN:VEVENT\nDTSTART;VALUE=DATE:20261204\nEND:VEVENT')?.when).toMatch(/2026/)
     expect(invitation('no calendar')).toBeUndefined()
