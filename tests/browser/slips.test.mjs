@@ -2,7 +2,7 @@
 // just before signing out; and what has no room or is lost on the way.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, byRequests, desktop, hasty, letter, Offices, opened, page, PNG, signIn, until } from './offices.mjs'
+import { browser, byRequests, desktop, hasty, letter, Offices, opened, page, PNG, signIn, until, wayBack } from './offices.mjs'
 
 let offices, chrome, ann
 const password = () => offices.password('ann@here.test')
@@ -96,6 +96,54 @@ describe('in between', { timeout: 300_000 }, () => {
     assert.equal(await ann.getByRole('dialog').count(), 1)
     await ann.keyboard.press('Escape')
     await ann.getByRole('dialog').waitFor({ state: 'detached' })
+  })
+
+  it('whoever is done with a letter is where he was, not at the beginning of the page', async () => {
+    const focused = () => ann.evaluate(() => document.activeElement?.id || document.activeElement?.textContent?.trim())
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await row('Letter 2').waitFor()
+    await ann.locator('#list').focus()
+    await ann.keyboard.press('Home')
+    for (const done of [() => ann.keyboard.press('Escape'), () => ann.getByRole('button', { name: 'Throw away' }).press('Enter'), async () => { await ann.getByRole('combobox', { name: 'To', exact: true }).fill('bob@here.test'); await ann.getByPlaceholder('Subject').fill('Back there'); await ann.keyboard.press('Control+Enter') }]) {
+      await ann.keyboard.press('c')
+      await ann.getByPlaceholder('Subject').waitFor()
+      await done()
+      await ann.locator('.compose').waitFor({ state: 'detached' })
+      assert.equal(await focused(), 'list')
+    }
+    await row('Letter 2').click()
+    const reply = ann.locator('.answer').getByRole('button', { name: 'Reply', exact: true })
+    await reply.press('Enter')
+    await ann.locator('.compose [contenteditable=true]').waitFor()
+    // By Escape the time for sending later goes, and not the letter.
+    await ann.getByRole('button', { name: 'Send later' }).click()
+    await ann.getByRole('textbox', { name: /when|time/i }).press('Escape')
+    const later = ann.getByRole('button', { name: 'Send later' })
+    await until('the button again', () => later.evaluate((button) => button === document.activeElement))
+    await ann.locator('.compose .text').focus()
+    await ann.keyboard.press('Escape')
+    await ann.locator('.compose').waitFor({ state: 'detached' })
+    assert.equal(await focused(), 'Reply')
+    await ann.keyboard.press('u')
+  })
+
+  it('all of a mailbox is read by one button of it, or by its command, and unread again when that is taken back', async () => {
+    const unread = async () => (await offices.imap('ann', 'INBOX', '-X', 'SEARCH UNSEEN')).match(/\d+/g)?.length ?? 0
+    await offices.appendAll('ann', [1, 2, 3].map((n) => `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Fresh ${n}\r\n\r\nFresh.\r\n`), 'INBOX', '')
+    await row('Fresh 3').waitFor()
+    const before = await unread()
+    assert.ok(before >= 3, String(before))
+    await ann.getByRole('navigation', { name: 'Mailboxes' }).getByRole('button', { name: 'More: Inbox' }).click()
+    await ann.getByRole('dialog', { name: 'Inbox' }).getByRole('button', { name: 'Mark all read' }).click()
+    const undo = await wayBack(ann, 'read')
+    assert.equal(await unread(), 0)
+    await until('none', async () => await ann.locator('.row.unread').count() === 0)
+    await undo.press('Enter')
+    await until('as before', async () => await unread() === before)
+    await ann.keyboard.press('Control+k')
+    await ann.keyboard.type('mark all read')
+    await ann.keyboard.press('Enter')
+    await until('none', async () => await unread() === 0)
   })
 
   it('a long name takes one line of a letter, also on the narrowest telephone', async () => {

@@ -18,7 +18,7 @@ export const t = {
     yesterday: 'Yesterday', flat: 'Single messages', threads: 'Conversations', sort: 'Order', sorts: { newest: 'Newest first', oldest: 'Oldest first', people: 'Sender', subject: 'Subject', size: 'Largest first' }, recipient: 'Recipient',
   },
   act: {
-    archive: 'Archive', delete: 'Delete', spam: 'Spam', notSpam: 'Not spam', move: 'Move to', label: 'Label', snooze: 'Later', star: 'Star', unstar: 'Remove star', read: 'Mark read', unread: 'Mark unread', reply: 'Reply', replyAll: 'Reply all', forward: 'Forward', print: 'Print', source: 'Show source', save: 'Save as file', more: 'More', close: 'Close', back: 'Back', next: 'Next', previous: 'Previous', undo: 'Undo', destroy: 'Delete for ever', why: 'Why is it here?', mute: 'Mute', pin: 'Pin', redirect: 'Redirect', forwardAttached: 'Forward as attachment', block: 'Block sender', select: 'Select', empty: 'Empty', rename: 'Rename', remove: 'Remove',
+    archive: 'Archive', delete: 'Delete', spam: 'Spam', notSpam: 'Not spam', move: 'Move to', label: 'Label', snooze: 'Later', star: 'Star', unstar: 'Remove star', read: 'Mark read', readAll: 'Mark all read', unread: 'Mark unread', reply: 'Reply', replyAll: 'Reply all', forward: 'Forward', print: 'Print', source: 'Show source', save: 'Save as file', more: 'More', close: 'Close', back: 'Back', next: 'Next', previous: 'Previous', undo: 'Undo', destroy: 'Delete for ever', why: 'Why is it here?', mute: 'Mute', pin: 'Pin', redirect: 'Redirect', forwardAttached: 'Forward as attachment', block: 'Block sender', select: 'Select', empty: 'Empty', rename: 'Rename', remove: 'Remove',
   },
   done: {
     noRight: 'You have no right to do that.',

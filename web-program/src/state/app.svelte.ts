@@ -666,6 +666,12 @@ export class App {
     if (!on && this.openThread !== '') this.close()
   }
 
+  /** All of a mailbox is read. */
+  async readAll(mail = this.mail, box = this.box): Promise<void> {
+    if (!mail || !box) return
+    try { await (await part(() => import('./whole'))).readAll(mail, box) } catch (error) { this.told(error) }
+  }
+
   /** Selects a row, or no longer. */
   select(name = this.cursor): void {
     const of = this.owner(name)

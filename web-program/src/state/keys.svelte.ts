@@ -42,6 +42,7 @@ export function commands(): Command[] {
     { name: 'pin', text: act.pin, key: '*', group: 'act', run: () => app.pin(), when: any },
     { name: 'read', text: act.read, key: 'I', group: 'act', run: () => app.seen(true), when: any },
     { name: 'unread', text: act.unread, key: 'U', group: 'act', run: () => app.seen(false), when: any },
+    { name: 'read-all', text: act.readAll, group: 'act', run: () => { void app.readAll() }, when: () => !app.isJoined && (app.box?.unreadEmails ?? 0) > 0 },
     { name: 'undo', text: act.undo, key: 'z', group: 'act', run: () => app.undo() },
     { name: 'write', text: t.nav.write, key: 'c', group: 'write', run: () => { void app.desk.write() } },
     { name: 'reply', text: act.reply, key: 'r', group: 'write', run: () => app.answer('reply'), when: any },
