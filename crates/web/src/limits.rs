@@ -166,10 +166,10 @@ pub const RESULTS_KEPT: usize = 8;
 pub const FACTS_CHUNK: usize = 500;
 /// Octets of body values in all answers to one request; the rest is cut and says so.
 pub const BODY_VALUES_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Octets of one answer of `Email/get` and `Email/parse`, with headers and all.
+/// Octets that one answer of `Email/get` and `Email/parse` takes in memory, with headers and all; of `Blob/get`, that it is made of.
 pub const ANSWER_BYTES_MAX: usize = 48 * 1024 * 1024;
-/// Octets of all answers to one request: when there are more, the calls that are left are not made.
-pub const ANSWERS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Octets that all answers to one request take in memory: when there are more, the calls that are left are not made.
+pub const ANSWERS_BYTES_MAX: usize = 96 * 1024 * 1024;
 /// A response as large as this counts among those at work until all but a few pieces of it is out.
 pub const HELD_BYTES_MIN: usize = 256 * 1024;
 /// Octets that the references of one request bring from earlier answers, each time they do.
