@@ -69,6 +69,8 @@ pub const LINKS_AT_ONCE_MAX: usize = 16;
 /// Lines of a dialogue that wait for a slow page.
 pub const WIRE_WAITING_MAX: usize = 64;
 
+/// Identities of an account.
+pub const IDENTITIES_MAX: usize = 500;
 /// People of an account's address book.
 pub const PEOPLE_MAX: usize = 5000;
 /// Octets of one of them.

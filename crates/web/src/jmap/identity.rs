@@ -8,6 +8,7 @@ use super::failure::{MethodError, SetError};
 use super::setting::{Outcome, Setting, whole_properties, without_same};
 use super::{Context, Object};
 use crate::collections::IDENTITIES as COLLECTION;
+use crate::limits::IDENTITIES_MAX;
 use mta::receive::Place;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
@@ -120,7 +121,9 @@ fn check(patch: &Object, may: &[&str]) -> Result<(), SetError> {
     for (name, value) in patch {
         let good = match name.as_str() {
             _ if !may.contains(&name.as_str()) => false,
-            "name" | "textSignature" | "htmlSignature" => value.is_string(),
+            // It stands before the address in From.
+            "name" => value.as_str().is_some_and(|name| !name.contains(char::is_control)),
+            "textSignature" | "htmlSignature" => value.is_string(),
             "email" => value.as_str().is_some_and(|email| email.contains('@')),
             _ => value.is_null() || value.as_array().is_some_and(|list| list.iter().all(is_address)),
         };
@@ -147,6 +150,9 @@ async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object
     let elsewhere = context.site.links.as_ref().is_some_and(|links| links.sends_as(context.account.id, &email));
     if !elsewhere && !place(context).owns(context.account, &email).await? {
         return Err(SetError::why("forbiddenFrom", "That address is not yours."));
+    }
+    if context.site.store.records(context.account.id, COLLECTION).await?.len() >= IDENTITIES_MAX {
+        return Err(SetError::new("overQuota"));
     }
     let id = new_id().ok_or_else(|| SetError::new("serverFail"))?;
     let mut answer = fresh(&email);

@@ -57,6 +57,22 @@ async fn octets_that_are_put_together() {
     assert_eq!(answers[3].1["notCreated"]["b8"]["type"], "overQuota");
 }
 
+/// Whoever makes more pays for each of those that are there.
+#[tokio::test]
+async fn identities_of_an_account() {
+    let office = Office::new().await;
+    let make = |number: usize| {
+        let one = |at: usize| (at.to_string(), json!({"email": "ann@here.test", "name": "Ann"}));
+        json!({"create": (0..number).map(one).collect::<serde_json::Map<_, _>>()})
+    };
+    let made = office.call("Identity/set", make(web::limits::IDENTITIES_MAX + 1)).await;
+    assert_eq!(made["created"].as_object().map(serde_json::Map::len), Some(web::limits::IDENTITIES_MAX));
+    let refused: Vec<&Value> = made["notCreated"].as_object().unwrap().values().collect();
+    assert_eq!((refused.len(), &refused[0]["type"]), (1, &json!("overQuota")));
+    let name = json!({"update": {"main": {"name": "Ann\r\nBcc: x"}}});
+    assert_eq!(office.call("Identity/set", name).await["notUpdated"]["main"]["properties"], json!(["name"]));
+}
+
 /// Each word is a condition: a million of them took gigabytes, and minutes.
 #[tokio::test]
 async fn words_of_a_filter() {
