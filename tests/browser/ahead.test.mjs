@@ -1,7 +1,7 @@
 // Keys that come before what they are for: a part of the program that is still on its way, or a conversation.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { Offices, browser, hasty, page, signIn, until } from './offices.mjs'
+import { Offices, axe, browser, hasty, page, signIn, until } from './offices.mjs'
 
 const ANN = 'ann@here.test'
 let offices, chrome
@@ -160,6 +160,46 @@ describe('keys that come before what they are for', { timeout: 300_000 }, () => 
     await ann.locator('.row', { hasText: 'Trip' }).click()
     await ann.locator('article').getByText('Trip 2.').waitFor()
     assert.equal(await ann.locator('article.open').count(), 1)
+    await close()
+  })
+})
+
+describe('the key of a command', { timeout: 120_000 }, () => {
+  it('is the one that one gives it; what had it before has none, until all are as they were', async () => {
+    const { ann, close } = await without()
+    const button = (name) => ann.getByRole('button', { name, exact: true })
+    await ann.goto(`${offices.here}/settings/general`)
+    await button('Archive: e').click()
+    await ann.getByRole('button', { name: 'Archive: Press a key' }).waitFor()
+    // Escape leaves it; a key that is pressed does nothing but that.
+    await ann.keyboard.press('Escape')
+    await button('Archive: e').click()
+    await ann.keyboard.press('?')
+    await button('Archive: ?').and(ann.locator(':focus')).waitFor()
+    await button('Keys: None').waitFor()
+    await ann.getByRole('status').filter({ hasText: 'Archive is ?; Keys has none now.' }).waitFor({ state: 'attached' })
+    assert.equal(await ann.getByRole('dialog').count(), 0)
+    await button('Star: s').click()
+    await ann.keyboard.press('Backspace')
+    await button('Star: None').waitFor()
+    assert.deepEqual(await axe(ann), [])
+    await ann.reload()
+    await button('Archive: ?').waitFor()
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await cursorOn(ann, 'Plover')
+    for (const key of ['e', 's']) await ann.keyboard.press(key)
+    await ann.keyboard.press('o')
+    await ann.getByRole('toolbar', { name: 'Message' }).getByTitle('Archive (?)').waitFor()
+    await ann.getByRole('toolbar', { name: 'Message' }).getByTitle('Star', { exact: true }).waitFor()
+    assert.equal(await ann.locator('.row', { hasText: 'Plover' }).locator('.starred').count(), 0)
+    await ann.keyboard.press('?')
+    await ann.locator('.row', { hasText: 'Plover' }).waitFor({ state: 'detached' })
+    await ann.keyboard.press('z')
+    await ann.locator('.row', { hasText: 'Plover' }).waitFor()
+    await ann.goto(`${offices.here}/settings/general`)
+    await button('All as they were').click()
+    await button('Archive: e').waitFor()
+    await button('Keys: ?').waitFor()
     await close()
   })
 })

@@ -1,9 +1,10 @@
 // What one chose for this device.
 
 export type Theme = 'system' | 'light' | 'dark'
-export interface Choices { theme: Theme; rows: 'full' | 'compact'; keys: boolean; undo: number; reader: 'right' | 'off'; notify: boolean }
+/** `keymap`: by a command's name the key that one gave it; empty: none. */
+export interface Choices { theme: Theme; rows: 'full' | 'compact'; keys: boolean; undo: number; reader: 'right' | 'off'; notify: boolean; keymap: Record<string, string> }
 
-const CHOICES: Choices = { theme: 'system', rows: 'full', keys: true, undo: 10, reader: 'right', notify: false }
+const CHOICES: Choices = { theme: 'system', rows: 'full', keys: true, undo: 10, reader: 'right', notify: false, keymap: {} }
 
 export function chosen(): Choices {
   try { return { ...CHOICES, ...(JSON.parse(localStorage.getItem('choices') ?? '{}') as Partial<Choices>) } } catch { return CHOICES }

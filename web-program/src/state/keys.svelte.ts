@@ -63,7 +63,14 @@ export function commands(): Command[] {
     { name: 'settings', text: t.nav.settings, group: 'show', run: () => router.go({ at: 'settings', page: 'general' }) },
     { name: 'sign-out', text: t.nav.signOut, group: 'show', run: () => { void app.signOut() } },
   ]
-  return list
+  const { keymap } = app.choices
+  return list.map(({ key, ...command }): Command => { const own = keymap[command.name] ?? key; return own ? { ...command, key: own } : command })
+}
+
+/** The key of a command, as it is said on a button for it. */
+export function hint(name: string): string {
+  const key = app.choices.keys ? commands().find((c) => c.name === name)?.key : undefined
+  return key === undefined ? '' : ` (${key})`
 }
 
 export function isDark(): boolean {
