@@ -242,6 +242,17 @@ async fn guard(State(site): State<Shared>, request: Request, next: Next) -> Resp
     let Some(host) = host_of(&request) else {
         return discard(request, problem(StatusCode::BAD_REQUEST, "A request names one host.")).await;
     };
+    // RFC 9112 §6.1: "A server that receives a request message with a transfer coding it does not understand SHOULD respond with 501".
+    if request
+        .headers()
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        let mut response = problem(StatusCode::NOT_IMPLEMENTED, "No transfer coding but chunked is known here.");
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
     let target = request.uri().authority().map_or(host, Authority::as_str);
     if !site.is_our_name(host) || !site.is_our_name(target) {
         return discard(request, problem(StatusCode::MISDIRECTED_REQUEST, "This server does not go by that name.")).await;

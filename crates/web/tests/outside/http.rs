@@ -143,6 +143,45 @@ async fn a_request_names_its_host_and_a_page_is_only_read() {
     }
 }
 
+/// RFC 9112 §6: of one message nobody, and no proxy in front, reads two, or half of one.
+#[tokio::test]
+async fn a_message_has_one_length() {
+    let office = Office::new().await;
+    let asked = async |fields: &str, body: &str| {
+        let mut stream = office.connect("127.0.0.1", false);
+        let more = "GET /second HTTP/1.1\r\nHost: here.test\r\nConnection: close\r\n\r\n";
+        let octets = format!("POST /first HTTP/1.1\r\nHost: here.test\r\n{fields}\r\n{body}{more}");
+        stream.write_all(octets.as_bytes()).await.unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.unwrap();
+        let text = String::from_utf8_lossy(&all).into_owned();
+        text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(asked("Content-Length: 4\r\n", "abcd").await, "404 404");
+    assert_eq!(asked("Transfer-Encoding: chunked\r\n", "4\r\nabcd\r\n0\r\n\r\n").await, "404 404");
+    assert_eq!(asked("Transfer-Encoding: CHUNKED\r\n", "4;a=b\r\nabcd\r\n0\r\n\r\n").await, "404 404");
+    for (fields, body, answers) in [
+        ("Content-Length: 4\r\nContent-Length: 5\r\n", "abcd", "400"),
+        ("Content-Length: 4, 4\r\n", "abcd", "400"),
+        ("Content-Length: +4\r\n", "abcd", "400"),
+        ("Content-Length : 4\r\n", "abcd", "400"),
+        ("X: a\r\n Content-Length: 4\r\n", "abcd", "400"),
+        ("Transfer-Encoding: identity\r\n", "0\r\n\r\n", "400"),
+        ("Transfer-Encoding: chunked, gzip\r\n", "0\r\n\r\n", "400"),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n", "400"),
+        ("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n", "501"),
+        ("Transfer-Encoding: xchunked, chunked\r\n", "0\r\n\r\n", "501"),
+        // Both: the connection is over after it.
+        ("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n", "404"),
+        ("Transfer-Encoding: chunked\r\n", "4;a=\nb\r\nabcd\r\n0\r\n\r\n", "408"),
+        ("Transfer-Encoding: chunked\r\n", "4\nabcd\n0\n\n", "408"),
+        ("Transfer-Encoding: chunked\r\n", "0x4\r\nabcd\r\n0\r\n\r\n", "408"),
+        ("Transfer-Encoding: chunked\r\n", "4\r\nabcdXX0\r\n\r\n", "408"),
+    ] {
+        assert_eq!(asked(fields, body).await, answers, "{fields:?} {body:?}");
+    }
+}
+
 /// No script runs but the program's own files, and the page has none within: policy and page, as they are served.
 #[tokio::test]
 async fn the_page_has_no_script_within() {
