@@ -225,6 +225,26 @@ describe('on a telephone, by fingers', { timeout: 300_000 }, () => {
     await all.waitFor()
     const [heights, icon, right] = await all.evaluate((li) => [[...li.querySelectorAll('span')].map((one) => one.getClientRects().length), li.querySelector('svg').getBoundingClientRect().width, li.getBoundingClientRect().right])
     assert.deepEqual([heights, icon >= 14, right <= 390], [[1, 1], true, true], `${icon} ${right}`)
+    // Each is large enough for a finger.
+    for (const one of [all.getByRole('button', { name: 'View' }), all.getByRole('link', { name: 'Save' }), p.locator('article .details').first()]) { const { width, height } = await one.boundingBox(); assert.ok(width >= 44 && height >= 44, `${width} ${height}`) }
+    clean()
+  })
+
+  it('shows what has a star or a file, though there is no room for a button of each', async () => {
+    await p.goto(`${offices.here}/m/0/inbox`)
+    await row('With a file').waitFor()
+    const filters = p.getByRole('group', { name: 'Messages' })
+    const by = async (name) => { await button('Order').tap(); await p.getByRole('menuitemradio', { name, exact: true }).tap() }
+    assert.equal(await filters.getByRole('button', { name: 'Files' }).count(), 0)
+    await by('Files')
+    await row('Letter 5.').waitFor({ state: 'detached' })
+    await row('With a file').waitFor()
+    await filters.getByRole('button', { name: 'Files', pressed: true }).waitFor()
+    assert.deepEqual(await axe(p), [])
+    await by('Starred')
+    await p.getByText('None like that here.').waitFor()
+    await p.getByRole('button', { name: 'Show all' }).tap()
+    await row('Letter 5.').waitFor()
     clean()
   })
 
