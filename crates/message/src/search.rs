@@ -55,7 +55,12 @@ impl Needle {
     /// assert!(Needle::new("boot").is_in_folded(fold("Ein Boot").as_bytes()));
     /// ```
     pub fn is_in_folded(&self, text: &[u8]) -> bool {
-        self.finder.find(text).is_some()
+        self.place_in_folded(text).is_some()
+    }
+
+    /// The octet of `text`, which [`fold`] made, where it first stands.
+    pub fn place_in_folded(&self, text: &[u8]) -> Option<usize> {
+        self.finder.find(text)
     }
 
     /// True when `text` has it, in any case.

@@ -213,9 +213,10 @@ impl Searcher {
         aside(move || {
             let mut judged = Judged::default();
             for chunk in chunks.iter() {
-                match plan.leaves.iter().map(|leaf| chunk.judge(leaf)).collect() {
+                match plan.leaves.iter().map(|leaf| chunk.judge(leaf)).collect::<Option<Vec<Verdict>>>() {
                     Some(verdicts) => {
                         judged.chunks.push(Arc::clone(chunk));
+                        judged.may.push(plan.may(&verdicts));
                         judged.verdicts.push(verdicts);
                     }
                     // Its messages are read, and taken in again.
@@ -242,11 +243,9 @@ impl Searcher {
         let Inner { store, large, headers, .. } = &*self.inner;
         let (large, headers) = (Arc::clone(large), Arc::clone(headers));
         let reader = Reader { store: store.clone(), large, headers, account, mailbox, plan: Arc::clone(plan) };
-        let mut finder = Finder::new(&judged.chunks);
         let asks_fields = plan.leaves.iter().any(Leaf::is_of_fields);
         let (mut found, mut open, mut cost) = (Vec::new(), Vec::new(), Duration::ZERO);
-        for (index, row) in rows.iter().enumerate() {
-            let place = finder.find(row.email);
+        for (index, place, row) in judged.left(rows) {
             let remembered = if asks_fields && place.is_none() { reader.remembered(row.email) } else { None };
             let known = |leaf: usize| match place {
                 Some(place) => judged.known(place, leaf),
@@ -299,9 +298,21 @@ impl Searcher {
 struct Judged {
     chunks: Vec<Arc<Chunk>>,
     verdicts: Vec<Vec<Verdict>>,
+    /// For each chunk the documents that the query may hold of; `None`: any.
+    may: Vec<Option<Bits>>,
 }
 
 impl Judged {
+    /// The rows that are not ruled out, each with its index and where the chunks have it: chunk and document.
+    fn left<'a>(&'a self, rows: &'a Rows) -> impl Iterator<Item = (usize, Option<(usize, usize)>, MessageRow)> + 'a {
+        let mut finder = Finder::new(&self.chunks);
+        let may = |(chunk, doc): (usize, usize)| self.may.get(chunk).and_then(Option::as_ref).is_none_or(|may| may.get(doc));
+        rows.sift(move |email| {
+            let place = finder.find(email);
+            place.is_none_or(may).then_some(place)
+        })
+    }
+
     /// Of the document at this place.
     fn known(&self, (chunk, doc): (usize, usize), leaf: usize) -> Option<bool> {
         let verdict = self.verdicts.get(chunk)?.get(leaf)?;

@@ -4,7 +4,7 @@
 //! its header, all its octets. Invariant: the answer is that of testing everything on everything. Must not know: files.
 
 use crate::attachment_text;
-use crate::index::{Fields, field_has, place_of};
+use crate::index::{Bits, Fields, Verdict, field_has, place_of};
 use crate::query::Query;
 use message::Facts;
 use message::search::{self, Needle};
@@ -162,6 +162,11 @@ impl Plan {
         self.leaves.iter().any(|leaf| leaf.cost() == Cost::Header && !leaf.is_of_fields())
     }
 
+    /// Documents that it may hold of, by what an index says of each leaf; `None`: it rules out none.
+    pub(crate) fn may(&self, verdicts: &[Verdict]) -> Option<Bits> {
+        self.test.may(verdicts)
+    }
+
     /// `None`: not to be told without reading more.
     pub(crate) fn holds(&self, candidate: &Candidate<'_>) -> Option<bool> {
         self.test.holds(&self.leaves, candidate)
@@ -213,6 +218,22 @@ impl Test {
             Test::Not(inner) => inner.cost(),
             Test::Any(tests) | Test::All(tests) => tests.iter().map(Test::cost).max().unwrap_or(Cost::Row),
             _ => Cost::Row,
+        }
+    }
+
+    fn may(&self, verdicts: &[Verdict]) -> Option<Bits> {
+        match self {
+            Test::Leaf(number, _) => verdicts.get(*number).map(|verdict| verdict.may.clone()),
+            Test::All(tests) => tests.iter().filter_map(|test| test.may(verdicts)).reduce(|mut all, one| {
+                all.keep(&one);
+                all
+            }),
+            Test::Any(tests) => tests.iter().map(|test| test.may(verdicts)).reduce(|some, one| {
+                let mut some = some?;
+                some.add(&one?);
+                Some(some)
+            })?,
+            _ => None,
         }
     }
 
@@ -294,6 +315,25 @@ mod tests {
         assert_eq!(holds(no.not(), &unknown), Some(true));
         assert_eq!(holds(Query::All(vec![open.clone(), yes]), &|_| Some(false)), Some(false));
         assert_eq!(holds(open.not(), &|_| Some(false)), Some(true));
+    }
+
+    #[test]
+    fn only_what_no_part_rules_out_is_left() {
+        let of = |docs: &[usize]| {
+            let mut bits = Bits::none(4);
+            docs.iter().for_each(|doc| bits.set(*doc));
+            bits
+        };
+        let verdicts = [[0, 1], [1, 2]].map(|docs| Verdict { may: of(&docs), does: Bits::none(4) });
+        let (one, other) = (Query::Text(Needle::new("x")), Query::Text(Needle::new("y")));
+        let flagged = Query::Flag(Flags::SEEN);
+        let may = |query: Query| Plan::of(query).may(&verdicts);
+        assert_eq!(may(Query::All(vec![one.clone(), flagged.clone(), other.clone()])), Some(of(&[1])));
+        assert_eq!(may(Query::Any(vec![one.clone(), other.clone()])), Some(of(&[0, 1, 2])));
+        assert_eq!(may(Query::Any(vec![one.clone(), flagged.clone()])), None);
+        assert_eq!(may(Query::All(vec![flagged.clone()])), None);
+        assert_eq!(may(Query::All(vec![Query::Any(vec![flagged.clone(), one.clone()]), other])), Some(of(&[1, 2])));
+        assert_eq!((may(one.not()), may(flagged)), (None, None));
     }
 
     #[test]

@@ -207,11 +207,15 @@ impl Block {
         self.uids.get(at) as u32
     }
 
+    pub(crate) fn email(&self, at: usize) -> EmailId {
+        EmailId(self.emails.get(at))
+    }
+
     pub(crate) fn row(&self, at: usize) -> MessageRow {
         let words = self.keywords.get(at).and_then(|set| self.words.get(usize::from(*set))).cloned().flatten();
         MessageRow {
             uid: Uid(self.uid(at)),
-            email: EmailId(self.emails.get(at)),
+            email: self.email(at),
             mod_seq: ModSeq(self.mod_seqs.get(at)),
             flags: Flags { system: self.system.get(at).copied().unwrap_or(0), keywords: words },
             internal_date_secs: (self.dates.get(at) ^ SIGN) as i64,

@@ -6,7 +6,7 @@
 
 use crate::block::Block;
 use crate::blocks::{Ascending, Blocks, Walk};
-use crate::types::{Flags, MessageRow, ModSeq, Uid};
+use crate::types::{EmailId, Flags, MessageRow, ModSeq, Uid};
 use smol_str::SmolStr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -94,6 +94,12 @@ impl Rows {
     /// UIDs at these indexes.
     pub fn uids(&self, range: Range<usize>) -> impl Iterator<Item = Uid> + '_ {
         self.pieces(range).flat_map(|(block, places)| places.map(|at| Uid(block.uid(at))))
+    }
+
+    /// The rows whose email is asked for, each with its index and what `asks` says of it; of the others nothing more is unpacked.
+    pub fn sift<T>(&self, mut asks: impl FnMut(EmailId) -> Option<T>) -> impl Iterator<Item = (usize, T, MessageRow)> {
+        let all = self.pieces(0..self.len()).flat_map(|(block, places)| places.map(move |at| (block, at)));
+        all.enumerate().filter_map(move |(index, (block, at))| Some((index, asks(block.email(at))?, block.row(at))))
     }
 
     /// UIDs at these indexes, in whatever order they stand; 0 where there is no row. Many are looked up in a list.
@@ -435,6 +441,9 @@ mod tests {
                 let places: Vec<usize> = (0..rows.len() + 2).step_by(pick as usize % 70 + 5).collect();
                 let there: Vec<MessageRow> = places.iter().filter_map(|at| rows.get(*at)).collect();
                 prop_assert_eq!(rows.uids_at(&places), places.iter().map(|at| rows.uid(*at).map_or(0, |uid| uid.0)).collect::<Vec<_>>());
+                let asks = |email: EmailId| (email.0 % 3 == 1).then_some(email.0);
+                let asked: Vec<_> = model.values().enumerate().filter_map(|(at, row)| Some((at, asks(row.email)?, row.clone()))).collect();
+                prop_assert_eq!(rows.sift(asks).collect::<Vec<_>>(), asked);
                 prop_assert_eq!(rows.at(&places).collect::<Vec<_>>(), there);
                 prop_assert_eq!(rows.range(3..9).collect::<Vec<_>>(), model.values().skip(3).take(6).cloned().collect::<Vec<_>>());
                 let (held, seen) = &mut lookers[number % 3];

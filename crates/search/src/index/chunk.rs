@@ -7,7 +7,7 @@ use super::bits::{Bits, decode};
 use super::columns::Column;
 use super::dictionary::Dictionary;
 use super::lists::{Directory, Lists};
-use super::record::{FIELDS, Numbers, ORDERS, Record, field_has, place_of};
+use super::record::{FIELDS, Numbers, ORDERS, Record, UNKNOWN, place_of};
 use super::terms::{Pieces, Place, grams};
 use crate::plan::Leaf;
 use message::search::{Needle, fold};
@@ -272,8 +272,9 @@ impl Chunk {
     fn judge_field(&self, at: usize, needle: &Needle) -> Option<Verdict> {
         let columns = self.searched()?;
         let column = columns.get(at)?;
-        let mut may = column.docs(|text| field_has(Some(text), needle).is_none());
-        let does = column.docs(|text| field_has(Some(text), needle) == Some(true));
+        let mut does = column.docs_with(needle.text().len(), |octets| needle.place_in_folded(octets));
+        let mut may = column.docs_with(UNKNOWN.len(), |octets| memchr::memmem::find(octets, UNKNOWN));
+        does.drop_all(&may);
         may.add(&does);
         Some(Verdict { may, does })
     }

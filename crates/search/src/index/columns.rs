@@ -95,15 +95,29 @@ impl Column {
         self.ends.len()
     }
 
-    /// Documents whose text passes.
-    pub(crate) fn docs(&self, passes: impl Fn(&[u8]) -> bool) -> Bits {
-        let mut right = Bits::none(self.ends.len() + 1);
-        for number in 1..=self.ends.len() {
-            if self.text(number as u32).is_some_and(&passes) {
-                right.set(number);
-            }
-        }
+    /// Documents whose text has what `find` finds first in octets, which is so many octets long.
+    ///
+    /// All texts are looked through as one: most are too short to begin for. What lies over the end of one is none of it.
+    pub(crate) fn docs_with(&self, len: usize, find: impl Fn(&[u8]) -> Option<usize>) -> Bits {
         let mut docs = Bits::none(self.of_doc.len());
+        // The empty one is in every text, and lies nowhere.
+        let mut right = if len == 0 { Bits::all(self.ends.len() + 1) } else { Bits::none(self.ends.len() + 1) };
+        let (mut from, mut before, mut some) = (0, 0, len == 0);
+        while let Some(place) = self.octets.get(from..).filter(|_| len > 0).and_then(&find) {
+            let at = from + place;
+            before += self.ends.get(before..).map_or(0, |ends| ends.partition_point(|end| *end as usize <= at));
+            let Some(end) = self.ends.get(before).map(|end| *end as usize) else { break };
+            let is_within = at + len <= end;
+            if is_within {
+                right.set(before + 1);
+                some = true;
+            }
+            from = if is_within { end } else { at + 1 };
+        }
+        if !some {
+            return docs;
+        }
+        right.clear(0);
         for (doc, number) in self.of_doc.iter().enumerate() {
             if right.get(*number as usize) {
                 docs.set(doc);
@@ -136,8 +150,11 @@ mod tests {
             (0..5).map(|doc| column.of_doc(doc)).collect::<Vec<_>>(),
             [Some(&b"boat"[..]), None, Some(b""), Some(b"boat"), Some(b"boathouse")]
         );
-        let found = column.docs(|text| text.ends_with(b"boat"));
-        assert_eq!((0..5).filter(|doc| found.get(*doc)).collect::<Vec<_>>(), [0, 3]);
+        let with = |what: &[u8]| {
+            let found = column.docs_with(what.len(), |octets| octets.windows(what.len()).position(|piece| piece == what));
+            (0..5).filter(|doc| found.get(*doc)).collect::<Vec<_>>()
+        };
+        assert_eq!((with(b"boat"), with(b"house"), with(b"tbo"), with(b"")), (vec![0, 3, 4], vec![4], vec![], vec![0, 2, 3, 4]));
         assert!(Column::decode(&mut &out[..out.len() - 1], 5).is_none() && Column::decode(&mut &b"\xff\xff"[..], 5).is_none());
     }
 }
