@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Offline, Refused } from '../src/jmap/client'
 import { Push } from '../src/jmap/push'
 import type { Row, Session } from '../src/jmap/types'
+import type { Person } from '../src/data/people'
 import type { Card } from '../src/data/vcard'
 import type { App } from '../src/state/app.svelte'
 import { Book } from '../src/state/book'
@@ -185,18 +186,20 @@ describe('the address book', () => {
   type There = Omit<Card, 'corrects'> & { id: string }
   const blank = { phones: [], organization: '', note: '', vcard: null }
   /** A book whose server holds these. */
-  const held = (people: [string, string][]): { book: Book; there: Map<string, There> } => {
+  const held = (people: [string, string][]): { book: Book; here: Map<string, Person>; there: Map<string, There> } => {
     const there = new Map<string, There>(people.map(([name, email], n) => [`s${n}`, { id: `s${n}`, name, emails: [email], ...blank }]))
-    const call = (calls: [string, { create?: Record<string, Omit<There, 'id'>>; update?: Record<string, Partial<There>> }, string][]): Promise<unknown> => {
-      for (const [, { create, update }] of calls) {
+    const call = (calls: [string, { create?: Record<string, Omit<There, 'id'>>; update?: Record<string, Partial<There>>; destroy?: string[] }, string][]): Promise<unknown> => {
+      for (const [, { create, update, destroy }] of calls) {
+        for (const id of destroy ?? []) there.delete(id)
         for (const one of Object.values(create ?? {})) { const id = `n${there.size}`; there.set(id, { ...one, id }) }
         for (const [id, patch] of Object.entries(update ?? {})) there.set(id, { ...there.get(id) as There, ...patch })
       }
       const answer = { list: [...there.values()].map((one) => ({ ...one, isEntered: true, timesUsed: 0, lastUsed: null })) }
       return Promise.resolve({ of: () => answer, maybe: () => answer })
     }
-    const mail = { account: 'a', hasProgram: true, people: new Map(), jmap: { call, limit: () => 500 }, cache: { putPeople: () => Promise.resolve() }, failed: (e: unknown) => { throw e } }
-    return { book: new Book(mail as unknown as Mail), there }
+    const here = new Map<string, Person>()
+    const mail = { account: 'a', hasProgram: true, people: here, jmap: { call, limit: () => 500 }, cache: { putPeople: () => Promise.resolve() }, failed: (e: unknown) => { throw e } }
+    return { book: new Book(mail as unknown as Mail), here, there }
   }
   const names = (there: Map<string, There>): string[] => [...there.values()].map((one) => `${one.name} ${one.emails.join()}`).sort()
   const corrected = (name: string, email: string): Card => ({ name, emails: [email], ...blank, corrects: true })
@@ -210,5 +213,15 @@ describe('the address book', () => {
     expect(names(both.there)).toEqual(['Anna home@x.test', 'Ben home@x.test'])
     await both.book.add([corrected('Cy', 'home@x.test')])
     expect(names(both.there)).toEqual(['Anna home@x.test', 'Ben home@x.test', 'Cy home@x.test'])
+  })
+
+  it('removes whom the server is being told of', async () => {
+    const { book, here, there } = held([])
+    const adding = book.add([corrected('Pat', 'pat@x.test')])
+    const back = await book.remove(here.get('pat@x.test') as Person)
+    await adding
+    expect([names(there), here.get('pat@x.test')?.hidden]).toEqual([[], true])
+    await back()
+    expect([names(there), here.get('pat@x.test')?.hidden ?? false]).toEqual([['Pat pat@x.test'], false])
   })
 })

@@ -108,6 +108,8 @@ export class Book {
       this.put([{ ...rest, hidden: true }])
       return async () => { this.put([person]) }
     }
+    // What the server is being told of comes there before it goes.
+    await this.telling.catch(() => undefined)
     const has = (w: Whole): boolean => w.emails.some((e) => e.toLowerCase() === person.email)
     const found = (await this.all()).filter(has)
     const left = (w: Whole): string[] => w.emails.filter((e) => e.toLowerCase() !== person.email)
