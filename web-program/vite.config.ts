@@ -33,7 +33,10 @@ function icons(): Plugin {
   }
 }
 
-/** The page names the files of the program as well: they come while the door, which asks for them, is still on its way. */
+/**
+ * The page names the files of the program as well: they come while the door, which asks for them, is still on its way. Marked `data-later`
+ * are those that the rows which come with a page do not need (`crates/web/src/program/first.rs` leaves them out there).
+ */
 function early(): Plugin {
   return {
     name: 'early',
@@ -42,13 +45,14 @@ function early(): Plugin {
       handler(html, { bundle }) {
         const chunks = Object.values(bundle ?? {}).filter((one) => one.type === 'chunk')
         const wanted = new Set<string>()
-        const styles = new Set<string>()
+        const styles = new Map<string, boolean>()
         const add = (name: string): void => { if (!wanted.has(name)) { wanted.add(name); for (const next of chunks.find((one) => one.fileName === name)?.imports ?? []) add(next) } }
         for (const one of chunks) if (/\/src\/(door|program)\.ts$/.test(one.facadeModuleId ?? '')) add(one.fileName)
         // The rows that come with the page look as the program's own do; and nobody waits for the looks of what is there.
-        for (const one of chunks) if (wanted.has(one.fileName)) for (const css of (one as { viteMetadata?: { importedCss: Set<string> } }).viteMetadata?.importedCss ?? []) styles.add(css)
-        const looks = [...styles].filter((name) => !html.includes(name)).map((name) => ({ tag: 'link', attrs: { rel: 'stylesheet', crossorigin: true, href: `/${name}` }, injectTo: 'head' as const }))
-        return [...looks, ...[...wanted].filter((name) => !html.includes(name)).map((name) => ({ tag: 'link', attrs: { rel: 'modulepreload', crossorigin: true, href: `/${name}` }, injectTo: 'head' as const }))]
+        for (const one of chunks) if (wanted.has(one.fileName)) for (const css of (one as { viteMetadata?: { importedCss: Set<string> } }).viteMetadata?.importedCss ?? []) styles.set(css, /\/src\/program\.ts$/.test(one.facadeModuleId ?? ''))
+        const link = (rel: string, name: string, isLater: boolean) => ({ tag: 'link', attrs: { rel, crossorigin: true, href: `/${name}`, ...(isLater ? { 'data-later': true } : {}) }, injectTo: 'head' as const })
+        const looks = [...styles].filter(([name]) => !html.includes(name)).map(([name, isOfRows]) => link('stylesheet', name, !isOfRows))
+        return [...looks, ...[...wanted].filter((name) => !html.includes(name)).map((name) => link('modulepreload', name, true))]
       },
     },
   }
@@ -83,7 +87,7 @@ function version(): string {
 export default defineConfig(({ mode }) => mode === 'worker'
   ? { plugins: [compressed()], publicDir: false, define: { VERSION: JSON.stringify(version()) }, build: { outDir: 'dist', emptyOutDir: false, lib: { entry: 'src/worker.ts', formats: ['es'], fileName: () => 'worker.js' }, target: 'es2022' } }
   : {
-      // Classes by name: what is drawn before the program is there (`src/early/rows.ts`) has the same.
+      // Classes by name: what is drawn before the program is there (`src/view/first.ts`) has the same.
       plugins: [svelte({ compilerOptions: { cssHash: ({ name }) => `s-${name}` } }), icons(), early()],
       build: { target: ['chrome123', 'firefox121', 'safari17.5'], assetsInlineLimit: 0, modulePreload: { polyfill: false }, reportCompressedSize: false, manifest: 'files.json' },
       test: { include: ['tests/**/*.test.ts'] },

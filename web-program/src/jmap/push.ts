@@ -54,15 +54,17 @@ export class Push implements Asking {
     const text = JSON.stringify({ '@type': 'Request', id, ...request })
     if (text.length > LINE_LENGTH_MAX) return undefined
     return new Promise((done, failed) => {
-      const late = setTimeout(() => {
-        if (asked.delete(id)) failed(new Offline('no answer on the line'))
-        // What was told meanwhile is asked for when another stands.
-        if (socket === this.socket) { this.line('waiting'); this.connect() }
-      }, ANSWER_MS)
+      let late: ReturnType<typeof setTimeout> | undefined
       const ends = <T>(end: (told: T) => void) => (told: T): void => { clearTimeout(late); end(told) }
       asked.set(id, { done: ends(done), failed: ends(failed) })
       signal?.addEventListener('abort', () => { const waits = asked.get(id); asked.delete(id); waits?.failed(new DOMException('nobody waits for it', 'AbortError')) })
       socket.send(text)
+      // Not before it is sent: to set a clock may take half as long as the answer.
+      late = setTimeout(() => {
+        if (asked.delete(id)) failed(new Offline('no answer on the line'))
+        // What was told meanwhile is asked for when another stands.
+        if (socket === this.socket) { this.line('waiting'); this.connect() }
+      }, ANSWER_MS)
     })
   }
 

@@ -16,10 +16,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::sync::OnceLock;
 use tokio::sync::mpsc;
 
 /// Where it goes: after what the program is drawn into.
-const MARK: &[u8] = b"<div id=\"app\"></div>";
+const MARK: &str = "<div id=\"app\"></div>";
+/// A line of the page that asks for what its first rows do not need (`web-program/vite.config.ts`).
+const LATER: &str = " data-later";
 /// What a row shows (`web-program/src/jmap/types.ts`).
 const ROW: [&str; 12] = [
     "id",
@@ -57,9 +60,8 @@ pub(crate) fn opened(request: &Request) -> Option<Opened> {
 
 /// The page, with the first look for who signed in; `None`: nobody did.
 pub(crate) async fn page(site: &Shared, Opened { mailbox, asking }: Opened) -> Option<Response> {
-    let whole = files::find("/index.html")?.plain;
-    let at = whole.windows(MARK.len()).position(|part| part == MARK)? + MARK.len();
-    let (before, after) = whole.split_at_checked(at)?;
+    static PARTS: OnceLock<Option<(Bytes, Bytes)>> = OnceLock::new();
+    let (before, after) = PARTS.get_or_init(|| parts(str::from_utf8(files::find("/index.html")?.plain).ok()?)).as_ref()?;
     let base = asking.base_url();
     let signed_in = signed_in(site, asking).await.ok()?;
     let place = jmap::place_for(site, signed_in.account.id)?;
@@ -71,18 +73,26 @@ pub(crate) async fn page(site: &Shared, Opened { mailbox, asking }: Opened) -> O
         told(&site, &signed_in, &base, &mailbox).await
     });
     tokio::spawn(async move {
-        if sender.send(Bytes::from_static(before)).await.is_err() {
+        if sender.send(before.clone()).await.is_err() {
             return;
         }
         if let Ok(Ok(Some(told))) = tokio::time::timeout(FIRST_PATIENCE, &mut telling).await {
             let _ = sender.send(element(&told)).await;
         }
-        let _ = sender.send(Bytes::from_static(after)).await;
+        let _ = sender.send(after.clone()).await;
     });
     let mut response = Response::new(Body::new(Pieces(receiver)));
     protect(response.headers_mut(), "text/html; charset=utf-8", PAGE_POLICY);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Some(response)
+}
+
+/// The page up to what is told, and behind it. What comes later is asked for when the rows are drawn: to ask for it takes a browser
+/// about a millisecond a file, before it draws anything.
+fn parts(whole: &str) -> Option<(Bytes, Bytes)> {
+    let (before, after) = whole.split_at_checked(whole.find(MARK)? + MARK.len())?;
+    let now: String = before.split_inclusive('\n').filter(|line| !line.contains(LATER)).collect();
+    Some((now.into(), after.to_owned().into()))
 }
 
 /// The mailbox of one's own that an address opens: its role or its id.
@@ -179,6 +189,20 @@ mod tests {
         let text = std::str::from_utf8(&told).unwrap_or_default();
         assert_eq!(text.matches('<').count(), 2, "{text}");
         assert!(text.contains("\\u003c/script>\\u003cscript>alert(1)"), "{text}");
+    }
+
+    #[test]
+    fn what_the_rows_do_not_need_is_asked_for_later() {
+        let page = "<head>\n<script src=\"/a.js\"></script>\n<link href=\"/b.js\" data-later>\n</head>\n<div id=\"app\"></div>\n<p data-later>\n";
+        let told = parts(page).map(|(before, after)| (before.to_vec(), after.to_vec()));
+        let before = b"<head>\n<script src=\"/a.js\"></script>\n</head>\n<div id=\"app\"></div>".to_vec();
+        assert_eq!(told, Some((before, b"\n<p data-later>\n".to_vec())));
+        // Of what is served: the script and the looks of the rows stay.
+        let Some(whole) = files::find("/index.html").and_then(|page| str::from_utf8(page.plain).ok()) else { return };
+        let now = parts(whole).and_then(|(before, _)| String::from_utf8(before.to_vec()).ok()).unwrap_or_default();
+        let count = |text: &str, what: &str| text.matches(what).count();
+        assert!(count(whole, LATER) > 3 && count(&now, LATER) == 0 && count(&now, "<script type=\"module\"") == 1, "{now}");
+        assert_eq!((count(&now, "modulepreload"), count(&now, "rel=\"stylesheet\"")), (0, 2), "{now}");
     }
 
     #[test]
