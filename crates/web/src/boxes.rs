@@ -76,7 +76,7 @@ pub(crate) async fn export(
     };
     let Some(eyes) = site.eyes_on(&signed_in.account, &account).await else { return missing() };
     let mailbox = store::object_id::mailbox(eyes.account, &mailbox);
-    let Some(mailbox) = mailbox.filter(|id| eyes.rights(&site.store, *id).has(Right::Read)) else { return missing() };
+    let Some(mailbox) = mailbox.filter(|id| eyes.may_read(&site.store, *id)) else { return missing() };
     let Some(place) = site.jmap.stream_place(signed_in.account.id) else {
         return problem(StatusCode::TOO_MANY_REQUESTS, "Too many streams are open.");
     };
@@ -126,7 +126,7 @@ impl Giving {
     async fn octets(&self, at: usize, row: &MessageRow) -> io::Result<Option<Bytes>> {
         let store = &self.site.store;
         if at.is_multiple_of(LOOKED_AFTER)
-            && !(self.eyes.rights(store, self.mailbox).has(Right::Read) && still_good(&self.site, &self.signed_in).await)
+            && !(self.eyes.may_read(store, self.mailbox) && still_good(&self.site, &self.signed_in).await)
         {
             return Err(gone());
         }

@@ -40,6 +40,8 @@ mod request;
 mod rfc_8620;
 #[path = "outside/rfc_8621.rs"]
 mod rfc_8621;
+#[path = "outside/rights.rs"]
+mod rights;
 #[path = "outside/searching.rs"]
 mod searching;
 #[path = "outside/sent.rs"]

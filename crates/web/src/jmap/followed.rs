@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use store::{Account, AccountId, ModSeq, StoreError};
 use tokio::sync::watch;
-use wire::imap::acl::Right;
 
 /// Types of which others' accounts have any.
 const TYPES: [&str; 3] = ["Mailbox", "Thread", "Email"];
@@ -148,7 +147,7 @@ impl Other {
         let mut types = changed(seen.as_ref());
         if let (Some(all), Some(seen)) = (&all, &seen) {
             // EmailDelivery is told when something was delivered, not when it came into sight.
-            let is_shown = |mailbox| self.eyes.rights(store, mailbox).has(Right::Read);
+            let is_shown = |mailbox| self.eyes.may_read(store, mailbox);
             sift(store, (self.eyes.account, &self.told), (all, seen), &is_shown, &mut types).await?;
         }
         types.retain(|name| self.eyes.are_own() || TYPES.contains(name) || [DELIVERY, INBOX_DELIVERY].contains(name));

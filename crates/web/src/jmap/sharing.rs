@@ -49,6 +49,12 @@ impl Eyes {
         }
     }
 
+    /// Is what lies there shown? `r` without `l` is IMAP's alone (RFC 8621 §2: "both are required for this to be true").
+    pub(crate) fn may_read(&self, store: &Store, mailbox: MailboxId) -> bool {
+        let rights = self.rights(store, mailbox);
+        rights.has(Right::Lookup) && rights.has(Right::Read)
+    }
+
     /// On the account itself: what lies under nothing is made by this right.
     fn rights_on_top(&self, store: &Store) -> Rights {
         match self.are_own() {
@@ -81,7 +87,7 @@ impl Eyes {
     /// Of what happened only what these eyes may know.
     pub(crate) fn veil(&self, store: &Store, changes: &mut AccountChanges) {
         if !self.are_own() {
-            changes.messages.retain(|mailbox, _| self.rights(store, *mailbox).has(Right::Read));
+            changes.messages.retain(|mailbox, _| self.may_read(store, *mailbox));
             changes.mailboxes.retain(|(mailbox, _)| self.rights(store, *mailbox).has(Right::Lookup));
             // Where mailboxes stand is everybody's; the rest of the records are the owner's own affair.
             let is_seen = |name: &str| order_of(name).is_some_and(|id| self.rights(store, id).has(Right::Lookup));
@@ -176,7 +182,7 @@ pub(crate) async fn described(store: &Store, who: &Arc<Account>) -> Vec<(String,
 pub(crate) fn my_rights(rights: Rights, is_inbox: bool) -> Value {
     let has = |right| rights.has(right);
     json!({
-        "mayReadItems": has(Right::Read), "mayAddItems": has(Right::Insert),
+        "mayReadItems": has(Right::Lookup) && has(Right::Read), "mayAddItems": has(Right::Insert),
         "mayRemoveItems": has(Right::DeleteMessages) && has(Right::Expunge), "maySetSeen": has(Right::Seen),
         "maySetKeywords": has(Right::Write), "mayCreateChild": has(Right::Create),
         "mayRename": has(Right::DeleteMailbox) && !is_inbox, "mayDelete": has(Right::DeleteMailbox) && !is_inbox,
@@ -218,8 +224,12 @@ pub(crate) fn may_change(rights: Rights, wanted: &FlagsWanted) -> bool {
         FlagsWanted::Same => true,
         FlagsWanted::Change { add, remove } => may_set(rights, add) && may_set(rights, remove),
         // All of them at once: whatever they were.
-        FlagsWanted::These(_) => rights.has(Right::Seen) && rights.has(Right::Write),
+        FlagsWanted::These(_) => may_set_all(rights),
     }
+}
+
+pub(crate) fn may_set_all(rights: Rights) -> bool {
+    rights.has(Right::Seen) && rights.has(Right::Write)
 }
 
 /// May it be taken out of here?

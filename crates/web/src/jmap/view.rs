@@ -185,6 +185,21 @@ impl Entry {
         }
     }
 
+    /// What is to be set and what taken away so that it has these flags wherever it is, and no others.
+    pub(crate) fn towards(&self, these: &Flags) -> (Flags, Flags) {
+        fn words(flags: &Flags) -> impl Iterator<Item = &SmolStr> {
+            flags.keywords.iter().flat_map(|words| words.iter())
+        }
+        let has = |flags: &Flags, word: &str| words(flags).any(|one| one.eq_ignore_ascii_case(word));
+        let known = SYSTEM.iter().fold(0, |all, (bit, _)| all | bit);
+        let everywhere = self.places().fold(u8::MAX, |all, place| all & place.flags.system);
+        let somewhere = self.places().fold(0, |all, place| all | place.flags.system);
+        let flags = |system, words: Vec<SmolStr>| Flags { system, keywords: (!words.is_empty()).then(|| words.into()) };
+        let new = words(these).filter(|word| self.places().any(|place| !has(&place.flags, word))).cloned().collect();
+        let old = self.words().filter(|word| !has(these, word)).collect();
+        (flags(these.system & known & !everywhere, new), flags(somewhere & known & !these.system, old))
+    }
+
     pub(crate) fn known(&self) -> Option<&Known> {
         self.known.as_deref()
     }

@@ -6,34 +6,34 @@ use store::{AccountId, AclChange, Flags};
 use wire::imap::acl::Rights;
 
 /// Bob shares with ann.
-struct Pair {
-    office: Office,
-    bob: AccountId,
+pub(crate) struct Pair {
+    pub(crate) office: Office,
+    pub(crate) bob: AccountId,
 }
 
 impl Pair {
-    async fn new() -> Pair {
+    pub(crate) async fn new() -> Pair {
         let office = Office::new().await;
         let bob = office.store.account("bob@here.test").await.unwrap().unwrap().id;
         Pair { office, bob }
     }
 
-    fn account(&self) -> String {
+    pub(crate) fn account(&self) -> String {
         format!("A{:x}", self.bob.0)
     }
 
-    async fn mailbox(&self, name: &str) -> String {
+    pub(crate) async fn mailbox(&self, name: &str) -> String {
         let found = self.office.store.mailbox(self.bob, name).await.unwrap().unwrap().id;
         store::object_id::of_mailbox(self.bob, found).to_string()
     }
 
-    async fn share(&self, mailbox: &str, letters: &str) {
+    pub(crate) async fn share(&self, mailbox: &str, letters: &str) {
         let id = self.office.store.mailbox(self.bob, mailbox).await.unwrap().unwrap().id;
         let rights = Rights::from_letters(letters.as_bytes()).unwrap();
         self.office.store.acl_change(self.bob, id, "ann@here.test", AclChange::Replace(rights.bits())).await.unwrap();
     }
 
-    async fn put(&self, mailbox: &str, subject: &str, system: u8) {
+    pub(crate) async fn put(&self, mailbox: &str, subject: &str, system: u8) {
         let octets = bytes::Bytes::from(format!("From: bob@here.test\r\nSubject: {subject}\r\n\r\nThe text of {subject}.\r\n"));
         let facts = std::sync::Arc::new(message::facts::Facts::compute(&octets));
         let flags = Flags { system, keywords: None };
@@ -44,42 +44,42 @@ impl Pair {
     }
 
     /// Ann asks about bob's account.
-    async fn any(&self, name: &str, mut arguments: Value) -> (String, Value) {
+    pub(crate) async fn any(&self, name: &str, mut arguments: Value) -> (String, Value) {
         arguments["accountId"] = json!(self.account());
         self.office.calls(json!([[name, arguments, "c"]])).await.remove(0)
     }
 
-    async fn call(&self, name: &str, arguments: Value) -> Value {
+    pub(crate) async fn call(&self, name: &str, arguments: Value) -> Value {
         let (answered, answer) = self.any(name, arguments).await;
         assert_eq!(answered, name, "{answer}");
         answer
     }
 
-    async fn fails(&self, name: &str, arguments: Value) -> String {
+    pub(crate) async fn fails(&self, name: &str, arguments: Value) -> String {
         let (answered, answer) = self.any(name, arguments).await;
         assert_eq!(answered, "error", "{answer}");
         answer["type"].as_str().unwrap().to_owned()
     }
 
-    async fn session(&self) -> Value {
+    pub(crate) async fn session(&self) -> Value {
         let head = format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
         self.office.ask(&head, b"").await.json()
     }
 
-    async fn download(&self, blob: &str) -> (u16, bytes::Bytes) {
+    pub(crate) async fn download(&self, blob: &str) -> (u16, bytes::Bytes) {
         let basic = Office::basic("ann@here.test", "pw");
         let head = format!("GET /jmap/download/{}/{blob}/x?type=text/plain HTTP/1.1\r\n{basic}", self.account());
         let answer = self.office.ask(&head, b"").await;
         (answer.status, answer.body)
     }
 
-    async fn ids(&self) -> Vec<String> {
+    pub(crate) async fn ids(&self) -> Vec<String> {
         let found = self.call("Email/query", json!({})).await;
         found["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
     }
 
     /// The type of the error that one `/set` of one email meets; empty: it was done.
-    async fn update(&self, id: &str, patch: Value) -> String {
+    pub(crate) async fn update(&self, id: &str, patch: Value) -> String {
         let answer = self.call("Email/set", json!({"update": {id: patch}})).await;
         answer["notUpdated"][id]["type"].as_str().unwrap_or_default().to_owned()
     }

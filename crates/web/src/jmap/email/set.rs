@@ -12,8 +12,8 @@ use crate::jmap::failure::{MethodError, SetError};
 use crate::jmap::own_seen;
 use crate::jmap::reference::{pointer_step, weight};
 use crate::jmap::setting::{Outcome, Setting, id_or_created, without_same};
-use crate::jmap::sharing::{forbidden, may_change, may_put, may_remove};
-use crate::jmap::view::{EmailKey, SYSTEM, View};
+use crate::jmap::sharing::{forbidden, may_change, may_put, may_remove, may_set_all};
+use crate::jmap::view::{EmailKey, Entry, SYSTEM, View};
 use crate::jmap::{Context, Object, account_id};
 use crate::limits::{ANSWER_BYTES_MAX, GET_MAX, attachments_bytes_max};
 use bytes::Bytes;
@@ -275,8 +275,25 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
     if moved && places != entry.mailboxes() {
         arrangement.mailboxes = Some(places.into_iter().collect());
     }
+    arrangement.flags = as_far_as_said(view, entry, arrangement.flags);
     may_be_arranged(view, &entry.mailboxes(), &arrangement)?;
     Ok((key, arrangement))
+}
+
+/// Where not all keywords may be set, all of them said at once are what changes by that: `maySetSeen` is asked of who changes $seen
+/// (RFC 8621 §2: "The user may add or remove the $seen keyword"), not of who says that it stays as it is.
+fn as_far_as_said(view: &View, entry: &Entry, wanted: FlagsWanted) -> FlagsWanted {
+    match wanted {
+        FlagsWanted::These(these) if !entry.mailboxes().iter().all(|one| may_set_all(view.rights(*one))) => {
+            let (add, remove) = entry.towards(&these);
+            let is_nothing = |flags: &Flags| flags.system == 0 && flags.keywords.is_none();
+            match is_nothing(&add) && is_nothing(&remove) {
+                true => FlagsWanted::Same,
+                false => FlagsWanted::Change { add, remove },
+            }
+        }
+        wanted => wanted,
+    }
 }
 
 /// `Email/set`
