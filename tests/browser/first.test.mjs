@@ -46,11 +46,11 @@ const alike = (one, other) => {
   for (const [n, { says, at }] of one.entries()) for (const [side, px] of at.entries()) assert.ok(Math.abs(px - other[n].at[side]) <= 1.5, `${says}: ${at} and ${other[n].at}`)
 }
 /** What one sees of the list, and where. */
-const seen = (ann) => ann.evaluate(() => [...document.querySelectorAll('section.list h1, .row')].filter((e) => e.getBoundingClientRect().top < innerHeight).flatMap((e) => [e, ...e.querySelectorAll('.who, .n, .draft, .at, .subject, .chip, .preview')].map((one) => {
+const seen = (ann) => ann.evaluate(() => [...document.querySelectorAll('section.list, section.list h1, .border, section.reader, .row')].filter((e) => e.getBoundingClientRect().top < (e.closest('.view') ?? document.documentElement).getBoundingClientRect().bottom).flatMap((e) => [e, ...(e.matches('.row') ? e.querySelectorAll('.who, .n, .draft, .at, .subject, .chip, .preview') : [])].map((one) => {
   const { x, y, width, height } = one.getBoundingClientRect()
   const { color, fontWeight, fontSize } = getComputedStyle(one)
   // The title has room as far as the buttons let it, which come with the program.
-  return { says: [one.matches('.row') ? 'row' : one.textContent, color, fontWeight, fontSize].join(' '), at: one.matches('h1') ? [x, y, height] : [x, y, width, height] }
+  return { says: [one.matches('.row, section, .border') ? 'row' : one.textContent, color, fontWeight, fontSize].join(' '), at: one.matches('h1') ? [x, y, height] : [x, y, width, height] }
 })))
 
 describe('what comes with the page', { timeout: 300_000 }, () => {
@@ -58,6 +58,9 @@ describe('what comes with the page', { timeout: 300_000 }, () => {
     ['a desktop', { viewport: { width: 1360, height: 860 } }, {}],
     ['a tablet', { viewport: { width: 900, height: 700 }, hasTouch: true }, {}],
     ['a telephone', { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }, {}],
+    ['the reader below the list', { viewport: { width: 1360, height: 860 } }, { reader: 'below' }],
+    ['a tablet, one-line rows, the reader below the list', { viewport: { width: 900, height: 1000 }, hasTouch: true }, { rows: 'compact', reader: 'below' }],
+    ['a telephone, the reader below the list', { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }, { reader: 'below' }],
     ['one-line rows, dark, the reader off', { viewport: { width: 1360, height: 860 } }, { rows: 'compact', theme: 'dark', reader: 'off' }],
   ]) {
     it(`stands before the program does, and then as the program draws it: ${name}`, async () => {

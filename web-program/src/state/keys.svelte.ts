@@ -1,5 +1,6 @@
 // One key, one act (Gmail's where Gmail has one). Silent in fields; what is typed while an answer opens goes into it.
 
+import { READERS } from '../data/choices'
 import { SORTS } from '../data/sorting'
 import { t } from '../texts'
 import { held, inField } from './ahead'
@@ -59,6 +60,7 @@ export function commands(): Command[] {
     { name: 'keys', text: t.keys.title, key: '?', group: 'show', run: () => { app.layer = 'keys' } },
     { name: 'theme', text: t.palette.theme, group: 'show', run: () => app.choose({ theme: isDark() ? 'light' : 'dark' }) },
     { name: 'rows', text: t.palette.density(app.choices.rows === 'full' ? 'compact' : 'full'), group: 'show', run: () => app.choose({ rows: app.choices.rows === 'full' ? 'compact' : 'full' }) },
+    ...READERS.map((reader): Command => ({ name: `reader-${reader}`, text: t.palette.layout(t.settings.readers[reader]), group: 'show', run: () => app.choose({ reader }), when: () => app.choices.reader !== reader })),
     ...SORTS.map((name): Command => ({ name: `sort-${name}`, text: `${t.list.sort}: ${t.list.sorts[name]}`, group: 'show', run: () => app.sort(name), when: listing })),
     { name: 'settings', text: t.nav.settings, group: 'show', run: () => router.go({ at: 'settings', page: 'general' }) },
     { name: 'sign-out', text: t.nav.signOut, group: 'show', run: () => { void app.signOut() } },

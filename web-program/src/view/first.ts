@@ -1,7 +1,7 @@
 // The rows that came with the page, drawn before the program is there: what one wants to see first waits for nothing. As the program draws
 // them (`ListPane.svelte`, `Shell.svelte`), by the same names of classes; what is pressed meanwhile is kept for it.
 
-import { chosen, dress, listWidth } from '../data/choices'
+import { borderAt, chosen, dress, HEIGHT, WIDTH } from '../data/choices'
 import { facts, people } from '../data/row'
 import { Answers } from '../jmap/client'
 import type { Id, Mailbox, QueryAnswer, Row } from '../jmap/types'
@@ -60,7 +60,7 @@ export function draw(target: HTMLElement, { session, about, list }: First): Draw
 
   const all = pane('div', 'all')
   all.style.height = `min(15000000px, calc(${found.total ?? found.ids.length} * var(--row)))`
-  for (const [index, id] of found.ids.slice(0, Math.ceil(innerHeight / (isCompact ? 32 : 72))).entries()) {
+  for (const [index, id] of found.ids.slice(0, Math.ceil(innerHeight / (isCompact ? 32 : choices.reader === 'below' ? 56 : 72))).entries()) {
     const row = rows.get(id)
     if (!row) continue
     const whole = (threads.get(row.threadId) ?? []).map((one) => rows.get(one)).filter((one) => one !== undefined)
@@ -70,8 +70,9 @@ export function draw(target: HTMLElement, { session, about, list }: First): Draw
   const tools = pane('div', 'tools', pane('h1', '', (box.role !== null && t.roles[box.role]) || box.name))
   const header = maker('Header')('header', '', maker('Header')('span', 'icon-button menu'))
   const bar = shell('nav', 'bar', shell('button', ''))
-  const whole = shell('div', 'shell', header, maker('Nav')('nav', ''), shell('main', `panes${choices.reader === 'off' ? ' off' : ''}`, shell('section', 'list', tools, pane('div', 'around', view)), shell('div', 'border'), shell('section', 'reader')), bar)
-  whole.style.setProperty('--list', `${listWidth()}px`)
+  const whole = shell('div', 'shell', header, maker('Nav')('nav', ''), shell('main', `panes ${choices.reader}`, shell('section', 'list', tools, pane('div', 'around', view)), shell('div', 'border'), shell('section', 'reader')), bar)
+  whole.style.setProperty('--list', `${borderAt(WIDTH)}px`)
+  whole.style.setProperty('--list-height', `${borderAt(HEIGHT)}%`)
   whole.ariaBusy = 'true'
   const pressed: Pressed[] = []
   view.addEventListener('click', ({ target: at }) => {
