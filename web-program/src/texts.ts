@@ -13,7 +13,7 @@ export const t = {
   list: {
     label: 'Messages', width: 'Width of the list', height: 'Height of the list', all: 'All', unread: 'Unread', files: 'Files', starred: 'Starred', none: 'No subject', nobody: '(nobody)', draft: 'Draft',
     empty: 'Nothing here.', emptyInbox: 'Nothing new. All read and answered.', emptySearch: 'Nothing matches.', emptyIn: 'Nothing matches here.', everywhere: 'Search all mail', lookIn: (box: string) => `Look in ${box}`, emptyOnly: 'None like that here.', showAll: 'Show all', answered: 'answered', forwarded: 'forwarded', write: 'Write a message', count: (n: number) => plural(n, 'message', 'messages'), conversations: (n: number) => plural(n, 'conversation', 'conversations'),
-    selected: (n: number) => `${n} selected`, selectAll: 'Select all', clear: 'Clear', refused: 'The list could not be loaded.', retry: 'Retry', row: (unread: boolean, from: string, subject: string, at: string, n: number, file: boolean, star: boolean) =>
+    selected: (n: number) => `${n} selected`, selectAll: 'Select all', clear: 'Clear', refused: 'The list could not be loaded.', tooMuch: 'You look for too many words at once.', retry: 'Retry', row: (unread: boolean, from: string, subject: string, at: string, n: number, file: boolean, star: boolean) =>
       [unread ? 'Unread' : '', from, subject, at, n > 1 ? `${n} messages` : '', star ? 'starred' : '', file ? 'with file' : ''].filter((s) => s !== '').join(', '),
     yesterday: 'Yesterday', flat: 'Single messages', threads: 'Conversations', sort: 'Order', sorts: { newest: 'Newest first', oldest: 'Oldest first', people: 'Sender', subject: 'Subject', size: 'Largest first' }, recipient: 'Recipient',
   },

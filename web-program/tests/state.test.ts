@@ -13,6 +13,7 @@ import { Joined } from '../src/state/joined.svelte'
 import { List } from '../src/state/list.svelte'
 import type { Mail } from '../src/state/mail.svelte'
 import { toasts } from '../src/state/toasts.svelte'
+import { t } from '../src/texts'
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -142,6 +143,11 @@ describe('what failed', () => {
     const pauses: number[] = [list.pause]
     for (let i = 0; i < 6; i++) { await list.ensure(0, 50); pauses.push(list.pause); vi.advanceTimersByTime(list.pause) }
     expect(pauses).toEqual([0, 5000, 10_000, 20_000, 40_000, 60_000, 60_000])
+  })
+  it('says in plain words that a search asks for too much', async () => {
+    const { list } = failing(() => new Refused('unsupportedFilter', 'the filter has too many conditions'))
+    await list.ensure(0, 50)
+    expect([list.state, list.error]).toEqual(['error', t.list.tooMuch])
   })
   it('is asked at once when the server is back', async () => {
     const { list, mail } = failing(() => new Offline('no answer'))

@@ -1,12 +1,13 @@
 // One query as a list on the screen: its order, of which only windows are known, and how they are fetched and kept true.
 
 import { untrack } from 'svelte'
-import { Offline, type Answers, type Call } from '../jmap/client'
+import { Offline, Refused, type Answers, type Call } from '../jmap/client'
 import { ROW, type Filter, type Id, type QueryAnswer, type QueryChanges, type Row } from '../jmap/types'
 import { afterwards } from '../data/cache'
 import { matches } from '../data/local'
 import { Order, WINDOW } from '../data/order'
 import { inOrder, type Step } from '../data/sorting'
+import { t } from '../texts'
 import type { Mail } from './mail.svelte'
 
 const KEPT = 200
@@ -213,7 +214,9 @@ export class List implements Listing {
         mail.lost()
         if (this.order.state === undefined) await this.fromKept()
       } else {
-        this.error = error instanceof Error ? error.message : String(error)
+        // What is typed asks for nothing that is not known there: it is too much of it.
+        const isTooMuch = this.isSearch && error instanceof Refused && error.type === 'unsupportedFilter'
+        this.error = isTooMuch ? t.list.tooMuch : error instanceof Error ? error.message : String(error)
         this.state = this.order.total === 0 ? 'error' : this.state
         mail.failed(error)
       }
