@@ -49,6 +49,30 @@ fn told(office: &Office, change: &Value) -> (bool, bool) {
     (states["Email"].is_string(), states["EmailDelivery"].is_string())
 }
 
+/// RFC 9425 §2: the capability is an empty object in both places. §6: "Servers MUST support the JMAP push mechanisms [...] to receive
+/// notifications when the state changes for the Quota type": of what is used and of the limit, and of nothing else.
+#[tokio::test]
+async fn of_the_quota_is_told_as_of_mail() {
+    let office = Office::new().await;
+    let session =
+        office.ask(&format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw")), b"").await.json();
+    let name = "urn:ietf:params:jmap:quota";
+    let of_account = &session["accounts"][office.account_id()]["accountCapabilities"][name];
+    assert_eq!((&session["capabilities"][name], of_account), (&json!({}), &json!({})));
+    let mut events = Events::open(&office, "").await;
+    let mut next = async || events.next().await.0["changed"][office.account_id()].clone();
+    office.put("INBOX", LETTER, NOW, 0).await;
+    let told = next().await;
+    let quota = office.call("Quota/get", json!({"ids": null})).await;
+    assert_eq!(told["Quota"], quota["state"], "{told}");
+    office.call("Identity/set", json!({"create": {"i": {"email": "ann@here.test", "name": "Ann"}}})).await;
+    let told = next().await;
+    assert!(told["Identity"].is_string() && told["Quota"].is_null(), "{told}");
+    office.store.account_quota(office.ann, Some(70_000)).await.unwrap();
+    let told = next().await;
+    assert!(told["Quota"].is_string() && told["Email"].is_null(), "{told}");
+}
+
 /// RFC 8620 §7.3: of an event id that the server does not know anything may have happened since.
 #[tokio::test]
 async fn after_a_strange_event_everything_is_told() {
