@@ -145,6 +145,7 @@ pub(crate) struct Config {
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) private_key: Option<PathBuf>,
     pub(crate) self_signed: bool,
+    strict_transport_days: u32,
     pub(crate) plaintext: server::context::Plaintext,
     pub(crate) mechanisms: Vec<server::auth::MechanismOffer>,
     /// (SHA-256 in hex, address).
@@ -197,6 +198,7 @@ impl Config {
             certificate: None,
             private_key: None,
             self_signed: false,
+            strict_transport_days: 0,
             plaintext: server::context::Plaintext::Never,
             mechanisms: Vec::new(),
             client_certificates: Vec::new(),
@@ -266,6 +268,13 @@ impl Config {
     /// A certificate is configured or will be made.
     pub(crate) fn has_tls(&self) -> bool {
         self.self_signed || self.certificate.is_some()
+    }
+
+    /// For how long browsers are to come by TLS alone: told where they trust the certificate, and where nobody is meant to sign in
+    /// without TLS.
+    pub(crate) fn strict_transport_secs(&self) -> Option<u64> {
+        let is_told = self.certificate.is_some() && self.plaintext != server::context::Plaintext::Always;
+        is_told.then(|| u64::from(self.strict_transport_days) * 86_400)
     }
 }
 

@@ -131,7 +131,12 @@ impl Office {
         helpers.spawn(quiet::keep(Arc::clone(&gate)));
         let http_max = config.limits.patience.silence_secs.map_or(web::CONNECTION_MAX, Duration::from_secs);
         let offered = web_doors::offered(&bound, tls.is_some());
-        let web = web::Web::start(web_doors::settings(&context, (outside, pushes), http_max, (offered, links)));
+        let web = web::Web::start(web_doors::settings(
+            &context,
+            (outside, pushes),
+            (http_max, config.strict_transport_secs()),
+            (offered, links),
+        ));
         let proxies: Arc<[net::IpRange]> = config.proxy_from.clone().into();
         let mut loops = JoinSet::new();
         let mut listening = Vec::new();

@@ -108,6 +108,7 @@ pub(crate) async fn site() -> (Shared, SignedIn) {
         recipients_max: 100,
         one_person: false,
         plaintext: Plaintext::Loopback,
+        strict_transport_secs: None,
         connection_max: crate::CONNECTION_MAX,
         shutdown: watch::channel(false).1,
     });

@@ -288,6 +288,8 @@ pub struct Settings {
     pub recipients_max: usize,
     /// See [`Plaintext`].
     pub plaintext: Plaintext,
+    /// For how many seconds a browser that came by TLS comes no other way (RFC 6797); 0 takes that back, `None` says nothing.
+    pub strict_transport_secs: Option<u64>,
     /// How long a silent or slow peer is borne.
     pub connection_max: std::time::Duration,
     /// Becomes true when the server drains.

@@ -46,6 +46,8 @@ pub(crate) struct Site {
     pub(crate) message_bytes_max: u64,
     pub(crate) recipients_max: usize,
     pub(crate) plaintext: Plaintext,
+    /// What is said of the way here to who came by TLS.
+    strict_transport: Option<HeaderValue>,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) sessions: Sessions,
     pub(crate) second_factor: SecondFactor,
@@ -138,6 +140,10 @@ impl Site {
             message_bytes_max: settings.message_bytes_max,
             recipients_max: settings.recipients_max,
             plaintext: settings.plaintext,
+            // Of this very name: what else there is under it is not ours to say.
+            strict_transport: settings
+                .strict_transport_secs
+                .map(|secs| HeaderValue::try_from(format!("max-age={secs}")).unwrap_or(HeaderValue::from_static("max-age=0"))),
             shutdown: settings.shutdown,
         }
     }
@@ -257,6 +263,7 @@ async fn guard(State(site): State<Shared>, request: Request, next: Next) -> Resp
     if !site.is_our_name(host) || !site.is_our_name(target) {
         return discard(request, problem(StatusCode::MISDIRECTED_REQUEST, "This server does not go by that name.")).await;
     }
+    let strict = site.strict_transport.clone().filter(|_| is_to_be_strict(&request, target));
     // A page of ours asks for the password itself: the browser's own window would only hold the request up.
     let by_page = ["x-packetboat", "sec-fetch-site"].iter().any(|name| request.headers().contains_key(*name));
     let mut response = next.run(request).await;
@@ -270,7 +277,18 @@ async fn guard(State(site): State<Shared>, request: Request, next: Next) -> Resp
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::CACHE_CONTROL, "no-store");
+    if let Some(strict) = strict {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, strict);
+    }
     response
+}
+
+/// RFC 6797 §7.2: "An HSTS Host MUST NOT include the STS header field in HTTP responses conveyed over non-secure transport." What a
+/// proxy in front says of its own TLS is its own. This machine's own name has all that runs here behind it.
+fn is_to_be_strict(request: &Request, target: &str) -> bool {
+    let name = target.rsplit_once(':').map_or(target, |(name, _)| name).trim_end_matches('.').to_ascii_lowercase();
+    let is_local = name == "localhost" || name.ends_with(".localhost");
+    !is_local && request.extensions().get::<Asker>().is_some_and(|asker| asker.tls)
 }
 
 /// The host that a request names, as it is said; empty where nothing is said and nothing has to be. `None`: "A server MUST respond

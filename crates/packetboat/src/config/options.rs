@@ -70,6 +70,7 @@ pub(crate) const OPTIONS: &[OptionBlock] = &[
     TLS_CERTIFICATE,
     TLS_PRIVATE_KEY,
     TLS_SELF_SIGNED,
+    TLS_STRICT_TRANSPORT_DAYS,
     AUTH_PLAINTEXT,
     sign_in::AUTH_MECHANISMS,
     sign_in::AUTH_CLIENT_CERTIFICATES,
@@ -415,6 +416,19 @@ const TLS_SELF_SIGNED: OptionBlock = OptionBlock {
         }
     },
     refused: &["\"yes\"", "1"],
+};
+
+const TLS_STRICT_TRANSPORT_DAYS: OptionBlock = OptionBlock {
+    name: "tls.strict_transport_days",
+    doc: "Days for which a browser that reached the web program by TLS comes by nothing but TLS, to any port of that name (Strict-Transport-Security, RFC 6797). Said over TLS only, and only with a `certificate` of one's own (not `self_signed`) and where `auth.plaintext` is not \"always\". 0 tells browsers to forget it, at their next visit by TLS: so before TLS is given up.",
+    default: "180",
+    example: "0",
+    read: |config, item| {
+        if let Some(number) = item.number_u32(0) {
+            config.strict_transport_days = number;
+        }
+    },
+    refused: &["-1", "true"],
 };
 
 const AUTH_PLAINTEXT: OptionBlock = OptionBlock {

@@ -129,6 +129,22 @@ fn the_example_in_dist_is_a_good_file() {
     parse(&text, dir.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
 }
 
+/// Browsers are told to come by TLS alone where they trust the certificate and nobody signs in without TLS.
+#[test]
+fn browsers_are_bound_to_tls_by_a_certificate_of_ones_own() {
+    let dir = tempfile::tempdir().unwrap();
+    net::TlsServer::self_signed(dir.path(), &["here.test".to_owned()]).unwrap();
+    let own = "certificate = \"self-signed.pem\"\nprivate_key = \"self-signed.key\"";
+    let own = GOOD.replace("self_signed = true", own);
+    let secs = |text: &str| parse(text, dir.path()).unwrap_or_else(|problems| panic!("{problems:?}")).strict_transport_secs();
+    assert_eq!(secs(&own), Some(180 * 86_400));
+    assert_eq!(secs(&own.replace(".key\"", ".key\"\nstrict_transport_days = 0")), Some(0));
+    assert_eq!(secs(GOOD), None);
+    for (plaintext, told) in [("never", true), ("loopback", true), ("always", false)] {
+        assert_eq!(secs(&format!("{own}\n[auth]\nplaintext = \"{plaintext}\"\n")).is_some(), told, "{plaintext}");
+    }
+}
+
 /// The reference in `docs/cli.md` says what `packetboat config` prints, and `dist/packetboat.toml` names every setting, in its table.
 #[test]
 fn every_setting_stands_in_the_documents() {

@@ -229,6 +229,7 @@ fn settings(
         message_bytes_max: MESSAGE_BYTES_MAX,
         recipients_max: RECIPIENTS_MAX,
         plaintext: Plaintext::Loopback,
+        strict_transport_secs: None,
         connection_max: web::CONNECTION_MAX,
         shutdown,
     }

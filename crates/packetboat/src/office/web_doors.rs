@@ -197,7 +197,7 @@ pub(super) fn offered(bound: &[Bound], has_tls: bool) -> Vec<Offered> {
 pub(super) fn settings(
     context: &Shared,
     (outside, pushes): (net::Outside, net::Outside),
-    connection_max: Duration,
+    (connection_max, strict_transport_secs): (Duration, Option<u64>),
     (offered, links): (Vec<Offered>, Arc<Links>),
 ) -> web::Settings {
     let doors = Arc::new(Doors(Arc::clone(context), Arc::clone(&links)));
@@ -223,6 +223,7 @@ pub(super) fn settings(
             Plaintext::Loopback => web::Plaintext::Loopback,
             Plaintext::Always => web::Plaintext::Always,
         },
+        strict_transport_secs,
         connection_max,
         shutdown: context.shutdown.clone(),
     }

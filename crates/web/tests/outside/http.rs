@@ -143,6 +143,36 @@ async fn a_request_names_its_host_and_a_page_is_only_read() {
     }
 }
 
+/// RFC 6797 §7.2: said over TLS alone, with every answer, of the very name; not of what is this machine's own name.
+#[tokio::test]
+async fn who_came_by_tls_comes_so_again() {
+    let office = Office::strict(86_400).await;
+    let said = async |office: &Office, ip: &str, tls: bool, head: &str| {
+        let answer = office.ask_from(ip, tls, head, b"").await;
+        answer.headers.get("strict-transport-security").cloned().unwrap_or_default()
+    };
+    for path in ["/", "/api/me", "/jmap/session", "/nothing"] {
+        let head = format!("GET {path} HTTP/1.1\r\n");
+        assert_eq!(said(&office, "192.0.2.1", true, &head).await, "max-age=86400", "{path}");
+        assert_eq!(said(&office, "192.0.2.1", false, &head).await, "", "{path}");
+        // A proxy that ends TLS says what it will.
+        let proxied = format!("{head}X-Forwarded-Proto: https\r\n");
+        assert_eq!(said(&office, "127.0.0.1", false, &proxied).await, "", "{path}");
+    }
+    for (host, wanted) in [
+        ("localhost", ""),
+        ("LOCALHOST.:993", ""),
+        ("a.localhost", ""),
+        ("evil.test", ""),
+        ("mail.here.test:443", "max-age=86400"),
+    ] {
+        let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n");
+        assert_eq!(said(&office, "192.0.2.1", true, &head).await, wanted, "{host}");
+    }
+    assert_eq!(said(&Office::strict(0).await, "192.0.2.1", true, "GET / HTTP/1.1\r\n").await, "max-age=0");
+    assert_eq!(said(&Office::new().await, "192.0.2.1", true, "GET / HTTP/1.1\r\n").await, "");
+}
+
 /// RFC 9112 §6: of one message nobody, and no proxy in front, reads two, or half of one.
 #[tokio::test]
 async fn a_message_has_one_length() {

@@ -159,12 +159,20 @@ struct Manner {
     authority: Option<std::path::PathBuf>,
     connection_max: Duration,
     message_bytes_max: u64,
+    strict_transport_secs: Option<u64>,
 }
 
 impl Manner {
     fn plain(plaintext: Plaintext) -> Manner {
         let connection_max = Duration::from_secs(30);
-        Manner { plaintext, one_person: false, authority: None, connection_max, message_bytes_max: 10_000_000 }
+        Manner {
+            plaintext,
+            one_person: false,
+            authority: None,
+            connection_max,
+            message_bytes_max: 10_000_000,
+            strict_transport_secs: None,
+        }
     }
 
     fn opened(&self, store: &Store, search: &search::Searcher, doors: &Arc<Doors>) -> (Web, watch::Sender<bool>) {
@@ -195,6 +203,7 @@ impl Manner {
             recipients_max: RECIPIENTS_MAX,
             one_person: self.one_person,
             plaintext: self.plaintext,
+            strict_transport_secs: self.strict_transport_secs,
             connection_max: self.connection_max,
             shutdown,
         });
@@ -253,6 +262,11 @@ impl Office {
 
     async fn made(plaintext: Plaintext, indexed: bool, authority: Option<&std::path::Path>) -> Office {
         Office::furnished(Manner { authority: authority.map(Into::into), ..Manner::plain(plaintext) }, indexed).await
+    }
+
+    /// Whose browsers come by TLS only.
+    pub(crate) async fn strict(secs: u64) -> Office {
+        Office::furnished(Manner { strict_transport_secs: Some(secs), ..Manner::plain(Plaintext::Never) }, false).await
     }
 
     /// Who is silent for three seconds is gone.
