@@ -59,6 +59,11 @@ impl Needle {
     }
 
     /// The octet of `text`, which [`fold`] made, where it first stands.
+    ///
+    /// ```
+    /// use message::search::{Needle, fold};
+    /// assert_eq!(Needle::new("boot").place_in_folded(fold("Ein Boot").as_bytes()), Some(4));
+    /// ```
     pub fn place_in_folded(&self, text: &[u8]) -> Option<usize> {
         self.finder.find(text)
     }
