@@ -36,6 +36,60 @@ async fn the_session_resource_says_what_is_enforced() {
     assert!(answer.status == 401 && answer.headers["www-authenticate"].starts_with("Basic"));
 }
 
+/// RFC 8620 §2, RFC 8621 §1.3, RFC 8887 §3, RFC 9404 §2: each capability has the properties that are asked for and no others, of their
+/// types, and what is said to be known is.
+#[tokio::test]
+async fn each_capability_says_what_is_asked_for_and_it_is_so() {
+    let office = Office::new().await;
+    let head = format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+    let session = office.ask(&head, b"").await.json();
+    let name = |short: &str| format!("urn:ietf:params:jmap:{short}");
+    let (all, of_account) = (&session["capabilities"], &session["accounts"]["A1"]["accountCapabilities"]);
+    let properties = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let core = &all[name("core")];
+    let numbers = [
+        "maxSizeUpload",
+        "maxConcurrentUpload",
+        "maxSizeRequest",
+        "maxConcurrentRequests",
+        "maxCallsInRequest",
+        "maxObjectsInGet",
+        "maxObjectsInSet",
+    ];
+    assert!(numbers.iter().all(|one| core[one].as_u64().is_some_and(|number| number > 0)), "{core}");
+    assert_eq!(properties(core).len(), numbers.len() + 1);
+    for short in ["mail", "submission", "quota", "vacationresponse", "blob", "mdn"] {
+        assert_eq!(all[name(short)], json!({}), "{short}");
+        assert_eq!(session["primaryAccounts"][name(short)], "A1", "{short}");
+    }
+    let socket = &all[name("websocket")];
+    assert_eq!((properties(socket), &socket["supportsPush"]), (vec!["supportsPush".into(), "url".into()], &json!(true)));
+    let blob = &of_account[name("blob")];
+    assert_eq!(properties(blob), ["maxDataSources", "maxSizeBlobSet", "supportedDigestAlgorithms", "supportedTypeNames"]);
+    // "The value MUST be at least 64."
+    assert!(blob["maxDataSources"].as_u64().unwrap() >= 64 && blob["maxSizeBlobSet"].is_u64());
+    let mail = &of_account[name("mail")];
+    // "This MUST be at least 100"
+    assert!(mail["maxSizeMailboxName"].as_u64().unwrap() >= 100 && mail["maxSizeAttachmentsPerEmail"].is_u64(), "{mail}");
+    let submission = &of_account[name("submission")];
+    assert!(submission["maxDelayedSend"].is_u64() && submission["submissionExtensions"].is_object(), "{submission}");
+    // What is said to be there is.
+    let list = |value: &Value| value.as_array().filter(|list| !list.is_empty()).unwrap().clone();
+    let brought = office.call("Blob/upload", json!({"create": {"b": {"data": [{"data:asText": "x"}]}}})).await;
+    for digest in list(&blob["supportedDigestAlgorithms"]) {
+        let wanted = format!("digest:{}", digest.as_str().unwrap());
+        let got = office.call("Blob/get", json!({"ids": [brought["created"]["b"]["id"]], "properties": [wanted]})).await;
+        assert!(got["list"][0][&wanted].is_string(), "{got}");
+    }
+    office.call("Blob/lookup", json!({"ids": [], "typeNames": blob["supportedTypeNames"]})).await;
+    for property in list(&mail["emailQuerySortOptions"]) {
+        office.call("Email/query", json!({"sort": [{"property": property, "keyword": "$seen"}]})).await;
+    }
+    for collation in list(&core["collationAlgorithms"]) {
+        office.call("Email/query", json!({"sort": [{"property": "subject", "collation": collation}]})).await;
+    }
+}
+
 #[tokio::test]
 async fn errors_of_the_whole_request() {
     let office = Office::new().await;
