@@ -337,6 +337,7 @@ impl<'a> Finder<'a> {
     }
 
     /// Chunk and document.
+    #[inline]
     pub(crate) fn find(&mut self, email: EmailId) -> Option<(usize, usize)> {
         let (chunk, doc) = self.last;
         let next = doc + 1;
@@ -344,6 +345,10 @@ impl<'a> Finder<'a> {
             self.last = (chunk, next);
             return Some(self.last);
         }
+        self.find_elsewhere(email)
+    }
+
+    fn find_elsewhere(&mut self, email: EmailId) -> Option<(usize, usize)> {
         let found = self.chunks.iter().enumerate().find_map(|(at, chunk)| {
             let (first, last) = chunk.range()?;
             if (first..=last).contains(&email.0) { Some((at, chunk.doc(email.0, 0)?)) } else { None }

@@ -76,8 +76,7 @@ impl Query {
     /// headers: in those of a way through servers nearly every short word stands.
     pub fn anywhere(text: &str) -> Query {
         let headers = ["From", "To", "Cc", "Bcc", "Subject"].map(|name| Query::header(name, text));
-        let rest = [Query::Body(Needle::new(text)), Query::Attachment(Needle::new(text))];
-        Query::Any(headers.into_iter().chain(rest).collect())
+        Query::Any(headers.into_iter().chain([Query::BodyOrAttachment(Needle::new(text))]).collect())
     }
 
     /// Every phrase of what a person typed (see [`phrases`]) by `test`.

@@ -98,8 +98,16 @@ impl Rows {
 
     /// The rows whose email is asked for, each with its index and what `asks` says of it; of the others nothing more is unpacked.
     pub fn sift<T>(&self, mut asks: impl FnMut(EmailId) -> Option<T>) -> impl Iterator<Item = (usize, T, MessageRow)> {
-        let all = self.pieces(0..self.len()).flat_map(|(block, places)| places.map(move |at| (block, at)));
-        all.enumerate().filter_map(move |(index, (block, at))| Some((index, asks(block.email(at))?, block.row(at))))
+        // By blocks: most have no such row, and looking through one is a loop without a step out of it.
+        self.inner.walk().flat_map(move |(block, start)| {
+            let mut found = Vec::new();
+            for at in 0..block.len() {
+                if let Some(said) = asks(block.email(at)) {
+                    found.push((start + at, said, block.row(at)));
+                }
+            }
+            found
+        })
     }
 
     /// UIDs at these indexes, in whatever order they stand; 0 where there is no row. Many are looked up in a list.
