@@ -495,13 +495,13 @@ export class App {
     // Asked for before anything else is done.
     if (list?.isFresh) void list.ensure(0, 1)
     for (const part of parts) part.guess()
-    if (!list?.isFresh || list.count > 0) { router.go(to, route.at === 'search'); return }
+    const there = (): void => { if (route.at === 'search') router.go(to, true); else router.show(to) }
+    if (!list?.isFresh || list.count > 0) { there(); return }
     const sought = { query, from: route, to, enters: false }
     this.sought = sought
     const show = (): void => {
       if (this.sought !== sought || router.route !== route) return
-      if (route.at === 'search') router.go(to, true)
-      else router.show(to)
+      there()
       if (sought.enters) enter()
     }
     const late = setTimeout(show, HELD_MS)
