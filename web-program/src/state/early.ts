@@ -32,7 +32,10 @@ function asked(): Begin {
   const who = known()
   // What came is true, unless what was done without a network is not in it yet.
   const came = localStorage.getItem(LEAVING) === null && !waits.is ? first(who) : undefined
-  return { session: came ? Promise.resolve(new Jmap(came.session)) : quiet(open()), kept: who === null ? undefined : kept(), first: came }
+  const session = came ? Promise.resolve(new Jmap(came.session)) : quiet(open())
+  // Where rows came with the page they are drawn first: what is kept is not needed for them, and to open it takes the browser's time.
+  let opened = came || who === null ? undefined : kept()
+  return { session, first: came, get kept() { return who === null ? undefined : (opened ??= kept()) } }
 }
 let early: Begin | undefined = asked()
 
