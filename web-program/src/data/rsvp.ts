@@ -3,6 +3,7 @@
 import type { Address } from '../jmap/types'
 import { lines } from './calendar'
 import { mailDate } from './resent'
+import { folded, octets } from './folded'
 
 export const ANSWERS = { accept: 'ACCEPTED', maybe: 'TENTATIVE', decline: 'DECLINED' } as const
 export type Rsvp = keyof typeof ANSWERS
@@ -11,19 +12,6 @@ export const keyword = (what: Rsvp): string => `$${ANSWERS[what].toLowerCase()}`
 
 /** What an answer says again, so that who invited knows what it is about. */
 const SAID = ['UID', 'SEQUENCE', 'RECURRENCE-ID', 'DTSTART', 'DTEND', 'DURATION', 'SUMMARY', 'LOCATION', 'ORGANIZER']
-const octets = (text: string): number => new TextEncoder().encode(text).length
-
-/** Lines of at most 75 octets (RFC 5545 3.1). */
-function folded(line: string): string {
-  let out = '', width = 0
-  for (const c of line) {
-    const n = octets(c)
-    if (width + n > 75) { out += '\r\n '; width = 1 }
-    out += c
-    width += n
-  }
-  return out
-}
 
 export function reply(text: string, who: Address, what: Rsvp, now: Date): string {
   const all = lines(text)

@@ -1,6 +1,8 @@
 // Address books as files: vCard 4 out, 2.1 to 4 in (RFC 6350). What the program has no field for stays in the card's own text, and goes out
 // with it again. A function of its arguments.
 
+import { folded, octets } from './folded'
+
 export interface Card {
   name: string | null
   emails: string[]
@@ -19,22 +21,8 @@ const CARD_BYTES_MAX = 20_000
 
 const escape = (text: string): string => text.replace(/([\\,;])/g, '\\$1').replaceAll('\n', '\\n')
 const unescape = (text: string): string => text.replace(/\\([\\,;:nN])/g, (_, c: string) => (c === 'n' || c === 'N' ? '\n' : c))
-const octets = (text: string): number => new TextEncoder().encode(text).length
 
 export const plain = (name: string | null, email: string): Card => ({ name, emails: [email], phones: [], organization: '', note: '', vcard: null })
-
-/** Lines of at most 75 octets (RFC 6350 3.2). */
-function folded(line: string): string {
-  let out = ''
-  let width = 0
-  for (const c of line) {
-    const n = octets(c)
-    if (width + n > 75) { out += '\r\n '; width = 1 }
-    out += c
-    width += n
-  }
-  return out
-}
 
 const PROPERTY = /^((?:[\w-]+\.)?)([\w-]+)((?:;(?:"[^"]*"|[^":])*)?):(.*)$/s
 
