@@ -103,10 +103,14 @@ impl Rows {
             let mut found = Vec::new();
             for at in 0..block.len() {
                 if let Some(said) = asks(block.email(at)) {
-                    found.push((start + at, said, block.row(at)));
+                    // Where one is asked for, all may be.
+                    if found.is_empty() {
+                        found.reserve_exact(block.len() - at);
+                    }
+                    found.push((at, said));
                 }
             }
-            found
+            found.into_iter().map(move |(at, said)| (start + at, said, block.row(at)))
         })
     }
 
