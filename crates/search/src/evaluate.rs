@@ -304,13 +304,17 @@ struct Judged {
 
 impl Judged {
     /// The rows that are not ruled out, each with its index and where the chunks have it: chunk and document.
-    fn left<'a>(&'a self, rows: &'a Rows) -> impl Iterator<Item = (usize, Option<(usize, usize)>, MessageRow)> + 'a {
+    fn left<'a>(&'a self, rows: &'a Rows) -> Box<dyn Iterator<Item = (usize, Option<(usize, usize)>, MessageRow)> + Send + 'a> {
         let mut finder = Finder::new(&self.chunks);
+        // Nothing is ruled out where only rows are asked about: they are unpacked as they come.
+        if self.may.iter().all(Option::is_none) {
+            return Box::new(rows.iter().enumerate().map(move |(index, row)| (index, finder.find(row.email), row)));
+        }
         let may = |(chunk, doc): (usize, usize)| self.may.get(chunk).and_then(Option::as_ref).is_none_or(|may| may.get(doc));
-        rows.sift(move |email| {
+        Box::new(rows.sift(move |email| {
             let place = finder.find(email);
             place.is_none_or(may).then_some(place)
-        })
+        }))
     }
 
     /// Of the document at this place.
