@@ -293,6 +293,9 @@ impl Searcher {
     }
 }
 
+/// A row's index, where the chunks have it (chunk and document), and the row.
+type Left = (usize, Option<(usize, usize)>, MessageRow);
+
 /// What an index says of a query: for each chunk the verdict on each leaf.
 #[derive(Default)]
 struct Judged {
@@ -303,8 +306,8 @@ struct Judged {
 }
 
 impl Judged {
-    /// The rows that are not ruled out, each with its index and where the chunks have it: chunk and document.
-    fn left<'a>(&'a self, rows: &'a Rows) -> Box<dyn Iterator<Item = (usize, Option<(usize, usize)>, MessageRow)> + Send + 'a> {
+    /// The rows that are not ruled out.
+    fn left<'a>(&'a self, rows: &'a Rows) -> Box<dyn Iterator<Item = Left> + Send + 'a> {
         let mut finder = Finder::new(&self.chunks);
         // Nothing is ruled out where only rows are asked about: they are unpacked as they come.
         if self.may.iter().all(Option::is_none) {
