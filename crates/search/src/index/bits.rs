@@ -25,12 +25,6 @@ impl Bits {
         }
     }
 
-    pub(crate) fn clear(&mut self, at: usize) {
-        if let Some(word) = self.words.get_mut(at / 64) {
-            *word &= !(1 << (at % 64));
-        }
-    }
-
     pub(crate) fn get(&self, at: usize) -> bool {
         at < self.len && self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }

@@ -100,9 +100,12 @@ impl Column {
     /// All texts are looked through as one: most are too short to begin for. What lies over the end of one is none of it.
     pub(crate) fn docs_with(&self, len: usize, find: impl Fn(&[u8]) -> Option<usize>) -> Bits {
         let mut docs = Bits::none(self.of_doc.len());
-        // The empty one is in every text, and lies nowhere.
-        let mut right = if len == 0 { Bits::all(self.ends.len() + 1) } else { Bits::none(self.ends.len() + 1) };
+        let mut right = Bits::none(self.ends.len() + 1);
         let (mut from, mut before, mut some) = (0, 0, len == 0);
+        if len == 0 {
+            // It is in every text, and lies nowhere.
+            (1..=self.ends.len()).for_each(|number| right.set(number));
+        }
         while let Some(place) = self.octets.get(from..).filter(|_| len > 0).and_then(&find) {
             let at = from + place;
             before += self.ends.get(before..).map_or(0, |ends| ends.partition_point(|end| *end as usize <= at));
@@ -117,7 +120,6 @@ impl Column {
         if !some {
             return docs;
         }
-        right.clear(0);
         for (doc, number) in self.of_doc.iter().enumerate() {
             if right.get(*number as usize) {
                 docs.set(doc);
