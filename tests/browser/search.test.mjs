@@ -192,7 +192,8 @@ describe('search', { timeout: 300_000 }, () => {
 
   it('Back leads from what is found to where one was, also when it was opened before its first frame', async () => {
     await ann.goto(`${offices.here}/m/0/inbox`)
-    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    // Of the program itself: rows come with the page, and stand before it is there.
+    await ann.locator('#list .row', { hasText: FRESH }).waitFor()
     await ann.evaluate(async (subject) => {
       const found = new Promise((done) => new MutationObserver((_, watch) => {
         const row = [...document.querySelectorAll('.row')].find((one) => one.querySelector('.subject')?.textContent === subject)
