@@ -14,7 +14,8 @@ before(async () => {
 }, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
-const row = (n) => ann.locator('.row', { hasText: `Letter ${n}.` })
+// Those of the program itself: rows come with the page, and stand before it is there.
+const row = (n) => ann.locator('#list .row', { hasText: `Letter ${n}.` })
 const reads = (n) => ann.locator('article').getByText(`Text of ${n}.`).first().waitFor()
 const at = async (locator) => { const { x, y, width, height } = await locator.boundingBox(); return { left: x, top: y, right: x + width, bottom: y + height, width, height } }
 const list = () => at(ann.locator('section.list')), reader = () => at(ann.locator('section.reader'))

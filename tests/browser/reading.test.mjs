@@ -158,6 +158,8 @@ describe('reading', { timeout: 300_000 }, () => {
   it('writes here to an address that stands in a text, with all that its link asks for', async () => {
     await offices.append('ann', 'From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Plain address\r\n\r\nAsk carol@there.test about it.\r\n')
     await offices.append('ann', 'From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Linked address\r\nMIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<p><a href="mailto:carol@there.test?cc=bob@here.test&amp;subject=C++%20%26%20more&amp;body=One%0D%0ATwo">Ask</a></p>\r\n')
+    // Both, so that no row moves under the pointer any more.
+    await ann.locator('.row', { hasText: 'Linked address' }).waitFor()
     await ann.locator('.row', { hasText: 'Plain address' }).click()
     await ann.locator('article').getByRole('link', { name: 'carol@there.test' }).click()
     const compose = ann.locator('.compose')

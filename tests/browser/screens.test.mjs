@@ -33,9 +33,8 @@ describe('on a telephone, by fingers', { timeout: 300_000 }, () => {
   /** A finger that goes by so many pixels, and is lifted. */
   async function swipe(subject, by) {
     const [x, y] = await middle(row(subject))
-    await finger('touchStart', [x, y])
-    for (let n = 1; n <= 6; n++) await finger('touchMove', [x + (by * n) / 6, y])
-    await finger('touchEnd')
+    // One after the other without a rest: a finger that rests presses long.
+    await Promise.all([finger('touchStart', [x, y]), ...[1, 2, 3, 4, 5, 6].map((n) => finger('touchMove', [x + (by * n) / 6, y])), finger('touchEnd')])
   }
   /** Nothing is wider than the screen, and what one touches is large enough. */
   async function fits(what) {

@@ -127,7 +127,7 @@ describe('search', { timeout: 300_000 }, () => {
     await field().fill('bcc:hidden -subject:nothing')
     await field().press('Enter')
     await ann.locator('.row.cursor', { hasText: SENT }).waitFor()
-    assert.equal(await ann.evaluate(() => document.activeElement?.id), 'list')
+    await until('the focus is in the list', () => ann.evaluate(() => document.activeElement?.id === 'list'))
     await ann.keyboard.press('/')
   })
 

@@ -19,7 +19,8 @@ const SIZES = { desktop: { width: 1360, height: 860 }, tablet: { width: 820, hei
 for (const [name, colorScheme, sizes] of [['light', 'light', ['desktop', 'phone', 'narrow']], ['dark', 'dark', ['desktop', 'tablet', 'phone']]]) {
   describe(`in ${name} colours`, { timeout: 300_000 }, () => {
     let p
-    const row = (subject) => p.locator('.row', { hasText: subject })
+    // Those of the program itself: rows come with the page, and stand before it is there.
+    const row = (subject) => p.locator('#list .row', { hasText: subject })
     before(async () => {
       const context = await chrome.newContext({ viewport: SIZES.desktop, colorScheme, reducedMotion: 'reduce' })
       await hasty(context)
