@@ -1,7 +1,7 @@
 // Keys that come before what they are for: a part of the program that is still on its way, or a conversation.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { Offices, axe, browser, hasty, page, signIn, until } from './offices.mjs'
+import { Offices, axe, browser, hasty, page, PNG, signIn, until } from './offices.mjs'
 
 const ANN = 'ann@here.test'
 let offices, chrome
@@ -12,6 +12,7 @@ before(async () => {
   chrome = await browser()
   await offices.appendAll('ann', [
     letter('Bob <bob@here.test>', 'Heron', 'A heron.'), letter('Bob <bob@here.test>', 'Osprey', 'An osprey.'), letter('Bob <bob@here.test>', 'Plover', 'A plover.'),
+    letter('Bob <bob@here.test>', 'Gull', 'Ask carol@there.test.'),
     letter('Bob <bob@here.test>', 'Plan', 'Plan 0.', 'Message-ID: <p0@x>\r\n'), ...[1, 2].map((n) => letter('Bob <bob@here.test>', 'Re: Plan', `Plan ${n}.`, `Message-ID: <p${n}@x>\r\nReferences: <p0@x>\r\n`)),
     letter('Bob <bob@here.test>', 'Trip', 'Trip 0.', 'Message-ID: <t0@x>\r\n'), ...[1, 2].map((n) => letter('Bob <bob@here.test>', 'Re: Trip', `Trip ${n}.`, `Message-ID: <t${n}@x>\r\nReferences: <t0@x>\r\n`)),
   ])
@@ -134,6 +135,58 @@ describe('keys that come before what they are for', { timeout: 300_000 }, () => 
     await ann.keyboard.press('Control+Enter')
     letGo()
     assert.match(await offices.whole('bob', 'Re: Plover'), /Seen it\r?\nTwice/)
+    await close()
+  })
+
+  it('leave the focus where one has gone meanwhile: to the subject of an answer, or to the search; and what was pressed is done', async () => {
+    const { ann, letGo, close } = await without('squire', 'Dock')
+    await cursorOn(ann, 'Plover')
+    await ann.keyboard.press('c')
+    await ann.keyboard.type('bob@here.test')
+    await ann.locator('#search').click()
+    await ann.keyboard.type('os')
+    letGo()
+    await ann.locator('.compose .chip', { hasText: 'bob@here.test' }).waitFor()
+    await ann.locator('.compose [contenteditable=true]').waitFor()
+    await ann.keyboard.type('prey')
+    assert.equal(await ann.locator('#search').inputValue(), 'osprey')
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    await close()
+  })
+
+  it('and in an answer, to its subject; what is pressed there before there is an editor is done when there is one', async () => {
+    const { ann, letGo, isAsked, close } = await without('squire')
+    await cursorOn(ann, 'Plover')
+    await ann.keyboard.press('r')
+    await isAsked
+    await ann.keyboard.type('Seen')
+    await ann.getByPlaceholder('Subject').fill('A bird ')
+    await ann.locator('input.picture').setInputFiles({ name: 'bird.png', mimeType: 'image/png', buffer: PNG })
+    await ann.locator('.compose .quoted').getByRole('button', { name: 'Edit' }).click()
+    await ann.getByPlaceholder('Subject').focus()
+    await ann.keyboard.press('End')
+    letGo()
+    const editor = ann.locator('.compose [contenteditable=true]')
+    await editor.getByText('A plover.').waitFor()
+    await editor.locator('img').waitFor()
+    await editor.getByText('Seen', { exact: true }).waitFor()
+    await ann.keyboard.type('again')
+    assert.equal(await ann.getByPlaceholder('Subject').inputValue(), 'A bird again')
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    await close()
+  })
+
+  it('are for the letter to an address that was pressed, though what reads that address comes later', async () => {
+    const { ann, letGo, isAsked, close } = await without('mailto')
+    await ann.locator('.row', { hasText: 'Gull' }).click()
+    await ann.locator('article').getByRole('link', { name: 'carol@there.test' }).click()
+    await isAsked
+    await ann.keyboard.type('every word')
+    letGo()
+    await ann.locator('.compose .chip', { hasText: 'carol@there.test' }).waitFor()
+    await ann.getByRole('textbox', { name: 'Message' }).getByText('every word').waitFor()
+    await ann.getByRole('heading', { name: 'Gull' }).waitFor()
+    await ann.getByRole('button', { name: 'Throw away' }).click()
     await close()
   })
 

@@ -17,7 +17,8 @@ before(async () => {
 }, { timeout: 180_000 })
 after(async () => { await chrome?.close(); await offices?.close() })
 
-const row = (subject, p = ann) => p.locator('.row', { hasText: subject })
+// Those of the program itself: rows come with the page, and stand before it is there.
+const row = (subject, p = ann) => p.locator('#list .row', { hasText: subject })
 /** Nothing of the list's toolbar reaches beyond the list. */
 const within = () => ann.evaluate(() => {
   const list = document.querySelector('section.list').getBoundingClientRect()
@@ -109,7 +110,7 @@ describe('in between', { timeout: 300_000 }, () => {
       await ann.getByPlaceholder('Subject').waitFor()
       await done()
       await ann.locator('.compose').waitFor({ state: 'detached' })
-      assert.equal(await focused(), 'list')
+      await until('the list has the focus', async () => await focused() === 'list')
     }
     await row('Letter 2').click()
     const reply = ann.locator('.answer').getByRole('button', { name: 'Reply', exact: true })
@@ -123,7 +124,7 @@ describe('in between', { timeout: 300_000 }, () => {
     await ann.locator('.compose .text').focus()
     await ann.keyboard.press('Escape')
     await ann.locator('.compose').waitFor({ state: 'detached' })
-    assert.equal(await focused(), 'Reply')
+    await until('the button has the focus', async () => await focused() === 'Reply')
     await ann.keyboard.press('u')
   })
 
@@ -262,6 +263,108 @@ describe('in between', { timeout: 300_000 }, () => {
     await ann.locator('.compose').waitFor({ state: 'detached' })
     const { html } = await opened(await offices.whole('bob', 'Drawn upon'))
     assert.ok(html.includes(picture), html)
+  })
+
+  /** Answers to what a page asks with those words in it come when they are let go. */
+  async function held(...words) {
+    let letGo
+    const gate = new Promise((go) => { letGo = go })
+    let isAsked
+    const asked = new Promise((go) => { isAsked = go })
+    await ann.route('**/jmap/api', async (route) => {
+      const body = route.request().postData() ?? ''
+      if (words.every((word) => body.includes(word))) { isAsked(); await gate }
+      await route.continue()
+    })
+    return { asked, letGo }
+  }
+  const lies = (subject, box) => until(`${subject} in ${box}`, async () => (await offices.listed('ann', box)).includes(`"${subject}"`))
+
+  it('a letter that is sent while it is still being saved takes no more keys: they are meant for the list', async () => {
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    await row('Letter 1').waitFor()
+    await ann.locator('.live.on').waitFor()
+    const { asked, letGo } = await held('"$draft"', 'Sent in time')
+    await letter(ann, 'bob@here.test', 'Sent in time', 'All of it')
+    await asked
+    await ann.keyboard.press('Control+Enter')
+    await ann.keyboard.press('Control+Enter')
+    await ann.locator('.compose').waitFor({ state: 'detached' })
+    await ann.keyboard.press('?')
+    await ann.getByRole('dialog', { name: 'Keys' }).waitFor()
+    await ann.keyboard.press('Escape')
+    letGo()
+    assert.equal((await opened(await offices.whole('bob', 'Sent in time'))).text.trim(), 'All of it')
+    await until('no draft of it', async () => !(await offices.listed('ann', 'Drafts')).includes('"Sent in time"'))
+    assert.equal((await offices.listed('bob')).split('"Sent in time"').length - 1, 1)
+  })
+
+  it('a letter that is sent before its files are up goes when they are; not when one writes on', async () => {
+    let letGo
+    const gate = new Promise((go) => { letGo = go })
+    await ann.route('**/jmap/upload/**', async (route) => { await gate; await route.continue() })
+    const compose = ann.locator('.compose')
+    const attached = async (subject) => {
+      await letter(ann, 'bob@here.test', subject, 'See the list. ')
+      await ann.locator('.foot input[type=file]').setInputFiles({ name: 'list.txt', mimeType: 'text/plain', buffer: Buffer.from('bread\n') })
+      await ann.locator('.pieces').getByText('list.txt').waitFor()
+      await ann.keyboard.press('Control+Enter')
+      await compose.getByRole('alert').getByText('Send waits for the files.').waitFor()
+    }
+    await attached('Not yet')
+    await ann.keyboard.type('And more')
+    await compose.getByRole('alert').getByText('Send waits for the files.').waitFor({ state: 'detached' })
+    await compose.getByRole('button', { name: 'Minimise' }).click()
+    await attached('When it is up')
+    letGo()
+    assert.equal((await opened(await offices.whole('bob', 'When it is up'))).parts[0].name, 'list.txt')
+    await compose.waitFor({ state: 'detached' })
+    await ann.locator('.dock .tab', { hasText: 'Not yet' }).click()
+    await compose.getByText('And more').waitFor()
+    await compose.locator('progress').waitFor({ state: 'detached' })
+    await ann.getByRole('button', { name: 'Throw away' }).click()
+    assert.ok(!(await offices.listed('bob')).includes('"Not yet"'))
+  })
+
+  it('what goes into a folder that has to be made first is what was meant, though one has gone on', async () => {
+    for (const n of [1, 2]) await offices.append('ann', `From: Dan <dan@there.test>\r\nTo: ann@here.test\r\nSubject: Cargo ${n}\r\n\r\nCargo.\r\n`)
+    await row('Cargo 2').waitFor()
+    await row('Cargo 2').click()
+    await ann.locator('article').getByText('Cargo.').waitFor()
+    const { asked, letGo } = await held('"Mailbox/set"')
+    await ann.keyboard.press('v')
+    await ann.getByRole('combobox', { name: 'Move to' }).fill('Hold')
+    await ann.keyboard.press('Enter')
+    await asked
+    await ann.keyboard.press('j')
+    await ann.getByRole('heading', { name: 'Cargo 1' }).waitFor()
+    letGo()
+    await lies('Cargo 2', 'Hold')
+    await row('Cargo 2').waitFor({ state: 'detached' })
+    // One is where one has gone to.
+    await ann.getByRole('heading', { name: 'Cargo 1' }).waitFor()
+    assert.ok(!(await offices.listed('ann', 'Hold')).includes('"Cargo 1"'))
+    await ann.keyboard.press('u')
+  })
+
+  it('and so is what goes away with a sender who is blocked', async () => {
+    await offices.append('ann', 'From: Dan <dan@there.test>\r\nTo: ann@here.test\r\nSubject: No pest\r\n\r\nHello.\r\n')
+    await row('No pest').waitFor()
+    await offices.append('ann', 'From: Eve <eve@there.test>\r\nTo: ann@here.test\r\nSubject: Pest today\r\n\r\nBuy.\r\n')
+    await row('Pest today').click()
+    await ann.locator('article').getByText('Buy.').waitFor()
+    const { asked, letGo } = await held('"MailRules/get"')
+    await ann.getByRole('toolbar', { name: 'Message', exact: true }).getByRole('button', { name: 'More' }).click()
+    await ann.getByRole('menuitem', { name: 'Block sender' }).click()
+    await asked
+    await ann.keyboard.press('j')
+    await ann.getByRole('heading', { name: 'No pest' }).waitFor()
+    letGo()
+    await lies('Pest today', 'Junk')
+    await row('Pest today').waitFor({ state: 'detached' })
+    await ann.getByRole('heading', { name: 'No pest' }).waitFor()
+    assert.ok(!(await offices.listed('ann', 'Junk')).includes('"No pest"'))
+    await ann.keyboard.press('u')
   })
 
   it('what is typed just before signing out is a draft; what cannot be saved is asked about', async () => {

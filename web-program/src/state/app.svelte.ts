@@ -24,6 +24,9 @@ import { toasts } from './toasts.svelte'
 
 export type Layer = '' | 'keys' | 'palette' | 'move' | 'go' | 'label' | 'snooze' | 'redirect' | 'nav' | 'folder'
 
+/** What acts mean, and where one was when they were begun. */
+interface Meaning { targets: [Mail, Id[]][]; list: Listing | undefined; cursor: Id; thread: Id }
+
 /** So long what was typed last may take on its way to the server, before one is asked. */
 const SAVING_MS = 10_000
 /** So long what stood before stays on the screen, while nothing is known of what was searched for. */
@@ -548,11 +551,11 @@ export class App {
   get meant(): Row[] { return this.targets.flatMap(([mail, ids]) => mail.meant(ids)) }
 
   /** Whether every owner lets one do that with what acts mean. */
-  can(what: Doing): boolean { return this.targets.every(([mail, ids]) => mail.can(what, mail.meant(ids))) }
+  can(what: Doing, targets = this.targets): boolean { return targets.every(([mail, ids]) => mail.can(what, mail.meant(ids))) }
 
   /** The same, and says so if not. */
-  private allowed(what: Doing): boolean {
-    const can = this.can(what)
+  private allowed(what: Doing, targets = this.targets): boolean {
+    const can = this.can(what, targets)
     if (!can) toasts.show(t.done.refused(t.done.noRight), { kind: 'error' })
     return can
   }
@@ -561,9 +564,14 @@ export class App {
 
   deselect(): void { for (const mail of this.list?.mails ?? []) mail.selected.clear() }
 
+  /** What acts mean, and where one is. */
+  private get meaning(): Meaning { return { targets: this.targets, list: this.list, cursor: this.cursor, thread: this.openThread } }
+  /** The same for an act that has to wait for something first: by then one may have gone on, and it means what it did. */
+  get now(): Meaning { return { ...this.meaning, targets: this.targets.map(([mail, ids]) => [mail, mail.meant(ids).map(({ id }) => id)]) } }
+
   /** An act in every account that it means, as one that is taken back as one. */
-  private async each(act: (mail: Mail, ids: Id[]) => Promise<void> | void): Promise<void> {
-    const { home, targets } = this
+  private async each(act: (mail: Mail, ids: Id[]) => Promise<void> | void, targets = this.targets): Promise<void> {
+    const { home } = this
     if (!home) return
     const { mark } = home.history
     for (const [mail, ids] of targets) await act(mail, ids)
@@ -584,18 +592,16 @@ export class App {
   }
 
   /** Runs an act that takes rows away, and puts the cursor on the row that comes into their place. */
-  async away(act: (mail: Mail, ids: Id[]) => Promise<void> | void, by = 1): Promise<void> {
-    const list = this.list
-    const gone = new Set(this.targets.flatMap(([mail, ids]) => ids.map((id) => list?.nameOf(mail, id) ?? '')))
+  async away(act: (mail: Mail, ids: Id[]) => Promise<void> | void, by = 1, { targets, list, cursor, thread }: Meaning = this.meaning): Promise<void> {
+    const gone = new Set(targets.flatMap(([mail, ids]) => ids.map((id) => list?.nameOf(mail, id) ?? '')))
     if (!list || gone.size === 0) return
     const at = Math.min(...[...gone].map((name) => list.indexOf(name)).filter((i) => i >= 0), Number.MAX_SAFE_INTEGER)
     let next: string | undefined
     for (let i = at; by > 0 && i < list.total; i++) { const id = list.at(i); if (id === undefined) break; if (!gone.has(id)) { next = id; break } }
     for (let i = at - 1; next === undefined && i >= 0; i--) { const id = list.at(i); if (id === undefined) break; if (!gone.has(id)) { next = id; break } }
-    const was = [this.cursor, this.openThread]
-    await this.each(act)
+    await this.each(act, targets)
     // Who has gone on meanwhile is not called back.
-    if (this.list !== list || this.cursor !== was[0] || this.openThread !== was[1]) return
+    if (this.list !== list || this.cursor !== cursor || this.openThread !== thread) return
     this.deselect()
     const open = this.openThread !== ''
     this.cursor = next ?? ''
@@ -632,11 +638,12 @@ export class App {
   }
 
   /** Into a mailbox of the account that is shown; what is of another account goes into a copy there, and stays. */
-  move(to: Id, of = this.mail): void {
+  move(to: Id, of = this.mail, meaning: Meaning = this.meaning): void {
     const box = of?.mailboxes.get(to)
     if (!of || !box) return
-    const elsewhere = this.targets.filter(([mail]) => mail !== of)
-    if (elsewhere.length < this.targets.length) { if (this.allowed('move')) void this.away((mail, ids) => mail === of ? mail.move(ids, to, (n) => t.done.moved(n, mail.label(box))) : this.copy(mail, ids, of, box)) }
+    const { targets } = meaning
+    const elsewhere = targets.filter(([mail]) => mail !== of)
+    if (elsewhere.length < targets.length) { if (this.allowed('move', targets)) void this.away((mail, ids) => mail === of ? mail.move(ids, to, (n) => t.done.moved(n, mail.label(box))) : this.copy(mail, ids, of, box), 1, meaning) }
     else for (const [mail, ids] of elsewhere) void this.copy(mail, ids, of, box)
   }
 
@@ -699,14 +706,14 @@ export class App {
 
   /** Nothing more from this sender: the server puts it away before it is seen. */
   async block(): Promise<void> {
-    const { mail } = this
+    const { mail, now } = this
     const from = mail?.rows.get(this.reading)?.from?.[0]?.email.toLowerCase()
     if (!mail || from === undefined) return
     try {
       const { read, write } = await part(() => import('./rules.svelte'))
       const { blocked } = await read(mail)
       if (!blocked.includes(from)) await write(mail, { blocked: [...blocked, from] })
-      await this.away((of, ids) => of.toRole(ids, 'junk', t.done.spam))
+      await this.away((of, ids) => of.toRole(ids, 'junk', t.done.spam), 1, now)
       toasts.show(t.done.blocked(from), { action: { label: t.act.undo, run: () => { mail.undo(); write(mail, { blocked }).catch((e: unknown) => this.told(e)) } } })
     } catch (error) { this.told(error) }
   }

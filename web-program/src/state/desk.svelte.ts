@@ -81,6 +81,8 @@ export class Letter {
   ended = false
   /** Takes over what stands in the editor. */
   flush?: () => boolean
+  /** It was sent and waits for its files; what is changed then is not meant to go yet. */
+  waits: (() => void) | undefined
 
   rest: Pick<Draft, 'inReplyTo' | 'references' | 'answers' | 'forwards' | 'of' | 'messageId' | 'emailId'>
   /** Set: it is written in this account, not in the one that signed in. */
@@ -124,6 +126,7 @@ export class Letter {
     if (this.ended) return
     this.changes += 1
     this.problem = ''
+    this.waits = undefined
     clearTimeout(this.here)
     clearTimeout(this.there)
     this.here = setTimeout(() => { void this.desk.mail.cache.putDraft(this.draft).then(() => { if (this.status !== 'saving') this.status = 'local' }) }, HERE_MS)
@@ -264,7 +267,12 @@ export class Letter {
       const piece = find()
       // It is written in another account meanwhile.
       if (piece && this.mail !== mail) void this.upload(key)
-      else if (piece) { piece.blobId = done.blobId; piece.size = done.size; piece.share = 1; this.touched() }
+      else if (piece) {
+        piece.blobId = done.blobId; piece.size = done.size; piece.share = 1
+        const { waits } = this
+        this.touched()
+        waits?.()
+      }
     } catch (error) {
       const why = await whyNot(error, file, mail)
       const piece = find()
@@ -360,8 +368,8 @@ export class Desk {
   }
 
   /** `of`: the account of what it has to do with; else the one that is looked at, if it is looked at alone. */
-  async write(to: Address[] = [], subject = '', body = '', of?: Mail): Promise<Letter> {
-    this.ahead.begin()
+  async write(to: Address[] = [], subject = '', body = '', of?: Mail, isBegun = false): Promise<Letter> {
+    if (!isBegun) this.ahead.begin()
     const letter = this.fresh('new', this.writer(of ?? (this.app.isJoined ? undefined : this.app.mail)))
     letter.to = to
     letter.subject = subject
@@ -372,13 +380,14 @@ export class Desk {
 
   /** What a link asks for (`mailto:`), of this program or of any other. */
   async writeTo(href: string, of?: Mail): Promise<void> {
+    this.ahead.begin()
     try {
       const { mailto } = await part(() => import('../data/mailto'))
       const { to, cc, bcc, subject, body } = mailto(href)
-      const letter = await this.write(to, subject, body, of)
+      const letter = await this.write(to, subject, body, of, true)
       letter.cc = cc
       letter.bcc = bcc
-    } catch (error) { this.app.told(error) }
+    } catch (error) { this.ahead.end(); this.app.told(error) }
   }
 
   /** `from`: the account it lies in. */
@@ -437,11 +446,14 @@ export class Desk {
     const from = this.app.mail ?? this.mail
     const row = from.rows.get(id)
     if (!row) return
-    const blobId = (await this.copied(from, this.writer(from), [row.blobId]))(row.blobId)
-    const letter = await this.write([], answer.subject('forward', row.subject), '', from)
-    letter.rest = { ...letter.rest, forwards: from.writes ? id : null, of: from.account }
-    letter.pieces = [{ key: token(), name: `${fileName(row.subject)}.eml`, type: 'message/rfc822', size: row.size, blobId, cid: null, share: 1, error: null }]
-    letter.touched()
+    this.ahead.begin()
+    try {
+      const blobId = (await this.copied(from, this.writer(from), [row.blobId]))(row.blobId)
+      const letter = await this.write([], answer.subject('forward', row.subject), '', from, true)
+      letter.rest = { ...letter.rest, forwards: from.writes ? id : null, of: from.account }
+      letter.pieces = [{ key: token(), name: `${fileName(row.subject)}.eml`, type: 'message/rfc822', size: row.size, blobId, cid: null, share: 1, error: null }]
+      letter.touched()
+    } catch (error) { this.ahead.end(); this.app.told(error) }
   }
 
   /** A draft of the server, opened to go on with. */
@@ -569,19 +581,33 @@ export class Desk {
       // It says why itself. As somebody else than was chosen it does not go.
       if (letter.mail !== wanted) return
     }
+    if (letter.ended) return
     const why = this.problem(letter)
-    if (why !== '') { letter.problem = why; return }
+    if (why !== '') {
+      letter.problem = why
+      if (why === t.compose.uploading) letter.waits = () => { void this.send(letter, at) }
+      return
+    }
     if (letter.subject.trim() === '' && !confirm(t.compose.noSubject)) return
     if (letter.pieces.length === 0 && /\b(attach(ed|ment)?|enclosed|angehängt|im anhang)\b/i.test(letter.text) && !confirm(t.compose.missing)) return
     letter.stop()
+    // Signing out waits for it from now on.
+    this.outbox.add(letter.key)
+    const gone = (): void => {
+      this.letters = this.letters.filter((l) => l !== letter)
+      if (this.active === letter) this.active = this.letters.at(-1)
+    }
+    // As long as the server is still at what was saved before, nobody types into it any more; and it is kept here.
+    const late = setTimeout(() => { gone(); void this.mail.cache.putDraft(letter.draft) })
     await letter.settled()
     if (letter.adrift) await letter.adopt().catch((e: unknown) => this.mail.failed(e))
+    clearTimeout(late)
     const draft: Draft = { ...letter.draft, sendAt: (at ?? new Date()).toISOString() }
     // It is kept before it goes, and goes before the screen is drawn anew.
     const kept = this.mail.cache.putDraft(draft)
+    this.outbox.delete(letter.key)
     const going = this.post(draft, draft.sendAt ?? '', at !== undefined)
-    this.letters = this.letters.filter((l) => l !== letter)
-    if (this.active === letter) this.active = this.letters.at(-1)
+    gone()
     this.mail.meet([...draft.to, ...draft.cc, ...draft.bcc], 1)
     await Promise.all([kept, going])
   }
