@@ -176,6 +176,23 @@ describe('keys that come before what they are for', { timeout: 300_000 }, () => 
     await close()
   })
 
+  it('are for nothing of a letter that is thrown away, or put aside, before there is an editor', async () => {
+    const { ann, letGo, isAsked, close } = await without('squire')
+    await cursorOn(ann, 'Plover')
+    for (const [kind, done] of [['r', 'Throw away'], ['a', 'Minimise']]) {
+      await ann.keyboard.press(kind)
+      await isAsked
+      await ann.locator('.compose').getByRole('button', { name: done }).click()
+      await ann.locator('.compose').waitFor({ state: 'detached' })
+      await ann.keyboard.press('?')
+      await ann.getByRole('dialog', { name: 'Keys' }).waitFor()
+      await ann.keyboard.press('Escape')
+      await ann.getByRole('dialog').waitFor({ state: 'detached' })
+    }
+    letGo()
+    await close()
+  })
+
   it('are for the letter to an address that was pressed, though what reads that address comes later', async () => {
     const { ann, letGo, isAsked, close } = await without('mailto')
     await ann.locator('.row', { hasText: 'Gull' }).click()

@@ -69,6 +69,7 @@ describe('a conversation', { timeout: 300_000 }, () => {
     await ann.getByRole('button', { name: '147 more messages' }).waitFor()
     await ann.keyboard.press(';')
     await until('all', async () => await ann.locator('article.open').count() === 150)
+    await article('Ropes 40.').waitFor()
     await ann.evaluate(() => new Promise((go) => setTimeout(go, 600)))
     await ann.evaluate(() => { document.activeElement?.blur(); const of = [...document.querySelectorAll('article')].find((one) => one.textContent.includes('Ropes 40.')); of.scrollIntoView() })
     await until('one of those in sight', async () => /Ropes 4[0-3]\./.test(await ann.locator('article[aria-current=true]').textContent()))

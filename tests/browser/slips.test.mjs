@@ -141,6 +141,8 @@ describe('in between', { timeout: 300_000 }, () => {
     await until('none', async () => await ann.locator('.row.unread').count() === 0)
     await undo.press('Enter')
     await until('as before', async () => await unread() === before)
+    // The page has heard of it, too: else there would be no such command.
+    await ann.getByRole('navigation', { name: 'Mailboxes' }).getByRole('button', { name: 'More: Inbox' }).waitFor()
     await ann.keyboard.press('Control+k')
     await ann.keyboard.type('mark all read')
     await ann.keyboard.press('Enter')

@@ -307,6 +307,8 @@ export class Desk {
   active = $state.raw<Letter | undefined>(undefined)
   /** A letter was asked for and cannot be typed into yet: what is typed meanwhile is kept for it. */
   readonly ahead = new Ahead()
+  /** That letter, as soon as it is there. */
+  private upcoming: Letter | undefined
   readonly files = new Map<string, File>()
   /** Keys of the drafts that are on their way to the server, or wait for it. */
   readonly outbox = new SvelteSet<string>()
@@ -337,7 +339,13 @@ export class Desk {
     return letter
   }
 
+  private begin(): void { this.upcoming = undefined; this.ahead.begin() }
+
+  /** It is not seen any more: if it never could be typed into, nothing is kept for it. */
+  left(letter: Letter): void { if (this.upcoming === letter) this.ahead.end() }
+
   private show(letter: Letter): void {
+    this.upcoming = letter
     this.letters = [...this.letters, letter]
     this.active = letter
   }
@@ -369,7 +377,7 @@ export class Desk {
 
   /** `of`: the account of what it has to do with; else the one that is looked at, if it is looked at alone. */
   async write(to: Address[] = [], subject = '', body = '', of?: Mail, isBegun = false): Promise<Letter> {
-    if (!isBegun) this.ahead.begin()
+    if (!isBegun) this.begin()
     const letter = this.fresh('new', this.writer(of ?? (this.app.isJoined ? undefined : this.app.mail)))
     letter.to = to
     letter.subject = subject
@@ -380,7 +388,7 @@ export class Desk {
 
   /** What a link asks for (`mailto:`), of this program or of any other. */
   async writeTo(href: string, of?: Mail): Promise<void> {
-    this.ahead.begin()
+    this.begin()
     try {
       const { mailto } = await part(() => import('../data/mailto'))
       const { to, cc, bcc, subject, body } = mailto(href)
@@ -392,7 +400,7 @@ export class Desk {
 
   /** `from`: the account it lies in. */
   async answer(kind: 'reply' | 'reply-all' | 'forward', id: Id, from: NonNullable<App['mail']>): Promise<void> {
-    this.ahead.begin()
+    this.begin()
     try {
       const { email: of, safe } = await from.body(id)
       const letter = this.fresh(kind, this.writer(from))
@@ -446,7 +454,7 @@ export class Desk {
     const from = this.app.mail ?? this.mail
     const row = from.rows.get(id)
     if (!row) return
-    this.ahead.begin()
+    this.begin()
     try {
       const blobId = (await this.copied(from, this.writer(from), [row.blobId]))(row.blobId)
       const letter = await this.write([], answer.subject('forward', row.subject), '', from, true)
