@@ -71,7 +71,7 @@ const TABLE = {
   newer: [['newer:1w', FRESH, RECENT], ['newer:1d', FRESH]],
   larger: [['larger:10k', INVOICE], ['larger:1k', INVOICE, OLD], ['larger:1mb']],
   smaller: [['smaller:1kb', ...but(INVOICE, OLD)], ['smaller:10k has:file', OLD]],
-  filename: [['filename:blue-lamp.bin', INVOICE], ['filename:lamp', INVOICE], ['filename:red', OLD]],
+  filename: [['filename:blue-lamp.bin', INVOICE], ['filename:LAMP', INVOICE], ['filename:red', OLD], ['filename:"blue lamp"'], ['filename:soon'], ['filename:ago'], ['-filename:lamp has:file', OLD]],
   list: [['list:club.here.test', CLUB], ['list:else']],
 }
 

@@ -135,6 +135,10 @@ describe('what is typed into the search field', () => {
     expect(filter('-is:unread cake', boxes, ['mt'], now)).toEqual({ operator: 'AND', conditions: [{ operator: 'NOT', conditions: [{ notKeyword: '$seen' }] }, { text: 'cake' }, { inMailboxOtherThan: ['mt'] }] })
     expect(filter('larger:2.5M', boxes, [], now)).toEqual({ minSize: 2_500_000 })
     expect(filter('in:nowhere', boxes, [], now)).toEqual({ text: 'nowhere' })
+    expect(filter('filename:plan.pdf', boxes, [], now, ['attachmentName'])).toEqual({ attachmentName: 'plan.pdf' })
+    expect(filter('-filename:"the plan"', boxes, [], now, ['attachmentName'])).toEqual({ operator: 'NOT', conditions: [{ attachmentName: '"the plan"' }] })
+    // Where the server has no such condition.
+    expect(filter('filename:plan.pdf', boxes, [], now)).toEqual({ operator: 'AND', conditions: [{ hasAttachment: true }, { text: 'plan.pdf' }] })
     expect(filter('older:1w', boxes, [], now)).toEqual({ before: new Date(2026, 10, 21).toISOString().replace('.000', '') })
   })
   it('knows sizes', () => { expect([octets('10k'), octets('1g'), octets('x')]).toEqual([10_000, 1_000_000_000, undefined]) })

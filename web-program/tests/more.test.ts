@@ -21,6 +21,14 @@ describe('without a network', () => {
     const no: Filter[] = [{ inMailbox: 'mt' }, { text: 'sea' }, { notKeyword: '$seen' }, { hasAttachment: true }, { maxSize: 2000 }, { before: '2026-11-28T00:00:00Z' }, { inMailboxOtherThan: ['mi'] }, { header: ['x', 'y'] }, { operator: 'AND', conditions: [{ text: 'lake' }, { text: 'sea' }] }]
     for (const filter of no) expect(matches(row, filter), JSON.stringify(filter)).toBe(false)
   })
+
+  it('what a row does not tell is found neither so nor the other way round', () => {
+    const name: Filter = { attachmentName: 'plan' }
+    const not = (filter: Filter): Filter => ({ operator: 'NOT', conditions: [filter] })
+    for (const filter of [name, not(name), { operator: 'AND', conditions: [name, { text: 'lake' }] }, not({ operator: 'OR', conditions: [name, { text: 'sea' }] })] as Filter[]) expect(matches(row, filter), JSON.stringify(filter)).toBe(false)
+    expect(matches(row, { operator: 'OR', conditions: [name, { text: 'lake' }] })).toBe(true)
+    expect(matches(row, not({ operator: 'AND', conditions: [name, { text: 'sea' }] }))).toBe(true)
+  })
 })
 
 describe('what was searched for', () => {

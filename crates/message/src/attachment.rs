@@ -158,7 +158,7 @@ pub fn content<'a>(message: &Message<'a>, attachment: &Attachment) -> Option<Cow
     Some(Cow::Owned(content))
 }
 
-enum Role {
+pub(crate) enum Role {
     /// What a person reads as the message.
     Body,
     /// Nothing by itself: a multipart, or what another part stands for.
@@ -167,7 +167,7 @@ enum Role {
 }
 
 /// What a part is, from itself and the multipart around it.
-fn role(message: &Message<'_>, index: usize, part: &Part<'_>) -> Role {
+pub(crate) fn role(message: &Message<'_>, index: usize, part: &Part<'_>) -> Role {
     use AttachmentKind::*;
     if part.is_entire_message && index > 0 || part.kind == PartKind::Multipart {
         // A message inside is told once, by the part around it; what is in it is told too.

@@ -29,6 +29,7 @@ pub mod encoded_word;
 pub mod envelope_item;
 mod examine;
 pub mod facts;
+pub mod file_names;
 pub mod flowed;
 pub mod header;
 #[cfg(feature = "html")]

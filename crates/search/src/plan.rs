@@ -6,8 +6,8 @@
 use crate::attachment_text;
 use crate::index::{Bits, Fields, Verdict, field_has, place_of};
 use crate::query::Query;
-use message::Facts;
 use message::search::{self, Needle};
+use message::{Facts, file_names};
 use smol_str::SmolStr;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -26,6 +26,7 @@ pub(crate) struct Plan {
 pub(crate) enum Leaf {
     Sent(Range<i64>),
     HasAttachment,
+    FileName(Vec<Needle>),
     Header(String, Needle),
     Body(Needle),
     Text(Needle),
@@ -81,7 +82,7 @@ pub(crate) struct Candidate<'a> {
 impl Leaf {
     fn cost(&self) -> Cost {
         match self {
-            Leaf::Sent(_) | Leaf::HasAttachment => Cost::Facts,
+            Leaf::Sent(_) | Leaf::HasAttachment | Leaf::FileName(_) => Cost::Facts,
             Leaf::Header(..) => Cost::Header,
             Leaf::Body(_) | Leaf::Text(_) | Leaf::Attachment(_) => Cost::Message,
             Leaf::BodyOrAttachment(_) | Leaf::TextOrAttachment(_) => Cost::Message,
@@ -105,6 +106,7 @@ impl Leaf {
         Some(match self {
             Leaf::Sent(days) => candidate.facts?.date_days.is_some_and(|day| days.contains(&day)),
             Leaf::HasAttachment => candidate.facts?.has_attachment,
+            Leaf::FileName(needles) => has_file(candidate.facts?, needles),
             Leaf::Header(name, needle) => search::header_contains(candidate.header?, name, needle),
             Leaf::Body(needle) => search::body_contains(candidate.message?, needle),
             Leaf::Text(needle) => search::text_contains(candidate.message?, needle),
@@ -113,6 +115,10 @@ impl Leaf {
             Leaf::TextOrAttachment(needle) => with_attachments(candidate.message?, needle, true),
         })
     }
+}
+
+fn has_file(facts: &Facts, needles: &[Needle]) -> bool {
+    file_names::of(&facts.body_structure).iter().any(|name| needles.iter().all(|needle| needle.is_in(name)))
 }
 
 /// Parsed once for both: most messages that are read have the words nowhere.
@@ -194,6 +200,7 @@ impl Test {
             Query::Emails(emails) => Test::Emails(emails),
             Query::Sent(days) => leaf(Leaf::Sent(days)),
             Query::HasAttachment => leaf(Leaf::HasAttachment),
+            Query::FileName(needles) => leaf(Leaf::FileName(needles)),
             Query::Header(name, needle) => leaf(Leaf::Header(name, needle)),
             Query::Body(needle) => leaf(Leaf::Body(needle)),
             Query::Text(needle) => leaf(Leaf::Text(needle)),

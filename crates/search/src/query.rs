@@ -45,6 +45,9 @@ pub enum Query {
     Body(Needle),
     /// In the body, or in any header.
     Text(Needle),
+    /// An attachment whose name has all of these; none: an attachment with a name. What is packed into a text or into winmail.dat is
+    /// not known by its name (`message::file_names`).
+    FileName(Vec<Needle>),
     /// In the name of an attachment, or in the text of a PDF or office document attached.
     Attachment(Needle),
     /// In the body or in an attachment: what a person takes for the body.

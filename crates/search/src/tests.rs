@@ -224,6 +224,11 @@ fn queries(chance: &mut Chance) -> Vec<Query> {
         Query::Text(Needle::new(&text)),
         Query::Body(Needle::new(&text)),
         Query::Attachment(Needle::new(&text)),
+        Query::FileName(vec![Needle::new(&text)]),
+        Query::FileName(vec![
+            Needle::new(chance.one(&["plan", "PDF", "docx", ".", "ä", ""])),
+            Needle::new(chance.one(&["n.d", "P", "x"])),
+        ]),
         Query::BodyOrAttachment(Needle::new(&text)),
         Query::TextOrAttachment(Needle::new(&text)),
         Query::header(name, &text),

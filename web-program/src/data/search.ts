@@ -57,11 +57,15 @@ export function octets(value: string): number | undefined {
 const utc = (date: Date): string => date.toISOString().replace(/\.\d+Z$/, 'Z')
 const next = (date: Date): Date => new Date(date.getFullYear(), date.getMonth(), date.getDate() + 1)
 
-function one(term: Term, mailbox: (name: string) => Id | undefined, now: Date): Filter {
+/** Conditions beyond RFC 8621 that a server may have: `docs/jmap.md`. */
+export const FILE_NAME = 'attachmentName'
+
+function one(term: Term, mailbox: (name: string) => Id | undefined, now: Date, own: readonly string[]): Filter {
   const { key, value, phrase } = term
   const date = day(value, now)
+  const typed = phrase ? `"${value.replaceAll('\\', '\\\\')}"` : value
   switch (key) {
-    case 'from': case 'to': case 'cc': case 'bcc': case 'subject': case 'body': case 'text': return { [key]: phrase ? `"${value.replaceAll('\\', '\\\\')}"` : value }
+    case 'from': case 'to': case 'cc': case 'bcc': case 'subject': case 'body': case 'text': return { [key]: typed }
     case 'in': {
       const id = mailbox(value)
       return id === undefined ? { text: value } : { inMailbox: id }
@@ -82,17 +86,18 @@ function one(term: Term, mailbox: (name: string) => Id | undefined, now: Date): 
     case 'on': return date ? { operator: 'AND', conditions: [{ after: utc(date) }, { before: utc(next(date)) }] } : { text: value }
     case 'larger': return { minSize: octets(value) ?? 0 }
     case 'smaller': return { maxSize: octets(value) ?? 0 }
-    case 'filename': return { text: value }
+    // Of another server nothing closer can be asked.
+    case 'filename': return own.includes(FILE_NAME) ? { [FILE_NAME]: typed } : { operator: 'AND', conditions: [{ hasAttachment: true }, { text: typed }] }
     case 'list': return { header: ['List-Id', value] }
     default: return { text: value }
   }
 }
 
-/** All of the terms. Without `in:` all mail is meant, but what was thrown away or is spam. */
-export function filter(query: string, mailbox: (name: string) => Id | undefined, hidden: readonly Id[], now: Date): Filter {
+/** All of the terms. Without `in:` all mail is meant, but what was thrown away or is spam. `own`: conditions that the server has beyond RFC 8621. */
+export function filter(query: string, mailbox: (name: string) => Id | undefined, hidden: readonly Id[], now: Date, own: readonly string[] = []): Filter {
   const asked = terms(query)
   const conditions = asked.map((term): Filter => {
-    const condition = one(term, mailbox, now)
+    const condition = one(term, mailbox, now, own)
     return term.not ? { operator: 'NOT', conditions: [condition] } : condition
   })
   if (!asked.some((t) => t.key === 'in' && !t.not) && hidden.length > 0) conditions.push({ inMailboxOtherThan: hidden })

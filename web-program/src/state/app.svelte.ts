@@ -401,7 +401,7 @@ export class App {
   private listOf(mail: Mail, route = router.route): List | undefined {
     if (route.at === 'search') {
       const hidden = ['trash', 'junk'].map((r) => mail.role(r)?.id).filter((id): id is Id => id !== undefined)
-      return mail.list({ filter: search.filter(route.query, (n) => mail.named(n), hidden, new Date(new Date().toDateString())), collapse: false, sort: sortOf(route.sort ?? '', false) })
+      return mail.list({ filter: search.filter(route.query, (n) => mail.named(n), hidden, new Date(new Date().toDateString()), mail.ownFilters), collapse: false, sort: sortOf(route.sort ?? '', false) })
     }
     if (route.at !== 'mail') return mail.current
     const box = this.isJoined ? mail.role('inbox') : this.box

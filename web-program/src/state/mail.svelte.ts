@@ -914,5 +914,11 @@ export class Mail {
   /** One's own, at a server of ours: it calls back what waits, and keeps for a while what was removed. */
   get isOurs(): boolean { return this.writes && this.jmap.has(PROGRAM) }
   /** Old accounts elsewhere can be linked. */
+  /** Conditions of a search that this server has beyond RFC 8621. */
+  get ownFilters(): readonly string[] {
+    const told = this.jmap.session.capabilities[PROGRAM]?.emailQueryFilters
+    return Array.isArray(told) ? told as string[] : []
+  }
+
   get hasLinks(): boolean { return this.jmap.session.accounts[this.account]?.accountCapabilities[PROGRAM]?.hasLinks === true }
 }

@@ -264,6 +264,14 @@ impl Chunk {
             Leaf::Body(needle) | Leaf::Attachment(needle) | Leaf::BodyOrAttachment(needle) => {
                 self.judge_text(needle.text()).map(|verdict| Verdict { does: Bits::none(self.docs()), ..verdict })
             }
+            // Names are among the texts of attachments. Of which file, and whether it is a name at all, the facts tell.
+            Leaf::FileName(needles) => {
+                let mut verdict = Verdict { may: Bits::all(self.docs()), does: Bits::none(self.docs()) };
+                for needle in needles {
+                    verdict.may.keep(&self.judge_text(needle.text())?.may);
+                }
+                Some(verdict)
+            }
             Leaf::Sent(days) => self.judge_numbers(|known| known.date_days.is_some_and(|day| days.contains(&day))),
             Leaf::HasAttachment => self.judge_numbers(|known| known.has_attachment),
         }

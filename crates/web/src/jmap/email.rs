@@ -12,7 +12,7 @@ mod set;
 
 pub(super) use changes::{Affected, changes};
 pub(super) use copy::copy;
-pub(super) use filter::Filter;
+pub(super) use filter::{Filter, OURS as OWN_FILTERS};
 pub(super) use get::get;
 pub(super) use query::{query, query_changes};
 pub(super) use set::{import, parse, set};

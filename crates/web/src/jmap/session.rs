@@ -96,7 +96,8 @@ fn all(site: &Site, of: &Changeable) -> Vec<(&'static str, Value, Value)> {
         (MDN, json!({}), json!({})),
         // Its address is filled in where it is known under which name it is asked.
         (WEBSOCKET, json!({"supportsPush": true}), Value::Null),
-        (PROGRAM, json!({}), program),
+        // What any account may be asked, also one of others.
+        (PROGRAM, json!({"emailQueryFilters": email::OWN_FILTERS}), program),
     ];
     if let Some(key) = &of.key {
         all.push((VAPID, json!({"applicationServerKey": key}), Value::Null));

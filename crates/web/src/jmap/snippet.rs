@@ -5,7 +5,7 @@
 use super::args::Args;
 use super::email::Filter;
 use super::failure::MethodError;
-use super::{Context, Object, account_id};
+use super::{Context, Object, PROGRAM, account_id};
 use crate::limits::GET_MAX;
 use search::phrases;
 use serde_json::{Value, json};
@@ -119,8 +119,9 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     if ids.len() > GET_MAX {
         return Err(MethodError::new("requestTooLarge"));
     }
+    let ours = context.using.contains(PROGRAM);
     // It is the same filter: what `Email/query` does not take this does not either.
-    Filter::parse(Some(&filter).filter(|filter| !filter.is_null()), context.eyes.account)?;
+    Filter::parse(Some(&filter).filter(|filter| !filter.is_null()), context.eyes.account, ours)?;
     let (mut in_subject, mut in_body) = (Vec::new(), Vec::new());
     words(&filter, &mut in_subject, &mut in_body);
     let (mut list, mut not_found) = (Vec::new(), Vec::new());

@@ -78,7 +78,7 @@ async fn identities_of_an_account() {
 async fn words_of_a_filter() {
     let office = Office::new().await;
     let most = web::limits::FILTER_CONDITIONS_MAX;
-    for name in ["text", "from", "to", "cc", "bcc", "subject", "body"] {
+    for name in ["text", "from", "to", "cc", "bcc", "subject", "body", "attachmentName"] {
         office.call("Email/query", json!({"filter": {name: "ab ".repeat(most)}})).await;
         let fails = async |text: String| office.fails("Email/query", json!({"filter": {name: text}})).await;
         assert_eq!(fails("ab ".repeat(most + 1)).await, "unsupportedFilter", "{name}");

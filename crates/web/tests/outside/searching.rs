@@ -143,3 +143,70 @@ async fn query_changes_lead_from_the_old_list_to_the_new_one() {
         assert_eq!((&json!(list), &told["total"]), (&after["ids"], &json!(list.len())), "{filter}");
     }
 }
+
+/// Which emails have a file of that name is told by their facts; only who uses our capability may ask.
+#[tokio::test]
+async fn files_are_found_by_their_names_and_nothing_else_is() {
+    for indexed in [false, true] {
+        let office = if indexed { Office::indexed().await } else { Office::new().await };
+        let with = |subject: &str, head: &str, body: &str| {
+            format!(
+                "Subject: {subject}\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{body}\r\n--b\r\n{head}\r\n\r\ninvoice\r\n--b--\r\n"
+            )
+        };
+        let letters = [
+            with("one", "Content-Disposition: attachment; filename=\"Invoice 7 final.pdf\"", "See it."),
+            with("two", "Content-Disposition: attachment; filename*=utf-8''R%C3%A9sum%C3%A9.doc", "The invoice.pdf is gone."),
+            "Subject: invoice.pdf\r\n\r\ninvoice.pdf\r\n".to_owned(),
+        ];
+        for (at, letter) in (0..).zip(&letters) {
+            office.put("INBOX", letter, NOW + at, 0).await;
+        }
+        let subjects = async |filter: Value| {
+            let ids =
+                office.call("Email/query", json!({"filter": filter, "sort": [{"property": "receivedAt"}]})).await["ids"].clone();
+            let got = office.call("Email/get", json!({"ids": ids, "properties": ["subject"]})).await;
+            got["list"].as_array().unwrap().iter().map(|one| one["subject"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        for round in 0..2 {
+            assert_eq!(subjects(json!({"attachmentName": "INVOICE"})).await, ["one"], "{round}");
+            assert_eq!(subjects(json!({"attachmentName": "final 7 .pdf"})).await, ["one"], "all of it, in any order");
+            assert_eq!(subjects(json!({"attachmentName": "\"7 final\""})).await, ["one"]);
+            assert_eq!(subjects(json!({"attachmentName": "\"final 7\""})).await, [""; 0]);
+            assert_eq!(subjects(json!({"attachmentName": "RÉSUMÉ"})).await, ["two"]);
+            assert_eq!(subjects(json!({"attachmentName": "doc invoice"})).await, [""; 0], "in one name");
+            assert_eq!(subjects(json!({"attachmentName": ""})).await, ["one", "two"]);
+            let either = json!({"operator": "OR", "conditions": [{"attachmentName": "RÉSUMÉ"}, {"subject": "invoice"}]});
+            assert_eq!(subjects(either).await, ["two", "invoice.pdf"]);
+            let not = json!({"operator": "NOT", "conditions": [{"attachmentName": "invoice"}]});
+            assert_eq!(subjects(not).await, ["two", "invoice.pdf"]);
+            office.search.catch_up(office.ann).await.unwrap();
+        }
+        let ask = json!({"filter": {"attachmentName": "invoice"}});
+        let before = office.call("Email/query", ask.clone()).await;
+        office.put("INBOX", &with("four", "Content-Type: image/png; name=invoice.png", "x"), NOW + 9, 0).await;
+        office.put("INBOX", &with("five", "Content-Type: image/png; name=other.png", "x"), NOW + 10, 0).await;
+        let changes = json!({"filter": ask["filter"], "sinceQueryState": before["queryState"], "upToId": before["ids"][0], "calculateTotal": true});
+        let told = office.call("Email/queryChanges", changes).await;
+        let after = office.call("Email/query", ask.clone()).await;
+        assert_eq!((&told["added"], &told["total"]), (&json!([{"id": after["ids"][0], "index": 0}]), &json!(2)));
+        assert_eq!(after["ids"].as_array().unwrap().len(), 2);
+        let snippet = office.call("SearchSnippet/get", json!({"filter": ask["filter"], "emailIds": after["ids"]})).await;
+        assert_eq!(snippet["list"][0]["preview"], Value::Null);
+        let account = office.account_id();
+        let using = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"];
+        let calls = json!([["Email/query", {"accountId": account, "filter": ask["filter"]}, "a"], ["SearchSnippet/get", {"accountId": account, "filter": ask["filter"], "emailIds": []}, "b"]]);
+        let answer = office.request(&json!({"using": using, "methodCalls": calls})).await.json();
+        for at in 0..2 {
+            assert_eq!(answer["methodResponses"][at][1]["type"], "unsupportedFilter", "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_session_tells_of_the_conditions_of_our_own() {
+    let office = Office::new().await;
+    let head = format!("GET /jmap/session HTTP/1.1\r\n{}", Office::basic("ann@here.test", "pw"));
+    let session = office.ask(&head, b"").await.json();
+    assert_eq!(session["capabilities"]["urn:packetboat:params:jmap:program"], json!({"emailQueryFilters": ["attachmentName"]}));
+}

@@ -1,8 +1,9 @@
-//! Filters of `Email/query` (RFC 8621 §4.4.1): what can be said without the message is said first.
+//! Filters of `Email/query` (RFC 8621 §4.4.1), and a condition of our own (`docs/jmap.md`): what can be said without the message is said first.
 //!
 //! Three answers: yes, no, and "only the message can tell"; that is asked of the crate `search`, as IMAP's SEARCH asks it.
 //! Invariant: depth and number of conditions are bounded. Must not know: sorting, how messages are read.
 
+use crate::jmap::PROGRAM;
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, Entry, View};
 use crate::limits::{FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_TEXT_BYTES_MAX};
@@ -59,9 +60,11 @@ fn wrong(name: &str) -> MethodError {
 
 impl Filter {
     /// From the argument; `None` filters nothing.
-    pub(crate) fn parse(value: Option<&Value>, account: AccountId) -> Result<Option<Filter>, MethodError> {
+    /// With `ours` the conditions of our own are known, too.
+    pub(crate) fn parse(value: Option<&Value>, account: AccountId, ours: bool) -> Result<Option<Filter>, MethodError> {
         let Some(value) = value else { return Ok(None) };
-        let mut parsing = Parsing { account, left: FILTER_CONDITIONS_MAX, text_left: FILTER_TEXT_BYTES_MAX, leaves: Vec::new() };
+        let mut parsing =
+            Parsing { account, ours, left: FILTER_CONDITIONS_MAX, text_left: FILTER_TEXT_BYTES_MAX, leaves: Vec::new() };
         let tree = parsing.tree(value, 0)?;
         Ok(Some(Filter { tree, leaves: parsing.leaves }))
     }
@@ -208,6 +211,7 @@ impl Condition {
 /// A filter being read.
 struct Parsing {
     account: AccountId,
+    ours: bool,
     left: usize,
     /// Octets to look for.
     text_left: usize,
@@ -253,6 +257,9 @@ impl Parsing {
         // The first has been counted.
         self.count(object.len().saturating_sub(1))?;
         for (name, value) in object {
+            if OURS.contains(&name.as_str()) && !self.ours {
+                return Err(unsupported(format!("there is no condition {name} without {PROGRAM}")));
+            }
             if TEXTS.contains(&name.as_str()) {
                 self.count_text(value)?;
             }
@@ -270,7 +277,9 @@ impl Parsing {
 }
 
 /// Conditions that look for something in messages.
-const TEXTS: [&str; 8] = ["text", "from", "to", "cc", "bcc", "subject", "body", "header"];
+const TEXTS: [&str; 9] = ["text", "from", "to", "cc", "bcc", "subject", "body", "header", "attachmentName"];
+/// Conditions for those who use [`PROGRAM`], which the session tells of.
+pub(crate) const OURS: [&str; 1] = ["attachmentName"];
 
 /// A condition that only messages can tell: one of [`TEXTS`].
 fn query(name: &str, value: &Value) -> Result<Option<Query>, MethodError> {
@@ -286,6 +295,11 @@ fn query(name: &str, value: &Value) -> Result<Option<Query>, MethodError> {
         "bcc" => typed(&|phrase| Query::header("Bcc", phrase)),
         "subject" => typed(&|phrase| Query::header("Subject", phrase)),
         "body" => typed(&|phrase| Query::Body(Needle::new(phrase))),
+        // All of it in one name: words in any order.
+        "attachmentName" => {
+            let text = value.as_str().ok_or_else(|| wrong(name))?;
+            Ok(Some(Query::FileName(phrases(text).iter().map(|phrase| Needle::new(phrase)).collect())))
+        }
         "header" => {
             let parts = value.as_array().ok_or_else(|| wrong(name))?;
             match parts.iter().map(Value::as_str).collect::<Option<Vec<&str>>>().as_deref() {
@@ -340,7 +354,7 @@ mod tests {
 
     #[test]
     fn bounded_in_depth_and_number() {
-        let parse = |value: &Value| Filter::parse(Some(value), AccountId(1));
+        let parse = |value: &Value| Filter::parse(Some(value), AccountId(1), true);
         let deep =
             |depth: usize| (0..depth).fold(json!({"from": "x"}), |inner, _| json!({"operator": "NOT", "conditions": [inner]}));
         assert!(parse(&deep(FILTER_DEPTH_MAX)).is_ok() && parse(&deep(FILTER_DEPTH_MAX + 1)).is_err());

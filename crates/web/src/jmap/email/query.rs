@@ -10,7 +10,7 @@ use crate::jmap::answers::{Collation, Most, Step, Window, few_steps, query_chang
 use crate::jmap::args::{Args, Since};
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, Entry, Known, View, facts_of};
-use crate::jmap::{Context, Object};
+use crate::jmap::{Context, Object, PROGRAM};
 use crate::limits::FACTS_CHUNK;
 use crate::site::Site;
 use message::Facts;
@@ -73,12 +73,13 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    fn take(args: &mut Args, account: AccountId) -> Result<Question, MethodError> {
+    fn take(args: &mut Args, context: &Context<'_>) -> Result<Question, MethodError> {
+        let (account, ours) = (context.eyes.account, context.using.contains(PROGRAM));
         let filter = args.take("filter");
         let sort = args.take("sort");
         let collapse = args.truth("collapseThreads")?;
         let name = format!("{filter:?} {sort:?} {collapse}");
-        Ok(Question { filter: Filter::parse(filter.as_ref(), account)?, sort: comparators(sort.as_ref())?, collapse, name })
+        Ok(Question { filter: Filter::parse(filter.as_ref(), account, ours)?, sort: comparators(sort.as_ref())?, collapse, name })
     }
 
     fn needs_threads(&self) -> bool {
@@ -275,7 +276,7 @@ fn comparators(sort: Option<&Value>) -> Result<Vec<Comparator>, MethodError> {
 /// `Email/query`
 pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
     let (store, account) = (&context.site.store, context.eyes.account);
-    let question = Question::take(&mut args, account)?;
+    let question = Question::take(&mut args, context)?;
     let window = Window::take(&mut args)?;
     args.end()?;
     let mut view = context.site.jmap.views.seen_by(store, &context.eyes).await?;
@@ -288,7 +289,7 @@ pub(crate) async fn query(context: &mut Context<'_>, mut args: Args) -> Result<O
 /// `Email/queryChanges`: everything that changed may have left the results, and what of it is there now is told with its place.
 pub(crate) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
     let account = context.eyes.account;
-    let question = Question::take(&mut args, account)?;
+    let question = Question::take(&mut args, context)?;
     let since = args.state("sinceQueryState")?;
     let most = Most::take(&mut args)?;
     let up_to = args.text("upToId")?;
