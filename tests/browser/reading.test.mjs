@@ -82,7 +82,7 @@ describe('reading', { timeout: 300_000 }, () => {
   it('shows files without opening another program, and what an invitation says', async () => {
     const part = (type, name, body, encoding = '7bit') => `--x\r\nContent-Type: ${type}; name="${name}"\r\nContent-Disposition: attachment; filename="${name}"\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${body}\r\n`
     const event = 'BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nDTSTART:20261204T113000Z\r\nSUMMARY:Lunch at the lake\r\nLOCATION:Pier 3\r\nORGANIZER;CN=Bob:mailto:bob@here.test\r\nEND:VEVENT\r\nEND:VCALENDAR'
-    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Files\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nSee these.\r\n${part('image/png', 'lake.png', PNG.toString('base64'), 'base64')}${part('text/plain', 'list.txt', 'bread and <b>butter</b>')}${part('text/html', 'page.html', '<script>top.ran = 1</script>')}${part('text/calendar; method=REQUEST', 'lunch.ics', event)}--x--\r\n`)
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Files\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nSee these.\r\n${part('image/png', 'lake.png', PNG.toString('base64'), 'base64')}${part('text/plain', 'list.txt', 'bread and <b>butter</b>')}${part('text/html', 'page.html', '<meta charset="koi8-r"><p>A =D0=D2=C9</p><script>top.ran = 1</script>', 'quoted-printable').replace('charset="', 'charset=3D"')}${part('text/calendar; method=REQUEST', 'lunch.ics', event)}--x--\r\n`)
     await ann.goto(`${offices.here}/m/0/inbox`)
     await ann.locator('.row', { hasText: 'Files' }).click()
     const files = ann.locator('.files')
@@ -97,14 +97,22 @@ describe('reading', { timeout: 300_000 }, () => {
     await files.locator('li', { hasText: 'list.txt' }).getByRole('button', { name: 'View', exact: true }).click()
     await ann.getByRole('dialog', { name: 'list.txt' }).getByText('bread and <b>butter</b>').waitFor()
     await ann.keyboard.press('Escape')
-    assert.equal(await files.locator('li', { hasText: 'page.html' }).getByRole('button', { name: 'View', exact: true }).count(), 0)
+    // A page: made safe, in the charset that it names itself.
+    await files.locator('li', { hasText: 'page.html' }).getByRole('button', { name: 'View', exact: true }).click()
+    const seen = ann.getByRole('dialog', { name: 'page.html' })
+    await seen.frameLocator('iframe').getByText('A при').waitFor()
+    assert.deepEqual(await axe(ann), [])
+    await seen.getByRole('button', { name: 'As text' }).click()
+    await seen.locator('pre').getByText('<script>top.ran = 1</script>').waitFor()
+    assert.equal(await seen.locator('iframe').count(), 0)
+    await ann.keyboard.press('Escape')
     const [download] = await Promise.all([ann.waitForEvent('download'), files.locator('li', { hasText: 'page.html' }).getByRole('link', { name: 'Save' }).click()])
     assert.equal(download.suggestedFilename(), 'page.html')
     assert.equal(await ann.evaluate(() => globalThis.ran), undefined)
   })
 
   it('opens a message that came as a file, with its own files, and nothing in it runs or asks', async () => {
-    const inner = `From: Dora <dora@there.test>\r\nTo: bob@here.test\r\nSubject: Inner letter\r\nDate: Mon, 30 Nov 2026 10:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\nContent-Type: text/html\r\n\r\n<p>Inner <b>text</b></p><script>top.ran = 1</script><img src="${offices.there}/x.png" onerror="top.ran = 1">\r\n--y\r\nContent-Type: application/octet-stream; name="notes.txt"\r\nContent-Disposition: attachment; filename="notes.txt"\r\n\r\nnotes within\r\n--y--\r\n`
+    const inner = `From: Dora <dora@there.test>\r\nTo: bob@here.test\r\nSubject: Inner letter\r\nDate: Mon, 30 Nov 2026 10:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\nContent-Type: text/html\r\n\r\n<p>Inner <b>text</b></p><script>top.ran = 1</script><img src="${offices.there}/x.png" onerror="top.ran = 1">\r\n--y\r\nContent-Type: application/octet-stream; name="notes.txt"\r\nContent-Disposition: attachment; filename="notes.txt"\r\n\r\nnotes within\r\n--y\r\nContent-Type: text/html\r\nContent-Disposition: attachment; filename="inner.html"\r\n\r\n<p>A page <i>within</i></p><script>top.ran = 1</script><img src="${offices.there}/y.png" onerror="top.ran = 1">\r\n--y--\r\n`
     await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Passed on\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nSee within.\r\n--x\r\nContent-Type: message/rfc822\r\nContent-Disposition: attachment; filename="inner.eml"\r\n\r\n${inner}\r\n--x--\r\n`)
     await ann.goto(`${offices.here}/m/0/inbox`)
     await ann.locator('.row', { hasText: 'Passed on' }).click()
@@ -114,7 +122,11 @@ describe('reading', { timeout: 300_000 }, () => {
     await dialog.getByText('Dora <dora@there.test>').waitFor()
     await dialog.getByText('Inner text').waitFor()
     assert.deepEqual(await axe(ann), [])
-    await dialog.getByRole('button', { name: 'View', exact: true }).click()
+    await dialog.locator('li', { hasText: 'inner.html' }).getByRole('button', { name: 'View', exact: true }).click()
+    await ann.getByRole('dialog', { name: 'inner.html' }).frameLocator('iframe').getByText('A page within').waitFor()
+    await ann.keyboard.press('Escape')
+    await ann.getByRole('dialog', { name: 'inner.html' }).waitFor({ state: 'detached' })
+    await dialog.locator('li', { hasText: 'notes.txt' }).getByRole('button', { name: 'View', exact: true }).click()
     await ann.getByRole('dialog', { name: 'notes.txt' }).getByText('notes within').waitFor()
     await ann.keyboard.press('Escape')
     await ann.getByRole('dialog', { name: 'notes.txt' }).waitFor({ state: 'detached' })
@@ -127,13 +139,16 @@ describe('reading', { timeout: 300_000 }, () => {
   it('knows a file by its name where its message does not say what it is; takes a card to the people; saves all as one archive', async () => {
     const part = (type, name, body, encoding = '7bit') => `--x\r\nContent-Type: ${type}; name="${name}"\r\nContent-Disposition: attachment; filename="${name}"\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${body}\r\n`
     const octets = Buffer.from(Array.from({ length: 256 }, (_, n) => n))
-    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: All kinds: two/one\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nMany.\r\n${part('application/octet-stream', 'lake.png', PNG.toString('base64'), 'base64')}${part('application/octet-stream', 'same.bin', octets.toString('base64'), 'base64')}${part('application/octet-stream', 'same.bin', 'another')}${part('application/octet-stream', 'page.html', '<script>top.ran = 1</script>')}${part('text/x-vcard', 'zoe.vcf', 'BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoe Card\r\nEMAIL:zoe@there.test\r\nEND:VCARD')}--x--\r\n`)
+    await offices.append('ann', `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: All kinds: two/one\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nMany.\r\n${part('application/octet-stream', 'lake.png', PNG.toString('base64'), 'base64')}${part('application/octet-stream', 'same.bin', octets.toString('base64'), 'base64')}${part('application/octet-stream', 'same.bin', 'another')}${part('application/octet-stream', 'page.html', '<p>By its name</p><script>top.ran = 1</script>')}${part('text/x-vcard', 'zoe.vcf', 'BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoe Card\r\nEMAIL:zoe@there.test\r\nEND:VCARD')}--x--\r\n`)
     await ann.locator('.row', { hasText: 'All kinds' }).click()
     const files = ann.locator('.files')
     await files.locator('li', { hasText: 'lake.png' }).getByRole('button', { name: 'View', exact: true }).click()
     await until('the picture', () => ann.getByRole('dialog', { name: 'lake.png' }).locator('img').evaluate((img) => img.complete && img.naturalWidth === 10))
     await ann.keyboard.press('Escape')
-    for (const name of ['same.bin', 'page.html']) assert.equal(await files.locator('li', { hasText: name }).getByRole('button', { name: 'View', exact: true }).count(), 0, name)
+    assert.equal(await files.locator('li', { hasText: 'same.bin' }).getByRole('button', { name: 'View', exact: true }).count(), 0)
+    await files.locator('li', { hasText: 'page.html' }).getByRole('button', { name: 'View', exact: true }).click()
+    await ann.getByRole('dialog', { name: 'page.html' }).frameLocator('iframe').getByText('By its name').waitFor()
+    await ann.keyboard.press('Escape')
     const [archive] = await Promise.all([ann.waitForEvent('download'), ann.getByRole('button', { name: 'Save all' }).click()])
     assert.equal(archive.suggestedFilename(), 'All kinds twoone.zip')
     const { stdout } = await promisify(execFile)('python3', ['-c', 'import json, sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\nprint(json.dumps([[i.filename, z.read(i).hex()] for i in z.infolist()]))', await archive.path()])

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { after, before, describe, it } from 'node:test'
-import { browser, desktop, Offices, opened, page, PNG, signIn, until } from './offices.mjs'
+import { axe, browser, desktop, Offices, opened, page, PNG, signIn, until } from './offices.mjs'
 import { corpus, tricks } from './tricks.mjs'
 
 let offices, chrome, ann, elsewhere, port
@@ -134,7 +134,7 @@ describe('a message', { timeout: 420_000 }, () => {
     ours()
   })
 
-  it('has files that are pages or drawings with a script: they are saved, never shown as ours', async () => {
+  it('has files that are pages or drawings with a script: they are saved, and never shown as they came', async () => {
     const script = `<script>top.ran = 1; try { opener.ran = 1 } catch {} new Image().src = 'http://127.0.0.1:${port}/ran'; localStorage.setItem('ran', '1')</script>`
     const html = `<!DOCTYPE html><html><body><p>A page</p>${script}<img src="http://127.0.0.1:${port}/seen.png"><form action="http://127.0.0.1:${port}/form"></form></body></html>`
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" onload="top.ran = 1"><text y="20">A drawing</text>${script.replace(/<script>(.*)<\/script>/, '<script><![CDATA[$1]]></script>')}</svg>`
@@ -143,8 +143,24 @@ describe('a message', { timeout: 420_000 }, () => {
     asked.length = 0
     await row('Two files').click()
     await ann.locator('.files').getByText('drawing.svg').waitFor()
-    assert.equal(await ann.locator('.files').getByRole('button', { name: /^View/ }).count(), 0)
+    assert.equal(await ann.locator('.files').getByRole('button', { name: /^View/ }).count(), 1)
     assert.equal(await ann.locator('.files img').count(), 0)
+    await ann.locator('.files li', { hasText: 'page.html' }).getByRole('button', { name: 'View' }).click()
+    const dialog = ann.getByRole('dialog', { name: 'page.html' })
+    const inside = dialog.frameLocator('iframe')
+    await inside.getByText('A page').waitFor()
+    const frame = dialog.locator('iframe')
+    assert.equal(await frame.getAttribute('sandbox'), 'allow-same-origin allow-popups allow-popups-to-escape-sandbox')
+    assert.deepEqual(await frame.evaluate((one) => [one.contentWindow.location.pathname, one.contentDocument.querySelectorAll('script, form, img[src]').length]), ['/frame', 0])
+    assert.deepEqual(await axe(ann), [])
+    await dialog.getByRole('button', { name: 'As text' }).click()
+    await dialog.locator('pre').getByText('<script>top.ran = 1;').waitFor()
+    await dialog.getByRole('button', { name: 'As text' }).click()
+    // Pressed in the frame, Escape closes what it lies in.
+    await inside.getByText('A page').click()
+    await ann.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'detached' })
+    assert.equal(new URL(ann.url()).pathname.includes('/t/'), true)
     const context = ann.context()
     for (const [name, kind] of [['page.html', 'text/html'], ['drawing.svg', 'image/svg+xml']]) {
       const link = ann.locator('.files li', { hasText: name }).getByRole('link', { name: 'Save' })
@@ -183,6 +199,46 @@ describe('a message', { timeout: 420_000 }, () => {
     assert.deepEqual(asked, [])
     ours()
     ann.troubles.splice(0)
+  })
+
+  it('has files that are pages of several hundred tricks: shown, each runs nothing and asks nobody', async () => {
+    const together = 60
+    const part = (trick, n) => `--x\r\nContent-Type: text/html; charset=utf-8; name="t${n}.html"\r\nContent-Disposition: attachment; filename="t${n}.html"\r\nContent-Transfer-Encoding: base64\r\n\r\n${Buffer.from(`<p>Trick ${n}.</p>${trick}`).toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n`
+    const all = tricks.map(part)
+    const groups = Array.from({ length: Math.ceil(all.length / together) }, (_, n) => all.slice(n * together, (n + 1) * together))
+    await offices.appendAll('ann', groups.map((group, n) => `From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Pages ${n}.\r\nMessage-ID: <pages${n}@elsewhere.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nSee them.\r\n${group.join('')}--x--\r\n`))
+    ann.asked.length = ann.troubles.length = ann.dialogs.length = 0
+    await ann.goto(`${offices.here}/m/0/inbox`)
+    for (const [n, group] of groups.entries()) {
+      await row(`Pages ${n}.`).click()
+      await ann.locator('.files').getByText(`t${n * together}.html`, { exact: true }).waitFor()
+      const found = await ann.evaluate(async ([first, count]) => {
+        const bad = []
+        const soon = async (what, of) => { for (let tries = 0; tries < 1000; tries++) { const got = of(); if (got) return got; await new Promise((go) => setTimeout(go, 10)) } throw new Error(what) }
+        for (let n = first; n < first + count; n++) {
+          const file = [...document.querySelectorAll('.files li')].find((one) => one.querySelector('.name').textContent === `t${n}.html`)
+          file.querySelector('button.act').click()
+          const body = await soon(`trick ${n}`, () => { const body = document.querySelector('dialog iframe')?.contentDocument?.body; return body?.textContent.includes(`Trick ${n}.`) && body })
+          for (const e of body.querySelectorAll('*')) {
+            if (/^(script|iframe|object|embed|applet|form|base|meta|link|svg|math|template|video|audio|frame|portal)$/i.test(e.tagName)) bad.push(`${n}: ${e.tagName}`)
+            for (const { name, value } of e.attributes) {
+              if (/^on/i.test(name) || /^(srcdoc|formaction|ping|srcset|autofocus|contenteditable)$/i.test(name)) bad.push(`${n}: ${name}`)
+              if (/^\s*(javascript|vbscript|data:text)/i.test(value.replace(/[\0-\x20]/g, ''))) bad.push(`${n}: ${name}=${value}`)
+              if (/^(src|background|poster|data)$/i.test(name)) bad.push(`${n}: ${name}=${value}`)
+              if (name === 'style' && /url\(|expression|position:\s*fixed/i.test(value)) bad.push(`${n}: style=${value}`)
+            }
+          }
+          document.querySelector('dialog').dispatchEvent(new Event('cancel', { cancelable: true }))
+          await soon(`${n} closed`, () => document.querySelector('dialog') === null)
+        }
+        return { bad, ran: globalThis.ran === undefined ? 0 : 1, app: document.querySelectorAll('#app').length }
+      }, [n * together, group.length])
+      // A picture that lies in the page itself asks nobody.
+      assert.deepEqual({ ...found, bad: found.bad.filter((one) => !/ src=data:image\/gif;base64,/.test(one)) }, { bad: [], ran: 0, app: 1 })
+    }
+    assert.deepEqual(ann.dialogs, [])
+    assert.deepEqual(ann.troubles, [])
+    ours()
   })
 
   it('answered, opened in the editor, and sent on, runs nothing, asks nobody and takes nothing of it along', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { invitation } from '../src/data/calendar'
-import { isShown, kind } from '../src/data/kind'
+import { isPage, isShown, kind } from '../src/data/kind'
 import { mailto } from '../src/data/mailto'
 import { names } from '../src/data/zip'
 import { matches } from '../src/data/local'
@@ -162,8 +162,9 @@ describe('files', () => {
     expect(kind({ type: 'text/plain', name: 'a.png' })).toBe('text/plain')
     expect(kind({ type: 'text/x-vcard', name: null })).toBe('text/vcard')
   })
-  it('that are pages are not shown, nor drawings, which are pages', () => {
-    for (const type of ['text/html', 'image/svg+xml', 'application/xhtml+xml', 'text/xml', 'application/zip', 'video/mp4']) expect(isShown(type)).toBe(false)
+  it('that are pages are made safe, and drawings, which are pages, not shown', () => {
+    expect([kind({ type: 'application/octet-stream', name: 'a.HTML' }), 'text/html', 'application/xhtml+xml'].map((type) => isShown(type) && isPage(type))).toEqual([true, true, true])
+    for (const type of ['image/svg+xml', 'text/xml', 'application/zip', 'video/mp4']) expect(isShown(type)).toBe(false)
     for (const type of ['text/plain', 'text/markdown', 'image/png', 'message/rfc822', 'application/pdf', 'audio/ogg']) expect(isShown(type)).toBe(true)
   })
   it('in an archive have names that every system takes, each once', () => {

@@ -7,7 +7,7 @@
 mod answers;
 mod args;
 mod arrivals;
-mod blob;
+pub(crate) mod blob;
 mod blob_methods;
 pub(crate) mod email;
 mod envelope;

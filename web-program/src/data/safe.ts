@@ -20,6 +20,13 @@ export async function safe(account: Id, email: Id, pictures: boolean, signal?: A
   return await answer.json() as Safe
 }
 
+/** The same of a file that is a page: nothing of elsewhere is ever in it. */
+export async function safeFile(account: Id, blob: Id, charset: string | null | undefined): Promise<Safe> {
+  // What says nothing is told as ASCII (RFC 8621 4.1.4): then the page may say it itself.
+  const query = charset && !/^us-ascii$/i.test(charset) ? `?charset=${encodeURIComponent(charset)}` : ''
+  return await (await ask(`/api/html/${encodeURIComponent(account)}/${encodeURIComponent(blob)}${query}`)).json() as Safe
+}
+
 let purify: Promise<(html: string) => DocumentFragment> | undefined
 
 /** The message's own styles, filtered by the server, and the rest; each of its HTML parts may have some. A style sheet that could ask for anything is not taken. */

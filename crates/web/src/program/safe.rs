@@ -1,6 +1,7 @@
-//! `GET /api/html/{account}/{email}`: the HTML of a message, made safe to show, and what it wanted from elsewhere.
+//! `GET /api/html/{account}/{email or blob}`: the HTML of a message, or of a file that is a page, made safe to show, and what it
+//! wanted from elsewhere.
 //!
-//! With `?pictures=1` its pictures come too, fetched by us: the sender learns neither who looks nor from where.
+//! With `?pictures=1` a message's pictures come too, fetched by us: the sender learns neither who looks nor from where.
 //! Invariant: what is answered holds nothing that runs and no address but our own. Must not know: the frame.
 
 use crate::jmap;
@@ -10,8 +11,10 @@ use crate::site::{self, Shared, Visit, problem, unavailable};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use message::html::{Policy, Remote, RemoteContent, RemoteKind, sanitise};
+use bytes::Bytes;
+use message::html::{Policy, Remote, RemoteContent, RemoteKind, SafeHtml, sanitise};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use store::StoreError;
 
@@ -22,30 +25,98 @@ pub(crate) async fn html(
     Query(query): Query<HashMap<String, String>>,
     Visit { signed_in, .. }: Visit,
 ) -> Response {
-    let gone = || problem(StatusCode::NOT_FOUND, "There is no such message.");
     let reader = signed_in.account.id;
     let Some(eyes) = site.eyes_on(&signed_in.account, &account).await else { return gone() };
-    let Some(key) = EmailKey::of(&id) else { return gone() };
+    let Some(key) = EmailKey::of(&id) else {
+        let charset = query.get("charset").cloned();
+        let octets = jmap::blob::octets(&site, &eyes, &id).await;
+        return told_aside(octets, move |octets| of_file(octets, charset.as_deref())).await;
+    };
     let email = match site.jmap.views.seen_by(&site.store, &eyes).await {
         Ok(view) => view.get(key).and_then(jmap::view::Entry::email),
         Err(_) => return unavailable(),
     };
     let Some(email) = email else { return gone() };
-    let octets = match site.store.body(eyes.account, email, 0, u64::from(u32::MAX)).await {
-        Ok(octets) => octets,
-        Err(StoreError::NotFound) => return gone(),
+    let octets = site.store.body(eyes.account, email, 0, u64::from(u32::MAX)).await.map(Some);
+    let pictures = query.get("pictures").is_some_and(|asked| asked == "1");
+    told_aside(octets, move |octets| {
+        let way = |remote: &RemoteContent| remote.tracker.is_none().then(|| site.outside.address(reader, &remote.url));
+        told(octets, key, &account, if pictures { Remote::Rewrite(&way) } else { Remote::Block })
+    })
+    .await
+}
+
+fn gone() -> Response {
+    problem(StatusCode::NOT_FOUND, "There is no such message.")
+}
+
+/// Parsing and filtering a large message takes a while: not among those who only wait.
+async fn told_aside(octets: Result<Option<Bytes>, StoreError>, told: impl FnOnce(&[u8]) -> Value + Send + 'static) -> Response {
+    let octets = match octets {
+        Ok(Some(octets)) => octets,
+        Ok(None) | Err(StoreError::NotFound) => return gone(),
         Err(_) => return unavailable(),
     };
-    // Parsing and filtering a large message takes a while: not among those who only wait.
-    let pictures = query.get("pictures").is_some_and(|asked| asked == "1");
-    let told = move || {
-        let way = |remote: &RemoteContent| remote.tracker.is_none().then(|| site.outside.address(reader, &remote.url));
-        told(&octets, key, &account, if pictures { Remote::Rewrite(&way) } else { Remote::Block })
-    };
-    match tokio::task::spawn_blocking(told).await {
+    match tokio::task::spawn_blocking(move || told(&octets)).await {
         Ok(value) => site::answer(StatusCode::OK, &value),
         Err(_) => unavailable(),
     }
+}
+
+/// What was found while something was made safe.
+#[derive(Default)]
+struct Found {
+    html: String,
+    pictures: u64,
+    trackers: u64,
+    hosts: BTreeSet<String>,
+}
+
+impl Found {
+    fn take(&mut self, safe: SafeHtml) {
+        self.html.push_str(&safe.html);
+        for remote in safe.remote {
+            let is_picture = matches!(remote.kind, RemoteKind::Image | RemoteKind::Background | RemoteKind::Style);
+            match remote.tracker {
+                Some(_) => self.trackers += 1,
+                None => self.pictures += u64::from(is_picture),
+            }
+            self.hosts.extend(host(&remote.url).map(str::to_owned));
+        }
+    }
+
+    fn told(self, shown: bool) -> Value {
+        let Found { html, pictures, trackers, hosts } = self;
+        json!({"html": html, "pictures": pictures, "trackers": trackers, "shown": shown, "hosts": hosts})
+    }
+}
+
+/// A page that came as a file: nothing of elsewhere is ever in it, and it has no parts beside it.
+fn of_file(octets: &[u8], charset: Option<&str>) -> Value {
+    let mut found = Found::default();
+    found.take(sanitise(&page_text(octets, charset), &Policy::default()));
+    found.told(false)
+}
+
+/// How far a page is looked into for the charset that it names itself (HTML, "prescan a byte stream").
+const PRESCAN_BYTES: usize = 1024;
+
+/// Its charset: by its byte order mark, else as the message says, else as the page says itself.
+fn page_text<'a>(octets: &'a [u8], charset: Option<&str>) -> Cow<'a, str> {
+    let marked = match octets {
+        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => Some("utf-16"),
+        [0xef, 0xbb, 0xbf, ..] => Some("utf-8"),
+        _ => None,
+    };
+    let named = || {
+        let head =
+            String::from_utf8_lossy(octets.get(..octets.len().min(PRESCAN_BYTES)).unwrap_or_default()).to_ascii_lowercase();
+        let (_, behind) = head.split_once("charset=")?;
+        let name = behind.trim_start_matches(['"', '\'', ' ']);
+        name.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.:".contains(c)).next().map(str::to_owned)
+    };
+    let charset = marked.map(str::to_owned).or_else(|| charset.map(str::to_owned)).or_else(named);
+    message::charset::decode(charset.unwrap_or_default().as_bytes(), octets)
 }
 
 fn told(octets: &[u8], key: EmailKey, account: &str, remote: Remote<'_>) -> Value {
@@ -61,7 +132,7 @@ fn told(octets: &[u8], key: EmailKey, account: &str, remote: Remote<'_>) -> Valu
         is_picture.then(|| format!("/jmap/download/{account}/{}/picture?type={kind}", part_blob(key, found)))
     };
     let policy = Policy { remote, resolve_cid: &resolve };
-    let (mut html, mut pictures, mut trackers, mut hosts) = (String::new(), 0u64, 0u64, BTreeSet::new());
+    let mut found = Found::default();
     let all: Vec<_> = shown(&message).html.iter().filter_map(|index| message.parts.get(*index)).collect();
     let has_html = all.iter().any(|part| media_type(part) == "text/html");
     for part in all {
@@ -71,23 +142,14 @@ fn told(octets: &[u8], key: EmailKey, account: &str, remote: Remote<'_>) -> Valu
             // Text between HTML, or behind it (a list's footer), is read as well.
             "text/plain" if has_html => {
                 let plain = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-                html.push_str(&format!("<pre style=\"white-space:pre-wrap;font:inherit\">{plain}</pre>"));
+                found.html.push_str(&format!("<pre style=\"white-space:pre-wrap;font:inherit\">{plain}</pre>"));
                 continue;
             }
             _ => continue,
         }
-        let safe = sanitise(&text, &policy);
-        html.push_str(&safe.html);
-        for remote in safe.remote {
-            let is_picture = matches!(remote.kind, RemoteKind::Image | RemoteKind::Background | RemoteKind::Style);
-            match remote.tracker {
-                Some(_) => trackers += 1,
-                None => pictures += u64::from(is_picture),
-            }
-            hosts.extend(host(&remote.url).map(str::to_owned));
-        }
+        found.take(sanitise(&text, &policy));
     }
-    json!({"html": html, "pictures": pictures, "trackers": trackers, "shown": shown_too, "hosts": hosts})
+    found.told(shown_too)
 }
 
 fn host(url: &str) -> Option<&str> {
@@ -137,6 +199,33 @@ mod tests {
         let html = value["html"].as_str().unwrap();
         assert_eq!(html.matches("/api/picture?u=x").count(), 1, "{html}");
         assert!(!html.contains("https:") && value["shown"] == json!(true), "{html}");
+    }
+
+    #[test]
+    fn a_page_that_came_as_a_file_is_made_safe_and_asks_nobody() {
+        let page = b"<!DOCTYPE html><title>T</title><style>p{color:red}</style><p onclick=run()>Hi<script>run()</script><img src=cid:a@b><img src=https://shop.test/big.png>\
+            <img src=https://t.test/o.gif width=1 height=1><form action=https://shop.test/><input name=x></form>";
+        let value = of_file(page, None);
+        let html = value["html"].as_str().unwrap();
+        assert!(html.contains("<p>Hi") && html.contains("red"), "{html}");
+        for never in ["script", "onclick", "https:", "cid:", "form", "input", "/jmap/", "/api/"] {
+            assert!(!html.contains(never), "{never} in {html}");
+        }
+        assert_eq!((&value["pictures"], &value["trackers"], &value["shown"]), (&json!(1), &json!(1), &json!(false)));
+    }
+
+    #[test]
+    fn a_page_is_read_in_its_charset() {
+        let read = |octets: &[u8], said: Option<&str>| page_text(octets, said).into_owned();
+        let koi8 = b"<meta charset=\"koi8-r\"><p>\xd0\xd2\xc9";
+        assert!(read(koi8, None).ends_with("<p>при") && read(koi8, Some("iso-8859-1")).ends_with("<p>ÐÒÉ"));
+        let old = b"<META http-equiv=Content-Type content='text/html; Charset=ISO-8859-2'>\xb1";
+        assert!(read(old, None).ends_with('ą'));
+        assert_eq!(read("ä".as_bytes(), None), "ä");
+        assert_eq!(read(b"\xe4", None), "ä");
+        assert_eq!(read(b"\xff\xfe<\0p\0>\0", Some("us-ascii")), "<p>");
+        assert!(read(b"\xef\xbb\xbf\xc3\xa4", Some("iso-8859-1")).ends_with('ä'));
+        assert_eq!(read(b"<meta charset=nonsense>\xc3\xa4", None), "<meta charset=nonsense>ä");
     }
 
     /// One trick a line; the same lines run through the page in a real browser.
@@ -319,8 +408,12 @@ mod tests {
             {
                 let mail = format!("Content-Type: text/html; charset=utf-8\r\n\r\n{before}{trick}{behind}");
                 let html = told(mail.as_bytes(), key, "A1", Remote::Block)["html"].as_str().unwrap().to_owned();
-                if let Some(bad) = leak(&html) {
-                    found.push(format!("{before}{trick}{behind}\n   -> {bad}\n   in {html}"));
+                let page = format!("{before}{trick}{behind}");
+                let file = of_file(page.as_bytes(), None)["html"].as_str().unwrap().to_owned();
+                for html in [html, file] {
+                    if let Some(bad) = leak(&html) {
+                        found.push(format!("{page}\n   -> {bad}\n   in {html}"));
+                    }
                 }
             }
         }

@@ -289,3 +289,41 @@ async fn what_is_read_whole_waits_for_its_turn() {
     third.read_to_end(&mut rest).await.unwrap();
     assert!(rest.ends_with(b"xxx") && rest.len() > text.len());
 }
+
+/// A file that is a page, also one within a message that came as a file, is given out safe; what nobody may see is nowhere.
+#[tokio::test]
+async fn files_that_are_pages_are_made_safe() {
+    let office = Office::new().await;
+    let page = "<meta charset=koi8-r><p onclick=run()>A page</p><script>run()</script><img src=https://shop.test/big.png>";
+    let file = format!("Content-Type: text/html\r\nContent-Disposition: attachment; filename=a.html\r\n\r\n{page}");
+    let inner = format!("Subject: inner\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n{file}\r\n--c--\r\n");
+    let letter = format!(
+        "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{file}\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n{inner}\r\n--b--\r\n"
+    );
+    office.put("INBOX", &letter, NOW, 0).await;
+    let id = office.ids("INBOX").await.remove(0);
+    let of = |value: &Value, at: usize| value["attachments"][at]["blobId"].as_str().unwrap().to_owned();
+    let email = office.call("Email/get", json!({"ids": [id], "properties": ["attachments"]})).await["list"][0].clone();
+    let parse = json!({"blobIds": [of(&email, 1)], "properties": ["attachments"]});
+    let parsed = office.call("Email/parse", parse).await["parsed"][of(&email, 1)].clone();
+    let uploaded = office.call("Blob/upload", json!({"create": {"u": {"data": [{"data:asText": page}]}}})).await;
+    let uploaded = uploaded["created"]["u"]["id"].as_str().unwrap().to_owned();
+    let safe = async |blob: &str, who: &str| {
+        let head = format!("GET /api/html/{}/{blob} HTTP/1.1\r\n{}", office.account_id(), Office::basic(who, "pw"));
+        office.ask(&head, b"").await
+    };
+    for blob in [of(&email, 0), of(&parsed, 0), uploaded] {
+        let answer = safe(&blob, "ann@here.test").await;
+        assert_eq!(answer.status, 200, "{blob}");
+        let told = answer.json();
+        assert_eq!(
+            (&told["html"], &told["pictures"]),
+            (&json!("<div class=\"m-mail\"><p>A page</p><img></div>"), &json!(1)),
+            "{blob}"
+        );
+        assert_eq!(safe(&blob, "bob@here.test").await.status, 404);
+    }
+    for none in ["Unone", "Pnone-1", &of(&email, 0).replace("-1", "-99"), "Gx_1"] {
+        assert_eq!(safe(none, "ann@here.test").await.status, 404, "{none}");
+    }
+}
