@@ -96,6 +96,37 @@ describe('search', { timeout: 300_000 }, () => {
     await finds('nothing:special')
   })
 
+  it('too much in one search: it is changed or cleared, for trying again would help nobody', async () => {
+    const much = Array.from({ length: 200 }, (_, n) => `w${n}`).join(' ')
+    await field().fill(much)
+    const refused = ann.locator('.around .state')
+    await refused.getByText('You look for too many words at once.').waitFor()
+    assert.equal(await refused.getByRole('button', { name: 'Retry' }).count(), 0)
+    await refused.getByRole('button', { name: 'Change the search' }).click()
+    assert.deepEqual(await field().evaluate((one) => [document.activeElement === one, one.selectionStart, one.value.length]), [true, much.length, much.length])
+    await ann.keyboard.press('Control+Shift+Home')
+    await ann.keyboard.type('lunch')
+    await ann.locator('.row', { hasText: LUNCH }).waitFor()
+    await refused.waitFor({ state: 'detached' })
+    await field().fill(much)
+    await refused.getByText('You look for too many words at once.').waitFor()
+    assert.deepEqual(await axe(ann), [])
+    await refused.getByRole('button', { name: 'Clear the search' }).click()
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    assert.deepEqual([await field().inputValue(), await ann.evaluate(() => document.activeElement.id)], ['', 'list'])
+    // What may go well another time is tried again.
+    await ann.route('**/jmap/api', async (route) => ((route.request().postData() ?? '').includes('seldom') ? route.fulfill({ status: 500, contentType: 'application/json', body: '{}' }) : route.fallback()))
+    try {
+      await field().fill('seldom')
+      await refused.getByRole('button', { name: 'Retry' }).waitFor()
+    } finally { await ann.unroute('**/jmap/api') }
+    await refused.getByRole('button', { name: 'Retry' }).click()
+    await refused.getByText('Nothing matches').waitFor()
+    await field().fill('')
+    await ann.locator('.row', { hasText: FRESH }).waitFor()
+    ann.troubles.splice(0)
+  })
+
   it('says of what is found in which mailbox it lies', async () => {
     const lies = async () => (await ann.locator('.row').evaluateAll((rows) => rows.map((row) => `${row.querySelector('.subject').textContent}: ${row.querySelector('.owner')?.textContent}`))).toSorted()
     await finds('lunch -label:none', LUNCH, OLD)

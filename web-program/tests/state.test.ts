@@ -149,6 +149,25 @@ describe('what failed', () => {
     await list.ensure(0, 50)
     expect([list.state, list.error]).toEqual(['error', t.list.tooMuch])
   })
+  it('is tried again only where that may go well', async () => {
+    const fails = async (type: string, status = 0, limit = ''): Promise<[boolean, boolean]> => {
+      const { list } = failing(() => new Refused(type, 'why', status, limit))
+      await list.ensure(0, 50)
+      return [list.isFinal, list.error === t.list.tooMuch]
+    }
+    const error = (name: string): string => `urn:ietf:params:jmap:error:${name}`
+    expect(await fails('unsupportedFilter')).toEqual([true, true])
+    expect(await fails('requestTooLarge')).toEqual([true, true])
+    expect(await fails('http', 413)).toEqual([true, true])
+    expect(await fails(error('limit'), 400, 'maxSizeRequest')).toEqual([true, true])
+    expect(await fails('unsupportedSort')).toEqual([true, false])
+    expect(await fails('serverFail')).toEqual([false, false])
+    expect(await fails('serverUnavailable')).toEqual([false, false])
+    expect(await fails(error('limit'), 429, 'maxConcurrentRequests')).toEqual([false, false])
+    const [one, other] = [failing(() => new Refused('serverFail', '')).list, failing(() => new Refused('unsupportedFilter', '')).list]
+    await Promise.all([one, other].map((list) => list.ensure(0, 50)))
+    expect([new Joined([one, other]).isFinal, new Joined([other]).isFinal]).toEqual([false, true])
+  })
   it('is asked at once when the server is back', async () => {
     const { list, mail } = failing(() => new Offline('no answer'))
     await list.ensure(0, 50)

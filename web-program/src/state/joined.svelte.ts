@@ -40,6 +40,7 @@ export class Joined implements Listing {
     if (states.every((state) => state === 'error')) return 'error'
     return states.includes('loading') ? 'loading' : states.includes('kept') ? 'kept' : 'ready'
   }
+  get isFinal(): boolean { return this.parts.every((part) => part.isFinal) }
   get error(): string { return this.parts.find((part) => part.state === 'error')?.error ?? '' }
   get count(): number { return this.parts.reduce((sum, part) => sum + part.total, 0) }
   /** What can be scrolled to: what is known, and a window more. */

@@ -16,6 +16,11 @@ const FIRST = 30
 const PAUSE_MS = 5000
 const PAUSE_MAX_MS = 60_000
 
+/** The question itself is not taken (RFC 8620 3.6.2, 5.5). What failed else may go well another time. */
+const FINAL = new Set(['unsupportedFilter', 'unsupportedSort', 'invalidArguments', 'unknownMethod', 'accountNotFound', 'forbidden'])
+/** It is more than a request may be. Too many at once may be few later. */
+const isTooLarge = ({ type, status, limit }: Refused): boolean => type === 'requestTooLarge' || status === 413 || (type.endsWith(':error:limit') && limit !== 'maxConcurrentRequests')
+
 export interface Asked { filter: Filter; collapse: boolean; sort: Step[] }
 
 /** Where a row of a list comes from. */
@@ -29,6 +34,8 @@ export interface Listing {
   readonly version: number
   readonly state: List['state']
   readonly error: string
+  /** It failed, and will fail again however often it is asked for. */
+  readonly isFinal: boolean
   /** How many there are, and how many can be scrolled to. */
   readonly count: number
   readonly total: number
@@ -53,6 +60,7 @@ export class List implements Listing {
   version = $state(0)
   state = $state<'loading' | 'ready' | 'error' | 'kept'>('loading')
   error = $state('')
+  isFinal = $state(false)
   readonly order = new Order()
   readonly key: string
   private readonly under = new Map<number, Promise<void>>()
@@ -215,7 +223,8 @@ export class List implements Listing {
         if (this.order.state === undefined) await this.fromKept()
       } else {
         // What is typed asks for nothing that is not known there: it is too much of it.
-        const isTooMuch = this.isSearch && error instanceof Refused && error.type === 'unsupportedFilter'
+        const isTooMuch = this.isSearch && error instanceof Refused && (error.type === 'unsupportedFilter' || isTooLarge(error))
+        this.isFinal = error instanceof Refused && (FINAL.has(error.type) || isTooLarge(error))
         this.error = isTooMuch ? t.list.tooMuch : error instanceof Error ? error.message : String(error)
         this.state = this.order.total === 0 ? 'error' : this.state
         mail.failed(error)
