@@ -57,6 +57,29 @@ describe('mailboxes inside of mailboxes', { timeout: 300_000 }, () => {
     clean()
   })
 
+  it('have a button each, before which the count gives way; nothing moves', async () => {
+    const item = ann.locator('nav li', { has: link('Peru') })
+    const [count, button] = [item.locator('.count'), item.locator('.edit')]
+    const seen = async (one) => Number(await one.evaluate((e) => getComputedStyle(e).opacity))
+    const places = () => item.evaluate((e) => [e, ...e.querySelectorAll('a, .label, .count')].map((one) => JSON.stringify(one.getBoundingClientRect())).join())
+    await ann.mouse.move(700, 500)
+    await until('the count alone', async () => await seen(count) === 1 && await seen(button) === 0)
+    const before = await places()
+    await item.hover()
+    await until('the button alone', async () => await seen(count) === 0 && await seen(button) === 1)
+    assert.equal(await places(), before)
+    await ann.mouse.move(700, 500)
+    await until('the count again', async () => await seen(count) === 1 && await seen(button) === 0)
+    await link('Peru').focus()
+    await ann.keyboard.press('Tab')
+    await until('the button by keys', async () => await seen(count) === 0 && await seen(button) === 1)
+    assert.equal(await places(), before)
+    // What has no button keeps its count.
+    await ann.evaluate(() => document.activeElement.blur())
+    await shows(...ALL)
+    clean()
+  })
+
   it('are gone through by arrow keys, as a tree', async () => {
     await link('Travel').focus()
     const press = async (key, where) => { await ann.keyboard.press(key); await until(`${key}: ${where}`, async () => (await focused()) === where) }
