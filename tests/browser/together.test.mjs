@@ -193,8 +193,8 @@ describe('accounts of several servers', { timeout: 300_000 }, () => {
     await me.locator('.toast', { hasText: 'Saved' }).waitFor()
     assert.deepEqual(await axe(me), [])
     await me.reload()
-    await until('it is kept', async () => await second.getByLabel('Signature').inputValue() === 'The second one')
-    assert.equal(await me.getByRole('region', { name: OWN[0] }).getByLabel('Signature').inputValue(), '')
+    await until('it is kept', async () => (await second.getByLabel('Signature').innerText()).trim() === 'The second one')
+    assert.equal((await me.getByRole('region', { name: OWN[0] }).getByLabel('Signature').innerText()).trim(), '')
 
     const snoozed = () => me.evaluate(async (name) => {
       const { apiUrl, accounts } = await (await fetch('/.well-known/jmap')).json()

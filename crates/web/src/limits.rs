@@ -138,6 +138,8 @@ pub const ONE_PERSON_ACCOUNTS_MAX: usize = 100;
 pub const FIRST_ROWS: usize = 50;
 /// A page does not wait longer for what comes with it.
 pub const FIRST_PATIENCE: Duration = Duration::from_millis(150);
+/// Octets of an identity, its signatures with it.
+pub const IDENTITY_BYTES_MAX: usize = store::limits::RECORD_BYTES_MAX;
 /// Depth of a filter.
 pub const FILTER_DEPTH_MAX: usize = 16;
 /// Conditions in a filter, each word that is looked for one.

@@ -4,6 +4,9 @@ import type { Address, Id } from '../jmap/types'
 import type { Kind } from './answer'
 import { shows } from './inline'
 
+/** Stands on the signature in the HTML of a letter. */
+export const SIGNATURE = 'data-signature'
+
 export interface Piece {
   key: string
   name: string

@@ -4,12 +4,12 @@
 import { SvelteMap, SvelteSet } from 'svelte/reactivity'
 import * as answer from '../data/answer'
 import { fileName, isAddress, parsed, same } from '../data/address'
-import { email, isEmpty, localDate, weight, type Draft, type Piece } from '../data/draft'
+import { email, isEmpty, localDate, SIGNATURE, weight, type Draft, type Piece } from '../data/draft'
 import { files, pictured, shows } from '../data/inline'
 import { part } from '../data/part'
 import { apart } from '../data/safe'
 import { ask, Jmap, Offline, OURS, Refused } from '../jmap/client'
-import { SUBMISSION, type Address, type Email, type Id, type Part, type SetAnswer, type Submission } from '../jmap/types'
+import { SUBMISSION, type Address, type Email, type Id, type Identity, type Part, type SetAnswer, type Submission } from '../jmap/types'
 import { t } from '../texts'
 import { Ahead } from './ahead'
 import type { App } from './app.svelte'
@@ -79,6 +79,8 @@ export class Letter {
   private changes = 0
   private savedAs = -1
   ended = false
+  /** Whose signature it has, or would have; not said: nobody knows. */
+  signedAs: string | undefined
   /** Takes over what stands in the editor. */
   flush?: () => boolean
   /** It was sent and waits for its files; what is changed then is not meant to go yet. */
@@ -98,6 +100,9 @@ export class Letter {
 
   /** The account it is written in: its draft lies there, and it goes out from there. */
   get mail(): Mail { return this.held ?? this.desk.mail }
+
+  /** As whom it is written. */
+  get as(): string { return `${this.mail.account} ${this.identityId}` }
 
   get draft(): Draft {
     return {
@@ -368,11 +373,21 @@ export class Desk {
 
   focus(letter: Letter): void { letter.minimised = false; this.active = letter }
 
-  private signed({ mail, identityId }: Letter): string {
-    const identity = mail.identities.find((i) => i.id === identityId)
-    if (!identity) return ''
-    if (identity.htmlSignature) return `<div><br></div><div class="signature">${identity.htmlSignature}</div>`
-    return identity.textSignature ? `<div><br></div><div class="signature">${answer.htmlOf(identity.textSignature)}</div>` : ''
+  /** Of who writes as that (`Letter.as`), with the mark by which an editor knows it. */
+  signature(as: string): string {
+    const [account, id] = as.split(' ')
+    return this.marked(this.app.writers.find((mail) => mail.account === account)?.identities.find((i) => i.id === id))
+  }
+
+  private marked(identity: Identity | undefined): string {
+    const html = identity?.htmlSignature || (identity?.textSignature ? answer.htmlOf(identity.textSignature) : '')
+    return html === '' ? '' : `<div ${SIGNATURE}="">${html}</div>`
+  }
+
+  private signed(letter: Letter): string {
+    letter.signedAs = letter.as
+    const html = this.marked(letter.mail.identities.find((i) => i.id === letter.identityId))
+    return html === '' ? '' : `<div><br></div>${html}`
   }
 
   /** `of`: the account of what it has to do with; else the one that is looked at, if it is looked at alone. */

@@ -8,7 +8,7 @@ use super::failure::{MethodError, SetError};
 use super::setting::{Outcome, Setting, whole_properties, without_same};
 use super::{Context, Object};
 use crate::collections::IDENTITIES as COLLECTION;
-use crate::limits::IDENTITIES_MAX;
+use crate::limits::{IDENTITIES_MAX, IDENTITY_BYTES_MAX};
 use mta::receive::Place;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
@@ -200,6 +200,9 @@ pub(crate) async fn unlink(store: &Store, account: AccountId, email: &str) -> Re
 
 async fn keep(context: &Context<'_>, id: &str, object: &Object) -> Result<(), SetError> {
     let stored = serde_json::to_vec(object).map_err(|_| SetError::new("serverFail"))?;
+    if stored.len() > IDENTITY_BYTES_MAX {
+        return Err(SetError::why("tooLarge", "The signature is too large."));
+    }
     context.site.store.records_change(context.account.id, &[(COLLECTION, id.into(), Some(stored))]).await?;
     Ok(())
 }

@@ -73,6 +73,20 @@ async fn identities_of_an_account() {
     assert_eq!(office.call("Identity/set", name).await["notUpdated"]["main"]["properties"], json!(["name"]));
 }
 
+#[tokio::test]
+async fn octets_of_an_identity() {
+    let office = Office::new().await;
+    let signed = |octets: usize| json!({"htmlSignature": "a".repeat(octets)});
+    let set = office.call("Identity/set", json!({"update": {"main": signed(web::limits::IDENTITY_BYTES_MAX - 1024)}})).await;
+    assert_eq!(set["updated"], json!({"main": null}));
+    let most = web::limits::IDENTITY_BYTES_MAX;
+    let set = office.call("Identity/set", json!({"update": {"main": signed(most)}})).await;
+    assert_eq!(set["notUpdated"]["main"]["type"], "tooLarge");
+    let mut more = signed(most);
+    more["email"] = json!("ann@here.test");
+    assert_eq!(office.call("Identity/set", json!({"create": {"c": more}})).await["notCreated"]["c"]["type"], "tooLarge");
+}
+
 /// Each word is a condition: a million of them took gigabytes, and minutes.
 #[tokio::test]
 async fn words_of_a_filter() {
