@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{AccountId, EmailId, MailboxId, MessageRow, Rows, Store, StoreError};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedMutexGuard, Semaphore, oneshot};
 
 /// Searches a store. Cheap to clone; one for all faces of a server.
@@ -85,7 +86,7 @@ impl Searcher {
     pub fn keep(&self) -> std::io::Result<()> {
         let Some(index) = self.inner.index.clone() else { return Ok(()) };
         let (stop, stopped) = oneshot::channel();
-        let (keeper, runtime) = (Keeper::new(self.inner.store.clone(), index), tokio::runtime::Handle::current());
+        let (keeper, runtime) = (Keeper::new(self.inner.store.clone(), index), Handle::current());
         let work = move || {
             store::rest::yield_to_others();
             runtime.block_on(async {
@@ -210,7 +211,7 @@ impl Searcher {
             return Ok(Judged::default());
         };
         let plan = Arc::clone(plan);
-        aside(move || {
+        in_place(move || {
             let mut judged = Judged::default();
             for chunk in chunks.iter() {
                 match plan.leaves.iter().map(|leaf| chunk.judge(leaf)).collect::<Option<Vec<Verdict>>>() {
@@ -378,6 +379,16 @@ fn lacking_cost(plan: &Plan, is_remembered: bool, is_decided: bool) -> Duration 
 /// Long thinking and file reading, away from the threads that serve connections.
 pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Io("a search broke off".to_owned()))
+}
+
+/// What seldom takes long, but may: done here, while other threads take over what this one serves. To wake a thread for it, and to be woken
+/// by it, takes longer than most of it.
+async fn in_place<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => Ok(tokio::task::block_in_place(work)),
+        // There are no others.
+        _ => aside(work).await,
+    }
 }
 
 /// When the query can hold only in some mailboxes: which.

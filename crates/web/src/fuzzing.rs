@@ -120,7 +120,7 @@ pub fn jmap_request(data: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (site, ann) = site().await;
-        match jmap::answer(&site, &ann, data).await {
+        match jmap::answer_octets(&site, &ann, data).await {
             Ok(answered) => each_call_is_answered(data, &answered),
             Err(error) => {
                 let error = error.value();
@@ -150,8 +150,10 @@ fn each_call_is_answered(data: &[u8], answered: &Value) {
 async fn the_mailboxes_count_right(site: &Shared, ann: &SignedIn) {
     let using: Vec<String> = URNS.iter().map(|urn| format!("urn:ietf:params:jmap:{urn}")).collect();
     let ask = async |calls: Value| {
-        let request = json!({"using": using, "methodCalls": calls}).to_string();
-        jmap::answer(site, ann, request.as_bytes()).await.map_err(|error| error.value()).expect("a good request")
+        jmap::answer(site, ann, json!({"using": using, "methodCalls": calls}))
+            .await
+            .map_err(|error| error.value())
+            .expect("a good request")
     };
     let account = jmap::account_id(ann.account.id);
     let all = ask(json!([["Mailbox/get", {"accountId": account, "ids": null}, "m"]])).await;

@@ -182,7 +182,7 @@ pub(crate) async fn api(State(site): State<Shared>, Visit { signed_in, request }
     if let Err(response) = signed_in.lasts(&site).await {
         return response;
     }
-    match answer(&site, &signed_in, &octets).await {
+    match answer_octets(&site, &signed_in, &octets).await {
         Ok(value) => response(&value, place),
         Err(error) => error.response(),
     }
@@ -195,9 +195,8 @@ struct Asked {
     created: Option<HashMap<String, String>>,
 }
 
-fn read_request(octets: &[u8], known: &Capabilities) -> Result<Asked, RequestError> {
+fn read_request(value: Value, known: &Capabilities) -> Result<Asked, RequestError> {
     let wrong = |detail: &str| RequestError::new("notRequest", detail, None);
-    let value = i_json::read(octets)?;
     let Value::Object(mut request) = value else { return Err(wrong("A request is an object.")) };
     let using = request.get("using").and_then(Value::as_array).ok_or_else(|| wrong("`using` is missing."))?;
     let using: Option<BTreeSet<String>> = using.iter().map(|urn| urn.as_str().map(str::to_owned)).collect();
@@ -228,10 +227,15 @@ fn read_request(octets: &[u8], known: &Capabilities) -> Result<Asked, RequestErr
     Ok(Asked { using, calls: calls.ok_or_else(|| wrong("A call is [name, arguments, id]."))?, created })
 }
 
+/// Answers what came as a request.
+pub(crate) async fn answer_octets(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -> Result<Value, RequestError> {
+    answer(site, signed_in, i_json::read(octets)?).await
+}
+
 /// Answers a whole request.
-pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, octets: &[u8]) -> Result<Value, RequestError> {
+pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, request: Value) -> Result<Value, RequestError> {
     let capabilities = Capabilities::of(site).await;
-    let asked = read_request(octets, &capabilities)?;
+    let asked = read_request(request, &capabilities)?;
     let wants_created = asked.created.is_some();
     // Trouble of ours hides the others, and each call on them says so.
     let own = site.own(&signed_in.account).await.unwrap_or_else(|_| vec![Arc::clone(&signed_in.account)]);

@@ -244,7 +244,7 @@ impl Line {
             Some(_) => return self.refuse(&RequestError::new("notRequest", "`id` is a string.", None), None).await,
         };
         match value.get("@type").and_then(Value::as_str) {
-            Some("Request") => self.ask(text, id).await,
+            Some("Request") => self.ask(value, id).await,
             Some("WebSocketPushEnable") => self.enable(&value, id).await,
             Some("WebSocketPushDisable") => {
                 (self.wish, self.followed) = (None, None);
@@ -264,15 +264,14 @@ impl Line {
     }
 
     /// Beside the others that are at work; answers come as they are ready.
-    async fn ask(&mut self, text: &str, id: Option<String>) -> bool {
+    async fn ask(&mut self, request: Value, id: Option<String>) -> bool {
         let Some(place) = place_for(&self.site, self.signed_in.account.id) else {
             let busy = RequestError::new("limit", "Too many requests at once.", Some("maxConcurrentRequests"));
             return self.refuse(&busy, id).await;
         };
         let (site, signed_in, to) = (Arc::clone(&self.site), Arc::clone(&self.signed_in), self.answers.0.clone());
-        let octets = text.as_bytes().to_vec();
         tokio::spawn(async move {
-            let (mut value, kind) = match answer(&site, &signed_in, &octets).await {
+            let (mut value, kind) = match answer(&site, &signed_in, request).await {
                 Ok(value) => (value, "Response"),
                 Err(error) => (error.value(), "RequestError"),
             };

@@ -174,8 +174,8 @@ fn others(answers: &Value) -> Vec<&Value> {
 }
 
 async fn asked(site: &Shared, signed_in: &SignedIn, calls: Value) -> Option<Value> {
-    let request = json!({"using": [jmap::CORE, jmap::MAIL], "methodCalls": calls}).to_string();
-    let mut answer = jmap::answer(site, signed_in, request.as_bytes()).await.ok()?;
+    let request = json!({"using": [jmap::CORE, jmap::MAIL], "methodCalls": calls});
+    let mut answer = jmap::answer(site, signed_in, request).await.ok()?;
     answer.get_mut("methodResponses").map(Value::take)
 }
 
