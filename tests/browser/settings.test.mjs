@@ -339,6 +339,13 @@ describe('what happens to mail', { timeout: 300_000 }, () => {
     assert.match(list[0].htmlSignature, /<b>.*Ann Lee, by the lake.*<\/b>|<a [^>]*><b>Ann Lee/)
     await ann.reload()
     await box.locator('b').getByText('Ann Lee').waitFor()
+    // What another program makes of it stands there, as long as one has typed nothing.
+    const [now] = list
+    const elsewhere = async (htmlSignature, textSignature) => jmap([['Identity/set', { update: { main: { htmlSignature, textSignature } } }]])
+    await elsewhere('<div>Of <i>elsewhere</i></div>', 'Of elsewhere')
+    await box.locator('i').getByText('elsewhere').waitFor()
+    await elsewhere(now.htmlSignature, now.textSignature)
+    await box.locator('b').getByText('Ann Lee').waitFor()
     const other = ann.locator('form', { has: ann.getByRole('heading', { name: 'desk@here.test' }) }).getByRole('textbox', { name: 'Signature' })
     await other.locator('b').getByText('desk').waitFor()
     assert.equal(await other.locator('img, script').count(), 0)
