@@ -28,9 +28,12 @@ const ENCODED_MOST: u64 = 2;
 /// Every name and text, one after the other, as long as it is answered by true.
 pub(crate) fn each(message: &Message<'_>, mut each: impl FnMut(&str) -> bool) {
     let mut left = ATTACHMENT_TEXT_BYTES_MAX;
-    for attachment in attachment::names(message).iter().take(ATTACHMENTS_READ_MAX) {
+    for (number, attachment) in attachment::names(message).iter().enumerate() {
         if attachment.name.as_ref().is_some_and(|name| !each(name)) {
             return;
+        }
+        if number >= ATTACHMENTS_READ_MAX {
+            continue;
         }
         let Some(kind) = kind_of(attachment).filter(|_| attachment.size <= ATTACHMENT_BYTES_MAX * ENCODED_MOST) else { continue };
         let Some(octets) = attachment::content(message, attachment) else { continue };
@@ -189,6 +192,20 @@ pub(crate) mod tests {
         assert_eq!(seen("boat.bin", &docx), ["boat.bin"]);
         assert_eq!(seen("broken.docx", &docx[..docx.len() / 2]), ["broken.docx"]);
         assert_eq!(seen("none.docx", b""), ["none.docx"]);
+    }
+
+    /// `attachmentName` of JMAP asks for any of them.
+    #[test]
+    fn of_very_many_attachments_all_have_their_names() {
+        let part = |number: usize| format!("--b\r\nContent-Type: application/pdf; name=\"{number}.pdf\"\r\n\r\nx\r\n");
+        let parts: String = (0..ATTACHMENTS_READ_MAX + 2).map(part).collect();
+        let letter = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n");
+        let mut names = 0;
+        each(&message::parse(letter.as_bytes()), |_| {
+            names += 1;
+            true
+        });
+        assert_eq!(names, ATTACHMENTS_READ_MAX + 2);
     }
 
     #[test]
