@@ -1,7 +1,7 @@
 // What goes wrong and is done again: a session that ended, a reload in the middle of sending, a part of the program that does not come.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { browser, byRequests, desktop, letter, Offices, page, PNG, signIn, until } from './offices.mjs'
+import { browser, byRequests, desktop, letter, Offices, page, PNG, signIn, stored, until } from './offices.mjs'
 
 const ANN = 'ann@here.test', BOB = 'bob@here.test'
 let offices, chrome
@@ -27,14 +27,7 @@ async function enter(p, address, password) {
   await p.getByRole('button', { name: 'Sign in', exact: true }).click()
 }
 /** What the browser keeps of letters. */
-const kept = (p) => p.evaluate(() => new Promise((done, failed) => {
-  const opened = indexedDB.open('packetboat')
-  opened.onerror = failed
-  opened.onsuccess = () => {
-    const all = opened.result.transaction('drafts').objectStore('drafts').getAll()
-    all.onsuccess = () => { opened.result.close(); done(all.result.map(({ subject, html }) => `${subject}: ${html}`)) }
-  }
-}))
+const kept = async (p) => Object.values(await stored(p, 'drafts')).flat().map(({ subject, html }) => `${subject}: ${html}`)
 const times = async (name, subject) => (await offices.listed(name)).split(`"${subject}"`).length - 1
 /** Comes when the page asks to send for the first time; what is done with that is up to the test. */
 function sending(p) {
@@ -130,16 +123,8 @@ describe('signing out', { timeout: 300_000 }, () => {
     await other.locator('.row', { hasText: WORDS }).waitFor()
 
     /** Wherever a browser keeps what a page gives it: what of it has that word. */
-    const left = (p) => p.evaluate(async ([word, file]) => {
+    const left = async (p) => [...Object.entries(await stored(p)).flatMap(([table, all]) => (JSON.stringify(all).includes(WORDS) ? [table] : [])), ...await p.evaluate(async ([word, file]) => {
       const found = []
-      for (const { name } of await indexedDB.databases()) {
-        const db = await new Promise((done, failed) => { const asked = indexedDB.open(name); asked.onsuccess = () => done(asked.result); asked.onerror = failed })
-        for (const table of db.objectStoreNames) {
-          const all = await new Promise((done) => { const asked = db.transaction(table).objectStore(table).getAll(); asked.onsuccess = () => done(asked.result) })
-          if (JSON.stringify(all).includes(word)) found.push(`${name} ${table}`)
-        }
-        db.close()
-      }
       for (const [name, store] of [['local', localStorage], ['session', sessionStorage]]) if (JSON.stringify({ ...store }).includes(word)) found.push(name)
       for (const name of await caches.keys()) for (const request of await (await caches.open(name)).keys()) {
         const answer = await (await caches.open(name)).match(request)
@@ -149,7 +134,7 @@ describe('signing out', { timeout: 300_000 }, () => {
       const answer = await fetch(file, { cache: 'only-if-cached', mode: 'same-origin' }).catch(() => undefined)
       if (answer?.ok) found.push('remembered')
       return found
-    }, [WORDS, file])
+    }, [WORDS, file])]
     await until('before, it can be found', async () => (await left(ann)).toSorted().join() === ['packetboat bodies', 'packetboat drafts', 'packetboat meta', 'packetboat rows', 'remembered'].join())
 
     await ann.getByRole('button', { name: 'Sign out' }).click()

@@ -270,6 +270,21 @@ export async function desktop(chrome) {
   return page(context)
 }
 
+/** What the program keeps in the browser, by database and table (or of one table). A database that is not there is not made by looking: the program would find it without tables. */
+export const stored = (p, only) => p.evaluate(async (only) => {
+  const come = (asked) => new Promise((done, failed) => { asked.onsuccess = () => done(asked.result); asked.onerror = () => failed(asked.error) })
+  const found = {}
+  for (const { name } of await indexedDB.databases()) {
+    const asked = indexedDB.open(name)
+    // It went in between.
+    asked.onupgradeneeded = () => asked.transaction.abort()
+    const db = await come(asked).catch(() => undefined)
+    for (const table of db?.objectStoreNames ?? []) if (!only || table === only) found[`${name} ${table}`] = await come(db.transaction(table).objectStore(table).getAll())
+    db?.close()
+  }
+  return found
+}, only)
+
 export const axeSource = () => readFileSync(new URL('../../web-program/node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
 
 /** Every violation of WCAG 2.2 A and AA that axe can see, as lines. */
