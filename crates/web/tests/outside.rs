@@ -52,5 +52,7 @@ mod sharing;
 mod socket;
 #[path = "outside/streams.rs"]
 mod streams;
+#[path = "outside/to_the_letter.rs"]
+mod to_the_letter;
 #[path = "outside/writing.rs"]
 mod writing;

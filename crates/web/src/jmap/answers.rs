@@ -237,6 +237,7 @@ fn judged_in(
     }
     *left = left.checked_sub(1).ok_or_else(unsupported)?;
     if let Some(operator) = object.get("operator") {
+        only_operator(object)?;
         let list = object.get("conditions").and_then(Value::as_array).ok_or_else(|| MethodError::arguments("conditions"))?;
         let found: Vec<bool> = list.iter().map(|one| judged_in(one, is, depth + 1, left)).collect::<Result<_, _>>()?;
         return match operator.as_str() {
@@ -253,6 +254,14 @@ fn judged_in(
         all &= is(name, value)?;
     }
     Ok(all)
+}
+
+/// A FilterCondition "MUST NOT have an `operator` property" (RFC 8620 §5.5): what stands beside one would not be asked.
+pub(crate) fn only_operator(object: &Object) -> Result<(), MethodError> {
+    match object.keys().find(|name| !["operator", "conditions"].contains(&name.as_str())) {
+        Some(name) => Err(MethodError::arguments(format!("{name} stands beside an operator"))),
+        None => Ok(()),
+    }
 }
 
 /// A comparator (RFC 8620 §5.5) of one of these properties.

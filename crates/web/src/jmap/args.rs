@@ -6,7 +6,7 @@ use super::failure::MethodError;
 use super::{Context, Object};
 use crate::limits::GET_MAX;
 use serde_json::Value;
-use store::ModSeq;
+use store::{ModSeq, UnixSecs};
 
 /// Where a `/changes` begins: at a state, or within what one told after it.
 pub(crate) struct Since {
@@ -115,6 +115,11 @@ impl Args {
         }
     }
 
+    /// One that has to be there.
+    pub(crate) fn needed(&mut self, name: &str) -> Result<Object, MethodError> {
+        self.object(name)?.ok_or_else(|| MethodError::arguments(format!("{name} is missing")))
+    }
+
     /// `ids`, each once, at most [`GET_MAX`].
     pub(crate) fn ids(&mut self) -> Result<Option<Vec<String>>, MethodError> {
         let Some(mut ids) = self.texts("ids")? else { return Ok(None) };
@@ -160,6 +165,13 @@ impl Args {
             None => Ok(()),
         }
     }
+}
+
+/// UTCDate (RFC 8620 §1.4): "a Date where the time-offset component MUST be Z", its letters in upper case.
+pub(crate) fn utc_date(text: &str) -> Option<UnixSecs> {
+    let octets = text.as_bytes();
+    let is_utc = octets.get(10) == Some(&b'T') && octets.ends_with(b"Z");
+    message::date::parse_rfc_3339(octets).filter(|_| is_utc).map(|date| date.unix_secs())
 }
 
 /// A state string: the account's mod-sequence.

@@ -31,7 +31,7 @@ fn or_null(value: Object) -> Value {
 
 /// `Blob/upload`
 pub(super) async fn upload(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let create = args.object("create")?.unwrap_or_default();
+    let create = args.needed("create")?;
     args.end()?;
     if create.len() > SET_MAX {
         return Err(MethodError::new("requestTooLarge"));

@@ -15,7 +15,7 @@ pub(super) use copy::copy;
 pub(super) use filter::{Filter, OURS as OWN_FILTERS};
 pub(super) use get::get;
 pub(super) use query::{query, query_changes};
-pub(super) use set::{import, parse, set};
+pub(super) use set::{import, parse, set, set_besides};
 
 /// What `Email/query` sorts by.
 pub(super) const SORTS: [&str; 9] =

@@ -118,20 +118,18 @@ fn is_address(value: &Value) -> bool {
 }
 
 fn check(patch: &Object, may: &[&str]) -> Result<(), SetError> {
-    for (name, value) in patch {
-        let good = match name.as_str() {
+    let is_good = |(name, value): (&String, &Value)| {
+        match name.as_str() {
             _ if !may.contains(&name.as_str()) => false,
             // It stands before the address in From.
             "name" => value.as_str().is_some_and(|name| !name.contains(char::is_control)),
             "textSignature" | "htmlSignature" => value.is_string(),
             "email" => value.as_str().is_some_and(|email| email.contains('@')),
             _ => value.is_null() || value.as_array().is_some_and(|list| list.iter().all(is_address)),
-        };
-        if !good {
-            return Err(SetError::properties(&[name], "this cannot be set so"));
         }
-    }
-    Ok(())
+    };
+    let bad: Vec<&str> = patch.iter().filter(|one| !is_good(*one)).map(|(name, _)| name.as_str()).collect();
+    if bad.is_empty() { Ok(()) } else { Err(SetError::properties(&bad, "this cannot be set so")) }
 }
 
 /// What the rules of sending need to know.

@@ -67,7 +67,7 @@ fn disposition(value: Option<&Value>) -> Result<Disposition, SetError> {
 /// `MDN/send`, and the `Email/set` that its success asks for.
 pub(super) async fn send(context: &mut Context<'_>, mut args: Args) -> Answers {
     let identity_id = args.text("identityId")?.ok_or_else(|| MethodError::arguments("identityId is missing"))?;
-    let send = args.object("send")?.unwrap_or_default();
+    let send = args.needed("send")?;
     let on_success = args.object("onSuccessUpdateEmail")?.unwrap_or_default();
     args.end()?;
     // RFC 9007 §2.1: what does not lead to the keyword is not sent.
@@ -100,7 +100,7 @@ pub(super) async fn send(context: &mut Context<'_>, mut args: Args) -> Answers {
     if !update.is_empty() {
         let mut arguments = Object::new();
         arguments.insert("update".into(), Value::Object(update));
-        answers.push(("Email/set".to_owned(), email::set(context, Args::new(arguments)).await?));
+        answers.push(email::set_besides(context, arguments).await);
     }
     Ok(answers)
 }

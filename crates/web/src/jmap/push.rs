@@ -25,6 +25,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use store::{AccountChanges, AccountId, ModSeq};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Types whose state can change.
 const TYPES: [&str; 11] = [
@@ -158,6 +159,9 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: Told, to: mp
     if !send(": hello\n\n".into()).await {
         return;
     }
+    // "Whenever this time elapses since the previous event was sent", whatever happens that nobody is told of.
+    let pause = wish.ping.unwrap_or(Duration::from_secs(PING_SECS_MAX));
+    let mut quiet_since = Instant::now();
     loop {
         let at = *watch.borrow_and_update();
         // First, so that an event of others' accounts has the id of what is known of one's own.
@@ -167,6 +171,7 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: Told, to: mp
             return;
         }
         if !others.is_empty() {
+            quiet_since = Instant::now();
             let data = json!({"@type": "StateChange", "changed": others});
             if !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(known.mod_seq))).await || wish.close_after {
                 return;
@@ -176,13 +181,13 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: Told, to: mp
             let Ok(mut types) = since(&site.store, account, &mut known).await else { return };
             types.retain(|name| wish.types.as_ref().is_none_or(|wanted| wanted.contains(*name)));
             if !types.is_empty() {
+                quiet_since = Instant::now();
                 let data = state_change(account, &types, known.mod_seq);
                 if !send(format!("event: state\nid: {}\ndata: {data}\n\n", state(known.mod_seq))).await || wish.close_after {
                     return;
                 }
             }
         }
-        let pause = wish.ping.unwrap_or(Duration::from_secs(PING_SECS_MAX));
         tokio::select! {
             changed = watch.changed() => {
                 if changed.is_err() {
@@ -194,7 +199,8 @@ async fn tell(site: &Shared, signed_in: &SignedIn, wish: Wish, now: Told, to: mp
             _ = shutdown.changed() => return,
             () = to.closed() => return,
             _ = epochs.recv() => {}
-            () = tokio::time::sleep(pause) => {
+            () = tokio::time::sleep_until(quiet_since + pause) => {
+                quiet_since = Instant::now();
                 let text = match wish.ping {
                     Some(ping) => format!("event: ping\ndata: {{\"interval\":{}}}\n\n", ping.as_secs()),
                     None => ": still here\n\n".to_owned(),

@@ -3,10 +3,10 @@
 //! Invariant: nothing but one verification goes to an address before it said its code; what is told is the state of types,
 //! never what is in a message; a subscription ends with the sign-in that made it. Must not know: what a push service is.
 
-use super::args::Args;
+use super::args::{Args, utc_date};
 use super::failure::{MethodError, SetError};
 use super::push::still_good;
-use super::setting::{id_or_created, whole_properties};
+use super::setting::{id_or_created, objects, only, whole_properties, without_same};
 use super::{Context, Object};
 use crate::collections::PUSH_SUBSCRIPTIONS as COLLECTION;
 use crate::limits::*;
@@ -128,7 +128,7 @@ pub(super) async fn get(context: &mut Context<'_>, mut args: Args) -> Result<Obj
 
 /// `PushSubscription/set` (§7.2.2)
 pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Object, MethodError> {
-    let (create, update) = (args.object("create")?.unwrap_or_default(), args.object("update")?.unwrap_or_default());
+    let (create, update) = (objects(&mut args, "create")?, objects(&mut args, "update")?);
     let destroy = args.texts("destroy")?.unwrap_or_default();
     args.end()?;
     if create.len() + update.len() + destroy.len() > SET_MAX {
@@ -147,7 +147,7 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
                 context.created.insert(creation.clone(), id.clone());
                 // "Any properties [...] that were not sent by the client."
                 let mut made = json!({"id": id, "expires": message::date::format_rfc_3339(kept.expires_secs)});
-                for name in ["keys", "types"].into_iter().filter(|name| object.get(name).is_none()) {
+                for name in ["keys", "types"].into_iter().filter(|name| !object.contains_key(*name)) {
                     made[name] = Value::Null;
                 }
                 note("created", creation, made);
@@ -157,7 +157,7 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     }
     for (id, patch) in update {
         let id = id_or_created(context, &id).unwrap_or(id);
-        match updated(context, &id, &patch).await {
+        match updated(context, &id, patch).await {
             Ok(value) => note("updated", id, value),
             Err(error) => note("notUpdated", id, error.into_value()),
         }
@@ -224,8 +224,7 @@ fn expires_of(value: Option<&Value>, now_secs: UnixSecs) -> Result<UnixSecs, Set
     match value {
         None | Some(Value::Null) => Ok(most),
         Some(Value::String(text)) => {
-            let date = message::date::parse_rfc_3339(text.as_bytes()).ok_or_else(|| wrong("expires", "it is a time in UTC"))?;
-            let secs = date.unix_secs().min(most);
+            let secs = utc_date(text).ok_or_else(|| wrong("expires", "it is a time in UTC"))?.min(most);
             if secs > now_secs { Ok(secs) } else { Err(wrong("expires", "it is over already")) }
         }
         Some(_) => Err(wrong("expires", "it is a time in UTC")),
@@ -238,15 +237,12 @@ fn random(octets: usize) -> Result<String, SetError> {
     Ok(HEXLOWER.encode(&chance))
 }
 
-async fn made(context: &Context<'_>, object: &Value) -> Result<(String, Kept), SetError> {
+async fn made(context: &Context<'_>, object: &Object) -> Result<(String, Kept), SetError> {
     let (site, account) = (context.site, context.account);
-    let object = object.as_object().ok_or_else(|| SetError::new("invalidProperties"))?;
-    let known = ["deviceClientId", "url", "keys", "expires", "types"];
     // "MUST be null (or omitted) when the subscription is created."
-    let unset = |name: &str| name == "verificationCode" && object.get(name).is_some_and(Value::is_null);
-    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str()) && !unset(name)) {
-        return Err(SetError::properties(&[name], "this cannot be set"));
-    }
+    let may_be_said = object.get("verificationCode").is_some_and(Value::is_null).then_some("verificationCode");
+    let known: Vec<&str> = ["deviceClientId", "url", "keys", "expires", "types"].into_iter().chain(may_be_said).collect();
+    only(object, &known)?;
     let now_secs = net::clock::unix_now();
     let device = object.get("deviceClientId").and_then(Value::as_str).filter(|id| !id.is_empty() && id.len() <= 255);
     let kept = Kept {
@@ -280,12 +276,14 @@ async fn made(context: &Context<'_>, object: &Value) -> Result<(String, Kept), S
     Ok((id, kept))
 }
 
-async fn updated(context: &Context<'_>, id: &str, patch: &Value) -> Result<Value, SetError> {
+async fn updated(context: &Context<'_>, id: &str, patch: Object) -> Result<Value, SetError> {
     let stored = context.site.store.record(context.account.id, COLLECTION, id).await?;
     let mut kept = stored.as_deref().and_then(Kept::read).ok_or_else(|| SetError::new("notFound"))?;
     let mut answer = Value::Null;
-    let patch = patch.as_object().ok_or_else(|| SetError::new("invalidPatch"))?;
-    let patch = whole_properties(patch.clone(), &kept.shown(id))?;
+    let present = kept.shown(id);
+    // What is there already may be said again.
+    let patch = without_same(whole_properties(patch, &present)?, Some(&Value::Object(present)));
+    only(&patch, &["verificationCode", "expires", "types"])?;
     for (name, value) in &patch {
         match name.as_str() {
             "verificationCode" => {
@@ -299,10 +297,7 @@ async fn updated(context: &Context<'_>, id: &str, patch: &Value) -> Result<Value
                 kept.expires_secs = expires_of(Some(value), net::clock::unix_now())?;
                 answer = json!({"expires": message::date::format_rfc_3339(kept.expires_secs)});
             }
-            "types" => kept.types = types_of(Some(value))?,
-            // What is there already may be said again.
-            other if kept.shown(id).get(other) == Some(value) => {}
-            other => return Err(SetError::properties(&[other], "this cannot be changed")),
+            _ => kept.types = types_of(Some(value))?,
         }
     }
     keep(context.site, context.account.id, id, Some(&kept)).await?;

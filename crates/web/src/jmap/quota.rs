@@ -82,7 +82,9 @@ pub(super) async fn changes(context: &mut Context<'_>, mut args: Args) -> Result
 async fn found(context: &Context<'_>, args: &mut Args) -> Result<Vec<String>, MethodError> {
     let filter = args.take("filter");
     sorted_by(args, &["name", "used"])?;
-    let Some(object) = quota(context).await? else { return Ok(Vec::new()) };
+    let quota = quota(context).await?;
+    // A filter is looked at also where there is nothing that it could find.
+    let (object, is_there) = (quota.clone().unwrap_or_default(), quota.is_some());
     let condition = |name: &str, wanted: &Value| {
         let wrong = || MethodError::arguments(format!("{name} in the filter is not of its type"));
         if !["name", "scope", "resourceType", "type"].contains(&name) {
@@ -96,7 +98,7 @@ async fn found(context: &Context<'_>, args: &mut Args) -> Result<Vec<String>, Me
         })
     };
     let is = filter.as_ref().map_or(Ok(true), |filter| judged(filter, &condition))?;
-    Ok(if is { vec![ID.to_owned()] } else { Vec::new() })
+    Ok(if is && is_there { vec![ID.to_owned()] } else { Vec::new() })
 }
 
 /// `Quota/query`

@@ -113,12 +113,18 @@ pub(crate) fn without_same(mut patch: Object, present: Option<&Value>) -> Object
     patch
 }
 
+/// Nothing else may be said: "`properties` [...] lists all the properties that were invalid" (RFC 8620 §5.3).
+pub(crate) fn only(object: &Object, known: &[&str]) -> Result<(), SetError> {
+    let unknown: Vec<&str> = object.keys().map(String::as_str).filter(|name| !known.contains(name)).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(SetError::properties(&unknown, "this cannot be set")) }
+}
+
 /// Where the account is now.
 pub(crate) async fn now(context: &Context<'_>) -> Result<ModSeq, MethodError> {
     Ok(context.site.store.mailbox_states(context.eyes.account).await?.0)
 }
 
-fn objects(args: &mut Args, name: &str) -> Result<Vec<(String, Object)>, MethodError> {
+pub(crate) fn objects(args: &mut Args, name: &str) -> Result<Vec<(String, Object)>, MethodError> {
     let all = args.object(name)?.unwrap_or_default();
     let one = |(id, value): (String, Value)| match value {
         Value::Object(object) => Ok((id, object)),

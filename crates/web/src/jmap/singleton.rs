@@ -3,7 +3,7 @@
 //! What is set is what delivery reads (`mta::wishes`). Must not know: how it is carried out.
 
 use super::answers::got;
-use super::args::Args;
+use super::args::{Args, utc_date};
 use super::failure::{MethodError, SetError};
 use super::identity::record_changes;
 use super::setting::{Outcome, Setting, whole_properties};
@@ -52,25 +52,20 @@ impl Only {
 }
 
 fn check_vacation(object: &Object) -> Result<(), SetError> {
-    let wrong = |name: &str| SetError::properties(&[name], "this cannot be set so");
-    for (name, value) in object {
+    let is_good = |(name, value): (&String, &Value)| {
         let text = value.as_str();
-        let good = match name.as_str() {
+        match name.as_str() {
             "isEnabled" => value.is_boolean(),
-            "fromDate" | "toDate" => {
-                value.is_null() || text.is_some_and(|text| message::date::parse_rfc_3339(text.as_bytes()).is_some())
-            }
+            "fromDate" | "toDate" => value.is_null() || text.is_some_and(|text| utc_date(text).is_some()),
             "subject" => {
                 value.is_null() || text.is_some_and(|text| text.len() <= SUBJECT_BYTES_MAX && !text.contains(char::is_control))
             }
             "textBody" | "htmlBody" => value.is_null() || text.is_some_and(|text| text.len() <= vacation::TEXT_BYTES_MAX),
             _ => false,
-        };
-        if !good {
-            return Err(wrong(name));
         }
-    }
-    Ok(())
+    };
+    let bad: Vec<&str> = object.iter().filter(|one| !is_good(*one)).map(|(name, _)| name.as_str()).collect();
+    if bad.is_empty() { Ok(()) } else { Err(SetError::properties(&bad, "this cannot be set so")) }
 }
 
 /// As it is.
@@ -78,6 +73,13 @@ pub(super) async fn read(context: &Context<'_>, only: Only) -> Result<Object, Me
     let stored = context.site.store.record(context.account.id, only.collection(), SINGLETON).await?;
     let mut object = only.fresh();
     object.extend(stored.and_then(|stored| serde_json::from_slice::<Object>(&stored).ok()).unwrap_or_default());
+    for name in ["fromDate", "toDate"] {
+        // Releases before this one took other offsets than UTC's.
+        let date = object.get(name).and_then(Value::as_str).and_then(|text| message::date::parse_rfc_3339(text.as_bytes()));
+        if let Some(date) = date.filter(|_| only == Only::VacationResponse) {
+            object.insert(name.into(), json!(message::date::format_rfc_3339(date.unix_secs())));
+        }
+    }
     Ok(object)
 }
 

@@ -101,6 +101,12 @@ fn words(filter: &Value, subject: &mut Vec<String>, body: &mut Vec<String>) {
         words(condition, subject, body);
     }
     for (name, value) in object {
+        // The Subject by its name as a field.
+        if let ("header", Some([field, text])) = (name.as_str(), value.as_array().map(Vec::as_slice))
+            && field.as_str().is_some_and(|field| field.eq_ignore_ascii_case("subject"))
+        {
+            subject.extend(text.as_str().map(str::to_owned));
+        }
         let Some(text) = value.as_str() else { continue };
         if matches!(name.as_str(), "text" | "subject") {
             subject.extend(phrases(text));

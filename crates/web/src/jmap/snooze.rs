@@ -5,10 +5,10 @@
 //! Must not know: who asked.
 
 use super::answers::got;
-use super::args::Args;
+use super::args::{Args, utc_date};
 use super::failure::{MethodError, SetError};
 use super::identity::record_changes;
-use super::setting::{Outcome, Setting, id_or_created};
+use super::setting::{Outcome, Setting, id_or_created, only};
 use super::view::EmailKey;
 use super::{Context, Object};
 use crate::collections::SNOOZES;
@@ -237,19 +237,11 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
 fn until(object: &Object) -> Result<UnixSecs, SetError> {
     let wrong = |why| SetError::properties(&["until"], why);
     let text = object.get("until").and_then(Value::as_str).ok_or_else(|| wrong("it is a UTCDate"))?;
-    let date = message::date::parse_rfc_3339(text.as_bytes()).ok_or_else(|| wrong("it is a UTCDate"))?;
-    let (secs, now_secs) = (date.unix_secs(), net::clock::unix_now());
+    let (secs, now_secs) = (utc_date(text).ok_or_else(|| wrong("it is a UTCDate"))?, net::clock::unix_now());
     if secs <= now_secs || secs - now_secs > SNOOZE_SECS_MAX {
         return Err(wrong("it is a time to come, within ten years"));
     }
     Ok(secs)
-}
-
-fn only(object: &Object, known: &[&str]) -> Result<(), SetError> {
-    match object.keys().find(|name| !known.contains(&name.as_str())) {
-        Some(name) => Err(SetError::properties(&[name], "this cannot be set")),
-        None => Ok(()),
-    }
 }
 
 async fn create(context: &Context<'_>, object: &Object) -> Result<String, SetError> {

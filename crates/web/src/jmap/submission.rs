@@ -4,13 +4,13 @@
 //! Invariant: what is `pending` has reached nobody. Must not know: SMTP.
 
 use super::answers::{Collation, Most, Step, Window, got, judged, query_changed, sorted_by};
-use super::args::Args;
+use super::args::{Args, utc_date};
 use super::blob::blob;
 use super::envelope::{envelope, resent_block, text};
 use super::failure::{MethodError, SetError};
 use super::fate::{self, queued, read};
 use super::reports;
-use super::setting::{Outcome, Setting, id_or_created};
+use super::setting::{Outcome, Setting, id_or_created, only, whole_properties, without_same};
 use super::view::EmailKey;
 use super::{Answers, Context, Object, email, identity};
 use crate::Outgoing;
@@ -107,8 +107,8 @@ fn condition(object: &Object, status: &str, (name, value): (&str, &Value)) -> Re
         Ok::<bool, MethodError>(list.contains(object.get(property).unwrap_or(&Value::Null)))
     };
     let date = || {
-        let date = value.as_str().and_then(|text| message::date::parse_rfc_3339(text.as_bytes())).ok_or_else(wrong)?;
-        Ok::<UnixSecs, MethodError>(date.unix_secs())
+        let date: Option<UnixSecs> = value.as_str().and_then(utc_date);
+        date.ok_or_else(wrong)
     };
     match name {
         "identityIds" => among("identityId"),
@@ -128,6 +128,10 @@ async fn found(context: &Context<'_>, args: &mut Args) -> Result<Vec<String>, Me
     let mut sort = sorted_by(args, &["sentAt", "sendAt", "emailId", "threadId"])?;
     if sort.is_empty() {
         sort.push(Step { property: "sendAt".into(), ascending: false, collation: Collation::default() });
+    }
+    if let Some(filter) = &filter {
+        // It is looked at also where there is nothing that it could find.
+        judged(filter, &|name, value| condition(&Object::new(), "final", (name, value)))?;
     }
     let mut list = Vec::new();
     for (id, object) in all(context).await? {
@@ -187,6 +191,10 @@ pub(super) async fn query_changes(context: &mut Context<'_>, mut args: Args) -> 
 /// `EmailSubmission/set`, and the `Email/set` that its success asks for.
 pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Answers {
     let on_update = args.object("onSuccessUpdateEmail")?.unwrap_or_default();
+    // Before anything is sent.
+    if !on_update.values().all(Value::is_object) {
+        return Err(MethodError::arguments("onSuccessUpdateEmail holds something that is no object"));
+    }
     let on_destroy = args.texts("onSuccessDestroyEmail")?.unwrap_or_default();
     let setting = Setting::take(context, &mut args).await?;
     args.end()?;
@@ -196,7 +204,6 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Answers {
     for (creation, object) in setting.create {
         match create(context, &object).await {
             Ok((id, email, answer)) => {
-                done.push((format!("#{creation}"), email.clone()));
                 done.push((id.clone(), email));
                 outcome.created(context, creation, id, answer);
             }
@@ -218,23 +225,24 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Answers {
         outcome.destroy(id, gone.map(|_| ()));
     }
     let mut answers = vec![("EmailSubmission/set".to_owned(), outcome.answer(context, setting.old_state).await?)];
-    let email_of = |name: &String| done.iter().find(|(id, _)| id == name).map(|(_, email)| email.clone());
+    // One that an earlier call created goes by its creation id as well.
+    let email_of = |name: &String| {
+        let id = id_or_created(context, name);
+        done.iter().find(|(one, _)| Some(one) == id.as_ref()).map(|(_, email)| email.clone())
+    };
     let update: Object = on_update.into_iter().filter_map(|(name, patch)| Some((email_of(&name)?, patch))).collect();
     let destroy: Vec<String> = on_destroy.iter().filter_map(email_of).collect();
     if !update.is_empty() || !destroy.is_empty() {
         let mut arguments = Object::new();
         arguments.insert("update".into(), Value::Object(update));
         arguments.insert("destroy".into(), json!(destroy));
-        answers.push(("Email/set".to_owned(), email::set(context, Args::new(arguments)).await?));
+        answers.push(email::set_besides(context, arguments).await);
     }
     Ok(answers)
 }
 
 async fn create(context: &Context<'_>, object: &Object) -> Result<(String, String, Object), SetError> {
-    let known = ["identityId", "emailId", "envelope"];
-    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(SetError::properties(&[name], "this cannot be set"));
-    }
+    only(object, &["identityId", "emailId", "envelope"])?;
     let now_secs = net::clock::unix_now();
     let named = |name: &'static str| {
         let id = text(object.get(name)).and_then(|id| id_or_created(context, id));
@@ -296,13 +304,18 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
         reports::MESSAGE_ID: reports::message_id_of(&whole, format!("{}@{}", sent.id, context.site.hostname)),
     });
     let id = format!("S{}", sent.id);
+    let as_kept = record.as_object().cloned().unwrap_or_default();
     // Sent it is, also when this cannot be written down: the trace has it.
     if let Err(error) = write_down(context, &id, record, people_in(&whole, &taken)).await {
         tracing::warn!(?error, "a submission was not written down");
     }
-    let undo = if envelope.hold_until_secs.is_some_and(|secs| secs > now_secs) { "pending" } else { "final" };
-    let answer = json!({"id": id, "threadId": thread, "sendAt": message::date::format_rfc_3339(send_at), "undoStatus": undo});
-    Ok((id, email_id, answer.as_object().cloned().unwrap_or_default()))
+    // "Any properties of the created [...] object that were not sent by the client" (RFC 8620 §5.3).
+    let is_told = |name: &str| object.get(name).is_none_or(Value::is_null);
+    let answer = match shown(context, &id, &as_kept, &is_told).await {
+        Ok(Value::Object(answer)) => answer,
+        _ => Object::from_iter([("id".to_owned(), json!(id))]),
+    };
+    Ok((id, email_id, answer))
 }
 
 /// The submission, and whom it went to, in one commit.
@@ -381,9 +394,14 @@ async fn one(context: &Context<'_>, id: &str) -> Result<(Object, String), SetErr
 async fn update(context: &Context<'_>, id: &str, patch: &Object) -> Result<String, SetError> {
     let _alone = context.site.jmap.submissions.lock().await;
     let (mut object, email) = one(context, id).await?;
-    if let Some(name) = patch.keys().find(|name| *name != "undoStatus") {
-        return Err(SetError::properties(&[name], "this cannot be changed"));
+    let present = shown(context, id, &object, &|_| true).await?;
+    let patch = whole_properties(patch.clone(), present.as_object().unwrap_or(&Object::new()))?;
+    // All of it may be said again as it is.
+    let patch = without_same(patch, Some(&present));
+    if patch.is_empty() {
+        return Ok(email);
     }
+    only(&patch, &["undoStatus"])?;
     if text(patch.get("undoStatus")) != Some("canceled") {
         return Err(SetError::properties(&["undoStatus"], "it can only become canceled"));
     }

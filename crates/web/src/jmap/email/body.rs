@@ -47,6 +47,17 @@ pub(crate) fn media_type(part: &Part<'_>) -> String {
     format!("{}/{}", part.content_type.main, part.content_type.sub)
 }
 
+/// "CFWS and surrounding angle brackets are removed."
+fn cid(part: &Part<'_>) -> Option<String> {
+    let id = String::from_utf8_lossy(part.content_id()?).trim().to_owned();
+    if !id.contains(['(', '<', '>']) {
+        return Some(id);
+    }
+    let bare = part.field("content-id").map(|field| Form::MessageIds.value(&field, None));
+    let bare = bare.and_then(|ids| ids.get(0).and_then(Value::as_str).map(str::to_owned));
+    Some(bare.unwrap_or(id))
+}
+
 /// JMAP knows no parts inside a message inside.
 fn is_multipart(part: &Part<'_>) -> bool {
     part.kind == PartKind::Multipart
@@ -102,7 +113,7 @@ impl Renderer<'_, '_> {
             "type" => json!(media_type(part)),
             "charset" => charset_of(part),
             "disposition" => json!(part.disposition.as_ref().map(|disposition| disposition.kind.as_str())),
-            "cid" => json!(octets(part.content_id())),
+            "cid" => json!(cid(part)),
             "language" if part.language.is_empty() => Value::Null,
             "language" => json!(part.language.iter().map(|one| String::from_utf8_lossy(one).into_owned()).collect::<Vec<_>>()),
             "location" => json!(octets(part.location.as_deref())),
@@ -196,6 +207,42 @@ fn is_malformed(named: &[u8], octets: &[u8]) -> bool {
     }
 }
 
+/// Where the tag begins that the text breaks off in: a `>` or `<` in the quotes of an attribute ends or begins none.
+fn tag_left_open(html: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let open = at + html.get(at..)?.find('<')?;
+        let inside = html.get(open + 1..)?;
+        if let Some(comment) = inside.strip_prefix("!--") {
+            at = html.len() - comment.len() + comment.find("-->")?;
+        } else if inside.is_empty() || inside.starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c)) {
+            match tag_len(inside) {
+                Some(len) => at = open + 1 + len,
+                None => return Some(open),
+            }
+        } else {
+            at = open + 1;
+        }
+    }
+}
+
+/// Up to its `>`; `None`: it is not there.
+fn tag_len(inside: &str) -> Option<usize> {
+    // A quote begins a value only where one is expected.
+    let (mut quote, mut expected) = (None, false);
+    for (at, c) in inside.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '>') => return Some(at + 1),
+            (None, '"' | '\'') if expected => quote = Some(c),
+            (None, _) => {}
+        }
+        expected = c == '=' || expected && c.is_ascii_whitespace();
+    }
+    None
+}
+
 /// EmailBodyValue of a text part, at most `max` octets of it.
 pub(crate) fn value(part: &Part<'_>, max: usize) -> Option<Value> {
     let text = part.text()?.replace("\r\n", "\n").replace('\0', "\u{fffd}");
@@ -205,10 +252,8 @@ pub(crate) fn value(part: &Part<'_>, max: usize) -> Option<Value> {
         end = text.floor_char_boundary(max);
         // Not inside a tag (§4.2).
         let head = text.get(..end).unwrap_or_default();
-        if part.content_type.sub == "html"
-            && let Some(open) = head.rfind('<').filter(|open| !head.get(*open..).unwrap_or_default().contains('>'))
-        {
-            end = open;
+        if part.content_type.sub == "html" {
+            end = tag_left_open(head).unwrap_or(end);
         }
     }
     let cut = end < text.len();
@@ -286,6 +331,23 @@ mod tests {
         );
         let html = message::parse(b"Content-Type: text/html\r\n\r\nab<b class=x>c</b>");
         assert_eq!(value(html.root(), 8), Some(json!({"value": "ab", "isEncodingProblem": false, "isTruncated": true})));
+        for (text, whole) in [
+            ("ab<a title=\"x>y\" href", "ab"),
+            ("ab<a title='<b>' href", "ab"),
+            ("ab<a title = '>", "ab"),
+            ("ab<a title=don't>c</a>d", "ab<a title=don't>c</a>d"),
+            ("ab<", "ab"),
+            ("ab</", "ab"),
+            ("1 < 2, 3 <", "1 < 2, 3 "),
+            ("1 < 2", "1 < 2"),
+            ("a<!-- <b --> c", "a<!-- <b --> c"),
+            ("a<!-- <b", "a<!-- <b"),
+            ("a<!-- --><b c", "a<!-- -->"),
+        ] {
+            let html = format!("Content-Type: text/html\r\n\r\n{text}<end>");
+            let cut = value(message::parse(html.as_bytes()).root(), text.len());
+            assert_eq!(cut.map(|value| value["value"].clone()), Some(json!(whole)), "{text}");
+        }
     }
 
     /// RFC 8621 §4.1.4 `isEncodingProblem`.

@@ -166,6 +166,11 @@ struct Entity {
 impl Making<'_> {
     /// The message.
     pub(crate) fn message(&self) -> Result<Vec<u8>, SetError> {
+        let is_known = |name: &str| name.starts_with("header:") || of_convenience(name).is_some() || KNOWN.contains(&name);
+        let unknown: Vec<&str> = self.object.keys().map(String::as_str).filter(|name| !is_known(name)).collect();
+        if !unknown.is_empty() {
+            return Err(SetError::properties(&unknown, "this cannot be set"));
+        }
         let mut head = String::new();
         let (mut named, mut written) = (Vec::new(), Vec::new());
         for (property, value) in self.object {
@@ -175,8 +180,7 @@ impl Making<'_> {
                     let asked = HeaderProperty::parse(property).ok_or_else(|| wrong(property, "there is no such form"))?;
                     (asked.name, asked.form, asked.all)
                 }
-                None if KNOWN.contains(&property.as_str()) => continue,
-                None => return Err(wrong(property, "this cannot be set")),
+                None => continue,
             };
             let lower = name.to_ascii_lowercase();
             if named.contains(&lower) || lower.starts_with("content-") {

@@ -5,7 +5,7 @@
 use super::set::{New, keywords, mailboxes, may_come, put, received};
 use crate::jmap::args::Args;
 use crate::jmap::failure::{MethodError, SetError};
-use crate::jmap::setting::{Outcome, Setting, id_or_created};
+use crate::jmap::setting::{Outcome, Setting, id_or_created, only};
 use crate::jmap::sharing::{Eyes, marked_state, masked};
 use crate::jmap::view::SYSTEM;
 use crate::jmap::{Answers, Context, Object, blob};
@@ -31,11 +31,9 @@ pub(crate) async fn copy(context: &mut Context<'_>, mut args: Args) -> Answers {
     let destroy_in_state = args.text("destroyFromIfInState")?;
     let from_in_state = args.text("ifFromInState")?;
     // `/copy` has no more of `/set` than this.
-    let mut inner = Object::new();
-    for name in ["create", "ifInState"] {
-        if let Some(value) = args.take(name) {
-            inner.insert(name.into(), value);
-        }
+    let mut inner = Object::from_iter([("create".to_owned(), Value::Object(args.needed("create")?))]);
+    if let Some(state) = args.take("ifInState") {
+        inner.insert("ifInState".into(), state);
     }
     args.end()?;
     let setting = Setting::take(context, &mut Args::new(inner)).await?;
@@ -61,7 +59,7 @@ pub(crate) async fn copy(context: &mut Context<'_>, mut args: Args) -> Answers {
     answer.insert("fromAccountId".into(), json!(from));
     let mut answers = vec![("Email/copy".to_owned(), answer)];
     if destroys && !originals.is_empty() {
-        answers.push(destroy(context, from_eyes, (originals, destroy_in_state)).await?);
+        answers.push(destroy(context, from_eyes, (originals, destroy_in_state)).await);
     }
     Ok(answers)
 }
@@ -71,27 +69,22 @@ async fn destroy(
     context: &mut Context<'_>,
     from: Eyes,
     (originals, in_state): (Vec<String>, Option<String>),
-) -> Result<(String, Object), MethodError> {
+) -> (String, Object) {
     let to = std::mem::replace(&mut context.eyes, from.clone());
     let mark = std::mem::take(&mut context.mark);
     let asked = json!({"destroy": originals, "ifInState": in_state});
     let done = match context.look(from).await {
-        Ok(()) => super::set::set(context, Args::new(asked.as_object().cloned().unwrap_or_default())).await,
-        Err(error) => Err(error.into()),
+        Ok(()) => super::set::set_besides(context, asked.as_object().cloned().unwrap_or_default()).await,
+        Err(error) => ("error".to_owned(), MethodError::from(error).into_object()),
     };
     (context.eyes, context.mark) = (to, mark);
-    Ok(match done {
-        Ok(answer) => ("Email/set".to_owned(), answer),
-        Err(error) => ("error".to_owned(), error.into_object()),
-    })
+    done
 }
 
 /// One copied: the original's id, the copy's, and what is told of it.
 async fn one(context: &Context<'_>, from: &Eyes, object: &Object) -> Result<(String, String, Object), SetError> {
     let known = ["id", "mailboxIds", "keywords", "receivedAt"];
-    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(SetError::properties(&[name], "this cannot be changed in a copy"));
-    }
+    only(object, &known)?;
     let missing = || SetError::new("notFound");
     let id = object.get("id").and_then(Value::as_str).ok_or_else(|| SetError::properties(&["id"], "id is missing"))?;
     let id = id_or_created(context, id).ok_or_else(missing)?;

@@ -4,6 +4,8 @@
 //! Invariant: depth and number of conditions are bounded. Must not know: sorting, how messages are read.
 
 use crate::jmap::PROGRAM;
+use crate::jmap::answers::only_operator;
+use crate::jmap::args::utc_date;
 use crate::jmap::failure::MethodError;
 use crate::jmap::view::{EmailKey, Entry, View};
 use crate::limits::{FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_TEXT_BYTES_MAX};
@@ -244,6 +246,7 @@ impl Parsing {
         }
         self.count(1)?;
         if let Some(operator) = object.get("operator") {
+            only_operator(object)?;
             let list = object.get("conditions").and_then(Value::as_array).ok_or_else(|| wrong("conditions"))?;
             let list: Vec<Tree> = list.iter().map(|one| self.tree(one, depth + 1)).collect::<Result<_, _>>()?;
             return match operator.as_str() {
@@ -316,10 +319,7 @@ fn condition(name: &str, value: &Value, account: AccountId) -> Result<Condition,
     let text = || value.as_str().ok_or_else(|| wrong(name));
     let word = || text().map(|text| text.to_ascii_lowercase());
     let mailbox = |id: &str| store::object_id::mailbox(account, id);
-    let date = || {
-        let date = message::date::parse_rfc_3339(text()?.as_bytes()).ok_or_else(|| wrong(name))?;
-        Ok::<i64, MethodError>(date.unix_secs())
-    };
+    let date = || utc_date(text()?).ok_or_else(|| wrong(name));
     let number = || value.as_u64().ok_or_else(|| wrong(name));
     Ok(match name {
         "inMailbox" => Condition::InMailbox(mailbox(text()?)),

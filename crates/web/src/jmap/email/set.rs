@@ -6,12 +6,12 @@
 use super::body::Whole;
 use super::build::{Making, blob_ids};
 use super::get::{PARSED, Wanted};
-use crate::jmap::args::Args;
+use crate::jmap::args::{Args, utc_date};
 use crate::jmap::blob::blob;
 use crate::jmap::failure::{MethodError, SetError};
 use crate::jmap::own_seen;
 use crate::jmap::reference::{pointer_step, weight};
-use crate::jmap::setting::{Outcome, Setting, id_or_created, without_same};
+use crate::jmap::setting::{Outcome, Setting, id_or_created, only, without_same};
 use crate::jmap::sharing::{forbidden, may_change, may_put, may_remove, may_set_all};
 use crate::jmap::view::{EmailKey, Entry, SYSTEM, View};
 use crate::jmap::{Context, Object, account_id};
@@ -178,6 +178,7 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Objec
         };
         match found {
             Some(octets) => drop(blobs.insert(id, octets)),
+            None if missing.contains(&id) => {}
             None => missing.push(id),
         }
     }
@@ -195,16 +196,14 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Objec
 }
 
 pub(super) fn received(value: Option<&Value>) -> Result<Option<UnixSecs>, SetError> {
-    let wrong = || SetError::properties(&["receivedAt"], "it is not a date");
+    let wrong = || SetError::properties(&["receivedAt"], "it is not a date in UTC");
     let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
-    let date = message::date::parse_rfc_3339(value.as_str().ok_or_else(wrong)?.as_bytes());
-    date.map(|date| Some(date.unix_secs())).ok_or_else(wrong)
+    utc_date(value.as_str().ok_or_else(wrong)?).map(Some).ok_or_else(wrong)
 }
 
 /// A patch without properties that nobody can change and that it says as they are.
 async fn without_what_stays(context: &mut Context<'_>, id: &str, patch: Object) -> Result<Object, MethodError> {
-    let changes = |name: &&String| !["keywords", "mailboxIds"].contains(&name.split('/').next().unwrap_or_default());
-    let names: Vec<&String> = patch.keys().filter(changes).collect();
+    let names: Vec<&String> = patch.keys().filter(|path| !may_change_at(path)).collect();
     if names.is_empty() {
         return Ok(patch);
     }
@@ -214,6 +213,11 @@ async fn without_what_stays(context: &mut Context<'_>, id: &str, patch: Object) 
         // There is no such property: that is told of this email alone.
         Err(_) => Ok(patch),
     }
+}
+
+/// Leads the path into a property that can change?
+fn may_change_at(path: &str) -> bool {
+    ["keywords", "mailboxIds"].contains(&path.split('/').next().unwrap_or_default())
 }
 
 /// A patch of keywords and mailboxes (RFC 8620 §5.3).
@@ -227,6 +231,10 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
     let (whole, in_part) = (patch.contains_key("mailboxIds"), patch.keys().any(|path| path.starts_with("mailboxIds/")));
     if whole && in_part {
         return Err(SetError::why("invalidPatch", "mailboxIds are said as a whole and in part"));
+    }
+    let fixed: Vec<&str> = patch.keys().map(String::as_str).filter(|path| !may_change_at(path)).collect();
+    if !fixed.is_empty() {
+        return Err(SetError::properties(&fixed, "only keywords and mailboxIds can be changed"));
     }
     for (path, value) in patch {
         if path.matches('/').count() > 1 {
@@ -256,7 +264,7 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
             ("mailboxIds", Some(id), Some(false)) => {
                 moved |= mailbox(context, view, &id).is_ok_and(|place| places.remove(&place));
             }
-            _ => return Err(SetError::properties(&[path], "only keywords and mailboxIds can be changed")),
+            _ => return Err(SetError::properties(&[path], "what is in keywords and mailboxIds is true, or null")),
         }
     }
     if places.is_empty() {
@@ -356,6 +364,15 @@ pub(crate) async fn set(context: &mut Context<'_>, mut args: Args) -> Result<Obj
     outcome.answer(context, setting.old_state).await
 }
 
+/// The implicit `Email/set` that another method's success asks for. What was done before it stays done ("the externally visible
+/// state of the server MUST NOT have changed if an error is returned", RFC 8620 §3.6.2): it fails by itself.
+pub(crate) async fn set_besides(context: &mut Context<'_>, arguments: Object) -> (String, Object) {
+    match set(context, Args::new(arguments)).await {
+        Ok(answer) => ("Email/set".to_owned(), answer),
+        Err(error) => ("error".to_owned(), error.into_object()),
+    }
+}
+
 async fn arrange(context: &Context<'_>, all: Vec<(String, bool, Arrangement)>, outcome: &mut Outcome) -> Result<(), MethodError> {
     if all.is_empty() {
         return Ok(());
@@ -400,10 +417,7 @@ pub(crate) async fn import(context: &mut Context<'_>, mut args: Args) -> Result<
 }
 
 async fn import_one(context: &Context<'_>, object: &Object) -> Result<(String, Object), SetError> {
-    let known = ["blobId", "mailboxIds", "keywords", "receivedAt"];
-    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(SetError::properties(&[name], "this cannot be set"));
-    }
+    only(object, &["blobId", "mailboxIds", "keywords", "receivedAt"])?;
     let flags = object.get("keywords").map(keywords).transpose()?.unwrap_or_default();
     let places = {
         let view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;

@@ -6,7 +6,7 @@ use super::{All, SORT_ORDERS, id_of, leaf, orders, parent, role, special_use, to
 use crate::collections::MAILBOX_ORDERS;
 use crate::jmap::args::Args;
 use crate::jmap::failure::{MethodError, SetError};
-use crate::jmap::setting::{Outcome, Setting, id_or_created, whole_properties, without_same};
+use crate::jmap::setting::{Outcome, Setting, id_or_created, only, whole_properties, without_same};
 use crate::jmap::sharing::{forbidden, my_rights};
 use crate::jmap::{Context, Object};
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
@@ -256,9 +256,7 @@ async fn whole(context: &Context<'_>, parent: Option<&str>, leaf: &str) -> Resul
 
 async fn create(context: &Context<'_>, object: Object) -> Result<(String, Object), SetError> {
     let known = ["name", "parentId", "role", "sortOrder", "isSubscribed"];
-    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(SetError::properties(&[name], "this cannot be set"));
-    }
+    only(&object, &known)?;
     let name = checked(object.get("name").unwrap_or(&Value::Null))?;
     let parent = parent_said(object.get("parentId"))?;
     let used = match object.get("role") {
@@ -314,6 +312,7 @@ struct Wanted {
 
 impl Wanted {
     fn of(context: &Context<'_>, patch: &Object, (mailbox, all): (&Mailbox, &All), present: Wanted) -> Result<Wanted, SetError> {
+        only(patch, &["name", "parentId", "isSubscribed", "role", "sortOrder"])?;
         let mut wanted = present;
         for (property, value) in patch {
             match property.as_str() {
@@ -330,7 +329,7 @@ impl Wanted {
                 "role" => wanted.role = Some(role_said(context, value)?),
                 "sortOrder" if value.is_null() => wanted.order = Some(None),
                 "sortOrder" => wanted.order = Some(Some(order_said(value)?)),
-                other => return Err(SetError::properties(&[other], "this cannot be changed")),
+                _ => {}
             }
         }
         Ok(wanted)
