@@ -339,8 +339,7 @@ async fn put(
 async fn mute(store: &Store, account: AccountId, emails: &mut [NewEmail]) -> Result<Vec<usize>, StoreError> {
     let mut muted = Vec::new();
     for (at, email) in emails.iter_mut().enumerate() {
-        let Some(root) = store::object_id::thread_root(&email.facts) else { continue };
-        if !store.is_muted(account, root).await? {
+        if !store.is_muted(account, &email.facts).await? {
             continue;
         }
         muted.push(at);

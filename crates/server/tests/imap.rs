@@ -273,6 +273,7 @@ transcripts! {
     move_of_what_is_gone,
     multisearch,
     object_ids,
+    threads_joined,
     own_seen,
     partial,
     preview,

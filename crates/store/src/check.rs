@@ -47,7 +47,7 @@ pub(crate) struct Everything {
     pub(crate) next_account: u64,
 }
 
-const KINDS: [u8; 38] = [
+const KINDS: [u8; 39] = [
     key::ACCOUNT,
     key::ADDRESS,
     key::ALIAS,
@@ -61,6 +61,7 @@ const KINDS: [u8; 38] = [
     key::UNDO,
     key::FLAGS,
     key::ANNOTATION,
+    key::THREAD,
     key::ACL,
     key::SAVED,
     key::OWN_SEEN,
@@ -167,6 +168,7 @@ impl Everything {
                 *sum = sum.wrapping_add(one);
             }
             key::SAVED => drop(crate::saved::decode(at, stored)?),
+            key::THREAD => drop(crate::threads::decode(at, stored)?),
             key::RECORD => {
                 crate::record::parts_of(at).ok_or_else(bad_key)?;
                 crate::record::decode(at, stored)?;

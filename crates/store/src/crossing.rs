@@ -116,10 +116,12 @@ impl Inner {
             both.target.room(rows.iter().map(|row| u64::from(row.size_bytes)).sum())?;
             let emails: Vec<EmailId> = rows.iter().map(|row| row.email).collect();
             let records = self.email_records(from_account, &emails).await?;
-            for (row, record) in rows.iter().zip(records) {
+            let facts = self.facts_in(&records).await?;
+            for ((row, record), facts) in rows.iter().zip(records).zip(facts) {
                 let record = record.ok_or_else(|| StoreError::Damaged(format!("email {} has no record", row.email.0)))?;
                 batch.retain.push((record.body, 1));
-                let email = self.put_email(&mut batch, &EmailRecord { account: to_account, ..record });
+                let root = self.join(&mut both.target, &mut batch, &facts.unwrap_or_default()).await?;
+                let email = self.put_email(&mut batch, &EmailRecord { account: to_account, root, ..record });
                 let uid = both.target.add_row(&mut batch, to, email, &like(row, mask))?;
                 copied.pairs.push((row.uid, uid));
                 told.add((row.uid, row.email), (uid, email));
@@ -170,7 +172,9 @@ impl Inner {
             both.target.room(u64::from(size_bytes))?;
             let mut batch = Batch::default();
             let body = self.new_body(&mut batch, &email.body, &email.facts, 1);
-            let made = self.put_email(&mut batch, &EmailRecord { account: to_account, body, size_bytes, internal_date_secs });
+            let root = self.join(&mut both.target, &mut batch, &email.facts).await?;
+            let made =
+                self.put_email(&mut batch, &EmailRecord { account: to_account, body, size_bytes, internal_date_secs, root });
             let new = both.target.add_row(&mut batch, to, made, &like)?;
             crate::undo::put_aside(&mut both.source, &mut batch, &both.info, std::slice::from_ref(&old), now_secs)?;
             told.add((uid, old.email), (new, made));

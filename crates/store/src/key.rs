@@ -19,6 +19,8 @@ pub(crate) const CHANGE: u8 = 0x14;
 pub(crate) const UNDO: u8 = 0x15;
 pub(crate) const FLAGS: u8 = 0x16;
 pub(crate) const ANNOTATION: u8 = 0x17;
+/// Where conversations began.
+pub(crate) const THREAD: u8 = 0x18;
 pub(crate) const QUEUE: u8 = 0x20;
 pub(crate) const QUEUE_DUE: u8 = 0x21;
 pub(crate) const QUEUE_BAD: u8 = 0x22;
@@ -117,6 +119,9 @@ pub(crate) fn undo(id: AccountId, at: UnixSecs, email: EmailId) -> Key {
 }
 pub(crate) fn annotation(id: AccountId, mailbox: MailboxId, name: &str) -> Key {
     Build::new(ANNOTATION).u32(id.0).u32(mailbox.0).raw(name.as_bytes()).key()
+}
+pub(crate) fn thread(id: AccountId, message: u64) -> Key {
+    Build::new(THREAD).u32(id.0).u64(message).key()
 }
 pub(crate) fn acl(id: AccountId, mailbox: MailboxId) -> Key {
     Build::new(ACL).u32(id.0).u32(mailbox.0).key()

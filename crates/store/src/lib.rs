@@ -49,6 +49,7 @@ mod saved;
 mod space;
 pub mod spool;
 mod store;
+mod threads;
 mod trace;
 mod trust;
 pub mod types;

@@ -158,7 +158,7 @@ impl Inner {
     }
 
     /// One acceptance into acts and batch.
-    fn lay_out(&self, acts: &mut BTreeMap<AccountId, Act>, batch: &mut Batch, acceptance: &Acceptance) -> Result<Accepted> {
+    async fn lay_out(&self, acts: &mut BTreeMap<AccountId, Act>, batch: &mut Batch, acceptance: &Acceptance) -> Result<Accepted> {
         let size_bytes = self.size_of(&acceptance.body)?;
         let refs = acceptance.deliveries.len() + acceptance.queue.len();
         let refs = u32::try_from(refs).map_err(|_| StoreError::Invalid("too many recipients"))?;
@@ -169,9 +169,9 @@ impl Inner {
                 let act = acts.get_mut(&delivery.account).ok_or(StoreError::NotFound)?;
                 act.room(u64::from(size_bytes))?;
                 let mailbox = resolve(act, &delivery.target, delivery.internal_date_secs)?;
-                let internal_date_secs = delivery.internal_date_secs;
-                let email =
-                    self.put_email(batch, &EmailRecord { account: delivery.account, body, size_bytes, internal_date_secs });
+                let (account, internal_date_secs) = (delivery.account, delivery.internal_date_secs);
+                let root = self.join(act, batch, &acceptance.facts).await?;
+                let email = self.put_email(batch, &EmailRecord { account, body, size_bytes, internal_date_secs, root });
                 let like = NewRow { flags: tidy(&delivery.flags)?, internal_date_secs, size_bytes };
                 let uid = act.add_row(batch, mailbox, email, &like)?;
                 accepted.delivered.push((delivery.account, mailbox, uid, email));
@@ -229,7 +229,7 @@ impl Inner {
             more(&mut batch);
             let mut queued = false;
             for (acceptance, answer) in acceptances.iter().zip(&mut answers).filter(|(_, known)| known.is_none()) {
-                let accepted = self.lay_out(&mut acts, &mut batch, acceptance)?;
+                let accepted = self.lay_out(&mut acts, &mut batch, acceptance).await?;
                 queued |= !accepted.queued.is_empty();
                 *answer = Some(accepted);
             }
@@ -272,7 +272,8 @@ impl Inner {
                 act.room(u64::from(size_bytes))?;
                 let body = self.new_body(&mut batch, &email.body, &email.facts, 1);
                 let internal_date_secs = email.internal_date_secs;
-                let id = self.put_email(&mut batch, &EmailRecord { account, body, size_bytes, internal_date_secs });
+                let root = self.join(&mut act, &mut batch, &email.facts).await?;
+                let id = self.put_email(&mut batch, &EmailRecord { account, body, size_bytes, internal_date_secs, root });
                 let like = NewRow { flags: tidy(&email.flags)?, internal_date_secs, size_bytes };
                 let uid = act.add_row(&mut batch, mailbox, id, &like)?;
                 appended.uids.push(uid);
@@ -391,7 +392,8 @@ impl Inner {
                     act.room(u64::from(size_bytes))?;
                     let body = self.new_body(batch, &email.body, &email.facts, 1);
                     let internal_date_secs = email.internal_date_secs;
-                    let id = self.put_email(batch, &EmailRecord { account, body, size_bytes, internal_date_secs });
+                    let root = self.join(act, batch, &email.facts).await?;
+                    let id = self.put_email(batch, &EmailRecord { account, body, size_bytes, internal_date_secs, root });
                     let like = NewRow { flags: tidy(&email.flags)?, internal_date_secs, size_bytes };
                     let new = act.add_row(batch, to, id, &like)?;
                     let uids = vec![new];

@@ -11,6 +11,7 @@ use crate::record;
 use crate::rows::encode_mark;
 use crate::store::Result;
 use crate::types::*;
+use message::facts::Facts;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -84,12 +85,13 @@ impl Index {
 }
 
 impl Store {
-    /// Has a message of the conversation that began there ([`crate::object_id::thread_root`]) the keyword [`MUTED`]?
-    pub async fn is_muted(&self, account: AccountId, root: u64) -> Result<bool> {
+    /// Has a message of the conversation that this one joins the keyword [`MUTED`]?
+    pub async fn is_muted(&self, account: AccountId, facts: &Facts) -> Result<bool> {
         let space = self.inner.ready(account).await?;
         if !space.published().may_mute {
             return Ok(false);
         }
+        let Some(root) = self.inner.root_in(account, facts).await? else { return Ok(false) };
         let mut index = space.muted.lock().await;
         // Where it fails it begins again from where it was: nothing of it is counted twice.
         while self.follow(account, &mut index).await? {}
@@ -226,7 +228,6 @@ mod tests {
     use super::*;
     use crate::tests::{NOW, Place, ann, both, email, inbox, sound};
     use bytes::Bytes;
-    use message::facts::Facts;
 
     async fn put(store: &Store, ann: AccountId, mailbox: MailboxId, header: &str) -> Uid {
         let octets = Bytes::from(format!("{header}\r\n\r\nx\r\n"));
@@ -244,17 +245,14 @@ mod tests {
                 let uid = put(&store, ann, mailbox, &format!("Message-ID: <{id}@x>")).await;
                 store.flags(ann, mailbox, &[uid], FlagOp::Add, &muted, None).await.unwrap();
             }
-            let root = |id: u32| {
-                let facts = Facts::compute(format!("Message-ID: <{id}@x>\r\n\r\nx\r\n").as_bytes());
-                crate::object_id::thread_root(&facts).unwrap()
-            };
+            let facts = |id: u32| Facts::compute(format!("Message-ID: <{id}@x>\r\n\r\nx\r\n").as_bytes());
             let first = store.snapshot(ann, inbox).await.unwrap().rows.iter().next().unwrap().email;
             let mut batch = Batch::default();
             batch.put(key::email(first), b"nothing that could be read".to_vec());
             crate::undo::done(store.inner.commit(batch).await).unwrap();
             store.inner.emails.remove(&first);
-            assert_eq!(store.is_muted(ann, root(2)).await, Ok(true));
-            assert_eq!(store.is_muted(ann, root(3)).await, Ok(false));
+            assert_eq!(store.is_muted(ann, &facts(2)).await, Ok(true));
+            assert_eq!(store.is_muted(ann, &facts(3)).await, Ok(false));
         }
     }
 
@@ -265,21 +263,19 @@ mod tests {
             let inbox = inbox(&store, ann).await;
             let first = put(&store, ann, inbox, "Message-ID: <1@x>").await;
             put(&store, ann, inbox, "Message-ID: <2@x>").await;
-            let root = |header: &str| {
-                crate::object_id::thread_root(&Facts::compute(&Bytes::from(format!("{header}\r\n\r\nx\r\n")))).unwrap()
-            };
+            let facts = |header: &str| Facts::compute(format!("{header}\r\n\r\nx\r\n").as_bytes());
             let (answer, other) =
-                (root("Message-ID: <3@x>\r\nReferences: <1@x>"), root("Message-ID: <4@x>\r\nReferences: <2@x>"));
-            assert!(!store.is_muted(ann, answer).await.unwrap());
+                (facts("Message-ID: <3@x>\r\nReferences: <1@x>"), facts("Message-ID: <4@x>\r\nReferences: <2@x>"));
+            assert!(!store.is_muted(ann, &answer).await.unwrap());
             let muted = Flags { system: 0, keywords: Some(["$Muted".into()].into()) };
             store.flags(ann, inbox, &[first], FlagOp::Add, &muted, None).await.unwrap();
-            assert!(store.is_muted(ann, answer).await.unwrap() && !store.is_muted(ann, other).await.unwrap());
+            assert!(store.is_muted(ann, &answer).await.unwrap() && !store.is_muted(ann, &other).await.unwrap());
             let elsewhere = store.mailbox_create(ann, "a", None, NOW).await.unwrap().id;
             store.move_(ann, inbox, &[first], elsewhere, NOW).await.unwrap();
-            assert!(store.is_muted(ann, answer).await.unwrap());
+            assert!(store.is_muted(ann, &answer).await.unwrap());
             sound(&store).await;
             store.flags(ann, elsewhere, &[Uid(1)], FlagOp::Remove, &muted, None).await.unwrap();
-            assert!(!store.is_muted(ann, answer).await.unwrap());
+            assert!(!store.is_muted(ann, &answer).await.unwrap());
         }
     }
 
@@ -296,17 +292,17 @@ mod tests {
                 store.append(ann, inbox, (0..MANY).map(|id| email(octets(id))).collect()).await.unwrap().uids.to_vec();
             let muted = Flags { system: 0, keywords: Some([MUTED.into()].into()) };
             store.flags(ann, inbox, &all, FlagOp::Add, &muted, None).await.unwrap();
-            let root = |id: u32| crate::object_id::thread_root(&Facts::compute(&octets(id))).unwrap();
-            assert!(store.is_muted(ann, root(0)).await.unwrap() && store.is_muted(ann, root(MANY - 1)).await.unwrap());
+            let facts = |id: u32| Facts::compute(&octets(id));
+            assert!(store.is_muted(ann, &facts(0)).await.unwrap() && store.is_muted(ann, &facts(MANY - 1)).await.unwrap());
             let looked_at = async || store.inner.ready(ann).await.unwrap().muted.lock().await.looked_at;
             let before = looked_at().await;
             for id in MANY..MANY + 100 {
                 put(&store, ann, inbox, &header(id)).await;
-                assert!(!store.is_muted(ann, root(id)).await.unwrap());
+                assert!(!store.is_muted(ann, &facts(id)).await.unwrap());
             }
             assert_eq!(looked_at().await - before, 100, "a look at each that came");
             // All that may become of one.
-            let known = async |id: u32| store.is_muted(ann, root(id)).await.unwrap();
+            let known = async |id: u32| store.is_muted(ann, &facts(id)).await.unwrap();
             store.flags(ann, inbox, &[Uid(2)], FlagOp::Remove, &muted, None).await.unwrap();
             let deleted = Flags { system: Flags::DELETED, keywords: None };
             store.flags(ann, inbox, &[Uid(3), Uid(4)], FlagOp::Add, &deleted, None).await.unwrap();
@@ -338,10 +334,10 @@ mod tests {
             store.flags(ann, inbox, &[first], FlagOp::Add, &muted, None).await.unwrap();
             let answer = Facts::compute(&Bytes::from_static(b"Message-ID: <3@x>\r\nReferences: <1@x>\r\n\r\nx\r\n"));
             store.close().await.unwrap();
-            crate::object_id::thread_root(&answer).unwrap()
+            answer
         };
         let store = place.open().await;
         let ann = store.account("ann@here.test").await.unwrap().unwrap().id;
-        assert!(store.is_muted(ann, answer).await.unwrap());
+        assert!(store.is_muted(ann, &answer).await.unwrap());
     }
 }

@@ -14,6 +14,7 @@ use crate::packed::Rows;
 use crate::rows::{Counters, EmailRecord, decode_uid};
 use crate::space::{Act, Space};
 use crate::store::{Inner, Result};
+use crate::threads::begun_at;
 use crate::types::*;
 use message::facts::Facts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -283,10 +284,16 @@ impl Inner {
 
     pub(crate) async fn facts(&self, account: AccountId, emails: &[EmailId]) -> Result<Vec<Option<Arc<Facts>>>> {
         let records = self.email_records(account, emails).await?;
+        let facts = self.facts_in(&records).await?.into_iter().zip(records);
+        Ok(facts.map(|(facts, record)| Some(Arc::new(begun_at(record?.root, facts?)))).collect())
+    }
+
+    /// What the octets of these say, whoever has them.
+    pub(crate) async fn facts_in(&self, records: &[Option<EmailRecord>]) -> Result<Vec<Option<Facts>>> {
         let bodies: Vec<BodyId> = records.iter().flatten().map(|record| record.body).collect();
         let notes = self.engine.read(vec![Query::Notes(bodies)]).await?.into_iter().next().map(Found::values).unwrap_or_default();
         let mut notes = notes.into_iter();
-        let mut facts = Vec::with_capacity(emails.len());
+        let mut facts = Vec::with_capacity(records.len());
         let mut renewed = Vec::new();
         for record in records {
             let Some(record) = record else {
@@ -295,8 +302,8 @@ impl Inner {
             };
             let kept = notes.next().flatten().and_then(|note| facts_of(&note));
             facts.push(match kept {
-                Some(kept) => Some(Arc::new(kept)),
-                None => self.recompute(record, &mut renewed).await?.map(Arc::new),
+                Some(kept) => Some(kept),
+                None => self.recompute(*record, &mut renewed).await?,
             });
         }
         if !renewed.is_empty() {

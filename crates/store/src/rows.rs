@@ -50,6 +50,8 @@ pub(crate) struct EmailRecord {
     pub(crate) body: BodyId,
     pub(crate) size_bytes: u32,
     pub(crate) internal_date_secs: UnixSecs,
+    /// Where its conversation began, when that is not what it says itself (`threads.rs`).
+    pub(crate) root: Option<u64>,
 }
 
 /// An expunged message, as it was.
@@ -255,6 +257,10 @@ impl EmailRecord {
             .number(self.body.0)
             .number(u64::from(self.size_bytes))
             .signed(self.internal_date_secs);
+        // Rows of older releases end here; so do nearly all.
+        if let Some(root) = self.root {
+            out.fixed64(root);
+        }
         out.seal(key)
     }
 
@@ -265,9 +271,10 @@ impl EmailRecord {
             (|| {
                 let account = AccountId(reader.number32()?);
                 let body = BodyId(reader.number()?);
-                let record = EmailRecord { account, body, size_bytes: reader.number32()?, internal_date_secs: reader.signed()? };
+                let (size_bytes, internal_date_secs) = (reader.number32()?, reader.signed()?);
+                let root = if reader.end().is_some() { None } else { Some(reader.fixed64()?) };
                 reader.end()?;
-                Some(record)
+                Some(EmailRecord { account, body, size_bytes, internal_date_secs, root })
             })(),
         )
     }
@@ -481,12 +488,12 @@ mod tests {
         #[test]
         fn rows_both_ways(
             uid in 1..u32::MAX, email in any::<u64>(), mod_seq in 0..u64::MAX / 2, date in any::<i64>(), size in any::<u32>(),
-            flags in any_flags(),
+            flags in any_flags(), root in any::<Option<u64>>(),
         ) {
             let row = MessageRow { uid: Uid(uid), email: EmailId(email), mod_seq: ModSeq(mod_seq), flags: flags.clone(), internal_date_secs: date, size_bytes: size };
             let at = key::uid(AccountId(3), MailboxId(4), Uid(uid));
             prop_assert_eq!(decode_uid(&at, &encode_uid(&at, &row)).unwrap(), row);
-            let record = EmailRecord { account: AccountId(9), body: BodyId(email), size_bytes: size, internal_date_secs: date };
+            let record = EmailRecord { account: AccountId(9), body: BodyId(email), size_bytes: size, internal_date_secs: date, root };
             let at = key::email(EmailId(5));
             prop_assert_eq!(EmailRecord::decode(&at, &record.encode(&at)).unwrap(), record);
             let undo = UndoRow { mailbox: MailboxId(1), mailbox_name: "a/b".into(), uid: Uid(uid), flags, internal_date_secs: date, size_bytes: size };

@@ -85,6 +85,8 @@ pub(crate) struct Head {
     pub(crate) elsewhere: BTreeSet<SmolStr>,
     /// What was submitted and may not be published yet, oldest first.
     submitted: Vec<Arc<Change>>,
+    /// Where the conversations of answers began that they put in; with the mod-sequence of who did.
+    answers: HashMap<u64, (u64, u64)>,
     /// [`Space::failed`] when it was loaded.
     failed: u64,
 }
@@ -251,7 +253,16 @@ impl Space {
         let version = Some(Version::of(Some(&stored)));
         // Nothing is in flight, so nothing fails meanwhile.
         let failed = self.failed.load(Ordering::SeqCst);
-        *head = Head { loaded: true, version, counters, mailboxes, elsewhere, submitted: Vec::new(), failed };
+        *head = Head {
+            loaded: true,
+            version,
+            counters,
+            mailboxes,
+            elsewhere,
+            submitted: Vec::new(),
+            answers: HashMap::new(),
+            failed,
+        };
         self.stale.store(false, Ordering::SeqCst);
         self.watch.send_if_modified(|now| std::mem::replace(now, ModSeq(mod_seq)) != ModSeq(mod_seq));
         Ok(())
@@ -378,6 +389,8 @@ pub(crate) struct Act {
     pub(crate) remade: Option<Remade>,
     /// A message is marked as of a muted conversation.
     mutes: bool,
+    /// Where the conversations of answers began that it puts in.
+    answers: HashMap<u64, u64>,
 }
 
 impl Act {
@@ -398,6 +411,7 @@ impl Act {
             saved_secs: None,
             remade: None,
             mutes: false,
+            answers: HashMap::new(),
         })
     }
 
@@ -587,6 +601,15 @@ impl Act {
         Ok(())
     }
 
+    /// Where the conversation of an answer began that this act put in, or one that may not be stored yet.
+    pub(crate) fn answer(&self, key: u64) -> Option<u64> {
+        self.answers.get(&key).copied().or_else(|| self.head.answers.get(&key).map(|(root, _)| *root))
+    }
+
+    pub(crate) fn answered(&mut self, key: u64, root: u64) {
+        self.answers.insert(key, root);
+    }
+
     /// Room under the quota?
     pub(crate) fn room(&self, size_bytes: u64) -> Result<()> {
         match self.counters.quota_bytes {
@@ -656,6 +679,9 @@ impl Act {
         let published = self.space.published().counters.mod_seq;
         self.head.submitted.retain(|change| change.mod_seq > published);
         self.head.submitted.extend(changes.iter().cloned());
+        self.head.answers.retain(|_, (_, mod_seq)| *mod_seq > published);
+        let mod_seq = self.counters.mod_seq;
+        self.head.answers.extend(self.answers.drain().map(|(key, root)| (key, (root, mod_seq))));
         self.space.in_flight.send_modify(|count| *count += 1);
         let Act { space, head, counters, touched, elsewhere, acls, remade, mutes, .. } = self;
         (Publication { space, counters, touched, elsewhere, changes, acls, remade, mutes, settled: false }, head)

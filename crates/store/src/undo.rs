@@ -157,7 +157,10 @@ impl Inner {
         let at = key::email(email);
         if let Some(stored) = crate::engine::get(&*self.engine, at.clone()).await? {
             match EmailRecord::decode(&at, &stored) {
-                Ok(record) => batch.release.push((record.body, 1)),
+                Ok(record) => {
+                    self.forget_answer(batch, record.account, record.body).await?;
+                    batch.release.push((record.body, 1));
+                }
                 Err(error) => tracing::error!(?error, "an erased email's record cannot be read; its body stays"),
             }
             batch.delete(at);
@@ -219,6 +222,7 @@ impl Inner {
             key::MAILBOX,
             key::SUBSCRIPTION,
             key::ANNOTATION,
+            key::THREAD,
             key::ACL,
             key::SAVED,
             key::OWN_SEEN,

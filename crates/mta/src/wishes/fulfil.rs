@@ -7,6 +7,7 @@ use super::rule::{Then, addresses_in};
 use super::{FORWARDS_MAX, Shelf, Wishes};
 use crate::accept::Recipient;
 use crate::receive::{Destinations, Place, domain_of};
+use message::facts::Facts;
 use message::header::fields;
 use smol_str::SmolStr;
 use std::collections::{HashMap, VecDeque};
@@ -31,8 +32,8 @@ pub struct Coming<'a> {
     pub junk: bool,
     /// Accounts it waits for in the queue: they are asked when it comes to them.
     pub waiting: &'a [AccountId],
-    /// Where its conversation began ([`store::object_id::thread_root`]).
-    pub root: Option<u64>,
+    /// What of it is kept beside it.
+    pub facts: &'a Facts,
 }
 
 /// For one account.
@@ -122,8 +123,7 @@ pub async fn fulfil(
 
 /// What joins a conversation that its owner has muted goes past the INBOX, unless a rule has put it elsewhere already.
 async fn mute(place: &Place<'_>, coming: Coming<'_>, account: AccountId, decision: &mut Decision) -> Result<(), StoreError> {
-    let Some(root) = coming.root.filter(|_| !coming.junk && decision.target.is_none() && !decision.leaves) else { return Ok(()) };
-    if !place.store.is_muted(account, root).await? {
+    if coming.junk || decision.target.is_some() || decision.leaves || !place.store.is_muted(account, coming.facts).await? {
         return Ok(());
     }
     decision.target = Some(Target::Use(SpecialUse::Archive));

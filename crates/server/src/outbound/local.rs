@@ -107,8 +107,7 @@ async fn build(outbound: &Outbound, claim: &Claim, taken: &[Recipient]) -> Resul
     let recipients: Vec<&Recipient> = taken.iter().collect();
     let header = octets.get(..message::header::header_end(&octets)).unwrap_or_default();
     let (reverse_path, hostname) = (message.reverse_path.as_str(), outbound.context.hostname.as_str());
-    let root = store::object_id::thread_root(&facts);
-    let coming = Coming { header, reverse_path, hostname, junk: false, waiting: &[], root };
+    let coming = Coming { header, reverse_path, hostname, junk: false, waiting: &[], facts: &facts };
     let fulfilled = fulfil(&place(&outbound.context), &outbound.context.wishes, coming, &recipients).await?;
     let around = Circumstances {
         now_secs,

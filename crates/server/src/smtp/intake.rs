@@ -9,6 +9,7 @@ use super::judge::{Judge, Sentence};
 use crate::context::{Shared, unix_now};
 use crate::facts::{aside, facts_of};
 use crate::trust::reports;
+use message::Facts;
 use mta::Refusal;
 use mta::accept::{Circumstances, Envelope, Recipient, acceptance};
 use mta::bounce::{About, notice, original_bytes_wanted};
@@ -262,8 +263,7 @@ impl Intake {
         let non_ascii = |address: &String| !address.is_ascii();
         self.envelope.smtputf8 |= !self.envelope.reverse_path.is_ascii()
             || taken.iter().any(|recipient| recipient.destinations.remote.iter().any(non_ascii));
-        let root = store::object_id::thread_root(&facts);
-        let fulfilled = self.fulfilled(context, &taken, &octets, (on_top.junk, &full, root)).await?;
+        let fulfilled = self.fulfilled(context, &taken, &octets, (on_top.junk, &full, &facts)).await?;
         let forwarded_as = self.forwarded_as(context);
         let around = Circumstances {
             now_secs: self.now_secs,
@@ -295,14 +295,14 @@ impl Intake {
         context: &Shared,
         taken: &[&Recipient],
         octets: &[u8],
-        (junk, full, root): (bool, &[AccountId], Option<u64>),
+        (junk, full, facts): (bool, &[AccountId], &Facts),
     ) -> Result<Fulfilled, StoreError> {
         if self.envelope.hold_until_secs.is_some() {
             return Ok(Fulfilled::default());
         }
         let header = octets.get(..message::header::header_end(octets)).unwrap_or_default();
         let reverse_path = &self.envelope.reverse_path;
-        let coming = Coming { header, reverse_path, hostname: &context.hostname, junk, waiting: full, root };
+        let coming = Coming { header, reverse_path, hostname: &context.hostname, junk, waiting: full, facts };
         fulfil(&place(context), &context.wishes, coming, taken).await
     }
 

@@ -11,7 +11,7 @@ use super::failure::{MethodError, SetError};
 use super::fate::{self, queued, read};
 use super::reports;
 use super::setting::{Outcome, Setting, id_or_created, only, whole_properties, without_same};
-use super::view::EmailKey;
+use super::view::{EmailKey, ThreadKey};
 use super::{Answers, Context, Object, email, identity};
 use crate::Outgoing;
 use crate::collections::SUBMISSIONS as COLLECTION;
@@ -241,6 +241,14 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Answers {
     Ok(answers)
 }
 
+/// The conversation that it is in.
+async fn thread_of(context: &Context<'_>, key: EmailKey, octets: &[u8]) -> Result<ThreadKey, StoreError> {
+    let mut view = context.site.jmap.views.seen_by(&context.site.store, &context.eyes).await?;
+    view.learn(&context.site.store, context.eyes.account, &[key]).await?;
+    let known = view.get(key).and_then(|entry| entry.known()).map(|known| known.thread);
+    Ok(known.unwrap_or_else(|| super::view::thread_of(key.body, &message::Facts::compute(octets))))
+}
+
 async fn create(context: &Context<'_>, object: &Object) -> Result<(String, String, Object), SetError> {
     only(object, &["identityId", "emailId", "envelope"])?;
     let now_secs = net::clock::unix_now();
@@ -273,7 +281,7 @@ async fn create(context: &Context<'_>, object: &Object) -> Result<(String, Strin
     if !bad.is_empty() {
         return Err(SetError::new("invalidRecipients").with("invalidRecipients", json!(bad)));
     }
-    let thread = super::view::thread_of(key.body, &message::Facts::compute(&octets)).id();
+    let thread = thread_of(context, key, &octets).await.map_err(|_| SetError::new("serverFail"))?.id();
     let addresses: Vec<String> = envelope.recipients.iter().map(|one| one.address.clone()).collect();
     let resent = resent_block(&octets).next().is_some();
     let outgoing = Outgoing {

@@ -47,6 +47,41 @@ async fn a_view_of_a_mailbox_in_one_request() {
     assert_eq!((&list[2]["keywords"], &list[1]["keywords"]), (&json!({"$seen": true}), &json!({})));
 }
 
+/// RFC 8621 §3: whichever of the messages before it an answer names, it is of their conversation, and stays there.
+#[tokio::test]
+async fn an_answer_joins_the_conversation_of_whatever_it_names() {
+    let office = filled().await;
+    let (id, drafts) = (office.account_id(), office.mailbox_id("Drafts").await);
+    let thread_of = async |mailbox: &str| {
+        let ids = office.ids(mailbox).await;
+        let got = office.call("Email/get", json!({"ids": ids, "properties": ["threadId"]})).await;
+        got["list"].as_array().unwrap().iter().map(|one| one["threadId"].clone()).collect::<Vec<_>>()
+    };
+    let lunch = thread_of("Sent").await[0].clone();
+    let since = office.call("Thread/get", json!({"ids": []})).await["state"].clone();
+    // Another program, which names only what it answers.
+    let octets = "From: Bob <bob@there.test>\r\nSubject: Re: Lunch?\r\nMessage-ID: <4@there.test>\r\nIn-Reply-To: <2@here.test>\r\n\r\nGood.\r\n";
+    office.put("INBOX", octets, NOW + 30, 0).await;
+    assert_eq!(office.call("Thread/changes", json!({"sinceState": since})).await["updated"], json!([lunch]));
+    // And so does a draft, as it is made and as it is sent.
+    let draft = json!({
+        "mailboxIds": {&drafts: true}, "from": [{"email": "ann@here.test"}], "to": [{"email": "carol@far.test"}],
+        "inReplyTo": ["4@there.test"], "messageId": ["5@here.test"], "bodyValues": {"t": {"value": "x"}}, "textBody": [{"partId": "t"}],
+    });
+    let answers = office
+        .calls(json!([
+            ["Email/set", {"accountId": id, "create": {"d": draft}}, "0"],
+            ["EmailSubmission/set", {"accountId": id, "create": {"s": {"identityId": "main", "emailId": "#d"}}}, "1"],
+        ]))
+        .await;
+    assert_eq!(answers[0].1["created"]["d"]["threadId"], lunch);
+    let submission = &answers[1].1["created"]["s"]["id"];
+    assert_eq!(office.call("EmailSubmission/get", json!({"ids": [submission]})).await["list"][0]["threadId"], lunch);
+    let found = office.call("Thread/get", json!({"ids": [lunch]})).await;
+    assert_eq!(found["list"][0]["emailIds"].as_array().unwrap().len(), 4);
+    assert_eq!(thread_of("INBOX").await.iter().filter(|thread| **thread == lunch).count(), 2);
+}
+
 #[tokio::test]
 async fn every_property_of_an_email() {
     let office = filled().await;

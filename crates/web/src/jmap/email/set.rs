@@ -153,6 +153,8 @@ pub(super) async fn put(context: &Context<'_>, new: New) -> Result<(String, Obje
     let name = store.email_names(account, &[email]).await?.into_iter().next().flatten();
     let (body, date_secs) = name.ok_or_else(|| SetError::new("serverFail"))?;
     let id = EmailKey { body, date_secs }.id();
+    // As it was decided just now.
+    let facts = store.facts(account, &[email]).await?.into_iter().next().flatten().unwrap_or(facts);
     let thread = crate::jmap::view::thread_of(body, &facts).id();
     let answer = json!({"id": id, "blobId": id, "threadId": thread, "size": size});
     Ok((id, answer.as_object().cloned().unwrap_or_default()))
