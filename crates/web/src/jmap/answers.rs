@@ -210,8 +210,8 @@ impl Window {
         if self.total {
             answer.insert("total".into(), json!(all.len()));
         }
-        // Told where it is ours: another than the one asked for, or one that was not asked for and cut something off.
-        if limit < asked || self.limit.is_none() && all.len() - first > limit {
+        // "If a greater value is given (or if it is null), [...] the new limit is returned with the response so the client is aware."
+        if limit < asked || self.limit.is_none() {
             answer.insert("limit".into(), json!(limit));
         }
         Ok(answer)

@@ -15,6 +15,7 @@ use super::view::{EmailKey, ThreadKey};
 use super::{Answers, Context, Object, email, identity};
 use crate::Outgoing;
 use crate::collections::SUBMISSIONS as COLLECTION;
+use bytes::Bytes;
 use message::header::fields;
 use serde_json::{Value, json};
 use store::{QueueAct, RecordChange, StoreError, UnixSecs};
@@ -249,19 +250,39 @@ async fn thread_of(context: &Context<'_>, key: EmailKey, octets: &[u8]) -> Resul
     Ok(known.unwrap_or_else(|| super::view::thread_of(key.body, &message::Facts::compute(octets))))
 }
 
+/// What is sent, and as whom.
+struct Named {
+    identity_id: String,
+    identity: Object,
+    email_id: String,
+    key: EmailKey,
+    octets: Bytes,
+}
+
+/// "If the Email or Identity id given cannot be found, the submission creation is rejected with a standard `invalidProperties`"
+/// (RFC 8621 §7.5), which names both where both are wrong.
+async fn named(context: &Context<'_>, object: &Object) -> Result<Named, SetError> {
+    let id = |name: &str| text(object.get(name)).and_then(|id| id_or_created(context, id)).unwrap_or_default();
+    let (identity_id, email_id) = (id("identityId"), id("emailId"));
+    let identity = identity::all(context).await?.into_iter().find(|(id, _)| *id == identity_id);
+    let octets = match EmailKey::of(&email_id) {
+        Some(_) => blob(context, &email_id).await.map_err(|_| SetError::new("serverFail"))?,
+        None => None,
+    };
+    match (identity, EmailKey::of(&email_id), octets) {
+        (Some((_, identity)), Some(key), Some(octets)) => Ok(Named { identity_id, identity, email_id, key, octets }),
+        (identity, _, octets) => {
+            let missing = [("identityId", identity.is_none()), ("emailId", octets.is_none())];
+            let missing: Vec<&str> = missing.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect();
+            Err(SetError::properties(&missing, "there is none of that id"))
+        }
+    }
+}
+
 async fn create(context: &Context<'_>, object: &Object) -> Result<(String, String, Object), SetError> {
     only(object, &["identityId", "emailId", "envelope"])?;
     let now_secs = net::clock::unix_now();
-    let named = |name: &'static str| {
-        let id = text(object.get(name)).and_then(|id| id_or_created(context, id));
-        id.ok_or_else(|| SetError::properties(&[name], "there is none of that id"))
-    };
-    let (identity_id, email_id) = (named("identityId")?, named("emailId")?);
-    let identity = identity::all(context).await?.into_iter().find(|(id, _)| *id == identity_id);
-    let (_, identity) = identity.ok_or_else(|| SetError::properties(&["identityId"], "there is no such identity"))?;
-    let missing = || SetError::properties(&["emailId"], "there is no such email");
-    let key = EmailKey::of(&email_id).ok_or_else(missing)?;
-    let octets = blob(context, &email_id).await.map_err(|_| SetError::new("serverFail"))?.ok_or_else(missing)?;
+    let Named { identity_id, identity, email_id, key, octets } = named(context, object).await?;
     let bounds = (context.site.message_bytes_max, now_secs);
     let envelope = envelope(object.get("envelope"), &octets, &identity, bounds)?;
     if envelope.recipients.is_empty() {

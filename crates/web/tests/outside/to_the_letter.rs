@@ -229,6 +229,22 @@ async fn all_properties_that_are_wrong_are_named() {
     blobs["attachments"] = json!([{"blobId": "U1"}, {"blobId": "U2"}, {"blobId": "U1"}]);
     let told = office.call("Email/set", json!({"create": {"e": blobs}})).await;
     assert_eq!(told["notCreated"]["e"], json!({"type": "blobNotFound", "notFound": ["U1", "U2"]}));
+    for (body, kind) in [("textBody", "text/html"), ("htmlBody", "text/plain")] {
+        let new =
+            json!({"mailboxIds": {&drafts: true}, body: [{"partId": "p", "type": kind}], "bodyValues": {"p": {"value": "x"}}});
+        let told = office.call("Email/set", json!({"create": {"e": new}})).await;
+        assert_eq!(told["notCreated"]["e"]["properties"], json!([body]), "{told}");
+    }
+    for (identity, email, missing) in [
+        ("nobody", "Mnone", json!(["identityId", "emailId"])),
+        ("main", "Mnone", json!(["emailId"])),
+        ("nobody", email.as_str(), json!(["identityId"])),
+        ("#nobody", "#nothing", json!(["identityId", "emailId"])),
+    ] {
+        let new = json!({"create": {"s": {"identityId": identity, "emailId": email}}});
+        let told = office.call("EmailSubmission/set", new).await;
+        assert_eq!(told["notCreated"]["s"]["properties"], missing, "{identity} {email}: {told}");
+    }
 }
 
 /// RFC 8621 §4.1.4, `cid`: "CFWS and surrounding angle brackets are removed"; §5: "If text from the filter matches the subject".
@@ -257,6 +273,52 @@ async fn comments_are_no_part_of_an_id_and_the_subject_is_a_field() {
     ] {
         let told = office.call("SearchSnippet/get", json!({"emailIds": [id], "filter": filter})).await;
         assert_eq!(told["list"][0]["subject"], subject, "{filter}");
+    }
+}
+
+/// RFC 8621 §4.2: "If true, the bodyValues property includes any text/* part in the bodyStructure property", and those of a message
+/// that is attached are none of it.
+#[tokio::test]
+async fn values_are_of_parts_of_the_structure() {
+    let office = Office::new().await;
+    let inner = "From: a@b\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n--i\r\n\r\ninner\r\n--i\r\nContent-Type: text/html\r\n\r\n<p>\r\n--i--\r\n";
+    let message = format!(
+        "From: a@b\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\n\r\nouter\r\n--o\r\nContent-Type: message/rfc822\r\n\r\n{inner}\r\n\
+         --o\r\nContent-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nFrom: c@d\r\n\r\nin the digest\r\n--d--\r\n--o\r\n\
+         Content-Type: text/csv\r\nContent-Disposition: attachment\r\n\r\na;b\r\n--o--\r\n"
+    );
+    office.put("INBOX", &message, NOW, 0).await;
+    let id = office.ids("INBOX").await.remove(0);
+    let asked = json!({"properties": ["bodyValues"], "fetchAllBodyValues": true});
+    let texts = |email: &Value| -> Vec<String> {
+        email["bodyValues"].as_object().unwrap().values().map(|one| one["value"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut of_email = asked.clone();
+    of_email["ids"] = json!([id]);
+    assert_eq!(texts(&office.call("Email/get", of_email).await["list"][0]), ["outer", "a;b"]);
+    let mut of_blob = asked;
+    of_blob["blobIds"] = json!([id]);
+    assert_eq!(texts(&office.call("Email/parse", of_blob).await["parsed"][&id]), ["outer", "a;b"]);
+}
+
+/// RFC 8620 §5.5: "if a greater value is given (or if it is null), the limit is clamped to the maximum; the new limit is returned with
+/// the response"; §1.3: an UnsignedInt is less than 2^53.
+#[tokio::test]
+async fn a_limit_of_the_server_is_told() {
+    let office = Office::new().await;
+    letter(&office).await;
+    for method in ["Email/query", "Mailbox/query", "EmailSubmission/query", "Quota/query"] {
+        let limit = async |asked: Value| office.call(method, json!({"limit": asked})).await.get("limit").cloned();
+        assert_eq!(limit(json!(3)).await, None, "{method}");
+        let most = limit(Value::Null).await.unwrap();
+        assert_eq!(limit(json!(most.as_u64().unwrap() + 1)).await, Some(most.clone()), "{method}");
+        assert_eq!(limit(most).await, None, "{method}");
+    }
+    for (name, number, is_good) in [("minSize", (1u64 << 53) - 1, true), ("minSize", 1 << 53, false), ("maxSize", 1 << 53, false)]
+    {
+        let (_, answer) = office.call_any("Email/query", json!({"filter": {name: number}})).await;
+        let error = if is_good { Value::Null } else { json!("invalidArguments") };
+        assert_eq!(answer["type"], error, "{name} {number}");
     }
 }
 

@@ -9,6 +9,7 @@ use message::part::PartKind;
 use message::transfer::TransferEncoding;
 use message::{Message, Part, charset};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Properties of an EmailBodyPart; `header:...` besides.
 pub(crate) const PART_PROPERTIES: [&str; 12] =
@@ -133,6 +134,20 @@ pub(crate) struct Shown {
 
 fn is_inline_media(kind: &str) -> bool {
     ["image/", "audio/", "video/"].iter().any(|start| kind.starts_with(start))
+}
+
+/// Parts of `bodyStructure`: those of messages inside are none of it.
+pub(crate) fn in_structure(message: &Message<'_>) -> BTreeSet<usize> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![0]);
+    while let Some(index) = open.pop() {
+        if let Some(part) = message.parts.get(index)
+            && found.insert(index)
+            && is_multipart(part)
+        {
+            open.extend(&part.children);
+        }
+    }
+    found
 }
 
 /// RFC 8621 §4.1.4's decomposition.

@@ -284,7 +284,8 @@ impl Making<'_> {
 
     fn typed(&self, part: &Value, kind: &str, left: &mut usize) -> Result<Entity, SetError> {
         if Kind::of(part, kind)?.name != kind {
-            return Err(wrong("textBody", "textBody is text/plain, htmlBody is text/html"));
+            let property = if kind == "text/html" { "htmlBody" } else { "textBody" };
+            return Err(wrong(property, "textBody is text/plain, htmlBody is text/html"));
         }
         self.part(part, kind, 0, left)
     }

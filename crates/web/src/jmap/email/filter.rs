@@ -320,7 +320,8 @@ fn condition(name: &str, value: &Value, account: AccountId) -> Result<Condition,
     let word = || text().map(|text| text.to_ascii_lowercase());
     let mailbox = |id: &str| store::object_id::mailbox(account, id);
     let date = || utc_date(text()?).ok_or_else(|| wrong(name));
-    let number = || value.as_u64().ok_or_else(|| wrong(name));
+    // UnsignedInt (RFC 8620 §1.3).
+    let number = || value.as_u64().filter(|number| *number < 1 << 53).ok_or_else(|| wrong(name));
     Ok(match name {
         "inMailbox" => Condition::InMailbox(mailbox(text()?)),
         "inMailboxOtherThan" => {

@@ -2,7 +2,7 @@
 //!
 //! Must not know: how messages lie in the store.
 
-use super::body::{PART_DEFAULTS, PART_PROPERTIES, Renderer, Whole, shown, value};
+use super::body::{PART_DEFAULTS, PART_PROPERTIES, Renderer, Whole, in_structure, shown, value};
 use super::header::{Form, HeaderProperty};
 use crate::jmap::answers::got;
 use crate::jmap::args::Args;
@@ -130,11 +130,12 @@ impl Wanted {
 
     fn values(&self, message: &Message<'_>, shown: &super::body::Shown, left: &mut usize) -> Value {
         let mut values = Object::new();
+        let structure = in_structure(message);
         for (index, part) in message.parts.iter().enumerate() {
             let wanted = self.all_values
                 || self.text_values && shown.text.contains(&index)
                 || self.html_values && shown.html.contains(&index);
-            if !wanted || !part.is_text() {
+            if !wanted || !part.is_text() || !structure.contains(&index) {
                 continue;
             }
             let max = if self.value_bytes_max == 0 { *left } else { self.value_bytes_max.min(*left) };
