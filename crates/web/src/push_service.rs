@@ -155,7 +155,7 @@ fn expand(prk: &Prk, info: &[&[u8]], into: &mut [u8]) -> Option<()> {
 }
 
 /// For a browser's keys, as `Content-Encoding: aes128gcm`. `None`: its key is no point of the curve.
-fn encrypt(plain: &[u8], BrowserKeys { p256dh, auth }: &BrowserKeys) -> Option<Vec<u8>> {
+pub(crate) fn encrypt(plain: &[u8], BrowserKeys { p256dh, auth }: &BrowserKeys) -> Option<Vec<u8>> {
     let random = SystemRandom::new();
     let ours = EphemeralPrivateKey::generate(&ECDH_P256, &random).ok()?;
     let public = ours.compute_public_key().ok()?;

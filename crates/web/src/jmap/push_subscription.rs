@@ -10,7 +10,7 @@ use super::setting::{id_or_created, objects, only, whole_properties, without_sam
 use super::{Context, Object};
 use crate::collections::PUSH_SUBSCRIPTIONS as COLLECTION;
 use crate::limits::*;
-use crate::push_service::{AUTH_BYTES, BrowserKeys, POINT_BYTES};
+use crate::push_service::{AUTH_BYTES, BrowserKeys, POINT_BYTES, encrypt};
 use crate::site::{Shared, SignedIn, Site};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use net::outside::Reach;
@@ -200,12 +200,11 @@ fn keys_of(value: Option<&Value>) -> Result<Option<BrowserKeys>, SetError> {
         let text = keys.get(name).and_then(Value::as_str)?.trim_end_matches('=');
         BASE64URL_NOPAD.decode(text.as_bytes()).ok()
     };
-    match (octets("p256dh"), octets("auth")) {
-        (Some(p256dh), Some(auth)) if p256dh.len() == POINT_BYTES && auth.len() == AUTH_BYTES => {
-            Ok(Some(BrowserKeys { p256dh, auth }))
-        }
-        _ => Err(wrong("keys", "they are p256dh, a point of P-256, and auth, 16 octets")),
-    }
+    let keys = octets("p256dh").zip(octets("auth")).map(|(p256dh, auth)| BrowserKeys { p256dh, auth });
+    let keys = keys.filter(|keys| keys.p256dh.len() == POINT_BYTES && keys.auth.len() == AUTH_BYTES);
+    // To one off the curve nothing could ever be said.
+    let keys = keys.filter(|keys| encrypt(b"", keys).is_some());
+    keys.map(Some).ok_or_else(|| wrong("keys", "they are p256dh, a point of P-256, and auth, 16 octets"))
 }
 
 fn types_of(value: Option<&Value>) -> Result<Option<BTreeSet<String>>, SetError> {

@@ -231,7 +231,14 @@ pub(super) async fn set(context: &mut Context<'_>, mut args: Args) -> Answers {
         let id = id_or_created(context, name);
         done.iter().find(|(one, _)| Some(one) == id.as_ref()).map(|(_, email)| email.clone())
     };
-    let update: Object = on_update.into_iter().filter_map(|(name, patch)| Some((email_of(&name)?, patch))).collect();
+    let mut update = Object::new();
+    for (name, patch) in on_update {
+        // One email may have been sent twice: all that is asked for it is done.
+        let Some(email) = email_of(&name) else { continue };
+        if let (Some(all), Value::Object(patch)) = (update.entry(email).or_insert_with(|| json!({})).as_object_mut(), patch) {
+            all.extend(patch);
+        }
+    }
     let destroy: Vec<String> = on_destroy.iter().filter_map(email_of).collect();
     if !update.is_empty() || !destroy.is_empty() {
         let mut arguments = Object::new();

@@ -279,7 +279,7 @@ async fn a_subscription_ends_with_the_key_it_was_tied_to() {
 #[tokio::test]
 async fn of_a_new_subscription_is_told_what_was_not_said() {
     let office = Office::new().await;
-    let key = data_encoding::BASE64URL_NOPAD.encode(&[[4].as_slice(), &[1; 64]].concat());
+    let key = "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU";
     let keys = json!({"p256dh": key, "auth": data_encoding::BASE64URL_NOPAD.encode(&[7; 16])});
     let set = async |more: Value| {
         let mut wanted = json!({"deviceClientId": "phone", "url": "https://push.test/1"});
@@ -298,11 +298,13 @@ async fn of_a_new_subscription_is_told_what_was_not_said() {
 async fn what_cannot_be_pushed_to_is_refused() {
     let office = Office::new().await;
     let good = json!({"deviceClientId": "phone", "url": "https://push.test/1"});
+    let off_the_curve = data_encoding::BASE64URL_NOPAD.encode(&[[4].as_slice(), &[1; 64]].concat());
     for (name, value) in [
         ("url", json!("ftp://push.test/1")),
         ("url", json!("https://push.test/1\r\nX: y")),
         ("url", json!(format!("https://push.test/{}", "x".repeat(3000)))),
         ("keys", json!({"p256dh": "AAAA", "auth": "AAAA"})),
+        ("keys", json!({"p256dh": off_the_curve, "auth": data_encoding::BASE64URL_NOPAD.encode(&[7; 16])})),
         ("types", json!("Email")),
         ("expires", json!("yesterday")),
         ("expires", json!("2020-01-01T00:00:00Z")),

@@ -123,6 +123,14 @@ async fn what_is_asked_for_on_success_is_looked_at_before_it_is_sent() {
     let set = json!({"create": {"s": {"identityId": "main", "emailId": email}}, "onSuccessUpdateEmail": {"#s": 5}});
     assert_eq!(office.fails("EmailSubmission/set", set).await, "invalidArguments");
     assert!(office.doors.sent.lock().unwrap().is_empty());
+    // One email that is sent twice: "a single implicit Email/set call MUST be made to perform any changes requested".
+    let new = json!({"identityId": "main", "emailId": email});
+    let patches = json!({"#a": {"keywords/$seen": true}, "#b": {"keywords/$flagged": true}});
+    let twice = json!({"accountId": "A1", "create": {"a": new, "b": new}, "onSuccessUpdateEmail": patches});
+    let answers = office.calls(json!([["EmailSubmission/set", twice, "0"]])).await;
+    assert_eq!((answers.len(), &answers[1].1["updated"]), (2, &json!({&email: null})));
+    let got = office.call("Email/get", json!({"ids": [email], "properties": ["keywords"]})).await;
+    assert_eq!(got["list"][0]["keywords"], json!({"$seen": true, "$flagged": true}));
     // What an earlier call created goes by its creation id there, too.
     let id = office.account_id();
     let back = json!({"accountId": id, "update": {"#s": {"undoStatus": "canceled"}}, "onSuccessUpdateEmail": {"#s": {"keywords/$draft": true}}});
