@@ -1,10 +1,11 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { invitation } from '../src/data/calendar'
 import { isPage, isShown, kind } from '../src/data/kind'
 import { mailto } from '../src/data/mailto'
 import { names } from '../src/data/zip'
 import { matches } from '../src/data/local'
 import { hops, verdicts } from '../src/data/route'
+import { signIn } from '../src/jmap/sign-in'
 import { apart } from '../src/data/safe'
 import { askAgain, fate, ways } from '../src/data/sent'
 import { plain, read, together, written, type Card } from '../src/data/vcard'
@@ -192,5 +193,21 @@ describe('put off', () => {
   it('once more is told to the server, though nothing of it is seen', () => {
     const calls = setting({ patches: { e: {} }, until: '2030-01-01T08:00:00.000Z' } as never, 'a', 'mi', () => false, 0)
     expect(calls.map(([name]) => name)).toEqual(['Snooze/set', 'Email/set'])
+  })
+})
+
+describe('what the server says at the door', () => {
+  const told = async (status: number, body: object, headers: Record<string, string> = {}): Promise<unknown> => {
+    vi.stubGlobal('fetch', async () => new Response(JSON.stringify(body), { status, headers }))
+    vi.stubGlobal('localStorage', { removeItem: () => undefined })
+    try { return await signIn('ann@here.test', 'pw', '') } finally { vi.unstubAllGlobals() }
+  }
+  it('is known apart: wrong, a code, the password of a program, later', async () => {
+    expect(await told(200, {})).toBe('ok')
+    expect(await told(401, {})).toBe('wrong')
+    expect(await told(401, { needs: 'totp' })).toBe('code')
+    expect(await told(401, { needs: 'own-password' })).toBe('program')
+    expect(await told(429, {}, { 'Retry-After': '30' })).toEqual({ wait: 30 })
+    expect(await told(503, {})).toBe('no-server')
   })
 })

@@ -24,6 +24,14 @@ pub const URL_BYTES_MAX: usize = 8 * 1024;
 const ADDRESSES_TRIED: usize = 3;
 /// Of an answer's header, besides what was allowed for its body.
 const HEAD_BYTES_MAX: u64 = 64 * 1024;
+/// Ports of other protocols, which browsers leave alone too (Fetch, §2.9 "port blocking"): who names us one of them would have us
+/// say lines of his choice to a mail server or a printer.
+const OTHER_PORTS: [u16; 82] = [
+    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111, 113,
+    115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556,
+    563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667,
+    6668, 6669, 6679, 6697, 10080,
+];
 
 /// Whom a name may lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,6 +252,8 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
         || (a == 192 && b == 0 && c == 0)
         || (a == 192 && b == 88 && c == 99)
         || (a == 198 && (b == 18 || b == 19))
+        // Azure's own to each of its machines: what it tells of this one is for this one.
+        || ip == Ipv4Addr::new(168, 63, 129, 16)
         || a >= 224;
     !special
 }
@@ -295,7 +305,7 @@ impl Url {
         if host.is_empty() || !(is_literal || host.chars().all(is_name)) {
             return None;
         }
-        let port = port.unwrap_or(if tls { 443 } else { 80 });
+        let port = port.filter(|port| !OTHER_PORTS.contains(port)).or(port.is_none().then_some(if tls { 443 } else { 80 }))?;
         Some(Url { tls, host: host.to_ascii_lowercase(), port, path: target(path) })
     }
 
@@ -373,6 +383,17 @@ mod tests {
         (port, served)
     }
 
+    /// The ends of the blocks, and what else is not the Internet (RFC 6890 and what came after it).
+    const SHUT: &str = "0.255.255.255 10.255.255.255 100.127.255.255 127.255.255.254 169.254.0.1 172.31.255.255 192.0.0.192 \
+        192.88.99.1 192.168.255.255 198.19.255.255 198.51.100.1 203.0.113.1 239.255.255.250 240.0.0.1 168.63.129.16 ::2 \
+        ::ffff:0:7f00:1 ::ffff:169.254.169.254 ::ffff:100.64.0.1 64:ff9b::a00:1 64:ff9b::a9fe:a9fe 64:ff9b:1:ffff::1 100::1 \
+        2001:0:7f00:1:: 2001:10::1 2001:1ff::1 2002:a00:1::1 2002:a9fe:a9fe::1 3fff::1 5f00::1 fc00::1 fdff:ffff::1 fd00:ec2::254 \
+        fe80::a9fe:a9fe febf::1 fec0::1 ff05::1 ffff::1";
+    /// What lies beside them.
+    const OPEN: &str = "9.9.9.9 1.0.0.1 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.1 169.253.255.255 169.255.0.0 \
+        172.15.255.255 172.32.0.1 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 223.255.255.255 ::ffff:9.9.9.9 \
+        2001:200::1 2620:fe::fe 2a00::1 64:ff9b::909:909 2002:909:909::1";
+
     #[test]
     fn addresses_of_this_computer_this_house_and_nobody_are_not_public() {
         let shut = [
@@ -401,11 +422,17 @@ mod tests {
             "2001::1",
             "::7f00:1",
         ];
-        for ip in shut {
+        for ip in shut.into_iter().chain(SHUT.split_ascii_whitespace()) {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
+            assert!(!Reach::Public.admits(ip.parse().unwrap()) && Reach::Anywhere.admits(ip.parse().unwrap()), "{ip}");
         }
-        for ip in ["9.9.9.9", "172.32.0.1", "2620:fe::fe", "64:ff9b::909:909", "2002:909:909::1"] {
+        for ip in OPEN.split_ascii_whitespace() {
             assert!(is_public(ip.parse().unwrap()), "{ip}");
+        }
+        for (ip, here) in
+            [("127.0.0.1", true), ("::1", true), ("::ffff:127.9.9.9", true), ("10.0.0.1", false), ("9.9.9.9", false)]
+        {
+            assert_eq!(Reach::Loopback.admits(ip.parse().unwrap()), here, "{ip}");
         }
     }
 
@@ -424,6 +451,24 @@ mod tests {
             "http://a\r\nb/",
             "http://[a]/",
             "file:///x",
+            "http://ann@127.0.0.1/",
+            "http://a.test:80@127.0.0.1/",
+            "http://a.test%2f@127.0.0.1/",
+            "http://a.test\0.b.test/",
+            "http://a.test\t/",
+            "http://a.test%0d%0aX:%20y/",
+            "http://[fe80::1%25eth0]/",
+            "http://[::1/",
+            "http://::1/",
+            "http://[::1]x/",
+            "http://a.test:99999/",
+            "http://a.test:-1/",
+            "http://a.test:25/",
+            "https://a.test:993/",
+            "http://[2620:fe::fe]:22/",
+            "http://127.0.0.1\u{ff0e}evil.test/",
+            "gopher://a.test/",
+            "javascript:alert(1)",
         ] {
             assert_eq!(parse(wrong), None, "{wrong:?}");
         }
@@ -433,6 +478,8 @@ mod tests {
         assert_eq!(join("/e?f"), Some("a.test/e?f".into()));
         assert_eq!(join("//b.test/e"), Some("b.test/e".into()));
         assert_eq!(join("http://b.test/e"), None, "not from TLS to none");
+        assert_eq!((join("https://ann@b.test/e"), join("//b.test:25/e")), (None, None));
+        assert_eq!(join("e\r\nX: y"), Some("a.test/b/e%0D%0AX:%20y".into()));
         assert!(!target("/a\r\nHost: b").contains(['\r', '\n', ' ']));
     }
 

@@ -5,7 +5,7 @@
 
 use crate::http::Asker;
 use crate::second_factor::{self, Verdict};
-use crate::sign_in::{body, by_page, text, with_cookie};
+use crate::sign_in::{body, by_owner, text, with_cookie};
 use crate::site::{Asking, Shared, SignedIn, Site, answer, discard, problem, unavailable};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -25,7 +25,7 @@ pub(crate) struct Change {
 }
 
 pub(crate) async fn change(site: &Site, request: Request) -> Result<Change, Response> {
-    let signed_in = match by_page(site, Asking::of(&request)).await {
+    let signed_in = match by_owner(site, Asking::of(&request)).await {
         Ok(signed_in) => signed_in,
         Err(response) => return Err(discard(request, response).await),
     };
@@ -99,7 +99,7 @@ pub(crate) async fn password(State(site): State<Shared>, request: Request) -> Re
 
 /// `GET /api/app-passwords`
 pub(crate) async fn app_passwords(State(site): State<Shared>, request: Request) -> Response {
-    let signed_in = match by_page(&site, Asking::of(&request)).await {
+    let signed_in = match by_owner(&site, Asking::of(&request)).await {
         Ok(signed_in) => signed_in,
         Err(response) => return response,
     };
@@ -142,7 +142,7 @@ pub(crate) async fn revoke_app_password(State(site): State<Shared>, request: Req
 
 /// `GET /api/totp`
 pub(crate) async fn totp(State(site): State<Shared>, request: Request) -> Response {
-    let signed_in = match by_page(&site, Asking::of(&request)).await {
+    let signed_in = match by_owner(&site, Asking::of(&request)).await {
         Ok(signed_in) => signed_in,
         Err(response) => return response,
     };

@@ -250,6 +250,7 @@ pub(crate) async fn answer(site: &Shared, signed_in: &SignedIn, request: Value) 
         // For `Received`, which names nobody as 0.0.0.0.
         peer: signed_in.peer.filter(|ip| !ip.is_unspecified()),
         session: signed_in.session.as_deref(),
+        by_program: signed_in.by_program,
         created: asked.created.unwrap_or_default(),
         values_left: BODY_VALUES_BYTES_MAX,
         uploads_left: UPLOADED_BYTES_MAX,
@@ -301,6 +302,8 @@ pub(crate) struct Context<'a> {
     pub(crate) peer: Option<std::net::IpAddr>,
     /// The browser session's name.
     pub(crate) session: Option<&'a str>,
+    /// Signed in with an app password.
+    pub(crate) by_program: bool,
     /// Creation ids of this request and what they became.
     pub(crate) created: HashMap<String, String>,
     /// Octets that values of bodies may still have.
@@ -317,6 +320,10 @@ async fn dispatch(context: &mut Context<'_>, name: &str, arguments: Object) -> A
     let known = method(name).filter(|method| delivers && method.of.iter().all(|urn| context.using.contains(*urn)));
     // Before anything is said about arguments (RFC 8620 §3.6.2).
     let method = known.ok_or_else(|| MethodError::new("unknownMethod"))?;
+    if context.by_program && method.is_its_owners() {
+        let why = "an app password opens mail alone: this is done with the account's own password";
+        return Err(MethodError::new("forbidden").with("description", json!(why)));
+    }
     let mut args = Args::new(arguments);
     if method.about != About::Nothing {
         args.account(context).await.map_err(|error| match name {

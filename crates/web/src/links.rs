@@ -9,7 +9,7 @@ use crate::Later;
 use crate::credentials::{Change, change};
 use crate::jmap::identity;
 use crate::limits::{LOOKS_MAX, LOOKS_SECS};
-use crate::sign_in::by_page;
+use crate::sign_in::by_owner;
 use crate::site::{Asking, Shared, Site, answer, problem};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -278,7 +278,7 @@ pub(crate) async fn look(State(site): State<Shared>, request: Request) -> Respon
 
 /// `GET /api/links`
 pub(crate) async fn list(State(site): State<Shared>, request: Request) -> Response {
-    let signed_in = match by_page(&site, Asking::of(&request)).await {
+    let signed_in = match by_owner(&site, Asking::of(&request)).await {
         Ok(signed_in) => signed_in,
         Err(response) => return response,
     };

@@ -60,12 +60,13 @@ pub(crate) async fn sign_in(State(site): State<Shared>, request: Request) -> Res
             return response;
         }
     };
-    let by_program = site.doorkeeper.is_app_password(&account, password.as_bytes());
+    // It was made for one program, and lies in it: who finds it there gets no further than mail.
+    if site.doorkeeper.is_app_password(&account, password.as_bytes()) {
+        return needs("That is an app password: it is for programs. Sign in with the account's own.", "own-password");
+    }
     let code = text(&value, "totp");
     match site.second_factor.check(&site.store, account.id, code.as_deref(), net::clock::unix_now()).await {
         Ok(Verdict::NotNeeded) => {}
-        // Where a code is asked for, a program's password opens programs only.
-        Ok(_) if by_program => return problem(StatusCode::UNAUTHORIZED, "That password is for programs only."),
         Ok(Verdict::Right) => {}
         Ok(Verdict::Later) => return site::no(Refused::Later),
         Ok(verdict) => return needs_code(verdict),
@@ -81,8 +82,12 @@ pub(crate) async fn sign_in(State(site): State<Shared>, request: Request) -> Res
 
 /// 401 that says that a code is missing, or wrong.
 fn needs_code(verdict: Verdict) -> Response {
-    let detail = if verdict == Verdict::Missing { "Send the code of now as well." } else { "That is not the code of now." };
-    let value = json!({"type": "about:blank", "status": 401, "detail": detail, "needs": "totp"});
+    needs(if verdict == Verdict::Missing { "Send the code of now as well." } else { "That is not the code of now." }, "totp")
+}
+
+/// 401 to who knows something of the account, but not enough.
+fn needs(detail: &str, what: &str) -> Response {
+    let value = json!({"type": "about:blank", "status": 401, "detail": detail, "needs": what});
     let mut response = answer(StatusCode::UNAUTHORIZED, &value);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response
@@ -128,9 +133,15 @@ pub(crate) async fn by_page(site: &site::Site, asking: Asking) -> Result<SignedI
     })
 }
 
+/// The same for what is the account's owner's alone: an app password does not open it.
+pub(crate) async fn by_owner(site: &site::Site, asking: Asking) -> Result<SignedIn, Response> {
+    let signed_in = by_page(site, asking).await?;
+    if signed_in.by_program { Err(site::for_its_owner()) } else { Ok(signed_in) }
+}
+
 /// `GET /api/sessions`
 pub(crate) async fn sessions(State(site): State<Shared>, request: Request) -> Response {
-    let signed_in = match by_page(&site, Asking::of(&request)).await {
+    let signed_in = match by_owner(&site, Asking::of(&request)).await {
         Ok(signed_in) => signed_in,
         Err(response) => return response,
     };
@@ -147,7 +158,7 @@ pub(crate) async fn sessions(State(site): State<Shared>, request: Request) -> Re
 
 /// `POST /api/sessions/revoke` `{"id"}`, or `{"others": true}`.
 pub(crate) async fn revoke(State(site): State<Shared>, request: Request) -> Response {
-    let signed_in = match by_page(&site, Asking::of(&request)).await {
+    let signed_in = match by_owner(&site, Asking::of(&request)).await {
         Ok(signed_in) => signed_in,
         Err(response) => return discard(request, response).await,
     };

@@ -76,13 +76,15 @@ pub(crate) struct SignedIn {
     /// The session's name, when it was a cookie.
     pub(crate) session: Option<String>,
     pub(crate) peer: Option<IpAddr>,
+    /// It was an app password: good for mail, not for what only its owner may change.
+    pub(crate) by_program: bool,
     /// When that was looked at.
     at: Instant,
 }
 
 impl SignedIn {
     pub(crate) fn new(account: Arc<Account>, session: Option<String>, peer: Option<IpAddr>) -> SignedIn {
-        SignedIn { account, session, peer, at: Instant::now() }
+        SignedIn { account, session, peer, by_program: false, at: Instant::now() }
     }
 
     /// Said when all of a request has come, before anything is done: a body may take minutes, and the sign-in end meanwhile.
@@ -481,7 +483,7 @@ pub(crate) async fn signed_in(site: &Site, asking: Asking) -> Result<SignedIn, R
     let peer = asker.counted;
     if let Some(authorization) = headers.get(header::AUTHORIZATION) {
         // A browser that was told a password in its own window sends it along by itself, for whatever page.
-        if !is_from_no_other_page(&headers) {
+        if !is_from_no_other_page(&headers) || is_of_another_origin(&headers) {
             return Err(not_from_our_page());
         }
         return basic(site, authorization, peer).await;
@@ -507,7 +509,7 @@ async fn basic(site: &Site, authorization: &HeaderValue, peer: Option<IpAddr>) -
                 Ok(Some(_)) if !by_program => {
                     Err(problem(StatusCode::FORBIDDEN, "This account asks for a code: make an app password for this program."))
                 }
-                Ok(_) => Ok(SignedIn::new(account, None, peer)),
+                Ok(_) => Ok(SignedIn { by_program, ..SignedIn::new(account, None, peer) }),
                 Err(_) => Err(unavailable()),
             }
         }
@@ -554,6 +556,11 @@ pub(crate) fn unavailable() -> Response {
 }
 
 /// 403
+pub(crate) fn for_its_owner() -> Response {
+    problem(StatusCode::FORBIDDEN, "An app password opens mail alone: for this sign in with the account's own password.")
+}
+
+/// 403
 pub(crate) fn not_from_our_page() -> Response {
     problem(StatusCode::FORBIDDEN, "This request did not come from our own page.")
 }
@@ -562,6 +569,17 @@ pub(crate) fn not_from_our_page() -> Response {
 fn is_from_no_other_page(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
     site.is_none_or(|site| matches!(site, "same-origin" | "none"))
+}
+
+/// A page of another host says whose it is where it does not say how it stands to us: without TLS, and in older browsers. What is
+/// no page of the Web, as an extension of a mail program, may say what it likes.
+fn is_of_another_origin(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = text("origin") else { return false };
+    match origin.split_once("://") {
+        Some(("http" | "https", authority)) => !authority.eq_ignore_ascii_case(text("host").unwrap_or_default()),
+        _ => origin == "null",
+    }
 }
 
 /// A cookie comes along by itself, so what it signs must be shown to come from our own page: a header that no other page can

@@ -5,7 +5,7 @@
 use crate::Spoken;
 use crate::jmap::{Pieces, still_good};
 use crate::limits::{PING_SECS_MAX, WIRE_WAITING_MAX};
-use crate::sign_in::by_page;
+use crate::sign_in::by_owner;
 use crate::site::{Asking, Shared, SignedIn, problem};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 /// See the module.
 pub(crate) async fn stream(State(site): State<Shared>, request: Request) -> Response {
-    let signed_in = match by_page(&site, Asking::of(&request)).await {
+    let signed_in = match by_owner(&site, Asking::of(&request)).await {
         Ok(signed_in) => signed_in,
         Err(response) => return response,
     };

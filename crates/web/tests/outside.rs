@@ -16,6 +16,8 @@ mod ended;
 mod first;
 #[path = "outside/following.rs"]
 mod following;
+#[path = "outside/hostile.rs"]
+mod hostile;
 #[path = "outside/http.rs"]
 mod http;
 #[path = "outside/junk.rs"]

@@ -5,8 +5,8 @@ import { ask, OURS } from './client'
 /** The mark of a sign-out of which the server has not heard yet. */
 export const LEAVING = 'leaving'
 
-/** `wait`: for so many seconds nobody is listened to. */
-export type Told = 'ok' | { wait: number } | 'wrong' | 'code' | 'no-server'
+/** `wait`: for so many seconds nobody is listened to. `program`: it is the password of a program, and opens no page. */
+export type Told = 'ok' | { wait: number } | 'wrong' | 'code' | 'program' | 'no-server'
 
 export async function signIn(address: string, password: string, totp: string): Promise<Told> {
   let answer: Response
@@ -21,7 +21,7 @@ export async function signIn(address: string, password: string, totp: string): P
     return 'ok'
   }
   if (answer.status >= 500) return 'no-server'
-  return told.needs === 'totp' ? 'code' : 'wrong'
+  return told.needs === 'totp' ? 'code' : told.needs === 'own-password' ? 'program' : 'wrong'
 }
 
 export async function signOut(): Promise<void> { await ask('/api/sign-out', { method: 'POST', headers: OURS, body: '{}' }) }

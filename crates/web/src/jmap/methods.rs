@@ -34,6 +34,16 @@ pub(super) struct Method {
     pub(super) run: for<'a, 'b> fn(&'a mut Context<'b>, Args) -> Work<'a>,
 }
 
+/// What decides where mail goes, and as whom it is sent, from now on: it outlives the password that a program was given.
+const ITS_OWNERS: [&str; 2] = ["Identity/set", "MailRules/set"];
+
+impl Method {
+    /// Is it for who signed in with the account's own password?
+    pub(super) fn is_its_owners(&self) -> bool {
+        ITS_OWNERS.contains(&self.name)
+    }
+}
+
 /// One that answers once.
 macro_rules! once {
     ($name:literal, $of:expr, $about:ident, $run:path $(, $more:expr)?) => {

@@ -181,10 +181,18 @@ pub(crate) async fn download(
         Ok(None) => return missing(),
         Err(_) => return unavailable(),
     };
-    let kind = query.get("type").filter(|kind| is_media_type(kind)).map_or("application/octet-stream", String::as_str);
+    let kind = query.get("type").filter(|kind| is_media_type(kind) && !is_part_of_a_page(kind));
+    let kind = kind.map_or("application/octet-stream", String::as_str);
     let mut response = body.into_response();
     protect(response.headers_mut(), kind, &name, len);
     response
+}
+
+/// A page takes these into itself, whatever stands beside them: a tag that somebody smuggled into ours would find its script here,
+/// under our own origin.
+fn is_part_of_a_page(kind: &str) -> bool {
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "text/css" || ["javascript", "ecmascript", "jscript", "livescript"].iter().any(|word| essence.contains(word))
 }
 
 fn protect(headers: &mut HeaderMap, kind: &str, name: &str, len: u64) {
