@@ -142,7 +142,8 @@ SET = {
     "updated": null_or(map_of(ident, null_or(lambda v: isinstance(v, dict)))), "destroyed": null_or(list_of(ident)),
     "notCreated": null_or(map_of(text, SET_ERROR)), "notUpdated": null_or(map_of(text, SET_ERROR)), "notDestroyed": null_or(map_of(text, SET_ERROR)),
 }
-QUERY = {"accountId": ident, "queryState": text, "canCalculateChanges": truth, "position": unsigned, "ids": list_of(ident)}
+# `limit` where none was asked for: the server has one.
+QUERY = {"accountId": ident, "queryState": text, "canCalculateChanges": truth, "position": unsigned, "ids": list_of(ident), "limit": unsigned}
 
 
 class Client:
