@@ -79,6 +79,8 @@ pub struct Settings {
     pub sts_port: Option<u16>,
     /// How TLS to each domain went is counted, and told to those that want to know (RFC 8460).
     pub tls_reports: bool,
+    /// Whom such a report may be handed in to by HTTPS: its host is named by whoever has the domain.
+    pub tls_reports_reach: net::Reach,
     /// A PEM file of one more authority to trust, for smarthosts and MTA-STS.
     pub extra_ca: Option<PathBuf>,
 }
@@ -102,6 +104,7 @@ impl Settings {
             connect_limit: Duration::from_secs(30),
             sts_port: None,
             tls_reports: false,
+            tls_reports_reach: net::Reach::Public,
             extra_ca: None,
         }
     }

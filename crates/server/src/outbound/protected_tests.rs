@@ -362,6 +362,8 @@ async fn a_report_about_tls_is_posted_until_it_is_taken() {
     zone.address("reports.there.test", [127, 0, 0, 1].into());
     let (_dns, mut settings) = settings(&there, zone).await;
     (settings.tls_reports, settings.sts_port) = (true, Some(address.port()));
+    let inside = super::Settings { extra_ca: Some(there.dir.path().join("self-signed.pem")), ..settings.clone() };
+    settings.tls_reports_reach = net::Reach::Loopback;
     settings.extra_ca = Some(there.dir.path().join("self-signed.pem"));
     let (here, _talk) = sent_to_carol(&settings).await;
     let store = here.context.store.clone();
@@ -369,6 +371,11 @@ async fn a_report_about_tls_is_posted_until_it_is_taken() {
     let outbound = super::Outbound::new(here.context.clone(), settings);
     outbound.sessions.load(&store).await.unwrap();
     let counted = async || store.trust_rows(store::TrustKind::TlsCount, "", None, 10).await.unwrap().len();
+    // Whoever has the domain names any host: one of this house is not for him to name.
+    let public_only = super::Outbound::new(here.context.clone(), inside);
+    public_only.sessions.load(&store).await.unwrap();
+    super::tls_reports::send_due(&public_only, crate::context::unix_now() + 86_400).await;
+    assert!(posted.try_recv().is_err(), "to nobody within");
     for (taken, left) in [(false, 1), (true, 0)] {
         super::tls_reports::send_due(&outbound, crate::context::unix_now() + 86_400).await;
         let request = posted.recv().await.unwrap();

@@ -300,7 +300,10 @@ async fn post(outbound: &Outbound, (host, path): (&str, &str), octets: &[u8]) ->
     let tls = outbound.verified.as_ref().ok_or("TLS is not available")?;
     let port = outbound.settings.sts_port.unwrap_or(443);
     let addresses = outbound.settings.resolver.addresses(host).await.map_err(|error| error.to_string())?;
-    let ip = addresses.first().ok_or("it has no address")?;
+    let ip = addresses
+        .iter()
+        .find(|ip| outbound.settings.tls_reports_reach.admits(**ip))
+        .ok_or("it has no address that may be asked")?;
     let what = ("application/tlsrpt+gzip", octets, POST_LIMIT);
     let done = net::https::post(&outbound.settings.network, SocketAddr::new(*ip, port), (host, path), tls, what).await;
     done.map_err(|error| error.to_string())
