@@ -171,6 +171,41 @@ class WebDoor(unittest.TestCase):
         self.assertEqual(len(refused), 5, told)
         self.assertEqual(self.caught.count, 0)
 
+    def test_an_app_password_opens_mail_and_no_page(self):
+        made = json.loads(self.server.run("account", "app-password", "add", "bob@here.test", "--name", "phone", "--json").stdout)
+        password = made["password"]
+        status, told, octets = Browser(self.server).sign_in(password, "bob@here.test")
+        self.assertEqual((status, json.loads(octets)["needs"]), (401, "own-password"))
+        self.assertNotIn("set-cookie", told)
+        basic = "Basic " + base64.b64encode(f"bob@here.test:{password}".encode()).decode()
+        by_program = lambda method, path, body=None: Browser(self.server).ask(method, path, body, Authorization=basic, Origin=None, X_Packetboat=None)
+        self.assertEqual(by_program("GET", "/jmap/session")[0], 200)
+        for method, path, body in (
+            ("GET", "/api/sessions", None), ("GET", "/api/app-passwords", None), ("GET", "/api/totp", None), ("GET", "/api/links", None),
+            ("GET", "/api/wire", None), ("POST", "/api/app-passwords/revoke", {"name": "phone"}), ("POST", "/api/sessions/revoke", {"others": True}),
+            ("POST", "/api/password", {"current": password, "new": "long enough"}), ("POST", "/api/profile", {"password": password}),
+            ("POST", "/api/totp/enrol", {"password": password}), ("POST", "/api/links/discover", {"address": "a@b.test"}),
+        ):
+            self.assertEqual(by_program(method, path, body)[0], 403, path)
+        using = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:submission", "urn:packetboat:params:jmap:program"]
+        account = json.loads(by_program("GET", "/api/me")[2])["accountId"]
+        calls = [["Identity/get", {"accountId": account}, "0"], ["Identity/set", {"accountId": account}, "1"], ["MailRules/set", {"accountId": account}, "2"]]
+        answers = json.loads(by_program("POST", "/jmap/api", {"using": using, "methodCalls": calls})[2])["methodResponses"]
+        self.assertEqual([answer.get("type", name) for name, answer, _ in answers], ["Identity/get", "forbidden", "forbidden"])
+        # What it opened ends at once when it is taken back.
+        stream = http.client.HTTPConnection("127.0.0.1", self.browser.port, timeout=10)
+        stream.request("GET", "/jmap/eventsource/?types=*&closeafter=no&ping=0", headers={"Authorization": basic})
+        events = stream.getresponse()
+        self.assertEqual((events.status, events.readline()), (200, b": hello\n"))
+        begun = time.monotonic()
+        self.server.run("account", "app-password", "remove", "bob@here.test", "--name", "phone")
+        try:
+            events.read()
+        except http.client.IncompleteRead:
+            pass
+        self.assertLess(time.monotonic() - begun, 5)
+        self.assertEqual(by_program("GET", "/jmap/session")[0], 401)
+
     def test_guessing_gets_slow_whatever_the_door(self):
         # A proxy on this machine says who asks.
         basic = lambda password: "Basic " + base64.b64encode(f"bob@here.test:{password}".encode()).decode()
