@@ -60,6 +60,8 @@ describe('sharing', { timeout: 300_000 }, () => {
     await ann.reload()
     await row('Minutes').waitFor()
     assert.match(ann.url(), /\/m\/A[0-9a-f]+\//)
+    // What is open is marked as read now that it may be; not while others are counted.
+    await until('read', async () => (await flags()).split('\n').some((line) => line.includes('"Statutes"') && line.includes('\\Seen')))
     clean()
   })
 
