@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { after, before, describe, it } from 'node:test'
-import { browser, desktop, hasty, Offices, page, signIn, until, wayBack } from './offices.mjs'
+import { browser, byRequests, desktop, hasty, Offices, page, signIn, until, wayBack } from './offices.mjs'
 
 let offices, chrome, ann
 before(async () => {
@@ -182,6 +182,40 @@ describe('sorting', { timeout: 300_000 }, () => {
     }
     await open('Inbox')
     clean()
+  })
+
+  it('takes back what one means, though the server has not said yet that it is done', async () => {
+    await offices.append('ann', 'From: Bob <bob@here.test>\r\nTo: ann@here.test\r\nSubject: Soon gone\r\nMessage-ID: <soon@here.test>\r\n\r\nText\r\n', 'Trash')
+    const slow = await desktop(chrome)
+    await byRequests(slow.context())
+    await signIn(slow, offices.here, 'ann@here.test', offices.password('ann@here.test'))
+    const starred = () => until('the star', async () => (await offices.listed('ann')).split('\n').some((line) => line.includes('"Letter 5"') && line.includes('\\Flagged')))
+    await slow.locator('.row', { hasText: 'Letter 5' }).click()
+    await slow.locator('article').getByText('Text of 5').waitFor()
+    await slow.keyboard.press('s')
+    await slow.locator('.toast', { hasText: 'Starred' }).waitFor()
+    await starred()
+    await slow.getByRole('link', { name: 'Deleted' }).click()
+    await slow.locator('.row', { hasText: 'Soon gone' }).waitFor()
+    await slow.locator('#list').focus()
+    await slow.keyboard.press('Home')
+    await slow.locator('.row.cursor', { hasText: 'Soon gone' }).waitFor()
+    let answer, begun
+    const held = new Promise((go) => { answer = go })
+    const asked = new Promise((go) => { begun = go })
+    await slow.route('**/jmap/api', async (route) => {
+      if (route.request().postData().includes('"destroy"')) { begun(); await held }
+      await route.continue()
+    })
+    await slow.keyboard.press('#')
+    await asked
+    await slow.keyboard.press('z')
+    answer()
+    await slow.locator('.toast', { hasText: 'Undone' }).waitFor()
+    await lies('Soon gone', 'Trash')
+    await starred()
+    assert.deepEqual(slow.troubles, [])
+    await slow.context().close()
   })
 
   it('shows conversations, or single messages', async () => {

@@ -570,9 +570,12 @@ export class App {
   get now(): Meaning { return { ...this.meaning, targets: this.targets.map(([mail, ids]) => [mail, mail.meant(ids).map(({ id }) => id)]) } }
 
   /** An act in every account that it means, as one that is taken back as one. */
-  private async each(act: (mail: Mail, ids: Id[]) => Promise<void> | void, targets = this.targets): Promise<void> {
+  private each(act: (mail: Mail, ids: Id[]) => Promise<void> | void, targets = this.targets): Promise<void> {
     const { home } = this
-    if (!home) return
+    return home ? home.history.during(this.eachOf(home, act, targets)) : Promise.resolve()
+  }
+
+  private async eachOf(home: Mail, act: (mail: Mail, ids: Id[]) => Promise<void> | void, targets: [Mail, Id[]][]): Promise<void> {
     const { mark } = home.history
     for (const [mail, ids] of targets) await act(mail, ids)
     if (targets.length > 1) home.say(home.history.join(mark) ?? '')

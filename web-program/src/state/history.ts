@@ -28,6 +28,19 @@ export class History {
     if (this.steps.length > STEPS_MAX) this.steps.shift()
   }
 
+  /** Acts that are a step only when the server has answered: who takes something back before means these. */
+  private readonly asked = new Set<Promise<void>>()
+
+  during(act: Promise<void>): Promise<void> {
+    this.asked.add(act)
+    const over = (): void => { this.asked.delete(act) }
+    act.then(over, over)
+    return act
+  }
+
+  /** When they are; `undefined`: there are none. */
+  get settled(): Promise<unknown> | undefined { return this.asked.size === 0 ? undefined : Promise.allSettled(this.asked) }
+
   pop(): Part[] | undefined { return this.steps.pop()?.parts }
 
   /** How many steps were pushed before an act that may become several: of these the oldest may be forgotten meanwhile. */

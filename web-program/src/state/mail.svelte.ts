@@ -431,6 +431,12 @@ export class Mail {
 
   /** Takes back the last act, in whichever accounts it was. */
   undo(): void {
+    const { settled } = this.history
+    if (settled) void settled.then(() => { this.undoLast() })
+    else this.undoLast()
+  }
+
+  private undoLast(): void {
     const last = this.history.pop()
     if (!last) { toasts.show(t.done.nothing); return }
     const asked: Promise<unknown>[] = []
