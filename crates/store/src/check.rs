@@ -168,7 +168,7 @@ impl Everything {
                 *sum = sum.wrapping_add(one);
             }
             key::SAVED => drop(crate::saved::decode(at, stored)?),
-            key::THREAD => drop(crate::threads::decode(at, stored)?),
+            key::THREAD => drop(decode_number(at, stored)?),
             key::RECORD => {
                 crate::record::parts_of(at).ok_or_else(bad_key)?;
                 crate::record::decode(at, stored)?;

@@ -65,7 +65,6 @@ pub fn stored_row(data: &[u8]) {
             let at = key::account_gone(one);
             let _ = account::decode_gone(&at, &sealed(&at, content));
             let _ = decode_number(&at, &sealed(&at, content));
-            let _ = crate::threads::decode(&at, &sealed(&at, content));
             let run = |at: &Key, stored: &[u8]| crate::saved::decode(at, stored).map(|(_, _, run)| run);
             row(&key::saved(one, mailbox, Uid(3)), content, run, |at, run| crate::saved::encode(at, *run));
             row(&key::acl(one, mailbox), content, Acl::decode, |at, value| value.encode(at));

@@ -10,29 +10,11 @@ use crate::engine::{Batch, Found, Key, Query};
 use crate::key;
 use crate::message::facts_of;
 use crate::object_id::thread_root;
+use crate::rows::{decode_number, encode_number};
 use crate::space::Act;
 use crate::store::{Inner, Result};
 use crate::types::*;
-use crate::value::{Writer, decoded, open};
 use message::facts::Facts;
-
-fn encode(at: &Key, root: u64) -> Vec<u8> {
-    let mut out = Writer::new();
-    out.fixed64(root);
-    out.seal(at)
-}
-
-pub(crate) fn decode(at: &Key, stored: &[u8]) -> Result<u64> {
-    let mut reader = open(at, stored)?;
-    decoded(
-        at,
-        (|| {
-            let root = reader.fixed64()?;
-            reader.end()?;
-            Some(root)
-        })(),
-    )
-}
 
 /// The message and those that it names, from the nearest on. Nobody, where it is no answer.
 fn names(facts: &Facts) -> impl Iterator<Item = u64> {
@@ -52,7 +34,7 @@ impl Inner {
         let root = self.root_of(act.account(), facts, |key| act.answer(key)).await?;
         if let (Some(root), Some(key)) = (root, names(facts).next().and(facts.message_key)) {
             let at = key::thread(act.account(), key);
-            let value = encode(&at, root);
+            let value = encode_number(&at, root);
             batch.put(at, value);
             act.answered(key, root);
         }
@@ -67,7 +49,7 @@ impl Inner {
         }
         let stored = self.engine.read(vec![Query::Many(keys.clone())]).await?.into_iter().next().map(Found::values);
         for ((name, at), stored) in names(facts).zip(&keys).zip(stored.unwrap_or_default()) {
-            let known = stored.map(|stored| decode(at, &stored)).transpose().unwrap_or_else(|error| {
+            let known = stored.map(|stored| decode_number(at, &stored)).transpose().unwrap_or_else(|error| {
                 // As if that answer had never come; mail is taken all the same.
                 tracing::error!(?error, account = account.0, "where a conversation began cannot be read");
                 None
