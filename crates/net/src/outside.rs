@@ -305,7 +305,10 @@ impl Url {
         if host.is_empty() || !(is_literal || host.chars().all(is_name)) {
             return None;
         }
-        let port = port.filter(|port| !OTHER_PORTS.contains(port)).or(port.is_none().then_some(if tls { 443 } else { 80 }))?;
+        let port = port.unwrap_or(if tls { 443 } else { 80 });
+        if OTHER_PORTS.contains(&port) {
+            return None;
+        }
         Some(Url { tls, host: host.to_ascii_lowercase(), port, path: target(path) })
     }
 

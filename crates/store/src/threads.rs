@@ -16,10 +16,14 @@ use crate::store::{Inner, Result};
 use crate::types::*;
 use message::facts::Facts;
 
+/// What later answers name, if it is an answer itself.
+fn answer_key(facts: &Facts) -> Option<u64> {
+    facts.message_key.filter(|_| !facts.reference_keys.is_empty())
+}
+
 /// The message and those that it names, from the nearest on. Nobody, where it is no answer.
 fn names(facts: &Facts) -> impl Iterator<Item = u64> {
-    let own = facts.message_key.filter(|_| !facts.reference_keys.is_empty());
-    own.into_iter().chain(facts.reference_keys.iter().rev().copied())
+    answer_key(facts).into_iter().chain(facts.reference_keys.iter().rev().copied())
 }
 
 /// The facts as the account has them: where its conversation began is the first that the message names.
@@ -32,7 +36,7 @@ impl Inner {
     /// Decides where a message belongs that an act puts into its account. `None`: where it says itself.
     pub(crate) async fn join(&self, act: &mut Act, batch: &mut Batch, facts: &Facts) -> Result<Option<u64>> {
         let root = self.root_of(act.account(), facts, |key| act.answer(key)).await?;
-        if let (Some(root), Some(key)) = (root, names(facts).next().and(facts.message_key)) {
+        if let (Some(root), Some(key)) = (root, answer_key(facts)) {
             let at = key::thread(act.account(), key);
             let value = encode_number(&at, root);
             batch.put(at, value);
@@ -65,7 +69,7 @@ impl Inner {
     pub(crate) async fn forget_answer(&self, batch: &mut Batch, account: AccountId, body: BodyId) -> Result<()> {
         let notes = self.engine.read(vec![Query::Notes(vec![body])]).await?.into_iter().next().map(Found::values);
         let facts = notes.unwrap_or_default().into_iter().next().flatten().and_then(|note| facts_of(&note));
-        if let Some(key) = facts.and_then(|facts| names(&facts).next().and(facts.message_key)) {
+        if let Some(key) = facts.as_ref().and_then(answer_key) {
             batch.delete(key::thread(account, key));
         }
         Ok(())

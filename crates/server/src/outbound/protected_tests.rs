@@ -362,9 +362,9 @@ async fn a_report_about_tls_is_posted_until_it_is_taken() {
     zone.address("reports.there.test", [127, 0, 0, 1].into());
     let (_dns, mut settings) = settings(&there, zone).await;
     (settings.tls_reports, settings.sts_port) = (true, Some(address.port()));
-    let inside = super::Settings { extra_ca: Some(there.dir.path().join("self-signed.pem")), ..settings.clone() };
-    settings.tls_reports_reach = net::Reach::Loopback;
     settings.extra_ca = Some(there.dir.path().join("self-signed.pem"));
+    let inside = settings.clone();
+    settings.tls_reports_reach = net::Reach::Loopback;
     let (here, _talk) = sent_to_carol(&settings).await;
     let store = here.context.store.clone();
     told(&here, "carol@there.test", "delivered: ").await;

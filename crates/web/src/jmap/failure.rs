@@ -66,6 +66,12 @@ impl SetError {
         SetError::why("invalidProperties", why).with("properties", json!(names))
     }
 
+    /// The same, where there are any: "`properties` [...] lists all the properties that were invalid" (RFC 8620 §5.3).
+    pub(crate) fn any<'a>(names: impl IntoIterator<Item = &'a str>, why: &str) -> Result<(), SetError> {
+        let names: Vec<&str> = names.into_iter().collect();
+        if names.is_empty() { Ok(()) } else { Err(SetError::properties(&names, why)) }
+    }
+
     pub(crate) fn with(mut self, name: &str, value: Value) -> SetError {
         self.0.insert(name.into(), value);
         self

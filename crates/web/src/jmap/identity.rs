@@ -128,8 +128,7 @@ fn check(patch: &Object, may: &[&str]) -> Result<(), SetError> {
             _ => value.is_null() || value.as_array().is_some_and(|list| list.iter().all(is_address)),
         }
     };
-    let bad: Vec<&str> = patch.iter().filter(|one| !is_good(*one)).map(|(name, _)| name.as_str()).collect();
-    if bad.is_empty() { Ok(()) } else { Err(SetError::properties(&bad, "this cannot be set so")) }
+    SetError::any(patch.iter().filter(|one| !is_good(*one)).map(|(name, _)| name.as_str()), "this cannot be set so")
 }
 
 /// What the rules of sending need to know.

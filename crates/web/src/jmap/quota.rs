@@ -84,7 +84,7 @@ async fn found(context: &Context<'_>, args: &mut Args) -> Result<Vec<String>, Me
     sorted_by(args, &["name", "used"])?;
     let quota = quota(context).await?;
     // A filter is looked at also where there is nothing that it could find.
-    let (object, is_there) = (quota.clone().unwrap_or_default(), quota.is_some());
+    let (is_there, object) = (quota.is_some(), quota.unwrap_or_default());
     let condition = |name: &str, wanted: &Value| {
         let wrong = || MethodError::arguments(format!("{name} in the filter is not of its type"));
         if !["name", "scope", "resourceType", "type"].contains(&name) {

@@ -113,10 +113,9 @@ pub(crate) fn without_same(mut patch: Object, present: Option<&Value>) -> Object
     patch
 }
 
-/// Nothing else may be said: "`properties` [...] lists all the properties that were invalid" (RFC 8620 §5.3).
+/// Nothing else may be said.
 pub(crate) fn only(object: &Object, known: &[&str]) -> Result<(), SetError> {
-    let unknown: Vec<&str> = object.keys().map(String::as_str).filter(|name| !known.contains(name)).collect();
-    if unknown.is_empty() { Ok(()) } else { Err(SetError::properties(&unknown, "this cannot be set")) }
+    SetError::any(object.keys().map(String::as_str).filter(|name| !known.contains(name)), "this cannot be set")
 }
 
 /// Where the account is now.

@@ -64,8 +64,7 @@ fn check_vacation(object: &Object) -> Result<(), SetError> {
             _ => false,
         }
     };
-    let bad: Vec<&str> = object.iter().filter(|one| !is_good(*one)).map(|(name, _)| name.as_str()).collect();
-    if bad.is_empty() { Ok(()) } else { Err(SetError::properties(&bad, "this cannot be set so")) }
+    SetError::any(object.iter().filter(|one| !is_good(*one)).map(|(name, _)| name.as_str()), "this cannot be set so")
 }
 
 /// As it is.

@@ -272,11 +272,12 @@ async fn named(context: &Context<'_>, object: &Object) -> Result<Named, SetError
     let id = |name: &str| text(object.get(name)).and_then(|id| id_or_created(context, id)).unwrap_or_default();
     let (identity_id, email_id) = (id("identityId"), id("emailId"));
     let identity = identity::all(context).await?.into_iter().find(|(id, _)| *id == identity_id);
-    let octets = match EmailKey::of(&email_id) {
+    let key = EmailKey::of(&email_id);
+    let octets = match key {
         Some(_) => blob(context, &email_id).await.map_err(|_| SetError::new("serverFail"))?,
         None => None,
     };
-    match (identity, EmailKey::of(&email_id), octets) {
+    match (identity, key, octets) {
         (Some((_, identity)), Some(key), Some(octets)) => Ok(Named { identity_id, identity, email_id, key, octets }),
         (identity, _, octets) => {
             let missing = [("identityId", identity.is_none()), ("emailId", octets.is_none())];

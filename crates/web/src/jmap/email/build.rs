@@ -167,10 +167,7 @@ impl Making<'_> {
     /// The message.
     pub(crate) fn message(&self) -> Result<Vec<u8>, SetError> {
         let is_known = |name: &str| name.starts_with("header:") || of_convenience(name).is_some() || KNOWN.contains(&name);
-        let unknown: Vec<&str> = self.object.keys().map(String::as_str).filter(|name| !is_known(name)).collect();
-        if !unknown.is_empty() {
-            return Err(SetError::properties(&unknown, "this cannot be set"));
-        }
+        SetError::any(self.object.keys().map(String::as_str).filter(|name| !is_known(name)), "this cannot be set")?;
         let mut head = String::new();
         let (mut named, mut written) = (Vec::new(), Vec::new());
         for (property, value) in self.object {

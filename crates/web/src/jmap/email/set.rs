@@ -234,10 +234,8 @@ fn arrangement(context: &Context<'_>, view: &View, id: &str, patch: &Object) -> 
     if whole && in_part {
         return Err(SetError::why("invalidPatch", "mailboxIds are said as a whole and in part"));
     }
-    let fixed: Vec<&str> = patch.keys().map(String::as_str).filter(|path| !may_change_at(path)).collect();
-    if !fixed.is_empty() {
-        return Err(SetError::properties(&fixed, "only keywords and mailboxIds can be changed"));
-    }
+    let fixed = patch.keys().map(String::as_str).filter(|path| !may_change_at(path));
+    SetError::any(fixed, "only keywords and mailboxIds can be changed")?;
     for (path, value) in patch {
         if path.matches('/').count() > 1 {
             return Err(SetError::why("invalidPatch", "there is nothing inside"));
